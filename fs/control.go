@@ -1,0 +1,46 @@
+package fs
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// Every cgroup's directory has a control directory that is opened by name and never listed, as ZFS's .zfs: what it
+// holds is about the views, or another way to the same data, and must not be met by ls, find, grep -r or tar.
+const controlName = ".bpfview"
+
+// controlDirs are the directories below a cgroup's directory, by node number: the control directory itself and those in it.
+var controlDirs = []string{controlName, "cgroup"}
+
+const (
+	controlTop     = 0
+	controlCgroups = 1
+)
+
+// controlChild finds a name in a control directory. What it finds below .bpfview/cgroup is a child cgroup
+// that may not exist.
+func (f *FS) controlChild(dir node, name string) (node, error) {
+	n := node{cgroup: dir.cgroup}
+	if dir.number == controlCgroups {
+		// The kernel allows a directory one place in the tree, so where a name is not taken the way is a link.
+		n.kind = kindLink
+		if f.views.Load().takes(name) {
+			n.kind = kindCgroup
+		}
+		return n, nil
+	}
+	for i, dir := range controlDirs[1:] {
+		if dir == name {
+			n.kind, n.number = kindControl, i+1
+			return n, nil
+		}
+	}
+	for i, info := range infos {
+		if info.name == name && f.hasInfo(dir.cgroup, info) {
+			n.kind, n.number = kindInfo, i
+			return n, nil
+		}
+	}
+	return node{}, unix.ENOENT
+}
+
+func (f *FS) hasInfo(cgroup uint64, i info) bool { return cgroup == f.root || !i.rootOnly }

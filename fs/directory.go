@@ -1,0 +1,138 @@
+package fs
+
+import (
+	"cmp"
+	"path"
+	"slices"
+	"sync"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// directory is an open directory: its entries as they were when it was opened or last rewound. A listing is
+// complete and has nothing twice, however many cgroups come and go meanwhile.
+//
+// Entries are sorted by their offsets: files first, then child cgroups by id, which is the order of their creation. So
+// an offset (telldir, seekdir, the position of an open directory) has a meaning without the listing it came from.
+type directory struct {
+	node node
+
+	mu      sync.Mutex
+	begun   bool
+	entries []fuse.DirEntry
+}
+
+// Offsets of entries: "." and ".." first, then files by their numbers, then cgroups by id.
+const (
+	offsetDot = 1 + iota
+	offsetDotDot
+	offsetControls
+	offsetFiles   = 1 << 8
+	offsetCgroups = 1 << 10
+)
+
+// OpenDir lists a directory.
+func (f *FS) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	d := &directory{node: f.node(in.NodeId)}
+	var err error
+	if d.entries, err = f.list(d.node); isGone(err) {
+		return f.stale.answer(&in.InHeader)
+	} else if err != nil {
+		return errno(err)
+	}
+	out.Fh = f.dirs.add(d)
+	return fuse.OK
+}
+
+// ReadDir gives the entries after an offset.
+func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	d, ok := f.dirs.get(in.Fh)
+	if !ok {
+		return fuse.EBADF
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if in.Offset == 0 && d.begun { // rewinddir(3): what there is now
+		var err error
+		if d.entries, err = f.list(d.node); isGone(err) {
+			return fuse.ENOENT
+		} else if err != nil {
+			return errno(err)
+		}
+	}
+	d.begun = true
+	next, _ := slices.BinarySearchFunc(d.entries, in.Offset+1, func(e fuse.DirEntry, off uint64) int {
+		return cmp.Compare(e.Off, off)
+	})
+	for _, e := range d.entries[next:] {
+		if !out.AddDirEntry(e) {
+			break
+		}
+	}
+	return fuse.OK
+}
+
+// ReleaseDir forgets an open directory.
+func (f *FS) ReleaseDir(in *fuse.ReleaseIn) { f.dirs.remove(in.Fh) }
+
+// list makes a directory's entries.
+func (f *FS) list(dir node) ([]fuse.DirEntry, error) {
+	views := f.views.Load()
+	entries := []fuse.DirEntry{
+		{Name: ".", Mode: unix.S_IFDIR, Ino: dir.ino(), Off: offsetDot},
+		{Name: "..", Mode: unix.S_IFDIR, Off: offsetDotDot},
+	}
+	add := func(name string, mode uint32, off uint64, n node) {
+		entries = append(entries, fuse.DirEntry{Name: name, Mode: mode, Ino: n.ino(), Off: off})
+	}
+	children := func(taken, free kind) error {
+		return f.hierarchy.Children(dir.cgroup, func(id uint64, name string) {
+			k := free
+			if views.takes(name) {
+				k = taken
+			}
+			switch k {
+			case kindCgroup:
+				add(name, unix.S_IFDIR, offsetCgroups+id, node{cgroup: id})
+			case kindLink:
+				add(name, unix.S_IFLNK, offsetCgroups+id, node{cgroup: id, kind: kindLink})
+			}
+		})
+	}
+	var err error
+	switch {
+	case dir.kind == kindCgroup:
+		for number, v := range views.byNumber {
+			if v != nil {
+				add(v.Name, unix.S_IFREG, offsetFiles+uint64(number), node{dir.cgroup, kindView, number, 0})
+			}
+		}
+		err = children(kindNone, kindCgroup)
+	case dir.number == controlCgroups:
+		err = children(kindCgroup, kindLink)
+	default:
+		for i, name := range controlDirs[1:] {
+			add(name, unix.S_IFDIR, offsetControls+uint64(i), node{dir.cgroup, kindControl, i + 1, 0})
+		}
+		for i, info := range infos {
+			if f.hasInfo(dir.cgroup, info) {
+				add(info.name, unix.S_IFREG, offsetFiles+uint64(i), node{dir.cgroup, kindInfo, i, 0})
+			}
+		}
+		_, err = f.hierarchy.Stat(dir.cgroup)
+	}
+	slices.SortFunc(entries, func(a, b fuse.DirEntry) int { return cmp.Compare(a.Off, b.Off) })
+	return entries, err
+}
+
+// Readlink leads from .bpfview/cgroup to the child cgroup's own directory.
+func (f *FS) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Status) {
+	name, err := f.hierarchy.Path(f.node(h.NodeId).cgroup)
+	if isGone(err) {
+		return nil, f.stale.answer(h)
+	} else if err != nil {
+		return nil, errno(err)
+	}
+	return []byte("../../" + path.Base(name)), fuse.OK
+}

@@ -1,0 +1,268 @@
+package fs
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"sync"
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// tree is a Hierarchy in memory.
+type tree struct {
+	mu     sync.Mutex
+	last   uint64
+	groups map[uint64]*group
+}
+
+type group struct {
+	name     string
+	parent   uint64
+	uid      uint32
+	children map[string]uint64
+}
+
+const rootID = 7 // as for a cgroup inside a hierarchy: the kernel calls it 1 all the same
+
+func newTree() *tree {
+	return &tree{last: rootID, groups: map[uint64]*group{rootID: {name: "/", children: map[string]uint64{}}}}
+}
+
+func (t *tree) mkdir(parent uint64, name string) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last++
+	t.groups[t.last] = &group{name: name, parent: parent, children: map[string]uint64{}}
+	t.groups[parent].children[name] = t.last
+	return t.last
+}
+
+func (t *tree) rmdir(id uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.groups[id]
+	delete(t.groups[g.parent].children, g.name)
+	delete(t.groups, id)
+}
+
+func (t *tree) Root() uint64 { return rootID }
+
+func (t *tree) stat(id uint64) (unix.Stat_t, error) {
+	g := t.groups[id]
+	if g == nil {
+		return unix.Stat_t{}, fmt.Errorf("cgroup %d: %w", id, unix.ENOENT)
+	}
+	return unix.Stat_t{Ino: id, Uid: g.uid, Gid: g.uid, Mode: unix.S_IFDIR | 0o755, Nlink: 2 + uint64(len(g.children))}, nil
+}
+
+func (t *tree) Stat(id uint64) (unix.Stat_t, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stat(id)
+}
+
+func (t *tree) Child(id uint64, name string) (unix.Stat_t, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.groups[id]
+	if g == nil {
+		return unix.Stat_t{}, fmt.Errorf("cgroup %d: %w", id, unix.ESTALE)
+	}
+	return t.stat(g.children[name])
+}
+
+func (t *tree) Children(id uint64, add func(uint64, string)) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.groups[id]
+	if g == nil {
+		return unix.ESTALE
+	}
+	for name, child := range g.children {
+		add(child, name)
+	}
+	return nil
+}
+
+func (t *tree) Path(id uint64) (string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.groups[id]
+	if g == nil {
+		return "", unix.ENOENT
+	}
+	p := "/"
+	for ; id != rootID; id, g = g.parent, t.groups[g.parent] {
+		p = path.Join("/", g.name, p)
+	}
+	return p, nil
+}
+
+// inode is what a kernel would believe of a node.
+type inode struct {
+	size   uint64
+	forgot int
+}
+
+// kernel notes the notifications.
+type kernel struct {
+	mu     sync.Mutex
+	inodes map[uint64]inode
+}
+
+func (k *kernel) Store(id uint64, off int64, data []byte) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	i := k.inodes[id]
+	i.size = max(i.size, uint64(off)+uint64(len(data)))
+	k.inodes[id] = i
+	return nil
+}
+
+func (k *kernel) Invalidate(id uint64, _, _ int64) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	i := k.inodes[id]
+	i.forgot++
+	k.inodes[id] = i
+	return nil
+}
+
+// mount is a filesystem with a hierarchy, a kernel and a reader of the test's.
+type mount struct {
+	*FS
+	t      *testing.T
+	tree   *tree
+	kernel *kernel
+	thread uint32
+	uid    uint32
+}
+
+func newMount(t *testing.T, c Config, views ...View) *mount {
+	t.Helper()
+	m := &mount{t: t, tree: newTree(), kernel: &kernel{inodes: map[uint64]inode{}}, thread: 100}
+	c.Hierarchy, c.Kernel, c.Version = m.tree, m.kernel, "test"
+	m.FS = New(c)
+	if err := m.SetViews(views); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (m *mount) header(id uint64) fuse.InHeader {
+	return fuse.InHeader{NodeId: id, Caller: fuse.Caller{Pid: m.thread, Owner: fuse.Owner{Uid: m.uid}}}
+}
+
+// walk looks a path up from the root, once.
+func (m *mount) walk(names ...string) (fuse.EntryOut, fuse.Status) {
+	out := fuse.EntryOut{NodeId: fuse.FUSE_ROOT_ID}
+	for _, name := range names {
+		h := m.header(out.NodeId)
+		out = fuse.EntryOut{}
+		if st := m.Lookup(nil, &h, name, &out); !st.Ok() {
+			return out, st
+		}
+	}
+	return out, fuse.OK
+}
+
+func (m *mount) open(names ...string) *openFile {
+	m.t.Helper()
+	out, st := m.walk(names...)
+	if !st.Ok() {
+		m.t.Fatalf("%v: %v", names, st)
+	}
+	f, st := m.openNode(out.NodeId)
+	if !st.Ok() {
+		m.t.Fatalf("open %v: %v", names, st)
+	}
+	return f
+}
+
+func (m *mount) openNode(id uint64) (*openFile, fuse.Status) {
+	var out fuse.OpenOut
+	st := m.Open(nil, &fuse.OpenIn{InHeader: m.header(id)}, &out)
+	return &openFile{m, id, out.Fh}, st
+}
+
+type openFile struct {
+	m  *mount
+	id uint64
+	fh uint64
+}
+
+func (f *openFile) pread(off uint64, size int) (string, fuse.Status) {
+	return f.read(off, size, fuse.READ_LOCKOWNER, nil)
+}
+
+func (f *openFile) read(off uint64, size int, flags uint32, cancel chan struct{}) (string, fuse.Status) {
+	in := &fuse.ReadIn{InHeader: f.m.header(f.id), Fh: f.fh, Offset: off, Size: uint32(size), ReadFlags: flags}
+	res, st := f.m.Read(cancel, in, make([]byte, size))
+	if !st.Ok() {
+		return "", st
+	}
+	defer res.Done()
+	b, st := res.Bytes(nil)
+	return string(b), st
+}
+
+func (f *openFile) size() uint64 {
+	var out fuse.AttrOut
+	if st := f.m.GetAttr(nil, &fuse.GetAttrIn{InHeader: f.m.header(f.id)}, &out); !st.Ok() {
+		f.m.t.Fatalf("getattr: %v", st)
+	}
+	return out.Size
+}
+
+func (f *openFile) close() {
+	f.m.Release(nil, &fuse.ReleaseIn{InHeader: f.m.header(f.id), Fh: f.fh})
+}
+
+// list reads a whole directory, in replies of size bytes.
+func (m *mount) list(id uint64, size int) []string {
+	m.t.Helper()
+	var out fuse.OpenOut
+	if st := m.OpenDir(nil, &fuse.OpenIn{InHeader: m.header(id)}, &out); !st.Ok() {
+		m.t.Fatalf("opendir: %v", st)
+	}
+	defer m.ReleaseDir(&fuse.ReleaseIn{Fh: out.Fh})
+	var names []string
+	for off := uint64(0); ; {
+		l := fuse.NewDirEntryList(make([]byte, size), off)
+		if st := m.ReadDir(nil, &fuse.ReadIn{InHeader: m.header(id), Fh: out.Fh, Offset: off}, l); !st.Ok() {
+			m.t.Fatalf("readdir: %v", st)
+		}
+		entries := l.Bytes()
+		if len(entries) == 0 {
+			return names
+		}
+		for len(entries) > 0 {
+			n := int(uint32(entries[16]) | uint32(entries[17])<<8)
+			names = append(names, string(entries[24:24+n]))
+			entries = entries[(24+n+7)&^7:]
+		}
+		off = l.Offset
+	}
+}
+
+// text is a view that gives the same for every run.
+func text(name, content string) View {
+	return View{Name: name, Kind: "text", Help: "a view", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+		return append(dst, content...), nil
+	}}
+}
+
+// counting is a view whose n-th run gives content(n).
+func counting(name string, content func(n int) string) View {
+	var mu sync.Mutex
+	n := 0
+	return View{Name: name, Kind: "text", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		n++
+		return append(dst, content(n)...), nil
+	}}
+}

@@ -1,0 +1,156 @@
+// Package fs shows a hierarchy of cgroups as a FUSE tree with one file per view in every directory.
+//
+// It knows FUSE and knows no BPF: where the cgroups come from and what a view runs are given to it as a
+// [Hierarchy] and a list of [View]. It is a [fuse.RawFileSystem] without an inode table:
+//
+//   - A node id says what the node is (see node): a directory's is the cgroup's id, a view's is made of the cgroup's
+//     id, the view's number and a generation. So a million cgroups cost no memory, and FORGET has nothing to free.
+//   - Only open files have state: the run they hold (see file) and the size that GETATTR answers meanwhile.
+//
+// # What one read does
+//
+// LOOKUP of a view reserves a node of its own for the caller (see nodes). OPEN runs the view for the cgroup, tells the
+// kernel the size with FUSE_NOTIFY_STORE, which also fills the last page, and answers FOPEN_DIRECT_IO: read(2) and
+// pread(2) then come here as READ, and splice(2), sendfile(2) and mmap(2), which believe the inode's size, find
+// all of it too. READs are answered from the run that the open file holds; one at offset 0 after the first starts
+// a new run.
+//
+// # Errors
+//
+// Every error becomes an errno in one place (see errno), never ENOSYS: one ENOSYS from OPEN makes the kernel stop
+// sending OPEN, and every file of the mount reads as empty from then on. The words behind an errno are kept for
+// .bpfview/errors.
+//
+// # Deadlocks that are avoided
+//
+//   - A notification can wait for a page that is locked until a READ is answered. No lock that a handler takes is held
+//     while notifying.
+//   - A run can take as long as its program. It runs beside the handler, which answers EINTR when the reader
+//     is interrupted: no reader waits for a program in D state.
+//   - Nothing here touches a path of the mount itself.
+package fs
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// Hierarchy is the tree of cgroups that the mount mirrors. A cgroup is named by its id: the inode number of its
+// directory in cgroupfs, which is also what BPF programs see.
+type Hierarchy interface {
+	// Root is the cgroup at the root of the mount.
+	Root() uint64
+	// Stat describes the directory of a cgroup; unix.ENOENT when the cgroup is gone.
+	Stat(id uint64) (unix.Stat_t, error)
+	// Child describes the child cgroup name; unix.ENOENT when there is none, unix.ESTALE when id itself is gone.
+	Child(id uint64, name string) (unix.Stat_t, error)
+	// Children calls add for every child cgroup, in any order; unix.ESTALE when id is gone.
+	Children(id uint64, add func(id uint64, name string)) error
+	// Path is the path of a cgroup below Root, "/" for Root itself; unix.ENOENT when the cgroup is gone.
+	Path(id uint64) (string, error)
+}
+
+// View is a file that every cgroup's directory has.
+type View struct {
+	Name string // [a-z][a-z0-9_]*
+	Help string // one line: what it shows
+	Kind string // "text" or "record": what its program writes
+	Mode uint32 // permission bits; 0 for the default, 0440
+	// Err says why the view is absent: no file, but a line in .bpfview/views.
+	Err error
+	// Run appends one whole run for a cgroup to dst. It gives an error rather than less than the whole:
+	// unix.ENOENT when the cgroup is gone. Many runs may be under way at once.
+	Run func(ctx context.Context, cgroup uint64, dst []byte) ([]byte, error)
+}
+
+// Kernel takes what the filesystem tells the kernel unasked. Both calls may block until READs on the node are answered.
+type Kernel interface {
+	// Store puts data into the node's page cache at off and grows the node to hold it (FUSE_NOTIFY_STORE).
+	Store(node uint64, off int64, data []byte) error
+	// Invalidate forgets the node's attributes and, for off >= 0, its cached pages from off on
+	// (FUSE_NOTIFY_INVAL_INODE; length 0 is to the end).
+	Invalidate(node uint64, off, length int64) error
+}
+
+// Config is what a filesystem is made from. Hierarchy and Kernel are required.
+type Config struct {
+	Hierarchy Hierarchy
+	Kernel    Kernel
+	// UID and GID own everything, and Mode is every view file's, where not nil: without them a cgroup's directory
+	// and views belong to whom the cgroup's directory belongs.
+	UID, GID, Mode *uint32
+	// Version is what .bpfview/version says.
+	Version string
+	// Limits bound what readers may make the kernel and the server do.
+	Limits Limits
+}
+
+// FS is the filesystem. It is served by handing it to a request loop.
+type FS struct {
+	fuse.RawFileSystem // answers ENOSYS to what is not implemented here: see refused.go
+
+	hierarchy      Hierarchy
+	kernel         Kernel
+	uid, gid, mode *uint32
+	version        string
+	root           uint64
+
+	views  atomic.Pointer[views]
+	viewMu sync.Mutex // serialises SetViews
+
+	nodes  nodes
+	files  handles[*file]
+	dirs   handles[*directory]
+	limits *limiter
+	stale  stale
+	errors errorLog
+	counts counts
+}
+
+var _ fuse.RawFileSystem = (*FS)(nil)
+
+// Cached names of directories live a second: a cgroup that was removed within it is found out when something below
+// it is asked for (see stale), and owner and mode are never older.
+const directoryTimeout = time.Second
+
+// New returns a filesystem without views: SetViews gives it some.
+func New(c Config) *FS {
+	f := &FS{
+		RawFileSystem: fuse.NewDefaultRawFileSystem(),
+		hierarchy:     c.Hierarchy,
+		kernel:        c.Kernel,
+		uid:           c.UID,
+		gid:           c.GID,
+		mode:          c.Mode,
+		version:       c.Version,
+		root:          c.Hierarchy.Root(),
+		limits:        newLimiter(c.Limits),
+	}
+	f.nodes.init()
+	f.files.init()
+	f.dirs.init()
+	f.views.Store(&views{})
+	return f
+}
+
+// String names the filesystem in go-fuse's messages.
+func (f *FS) String() string { return "bpfviewfs" }
+
+// cgroup is the cgroup that a node belongs to: the kernel calls the root 1, whatever its id.
+func (f *FS) node(id uint64) node {
+	if id == fuse.FUSE_ROOT_ID {
+		return node{cgroup: f.root}
+	}
+	return parseNode(id)
+}
+
+// StatFs answers statfs(2) with zeros, as cgroupfs does: there is nothing to fill up.
+func (f *FS) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
+	*out = fuse.StatfsOut{Bsize: 4096, NameLen: 255}
+	return fuse.OK
+}

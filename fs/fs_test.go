@@ -1,0 +1,515 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+func FuzzNode(f *testing.F) {
+	f.Add(uint64(1), uint8(0), uint16(0), uint16(0))
+	f.Add(uint64(1<<39-1), uint8(4), uint16(511), uint16(4095))
+	f.Fuzz(func(t *testing.T, cgroup uint64, k uint8, number, generation uint16) {
+		n := node{cgroup & (1<<cgroupBits - 1), kind(k & 15), int(number & maxNumber), int(generation & maxGeneration)}
+		if got := parseNode(n.id()); got != n {
+			t.Errorf("%+v became %+v", n, got)
+		}
+		if d := (node{cgroup: n.cgroup}); d.id() != n.cgroup {
+			t.Errorf("directory of cgroup %d has node id %d", n.cgroup, d.id())
+		}
+	})
+}
+
+func TestErrno(t *testing.T) {
+	for err, want := range map[error]fuse.Status{
+		nil:                               fuse.OK,
+		errors.New("words"):               fuse.EIO,
+		fmt.Errorf("no: %w", unix.ENODEV): fuse.ENODEV,
+		fmt.Errorf("a: %w", fmt.Errorf("b: %w", unix.E2BIG)): fuse.Status(unix.E2BIG),
+		fmt.Errorf("x: %w", unix.ENOSYS):                     fuse.EIO, // for ever: see errno
+		&os.PathError{Op: "open", Err: syscall.ENOENT}:       fuse.ENOENT,
+		fmt.Errorf("x: %w", context.Canceled):                fuse.EINTR,
+		fmt.Errorf("x: %w", context.DeadlineExceeded):        fuse.Status(unix.ETIMEDOUT),
+		fmt.Errorf("x: %w", syscall.Errno(0)):                fuse.EIO,
+	} {
+		if got := errno(err); got != want {
+			t.Errorf("errno(%v) = %v, want %v", err, got, want)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	for name, want := range map[string]bool{
+		"a": true, "tasks": true, "a_1": true, "": false, "1a": false, "_a": false, "A": false, "a.b": false, "a-b": false,
+		"a/b": false, "ä": false, strings.Repeat("a", 255): true, strings.Repeat("a", 256): false,
+	} {
+		if ValidName(name) != want {
+			t.Errorf("ValidName(%q) = %v", name, !want)
+		}
+	}
+	m := newMount(t, Config{})
+	if err := m.SetViews([]View{text("a", ""), text("a", "")}); err == nil {
+		t.Error("two views of one name were taken")
+	}
+	if err := m.SetViews([]View{text("A", "")}); err == nil {
+		t.Error("a bad name was taken")
+	}
+}
+
+func TestLookup(t *testing.T) {
+	absent := text("absent", "")
+	absent.Err = errors.New("kernel lacks it")
+	m := newMount(t, Config{}, text("tasks", "one"), absent)
+	a := m.tree.mkdir(rootID, "a")
+	b := m.tree.mkdir(a, "b")
+	taken := m.tree.mkdir(a, "tasks")
+	free := m.tree.mkdir(a, "absent")
+	hidden := m.tree.mkdir(a, ".bpfview")
+	for _, tt := range []struct {
+		path   string
+		status fuse.Status
+		mode   uint32
+		ino    uint64 // 0: any
+	}{
+		{"a", fuse.OK, unix.S_IFDIR | 0o755, a},
+		{"a b", fuse.OK, unix.S_IFDIR | 0o755, b},
+		{"tasks", fuse.OK, unix.S_IFREG | 0o440, 0},
+		{"a tasks", fuse.OK, unix.S_IFREG | 0o440, 0},
+		{"a absent", fuse.OK, unix.S_IFDIR | 0o755, free},
+		{"absent", fuse.ENOENT, 0, 0},
+		{"nothing", fuse.ENOENT, 0, 0},
+		{".bpfview", fuse.OK, unix.S_IFDIR | 0o555, 0},
+		{"a .bpfview cgroup tasks", fuse.OK, unix.S_IFDIR | 0o755, taken},
+		{"a .bpfview cgroup .bpfview", fuse.OK, unix.S_IFDIR | 0o755, hidden},
+		{"a .bpfview cgroup b", fuse.OK, unix.S_IFLNK | 0o777, 0},
+		{"a .bpfview cgroup nothing", fuse.ENOENT, 0, 0},
+		{"a .bpfview nothing", fuse.ENOENT, 0, 0},
+		{"a .bpfview views", fuse.OK, unix.S_IFREG | 0o444, 0},
+		{"a .bpfview version", fuse.ENOENT, 0, 0},
+		{".bpfview version", fuse.OK, unix.S_IFREG | 0o444, 0},
+	} {
+		out, st := m.walk(strings.Fields(tt.path)...)
+		if st != tt.status || out.Mode != tt.mode || tt.ino != 0 && out.Ino != tt.ino {
+			t.Errorf("%s: %v mode %o ino %d, want %v %o %d", tt.path, st, out.Mode, out.Ino, tt.status, tt.mode, tt.ino)
+		}
+		if out.Mode&unix.S_IFMT == unix.S_IFREG && (out.Size != 0 || out.Nlink != 1 || out.EntryValid != 0) {
+			t.Errorf("%s: size %d nlink %d entry timeout %d", tt.path, out.Size, out.Nlink, out.EntryValid)
+		}
+	}
+	link, _ := m.walk("a", ".bpfview", "cgroup", "b")
+	h := m.header(link.NodeId)
+	if to, st := m.Readlink(nil, &h); string(to) != "../../b" || !st.Ok() {
+		t.Errorf("link to %q, %v", to, st)
+	}
+	if got, _ := m.open("a", ".bpfview", "views").pread(0, 4096); !strings.Contains(got, "absent  text    kernel lacks it\n") ||
+		!strings.Contains(got, "is at .bpfview/cgroup/tasks)") {
+		t.Errorf("views says:\n%s", got)
+	}
+}
+
+func TestRights(t *testing.T) {
+	u, g, mode := uint32(5), uint32(6), uint32(0o444)
+	view := text("v", "")
+	view.Mode = 0o400
+	for name, tt := range map[string]struct {
+		config Config
+		want   fuse.Owner
+		mode   uint32
+	}{
+		"the cgroup's":  {Config{}, fuse.Owner{Uid: 1000, Gid: 1000}, 0o400},
+		"the options'":  {Config{UID: &u, GID: &g, Mode: &mode}, fuse.Owner{Uid: 5, Gid: 6}, 0o444},
+		"the gid only":  {Config{GID: &g}, fuse.Owner{Uid: 1000, Gid: 6}, 0o400},
+		"the mode only": {Config{Mode: &mode}, fuse.Owner{Uid: 1000, Gid: 1000}, 0o444},
+	} {
+		m := newMount(t, tt.config, view)
+		m.tree.groups[m.tree.mkdir(rootID, "a")].uid = 1000
+		dir, _ := m.walk("a")
+		file, _ := m.walk("a", "v")
+		if dir.Owner != tt.want || dir.Mode != unix.S_IFDIR|0o755 || file.Owner != tt.want || file.Mode != unix.S_IFREG|tt.mode {
+			t.Errorf("%s: directory %v %o, file %v %o", name, dir.Owner, dir.Mode, file.Owner, file.Mode)
+		}
+	}
+}
+
+func TestListing(t *testing.T) {
+	m := newMount(t, Config{}, text("tasks", ""), text("cpu", ""))
+	m.tree.mkdir(rootID, "cpu") // taken
+	want := []string{".", "..", "tasks", "cpu"}
+	for i := range 3000 {
+		name := fmt.Sprintf("%*d", 1+i%200, i)
+		m.tree.mkdir(rootID, name)
+		want = append(want, name)
+	}
+	slices.Sort(want[2:4])
+	got := m.list(fuse.FUSE_ROOT_ID, 700)
+	slices.Sort(got[2:4])
+	if !slices.Equal(got, want) {
+		t.Errorf("listed %d names, want %d", len(got), len(want))
+	}
+	control, _ := m.walk(".bpfview")
+	if got := m.list(control.NodeId, 4096); !slices.Contains(got, "views") || !slices.Contains(got, "cgroup") {
+		t.Errorf(".bpfview holds %q", got)
+	}
+}
+
+// TestListingWhileChanging holds what readdir(3) promises: what was there all the time is listed once, whatever comes and goes,
+// and a rewound directory shows what there is now.
+func TestListingWhileChanging(t *testing.T) {
+	m := newMount(t, Config{})
+	for i := range 500 {
+		m.tree.mkdir(rootID, fmt.Sprint("stay", i))
+	}
+	var out fuse.OpenOut
+	m.OpenDir(nil, &fuse.OpenIn{InHeader: m.header(1)}, &out)
+	seen := map[uint64]bool{}
+	gone := m.tree.mkdir(rootID, "gone")
+	for pass := range 2 {
+		n := 0
+		for off := uint64(0); ; n++ {
+			l := fuse.NewDirEntryList(make([]byte, 64), off) // one or two entries a reply
+			m.ReadDir(nil, &fuse.ReadIn{InHeader: m.header(1), Fh: out.Fh, Offset: off}, l)
+			if len(l.Bytes()) == 0 {
+				break
+			}
+			if off = l.Offset; pass == 0 && seen[off] {
+				t.Fatalf("offset %d twice", off)
+			}
+			seen[off] = true
+			if n == 100 && pass == 0 {
+				m.tree.rmdir(gone)
+				m.tree.mkdir(rootID, "late")
+			}
+		}
+	}
+	late := m.tree.groups[rootID].children["late"]
+	if !seen[offsetCgroups+late] {
+		t.Error("a rewound directory does not show a new cgroup")
+	}
+	if got := len(m.list(1, 4096)); got != 503 {
+		t.Errorf("%d entries, want 503", got)
+	}
+}
+
+func TestOneRunAnOpenFile(t *testing.T) {
+	m := newMount(t, Config{}, counting("v", func(n int) string { return strings.Repeat(fmt.Sprint(n), 10*n) }))
+	f := m.open("v")
+	for _, tt := range []struct {
+		off  uint64
+		want string
+	}{
+		{4, "111111"}, {0, "1111111111"}, {9, "1"}, {10, ""}, {1 << 62, ""}, // one run, from its first byte on
+		{0, strings.Repeat("2", 20)}, {19, "2"}, {0, strings.Repeat("3", 30)}, // offset 0 again: a new one
+	} {
+		if got, st := f.pread(tt.off, 100); got != tt.want || !st.Ok() {
+			t.Errorf("at %d: %q %v, want %q", tt.off, got, st, tt.want)
+		}
+		if i := m.kernel.inodes[f.id]; i.size != f.size() {
+			t.Errorf("at %d: the kernel believes size %d, the run has %d", tt.off, i.size, f.size())
+		}
+	}
+	g := m.open("v")
+	if got, _ := g.pread(0, 100); got != strings.Repeat("4", 40) || g.id == f.id {
+		t.Errorf("a second open file read %q", got)
+	}
+	if got, _ := f.pread(1, 100); got != strings.Repeat("3", 29) {
+		t.Errorf("the first open file then read %q", got)
+	}
+	f.close()
+	g.close()
+	if n := len(m.nodes.states) + m.files.count() + len(m.limits.accounts); n != 0 {
+		t.Errorf("%d things left after the last close", n)
+	}
+}
+
+// TestPageCache: filling the page cache starts no run, and what it was filled with goes with the run.
+func TestPageCache(t *testing.T) {
+	m := newMount(t, Config{}, counting("v", func(n int) string { return fmt.Sprint("run ", n) }))
+	f := m.open("v")
+	for range 3 {
+		if got, _ := f.read(0, 4096, 0, nil); got != "run 1" {
+			t.Errorf("the page cache got %q", got)
+		}
+	}
+	f.pread(0, 100)
+	if m.kernel.inodes[f.id].forgot != 0 {
+		t.Error("the pages of the held run were dropped")
+	}
+	f.pread(0, 100)
+	if m.kernel.inodes[f.id].forgot != 1 {
+		t.Error("pages outlived their run")
+	}
+	f.pread(0, 100)
+	if m.kernel.inodes[f.id].forgot != 1 {
+		t.Error("pages dropped that were not there")
+	}
+}
+
+func TestReservation(t *testing.T) {
+	m := newMount(t, Config{}, text("v", "x"))
+	one, _ := m.walk("v")
+	if again, _ := m.walk("v"); again.NodeId != one.NodeId {
+		t.Error("the same thread gets another node")
+	}
+	m.thread++
+	two, _ := m.walk("v")
+	if two.NodeId == one.NodeId {
+		t.Error("two threads between LOOKUP and OPEN share a node")
+	}
+	if two.Ino != one.Ino {
+		t.Error("st_ino differs")
+	}
+	f, _ := m.openNode(one.NodeId)
+	if three, _ := m.walk("v"); three.NodeId == one.NodeId {
+		t.Error("an open node was given out")
+	}
+	f.close()
+	m.thread++
+	if four, _ := m.walk("v"); four.NodeId != one.NodeId {
+		t.Error("a node is not used again after the last close")
+	}
+	// OPEN without LOOKUP, of a node that is open, as by /proc/self/fd.
+	m.thread++
+	g, _ := m.openNode(two.NodeId)
+	h, st := m.openNode(two.NodeId)
+	if !st.Ok() || h.size() != 1 {
+		t.Errorf("reopened: %v, size %d", st, h.size())
+	}
+	g.close()
+	if h.size() != 1 {
+		t.Error("the size of an open file is lost when another of its node closes")
+	}
+	h.close()
+	m.thread = 0 // a caller whose thread cannot be told from others
+	five, _ := m.walk("v")
+	if six, _ := m.walk("v"); six.NodeId == five.NodeId {
+		t.Error("two callers without a thread id share a node")
+	}
+}
+
+func TestManyOpensOfOneFile(t *testing.T) {
+	m := newMount(t, Config{}, text("v", "x"))
+	for range maxGeneration + 1 {
+		m.open("v")
+	}
+	if _, st := m.walk("v"); st != fuse.Status(unix.ENFILE) {
+		t.Errorf("one more gives %v, want ENFILE", st)
+	}
+}
+
+func TestReservationsRunOut(t *testing.T) {
+	m := newMount(t, Config{}, text("v", "x"))
+	for i := range 5000 {
+		m.tree.mkdir(rootID, fmt.Sprint(i))
+	}
+	for i := range 5000 {
+		m.walk(fmt.Sprint(i), "v")
+		for _, s := range m.nodes.states {
+			s.until = time.Time{}
+			break
+		}
+	}
+	for _, s := range m.nodes.states {
+		s.until = time.Time{}
+	}
+	m.nodes.sweepAt = 0
+	m.nodes.sweep(time.Now())
+	if n := len(m.nodes.states); n != 0 {
+		t.Errorf("%d left", n)
+	}
+}
+
+func TestRemovedCgroup(t *testing.T) {
+	m := newMount(t, Config{}, View{Name: "v", Run: nil})
+	v := counting("v", func(int) string { return "x" })
+	run := v.Run
+	v.Run = func(ctx context.Context, id uint64, dst []byte) ([]byte, error) {
+		if _, err := m.tree.Stat(id); err != nil {
+			return dst, err
+		}
+		return run(ctx, id, dst)
+	}
+	if err := m.SetViews([]View{v}); err != nil {
+		t.Fatal(err)
+	}
+	id := m.tree.mkdir(rootID, "a")
+	dir, _ := m.walk("a")
+	f := m.open("a", "v")
+	f.pread(0, 10)
+	looked, _ := m.walk("a", "v")
+	m.tree.rmdir(id)
+
+	if _, st := m.openNode(looked.NodeId); st != fuse.Status(unix.ESTALE) {
+		t.Errorf("open after lookup: %v, want ESTALE for the kernel to walk again", st)
+	}
+	h := m.header(dir.NodeId)
+	for i, want := range []fuse.Status{fuse.Status(unix.ESTALE), fuse.ENOENT, fuse.Status(unix.ESTALE)} {
+		if st := m.Lookup(nil, &h, "v", &fuse.EntryOut{}); st != want {
+			t.Errorf("lookup %d inside: %v, want %v", i, st, want)
+		}
+	}
+	if _, st := m.walk("a"); st != fuse.ENOENT {
+		t.Errorf("by path: %v, want ENOENT", st)
+	}
+	if got, st := f.pread(0, 10); st != fuse.ENODEV {
+		t.Errorf("next run of an open file: %q %v, want ENODEV", got, st)
+	}
+	if f.size() != 1 {
+		t.Error("the held run is lost")
+	}
+}
+
+func TestFailedRun(t *testing.T) {
+	fail := true
+	m := newMount(t, Config{}, View{Name: "v", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+		if fail {
+			return append(dst, "half"...), fmt.Errorf("too\nbig: %w", unix.E2BIG)
+		}
+		return append(dst, "whole"...), nil
+	}}, View{Name: "panics", Run: func(context.Context, uint64, []byte) ([]byte, error) { panic("oops") }})
+	out, _ := m.walk("v")
+	if _, st := m.openNode(out.NodeId); st != fuse.Status(unix.E2BIG) {
+		t.Errorf("open: %v", st)
+	}
+	fail = false
+	f := m.open("v")
+	f.pread(0, 10)
+	fail = true
+	if _, st := f.pread(0, 10); st != fuse.Status(unix.E2BIG) {
+		t.Errorf("read: %v", st)
+	}
+	if got, st := f.pread(1, 10); got != "hole" || !st.Ok() {
+		t.Errorf("after a failed run: %q %v", got, st)
+	}
+	out, _ = m.walk("panics")
+	if _, st := m.openNode(out.NodeId); st != fuse.EIO {
+		t.Errorf("open: %v", st)
+	}
+	f.close()
+	got, _ := m.open(".bpfview", "errors").pread(0, 4096)
+	if strings.Count(got, "\n") != 3 || !strings.Contains(got, `v of "/": too big: argument list too long`) || !strings.Contains(got, "oops") {
+		t.Errorf("errors says:\n%s", got)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	enter, leave := make(chan bool), make(chan bool)
+	slow := View{Name: "slow", Run: func(ctx context.Context, _ uint64, dst []byte) ([]byte, error) {
+		enter <- true
+		<-leave
+		return dst, ctx.Err()
+	}}
+	m := newMount(t, Config{Limits: Limits{Runs: 2, Wait: time.Millisecond, Held: 3 * 5000}}, slow, text("v", strings.Repeat("x", 904)))
+	m.uid = 1000
+	out, _ := m.walk("slow")
+	cancel := make(chan struct{})
+	results := make(chan fuse.Status)
+	open := func(cancel chan struct{}) fuse.Status {
+		return m.Open(cancel, &fuse.OpenIn{InHeader: m.header(out.NodeId)}, &fuse.OpenOut{})
+	}
+	for range 2 {
+		go func() { results <- open(cancel) }()
+		<-enter
+	}
+	if st := open(nil); st != fuse.EBUSY {
+		t.Errorf("a third run at once: %v, want EBUSY", st)
+	}
+	close(cancel)
+	for range 2 {
+		if st := <-results; st != fuse.EINTR {
+			t.Errorf("an interrupted run: %v, want EINTR", st)
+		}
+	}
+	if st := open(nil); st != fuse.EBUSY {
+		t.Errorf("while abandoned runs go on: %v, want EBUSY", st)
+	}
+	leave <- true
+	leave <- true
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		m.limits.mu.Lock()
+		n := len(m.limits.accounts)
+		m.limits.mu.Unlock()
+		if n == 0 {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatal("abandoned runs are still charged")
+		}
+	}
+	for range 3 {
+		m.open("v")
+	}
+	out, _ = m.walk("v")
+	if st := open(nil); st != fuse.Status(unix.ENOBUFS) {
+		t.Errorf("more bytes than may be held: %v, want ENOBUFS", st)
+	}
+	m.uid = 1001
+	m.open("v")
+	m.uid = 0
+	for range 5 {
+		m.open("v")
+	}
+}
+
+// FuzzRead compares random reads of open files with what the contract says of them.
+func FuzzRead(f *testing.F) {
+	f.Add(uint64(1), uint64(2))
+	f.Fuzz(func(t *testing.T, a, b uint64) {
+		random := rand.New(rand.NewPCG(a, b))
+		run := 0
+		last := ""
+		v := counting("v", func(n int) string {
+			run = n
+			last = strings.Repeat(fmt.Sprintf("%d,", n), random.IntN(3000))
+			return last
+		})
+		m := newMount(t, Config{}, v)
+		type model struct {
+			f     *openFile
+			held  string
+			begun bool
+		}
+		var open []*model
+		for range 200 {
+			if m.thread = uint32(random.IntN(3)); len(open) == 0 || random.IntN(8) == 0 {
+				open = append(open, &model{f: m.open("v"), held: last})
+				continue
+			}
+			i := random.IntN(len(open))
+			o := open[i]
+			if random.IntN(10) == 0 {
+				o.f.close()
+				open = slices.Delete(open, i, i+1)
+				continue
+			}
+			off, size := uint64(random.IntN(8000)), random.IntN(8000)
+			if random.IntN(2) == 0 {
+				off = 0
+			}
+			flags := uint32(fuse.READ_LOCKOWNER * random.IntN(2))
+			before := run
+			got, st := o.f.read(off, size, flags, nil)
+			if fresh := flags != 0 && off == 0 && o.begun; fresh != (run == before+1) {
+				t.Fatalf("offset %d flags %d begun %v: runs %d to %d", off, flags, o.begun, before, run)
+			} else if fresh {
+				o.held = last
+			}
+			o.begun = o.begun || flags != 0 && off == 0
+			want := o.held[min(int(off), len(o.held)):]
+			if want = want[:min(size, len(want))]; got != want || !st.Ok() {
+				t.Fatalf("offset %d size %d: %d bytes %v, want %d", off, size, len(got), st, len(want))
+			}
+			if o.f.size() != uint64(len(o.held)) {
+				t.Fatalf("size %d, want %d", o.f.size(), len(o.held))
+			}
+		}
+	})
+}

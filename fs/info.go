@@ -1,0 +1,126 @@
+package fs
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// info is a file of .bpfview that tells about the views or the filesystem, made when it is opened.
+type info struct {
+	name     string
+	mode     uint32
+	rootOnly bool // only in the mount's root
+	append   func(f *FS, cgroup uint64, dst []byte) ([]byte, error)
+}
+
+// infos are the files of .bpfview by node number: append to them only, the numbers are part of node ids.
+var infos []info
+
+func init() {
+	infos = []info{
+		{name: "views", mode: 0o444, append: appendViews},
+		{name: "version", mode: 0o444, rootOnly: true, append: appendVersion},
+		{name: "status.json", mode: 0o444, rootOnly: true, append: appendStatus},
+		{name: "errors", mode: 0o440, rootOnly: true, append: appendErrors},
+	}
+}
+
+// appendViews lists every view as it is in this directory: its name, whether it is there, and what it shows or why it is
+// not there.
+func appendViews(f *FS, cgroup uint64, dst []byte) ([]byte, error) {
+	views := f.views.Load()
+	hidden := make(map[string]bool)
+	if err := f.hierarchy.Children(cgroup, func(_ uint64, name string) { hidden[name] = true }); err != nil {
+		return dst, err
+	}
+	dst = fmt.Appendf(dst, "%-16s %-7s %-7s %s\n", "VIEW", "STATE", "KIND", "ABOUT")
+	for _, v := range views.all {
+		state, about := "here", v.Help
+		if v.Err != nil {
+			state, about = "absent", oneLine(v.Err.Error())
+		} else if hidden[v.Name] {
+			about += fmt.Sprintf(" (the child cgroup of this name is at %s/cgroup/%s)", controlName, v.Name)
+		}
+		dst = fmt.Appendf(dst, "%-16s %-7s %-7s %s\n", v.Name, state, v.Kind, about)
+	}
+	return dst, nil
+}
+
+func appendVersion(f *FS, _ uint64, dst []byte) ([]byte, error) {
+	return fmt.Appendln(dst, f.version), nil
+}
+
+// counts are what the server did since it started.
+type counts struct{ runs, failed, bytes atomic.Uint64 }
+
+func (c *counts) add(r *run, err error) {
+	if err != nil {
+		c.failed.Add(1)
+		return
+	}
+	c.runs.Add(1)
+	c.bytes.Add(uint64(len(r.data)))
+}
+
+func appendStatus(f *FS, _ uint64, dst []byte) ([]byte, error) {
+	status := struct {
+		Version   string `json:"version"`
+		Views     int    `json:"views"`
+		Absent    int    `json:"views_absent"`
+		OpenFiles int    `json:"open_files"`
+		Runs      uint64 `json:"runs"`
+		Failed    uint64 `json:"runs_failed"`
+		Bytes     uint64 `json:"bytes"`
+	}{
+		Version:   f.version,
+		OpenFiles: f.files.count(),
+		Runs:      f.counts.runs.Load(),
+		Failed:    f.counts.failed.Load(),
+		Bytes:     f.counts.bytes.Load(),
+	}
+	for _, v := range f.views.Load().all {
+		if v.Err != nil {
+			status.Absent++
+		} else {
+			status.Views++
+		}
+	}
+	text, err := json.MarshalIndent(status, "", "  ")
+	return append(append(dst, text...), '\n'), err
+}
+
+// errorLog keeps the words behind the last errnos that readers got.
+type errorLog struct {
+	mu   sync.Mutex
+	last [100]string
+	next int
+}
+
+func (l *errorLog) add(h Hierarchy, name string, cgroup uint64, err error) {
+	if isGone(err) || errno(err) == errno(errInterrupted) {
+		return // nothing that anybody did wrong
+	}
+	path, pathErr := h.Path(cgroup)
+	if pathErr != nil {
+		path = fmt.Sprintf("cgroup %d", cgroup)
+	}
+	line := fmt.Sprintf("%s %s of %q: %s\n", time.Now().UTC().Format(time.RFC3339), name, path, oneLine(err.Error()))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last[l.next%len(l.last)] = line
+	l.next++
+}
+
+// appendErrors gives the last errors, oldest first.
+func appendErrors(f *FS, _ uint64, dst []byte) ([]byte, error) {
+	l := &f.errors
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := max(0, l.next-len(l.last)); i < l.next; i++ {
+		dst = append(dst, l.last[i%len(l.last)]...)
+	}
+	return dst, nil
+}

@@ -1,0 +1,175 @@
+package fs
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Limits bound what one user id can make the kernel and the server do by reading. The user id is the one that the
+// request came with, in the initial user namespace. Zero stands for the default.
+type Limits struct {
+	// Runs is how many runs of one user may be under way at once; more wait. Default: 8, or twice the CPUs.
+	Runs int
+	// Wait is for how long a run may wait for its turn before it gives EBUSY. Default: 10 s.
+	Wait time.Duration
+	// Held is how many bytes of runs the open files of one user other than root may hold; more is ENOBUFS. Default: 256 MiB.
+	Held int64
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Runs == 0 {
+		l.Runs = max(8, 2*runtime.NumCPU())
+	}
+	if l.Wait == 0 {
+		l.Wait = 10 * time.Second
+	}
+	if l.Held == 0 {
+		l.Held = 256 << 20
+	}
+	return l
+}
+
+// An interrupted reader is answered EINTR, but not at once: most runs are done in microseconds, and their readers need
+// never know of a signal that they meant to ignore.
+const interruptGrace = 50 * time.Millisecond
+
+// limiter starts runs, within the limits of their users.
+type limiter struct {
+	Limits
+	mu       sync.Mutex
+	accounts map[uint32]*account // of users who run or hold something
+}
+
+// account is what one user has under way.
+type account struct {
+	limiter *limiter
+	uid     uint32
+	running chan struct{} // one element a run
+	users   int           // runs that wait, are under way or are held, under limiter.mu
+	held    int64         // bytes, under limiter.mu
+}
+
+func newLimiter(l Limits) *limiter {
+	return &limiter{Limits: l.withDefaults(), accounts: make(map[uint32]*account)}
+}
+
+func (l *limiter) account(uid uint32) *account {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := l.accounts[uid]
+	if a == nil {
+		a = &account{limiter: l, uid: uid, running: make(chan struct{}, l.Runs)}
+		l.accounts[uid] = a
+	}
+	a.users++
+	return a
+}
+
+// charge accounts for the bytes of a run that will be held.
+func (a *account) charge(bytes int64) error {
+	a.limiter.mu.Lock()
+	defer a.limiter.mu.Unlock()
+	if a.uid != 0 && a.held+bytes > a.limiter.Held {
+		return fmt.Errorf("open files of user %d would hold %d bytes, %d is the limit: close some: %w",
+			a.uid, a.held+bytes, a.limiter.Held, unix.ENOBUFS)
+	}
+	a.held += bytes
+	return nil
+}
+
+// release ends what account and charge began.
+func (a *account) release(bytes int64) {
+	a.limiter.mu.Lock()
+	defer a.limiter.mu.Unlock()
+	a.held -= bytes
+	if a.users--; a.users == 0 {
+		delete(a.limiter.accounts, a.uid)
+	}
+}
+
+// run makes one run and waits for it until the reader is interrupted. A run that nobody waits for any more still
+// counts for its user until it ends: it cannot be stopped inside the kernel.
+func (l *limiter) run(cancel <-chan struct{}, uid uint32, generate func(context.Context, []byte) ([]byte, error)) (*run, error) {
+	a := l.account(uid)
+	if err := a.enter(cancel); err != nil {
+		a.release(0)
+		return nil, err
+	}
+	type result struct {
+		run *run
+		err error
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan result, 1)
+	go func() {
+		r, err := a.generate(ctx, generate)
+		<-a.running
+		done <- result{r, err}
+	}()
+	defer stop()
+	select {
+	case got := <-done:
+		return got.run, got.err
+	case <-cancel:
+	}
+	select {
+	case got := <-done:
+		return got.run, got.err
+	case <-time.After(interruptGrace):
+	}
+	go func() {
+		if got := <-done; got.err == nil {
+			got.run.done()
+		}
+	}()
+	return nil, context.Canceled
+}
+
+// enter waits for the user's turn.
+func (a *account) enter(cancel <-chan struct{}) error {
+	select {
+	case a.running <- struct{}{}:
+		return nil
+	default:
+	}
+	timeout := time.NewTimer(a.limiter.Wait)
+	defer timeout.Stop()
+	select {
+	case a.running <- struct{}{}:
+		return nil
+	case <-cancel:
+		return context.Canceled
+	case <-timeout.C:
+		return fmt.Errorf("%d runs of user %d were under way for %v: read less at once: %w",
+			a.limiter.Runs, a.uid, a.limiter.Wait, unix.EBUSY)
+	}
+}
+
+// generate fills a run and charges the user for it; the account is released when the run is done with.
+func (a *account) generate(ctx context.Context, generate func(context.Context, []byte) ([]byte, error)) (_ *run, err error) {
+	r := newRun()
+	r.account = a
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v: please report it", p)
+		}
+		if err != nil {
+			r.done()
+		}
+	}()
+	if r.data, err = generate(ctx, r.data); err != nil {
+		return nil, err
+	}
+	// The memory behind a small run is charged too, so that a million open empty files are no way around.
+	charge := int64(len(r.data)) + 4096
+	if err := a.charge(charge); err != nil {
+		return nil, err
+	}
+	r.charged = charge
+	return r, nil
+}

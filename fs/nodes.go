@@ -1,0 +1,137 @@
+package fs
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// nodes gives every open file a node, that is an inode in the kernel, of its own: the inode's size and cached pages
+// belong to one run then, and splice, sendfile and mmap readers of two runs never get each other's bytes.
+//
+// LOOKUP reserves for its caller the first generation of the file's node that is neither open nor reserved, and OPEN
+// takes it. Mostly that is generation 0 again, the inode that the kernel already has. The
+// same thread gets the same node again: it does one thing at a time, and the kernel asks twice when the first answer
+// is not the node it had.
+//
+// Where a reservation has run out, or the path was not looked up (/proc/self/fd/N, a file bind mount), two opens
+// can share a node. Each still holds its own run and read(2) is exact; splice and mmap readers may see the later run.
+type nodes struct {
+	mu      sync.Mutex
+	states  map[uint64]*nodeState // by node id: nodes that are open or reserved
+	sweepAt int                   // how many states there may be before those that ran out are dropped
+}
+
+type nodeState struct {
+	attr   fuse.Attr // as LOOKUP found it, but Size: what the kernel was told last
+	open   int
+	cached bool   // the kernel may have pages of the present run
+	thread uint32 // who reserved it, 0 when nobody can tell
+	until  time.Time
+}
+
+// A reservation must outlast the way from LOOKUP to OPEN inside one open(2). It is not held for longer because
+// stat(2), which looks up and never opens, leaves one behind.
+const reservation = time.Second
+
+const firstSweep = 1024
+
+func (n *nodes) init() {
+	n.states = make(map[uint64]*nodeState)
+	n.sweepAt = firstSweep
+}
+
+func (s *nodeState) free(thread uint32, now time.Time) bool {
+	return s.open == 0 && (now.After(s.until) || s.thread == thread && thread != 0)
+}
+
+// reserve picks the generation of n that the thread which looks it up gets.
+func (n *nodes) reserve(file node, attr fuse.Attr, thread uint32) (node, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := time.Now()
+	n.sweep(now)
+	for file.generation = 0; file.generation <= maxGeneration; file.generation++ {
+		s := n.states[file.id()]
+		if s == nil {
+			s = &nodeState{}
+			n.states[file.id()] = s
+		} else if !s.free(thread, now) {
+			continue
+		}
+		*s = nodeState{attr: attr, thread: thread, until: now.Add(reservation)}
+		return file, nil
+	}
+	return node{}, fmt.Errorf("%d opens of one file at once: %w", maxGeneration+1, unix.ENFILE)
+}
+
+// sweep drops reservations that ran out: after stat(2) of many files nothing else would.
+func (n *nodes) sweep(now time.Time) {
+	if len(n.states) < n.sweepAt {
+		return
+	}
+	for id, s := range n.states {
+		if s.open == 0 && now.After(s.until) {
+			delete(n.states, id)
+		}
+	}
+	n.sweepAt = max(firstSweep, 2*len(n.states))
+}
+
+// opened takes the node for an open file whose run has size bytes.
+func (n *nodes) opened(id uint64, size uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.states[id]
+	if s == nil {
+		s = &nodeState{}
+		n.states[id] = s
+	}
+	s.open++
+	s.until = time.Time{}
+	s.attr.Size = size
+}
+
+// rerun notes the size of an open node's next run, and tells what the kernel's idea of the node was.
+func (n *nodes) rerun(id uint64, size uint64) (oldSize uint64, cached bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.states[id]
+	oldSize, cached = s.attr.Size, s.cached
+	s.attr.Size, s.cached = size, false
+	return oldSize, cached
+}
+
+// caching notes that the kernel fills its page cache from the node.
+func (n *nodes) caching(id uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s := n.states[id]; s != nil {
+		s.cached = true
+	}
+}
+
+// closed ends what opened began.
+func (n *nodes) closed(id uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s := n.states[id]; s != nil {
+		if s.open--; s.open == 0 {
+			delete(n.states, id)
+		}
+	}
+}
+
+// attr is what the kernel was told about a node that is open or reserved. All but its size is missing where OPEN came without
+// LOOKUP.
+func (n *nodes) attr(id uint64) (attr fuse.Attr, inUse bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s := n.states[id]; s != nil {
+		return s.attr, true
+	}
+	return fuse.Attr{}, false
+}

@@ -1,0 +1,69 @@
+package fs
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// run is what one run of a view gave. Its bytes are shared by the open file and the READs that are being answered
+// from it, and are used again when the last of them is done.
+type run struct {
+	data    []byte
+	users   atomic.Int32
+	account *account // who is charged for holding it
+	charged int64
+}
+
+var runs = sync.Pool{New: func() any { return new(run) }}
+
+// A buffer above this size is left to the garbage collector: most runs are small, and one large one must not
+// be held for ever.
+const keepBuffer = 256 << 10
+
+func newRun() *run {
+	r := runs.Get().(*run)
+	r.users.Store(1)
+	return r
+}
+
+func (r *run) done() {
+	if r.users.Add(-1) > 0 {
+		return
+	}
+	if r.account != nil {
+		r.account.release(r.charged)
+		r.account, r.charged = nil, 0
+	}
+	if r.data = r.data[:0]; cap(r.data) > keepBuffer {
+		r.data = nil
+	}
+	runs.Put(r)
+}
+
+// slice is the part of the held run that a READ asks for; nothing beyond its end.
+func (o *file) slice(off uint64, size int) *slice {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := &slice{run: o.run}
+	o.run.users.Add(1)
+	if off < uint64(len(o.run.data)) {
+		rest := o.run.data[off:]
+		s.part[0] = rest[:min(size, len(rest))]
+	}
+	return s
+}
+
+// slice is a fuse.ReadResult that go-fuse copies once, from the run to the reply.
+type slice struct {
+	run  *run
+	part [1][]byte
+}
+
+var _ fuse.ReadResult = (*slice)(nil)
+
+func (s *slice) Bytes([]byte) ([]byte, fuse.Status) { return s.part[0], fuse.OK }
+func (s *slice) Slices() ([][]byte, fuse.Status)    { return s.part[:], fuse.OK }
+func (s *slice) Size() int                          { return len(s.part[0]) }
+func (s *slice) Done()                              { s.run.done() }
