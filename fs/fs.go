@@ -51,7 +51,7 @@ type Hierarchy interface {
 	Child(id uint64, name string) (unix.Stat_t, error)
 	// Children calls add for every child cgroup, in any order; unix.ESTALE when id is gone.
 	Children(id uint64, add func(id uint64, name string)) error
-	// Path is the path of a cgroup below Root, "/" for Root itself; unix.ENOENT when the cgroup is gone.
+	// Path is the path of a cgroup, for messages; its last element is the name. unix.ENOENT when the cgroup is gone.
 	Path(id uint64) (string, error)
 }
 

@@ -308,23 +308,25 @@ func TestManyOpensOfOneFile(t *testing.T) {
 
 func TestReservationsRunOut(t *testing.T) {
 	m := newMount(t, Config{}, text("v", "x"))
-	for i := range 5000 {
+	f := m.open("v")
+	const files = 3 * sweepFrom
+	for i := range files {
 		m.tree.mkdir(rootID, fmt.Sprint(i))
-	}
-	for i := range 5000 {
 		m.walk(fmt.Sprint(i), "v")
-		for _, s := range m.nodes.states {
-			s.until = time.Time{}
-			break
-		}
+	}
+	if n := len(m.nodes.states); n != files+1 {
+		t.Errorf("%d nodes are open or reserved, want %d", n, files+1)
 	}
 	for _, s := range m.nodes.states {
-		s.until = time.Time{}
+		s.until = time.Time{} // their time passes
 	}
-	m.nodes.sweepAt = 0
-	m.nodes.sweep(time.Now())
-	if n := len(m.nodes.states); n != 0 {
-		t.Errorf("%d left", n)
+	m.nodes.swept = time.Time{}
+	m.walk("0", "v")
+	if n := len(m.nodes.states); n != 2 {
+		t.Errorf("%d nodes are kept, want the open one and the one just looked up", n)
+	}
+	if f.size() != 1 {
+		t.Error("an open node was dropped with them")
 	}
 }
 
@@ -456,6 +458,33 @@ func TestLimits(t *testing.T) {
 	m.uid = 0
 	for range 5 {
 		m.open("v")
+	}
+}
+
+func TestTooManyWait(t *testing.T) {
+	enter, leave := make(chan bool), make(chan bool)
+	m := newMount(t, Config{Limits: Limits{Runs: 1, Waiting: 1}}, View{Name: "slow", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+		enter <- true
+		<-leave
+		return dst, nil
+	}})
+	out, _ := m.walk("slow")
+	results := make(chan fuse.Status)
+	open := func() { results <- m.Open(nil, &fuse.OpenIn{InHeader: m.header(out.NodeId)}, &fuse.OpenOut{}) }
+	go open()
+	<-enter
+	go open()
+	go open()
+	if st := <-results; st != fuse.EBUSY {
+		t.Errorf("one too many: %v, want EBUSY", st)
+	}
+	leave <- true
+	<-enter
+	leave <- true
+	for range 2 {
+		if st := <-results; !st.Ok() {
+			t.Errorf("one that waited: %v", st)
+		}
 	}
 }
 

@@ -15,8 +15,10 @@ import (
 type Limits struct {
 	// Runs is how many runs of one user may be under way at once; more wait. Default: 8, or twice the CPUs.
 	Runs int
-	// Wait is for how long a run may wait for its turn before it gives EBUSY. Default: 10 s.
-	Wait time.Duration
+	// Wait is for how long a run may wait for its turn before it gives EBUSY, and Waiting how many of one user's may:
+	// one more is EBUSY at once, so that nobody can use up what requests are served with. Defaults: 10 s, 1024.
+	Wait    time.Duration
+	Waiting int
 	// Held is how many bytes of runs the open files of one user other than root may hold; more is ENOBUFS. Default: 256 MiB.
 	Held int64
 }
@@ -27,6 +29,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Wait == 0 {
 		l.Wait = 10 * time.Second
+	}
+	if l.Waiting == 0 {
+		l.Waiting = 1024
 	}
 	if l.Held == 0 {
 		l.Held = 256 << 20
@@ -50,8 +55,11 @@ type account struct {
 	limiter *limiter
 	uid     uint32
 	running chan struct{} // one element a run
-	users   int           // runs that wait, are under way or are held, under limiter.mu
-	held    int64         // bytes, under limiter.mu
+
+	// Under limiter.mu:
+	users   int // runs that wait, are under way or are held
+	waiting int
+	held    int64 // bytes
 }
 
 func newLimiter(l Limits) *limiter {
@@ -137,6 +145,10 @@ func (a *account) enter(cancel <-chan struct{}) error {
 		return nil
 	default:
 	}
+	if !a.wait(1) {
+		return fmt.Errorf("%d runs of user %d wait: read less at once: %w", a.limiter.Waiting, a.uid, unix.EBUSY)
+	}
+	defer a.wait(-1)
 	timeout := time.NewTimer(a.limiter.Wait)
 	defer timeout.Stop()
 	select {
@@ -148,6 +160,17 @@ func (a *account) enter(cancel <-chan struct{}) error {
 		return fmt.Errorf("%d runs of user %d were under way for %v: read less at once: %w",
 			a.limiter.Runs, a.uid, a.limiter.Wait, unix.EBUSY)
 	}
+}
+
+// wait counts those who wait; false when one more is too many.
+func (a *account) wait(one int) bool {
+	a.limiter.mu.Lock()
+	defer a.limiter.mu.Unlock()
+	if a.waiting+one > a.limiter.Waiting {
+		return false
+	}
+	a.waiting += one
+	return true
 }
 
 // generate fills a run and charges the user for it; the account is released when the run is done with.

@@ -20,9 +20,10 @@ import (
 // Where a reservation has run out, or the path was not looked up (/proc/self/fd/N, a file bind mount), two opens
 // can share a node. Each still holds its own run and read(2) is exact; splice and mmap readers may see the later run.
 type nodes struct {
-	mu      sync.Mutex
-	states  map[uint64]*nodeState // by node id: nodes that are open or reserved
-	sweepAt int                   // how many states there may be before those that ran out are dropped
+	mu     sync.Mutex
+	states map[uint64]*nodeState // by node id: nodes that are open or reserved
+	swept  time.Time             // when reservations that ran out were dropped last
+	kept   int                   // how many states that left
 }
 
 type nodeState struct {
@@ -37,12 +38,14 @@ type nodeState struct {
 // stat(2), which looks up and never opens, leaves one behind.
 const reservation = time.Second
 
-const firstSweep = 1024
+// Reservations that ran out are dropped when there are many states, and either twice as many as the last time or some time
+// has passed since.
+const (
+	sweepFrom  = 1024
+	sweepAfter = 10 * time.Second
+)
 
-func (n *nodes) init() {
-	n.states = make(map[uint64]*nodeState)
-	n.sweepAt = firstSweep
-}
+func (n *nodes) init() { n.states = make(map[uint64]*nodeState) }
 
 func (s *nodeState) free(thread uint32, now time.Time) bool {
 	return s.open == 0 && (now.After(s.until) || s.thread == thread && thread != 0)
@@ -70,7 +73,7 @@ func (n *nodes) reserve(file node, attr fuse.Attr, thread uint32) (node, error) 
 
 // sweep drops reservations that ran out: after stat(2) of many files nothing else would.
 func (n *nodes) sweep(now time.Time) {
-	if len(n.states) < n.sweepAt {
+	if len(n.states) < max(sweepFrom, 2*n.kept) && (len(n.states) < sweepFrom || now.Sub(n.swept) < sweepAfter) {
 		return
 	}
 	for id, s := range n.states {
@@ -78,7 +81,7 @@ func (n *nodes) sweep(now time.Time) {
 			delete(n.states, id)
 		}
 	}
-	n.sweepAt = max(firstSweep, 2*len(n.states))
+	n.swept, n.kept = now, len(n.states)
 }
 
 // opened takes the node for an open file whose run has size bytes.

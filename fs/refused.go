@@ -9,3 +9,10 @@ package fs
 //     is right for a file without those.
 //   - xattrs, ioctl, locks: there are none; the kernel says EOPNOTSUPP and ENOTTY, and keeps flock(2) locks itself.
 //   - READDIRPLUS: not negotiated. A listing would reserve a node for every view it names, and stat(2) none of them.
+
+import "github.com/hanwen/go-fuse/v2/fuse"
+
+// Options are what the filesystem needs of whoever serves it.
+func (f *FS) Options() *fuse.MountOptions {
+	return &fuse.MountOptions{DisabledCapabilities: fuse.CAP_READDIRPLUS}
+}
