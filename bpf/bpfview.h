@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the author of a view includes. A view is a file NAME.bpf.c with an iterator program called NAME:
+ *
+ *	#include "bpfview.h"
+ *
+ *	static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
+ *	{
+ *		BPF_SEQ_PRINTF(seq, "LEVEL\n%d\n", cgrp->level);
+ *		return 0;
+ *	}
+ *
+ *	SEC("iter/cgroup")
+ *	int level(struct bpf_iter__cgroup *ctx)
+ *	{
+ *		return view_in_epilogue(ctx, show);
+ *	}
+ *
+ * What it writes about one cgroup is at most 32 KiB; more fails the read with E2BIG. A program NAME___task of section
+ * iter/task beside it is the same view made once for each process of the cgroup. It has no such bound, and stands in
+ * when NAME cannot load or its output does not fit.
+ */
+#ifndef BPFVIEW_H
+#define BPFVIEW_H
+
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/*
+ * Functions of the kernel that not every kernel has. Ask with bpf_ksym_exists; the verifier leaves out what is behind
+ * a no. A program that calls a missing one without asking does not load.
+ */
+extern struct cgroup *bpf_cgroup_from_id(__u64 id) __ksym __weak;		/* v6.4 */
+extern void bpf_cgroup_release(struct cgroup *cgrp) __ksym __weak;		/* v6.2 */
+extern void cgroup_rstat_flush(struct cgroup *cgrp) __ksym __weak;		/* v6.1 to v6.15 */
+extern void css_rstat_flush(struct cgroup_subsys_state *css) __ksym __weak;	/* v6.16 */
+extern int bpf_iter_css_task_new(struct bpf_iter_css_task *it, struct cgroup_subsys_state *css,
+				 unsigned int flags) __ksym __weak;		/* v6.7 */
+extern struct task_struct *bpf_iter_css_task_next(struct bpf_iter_css_task *it) __ksym __weak;
+extern void bpf_iter_css_task_destroy(struct bpf_iter_css_task *it) __ksym __weak;
+
+#ifndef bpf_ksym_exists /* libbpf before v1.2 */
+#define bpf_ksym_exists(sym) (!!(sym))
+#endif
+
+/* Makes the read fail with E2BIG. Output that lacks something is worse than none. */
+static __always_inline void view_fail(struct seq_file *seq)
+{
+	/* Wider than the buffer on every page size. It is the one way for a program to fail a cgroup iterator's read. */
+	BPF_SEQ_PRINTF(seq, "%1000000d", 0);
+}
+
+/* Which cgroup a read is about, from the walk to the epilogue of the same read(2). */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024); /* reads between walk and epilogue at one time; one more fails */
+	__type(key, __u64);	   /* session */
+	__type(value, __u64);	   /* cgroup id */
+} view_sessions SEC(".maps");
+
+/*
+ * Runs show for the cgroup asked for, in the epilogue of the walk: the kernel calls the program for the cgroup under
+ * cgroup_mutex, where slow work stops mkdir, rmdir and migration on the whole machine, and once more after it let go.
+ *
+ * The walk prints nothing, so the epilogue's output always finds an empty buffer and the kernel never has to call the
+ * epilogue again: the session may be forgotten before anything is printed.
+ *
+ * On cgroup v1, whose ids bpf_cgroup_from_id does not know, and on kernels without it, show runs in the walk.
+ */
+static __always_inline int view_in_epilogue(struct bpf_iter__cgroup *ctx,
+					    int (*show)(struct seq_file *seq, struct cgroup *cgrp))
+{
+	struct seq_file *seq = ctx->meta->seq;
+	struct cgroup *cgrp = ctx->cgroup;
+	__u64 session = ctx->meta->session_id, id, *found;
+
+	if (cgrp) {
+		if (!bpf_ksym_exists(bpf_cgroup_from_id) || cgrp->root->hierarchy_id)
+			return show(seq, cgrp), 0;
+		id = cgrp->kn->id;
+		if (bpf_map_update_elem(&view_sessions, &session, &id, BPF_ANY))
+			view_fail(seq);
+		return 0;
+	}
+	if (!bpf_ksym_exists(bpf_cgroup_from_id))
+		return 0;
+	found = bpf_map_lookup_elem(&view_sessions, &session);
+	if (!found) /* the cgroup died before the walk, or show ran in it */
+		return 0;
+	id = *found;
+	bpf_map_delete_elem(&view_sessions, &session);
+	cgrp = bpf_cgroup_from_id(id);
+	if (!cgrp) /* died since */
+		return 0;
+	show(seq, cgrp);
+	bpf_cgroup_release(cgrp);
+	return 0;
+}
+
+/*
+ * Tells a text view's task program, once in a walk, to print its header: for the first task, or after a walk that met
+ * none. Headers beyond the first of a cgroup's many walks are dropped by user space.
+ */
+static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
+{
+	/* After a walk of one task seq_num is 0 too, but what the task printed is still in the buffer. */
+	return ctx->meta->seq_num == 0 && (ctx->task || ctx->meta->seq->count == 0);
+}
+
+/*
+ * VIEW_RECORD(struct NAME_record) makes a view a record view: it defines view_emit(seq, record), which writes one
+ * record and returns 0, or a negative number when it does not fit. The tag tells user space the type; that is how
+ * text, and whatever else, is made of it. Members are integers, char, and arrays of char. Set padding to zero.
+ */
+#define VIEW_RECORD(type)                                                                                              \
+	static __noinline VIEW_TAG("bpfview:record") int view_emit(struct seq_file *seq, const type *record)           \
+	{                                                                                                              \
+		return bpf_seq_write(seq, record, sizeof(*record));                                                    \
+	}
+
+/* What a member is, after its name: __u64 rss_bytes VIEW_UNIT("bytes") VIEW_GAUGE; */
+#define VIEW_TAG(tag) __attribute__((btf_decl_tag(tag)))
+#define VIEW_KEY VIEW_TAG("key")		 /* identifies the record; records are sorted by their keys in order */
+#define VIEW_OPTIONAL VIEW_TAG("optional")	 /* all bits set means not available */
+#define VIEW_GAUGE VIEW_TAG("kind:gauge")	 /* goes up and down */
+#define VIEW_COUNTER VIEW_TAG("kind:counter")	 /* only goes up */
+#define VIEW_UNIT(unit) VIEW_TAG("unit:" unit)	 /* us, bytes; the member's name ends in _usec, _bytes */
+#define VIEW_WIDTH(chars) VIEW_TAG("width:" #chars) /* of the text column */
+#define VIEW_HELP(line) VIEW_TAG("help:" line)	 /* one line of documentation */
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+//go:build ignore
+
+/*
+ * What the cgroup is, in one line. Text, not a record: a path has no bound, and a record is made on the BPF stack of
+ * 512 bytes. The path is from the hierarchy's root, as in /proc/PID/cgroup, and escaped.
+ *
+ * When a cgroup was made is not there to be told: kernfs keeps times only for a directory whose owner or mode was
+ * changed, and then those of the last change.
+ */
+#include "bpfview.h"
+#include "escape.h"
+
+#define CGRP_FROZEN 3 /* a bit of flags; the enum has no name to look it up by */
+
+struct controllers {
+	struct cgroup *cgrp;
+	__u32 enabled; /* by the parent, on cgroup2 */
+	__u32 len;
+	char names[128]; /* with a comma before each */
+};
+
+static int add_controller(__u32 ssid, struct controllers *c)
+{
+	struct cgroup *cgrp = c->cgrp;
+	struct cgroup_subsys_state *css = NULL;
+	struct cgroup_subsys *ss;
+	long len;
+
+	if (ssid * sizeof(css) >= bpf_core_field_size(cgrp->subsys))
+		return 1;
+	bpf_probe_read_kernel(&css, sizeof(css), &cgrp->subsys[ssid]);
+	if (!css || !(c->enabled & 1 << ssid))
+		return 0;
+	ss = BPF_CORE_READ(css, ss);
+	if (!cgrp->root->hierarchy_id &&
+	    (BPF_CORE_READ_BITFIELD_PROBED(ss, implicit_on_dfl) || !BPF_CORE_READ(ss, dfl_cftypes)))
+		return 0; /* has no files on cgroup2, and so is not in cgroup.controllers */
+	if (c->len > sizeof(c->names) - 32)
+		return 1;
+	c->names[c->len] = ',';
+	len = bpf_probe_read_kernel_str(&c->names[c->len + 1], 31, BPF_CORE_READ(ss, name));
+	if (len > 0)
+		c->len += len;
+	return 0;
+}
+
+static __noinline void print_controllers(struct seq_file *seq, struct cgroup *cgrp)
+{
+	struct controllers c = {.cgrp = cgrp, .enabled = ~0};
+
+	if (cgrp->level && !cgrp->root->hierarchy_id)
+		c.enabled = BPF_CORE_READ(cgrp, self.parent, cgroup, subtree_control);
+	bpf_loop(16, add_controller, &c, 0);
+	BPF_SEQ_PRINTF(seq, "%-24s ", c.len ? &c.names[1] : "-");
+}
+
+struct path {
+	struct cgroup *cgrp;
+	struct name name;
+};
+
+static int print_component(__u32 i, struct path *path)
+{
+	struct cgroup *ancestor = NULL;
+
+	bpf_probe_read_kernel(&ancestor, sizeof(ancestor), &path->cgrp->ancestors[i + 1]);
+	bpf_probe_read_kernel_str(path->name.bytes, NAME_SIZE, BPF_CORE_READ(ancestor, kn, name));
+	BPF_SEQ_PRINTF(path->name.seq, "/");
+	name_print(&path->name);
+	return 0;
+}
+
+static __noinline void print_path(struct seq_file *seq, struct cgroup *cgrp)
+{
+	struct path path = {.cgrp = cgrp, .name.seq = seq};
+
+	if (!cgrp->level)
+		BPF_SEQ_PRINTF(seq, "/");
+	bpf_loop(cgrp->level, print_component, &path, 0);
+	BPF_SEQ_PRINTF(seq, "\n");
+}
+
+static __always_inline bool is_populated(struct cgroup *cgrp)
+{
+	return cgrp->nr_populated_csets + cgrp->nr_populated_domain_children + cgrp->nr_populated_threaded_children;
+}
+
+static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
+{
+	BPF_SEQ_PRINTF(seq, "        ID LEVEL POPULATED FROZEN DESCENDANTS DYING CONTROLLERS              PATH\n");
+	BPF_SEQ_PRINTF(seq, "%10llu %5d %9d %6d %11d %5d ", cgrp->kn->id, cgrp->level, is_populated(cgrp),
+		       cgrp->flags >> CGRP_FROZEN & 1, cgrp->nr_descendants, cgrp->nr_dying_descendants);
+	print_controllers(seq, cgrp);
+	print_path(seq, cgrp);
+	return 0;
+}
+
+SEC("iter/cgroup")
+int cgroup(struct bpf_iter__cgroup *ctx)
+{
+	return view_in_epilogue(ctx, show);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+//go:build ignore
+
+/* The cgroup's CPU time, as cpu.stat tells it, and what its threads do now, which cpu.stat does not. */
+#include "bpfview.h"
+#include "cpuacct.h"
+#include "cputime.h"
+#include "task.h"
+
+struct cpu_record {
+	__u64 usage_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL VIEW_HELP("CPU time of the cgroup and all below it");
+	__u64 user_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL VIEW_HELP("of it in user mode");
+	__u64 system_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL VIEW_HELP("of it in the kernel");
+	__u32 nr_periods VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("periods of cpu.max that have passed");
+	__u32 nr_throttled VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("periods in which the cgroup was throttled");
+	__u64 throttled_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL VIEW_HELP("time for which it was throttled");
+	__u32 runnable VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("threads of this cgroup that wait for a CPU now");
+	__u32 running VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("threads of this cgroup that are on a CPU now");
+};
+
+VIEW_RECORD(struct cpu_record)
+
+/* Brings what the CPUs have counted for themselves into cgrp->bstat. */
+static __always_inline void flush(struct cgroup *cgrp)
+{
+	if (bpf_ksym_exists(css_rstat_flush))
+		css_rstat_flush(&cgrp->self);
+	else if (bpf_ksym_exists(cgroup_rstat_flush))
+		cgroup_rstat_flush(cgrp);
+}
+
+static __always_inline void set_times(struct cpu_record *r, __u64 usage, __u64 user, __u64 system)
+{
+	r->usage_usec = usage / 1000;
+	r->user_usec = user / 1000;
+	r->system_usec = system / 1000;
+}
+
+static __always_inline void count_times(struct cgroup *cgrp, struct cpu_record *r)
+{
+	struct cpuacct_times t = {};
+	__u64 user, system, usage;
+
+	if (cgrp->root->hierarchy_id) { /* v1: with the cpuacct controller alone */
+		if (!cpuacct_times(cgroup_css(cgrp, cpuacct_cgrp_id), &t))
+			return;
+		share(&t.user, &t.system, t.usage);
+		set_times(r, t.usage, t.user, t.system);
+	} else if (!cgrp->level) { /* the root's is the machine's, not counted per cgroup (root_cgroup_cputime) */
+		if (cpuacct_times(root_cpuacct(), &t))
+			set_times(r, t.user + t.system, t.user, t.system);
+	} else {
+		flush(cgrp);
+		user = cgrp->bstat.cputime.utime;
+		system = cgrp->bstat.cputime.stime;
+		usage = cgrp->bstat.cputime.sum_exec_runtime;
+		adjust(&user, &system, usage, &cgrp->prev_cputime);
+		set_times(r, usage, user, system);
+	}
+}
+
+static __always_inline void count_throttling(struct cgroup *cgrp, struct cpu_record *r)
+{
+	struct task_group *tg = (struct task_group *)cgroup_css(cgrp, cpu_cgrp_id);
+
+	if (!tg || !bpf_core_field_exists(tg->cfs_bandwidth.nr_periods))
+		return;
+	r->nr_periods = BPF_CORE_READ(tg, cfs_bandwidth.nr_periods);
+	r->nr_throttled = BPF_CORE_READ(tg, cfs_bandwidth.nr_throttled);
+	r->throttled_usec = BPF_CORE_READ(tg, cfs_bandwidth.throttled_time) / 1000;
+}
+
+static __always_inline void count_threads(struct seq_file *seq, struct cgroup *cgrp, struct cpu_record *r)
+{
+	struct bpf_iter_css_task it;
+	struct task_struct *task;
+
+	/* Not on v1: there this runs under cgroup_mutex. */
+	if (!bpf_ksym_exists(bpf_iter_css_task_new) || cgrp->root->hierarchy_id)
+		return;
+	r->runnable = r->running = 0;
+	if (bpf_iter_css_task_new(&it, &cgrp->self, 0))
+		view_fail(seq);
+	while ((task = bpf_iter_css_task_next(&it))) {
+		if (task->on_cpu)
+			r->running++;
+		else if (task_state(task) == 'R')
+			r->runnable++;
+	}
+	bpf_iter_css_task_destroy(&it);
+}
+
+static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
+{
+	struct cpu_record r;
+
+	__builtin_memset(&r, 0xff, sizeof(r));
+	count_times(cgrp, &r);
+	count_throttling(cgrp, &r);
+	count_threads(seq, cgrp, &r);
+	return view_emit(seq, &r);
+}
+
+SEC("iter.s/cgroup")
+int cpu(struct bpf_iter__cgroup *ctx)
+{
+	return view_in_epilogue(ctx, show);
+}

@@ -1,0 +1,10 @@
+// Package bpf holds the programs of the views that come with bpfviewfs: one NAME.bpf.c each, and the object that
+// clang made of it. Whoever writes a view of their own includes bpfview.h.
+package bpf
+
+import "embed"
+
+// Objects are the views' object files, NAME.bpf.o, for little-endian machines.
+//
+//go:embed *.bpf.o
+var Objects embed.FS

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The kernel's types, with the members alone that a view reads. preserve_access_index makes the loader look up where
+ * each member is in the running kernel, so neither their order nor what is left out matters. Shapes that differ
+ * between kernels are declared one by one as TYPE___FLAVOUR; the view asks which is there.
+ */
+#ifndef BPFVIEW_KERNEL_H
+#define BPFVIEW_KERNEL_H
+
+typedef unsigned char __u8;
+typedef unsigned short __u16;
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
+typedef signed char __s8;
+typedef short __s16;
+typedef int __s32;
+typedef long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+typedef _Bool bool;
+
+#define true 1
+#define false 0
+#define NULL ((void *)0)
+
+#ifndef __LINUX_BPF_H__ /* of linux/bpf.h, where asm/types.h is at hand */
+enum {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_ANY = 0,
+	BPF_F_SKIP_FIELD_MASK = 0xff,
+};
+#endif
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct seq_file {
+	unsigned long size;  /* of the buffer: eight pages */
+	unsigned long count; /* bytes in it */
+};
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	__u64 session_id;
+	__u64 seq_num;
+};
+
+struct bpf_iter__cgroup {
+	struct bpf_iter_meta *meta;
+	struct cgroup *cgroup;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
+struct bpf_map {
+	__u32 id;
+};
+
+struct bpf_array {
+	void *pptrs[0];
+};
+
+/* cgroups */
+
+enum cgroup_subsys_id {
+	cpu_cgrp_id = 1,
+	cpuacct_cgrp_id = 2,
+};
+
+struct kernfs_node {
+	const char *name;
+	__u64 id;
+};
+
+struct cgroup_subsys {
+	bool implicit_on_dfl : 1;
+	const char *name;
+	struct cftype *dfl_cftypes;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys *ss;
+	struct cgroup_subsys_state *parent;
+};
+
+struct task_cputime {
+	__u64 stime;
+	__u64 utime;
+	unsigned long long sum_exec_runtime;
+};
+
+struct prev_cputime {
+	__u64 utime;
+	__u64 stime;
+};
+
+struct cgroup_base_stat {
+	struct task_cputime cputime;
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	unsigned long flags;
+	int level;
+	int nr_descendants;
+	int nr_dying_descendants;
+	int nr_populated_csets;
+	int nr_populated_domain_children;
+	int nr_populated_threaded_children;
+	struct kernfs_node *kn;
+	__u16 subtree_control;
+	struct cgroup_subsys_state *subsys[16];
+	struct cgroup_root *root;
+	struct cgroup_base_stat bstat;
+	struct prev_cputime prev_cputime;
+	struct cgroup *ancestors[0];
+};
+
+struct cgroup_root {
+	int hierarchy_id; /* 0 is cgroup2, all others are v1 */
+	unsigned int subsys_mask;
+	struct cgroup cgrp;
+};
+
+struct cfs_bandwidth {
+	int nr_periods;
+	int nr_throttled;
+	__u64 throttled_time;
+};
+
+struct task_group {
+	struct cgroup_subsys_state css;
+	struct cfs_bandwidth cfs_bandwidth;
+};
+
+enum cpu_usage_stat {
+	CPUTIME_USER,
+	CPUTIME_NICE,
+	CPUTIME_SYSTEM,
+	CPUTIME_SOFTIRQ,
+	CPUTIME_IRQ,
+};
+
+struct kernel_cpustat {
+	__u64 cpustat[10];
+};
+
+struct cpuacct {
+	struct cgroup_subsys_state css;
+	__u64 *cpuusage;		/* per CPU */
+	struct kernel_cpustat *cpustat; /* per CPU */
+};
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[16];
+};
+
+/* tasks */
+
+struct upid {
+	int nr;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[];
+};
+
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+struct cred {
+	kuid_t euid;
+};
+
+struct percpu_counter {
+	__s64 count;
+	__s32 *counters; /* per CPU */
+};
+
+struct mm_struct {
+	struct percpu_counter rss_stat[4]; /* since f1a7941243c1 (v6.2) */
+};
+
+struct mm_rss_stat { /* until then */
+	struct {
+		long counter;
+	} count[4];
+};
+
+struct mm_struct___array {
+	struct mm_rss_stat rss_stat;
+};
+
+struct sched_entity {
+	__u64 sum_exec_runtime;
+};
+
+struct task_struct {
+	unsigned int __state;
+	unsigned int flags;
+	int on_cpu;
+	int exit_state;
+	struct sched_entity se;
+	struct mm_struct *mm;
+	int pid;
+	int tgid;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	struct pid *thread_pid;
+	__u64 utime;
+	__u64 stime;
+	struct prev_cputime prev_cputime;
+	const struct cred *cred;
+	char comm[16];
+	struct css_set *cgroups;
+};
+
+#pragma clang attribute pop
+
+/* An open-coded iterator is the program's own, not the kernel's: no relocation. */
+struct bpf_iter_css_task {
+	__u64 __opaque[1];
+} __attribute__((aligned(8)));
+
+#endif

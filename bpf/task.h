@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What several views tell of a task. */
+#ifndef BPFVIEW_TASK_H
+#define BPFVIEW_TASK_H
+
+#include "bpfview.h"
+
+/* The letter that ps shows: task_state_index in include/linux/sched.h, "RSDTtXZPI". */
+static __always_inline char task_state(const struct task_struct *task)
+{
+	__u32 state = task->__state, exit = task->exit_state;
+
+	if ((state & 0x402) == 0x402) /* TASK_IDLE */
+		return 'I';
+	if (state & 0x9000) /* TASK_RTLOCK_WAIT, TASK_FROZEN (v6.1) */
+		return 'D';
+	state |= exit;
+	if (state & 0x40) /* TASK_PARKED */
+		return 'P';
+	if (state & 0x20) /* EXIT_ZOMBIE */
+		return 'Z';
+	if (state & 0x10) /* EXIT_DEAD */
+		return 'X';
+	if (state & 0x08) /* __TASK_TRACED */
+		return 't';
+	if (state & 0x04) /* __TASK_STOPPED */
+		return 'T';
+	if (state & 0x02) /* TASK_UNINTERRUPTIBLE */
+		return 'D';
+	if (state & 0x01) /* TASK_INTERRUPTIBLE */
+		return 'S';
+	return 'R';
+}
+
+/* A dead thread is not of its cgroup any more, though a task iterator still finds it. */
+static __always_inline bool task_is_dead(const struct task_struct *task)
+{
+	return task->exit_state != 0;
+}
+
+#endif
