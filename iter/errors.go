@@ -1,0 +1,30 @@
+package iter
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cilium/ebpf"
+)
+
+// loadError is why a view is absent: one line, and with the verifier's log when formatted with %+v.
+type loadError struct {
+	view string
+	err  error
+}
+
+func (e *loadError) Error() string {
+	// The kernel and the ELF reader may answer in several lines.
+	return "view " + e.view + ": " + strings.Join(strings.Fields(e.err.Error()), " ")
+}
+
+func (e *loadError) Unwrap() error { return e.err }
+
+func (e *loadError) Format(f fmt.State, verb rune) {
+	fmt.Fprint(f, e.Error())
+	var verifier *ebpf.VerifierError
+	if verb == 'v' && f.Flag('+') && errors.As(e.err, &verifier) {
+		fmt.Fprintf(f, "\n%+v", verifier)
+	}
+}

@@ -1,0 +1,244 @@
+package iter
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"bpfviewfs/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// The test binary is its own helper: a process that joins a cgroup, has as many threads and children as it is told,
+// says "ready", and ends when its standard input does.
+const helperEnv = "BPFVIEWFS_TEST_HELPER"
+
+func TestMain(m *testing.M) {
+	if job := os.Getenv(helperEnv); job != "" {
+		if err := help(job); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// help does "cgroup.procs file;threads;children;busy;comm".
+func help(job string) error {
+	f := strings.SplitN(job, ";", 5)
+	if err := os.WriteFile(f[0], []byte("0"), 0); err != nil {
+		return err
+	}
+	threads, _ := strconv.Atoi(f[1])
+	children, _ := strconv.Atoi(f[2])
+	for range children {
+		if err := forkSleeper(); err != nil {
+			return err
+		}
+	}
+	debug.SetMaxThreads(20000)
+	started := make(chan error)
+	for i := range threads {
+		go func() {
+			runtime.LockOSThread()
+			name := fmt.Sprintf("%s%d", f[4], i)
+			started <- unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData(name+"\x00"))), 0, 0, 0)
+			for f[3] == "busy" {
+			}
+			for {
+				unix.Pause()
+			}
+		}()
+		if err := <-started; err != nil {
+			return err
+		}
+	}
+	fmt.Println("ready")
+	bufio.NewReader(os.Stdin).ReadByte()
+	return nil
+}
+
+// forkSleeper makes a child that sleeps till it is killed. The child may only make raw system calls.
+func forkSleeper() error {
+	pid, _, errno := unix.RawSyscall(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	for pid == 0 {
+		unix.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+	}
+	return nil
+}
+
+type helper struct {
+	cgroup   string
+	threads  int
+	children int
+	busy     bool
+	comm     string
+}
+
+// start runs a helper, and ends it with the test.
+func (j helper) start(t testing.TB) (pid int) {
+	t.Helper()
+	busy := "idle"
+	if j.busy {
+		busy = "busy"
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s;%d;%d;%s;%s", helperEnv, filepath.Join(j.cgroup, "cgroup.procs"), j.threads, j.children, busy, j.comm))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("helper said %q, %v", line, err)
+	}
+	return cmd.Process.Pid
+}
+
+func needRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+}
+
+func testHierarchy(t testing.TB, source string) *Hierarchy {
+	t.Helper()
+	needRoot(t)
+	h, err := OpenHierarchy(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+func testViews(t testing.TB, h *Hierarchy, o Options) map[string]*View {
+	t.Helper()
+	s, err := Load(bpf.Objects, h, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	views := make(map[string]*View)
+	for _, v := range s.Views() {
+		if v.Err() != nil {
+			t.Fatalf("%+v", v.Err())
+		}
+		views[v.Name()] = v
+	}
+	return views
+}
+
+// testCgroup makes a cgroup below parent, and removes it and who is in it with the test.
+func testCgroup(t testing.TB, parent, name string) string {
+	t.Helper()
+	dir := filepath.Join(parent, name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { removeCgroup(t, dir) })
+	return dir
+}
+
+func removeCgroup(t testing.TB, dir string) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for _, pid := range idsIn(t, dir, "cgroup.procs") {
+			unix.Kill(pid, unix.SIGKILL)
+		}
+		err := os.Remove(dir)
+		if err == nil || os.IsNotExist(err) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("remove %s: %v", dir, err)
+			return
+		}
+	}
+}
+
+func idsIn(t testing.TB, dir, file string) (ids []int) {
+	t.Helper()
+	b, _ := os.ReadFile(filepath.Join(dir, file))
+	for _, f := range strings.Fields(string(b)) {
+		id, err := strconv.Atoi(f)
+		if err != nil {
+			t.Fatalf("%s of %s: %v", file, dir, err)
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func cgroupID(t testing.TB, dir string) uint64 {
+	t.Helper()
+	var st syscall.Stat_t
+	if err := syscall.Stat(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Ino
+}
+
+func descriptors(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// fileValue is a number of a flat keyed file, as cgroup.stat is.
+func fileValue(t testing.TB, path, key string) int64 {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(b), "\n") {
+		if k, v, _ := strings.Cut(line, " "); k == key {
+			n, err := strconv.ParseInt(v, 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatalf("no %s in %s", key, path)
+	return 0
+}

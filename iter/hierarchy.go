@@ -1,0 +1,110 @@
+package iter
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// Hierarchy is a cgroup tree: a cgroup2 mount, a cgroup directory inside one, or a cgroup v1 hierarchy. It holds one
+// descriptor, of the top directory, and knows no cgroup but by id. Safe for use by many goroutines; not after Close.
+type Hierarchy struct {
+	dir  int    // of the top directory; open_by_handle_at takes no O_PATH
+	path string // of the top directory, absolute
+	root uint64
+	v1   bool
+}
+
+// OpenHierarchy opens the hierarchy that source names: a path of a cgroup directory (v2 or v1), or one of "",
+// "cgroup2", "cgroup" and "none" for the first cgroup2 mount in /proc/self/mountinfo.
+//
+// Cgroups are opened by their ids with open_by_handle_at(2), which needs CAP_DAC_READ_SEARCH: without it the error
+// wraps unix.EPERM.
+func OpenHierarchy(source string) (*Hierarchy, error) {
+	switch source {
+	case "", "cgroup2", "cgroup", "none":
+		mount, err := firstCgroup2()
+		if err != nil {
+			return nil, err
+		}
+		source = mount
+	}
+	return openDirectory(source)
+}
+
+func firstCgroup2() (string, error) {
+	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		found := m.FSType == "cgroup2"
+		return !found, found
+	})
+	if err != nil {
+		return "", fmt.Errorf("look for a cgroup2 mount: %w", err)
+	}
+	if len(mounts) == 0 {
+		return "", fmt.Errorf("no cgroup2 mount in /proc/self/mountinfo (mount -t cgroup2 cgroup2 /sys/fs/cgroup): %w", unix.ENODEV)
+	}
+	return mounts[0].Mountpoint, nil
+}
+
+func openDirectory(source string) (*Hierarchy, error) {
+	path, err := filepath.Abs(source)
+	if err != nil {
+		return nil, fmt.Errorf("cgroup directory %q: %w", source, err)
+	}
+	dir, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open cgroup directory %q: %w", source, err)
+	}
+	h := &Hierarchy{dir: dir}
+	if err := h.identify(source); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
+}
+
+// identify fills in what the descriptor tells, and tries the one privilege all depends on.
+func (h *Hierarchy) identify(source string) error {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(h.dir, &fs); err != nil {
+		return fmt.Errorf("cgroup directory %q: statfs: %w", source, err)
+	}
+	switch fs.Type {
+	case unix.CGROUP2_SUPER_MAGIC:
+	case unix.CGROUP_SUPER_MAGIC:
+		h.v1 = true
+	default:
+		return fmt.Errorf("%q is not a cgroup directory: give one, or \"cgroup2\" for the first cgroup2 mount: %w", source, unix.EINVAL)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(h.dir, &st); err != nil {
+		return fmt.Errorf("cgroup directory %q: stat: %w", source, err)
+	}
+	h.root = st.Ino
+	path, err := descriptorPath(h.dir)
+	if err != nil {
+		return fmt.Errorf("cgroup directory %q: %w", source, err)
+	}
+	h.path = path
+	if _, err := h.Stat(h.root); err != nil {
+		if errors.Is(err, unix.EPERM) {
+			return fmt.Errorf("open cgroups of %q by id: run as root, or with CAP_DAC_READ_SEARCH: %w", source, err)
+		}
+		return fmt.Errorf("open cgroups of %q by id: %w", source, err)
+	}
+	return nil
+}
+
+// Root is the id of the top cgroup.
+func (h *Hierarchy) Root() uint64 { return h.root }
+
+// V1 tells whether this is a cgroup v1 hierarchy.
+func (h *Hierarchy) V1() bool { return h.v1 }
+
+// String is the path of the top directory.
+func (h *Hierarchy) String() string { return h.path }
+
+// Close gives the descriptor back.
+func (h *Hierarchy) Close() error { return unix.Close(h.dir) }

@@ -1,0 +1,75 @@
+package iter
+
+import (
+	"encoding/binary"
+	"runtime"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// cilium/ebpf v0.22 cannot say which cgroup or task an iterator is for: link.AttachIter passes a map alone and gets
+// EINVAL for iter/cgroup. So BPF_LINK_CREATE and BPF_ITER_CREATE are called here, and nowhere else; see bpf(2).
+
+// target is union bpf_iter_link_info: what one run is about.
+type target [16]byte
+
+const selfOnly = 1 // BPF_CGROUP_ITER_SELF_ONLY
+
+// cgroupByID is a cgroup of the cgroup2 hierarchy; v1 hierarchies have ids of their own, which the kernel does not look up.
+func cgroupByID(id uint64) (t target) {
+	binary.NativeEndian.PutUint32(t[0:], selfOnly)
+	binary.NativeEndian.PutUint64(t[8:], id)
+	return t
+}
+
+// cgroupByFD is the cgroup whose directory is open as fd, which must not be 0.
+func cgroupByFD(fd int) (t target) {
+	binary.NativeEndian.PutUint32(t[0:], selfOnly)
+	binary.NativeEndian.PutUint32(t[4:], uint32(fd))
+	return t
+}
+
+// thread is one thread, in the caller's pid namespace; it must not be 0, which means all.
+func thread(tid uint32) (t target) {
+	binary.NativeEndian.PutUint32(t[0:], tid)
+	return t
+}
+
+// process is all threads of one process, in the caller's pid namespace; it must not be 0, which means all.
+func process(pid uint32) (t target) {
+	binary.NativeEndian.PutUint32(t[4:], pid)
+	return t
+}
+
+// openIterator links prog to t and opens an iterator of it, which outlives the link.
+func openIterator(prog *ebpf.Program, t target) (int, error) {
+	create := struct {
+		prog, target, attachType, flags uint32
+		info                            unsafe.Pointer // eight bytes on every architecture that has BPF iterators of cgroups in use
+		infoLen                         uint32
+		_                               uint32
+	}{prog: uint32(prog.FD()), attachType: unix.BPF_TRACE_ITER, info: unsafe.Pointer(&t), infoLen: uint32(len(t))}
+	link, err := bpfCall(unix.BPF_LINK_CREATE, unsafe.Pointer(&create), unsafe.Sizeof(create))
+	runtime.KeepAlive(prog)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(link)
+	iter := struct{ link, flags uint32 }{link: uint32(link)}
+	return bpfCall(unix.BPF_ITER_CREATE, unsafe.Pointer(&iter), unsafe.Sizeof(iter))
+}
+
+func bpfCall(cmd uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
+	for {
+		fd, _, errno := unix.Syscall(unix.SYS_BPF, cmd, uintptr(attr), size)
+		switch errno {
+		case 0:
+			return int(fd), nil
+		case unix.EINTR:
+		default:
+			return -1, errno
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package iter
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// members fills r.ids with the processes of the cgroup whose directory is open as dir, and says that they are
+// processes; or with its threads where cgroup.procs does not tell who lives here: cgroup.procs of a threaded domain
+// names the processes of all threaded cgroups below, a threaded cgroup has none (cgroup-v2.rst, "Threads"), and on v1
+// and in the root any thread may be anywhere.
+func (r *run) members(dir int) (func(id uint32) target, error) {
+	kind, file := thread, "cgroup.threads"
+	if r.hierarchy.V1() {
+		file = "tasks"
+	} else {
+		domain, err := r.isDomain(dir)
+		if err != nil {
+			return nil, err
+		}
+		if domain {
+			kind, file = process, "cgroup.procs"
+		}
+	}
+	err := r.readIDs(dir, file)
+	return kind, err
+}
+
+// isDomain tells whether all threads of a process that is here are here. The root has no cgroup.type.
+func (r *run) isDomain(dir int) (bool, error) {
+	fd, err := openFile(dir, "cgroup.type")
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(fd)
+	n, err := unix.Read(fd, r.buf[:])
+	if err != nil {
+		return false, fmt.Errorf("read cgroup.type: %w", err)
+	}
+	return string(bytes.TrimSpace(r.buf[:n])) == "domain", nil
+}
+
+func (r *run) readIDs(dir int, file string) error {
+	fd, err := openFile(dir, file)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	r.ids = r.ids[:0]
+	var ids idParser
+	for {
+		if err := r.overdue(); err != nil {
+			return err
+		}
+		n, err := unix.Read(fd, r.buf[:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read %s: %w", file, err)
+		}
+		if n == 0 {
+			break
+		}
+		if r.ids, err = ids.parse(r.ids, r.buf[:n]); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	if r.ids, err = ids.end(r.ids); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	// The kernel may name one twice that left and came back (cgroup-v2.rst, cgroup.procs).
+	slices.Sort(r.ids)
+	r.ids = slices.Compact(r.ids)
+	return nil
+}
+
+func openFile(dir int, name string) (int, error) {
+	for {
+		fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			return fd, nil
+		}
+		if err != unix.EINTR {
+			return -1, fmt.Errorf("open %s: %w", name, err)
+		}
+	}
+}
+
+// idParser reads decimal ids, one a line, from pieces that may end anywhere.
+type idParser struct {
+	value  uint32
+	digits bool
+}
+
+func (p *idParser) parse(ids []uint32, text []byte) ([]uint32, error) {
+	for _, b := range text {
+		switch {
+		case b == '\n':
+			var err error
+			if ids, err = p.end(ids); err != nil {
+				return ids, err
+			}
+		case '0' <= b && b <= '9' && p.value <= nobody/10-1:
+			p.value, p.digits = p.value*10+uint32(b-'0'), true
+		default:
+			return ids, fmt.Errorf("byte %q after %d is no id: %w", b, p.value, unix.EIO)
+		}
+	}
+	return ids, nil
+}
+
+// end takes a line's end. The kernel writes 0 for a process that this pid namespace cannot see; passed on to it, 0
+// would mean every process there is.
+func (p *idParser) end(ids []uint32) ([]uint32, error) {
+	id, digits := p.value, p.digits
+	*p = idParser{}
+	switch {
+	case !digits:
+		return ids, nil
+	case id == 0:
+		return ids, fmt.Errorf("a process of another pid namespace lives here; run in the host's: %w", unix.EXDEV)
+	}
+	return append(ids, id), nil
+}

@@ -1,0 +1,149 @@
+package iter
+
+import (
+	"bytes"
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/fstest"
+
+	"bpfviewfs/bpf"
+	"github.com/cilium/ebpf"
+)
+
+func builtin(t testing.TB, name string) []byte {
+	t.Helper()
+	raw, err := bpf.Objects.ReadFile(name + objectSuffix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func TestBrokenObjects(t *testing.T) {
+	tasks := builtin(t, "tasks")
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bigEndian := bytes.Clone(tasks)
+	bigEndian[elf.EI_DATA] = byte(elf.ELFDATA2MSB)
+	for name, raw := range map[string][]byte{
+		"empty":       {},
+		"no ELF":      []byte("#!/bin/sh\n"),
+		"header only": tasks[:64],
+		"truncated":   tasks[:len(tasks)/2],
+		"big endian":  bigEndian,
+		"not BPF":     self,
+		"other name":  builtin(t, "cpu"),
+	} {
+		_, err := parseObject(raw, "tasks")
+		checkErrno(t, name, err, syscall.ENOEXEC)
+	}
+}
+
+// A broken object is listed with its reason, and its neighbours are not harmed.
+func TestLoadListsBrokenObjects(t *testing.T) {
+	files := fstest.MapFS{
+		"empty.bpf.o":      {},
+		"Bad-Name.bpf.o":   {Data: builtin(t, "tasks")},
+		"a___task.bpf.o":   {Data: builtin(t, "tasks")},
+		"README":           {Data: []byte("no view")},
+		"dir.bpf.o/x":      {},
+		"cut.bpf.o":        {Data: builtin(t, "tasks")[:1000]},
+		"misnamed.bpf.o":   {Data: builtin(t, "tasks")},
+		"yet_other1.bpf.o": {Data: []byte("\x7fELF")},
+	}
+	s, err := Load(files, &Hierarchy{}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, v := range s.Views() {
+		names = append(names, v.Name())
+		if v.Err() == nil || strings.Contains(v.Err().Error(), "\n") || !strings.Contains(v.Err().Error(), v.Name()) {
+			t.Errorf("%s: error %q", v.Name(), v.Err())
+		}
+		if v.Kind() != "" {
+			t.Errorf("%s: kind %q", v.Name(), v.Kind())
+		}
+		out, err := v.Run(context.Background(), 1, []byte("kept"))
+		if string(out) != "kept" {
+			t.Errorf("%s: output %q", v.Name(), out)
+		}
+		var errno syscall.Errno
+		if !errors.As(err, &errno) {
+			t.Errorf("%s: run: %v", v.Name(), err)
+		}
+	}
+	want := "Bad-Name a___task cut empty misnamed yet_other1"
+	if got := strings.Join(names, " "); got != want {
+		t.Errorf("views %s, want %s", got, want)
+	}
+	if err := errors.Join(s.Close(), s.Close()); err != nil {
+		t.Error(err)
+	}
+	_, err = s.Views()[0].Run(context.Background(), 1, nil)
+	checkErrno(t, "run after close", err, syscall.EBADF)
+}
+
+func iterator(name, target string) *ebpf.ProgramSpec {
+	return &ebpf.ProgramSpec{Name: name, Type: ebpf.Tracing, AttachType: ebpf.AttachTraceIter, AttachTo: target, SectionName: "iter/" + target}
+}
+
+func TestProgramsOfObject(t *testing.T) {
+	kprobe := &ebpf.ProgramSpec{Name: "probe", Type: ebpf.Kprobe, SectionName: "kprobe/x"}
+	for name, test := range map[string]struct {
+		programs []*ebpf.ProgramSpec
+		want     syscall.Errno
+	}{
+		"one":               {[]*ebpf.ProgramSpec{iterator("v", "cgroup")}, 0},
+		"two flavours":      {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task")}, 0},
+		"none":              {nil, syscall.ENOEXEC},
+		"other name":        {[]*ebpf.ProgramSpec{iterator("w", "cgroup")}, syscall.ENOEXEC},
+		"a second iterator": {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("w", "cgroup")}, syscall.ENOEXEC},
+		"flavour alone":     {[]*ebpf.ProgramSpec{iterator("v___task", "task")}, syscall.ENOEXEC},
+		"other target":      {[]*ebpf.ProgramSpec{iterator("v", "bpf_map")}, syscall.EOPNOTSUPP},
+		"other flavour":     {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task_file")}, syscall.EOPNOTSUPP},
+		"another program":   {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), kprobe}, syscall.EOPNOTSUPP},
+	} {
+		spec := &ebpf.CollectionSpec{Programs: make(map[string]*ebpf.ProgramSpec)}
+		for _, p := range test.programs {
+			spec.Programs[p.Name] = p
+		}
+		_, err := newObject(spec, "v")
+		if test.want == 0 && err == nil {
+			continue
+		}
+		checkErrno(t, name, err, test.want)
+	}
+}
+
+func TestLoadErrorHasTheLog(t *testing.T) {
+	cause := &ebpf.VerifierError{Cause: syscall.EACCES, Log: []string{"0: R1=ctx()", "invalid mem access"}}
+	err := &loadError{"v", fmt.Errorf("program v: several\nlines: %w", cause)}
+	if line := fmt.Sprintf("%v", err); strings.Contains(line, "\n") {
+		t.Errorf("%%v: %q", line)
+	}
+	if log := fmt.Sprintf("%+v", err); !strings.Contains(log, "0: R1=ctx()") {
+		t.Errorf("%%+v: %q", log)
+	}
+	checkErrno(t, "load error", err, syscall.EACCES)
+}
+
+// FuzzObject: an object file may hold anything.
+func FuzzObject(f *testing.F) {
+	f.Add(builtin(f, "cgroup"))
+	f.Add([]byte("\x7fELF"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		o, err := parseObject(raw, "cgroup")
+		if (o == nil) == (err == nil) {
+			t.Fatalf("%v, %v", o, err)
+		}
+	})
+}

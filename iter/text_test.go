@@ -1,0 +1,172 @@
+package iter
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// put makes one record of values in the order of its columns.
+func put(r *record, values ...any) []byte {
+	rec := make([]byte, r.size)
+	for i, v := range values {
+		c := &r.columns[i]
+		b := rec[c.off:][:c.size]
+		switch v := v.(type) {
+		case string:
+			copy(b, v)
+		case int:
+			var wide [8]byte
+			binary.LittleEndian.PutUint64(wide[:], uint64(v))
+			copy(b, wide[:])
+		}
+	}
+	return rec
+}
+
+func TestText(t *testing.T) {
+	r := mustRecord(t, 40,
+		member("pid", 0, u32, "key", "width:7"),
+		member("nice", 4, s16, "unit:none", "tag_of_the_future:x"),
+		member("state", 6, char),
+		member("flag", 7, u8),
+		member("rss_bytes", 8, u64, "optional"),
+		member("user", 16, text(8)),
+		member("comm", 24, text(16)),
+	)
+	raw := bytes.Join([][]byte{
+		put(r, 300, -20, "S", 1, 4096, "root", "b"),
+		put(r, 4294967295, 0, "R", 0, -1, "a b", "two words"),
+		put(r, 7, 19, "D", 255, 1<<40, "", "a\nb \\ \xff \u00e9 \u202e"),
+		put(r, 300, -1, "Z", 2, 0, "12345678", ""),
+	}, nil)
+	want := strings.Join([]string{
+		`    PID  NICE STATE FLAG    RSS_BYTES USER    COMM`,
+		"      7    19 D      255 1099511627776 -       a\\nb \\\\ \\xff \u00e9 \\xe2\\x80\\xae",
+		`    300   -20 S        1         4096 root    b`,
+		`    300    -1 Z        2            0 12345678 -`,
+		`4294967295     0 R        0            - a\x20b  two words`,
+		``,
+	}, "\n")
+	got, _, err := r.appendText([]byte("before"), raw, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != "before"+want {
+		t.Errorf("got\n%swant\nbefore%s", got, want)
+	}
+}
+
+func TestTextOfNothing(t *testing.T) {
+	r := mustRecord(t, 4, member("pid", 0, u32))
+	got, _, err := r.appendText(nil, nil, nil)
+	if err != nil || string(got) != "       PID\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestTextOfPart(t *testing.T) {
+	r := mustRecord(t, 4, member("pid", 0, u32))
+	got, _, err := r.appendText([]byte("x"), make([]byte, 6), nil)
+	checkErrno(t, "six bytes of four", err, syscall.EIO)
+	if string(got) != "x" {
+		t.Errorf("got %q beside the error", got)
+	}
+}
+
+func TestTextKeepsOrderWithoutKeys(t *testing.T) {
+	r := mustRecord(t, 1, member("n", 0, u8))
+	got, _, _ := r.appendText(nil, []byte{3, 1, 2}, nil)
+	if string(got) != "  N\n  3\n  1\n  2\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestTextAllocatesNothing(t *testing.T) {
+	r := mustRecord(t, 16, member("pid", 0, u32, "key"), member("comm", 4, text(12)))
+	raw := bytes.Repeat(put(r, 1, "a\nb"), 100)
+	dst, order, _ := r.appendText(nil, raw, nil)
+	allocs := testing.AllocsPerRun(10, func() { dst, order, _ = r.appendText(dst[:0], raw, order) })
+	if allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}
+
+// FuzzText: whatever a program writes, the text has a line for the header and one for each record, and each
+// line has a field for each column.
+func FuzzText(f *testing.F) {
+	r := mustRecord(f, 32,
+		member("key", 0, text(5), "key"),
+		member("state", 5, char),
+		member("small", 6, s16),
+		member("number", 8, s32, "optional", "key"),
+		member("word", 12, text(12), "optional"),
+		member("last", 24, text(8)),
+	)
+	f.Add(make([]byte, 64))
+	f.Add(bytes.Repeat([]byte("a \n\\\xff\x00\xe2\x80"), 12))
+	f.Add(bytes.Repeat([]byte{0xff}, 96))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		raw = raw[:len(raw)/r.size*r.size]
+		out, _, err := r.appendText(nil, raw, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(string(out), "\n")
+		if len(lines) != 1+len(raw)/r.size+1 || lines[len(lines)-1] != "" {
+			t.Fatalf("%d lines for %d records: %q", len(lines)-1, len(raw)/r.size, out)
+		}
+		for _, line := range lines[:len(lines)-1] {
+			// The last field may have blanks, of its own or alone.
+			fields := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' })
+			if len(fields) < len(r.columns)-1 || strings.Count(line, " ") < len(r.columns)-1 {
+				t.Fatalf("%d fields in %q", len(fields), line)
+			}
+			for _, b := range []byte(line) {
+				if b < ' ' || b == 0x7f {
+					t.Fatalf("byte %#x in %q", b, line)
+				}
+			}
+		}
+	})
+}
+
+// FuzzEscape: nothing is lost, and nothing that parts lines or columns is left.
+func FuzzEscape(f *testing.F) {
+	f.Add([]byte("plain"))
+	f.Add([]byte(" a\\n\n\t\x00\xff\xc3\xa9\u2028"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		out := appendEscaped(nil, text, false)
+		if i := bytes.IndexAny(out, " \n\t\r\x00"); i >= 0 {
+			t.Fatalf("%q became %q", text, out)
+		}
+		if back := unescape(t, out); !bytes.Equal(back, text) {
+			t.Fatalf("%q became %q, which means %q", text, out, back)
+		}
+	})
+}
+
+func unescape(t *testing.T, b []byte) (text []byte) {
+	for len(b) > 0 {
+		if b[0] != '\\' {
+			text, b = append(text, b[0]), b[1:]
+			continue
+		}
+		switch b[1] {
+		case '\\':
+			text, b = append(text, '\\'), b[2:]
+		case 'n':
+			text, b = append(text, '\n'), b[2:]
+		case 't':
+			text, b = append(text, '\t'), b[2:]
+		case 'x':
+			text = append(text, byte(strings.IndexByte(hex, b[2])<<4|strings.IndexByte(hex, b[3])))
+			b = b[4:]
+		default:
+			t.Fatalf("escape %q", b)
+		}
+	}
+	return text
+}
