@@ -1,0 +1,154 @@
+package mount
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const trivial = "one line of a trivial file\n"
+
+func benchFile() *memFS { return newFS(direct("hello", trivial)) }
+
+// BenchmarkLoop reads a trivial file of three servers, each a process of its own: this package, go-fuse's own server
+// with the same filesystem, and libfuse's low-level interface in C with one thread and with many (if there is a C
+// compiler and libfuse3-dev). They take turns in short rounds, so that a busy machine is busy for all. Reported
+// are microseconds for each, and for each other how much longer it takes than ours (above 1: ours is faster).
+func BenchmarkLoop(b *testing.B) {
+	needRoot(b)
+	servers := []string{"ours", "stock"}
+	dirs := map[string]string{}
+	for _, s := range servers {
+		dirs[s] = tempDir(b)
+		unmountAfter(b, dirs[s])
+		spawn(b, s, dirs[s])
+	}
+	if c := buildC(b); c != "" {
+		for _, s := range []string{"libfuse-single", "libfuse-multi"} {
+			dirs[s] = tempDir(b)
+			spawnC(b, c, dirs[s], s == "libfuse-single")
+			servers = append(servers, s)
+		}
+	}
+	for _, work := range []struct {
+		name string
+		do   func(path string, n int) error
+	}{{"open-read-read-close", openReadClose}, {"pread", preads}} {
+		for _, readers := range []int{1, 8} {
+			b.Run(fmt.Sprintf("%s/readers=%d", work.name, readers), func(b *testing.B) {
+				round := min(1000, b.N)
+				took := map[string]time.Duration{}
+				b.ResetTimer()
+				for n := 0; n < b.N; n += round {
+					for _, s := range servers {
+						took[s] += parallel(b, readers, func() error {
+							return work.do(filepath.Join(dirs[s], "hello"), (round+readers-1)/readers)
+						})
+					}
+				}
+				ops := float64((b.N + round - 1) / round * round)
+				b.ReportMetric(0, "ns/op")
+				for _, s := range servers {
+					b.ReportMetric(float64(took[s].Nanoseconds())/ops/1000, s+"-µs")
+					if s != "ours" {
+						b.ReportMetric(float64(took[s])/float64(took["ours"]), s+"/ours")
+					}
+				}
+			})
+		}
+	}
+}
+
+func parallel(b *testing.B, n int, do func() error) time.Duration {
+	var group sync.WaitGroup
+	start := time.Now()
+	for range n {
+		group.Go(func() {
+			if err := do(); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	return time.Since(start)
+}
+
+func openReadClose(path string, n int) error {
+	buf := make([]byte, 4096)
+	for range n {
+		fd, err := open(path)
+		if err != nil {
+			return err
+		}
+		for n := 1; n > 0; {
+			n, _ = unix.Read(fd, buf)
+		}
+		unix.Close(fd)
+	}
+	return nil
+}
+
+func preads(path string, n int) error {
+	fd, err := open(path)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 4096)
+	for range n {
+		if _, err := unix.Pread(fd, buf, 0); err != nil && err != unix.EINTR {
+			return err
+		}
+	}
+	return nil
+}
+
+// buildC compiles testdata/hello_ll.c, or returns "" where that cannot be done.
+func buildC(b *testing.B) string {
+	flags, err := exec.Command("pkg-config", "--cflags", "--libs", "fuse3").Output()
+	if err != nil {
+		b.Log("no comparison with libfuse: no fuse3 for pkg-config")
+		return ""
+	}
+	bin := filepath.Join(b.TempDir(), "hello_ll")
+	args := append([]string{"-O2", "-o", bin, "testdata/hello_ll.c"}, strings.Fields(string(flags))...)
+	if out, err := exec.Command("cc", args...).CombinedOutput(); err != nil {
+		b.Logf("no comparison with libfuse: cc: %v\n%s", err, out)
+		return ""
+	}
+	return bin
+}
+
+func spawnC(b *testing.B, bin, dir string, single bool) {
+	args := []string{dir}
+	if single {
+		args = append(args, "single")
+	}
+	cmd := exec.Command(bin, args...)
+	cmd.Stderr = os.Stderr
+	unmountAfter(b, dir)
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	eventually(b, func() bool { _, err := readAll(filepath.Join(dir, "hello")); return err == nil },
+		func() string { return "hello_ll does not serve" })
+}
+
+// unmountAfter takes whatever is mounted at dir away when the test ends.
+func unmountAfter(tb testing.TB, dir string) {
+	tb.Cleanup(func() {
+		for unix.Unmount(dir, unix.MNT_DETACH) == nil {
+		}
+	})
+}

@@ -1,0 +1,271 @@
+package mount
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// stored is a file whose OPEN stores data from byte off on, and whose READs are recorded.
+type stored struct {
+	*memFile
+	mu    sync.Mutex
+	reads []fuse.ReadIn
+}
+
+// storing serves such a file: direct I/O for read(2), the page cache for splice and mmap.
+func storing(tb testing.TB, data []byte, off int) (*mounted, *stored) {
+	f := &stored{memFile: &memFile{name: "f", data: data, flag: fuse.FOPEN_DIRECT_IO | fuse.FOPEN_KEEP_CACHE}}
+	var m *mounted
+	f.open = func(_ <-chan struct{}, in *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
+		if err := m.Store(in.NodeId, int64(off), data[off:]); err != nil {
+			tb.Error(err)
+			return fuse.EIO
+		}
+		f.memFile.mu.Lock()
+		f.size = uint64(len(data))
+		f.memFile.mu.Unlock()
+		return fuse.OK
+	}
+	f.read = func(_ <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.reads = append(f.reads, *in)
+		from := min(in.Offset, uint64(len(data)))
+		return fuse.ReadResultData(data[from:min(from+uint64(in.Size), uint64(len(data)))]), fuse.OK
+	}
+	m = serve(tb, newFS(f.memFile))
+	return m, f
+}
+
+func (f *stored) taken() []fuse.ReadIn {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.reads
+	f.reads = nil
+	return r
+}
+
+func content(n int) []byte {
+	var b bytes.Buffer
+	for i := 0; b.Len() < n; i++ {
+		fmt.Fprintf(&b, "line %d\n", i)
+	}
+	return b.Bytes()[:n]
+}
+
+// The ways a reader can take.
+var readers = []struct {
+	name   string
+	cached bool // goes through the page cache
+	read   func(fd int, size int) ([]byte, error)
+}{
+	{"read", false, func(fd, _ int) ([]byte, error) { return drainFD(fd) }},
+	{"pread", false, func(fd, size int) ([]byte, error) {
+		buf := make([]byte, size+1)
+		n, err := unix.Pread(fd, buf, 0)
+		return buf[:max(n, 0)], err
+	}},
+	{"mmap-private", true, mapped(unix.MAP_PRIVATE)},
+	{"mmap-shared", true, mapped(unix.MAP_SHARED)},
+	{"splice", true, spliced},
+	{"sendfile", true, sentFile},
+}
+
+func TestReadersAgree(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		len, from int
+	}{
+		{"small", 49, 0},
+		{"page", 4096, 0},
+		{"big", 300_000, 0},
+		{"big, last page only", 300_000, (300_000 - 1) &^ 4095},
+		{"whole pages, last page only", 1 << 18, (1<<18 - 1) &^ 4095},
+		{"one byte in the last page", 1<<18 + 1, 1 << 18},
+	} {
+		for _, r := range readers {
+			t.Run(c.name+"/"+r.name, func(t *testing.T) {
+				data := content(c.len)
+				m, f := storing(t, data, c.from)
+				fd, err := open(m.at("f"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer unix.Close(fd)
+				for round := range 2 {
+					unix.Seek(fd, 0, 0)
+					got, err := r.read(fd, len(data))
+					if r.name == "mmap-shared" && errors.Is(err, unix.ENODEV) {
+						t.Skip("this kernel has no FUSE_DIRECT_IO_ALLOW_MMAP")
+					}
+					if err != nil || !bytes.Equal(got, data) {
+						t.Fatalf("round %d: %d bytes of %d, right up to %d: %v", round, len(got), len(data), common(got, data), err)
+					}
+				}
+				for _, in := range f.taken() {
+					// The handle and the caller are known in both; the lock owner tells them apart.
+					direct := in.ReadFlags&fuse.READ_LOCKOWNER != 0
+					if direct == r.cached || in.Fh != 1 || in.Pid == 0 {
+						t.Errorf("READ at %d of %d bytes: read_flags %#x, fh %d, pid %d", in.Offset, in.Size, in.ReadFlags, in.Fh, in.Pid)
+					}
+				}
+				var st unix.Stat_t
+				if err := unix.Fstat(fd, &st); err != nil || st.Size != int64(c.len) {
+					t.Errorf("fstat: size %d, %v", st.Size, err)
+				}
+			})
+		}
+	}
+}
+
+func common(a, b []byte) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+func drainFD(fd int) ([]byte, error) {
+	var all []byte
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := unix.Read(fd, buf)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || n == 0 {
+			return all, err
+		}
+		all = append(all, buf[:n]...)
+	}
+}
+
+func mapped(flags int) func(int, int) ([]byte, error) {
+	return func(fd, size int) ([]byte, error) {
+		m, err := unix.Mmap(fd, 0, size, unix.PROT_READ, flags)
+		if err != nil {
+			return nil, err
+		}
+		defer unix.Munmap(m)
+		// A page fault in Go code would keep a processor from the server, which is in this process; one inside a system
+		// call does not.
+		done := 0
+		return into(func(to int) (int, error) {
+			n, err := unix.Write(to, m[done:])
+			done += max(n, 0)
+			return n, err
+		})
+	}
+}
+
+func spliced(fd, size int) ([]byte, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	defer w.Close()
+	var all []byte
+	buf := make([]byte, 1<<20)
+	for {
+		n, err := unix.Splice(fd, nil, int(w.Fd()), nil, 1<<16, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || n == 0 {
+			return all, err
+		}
+		if _, err := unix.Read(int(r.Fd()), buf[:n]); err != nil {
+			return all, err
+		}
+		all = append(all, buf[:n]...)
+	}
+}
+
+func sentFile(fd, size int) ([]byte, error) {
+	return into(func(to int) (int, error) { return unix.Sendfile(to, fd, nil, 1<<20) })
+}
+
+func into(copy func(to int) (int, error)) ([]byte, error) {
+	to, err := os.CreateTemp("", "")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(to.Name())
+	defer to.Close()
+	for {
+		n, err := copy(int(to.Fd()))
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			return os.ReadFile(to.Name())
+		}
+	}
+}
+
+// The kernel takes a READ for the page cache that is answered short as the end of the file: it lowers i_size
+// (fuse_read_update_size in fs/fuse/file.c), and splice readers find less from then on.
+func TestShortCachedReadShrinks(t *testing.T) {
+	data := content(300_000)
+	m, f := storing(t, data, (len(data)-1)&^4095)
+	f.read = func(_ <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
+		return fuse.ReadResultData(data[min(in.Offset, 5000):min(in.Offset+uint64(in.Size), 5000)]), fuse.OK
+	}
+	fd, err := open(m.at("f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for range 2 {
+		unix.Seek(fd, 0, 0)
+		if got, err := spliced(fd, 0); err != nil || len(got) != 5000 {
+			t.Errorf("spliced %d bytes, %v; want 5000", len(got), err)
+		}
+	}
+}
+
+func TestInvalidate(t *testing.T) {
+	data := content(10_000)
+	m, f := storing(t, data, 0)
+	fd, err := open(m.at("f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for _, length := range []int64{4096, 0} {
+		if got, err := spliced(fd, 0); err != nil || !bytes.Equal(got, data) {
+			t.Fatalf("spliced %d bytes, %v", len(got), err)
+		}
+		if reads := f.taken(); len(reads) != 0 {
+			t.Errorf("stored, but %d READs", len(reads))
+		}
+		if err := m.Invalidate(rootNode+1, 0, length); err != nil {
+			t.Fatal(err)
+		}
+		unix.Seek(fd, 0, 0)
+		if got, err := spliced(fd, 0); err != nil || !bytes.Equal(got, data) {
+			t.Fatalf("after Invalidate: spliced %d bytes, %v", len(got), err)
+		}
+		if reads := f.taken(); len(reads) == 0 {
+			t.Error("invalidated, but no READ")
+		}
+		unix.Seek(fd, 0, 0)
+	}
+	for _, err := range []error{m.Store(999, 0, data), m.Invalidate(999, 0, 0)} {
+		if !errors.Is(err, unix.ENOENT) {
+			t.Errorf("unknown node: %v", err)
+		}
+	}
+}

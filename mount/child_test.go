@@ -1,0 +1,86 @@
+package mount
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// Children of the tests are the test binary itself, in a role.
+const roleVar = "BPFVIEWFS_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVar); role != "" {
+		if err := roles[role](os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(ExitCode(err))
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+var roles = map[string]func(args []string) error{
+	"ours":  serveOurs,
+	"stock": serveStock,
+}
+
+func child(role string, args ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), roleVar+"="+role)
+	return cmd
+}
+
+// spawn starts a child in a role and waits until it says "ready". It is killed, by its pid, when the test ends.
+func spawn(tb testing.TB, role string, args ...string) *exec.Cmd {
+	tb.Helper()
+	cmd := child(role, args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		tb.Fatalf("%s: said %q: %v", role, line, err)
+	}
+	return cmd
+}
+
+func serveOurs(args []string) error {
+	c, err := Mount(Options{Source: "ours", Target: args[0]})
+	if err != nil {
+		return err
+	}
+	go func() {
+		if c.Ready(context.Background()) == nil {
+			fmt.Println("ready")
+		}
+	}()
+	return c.Serve(benchFile(), nil)
+}
+
+func serveStock(args []string) error {
+	s, err := fuse.NewServer(benchFile(), args[0], &fuse.MountOptions{
+		Name: "stock", DirectMountStrict: true, AllowOther: true, DisableXAttrs: true,
+		DirectMountFlags: unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV, Options: []string{"default_permissions"},
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	s.Serve()
+	return nil
+}

@@ -1,0 +1,270 @@
+package mount
+
+import (
+	"errors"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// gate blocks a handler until it is opened or the request is cancelled.
+type gate struct {
+	entered, opened chan struct{}
+	cancelled       atomic.Int64
+}
+
+func newGate() *gate { return &gate{entered: make(chan struct{}, 1000), opened: make(chan struct{})} }
+
+func (g *gate) pass(cancel <-chan struct{}) fuse.Status {
+	g.entered <- struct{}{}
+	select {
+	case <-g.opened:
+		return fuse.OK
+	case <-cancel:
+		g.cancelled.Add(1)
+		return fuse.EINTR
+	}
+}
+
+func (g *gate) wait(tb testing.TB, n int) {
+	tb.Helper()
+	for range n {
+		select {
+		case <-g.entered:
+		case <-time.After(hang):
+			tb.Fatal("a request did not reach the filesystem")
+		}
+	}
+}
+
+func (g *gate) open() { close(g.opened) }
+
+// slow is a file whose READs go through g.
+func slow(name string, g *gate) *memFile {
+	f := direct(name, "slow")
+	f.read = func(cancel <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
+		if s := g.pass(cancel); s != fuse.OK {
+			return nil, s
+		}
+		if in.Offset > 0 {
+			return fuse.ReadResultData(nil), fuse.OK
+		}
+		return fuse.ReadResultData([]byte("slow")), fuse.OK
+	}
+	return f
+}
+
+// reader starts a process that reads a file.
+func reader(tb testing.TB, path string) *exec.Cmd {
+	tb.Helper()
+	cmd := exec.Command("/bin/cat", path)
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	return cmd
+}
+
+func exits(tb testing.TB, cmd *exec.Cmd) error {
+	tb.Helper()
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(hang):
+		tb.Fatalf("%v does not end", cmd.Args)
+	}
+	return nil
+}
+
+func TestKilledReaderGoesAtOnce(t *testing.T) {
+	g := newGate()
+	m := serve(t, newFS(slow("slow", g)))
+	cat := reader(t, m.at("slow"))
+	g.wait(t, 1)
+	cat.Process.Signal(unix.SIGKILL)
+	exits(t, cat)
+	if n := g.cancelled.Load(); n != 1 {
+		t.Errorf("%d requests cancelled, want 1", n)
+	}
+}
+
+func TestInterruptAmongBlocked(t *testing.T) {
+	const blocked = 20
+	g, victim := newGate(), newGate()
+	m := serve(t, newFS(slow("slow", g), slow("victim", victim), direct("quick", "quick")))
+	var others []*exec.Cmd
+	for range blocked {
+		others = append(others, reader(t, m.at("slow")))
+	}
+	g.wait(t, blocked)
+	cat := reader(t, m.at("victim"))
+	victim.wait(t, 1)
+	cat.Process.Signal(unix.SIGTERM)
+	exits(t, cat)
+	if n := victim.cancelled.Load(); n != 1 {
+		t.Errorf("%d requests cancelled, want 1", n)
+	}
+	if got := slurp(t, m.at("quick")); got != "quick" {
+		t.Errorf("beside %d blocked readers: %q", blocked, got)
+	}
+	g.open()
+	for _, cat := range others {
+		if err := exits(t, cat); err != nil {
+			t.Errorf("a reader that was let go: %v", err)
+		}
+	}
+	if n := g.cancelled.Load(); n != 0 {
+		t.Errorf("%d bystanders cancelled", n)
+	}
+}
+
+// More requests than there are slots wait in the kernel, and all are answered.
+func TestMoreThanMaxLoops(t *testing.T) {
+	g := newGate()
+	m := serve(t, newFS(slow("slow", g)))
+	var group sync.WaitGroup
+	for range maxLoops + 20 {
+		group.Go(func() {
+			if got, err := readAll(m.at("slow")); got != "slow" || err != nil {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+	}
+	// Opens and attributes need slots, too, so a few fewer than all may be in READ.
+	g.wait(t, maxLoops-1)
+	g.open()
+	group.Wait()
+}
+
+func TestManyReaders(t *testing.T) {
+	m := serve(t, newFS(direct("a", strings.Repeat("a", 5000)), direct("b", strings.Repeat("b", 300_000))))
+	var group sync.WaitGroup
+	for i := range 16 {
+		group.Go(func() {
+			name, want := "a", 5000
+			if i%2 == 1 {
+				name, want = "b", 300_000
+			}
+			for range 200 {
+				got, err := readAll(m.at(name))
+				if err != nil || len(got) != want || strings.Trim(got, name) != "" {
+					t.Errorf("%s: %d bytes, %v", name, len(got), err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if n := m.server.idle.Load(); n < 1 || n > maxIdle {
+		t.Errorf("%d loops wait, want 1 to %d", n, maxIdle)
+	}
+}
+
+func TestPanicBecomesEIO(t *testing.T) {
+	bad := direct("bad", "")
+	bad.read = func(<-chan struct{}, *fuse.ReadIn, []byte) (fuse.ReadResult, fuse.Status) { panic("on purpose") }
+	m := serve(t, newFS(bad, direct("good", "good")))
+	for range 3 {
+		if _, err := readAll(m.at("bad")); !errors.Is(err, unix.EIO) {
+			t.Errorf("read: %v, want EIO", err)
+		}
+		if got := slurp(t, m.at("good")); got != "good" {
+			t.Errorf("after a panic: %q", got)
+		}
+	}
+	if !strings.Contains(m.log.String(), "on purpose") {
+		t.Errorf("the panic is not in the log: %s", m.log)
+	}
+}
+
+// The kernel refuses errnos above 511; the reader must get one all the same.
+func TestImpossibleStatus(t *testing.T) {
+	bad := direct("bad", "")
+	bad.read = func(<-chan struct{}, *fuse.ReadIn, []byte) (fuse.ReadResult, fuse.Status) { return nil, 600 }
+	m := serve(t, newFS(bad))
+	if _, err := readAll(m.at("bad")); !errors.Is(err, unix.EIO) {
+		t.Errorf("read: %v, want EIO", err)
+	}
+}
+
+// A handle made by an OPEN whose reply the kernel does not take is released.
+func TestRefusedOpenIsReleased(t *testing.T) {
+	g := newGate()
+	f := direct("f", "")
+	f.open = func(cancel <-chan struct{}, _ *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
+		g.pass(cancel)
+		return fuse.OK // too late, and in spite of the cancel
+	}
+	fs := newFS(f)
+	m := serve(t, fs)
+	cat := reader(t, m.at("f"))
+	g.wait(t, 1)
+	if err := m.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	exits(t, cat)
+	if err := m.end(t); err == nil {
+		t.Error("Serve returned nil after an abort")
+	}
+	if opens, releases := fs.opens.Load(), fs.releases.Load(); opens != 1 || releases != 1 {
+		t.Errorf("%d opens, %d releases; want 1 and 1", opens, releases)
+	}
+	if m.Conn.mounted() {
+		t.Error("the dead mount is still there")
+	}
+}
+
+func TestAllHandlesAreReleased(t *testing.T) {
+	fs := newFS(direct("f", "x"))
+	m := serve(t, fs)
+	for range 10 {
+		slurp(t, m.at("f"))
+		fd, err := open(m.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := unix.Getdents(fd, make([]byte, 4096)); err != nil {
+			t.Error(err)
+		}
+		unix.Close(fd)
+	}
+	if err := m.Unmount(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.end(t); err != nil {
+		t.Error(err)
+	}
+	if fs.releases.Load() != 10 || fs.releaseDirs.Load() != 10 {
+		t.Errorf("%d and %d releases, want 10 and 10", fs.releases.Load(), fs.releaseDirs.Load())
+	}
+}
+
+// Requests in work when the connection is aborted are cancelled, and Serve returns.
+func TestAbortCancels(t *testing.T) {
+	g := newGate()
+	m := serve(t, newFS(slow("slow", g)))
+	var cats []*exec.Cmd
+	for range 5 {
+		cats = append(cats, reader(t, m.at("slow")))
+	}
+	g.wait(t, len(cats))
+	if err := m.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.end(t); err == nil {
+		t.Error("Serve returned nil after an abort")
+	}
+	if n := g.cancelled.Load(); n != int64(len(cats)) {
+		t.Errorf("%d of %d requests cancelled", n, len(cats))
+	}
+}

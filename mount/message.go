@@ -1,0 +1,91 @@
+package mount
+
+import (
+	"encoding/binary"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// Layout of messages, linux/fuse.h. All numbers are in the machine's byte order.
+const (
+	requestHeader = 40 // struct fuse_in_header: len, opcode uint32; unique, nodeid uint64; uid, gid, pid uint32; ...
+	replyHeader   = 16 // struct fuse_out_header: len uint32; error int32; unique uint64
+)
+
+// Opcodes that the loop must know, enum fuse_opcode.
+const (
+	opGetattr     = 3
+	opOpen        = 14
+	opRead        = 15
+	opRelease     = 18
+	opGetxattr    = 22
+	opListxattr   = 23
+	opInit        = 26
+	opOpendir     = 27
+	opReaddir     = 28
+	opReleasedir  = 29
+	opInterrupt   = 36
+	opIoctl       = 39
+	opReaddirplus = 44
+)
+
+const rootNode = 1 // FUSE_ROOT_ID
+
+// request is one message from the kernel.
+type request []byte
+
+func (r request) opcode() uint32 { return binary.NativeEndian.Uint32(r[4:]) }
+func (r request) unique() uint64 { return binary.NativeEndian.Uint64(r[8:]) }
+func (r request) node() uint64   { return binary.NativeEndian.Uint64(r[16:]) }
+
+// replySize is the most that the reply to r can have, in bytes.
+func (r request) replySize() int {
+	const small = replyHeader + 4096 + 256 // any fixed struct, or a symbolic link's path
+	at := 0
+	switch r.opcode() {
+	case opRead, opReaddir, opReaddirplus:
+		at = requestHeader + 16 // fuse_read_in.size
+	case opGetxattr, opListxattr:
+		at = requestHeader // fuse_getxattr_in.size
+	case opIoctl:
+		at = requestHeader + 28 // fuse_ioctl_in.out_size
+	}
+	if at == 0 || len(r) < at+4 {
+		return small
+	}
+	return small + int(binary.NativeEndian.Uint32(r[at:]))
+}
+
+func putReply(to []byte, length int, code int32, unique uint64) {
+	ne := binary.NativeEndian
+	ne.PutUint32(to[0:], uint32(length))
+	ne.PutUint32(to[4:], uint32(code))
+	ne.PutUint64(to[8:], unique)
+}
+
+func replyError(reply []byte) int32 { return int32(binary.NativeEndian.Uint32(reply[4:])) }
+
+// ask puts a request of our own to the filesystem, as if the kernel had sent it: the way to it that stops a panic.
+// It returns what follows the reply's header.
+func (s *server) ask(opcode uint32, node uint64, body ...uint64) ([]byte, error) {
+	ne := binary.NativeEndian
+	in := make([]byte, requestHeader, requestHeader+8*len(body))
+	for _, word := range body {
+		in = ne.AppendUint64(in, word)
+	}
+	ne.PutUint32(in[0:], uint32(len(in)))
+	ne.PutUint32(in[4:], opcode)
+	ne.PutUint64(in[16:], node)
+	out := make([]byte, request(in).replySize())
+	n, status := s.proto.HandleRequest([][]byte{in}, [][]byte{out})
+	switch {
+	case status != fuse.OK:
+		return nil, unix.Errno(status)
+	case n < replyHeader:
+		return nil, nil
+	case replyError(out) != 0:
+		return nil, unix.Errno(-replyError(out))
+	}
+	return out[replyHeader:n], nil
+}

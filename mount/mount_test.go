@@ -1,0 +1,304 @@
+package mount
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// line returns the line of /proc/mounts for dir, "" when nothing is mounted there.
+func line(tb testing.TB, dir string) string {
+	tb.Helper()
+	mounts, err := os.ReadFile("/proc/mounts")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for l := range strings.Lines(string(mounts)) {
+		if strings.Fields(l)[1] == dir {
+			return l
+		}
+	}
+	return ""
+}
+
+func TestServe(t *testing.T) {
+	m := serve(t, newFS(direct("hello", trivial)))
+	if got := slurp(t, m.at("hello")); got != trivial {
+		t.Errorf("read %q", got)
+	}
+	want := "src " + m.dir + " fuse.bpfviewfs ro,nosuid,nodev,noexec,relatime,user_id=0,group_id=0,default_permissions,allow_other,max_read=1048576 0 0\n"
+	if got := line(t, m.dir); got != want {
+		t.Errorf("/proc/mounts: %swant %s", got, want)
+	}
+	if err := m.Unmount(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.end(t); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if got := line(t, m.dir); got != "" {
+		t.Errorf("still mounted: %s", got)
+	}
+	if err := m.Unmount(); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	if err := m.Store(rootNode+1, 0, nil); !errors.Is(err, unix.ENOTCONN) {
+		t.Errorf("Store after the end: %v", err)
+	}
+	if err := m.Ready(t.Context()); err != nil {
+		t.Errorf("Ready after the end: %v", err)
+	}
+}
+
+// A reply of more than 128 KiB goes in one piece.
+func TestLargeRead(t *testing.T) {
+	data := strings.Repeat("x", 1<<20)
+	m := serve(t, newFS(direct("big", data)))
+	fd, err := open(m.at("big"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 2<<20)
+	if n, err := unix.Pread(fd, buf, 0); n != len(data) || err != nil {
+		t.Errorf("pread: %d bytes, %v", n, err)
+	}
+}
+
+func TestUnmountBusy(t *testing.T) {
+	m := serve(t, newFS(direct("hello", trivial)))
+	fd, err := open(m.at("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Unmount(); err != nil {
+		t.Fatal(err)
+	}
+	if got := line(t, m.dir); got != "" {
+		t.Errorf("still mounted: %s", got)
+	}
+	if !strings.Contains(m.log.String(), "busy: detached") {
+		t.Errorf("log: %s", m.log)
+	}
+	if got, err := drainFD(fd); string(got) != trivial || err != nil {
+		t.Errorf("an open file of a detached mount: %q, %v", got, err)
+	}
+	unix.Close(fd)
+	if err := m.end(t); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+// What somebody else put on the target since is not ours to take away.
+func TestUnmountLeavesOthers(t *testing.T) {
+	m := serve(t, newFS())
+	if err := unix.Mount("other", m.dir, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Unmount(); err != nil {
+		t.Error(err)
+	}
+	if err := Umount(m.dir, t.Logf); !errors.Is(err, ErrNotMounted) {
+		t.Errorf("Umount of a tmpfs: %v", err)
+	}
+	if err := unix.Unmount(m.dir, 0); err != nil {
+		t.Errorf("the tmpfs is gone: %v", err)
+	}
+	if _, err := Find(m.dir); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMountRefuses(t *testing.T) {
+	needRoot(t)
+	leaks(t)
+	m := serve(t, newFS(direct("hello", trivial)))
+	file := filepath.Join(tempDir(t), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(tempDir(t), "link")
+	if err := os.Symlink(m.dir, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		target, says string
+	}{
+		{m.dir, "mounted there already"},
+		{link, "mounted there already"},
+		{file, "not a directory"},
+		{filepath.Join(file, "x"), "not a directory"},
+		{filepath.Join(filepath.Dir(file), "missing"), "create the directory"},
+		{"", "no such file"},
+	} {
+		_, err := Mount(Options{Source: "src", Target: c.target})
+		if err == nil || ExitCode(err) != ExitMount || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: %v, exit code %d; want %q and %d", c.target, err, ExitCode(err), c.says, ExitMount)
+		}
+	}
+	if got := slurp(t, m.at("hello")); got != trivial {
+		t.Errorf("the first mount has suffered: %q", got)
+	}
+}
+
+func TestMountNeedsRoot(t *testing.T) {
+	needRoot(t)
+	cmd := child("ours", tempDir(t))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != ExitUsage || !strings.Contains(string(out), "must be root") {
+		t.Errorf("%v, exit code %d: %s", err, cmd.ProcessState.ExitCode(), out)
+	}
+}
+
+func TestStrangeNames(t *testing.T) {
+	needRoot(t)
+	leaks(t)
+	dir := filepath.Join(tempDir(t), "a dir, with \"quotes\" \\ and\na newline")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const source = "a source, uid=0 # \\ and\na newline"
+	c, err := Mount(Options{Source: source, Target: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- c.Serve(newFS(direct("hello", trivial)), nil) }()
+	if got := slurp(t, filepath.Join(dir, "hello")); got != trivial {
+		t.Errorf("read %q", got)
+	}
+	at, err := Find(dir)
+	if err != nil || at.Target != dir || at.Source != source || at.Root != "/" {
+		t.Errorf("%+v, %v", at, err)
+	}
+	if err := Umount(dir, t.Logf); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStaleMountIsCleared(t *testing.T) {
+	needRoot(t)
+	dir := tempDir(t)
+	unmountAfter(t, dir)
+	server := spawn(t, "ours", dir)
+	busy, err := open(filepath.Join(dir, "hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(busy)
+	server.Process.Signal(unix.SIGKILL)
+	server.Wait()
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); !errors.Is(err, unix.ENOTCONN) {
+		t.Fatalf("stat of a dead mount: %v", err)
+	}
+	if at, err := Find(dir); err != nil || at.Target != dir {
+		t.Errorf("Find of a dead mount: %+v, %v", at, err)
+	}
+	spawn(t, "ours", dir)
+	if got := slurp(t, filepath.Join(dir, "hello")); got != trivial {
+		t.Errorf("read %q", got)
+	}
+	if list, err := List(); err != nil || count(list, dir) != 1 {
+		t.Errorf("%d mounts at the target, want 1; %v", count(list, dir), err)
+	}
+}
+
+func count(list []Info, dir string) (n int) {
+	for _, at := range list {
+		if at.Target == dir {
+			n++
+		}
+	}
+	return n
+}
+
+func TestUmount(t *testing.T) {
+	needRoot(t)
+	dir := tempDir(t)
+	unmountAfter(t, dir)
+	if err := Umount(dir, t.Logf); !errors.Is(err, ErrNotMounted) {
+		t.Errorf("nothing mounted: %v", err)
+	}
+	if err := Umount(filepath.Join(dir, "missing"), t.Logf); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("no directory: %v", err)
+	}
+	for _, how := range []string{"idle", "busy", "dead", "dead and busy"} {
+		server := spawn(t, "ours", dir)
+		fd := -1
+		if strings.Contains(how, "busy") {
+			var err error
+			if fd, err = open(filepath.Join(dir, "hello")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if strings.Contains(how, "dead") {
+			server.Process.Signal(unix.SIGKILL)
+			exits(t, server)
+		}
+		var log logbook
+		if err := Umount(dir, log.printf); err != nil || line(t, dir) != "" {
+			t.Errorf("%s: %v; mounted: %q", how, err, line(t, dir))
+		}
+		if said := strings.Contains(log.String(), "detached"); said != (fd >= 0) {
+			t.Errorf("%s: log: %s", how, &log)
+		}
+		unix.Close(fd)
+		if !strings.Contains(how, "dead") {
+			if err := exits(t, server); err != nil {
+				t.Errorf("%s: the server: %v", how, err)
+			}
+		}
+	}
+}
+
+// Two mounts at once on one target: one of them, at most, is left.
+func TestMountRace(t *testing.T) {
+	needRoot(t)
+	leaks(t)
+	dir := tempDir(t)
+	unmountAfter(t, dir)
+	type result struct {
+		c   *Conn
+		err error
+	}
+	results := make(chan result)
+	for range 4 {
+		go func() {
+			c, err := Mount(Options{Source: "src", Target: dir})
+			if err == nil {
+				go c.Serve(newFS(), nil)
+			}
+			results <- result{c, err}
+		}()
+	}
+	var won []*Conn
+	for range 4 {
+		r := <-results
+		if r.c != nil {
+			won = append(won, r.c)
+		} else if ExitCode(r.err) != ExitMount {
+			t.Errorf("%v", r.err)
+		}
+	}
+	list, err := List()
+	if n := count(list, dir); err != nil || n != len(won) || n > 1 {
+		t.Errorf("%d mounts, %d calls succeeded, %v", n, len(won), err)
+	}
+	for _, c := range won {
+		c.Unmount()
+		<-c.served
+	}
+	if got := line(t, dir); got != "" {
+		t.Errorf("left: %s", got)
+	}
+}

@@ -1,0 +1,134 @@
+package mount
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// DefaultMaxRun is the bound of one run's output in bytes when no max_run= is given.
+const DefaultMaxRun = 64 << 20
+
+// always are the mount flags that no option takes away: views are read, and nothing in the tree is a device or
+// a program.
+const always = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+
+// Options is what one mount is asked for.
+type Options struct {
+	Source string // shown as the source in /proc/mounts, exactly as given
+	Target string // directory to mount on, as given
+
+	UID, GID *uint32 // uid=, gid=: owner of everything, instead of the cgroup directory's
+	Mode     *uint32 // mode=: mode of view files, at most 0777
+	MaxRun   int64   // max_run=: bound of one run's output in bytes
+	Flags    uintptr // flags for mount(2): always read-only, nosuid, nodev, noexec
+
+	Foreground bool // stay attached to the terminal instead of going to the background
+	Fake       bool // -f of mount(8): do everything but the mount
+	Verbose    bool // -v
+	Sloppy     bool // -s: unknown options are no error
+}
+
+// ParseOptions reads the comma-separated lists of any number of -o, as a set: the order of different options does
+// not matter, of the same option the last one counts. A comma inside double quotes or after a backslash is part of
+// the value, as in mount(8) and libfuse.
+//
+// Own options are uid=N, gid=N, mode=OCTAL and max_run=SIZE. The atime family becomes mount flags. What mount(8),
+// fstab and mount.fuse3 add for their own use is ignored, and so are rw, dev, suid and exec, which open nothing.
+// Anything else is an error that names the word; remount is one with ExitMount.
+func ParseOptions(lists ...string) (Options, error) {
+	o := newOptions()
+	return o, o.parse(lists)
+}
+
+func newOptions() Options { return Options{MaxRun: DefaultMaxRun, Flags: always} }
+
+func (o *Options) parse(lists []string) error {
+	var first error
+	for _, list := range lists {
+		for _, word := range split(list) {
+			err := o.set(word)
+			// Whatever else is in the list: nothing may be mounted a second time on a remount.
+			if errors.Is(err, errRemount) {
+				return err
+			}
+			if first == nil {
+				first = err
+			}
+		}
+	}
+	return first
+}
+
+var errRemount = WithCode(ExitMount, errors.New("remount is not supported: unmount and mount again with the new options"))
+
+func (o *Options) set(word string) error {
+	name, value, hasValue := strings.Cut(word, "=")
+	value = unquote(value)
+	switch name {
+	case "":
+		if !hasValue {
+			return nil // two commas in a row
+		}
+	case "remount":
+		return errRemount
+	case "uid":
+		return number(&o.UID, word, value, 10, math.MaxUint32-1, "a user number, as in uid=1000")
+	case "gid":
+		return number(&o.GID, word, value, 10, math.MaxUint32-1, "a group number, as in gid=1000")
+	case "mode":
+		return number(&o.Mode, word, value, 8, 0o777, "an octal mode of at most 0777, as in mode=0440")
+	case "max_run":
+		n, err := size(value)
+		if err != nil {
+			return badValue(word, "a size above 0 in bytes, or with K, M or G, as in max_run=64M")
+		}
+		o.MaxRun = n
+		return nil
+	}
+	if flag, ok := atime[name]; ok && !hasValue {
+		o.Flags = o.Flags&^flag.clear | flag.set
+		return nil
+	}
+	if o.Sloppy || ignored(name, value, hasValue) {
+		return nil
+	}
+	return WithCode(ExitUsage, fmt.Errorf("unknown option %q: own options are uid=, gid=, mode= and max_run=", word))
+}
+
+func number(to **uint32, word, value string, base int, limit uint64, want string) error {
+	n, err := strconv.ParseUint(value, base, 32)
+	if err != nil || n > limit {
+		return badValue(word, want)
+	}
+	n32 := uint32(n)
+	*to = &n32
+	return nil
+}
+
+func size(s string) (int64, error) {
+	shift := 0
+	if s != "" {
+		shift = map[byte]int{'k': 10, 'm': 20, 'g': 30}[s[len(s)-1]|0x20]
+	}
+	if shift > 0 {
+		s = s[:len(s)-1]
+	}
+	n, err := strconv.ParseUint(s, 10, 63-shift)
+	if err == nil && n == 0 {
+		err = strconv.ErrRange
+	}
+	return int64(n) << shift, err
+}
+
+func badValue(word, want string) error {
+	name, value, hasValue := strings.Cut(word, "=")
+	if !hasValue {
+		return WithCode(ExitUsage, fmt.Errorf("option %s: no value: want %s", name, want))
+	}
+	return WithCode(ExitUsage, fmt.Errorf("option %s: bad value %q: want %s", name, value, want))
+}

@@ -1,0 +1,123 @@
+package mount
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func num(n uint32) *uint32 { return &n }
+
+func TestParseOptions(t *testing.T) {
+	base := newOptions()
+	with := func(change func(*Options)) Options { o := base; change(&o); return o }
+	for _, c := range []struct {
+		lists string // separated by spaces
+		want  Options
+	}{
+		{"", base},
+		{",,", base},
+		{"rw,dev,suid,exec", base}, // what mount.fuse3 adds opens nothing
+		{"ro,nodev,nosuid,noexec,ro=recursive", base},
+		{"rw,noexec,nosuid,nodev,user,users,user=joe,owner,group", base},
+		{"nofail,_netdev,auto,noauto,defaults,x-systemd.automount,x-gvfs-name=a=b,X-mount.mkdir=0755,comment=hi", base},
+		{"sync,async,dirsync,allow_other,default_permissions,nonempty", base},
+		{`context="system_u:object_r:tmp_t:s0:c127,c456",fscontext=x,defcontext=x,rootcontext=x`, base},
+		{"uid=7,gid=8,mode=0440", with(func(o *Options) { o.UID, o.GID, o.Mode = num(7), num(8), num(0o440) })},
+		{"mode=0440 gid=8 uid=7", with(func(o *Options) { o.UID, o.GID, o.Mode = num(7), num(8), num(0o440) })},
+		{"uid=1,uid=2 uid=3", with(func(o *Options) { o.UID = num(3) })},
+		{`uid="4"`, with(func(o *Options) { o.UID = num(4) })},
+		{"uid=0,gid=4294967294,mode=0", with(func(o *Options) { o.UID, o.GID, o.Mode = num(0), num(4294967294), num(0) })},
+		{"max_run=1", with(func(o *Options) { o.MaxRun = 1 })},
+		{"max_run=3K", with(func(o *Options) { o.MaxRun = 3 << 10 })},
+		{"max_run=3m", with(func(o *Options) { o.MaxRun = 3 << 20 })},
+		{"max_run=2G", with(func(o *Options) { o.MaxRun = 2 << 30 })},
+		{"noatime", with(func(o *Options) { o.Flags |= unix.MS_NOATIME })},
+		{"noatime,relatime", with(func(o *Options) { o.Flags |= unix.MS_RELATIME })},
+		{"nodiratime,strictatime,lazytime", with(func(o *Options) { o.Flags |= unix.MS_NODIRATIME | unix.MS_STRICTATIME | unix.MS_LAZYTIME })},
+	} {
+		got, err := ParseOptions(strings.Fields(c.lists)...)
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%q: %+v, %v; want %+v", c.lists, got, err, c.want)
+		}
+	}
+}
+
+func TestParseOptionsErrors(t *testing.T) {
+	for _, c := range []struct {
+		list string
+		code int
+		says []string
+	}{
+		{"nosuch", ExitUsage, []string{`"nosuch"`, "uid=, gid=, mode= and max_run="}},
+		{"uid=1,two words,gid=1", ExitUsage, []string{`"two words"`}},
+		{`a\,b`, ExitUsage, []string{`"a,b"`}},
+		{`"a,b"`, ExitUsage, []string{`a,b`}},
+		{"line\nbreak", ExitUsage, []string{`"line\nbreak"`}},
+		{"=", ExitUsage, []string{`"="`}},
+		{"ro=yes", ExitUsage, []string{`"ro=yes"`}},
+		{"nofail=1", ExitUsage, []string{`"nofail=1"`}},
+		{"allow_root", ExitUsage, []string{`"allow_root"`}},
+		{"uid", ExitUsage, []string{"option uid: no value", "user number"}},
+		{"uid=", ExitUsage, []string{`option uid: bad value ""`}},
+		{"uid=root", ExitUsage, []string{`"root"`, "user number"}},
+		{"uid=-1", ExitUsage, []string{`"-1"`}},
+		{"uid=4294967295", ExitUsage, []string{"4294967295"}}, // (uid_t)-1 is nobody
+		{"gid=x", ExitUsage, []string{"option gid", "group number"}},
+		{"mode=1777", ExitUsage, []string{"1777", "at most 0777"}},
+		{"mode=0888", ExitUsage, []string{"0888", "octal"}},
+		{"max_run=0", ExitUsage, []string{`"0"`, "above 0"}},
+		{"max_run=", ExitUsage, []string{"max_run"}},
+		{"max_run=K", ExitUsage, []string{`"K"`}},
+		{"max_run=1T", ExitUsage, []string{`"1T"`}},
+		{"max_run=9999999999G", ExitUsage, []string{"9999999999G"}},
+		{"nosuch,remount,ro", ExitMount, []string{"remount is not supported"}},
+	} {
+		_, err := ParseOptions(c.list)
+		if err == nil || ExitCode(err) != c.code || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: %v, exit code %d; want one line and %d", c.list, err, ExitCode(err), c.code)
+			continue
+		}
+		for _, s := range c.says {
+			if !strings.Contains(err.Error(), s) {
+				t.Errorf("%q: %q does not say %q", c.list, err, s)
+			}
+		}
+	}
+}
+
+func FuzzParseOptions(f *testing.F) {
+	for _, s := range []string{"", "ro,uid=1", `x-a="b,c",uid=1`, `a\,b`, "max_run=9G,mode=777", `"`, `\`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, list string) {
+		o, err := ParseOptions(list)
+		checkOptions(t, o, err)
+		if err != nil {
+			return
+		}
+		// The same again changes nothing, nor does what comes from fstab.
+		again, err := ParseOptions("rw,nofail", list, list, "dev,suid")
+		if err != nil || !reflect.DeepEqual(o, again) {
+			t.Errorf("%q: %+v; again: %+v, %v", list, o, again, err)
+		}
+	})
+}
+
+// checkOptions holds what is true whatever was asked for.
+func checkOptions(t *testing.T, o Options, err error) {
+	switch {
+	case err != nil && strings.ContainsAny(err.Error(), "\n"):
+		t.Errorf("more than a line: %q", err)
+	case err != nil && ExitCode(err) != ExitUsage && ExitCode(err) != ExitMount:
+		t.Errorf("exit code %d: %v", ExitCode(err), err)
+	case o.Flags&always != always:
+		t.Errorf("flags %#x lack one of ro,nosuid,nodev,noexec", o.Flags)
+	case o.MaxRun <= 0:
+		t.Errorf("max_run %d", o.MaxRun)
+	case o.Mode != nil && *o.Mode > 0o777:
+		t.Errorf("mode %o", *o.Mode)
+	}
+}

@@ -1,0 +1,68 @@
+package mount
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// place is a path with what is mounted on it, held by an O_PATH descriptor. Such a descriptor asks nothing of the
+// filesystem that the last component lies on: it is had at once, also from a dead mount or one whose server hangs, and
+// without O_DIRECTORY it triggers no automount. Another mount put on the path, or taken away, does not change it.
+type place struct {
+	fd    int
+	path  string // absolute, without symbolic links
+	mount int    // id of the mount
+}
+
+func openPlace(dir string) (*place, error) {
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %q: %w", dir, err)
+	}
+	p := &place{fd: fd}
+	p.path, err = os.Readlink(p.link())
+	if err == nil {
+		p.mount, err = p.mountID()
+	}
+	if err != nil {
+		p.close()
+		return nil, WithCode(ExitSystem, fmt.Errorf("resolve %q through /proc: %w", dir, err))
+	}
+	return p, nil
+}
+
+func (p *place) close() { unix.Close(p.fd) }
+
+// link is a path that leads to this very mount.
+func (p *place) link() string { return fmt.Sprintf("/proc/self/fd/%d", p.fd) }
+
+// mountID reads the id from fdinfo, see proc_pid_fdinfo(5). statx(2) could ask the filesystem.
+func (p *place) mountID() (id int, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", p.fd))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), "mnt_id:")
+	_, err = fmt.Sscan(rest, &id)
+	return id, err
+}
+
+// info returns the bpfviewfs mounted right here.
+func (p *place) info() (Info, error) {
+	list, err := List()
+	if err != nil {
+		return Info{}, err
+	}
+	for _, at := range list {
+		if at.ID == p.mount && at.Target == p.path {
+			return at, nil
+		}
+	}
+	return Info{}, fmt.Errorf("%s: %w", p.path, ErrNotMounted)
+}
+
+// detach takes this mount away, and no other that may be there by now.
+func (p *place) detach() error { return unix.Unmount(p.link(), unix.MNT_DETACH) }

@@ -1,0 +1,22 @@
+package mount
+
+import "encoding/binary"
+
+// slotSize is the size of a request slot in bytes: FUSE_MIN_READ_BUFFER in linux/fuse.h. The kernel hands over nothing
+// larger, because we tell it a max_write of a page and this mount is never written to.
+const slotSize = 8192
+
+// slot is where one loop reads its request into. Its first word is the request's length, and 0 when the request is
+// answered: whoever finds another number there finds a request that still waits.
+type slot []byte
+
+func (s slot) done() { binary.NativeEndian.PutUint32(s, 0) }
+
+// newSlots cuts memory into slots.
+func newSlots(memory []byte) []slot {
+	slots := make([]slot, 0, len(memory)/slotSize)
+	for ; len(memory) >= slotSize; memory = memory[slotSize:] {
+		slots = append(slots, slot(memory[:slotSize:slotSize]))
+	}
+	return slots
+}

@@ -1,0 +1,47 @@
+package mount
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/moby/sys/mountinfo"
+)
+
+// Type is the filesystem type in /proc/mounts.
+const Type = "fuse.bpfviewfs"
+
+// Info is one line of /proc/self/mountinfo, see proc_pid_mountinfo(5).
+type Info struct {
+	ID, Parent   int    // of the mount
+	Major, Minor int    // st_dev of every file in it; Minor also names the connection in /sys/fs/fuse/connections
+	Root         string // the directory of the filesystem that is mounted: "/", or below in a bind mount
+	Target       string // where
+	Source       string // as given to mount
+}
+
+// List returns the mounts of bpfviewfs in this mount namespace, bind mounts included, in the order of mountinfo: of
+// several at one target the last one is on top. It touches none of them.
+func List() ([]Info, error) {
+	var list []Info
+	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter(Type))
+	if err != nil {
+		return nil, WithCode(ExitSystem, fmt.Errorf("read /proc/self/mountinfo: %w", err))
+	}
+	for _, m := range mounts {
+		list = append(list, Info{m.ID, m.Parent, m.Major, m.Minor, m.Root, m.Mountpoint, m.Source})
+	}
+	return list, nil
+}
+
+// ErrNotMounted says that there is no bpfviewfs at the target.
+var ErrNotMounted = errors.New("no " + Type + " is mounted there")
+
+// Find returns the topmost bpfviewfs mounted at dir; ErrNotMounted when there is none or when something else covers it.
+func Find(dir string) (Info, error) {
+	p, err := openPlace(dir)
+	if err != nil {
+		return Info{}, err
+	}
+	defer p.close()
+	return p.info()
+}

@@ -1,0 +1,94 @@
+package mount
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// prepare returns the absolute path of dir, a directory without a bpfviewfs on it. mountinfo is asked before the path
+// is: a stat on a dead mount fails, and one on a mount whose server hangs never returns.
+func prepare(dir string) (string, error) {
+	p, err := openPlace(dir)
+	if errors.Is(err, unix.ENOENT) {
+		return "", fmt.Errorf("mount on %s: %w: create the directory first", dir, err)
+	}
+	if err != nil {
+		return "", err
+	}
+	path := p.path
+	p.close()
+	if err := clearDead(path); err != nil {
+		return "", err
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return "", fmt.Errorf("mount on %s: %w", path, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return "", fmt.Errorf("mount on %s: %w", path, unix.ENOTDIR)
+	}
+	return path, nil
+}
+
+// clearDead detaches dead mounts of ours from the top of path. A live one is an error.
+func clearDead(path string) error {
+	for {
+		p, err := openPlace(path)
+		if err != nil {
+			return err
+		}
+		defer p.close()
+		_, err = p.info()
+		switch {
+		case errors.Is(err, ErrNotMounted):
+			return nil
+		case err != nil:
+			return err
+		case !p.dead():
+			return fmt.Errorf("mount on %s: a %s is mounted there already, see: findmnt -t %s", path, Type, Type)
+		}
+		// EINVAL: somebody else was quicker.
+		if err := p.detach(); err != nil && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("detach the dead mount at %s: %w", path, err)
+		}
+	}
+}
+
+// dead tells a mount whose server has gone from one that is served or merely slow. STATFS is never answered from a
+// cache, as attributes may be.
+func (p *place) dead() bool {
+	answer := make(chan error, 1)
+	path := p.link()
+	go func() {
+		var st unix.Statfs_t
+		answer <- unix.Statfs(path, &st)
+	}()
+	select {
+	case err := <-answer:
+		return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED)
+	case <-time.After(5 * time.Second):
+		return false
+	}
+}
+
+// settle finds the mount just made. There was none of ours at the target before; if there are now two, somebody else
+// mounted at the same moment, and nothing tells which is which: both give way.
+func settle(target string) (Info, error) {
+	list, err := List()
+	if err != nil {
+		return Info{}, err
+	}
+	var at []Info
+	for _, m := range list {
+		if m.Target == target {
+			at = append(at, m)
+		}
+	}
+	if len(at) != 1 {
+		return Info{}, fmt.Errorf("mount on %s: mounted or unmounted by another process at the same time, try again", target)
+	}
+	return at[0], nil
+}

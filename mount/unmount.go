@@ -1,0 +1,82 @@
+package mount
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Unmount takes the mount away from its target: umount2(2), and when it is busy with MNT_DETACH. What is detached is
+// out of reach for new paths, while open files are served on until the last is closed; then Serve returns. Unmount does
+// nothing when there is nothing, or something else, at the target. Bind mounts of the tree are not touched.
+func (c *Conn) Unmount() error {
+	detached, err := takeDown(c.at.Target, c.ours)
+	if errors.Is(err, ErrNotMounted) {
+		return nil
+	}
+	if detached {
+		c.logf("%s was busy: detached", c.at.Target)
+	}
+	return err
+}
+
+// ours goes by the device number: a mount's id may have been given to another.
+func (c *Conn) ours(at Info) bool { return at.Major == c.at.Major && at.Minor == c.at.Minor }
+
+func (c *Conn) mounted() bool {
+	at, err := Find(c.at.Target)
+	return err == nil && c.ours(at)
+}
+
+// Umount unmounts the bpfviewfs at dir, whichever process serves it, also a dead one; a busy one is detached, which
+// logf is told. It refuses a mount of another type.
+func Umount(dir string, logf func(format string, args ...any)) error {
+	detached, err := takeDown(dir, func(Info) bool { return true })
+	if detached {
+		logf("%s was busy: detached, it ends when its last file is closed", dir)
+	}
+	return err
+}
+
+// takeDown unmounts the bpfviewfs at dir, if it is the one that is meant. It must not be held while umount2 is told to
+// fail if it is busy, so it is found a second time before it is detached.
+func takeDown(dir string, meant func(Info) bool) (detached bool, err error) {
+	p, err := openMounted(dir, meant)
+	if err != nil {
+		return false, err
+	}
+	p.close()
+	err = unix.Unmount(p.path, unix.UMOUNT_NOFOLLOW)
+	if errors.Is(err, unix.EBUSY) {
+		p, err = openMounted(p.path, meant)
+		if err != nil {
+			return false, err
+		}
+		defer p.close()
+		detached, err = true, p.detach()
+	}
+	switch {
+	case err == nil:
+		return detached, nil
+	case errors.Is(err, unix.EPERM):
+		return false, WithCode(ExitUsage, fmt.Errorf("unmount %s: %w: needs root with CAP_SYS_ADMIN", p.path, err))
+	}
+	return false, fmt.Errorf("unmount %s: %w", p.path, err)
+}
+
+func openMounted(dir string, meant func(Info) bool) (*place, error) {
+	p, err := openPlace(dir)
+	if err != nil {
+		return nil, err
+	}
+	at, err := p.info()
+	if err == nil && !meant(at) {
+		err = fmt.Errorf("%s: another one: %w", p.path, ErrNotMounted)
+	}
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
