@@ -1,0 +1,267 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// call runs the built command and gives its exit code and what it printed.
+func call(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode(), out.String(), errs.String()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return 0, out.String(), errs.String()
+}
+
+// TestBadInput gives the command what it must refuse: with one line that names the cause, mount(8)'s exit code, and
+// nothing mounted.
+func TestBadInput(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	os.WriteFile(file, nil, 0o644)
+	for _, tt := range []struct {
+		args string // words; DIR and FILE are replaced
+		code int
+		want string // part of the line
+	}{
+		{"cgroup2 DIR -o colour=red", 1, "colour=red"},
+		{"cgroup2 DIR -o ro -o nofail,foo", 1, "foo"},
+		{"cgroup2 DIR -o uid", 1, "uid"},
+		{"cgroup2 DIR -o uid=", 1, "uid"},
+		{"cgroup2 DIR -o uid=me", 1, "me"},
+		{"cgroup2 DIR -o mode=0999", 1, "0999"},
+		{"cgroup2 DIR -o mode=07777", 1, "07777"},
+		{"cgroup2 DIR -o max_run=0", 1, "max_run"},
+		{"cgroup2 DIR -o", 1, "-o"},
+		{"cgroup2", 1, "cgroup2"},
+		{"cgroup2 DIR -o remount,ro", 32, "remount"},
+		{"cgroup2 DIR/missing", 32, "missing"},
+		{"cgroup2 FILE", 32, "not a directory"},
+		{"DIR DIR", 32, "cgroup"},
+		{"/nonexistent DIR", 32, "/nonexistent"},
+		{"/proc DIR", 32, "cgroup"},
+		{"mount DIR -o colour=red", 1, "colour=red"},
+		{"mount DIR DIR DIR", 1, "arg"},
+		{"mount", 1, "arg"},
+		{"mount --log-format xml DIR", 1, "xml"},
+		{"umount DIR", 32, "DIR"},
+		{"umount /proc", 32, "/proc"},
+		{"cat nothing /", 1, "nothing"},
+		{"cat tasks nothing", 1, "nothing"},
+		{"cat tasks ..", 1, ".."},
+		{"cat tasks", 1, "arg"},
+		{"nosuchcommand", 1, "nosuchcommand"},
+		{"mount --nosuchflag DIR", 1, "nosuchflag"},
+	} {
+		args := strings.Fields(tt.args)
+		for i, a := range args {
+			args[i] = strings.NewReplacer("DIR", dir, "FILE", file).Replace(a)
+		}
+		tt.want = strings.ReplaceAll(tt.want, "DIR", dir)
+		code, _, stderr := call(t, exec.Command(command, args...))
+		if code != tt.code || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, tt.want) {
+			t.Errorf("%s: exit %d, want %d: %q", tt.args, code, tt.code, stderr)
+		}
+		if strings.Contains(read(t, "/proc/self/mountinfo"), dir) {
+			t.Fatalf("%s: something is mounted", tt.args)
+		}
+	}
+}
+
+// TestWithoutRights runs the command as somebody who may not mount.
+func TestWithoutRights(t *testing.T) {
+	needRoot(t)
+	dir, err := os.MkdirTemp("/tmp", "bpfviewfs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	copied := filepath.Join(dir, "bpfviewfs")
+	if out, err := exec.Command("cp", command, copied).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	os.Chmod(dir, 0o755)
+	nobody := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	for _, tt := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"version"}, 0, ""},
+		{[]string{"help"}, 0, ""},
+		{[]string{"mount", "--help"}, 0, ""},
+		{[]string{"cgroup2", dir}, 1, "root"},
+		{[]string{"mount", dir}, 1, "root"},
+		{[]string{"views"}, 1, "root"},
+		{[]string{"cat", "tasks", "/"}, 1, "root"},
+	} {
+		cmd := exec.Command(copied, tt.args...)
+		cmd.SysProcAttr = nobody
+		code, stdout, stderr := call(t, cmd)
+		if code != tt.code || !strings.Contains(stderr, tt.want) || strings.Count(stderr, "\n") > 1 || code == 0 && stdout == "" {
+			t.Errorf("%v as nobody: exit %d, want %d: %q", tt.args, code, tt.code, stderr)
+		}
+	}
+
+	// Root without a capability, and without a device.
+	for name, tt := range map[string]struct{ script, want string }{
+		"no CAP_SYS_ADMIN": {"exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin $C cgroup2 $D", "CAP_"},
+		"no /dev/fuse":     {"mount -t tmpfs none /dev && mknod /dev/null c 1 3 && exec $C cgroup2 $D", "/dev/fuse"},
+		"no BTF":           {"mount -t tmpfs none /sys/kernel && exec $C cgroup2 $D", "BTF"},
+		"no cgroup2":       {`for m in $(grep -w cgroup2 /proc/mounts | cut -d' ' -f2); do umount -l $m; done; exec $C cgroup2 $D`, "cgroup2"},
+	} {
+		if _, err := exec.LookPath("setpriv"); err != nil && testing.Short() {
+			break // a machine with a busybox alone
+		}
+		cmd := exec.Command("unshare", "-m", "sh", "-c", tt.script)
+		cmd.Env = append(os.Environ(), "C="+command, "D="+dir)
+		code, _, stderr := call(t, cmd)
+		if code == 0 || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, tt.want) {
+			t.Errorf("%s: exit %d: %q", name, code, stderr)
+		}
+	}
+}
+
+// TestMount8 mounts through mount(8): with the helper in place, and through mount.fuse3.
+func TestMount8(t *testing.T) {
+	needRoot(t)
+	if _, err := exec.LookPath("findmnt"); err != nil && testing.Short() {
+		return // busybox's mount calls no helpers
+	}
+	for name, link := range map[string]string{"helper": "/sbin/mount.fuse.bpfviewfs", "mount.fuse3": "/usr/local/bin/bpfviewfs"} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := os.Lstat(link); err == nil {
+				t.Fatalf("%s is in the way", link)
+			}
+			if err := os.Symlink(command, link); err != nil {
+				t.Fatal(err)
+			}
+			defer os.Remove(link)
+			dir := t.TempDir()
+			// Command substitution waits for whoever holds the pipe: the server must not.
+			script := "x=$(mount -v -t fuse.bpfviewfs cgroup2 $D -o nofail,_netdev,mode=0444 -o uid=7) || exit; stat -c '%u %a' $D/tasks"
+			cmd := exec.Command("sh", "-c", script)
+			cmd.Env = append(os.Environ(), "D="+dir)
+			code, stdout, stderr := call(t, cmd)
+			if code != 0 || stdout != "7 444\n" {
+				t.Fatalf("mount: exit %d: %q %q", code, stdout, stderr)
+			}
+			server := serverOf(t, dir)
+			out, _ := exec.Command("findmnt", "-n", "-o", "SOURCE,FSTYPE,OPTIONS", dir).Output()
+			words := strings.Fields(string(out))
+			if len(words) != 3 || words[0] != "cgroup2" || words[1] != "fuse.bpfviewfs" {
+				t.Errorf("findmnt says %q", out)
+			}
+			for _, o := range []string{"ro", "nosuid", "nodev", "noexec"} {
+				if !strings.Contains(","+words[2]+",", ","+o+",") {
+					t.Errorf("mounted without %s: %s", o, words[2])
+				}
+			}
+			if code, _, stderr := call(t, exec.Command("mount", "-t", "fuse.bpfviewfs", "cgroup2", dir)); code != 32 || !strings.Contains(stderr, "already") {
+				t.Errorf("a second mount: exit %d: %q", code, stderr)
+			}
+			if code, _, stderr := call(t, exec.Command("mount", "-t", "fuse.bpfviewfs", "cgroup2", t.TempDir(), "-o", "colour=red")); code != 1 || !strings.Contains(stderr, "colour=red") {
+				t.Errorf("an unknown option: exit %d: %q", code, stderr)
+			}
+			if code, _, stderr := call(t, exec.Command("umount", dir)); code != 0 {
+				t.Errorf("umount: exit %d: %q", code, stderr)
+			}
+			eventually(t, "the server ends", func() bool { return unix.Kill(server, 0) != nil })
+		})
+	}
+}
+
+// TestSignals ends a server in the foreground, idle and with a file open.
+func TestSignals(t *testing.T) {
+	needRoot(t)
+	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		for _, busy := range []bool{false, true} {
+			dir := t.TempDir()
+			cmd := exec.Command(command, "mount", dir, "--foreground", "--log-format=json")
+			var log strings.Builder
+			cmd.Stderr = &log
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "mounted", func() bool {
+				_, err := os.Stat(dir + "/tasks")
+				return err == nil
+			})
+			if busy {
+				f, err := os.Open(dir + "/tasks")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+			}
+			cmd.Process.Signal(signal)
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("%v busy %v: %v\n%s", signal, busy, err, log.String())
+			}
+			if strings.Contains(read(t, "/proc/self/mountinfo"), dir) {
+				t.Errorf("%v busy %v: still mounted", signal, busy)
+			}
+			for line := range strings.Lines(log.String()) {
+				if !strings.HasPrefix(line, "{") {
+					t.Errorf("--log-format=json logs %q", line)
+				}
+			}
+		}
+	}
+}
+
+// TestStaleMount kills a server, which leaves a dead mount, and mounts again.
+func TestStaleMount(t *testing.T) {
+	needRoot(t)
+	dir := mountDir(t, "cgroup2")
+	server := serverOf(t, dir)
+	unix.Kill(server, unix.SIGKILL)
+	eventually(t, "the mount is dead", func() bool {
+		_, err := os.Stat(dir + "/.bpfview")
+		return errors.Is(err, unix.ENOTCONN)
+	})
+	if code, _, stderr := call(t, exec.Command(command, "cgroup2", dir)); code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	if n := strings.Count(read(t, "/proc/self/mountinfo"), " "+dir+" "); n != 1 {
+		t.Errorf("%d mounts at the target", n)
+	}
+	read(t, dir+"/tasks")
+}
+
+// TestWithoutMount runs views from the command line.
+func TestWithoutMount(t *testing.T) {
+	needRoot(t)
+	c := newCgroup(t, "")
+	cmd := c.run(exec.Command("sleep", "1000"))
+	for _, path := range []string{c.path, filepath.Base(c.path), "/" + filepath.Base(c.path)} {
+		code, stdout, stderr := call(t, exec.Command(command, "cat", "tasks", path))
+		if code != 0 || !strings.Contains(stdout, fmt.Sprint(cmd.Process.Pid)) {
+			t.Errorf("cat tasks %s: exit %d: %s%s", path, code, stdout, stderr)
+		}
+	}
+	code, stdout, stderr := call(t, exec.Command(command, "views"))
+	for _, view := range []string{"cgroup", "cpu", "stacks", "tasks"} {
+		if code != 0 || !strings.Contains(stdout, "\n"+view+" ") {
+			t.Errorf("views: exit %d, no %s: %s%s", code, view, stdout, stderr)
+		}
+	}
+	if code, stdout, _ := call(t, exec.Command(command, "version")); code != 0 || !strings.HasPrefix(stdout, "bpfviewfs ") {
+		t.Errorf("version: exit %d: %s", code, stdout)
+	}
+}

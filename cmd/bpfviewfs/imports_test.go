@@ -1,0 +1,50 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestImports holds how the house is cut: see ARCHITECTURE.md.
+func TestImports(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil && testing.Short() {
+		return // a machine without a compiler
+	}
+	const (
+		fuse   = "github.com/hanwen/go-fuse"
+		bpf    = "github.com/cilium/ebpf"
+		logrus = "github.com/sirupsen/logrus"
+		cobra  = "github.com/spf13/cobra"
+	)
+	for pkg, banned := range map[string]map[string]string{
+		"fs": {
+			bpf: "fs shows, it runs nothing", "bpfviewfs/iter": "leaves import no leaf", "bpfviewfs/mount": "leaves import no leaf", "bpfviewfs/bpf": "leaves import no leaf",
+			logrus: "libraries return errors", cobra: "only cmd talks to people",
+		},
+		"iter": {
+			fuse: "iter runs, it shows nothing", "bpfviewfs/fs": "leaves import no leaf", "bpfviewfs/mount": "leaves import no leaf", "bpfviewfs/bpf": "objects are handed to it",
+			logrus: "libraries return errors", cobra: "only cmd talks to people",
+		},
+		"mount": {
+			bpf: "mount keeps it mounted", "bpfviewfs/fs": "leaves import no leaf", "bpfviewfs/iter": "leaves import no leaf", "bpfviewfs/bpf": "leaves import no leaf",
+			logrus: "libraries take a log function", cobra: "only cmd talks to people",
+		},
+		"bpf": {
+			bpf: "bpf holds objects", fuse: "bpf holds objects", "bpfviewfs/": "leaves import no leaf", logrus: "bpf holds objects", cobra: "bpf holds objects",
+		},
+	} {
+		out, err := exec.Command("go", "list", "-deps", "bpfviewfs/"+pkg).Output()
+		if err != nil {
+			t.Fatalf("go list %s: %v", pkg, err)
+		}
+		for dep := range strings.Lines(string(out)) {
+			dep = strings.TrimSpace(dep)
+			for ban, why := range banned {
+				if strings.HasPrefix(dep, ban) && dep != "bpfviewfs/"+pkg {
+					t.Errorf("%s imports %s: %s", pkg, dep, why)
+				}
+			}
+		}
+	}
+}

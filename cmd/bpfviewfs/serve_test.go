@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"bpfviewfs/fs"
+	"bpfviewfs/iter"
+	"bpfviewfs/mount"
+	"golang.org/x/sys/unix"
+)
+
+// serveVar makes this test binary serve made-up views at a directory, so that it is known to the byte what a reader must get.
+const serveVar = "BPFVIEWFS_TEST_SERVE"
+
+// serveMadeUp serves: lines, whose n-th run is a random number of lines "n of LENGTH"; slow, whose run takes a minute
+// unless nobody waits for it; empty; and large, of 10 MB.
+func serveMadeUp(dir string) error {
+	h, err := iter.OpenHierarchy("cgroup2")
+	if err != nil {
+		return err
+	}
+	conn, err := mount.Mount(mount.Options{Source: "made-up", Target: dir})
+	if err != nil {
+		return err
+	}
+	var n atomic.Int64
+	tree := fs.New(fs.Config{Hierarchy: h, Kernel: conn, Version: "made-up"})
+	err = tree.SetViews([]fs.View{
+		{Name: "lines", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+			id, count := n.Add(1), rand.IntN(600)
+			for range count {
+				dst = fmt.Appendf(dst, "%d of %d\n", id, count)
+			}
+			return dst, nil
+		}},
+		{Name: "slow", Run: func(ctx context.Context, _ uint64, dst []byte) ([]byte, error) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Minute):
+			}
+			return dst, ctx.Err()
+		}},
+		{Name: "empty", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) { return dst, nil }},
+		{Name: "large", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+			return append(dst, large()...), nil
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	go func() {
+		if conn.Ready(context.Background()) == nil {
+			fmt.Println("ready")
+		}
+	}()
+	return conn.Serve(tree, tree.Options())
+}
+
+func large() string {
+	var b strings.Builder
+	for i := range 1 << 20 {
+		fmt.Fprintf(&b, "%9d\n", i)
+	}
+	return b.String()
+}
+
+// mountMadeUp mounts what serveMadeUp serves, in a process of its own.
+func mountMadeUp(t *testing.T) (dir string) {
+	t.Helper()
+	needRoot(t)
+	dir = t.TempDir()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), serveVar+"="+dir)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		unix.Unmount(dir, 0)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("server: %v", err)
+		}
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		t.Fatalf("server: %q %v", line, err)
+	}
+	return dir
+}
+
+// TestExactly has many readers of a view that never gives the same twice, by read, splice and sendfile at once.
+func TestExactly(t *testing.T) {
+	dir := mountMadeUp(t)
+	reads := 1000
+	if testing.Short() {
+		reads = 100
+	}
+	var seen sync.Map
+	var readers sync.WaitGroup
+	for i := range 9 {
+		copier := []func(*os.File) (string, error){byRead, bySplice, bySendfile}[i%3]
+		readers.Go(func() {
+			for range reads {
+				f, err := os.Open(dir + "/lines")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				text, err := copier(f)
+				fi, statErr := f.Stat()
+				f.Close()
+				if err != nil || statErr != nil || fi.Size() != int64(len(text)) {
+					t.Errorf("reader %d: %d bytes, fstat says %v: %v %v", i, len(text), fi, err, statErr)
+					return
+				}
+				line, _, _ := strings.Cut(text, "\n")
+				var id, count int
+				fmt.Sscanf(line, "%d of %d", &id, &count)
+				if text != strings.Repeat(line+"\n", count) {
+					t.Errorf("reader %d: run %d of %d lines is not whole and pure", i, id, count)
+				}
+				if _, twice := seen.LoadOrStore(id, true); twice && count > 0 {
+					t.Errorf("reader %d: run %d was read before", i, id)
+				}
+			}
+		})
+	}
+	readers.Wait()
+}
+
+// TestSharedNode opens one node twice, as /proc/self/fd does: read(2) stays exact.
+func TestSharedNode(t *testing.T) {
+	dir := mountMadeUp(t)
+	for range 100 {
+		a, err := os.Open(dir + "/lines")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", a.Fd()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []*os.File{b, a} {
+			text, err := byRead(f)
+			line, _, _ := strings.Cut(text, "\n")
+			var id, count int
+			fmt.Sscanf(line, "%d of %d", &id, &count)
+			if err != nil || text != strings.Repeat(line+"\n", count) {
+				t.Errorf("run %d of %d lines is not whole (%v)", id, count, err)
+			}
+			f.Close()
+		}
+	}
+}
+
+func TestLargeAndEmpty(t *testing.T) {
+	dir := mountMadeUp(t)
+	for name, want := range map[string]string{"large": large(), "empty": ""} {
+		for i, copier := range []func(*os.File) (string, error){byRead, bySplice, bySendfile} {
+			f, err := os.Open(dir + "/" + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := copier(f); err != nil || got != want {
+				t.Errorf("%s by way %d: %d bytes (%v), want %d", name, i, len(got), err, len(want))
+			}
+			f.Close()
+		}
+	}
+	// From the middle, and again from the start of the same file: a new run with the same bytes.
+	f, _ := os.Open(dir + "/large")
+	defer f.Close()
+	for _, at := range []int64{5 << 20, 0, 0} {
+		f.Seek(at, io.SeekStart)
+		if got, err := io.ReadAll(f); err != nil || string(got) != large()[at:] {
+			t.Errorf("from %d: %d bytes (%v)", at, len(got), err)
+		}
+	}
+}
+
+// TestInterrupt interrupts readers of a view that takes a minute. None of them may outlive its signal, nor keep others from reading.
+func TestInterrupt(t *testing.T) {
+	dir := mountMadeUp(t)
+	for _, signal := range []syscall.Signal{unix.SIGKILL, unix.SIGINT, unix.SIGTERM} {
+		var readers []*exec.Cmd
+		for i := range 20 { // more than run at once for one user: some wait for their turn
+			cmd := exec.Command("cat", dir+"/slow")
+			if i%2 == 0 {
+				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 0, Gid: 12}}
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			readers = append(readers, cmd)
+		}
+		for _, cmd := range readers {
+			eventually(t, "it waits for the run", func() bool {
+				wchan, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stack", cmd.Process.Pid))
+				return strings.Contains(string(wchan), "fuse")
+			})
+		}
+		for _, cmd := range readers {
+			cmd.Process.Signal(signal)
+		}
+		for _, cmd := range readers {
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			select {
+			case <-ended:
+			case <-time.After(20 * time.Second):
+				t.Fatalf("%v: a reader is still there", signal)
+			}
+		}
+	}
+	// The abandoned runs have ended, or no new one could begin.
+	f, err := os.Open(dir + "/lines")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+}
+
+// TestOtherUsersRuns holds that one user's slow runs do not keep another's from running.
+func TestOtherUsersRuns(t *testing.T) {
+	dir := mountMadeUp(t)
+	for range 100 {
+		cmd := exec.Command("cat", dir+"/slow")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer cmd.Wait()
+		defer cmd.Process.Kill()
+	}
+	cmd := exec.Command("cat", dir+"/.bpfview/views")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	os.Chmod(dir+"/..", 0o755)
+	os.Chmod(dir+"/../..", 0o755)
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "slow") {
+		t.Errorf("%v: %s", err, out)
+	}
+}

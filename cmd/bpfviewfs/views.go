@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"bpfviewfs/iter"
+	"bpfviewfs/mount"
+	"github.com/spf13/cobra"
+)
+
+func sourceFlag(cmd *cobra.Command) *string {
+	return cmd.Flags().String("source", "cgroup2", "the `hierarchy`: cgroup2, or the path of a cgroup's directory")
+}
+
+func viewsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "views",
+		Short: "list the views, and why those that are absent are",
+		Args:  cobra.NoArgs,
+	}
+	name := sourceFlag(cmd)
+	long := cmd.Flags().Bool("long", false, "print the verifier's whole log for absent views")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		src, err := openSource(*name, iter.Options{})
+		if err != nil {
+			return failed(err)
+		}
+		defer src.Close()
+		out := cmd.OutOrStdout()
+		fmt.Fprintf(out, "%-16s %-7s %-7s %s\n", "VIEW", "STATE", "KIND", "ABOUT")
+		for _, v := range src.set.Views() {
+			state, about := "here", ""
+			if err := v.Err(); err != nil {
+				state, about = "absent", err.Error()
+				if *long {
+					about = fmt.Sprintf("%+v", err)
+				}
+			}
+			fmt.Fprintf(out, "%-16s %-7s %-7s %s\n", v.Name(), state, v.Kind(), about)
+		}
+		return nil
+	}
+	return cmd
+}
+
+func catCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cat VIEW CGROUP",
+		Short: "run a view for one cgroup, without a mount",
+		Long: `Run a view for one cgroup and print what it gives, without a mount. CGROUP is a path below the top of the
+hierarchy (system.slice/ssh.service, or / for the top itself) or the path of its directory in cgroupfs.`,
+		Example: "  bpfviewfs cat tasks system.slice/ssh.service",
+		Args:    cobra.ExactArgs(2),
+	}
+	name := sourceFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		src, err := openSource(*name, iter.Options{})
+		if err != nil {
+			return failed(err)
+		}
+		defer src.Close()
+		for _, v := range src.set.Views() {
+			if v.Name() != args[0] {
+				continue
+			}
+			id, err := src.hierarchy.Find(args[1])
+			if err != nil {
+				return failed(err)
+			}
+			text, err := v.Run(context.Background(), id, nil)
+			if err == nil {
+				_, err = cmd.OutOrStdout().Write(text)
+			}
+			return failed(err)
+		}
+		return usageError("no view is called %q: bpfviewfs views lists them", args[0])
+	}
+	return cmd
+}
+
+// failed is an error of a command that mounts nothing: mount(8)'s other codes would tell the caller nothing.
+func failed(err error) error { return mount.WithCode(mount.ExitUsage, err) }
