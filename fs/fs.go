@@ -25,8 +25,8 @@
 //
 //   - A notification can wait for a page that is locked until a READ is answered. No lock that a handler takes is held
 //     while notifying.
-//   - A run can take as long as its program. It runs beside the handler, which answers EINTR when the reader
-//     is interrupted: no reader waits for a program in D state.
+//   - A run can take as long as its program, and cannot be stopped inside the kernel. Whoever serves the filesystem
+//     must answer an interrupted request in its place: no reader may wait for a program in D state.
 //   - Nothing here touches a path of the mount itself.
 package fs
 

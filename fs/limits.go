@@ -39,10 +39,6 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// An interrupted reader is answered EINTR, but not at once: most runs are done in microseconds, and their readers need
-// never know of a signal that they meant to ignore.
-const interruptGrace = 50 * time.Millisecond
-
 // limiter starts runs, within the limits of their users.
 type limiter struct {
 	Limits
@@ -100,42 +96,32 @@ func (a *account) release(bytes int64) {
 	}
 }
 
-// run makes one run and waits for it until the reader is interrupted. A run that nobody waits for any more still
-// counts for its user until it ends: it cannot be stopped inside the kernel.
+// run makes one run, in its user's turn.
 func (l *limiter) run(cancel <-chan struct{}, uid uint32, generate func(context.Context, []byte) ([]byte, error)) (*run, error) {
 	a := l.account(uid)
 	if err := a.enter(cancel); err != nil {
 		a.release(0)
 		return nil, err
 	}
-	type result struct {
-		run *run
-		err error
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan result, 1)
-	go func() {
-		r, err := a.generate(ctx, generate)
-		<-a.running
-		done <- result{r, err}
-	}()
-	defer stop()
+	defer func() { <-a.running }()
+	return a.generate(request{context.Background(), cancel}, generate)
+}
+
+// request is a context that is done when the kernel interrupts the request.
+type request struct {
+	context.Context
+	cancel <-chan struct{}
+}
+
+func (r request) Done() <-chan struct{} { return r.cancel }
+
+func (r request) Err() error {
 	select {
-	case got := <-done:
-		return got.run, got.err
-	case <-cancel:
+	case <-r.cancel:
+		return context.Canceled
+	default:
+		return nil
 	}
-	select {
-	case got := <-done:
-		return got.run, got.err
-	case <-time.After(interruptGrace):
-	}
-	go func() {
-		if got := <-done; got.err == nil {
-			got.run.done()
-		}
-	}()
-	return nil, context.Canceled
 }
 
 // enter waits for the user's turn.

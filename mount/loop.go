@@ -125,6 +125,9 @@ func (l *loop) handle(r request) {
 	if status != fuse.OK { // go-fuse could not parse the request and made no reply
 		n = l.failure(unix.EIO)
 	}
+	if opcode == opInterrupt {
+		l.interrupted(r)
+	}
 	if n > 0 {
 		l.answer(opcode, node, n)
 	}

@@ -77,7 +77,7 @@ func BenchmarkTasks(b *testing.B) {
 		b.Run(fmt.Sprint(threads), func(b *testing.B) {
 			c := newCgroup(b, mountDir(b, "cgroup2"))
 			stop(b, c.sleep(threads))
-			buf := make([]byte, 1<<20)
+			buf := make([]byte, 128<<10)
 			versus(b, "proc", func() { cat(b, c.mirror+"/tasks", buf) }, func() {
 				list, err := os.ReadFile(c.path + "/cgroup.threads")
 				if err != nil {
