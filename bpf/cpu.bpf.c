@@ -29,34 +29,34 @@ static __always_inline void flush(struct cgroup *cgrp)
 		cgroup_rstat_flush(cgrp);
 }
 
-static __always_inline void set_times(struct cpu_record *r, __u64 usage, __u64 user, __u64 system)
+static __always_inline void set_times(struct cpu_record *r, const struct cputime *t)
 {
-	r->usage_usec = usage / 1000;
-	r->user_usec = user / 1000;
-	r->system_usec = system / 1000;
+	r->usage_usec = t->runtime / 1000;
+	r->user_usec = t->user / 1000;
+	r->system_usec = t->system / 1000;
 }
 
 static __always_inline void count_times(struct cgroup *cgrp, struct cpu_record *r)
 {
-	struct cpuacct_times t = {};
-	__u64 user, system, usage;
+	struct cpuacct_times acct = {};
+	struct cputime *t = &acct.time;
 
 	if (cgrp->root->hierarchy_id) { /* v1: with the cpuacct controller alone */
-		if (!cpuacct_times(cgroup_css(cgrp, cpuacct_cgrp_id), &t))
+		if (!cpuacct_times(cgroup_css(cgrp, cpuacct_cgrp_id), &acct))
 			return;
-		share(&t.user, &t.system, t.usage);
-		set_times(r, t.usage, t.user, t.system);
-	} else if (!cgrp->level) { /* the root's is the machine's, not counted per cgroup (root_cgroup_cputime) */
-		if (cpuacct_times(root_cpuacct(), &t))
-			set_times(r, t.user + t.system, t.user, t.system);
+		cputime_share(t);
+	} else if (!cgrp->level) { /* the root's is the machine's, and not counted per cgroup (root_cgroup_cputime) */
+		if (!cpuacct_times(root_cpuacct(), &acct))
+			return;
+		t->runtime = t->user + t->system;
 	} else {
 		flush(cgrp);
-		user = cgrp->bstat.cputime.utime;
-		system = cgrp->bstat.cputime.stime;
-		usage = cgrp->bstat.cputime.sum_exec_runtime;
-		adjust(&user, &system, usage, &cgrp->prev_cputime);
-		set_times(r, usage, user, system);
+		t->user = cgrp->bstat.cputime.utime;
+		t->system = cgrp->bstat.cputime.stime;
+		t->runtime = cgrp->bstat.cputime.sum_exec_runtime;
+		cputime_adjust(t, &cgrp->prev_cputime);
 	}
+	set_times(r, t);
 }
 
 static __always_inline void count_throttling(struct cgroup *cgrp, struct cpu_record *r)

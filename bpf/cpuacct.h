@@ -4,12 +4,14 @@
 #define BPFVIEW_CPUACCT_H
 
 #include "bpfview.h"
+#include "cputime.h"
 #include "percpu.h"
 
 struct cpuacct_times {
+	__u64 base;
 	__u64 *cpuusage;		/* per CPU */
 	struct kernel_cpustat *cpustat; /* per CPU */
-	__u64 usage, user, system;	/* ns; user and system in ticks' steps */
+	struct cputime time;
 };
 
 /* What a controller keeps for the cgroup, or NULL. The running kernel's number is what counts, not ours. */
@@ -40,13 +42,13 @@ static int cpuacct_add_cpu(__u32 cpu, struct cpuacct_times *t)
 	struct kernel_cpustat *stat;
 	__u64 offset, usage = 0;
 
-	if (!view_percpu_offset(cpu, &offset))
+	if (!view_percpu_offset(t->base, cpu, &offset))
 		return 1;
 	stat = (struct kernel_cpustat *)((__u64)t->cpustat + offset);
 	bpf_probe_read_kernel(&usage, sizeof(usage), (void *)((__u64)t->cpuusage + offset));
-	t->usage += usage;
-	t->user += BPF_CORE_READ(stat, cpustat[CPUTIME_USER]) + BPF_CORE_READ(stat, cpustat[CPUTIME_NICE]);
-	t->system += BPF_CORE_READ(stat, cpustat[CPUTIME_SYSTEM]) + BPF_CORE_READ(stat, cpustat[CPUTIME_IRQ]) +
+	t->time.runtime += usage;
+	t->time.user += BPF_CORE_READ(stat, cpustat[CPUTIME_USER]) + BPF_CORE_READ(stat, cpustat[CPUTIME_NICE]);
+	t->time.system += BPF_CORE_READ(stat, cpustat[CPUTIME_SYSTEM]) + BPF_CORE_READ(stat, cpustat[CPUTIME_IRQ]) +
 		     BPF_CORE_READ(stat, cpustat[CPUTIME_SOFTIRQ]);
 	return 0;
 }
@@ -57,6 +59,7 @@ static __always_inline bool cpuacct_times(struct cgroup_subsys_state *css, struc
 
 	if (!css)
 		return false;
+	t->base = view_percpu_base();
 	t->cpuusage = BPF_CORE_READ(acct, cpuusage);
 	t->cpustat = BPF_CORE_READ(acct, cpustat);
 	bpf_loop(VIEW_MAX_CPUS, cpuacct_add_cpu, t, 0);

@@ -39,39 +39,44 @@ static __always_inline __u64 scale(__u64 a, __u64 b, __u64 c)
 	return whole + ((a >> shift) * (rest >> shift) / (c >> shift) << shift);
 }
 
-/* Parts the exact run time as the ticks were parted. All in nanoseconds. */
-static __always_inline void share(__u64 *user, __u64 *system, __u64 runtime)
+struct cputime {
+	__u64 user, system; /* ns, as the ticks have them */
+	__u64 runtime;	    /* ns, exact */
+	__u64 prev_user, prev_system; /* ns, what the kernel said last, below which it never goes */
+};
+
+/* Parts the run time as the ticks are parted. A global function: the verifier looks at it once. */
+__noinline int cputime_share(struct cputime *t)
 {
-	if (!*user)
-		*system = runtime;
-	else if (*system)
-		*system = scale(*system, runtime, *user + *system);
-	*user = runtime - *system;
+	if (!t)
+		return 0;
+	if (t->prev_user + t->prev_system >= t->runtime) {
+		t->user = t->prev_user;
+		t->system = t->prev_system;
+		return 0;
+	}
+	if (!t->user)
+		t->system = t->runtime;
+	else if (t->system)
+		t->system = scale(t->system, t->runtime, t->user + t->system);
+	if (t->system < t->prev_system)
+		t->system = t->prev_system;
+	t->user = t->runtime - t->system;
+	if (t->user < t->prev_user) {
+		t->user = t->prev_user;
+		t->system = t->runtime - t->user;
+	}
+	return 0;
 }
 
-/* The same, but never below what the kernel said last. */
-static __always_inline void adjust(__u64 *user, __u64 *system, __u64 runtime, const struct prev_cputime *prev)
+static __always_inline void cputime_adjust(struct cputime *t, const struct prev_cputime *prev)
 {
-	__u64 prev_user, prev_system;
-
-	/* CONFIG_VIRT_CPU_ACCOUNTING_NATIVE: both are exact, and this is empty. */
+	/* CONFIG_VIRT_CPU_ACCOUNTING_NATIVE: the times are exact, and prev is empty. */
 	if (!bpf_core_field_exists(prev->utime))
 		return;
-	prev_user = BPF_CORE_READ(prev, utime);
-	prev_system = BPF_CORE_READ(prev, stime);
-	if (prev_user + prev_system >= runtime) {
-		*user = prev_user;
-		*system = prev_system;
-		return;
-	}
-	share(user, system, runtime);
-	if (*system < prev_system)
-		*system = prev_system;
-	*user = runtime - *system;
-	if (*user < prev_user) {
-		*user = prev_user;
-		*system = runtime - *user;
-	}
+	t->prev_user = BPF_CORE_READ(prev, utime);
+	t->prev_system = BPF_CORE_READ(prev, stime);
+	cputime_share(t);
 }
 
 #endif

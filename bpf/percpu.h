@@ -28,16 +28,22 @@ static __always_inline __u64 view_address(const void *pointer)
 	return address;
 }
 
-/* Sets what has to be added to a per-CPU pointer for this CPU; false from the first CPU on that cannot be. */
-static __always_inline bool view_percpu_offset(__u32 cpu, __u64 *offset)
+static __always_inline __u64 view_percpu_base(void)
 {
 	struct bpf_array *map = (struct bpf_array *)view_address(&view_percpu);
+
+	return (__u64)BPF_CORE_READ(map, pptrs[0]);
+}
+
+/* Sets what has to be added to a per-CPU pointer for this CPU; false from the first CPU on that cannot be. */
+static __always_inline bool view_percpu_offset(__u64 base, __u32 cpu, __u64 *offset)
+{
 	__u32 zero = 0;
 	void *mine = bpf_map_lookup_percpu_elem(&view_percpu, &zero, cpu);
 
 	if (!mine)
 		return false;
-	*offset = view_address(mine) - (__u64)BPF_CORE_READ(map, pptrs[0]);
+	*offset = view_address(mine) - base;
 	return true;
 }
 

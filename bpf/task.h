@@ -5,16 +5,17 @@
 
 #include "bpfview.h"
 
-/* The letter that ps shows: task_state_index in include/linux/sched.h, "RSDTtXZPI". */
-static __always_inline char task_state(const struct task_struct *task)
+/*
+ * The letter that ps shows: task_state_index in include/linux/sched.h, "RSDTtXZPI". A global function, which the
+ * verifier looks at once; a static one it would look at again for every state of its caller.
+ */
+__noinline int state_letter(__u32 state, __u32 exit_state)
 {
-	__u32 state = task->__state, exit = task->exit_state;
-
 	if ((state & 0x402) == 0x402) /* TASK_IDLE */
 		return 'I';
 	if (state & 0x9000) /* TASK_RTLOCK_WAIT, TASK_FROZEN (v6.1) */
 		return 'D';
-	state |= exit;
+	state |= exit_state;
 	if (state & 0x40) /* TASK_PARKED */
 		return 'P';
 	if (state & 0x20) /* EXIT_ZOMBIE */
@@ -30,6 +31,11 @@ static __always_inline char task_state(const struct task_struct *task)
 	if (state & 0x01) /* TASK_INTERRUPTIBLE */
 		return 'S';
 	return 'R';
+}
+
+static __always_inline char task_state(const struct task_struct *task)
+{
+	return state_letter(task->__state, task->exit_state);
 }
 
 /* A dead thread is not of its cgroup any more, though a task iterator still finds it. */

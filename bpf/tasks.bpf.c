@@ -34,22 +34,22 @@ static __always_inline __u32 innermost(struct task_struct *task)
 	return nr;
 }
 
-static __noinline int show_task(struct seq_file *seq, struct task_struct *task)
+static __noinline int show_task(struct seq_file *seq, struct task_struct *task, struct rss *rss)
 {
-	__u64 user = task->utime, system = task->stime;
+	struct cputime t = {.user = task->utime, .system = task->stime, .runtime = task->se.sum_exec_runtime};
 	struct tasks_record r;
 
 	__builtin_memset(&r, 0, sizeof(r));
-	adjust(&user, &system, task->se.sum_exec_runtime, &task->prev_cputime);
+	cputime_adjust(&t, &task->prev_cputime);
 	r.pid = task->tgid;
 	r.tid = task->pid;
 	r.ppid = task->real_parent->tgid;
 	r.nspid = innermost(task->group_leader);
 	r.uid = task->cred->euid.val;
 	r.state = task_state(task);
-	r.user_usec = user / 1000;
-	r.system_usec = system / 1000;
-	r.rss_bytes = task_rss(seq, task);
+	r.user_usec = t.user / 1000;
+	r.system_usec = t.system / 1000;
+	r.rss_bytes = task_rss(seq, task, rss);
 	bpf_probe_read_kernel_str(r.comm, sizeof(r.comm), task->comm);
 	return view_emit(seq, &r);
 }
@@ -58,11 +58,12 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 {
 	struct bpf_iter_css_task it;
 	struct task_struct *task;
+	struct rss rss = {};
 
 	if (bpf_iter_css_task_new(&it, &cgrp->self, 0))
 		view_fail(seq);
 	while ((task = bpf_iter_css_task_next(&it)))
-		if (!task_is_dead(task) && show_task(seq, task))
+		if (!task_is_dead(task) && show_task(seq, task, &rss))
 			break;
 	bpf_iter_css_task_destroy(&it);
 	return 0;
@@ -78,8 +79,9 @@ SEC("iter/task")
 int tasks___task(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
+	struct rss rss = {};
 
 	if (task && !task_is_dead(task))
-		show_task(ctx->meta->seq, task);
+		show_task(ctx->meta->seq, task, &rss);
 	return 0;
 }

@@ -4,24 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// Find gives the id of a cgroup by its path: relative to the top cgroup ("system.slice/ssh.service", "" or "." for
-// the top itself), or the absolute path of a cgroup directory at or below the top directory. Neither .. nor a
-// symlink leads out: the error then wraps unix.EXDEV, and unix.ENOENT if there is no such cgroup.
+// Find gives the id of a cgroup by its path: the path of its directory, or its path below the top cgroup, with or
+// without a slash in front, as in /proc/PID/cgroup ("/" or "" for the top itself). Neither .. nor a symlink leads out:
+// the error then wraps unix.EXDEV, and unix.ENOENT if there is no such cgroup.
 func (h *Hierarchy) Find(path string) (uint64, error) {
-	below := path
-	if filepath.IsAbs(path) {
-		var err error
-		below, err = filepath.Rel(h.path, filepath.Clean(path))
-		if err != nil || below == ".." || strings.HasPrefix(below, "../") {
-			return 0, fmt.Errorf("%q is not below the cgroup directory %q: %w", path, h.path, unix.EXDEV)
-		}
+	below := strings.TrimLeft(path, "/")
+	if path == h.path || strings.HasPrefix(path, strings.TrimRight(h.path, "/")+"/") {
+		below = strings.TrimLeft(path[len(h.path):], "/")
 	}
 	if below == "" {
 		below = "."

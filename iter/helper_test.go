@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -48,13 +49,18 @@ func help(job string) error {
 		}
 	}
 	debug.SetMaxThreads(20000)
+	var busy atomic.Bool
+	if f[3] == "busy" {
+		busy.Store(true)
+		runtime.GOMAXPROCS(threads + 2) // all spin at once
+	}
 	started := make(chan error)
 	for i := range threads {
 		go func() {
 			runtime.LockOSThread()
 			name := fmt.Sprintf("%s%d", f[4], i)
 			started <- unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData(name+"\x00"))), 0, 0, 0)
-			for f[3] == "busy" {
+			for busy.Load() {
 			}
 			for {
 				unix.Pause()
@@ -164,11 +170,17 @@ func testViews(t testing.TB, h *Hierarchy, o Options) map[string]*View {
 	return views
 }
 
-// testCgroup makes a cgroup below parent, and removes it and who is in it with the test.
+// testCgroup makes a cgroup below parent, and removes it and who is in it with the test. A * in the name becomes a
+// number that is free.
 func testCgroup(t testing.TB, parent, name string) string {
 	t.Helper()
-	dir := filepath.Join(parent, name)
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	dir, err := filepath.Join(parent, name), error(nil)
+	if strings.Contains(name, "*") {
+		dir, err = os.MkdirTemp(parent, name)
+	} else {
+		err = os.Mkdir(dir, 0o755)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { removeCgroup(t, dir) })

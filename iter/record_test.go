@@ -10,7 +10,6 @@ import (
 
 var (
 	u8   = &btf.Int{Name: "unsigned char", Size: 1}
-	u16  = &btf.Int{Name: "unsigned short", Size: 2}
 	u32  = &btf.Typedef{Name: "__u32", Type: &btf.Int{Name: "unsigned int", Size: 4}}
 	u64  = &btf.Int{Name: "unsigned long long", Size: 8}
 	s16  = &btf.Int{Name: "short", Size: 2, Encoding: btf.Signed}

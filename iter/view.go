@@ -44,6 +44,10 @@ func (v *View) load(objects iofs.FS, cache *btf.Cache) error {
 	if err != nil {
 		return err
 	}
+	return v.loadObject(o, cache)
+}
+
+func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	if o.task != "" {
 		v.task, v.noTask = o.load(o.task, cache)
 	}

@@ -1,0 +1,161 @@
+package bpf
+
+import (
+	"bytes"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+)
+
+const suffix = ".bpf.o"
+
+// objects gives every embedded object by its view's name.
+func objects(t *testing.T) map[string]*ebpf.CollectionSpec {
+	t.Helper()
+	entries, err := Objects.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	specs := make(map[string]*ebpf.CollectionSpec)
+	for _, e := range entries {
+		raw, err := Objects.ReadFile(e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
+		if err != nil {
+			t.Fatalf("%s: %v", e.Name(), err)
+		}
+		specs[strings.TrimSuffix(e.Name(), suffix)] = spec
+	}
+	return specs
+}
+
+func TestEverySourceHasItsObject(t *testing.T) {
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	specs := objects(t)
+	sources := 0
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".bpf.c")
+		if !ok {
+			continue
+		}
+		sources++
+		if specs[name] == nil {
+			t.Errorf("%s has no object: make -C bpf", e.Name())
+		}
+	}
+	if sources != len(specs) {
+		t.Errorf("%d sources, %d objects", sources, len(specs))
+	}
+}
+
+func TestProgramsAndSections(t *testing.T) {
+	sections := map[string][]string{"": {"iter/cgroup", "iter.s/cgroup"}, "___task": {"iter/task"}}
+	for name, spec := range objects(t) {
+		// bpftool and the kernel show 15 characters of a program's name.
+		if !regexp.MustCompile(`^[a-z][a-z0-9_]{0,14}$`).MatchString(name) || strings.Contains(name, "___") {
+			t.Errorf("%s: not a view's name", name)
+		}
+		if spec.Programs[name] == nil {
+			t.Errorf("%s: no program of that name", name)
+		}
+		for _, p := range spec.Programs {
+			flavour, ok := strings.CutPrefix(p.Name, name)
+			if !ok || !slices.Contains(sections[flavour], p.SectionName) {
+				t.Errorf("%s: program %s of section %s", name, p.Name, p.SectionName)
+			}
+			if p.License != "Dual BSD/GPL" {
+				t.Errorf("%s: licence %q", name, p.License)
+			}
+		}
+	}
+}
+
+// No path of the machine that built an object is in it.
+func TestObjectsAreReproducible(t *testing.T) {
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range objects(t) {
+		raw, _ := Objects.ReadFile(name + suffix)
+		for _, path := range []string{"/home/", "/root/", "/tmp/", "/usr/", here} {
+			if bytes.Contains(raw, []byte(path)) {
+				t.Errorf("%s: holds a path of %s", name, path)
+			}
+		}
+	}
+}
+
+var tags = map[string]*regexp.Regexp{
+	"key":      regexp.MustCompile(`^$`),
+	"optional": regexp.MustCompile(`^$`),
+	"kind":     regexp.MustCompile(`^(gauge|counter)$`),
+	"unit":     regexp.MustCompile(`^(us|bytes)$`),
+	"width":    regexp.MustCompile(`^[1-9][0-9]?$`),
+	"help":     regexp.MustCompile(`^[^\n]{3,100}$`),
+}
+
+var units = map[string]string{"us": "_usec", "bytes": "_bytes"}
+
+func TestRecords(t *testing.T) {
+	records := 0
+	for name, spec := range objects(t) {
+		for typ, err := range spec.Types.All() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, ok := typ.(*btf.Func)
+			if !ok || len(f.Tags) == 0 {
+				continue
+			}
+			if !slices.Equal(f.Tags, []string{"bpfview:record"}) {
+				t.Errorf("%s: function %s has tags %q", name, f.Name, f.Tags)
+			}
+			params := f.Type.(*btf.FuncProto).Params
+			s, ok := btf.UnderlyingType(params[len(params)-1].Type.(*btf.Pointer).Target).(*btf.Struct)
+			if !ok || s.Name != name+"_record" {
+				t.Errorf("%s: writes records of %v", name, s)
+				continue
+			}
+			records++
+			checkMembers(t, name, s)
+		}
+	}
+	if records < 2 {
+		t.Errorf("%d record views", records)
+	}
+}
+
+func checkMembers(t *testing.T, view string, s *btf.Struct) {
+	t.Helper()
+	for _, m := range s.Members {
+		seen := make(map[string]string)
+		for _, tag := range m.Tags {
+			name, value, _ := strings.Cut(tag, ":")
+			if tags[name] == nil || !tags[name].MatchString(value) {
+				t.Errorf("%s: member %s: tag %q", view, m.Name, tag)
+			}
+			if _, twice := seen[name]; twice {
+				t.Errorf("%s: member %s: tag %s twice", view, m.Name, name)
+			}
+			seen[name] = value
+		}
+		if seen["help"] == "" {
+			t.Errorf("%s: member %s has no help", view, m.Name)
+		}
+		if unit := seen["unit"]; unit != "" && !strings.HasSuffix(m.Name, units[unit]) {
+			t.Errorf("%s: member %s is in %s", view, m.Name, strconv.Quote(unit))
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package iter
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// oneRow gives a view's one row by its header.
+func oneRow(t testing.TB, out string) map[string]string {
+	t.Helper()
+	lines := strings.Split(out, "\n")
+	if len(lines) != 3 || lines[2] != "" {
+		t.Fatalf("not one row: %q", out)
+	}
+	names, values := strings.Fields(lines[0]), strings.Fields(lines[1])
+	if len(names) != len(values) {
+		t.Fatalf("%d names, %d values: %q", len(names), len(values), out)
+	}
+	row := make(map[string]string)
+	for i := range names {
+		row[strings.ToLower(names[i])] = values[i]
+	}
+	return row
+}
+
+func number(t testing.TB, s string) int64 {
+	t.Helper()
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestCPUAgreesWithCPUStat(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	dir := testCgroup(t, parent, "busy")
+	helper{cgroup: dir, threads: 4, busy: true, comm: "t"}.start(t)
+	for _, path := range []string{dir, parent, h.String()} {
+		id, stat := cgroupID(t, path), filepath.Join(path, "cpu.stat")
+		for range 100 {
+			before := cpuStat(t, stat)
+			row := oneRow(t, mustRun(t, views["cpu"], id))
+			after := cpuStat(t, stat)
+			if row["usage_usec"] == "-" && path == h.String() {
+				t.Log("no cpuacct controller here: nothing is known of the root")
+				break
+			}
+			for _, key := range []string{"usage_usec", "user_usec", "system_usec"} {
+				// The kernel parts the exact sum by ticks, so user and system may step back by one.
+				const tick = 10000
+				if v := number(t, row[key]); v < before[key]-tick || v > after[key]+tick {
+					t.Fatalf("%s: %s %d, but cpu.stat has %d and then %d", path, key, v, before[key], after[key])
+				}
+			}
+			if v := number(t, row["usage_usec"]); path != h.String() && (v < before["usage_usec"] || v > after["usage_usec"]) {
+				t.Fatalf("%s: usage %d, but cpu.stat has %d and then %d", path, v, before["usage_usec"], after["usage_usec"])
+			}
+			for _, key := range []string{"nr_periods", "nr_throttled", "throttled_usec"} {
+				if _, there := before[key]; there != (row[key] != "-") {
+					t.Fatalf("%s: %s is %s, but cpu.stat has %v", path, key, row[key], before)
+				} else if there && (number(t, row[key]) < before[key] || number(t, row[key]) > after[key]) {
+					t.Fatalf("%s: %s is %s, but cpu.stat has %d and then %d", path, key, row[key], before[key], after[key])
+				}
+			}
+		}
+	}
+	row := oneRow(t, mustRun(t, views["cpu"], cgroupID(t, dir)))
+	if row["runnable"] == "-" {
+		t.Log("this kernel cannot count threads here")
+	} else if n := number(t, row["runnable"]) + number(t, row["running"]); n < 4 || n > 12 {
+		t.Errorf("%d threads run or wait, of 4 that spin: %v", n, row)
+	}
+	if row := oneRow(t, mustRun(t, views["cpu"], cgroupID(t, parent))); row["runnable"] != "-" && row["runnable"]+row["running"] != "00" {
+		t.Errorf("threads of a cgroup without any: %v", row)
+	}
+}
+
+func cpuStat(t testing.TB, path string) map[string]int64 {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stat := make(map[string]int64)
+	for _, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
+		key, value, _ := strings.Cut(line, " ")
+		stat[key] = number(t, value)
+	}
+	return stat
+}
+
+func TestCgroupAgreesWithFiles(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	base := filepath.Base(dir)
+	check := func(dir string, level int, path string) map[string]string {
+		t.Helper()
+		row := oneRow(t, mustRun(t, views["cgroup"], cgroupID(t, dir)))
+		controllers, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := strings.Join(strings.Fields(string(controllers)), ",")
+		if names == "" {
+			names = "-"
+		}
+		want := map[string]string{
+			"id":          strconv.FormatUint(cgroupID(t, dir), 10),
+			"level":       strconv.Itoa(level),
+			"descendants": strconv.FormatInt(fileValue(t, filepath.Join(dir, "cgroup.stat"), "nr_descendants"), 10),
+			"controllers": names,
+			"path":        path,
+		}
+		if level > 0 {
+			want["populated"] = strconv.FormatInt(fileValue(t, filepath.Join(dir, "cgroup.events"), "populated"), 10)
+			want["frozen"] = strconv.FormatInt(fileValue(t, filepath.Join(dir, "cgroup.events"), "frozen"), 10)
+		}
+		for key, value := range want {
+			if row[key] != value {
+				t.Errorf("%s: %s is %s, want %s", dir, key, row[key], value)
+			}
+		}
+		return row
+	}
+	check(h.String(), 0, "/")
+	check(dir, 1, "/"+base)
+	helper{cgroup: dir}.start(t)
+	if row := check(dir, 1, "/"+base); row["populated"] != "1" {
+		t.Errorf("not populated: %v", row)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	for fileValue(t, filepath.Join(dir, "cgroup.events"), "frozen") == 0 {
+	}
+	if row := check(dir, 1, "/"+base); row["frozen"] != "1" {
+		t.Errorf("not frozen: %v", row)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("0"), 0); err != nil {
+		t.Fatal(err)
+	}
+
+	// Deep, and with names of every kind but newline, which the kernel refuses; short enough for mkdir(2).
+	path := "/" + base
+	for level := 2; level <= 25; level++ {
+		name, escaped := "a b\\\xff", `a\x20b\x5c\xff`
+		switch level % 8 {
+		case 0:
+			name, escaped = strings.Repeat("n", 255), strings.Repeat("n", 255)
+		case 1:
+			name, escaped = strings.Repeat(" ", 255), strings.Repeat(`\x20`, 255)
+		}
+		dir = testCgroup(t, dir, name)
+		path += "/" + escaped
+		check(dir, level, path)
+	}
+}

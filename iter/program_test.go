@@ -1,0 +1,118 @@
+package iter
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"bpfviewfs/bpf"
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// The record's type has to be found in a loaded program too: whoever finds it pinned has no object.
+func TestRecordSurvivesLoading(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	for _, v := range views {
+		for _, p := range []*ebpf.Program{v.cgroup, v.task} {
+			if p != nil {
+				checkRecord(t, p, v.record)
+			}
+		}
+	}
+}
+
+func checkRecord(t *testing.T, p *ebpf.Program, want *record) {
+	t.Helper()
+	handle, err := p.Handle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer handle.Close()
+	types, err := handle.Spec(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := findRecord(types)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v: record %+v, %v, want %+v", p, got, err, want)
+	}
+}
+
+func TestRecordSurvivesBpftool(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	bpftool, err := exec.LookPath("bpftool")
+	if err != nil {
+		t.Skip("needs bpftool")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	for name, v := range views {
+		pins := filepath.Join(dir, name)
+		object, err := filepath.Abs(filepath.Join("..", "bpf", name+objectSuffix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(bpftool, "prog", "loadall", object, pins).CombinedOutput(); err != nil {
+			t.Errorf("bpftool loads %s: %v\n%s", name, err, out)
+			continue
+		}
+		p, err := ebpf.LoadPinnedProgram(filepath.Join(pins, name), nil)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		checkRecord(t, p, v.record)
+		p.Close()
+	}
+}
+
+// A program that cannot remember which cgroup it is run for must fail the read, not leave it empty.
+func TestNoRoomForTheSession(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	if views["tasks"].cgroup == nil {
+		t.Skip("this kernel has no epilogue to remember for")
+	}
+	o, err := readObject(bpf.Objects, "cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	coll, err := ebpf.NewCollection(o.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer coll.Close()
+	sessions := coll.Maps["view_sessions"]
+	for i := range uint64(sessions.MaxEntries()) {
+		if err := sessions.Put(1<<63|i, uint64(0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v := *views["cgroup"]
+	v.cgroup = coll.Programs["cgroup"]
+	out, err := v.Run(context.Background(), h.Root(), nil)
+	checkErrno(t, "run", err, unix.E2BIG)
+	if len(out) > 0 {
+		t.Errorf("output %q", out)
+	}
+	if err := sessions.Delete(uint64(1 << 63)); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // one place is enough for any number of runs, one after the other
+		if out := mustRun(t, &v, h.Root()); out == "" {
+			t.Error("no output")
+		}
+	}
+}

@@ -1,0 +1,326 @@
+package iter
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+)
+
+// pipeRun is a run whose iterator is a pipe, and the pipe's other end.
+func pipeRun(t *testing.T, limit int64, timeout time.Duration) (r *run, fd, writer int) {
+	t.Helper()
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(p[0]) })
+	return &run{ctx: context.Background(), deadline: time.Now().Add(timeout), limit: limit}, p[0], p[1]
+}
+
+// An iterator says EAGAIN after a million objects without output; so does an empty pipe.
+func TestDrainReadsOnAfterEAGAIN(t *testing.T) {
+	r, fd, writer := pipeRun(t, 100, time.Minute)
+	go func() {
+		time.Sleep(20 * time.Millisecond)
+		unix.Write(writer, []byte("one "))
+		time.Sleep(20 * time.Millisecond)
+		unix.Write(writer, []byte("two"))
+		unix.Close(writer)
+	}()
+	out, err := r.drain(fd, 7, []byte("before "))
+	if string(out) != "before one two" || err != nil {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+func TestDrainErrors(t *testing.T) {
+	r, fd, writer := pipeRun(t, 100, 10*time.Millisecond)
+	_, err := r.drain(fd, 0, nil)
+	checkErrno(t, "timeout", err, unix.ETIMEDOUT)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r.ctx, r.deadline = ctx, time.Now().Add(time.Minute)
+	_, err = r.drain(fd, 0, nil)
+	checkErrno(t, "cancelled", err, unix.EINTR)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v does not wrap context.Canceled", err)
+	}
+	ctx, cancel = context.WithTimeout(context.Background(), 0)
+	defer cancel()
+	r.ctx = ctx
+	_, err = r.drain(fd, 0, nil)
+	checkErrno(t, "deadline", err, unix.ETIMEDOUT)
+
+	r.ctx = context.Background()
+	unix.Write(writer, make([]byte, 101))
+	_, err = r.drain(fd, 1000, make([]byte, 1000))
+	checkErrno(t, "one byte too many", err, unix.EFBIG)
+	unix.Close(writer)
+	_, err = r.drain(-1, 0, nil)
+	checkErrno(t, "no descriptor", err, unix.EBADF)
+}
+
+// writing is a program that calls bpf_seq_write n times for 512 bytes, for the cgroup or the task, not the epilogue.
+func writing(name, target string, n int) *ebpf.ProgramSpec {
+	ins := asm.Instructions{
+		asm.LoadMem(asm.R2, asm.R1, 8, asm.DWord).WithSymbol(name),
+		asm.JEq.Imm(asm.R2, 0, "end"),
+		asm.LoadMem(asm.R7, asm.R1, 0, asm.DWord),
+		asm.LoadMem(asm.R6, asm.R7, 0, asm.DWord),
+		asm.LoadMem(asm.R8, asm.R7, 8, asm.DWord), // a number to write
+	}
+	for off := int16(-512); off < 0; off += 8 {
+		ins = append(ins, asm.StoreMem(asm.RFP, off, asm.R8, asm.DWord))
+	}
+	for range n {
+		ins = append(ins,
+			asm.Mov.Reg(asm.R1, asm.R6),
+			asm.Mov.Reg(asm.R2, asm.RFP),
+			asm.Add.Imm(asm.R2, -512),
+			asm.Mov.Imm(asm.R3, 512),
+			asm.FnSeqWrite.Call(),
+		)
+	}
+	p := iterator(name, target)
+	p.License, p.Instructions = "GPL", append(ins, asm.Mov.Imm(asm.R0, 0).WithSymbol("end"), asm.Return())
+	return p
+}
+
+func programView(t *testing.T, h *Hierarchy, o Options, programs ...*ebpf.ProgramSpec) *View {
+	t.Helper()
+	spec := &ebpf.CollectionSpec{Programs: make(map[string]*ebpf.ProgramSpec)}
+	for _, p := range programs {
+		spec.Programs[p.Name] = p
+	}
+	object, err := newObject(spec, "v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &View{name: "v", set: &Set{hierarchy: h, options: o.withDefaults()}}
+	if err := v.loadObject(object, btf.NewCache()); err != nil {
+		t.Fatalf("%+v", &loadError{"v", err})
+	}
+	t.Cleanup(func() { v.close() })
+	return v
+}
+
+// What the kernel takes of one cgroup is 32767 bytes; more must never be a part.
+func TestBoundOfOneRun(t *testing.T) {
+	h := testHierarchy(t, "")
+	ctx := context.Background()
+	out, err := programView(t, h, Options{}, writing("v", "cgroup", 63)).Run(ctx, h.Root(), []byte("kept"))
+	if err != nil || len(out) != 4+63*512 {
+		t.Errorf("63 times 512 bytes: %d, %v", len(out), err)
+	}
+	out, err = programView(t, h, Options{}, writing("v", "cgroup", 64)).Run(ctx, h.Root(), []byte("kept"))
+	checkErrno(t, "64 times 512 bytes", err, unix.E2BIG)
+	if string(out) != "kept" {
+		t.Errorf("%d bytes beside the error", len(out))
+	}
+	_, err = programView(t, h, Options{MaxRun: 1023}, writing("v", "cgroup", 2)).Run(ctx, h.Root(), nil)
+	checkErrno(t, "above MaxRun", err, unix.EFBIG)
+	out, err = programView(t, h, Options{MaxRun: 1024}, writing("v", "cgroup", 2)).Run(ctx, h.Root(), nil)
+	if err != nil || len(out) != 1024 {
+		t.Errorf("as much as MaxRun: %d, %v", len(out), err)
+	}
+	out, err = programView(t, h, Options{}, writing("v", "cgroup", 0)).Run(ctx, h.Root(), nil)
+	if err != nil || len(out) != 0 {
+		t.Errorf("nothing for a cgroup that is there: %q, %v", out, err)
+	}
+}
+
+func TestTaskFlavourStandsIn(t *testing.T) {
+	h := testHierarchy(t, "")
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	helper{cgroup: dir, children: 4}.start(t)
+	id := cgroupID(t, dir)
+	ctx := context.Background()
+	tooBig, unloadable := writing("v", "cgroup", 64), writing("v", "cgroup", 1)
+	unloadable.Instructions = asm.Instructions{asm.Mov.Reg(asm.R0, asm.R5).WithSymbol("v"), asm.Return()}
+	threads := len(idsIn(t, dir, "cgroup.threads"))
+	for name, first := range map[string]*ebpf.ProgramSpec{"output": tooBig, "program": unloadable} {
+		v := programView(t, h, Options{}, first, writing("v___task", "task", 63))
+		out, err := v.Run(ctx, id, nil)
+		if n := len(idsIn(t, dir, "cgroup.threads")); err != nil || len(out) < threads*63*512 || len(out) > n*63*512 {
+			t.Errorf("%s: %d bytes of %d to %d threads, %v", name, len(out), threads, n, err)
+		}
+	}
+	v := programView(t, h, Options{MaxRun: 63 * 512}, tooBig, writing("v___task", "task", 63))
+	_, err := v.Run(ctx, id, nil)
+	checkErrno(t, "MaxRun over all processes", err, unix.EFBIG)
+	v = programView(t, h, Options{}, tooBig, writing("v___task", "task", 64))
+	_, err = v.Run(ctx, id, nil)
+	checkErrno(t, "one thread above 32 KiB", err, unix.E2BIG)
+
+	badFlavour := writing("v___task", "task", 1)
+	badFlavour.Instructions = asm.Instructions{asm.Mov.Reg(asm.R0, asm.R5).WithSymbol("v___task"), asm.Return()}
+	v = programView(t, h, Options{}, tooBig, badFlavour)
+	_, err = v.Run(ctx, id, nil)
+	checkErrno(t, "no flavour left", err, unix.E2BIG)
+	if !strings.Contains(err.Error(), "R5 !read_ok") {
+		t.Errorf("%v does not say why the task flavour is not there", err)
+	}
+}
+
+func TestRunOfTheDead(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	views["silent"] = programView(t, h, Options{}, writing("v", "cgroup", 0))
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	id := cgroupID(t, dir)
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range views {
+		for name, v := range flavours(t, v) {
+			out, err := v.Run(context.Background(), id, []byte("kept"))
+			checkErrno(t, v.name+" per "+name, err, unix.ENOENT)
+			if string(out) != "kept" {
+				t.Errorf("%s: %q", v.name, out)
+			}
+		}
+	}
+}
+
+func TestCancelledRun(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, v := range views {
+		_, err := v.Run(ctx, h.Root(), nil)
+		checkErrno(t, v.name, err, unix.EINTR)
+	}
+}
+
+// Rounds of mkdir, every view, rmdir leave no cgroup behind, and no descriptor.
+func TestNothingIsHeld(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	below := testHierarchy(t, parent) // its descriptor must not hold anything either
+	round := func() {
+		dir := filepath.Join(parent, "child")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		id := cgroupID(t, dir)
+		for _, v := range views {
+			for _, v := range flavours(t, v) {
+				mustRun(t, v, id)
+			}
+		}
+		if _, err := below.Child(below.Root(), "child"); err != nil {
+			t.Fatal(err)
+		}
+		if err := below.Children(id, func(uint64, string) {}); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	round()
+	before := descriptors(t)
+	for range 200 {
+		round()
+	}
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
+	stat := filepath.Join(parent, "cgroup.stat")
+	for deadline := time.Now().Add(20 * time.Second); fileValue(t, stat, "nr_dying_descendants") > 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d cgroups are still dying", fileValue(t, stat, "nr_dying_descendants"))
+		}
+	}
+}
+
+// A hierarchy's own top may be removed too.
+func TestTopIsNotHeld(t *testing.T) {
+	h := testHierarchy(t, "")
+	parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	top := filepath.Join(parent, "top")
+	if err := os.Mkdir(top, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	below := testHierarchy(t, top)
+	if err := os.Remove(top); err != nil {
+		t.Fatal(err)
+	}
+	stat := filepath.Join(parent, "cgroup.stat")
+	for deadline := time.Now().Add(20 * time.Second); fileValue(t, stat, "nr_dying_descendants") > 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the descriptor of the top keeps it dying")
+		}
+	}
+	_, err := below.Stat(below.Root())
+	checkErrno(t, "stat of the top", err, unix.ENOENT)
+}
+
+// Runs of two cgroups at one time never mix.
+func TestParallelRuns(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	type side struct {
+		id   uint64
+		path string
+		pids map[string]bool
+	}
+	var sides []side
+	for i := range 2 {
+		dir := testCgroup(t, parent, "side"+strconv.Itoa(i))
+		helper{cgroup: dir, children: 5 + i*20}.start(t)
+		s := side{cgroupID(t, dir), dir, make(map[string]bool)}
+		for _, pid := range idsIn(t, dir, "cgroup.procs") {
+			s.pids[strconv.Itoa(pid)] = true
+		}
+		sides = append(sides, s)
+	}
+	before := descriptors(t)
+	var wg sync.WaitGroup
+	for n := range 8 {
+		wg.Go(func() {
+			s := sides[n%2]
+			for range 300 {
+				out, err := views["tasks"].Run(context.Background(), s.id, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				seen := make(map[string]bool)
+				for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n")[1:] {
+					pid := strings.Fields(line)[0]
+					seen[pid] = true
+					if !s.pids[pid] {
+						t.Errorf("%s: process %s of another cgroup", s.path, pid)
+					}
+				}
+				if len(seen) != len(s.pids) {
+					t.Errorf("%s: %d processes of %d", s.path, len(seen), len(s.pids))
+				}
+				out, err = views["cgroup"].Run(context.Background(), s.id, nil)
+				if err != nil || !strings.HasSuffix(string(out), filepath.Base(s.path)+"\n") {
+					t.Errorf("%s: %q, %v", s.path, out, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
+}
