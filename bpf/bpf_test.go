@@ -109,7 +109,7 @@ var tags = map[string]*regexp.Regexp{
 var units = map[string]string{"us": "_usec", "bytes": "_bytes"}
 
 func TestRecords(t *testing.T) {
-	records := 0
+	records, helped := 0, 0
 	for name, spec := range objects(t) {
 		for typ, err := range spec.Types.All() {
 			if err != nil {
@@ -117,6 +117,13 @@ func TestRecords(t *testing.T) {
 			}
 			f, ok := typ.(*btf.Func)
 			if !ok || len(f.Tags) == 0 {
+				continue
+			}
+			if f.Name == name {
+				if help, ok := strings.CutPrefix(f.Tags[0], "help:"); len(f.Tags) != 1 || !ok || !tags["help"].MatchString(help) {
+					t.Errorf("%s: the program has tags %q", name, f.Tags)
+				}
+				helped++
 				continue
 			}
 			if !slices.Equal(f.Tags, []string{"bpfview:record"}) {
@@ -134,6 +141,9 @@ func TestRecords(t *testing.T) {
 	}
 	if records < 2 {
 		t.Errorf("%d record views", records)
+	}
+	if views := len(objects(t)); helped != views {
+		t.Errorf("%d of %d views say what they show", helped, views)
 	}
 }
 

@@ -10,7 +10,7 @@
  *		return 0;
  *	}
  *
- *	SEC("iter/cgroup")
+ *	SEC("iter/cgroup") VIEW_HELP("how deep the cgroup is")
  *	int level(struct bpf_iter__cgroup *ctx)
  *	{
  *		return view_in_epilogue(ctx, show);
@@ -129,6 +129,6 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
 #define VIEW_COUNTER VIEW_TAG("kind:counter")	 /* only goes up */
 #define VIEW_UNIT(unit) VIEW_TAG("unit:" unit)	 /* us, bytes; the member's name ends in _usec, _bytes */
 #define VIEW_WIDTH(chars) VIEW_TAG("width:" #chars) /* of the text column */
-#define VIEW_HELP(line) VIEW_TAG("help:" line)	 /* one line of documentation */
+#define VIEW_HELP(line) VIEW_TAG("help:" line)	 /* one line of documentation; for a program: of the view */
 
 #endif

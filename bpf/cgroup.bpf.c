@@ -96,7 +96,7 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	return 0;
 }
 
-SEC("iter/cgroup")
+SEC("iter/cgroup") VIEW_HELP("id, level, descendants, populated, frozen, controllers, path")
 int cgroup(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);

@@ -101,7 +101,7 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	return view_emit(seq, &r);
 }
 
-SEC("iter.s/cgroup")
+SEC("iter.s/cgroup") VIEW_HELP("CPU time as in cpu.stat, throttling, and threads that run or want to")
 int cpu(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);

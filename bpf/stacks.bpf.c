@@ -39,7 +39,7 @@ static int print_some(__u32 i, struct frames *frames)
 
 static __always_inline void print_header(struct seq_file *seq)
 {
-	BPF_SEQ_PRINTF(seq, "    PID     TID STATE COMM\n");
+	BPF_SEQ_PRINTF(seq, "PID     TID     STATE COMM\n");
 }
 
 static __noinline int print_task(struct seq_file *seq, struct task_struct *task)
@@ -47,7 +47,7 @@ static __noinline int print_task(struct seq_file *seq, struct task_struct *task)
 	struct name name = {.seq = seq};
 	struct frames frames = {.seq = seq, .task = task};
 
-	BPF_SEQ_PRINTF(seq, "%7d %7d %c     ", task->tgid, task->pid, task_state(task));
+	BPF_SEQ_PRINTF(seq, "%-7d %-7d %c     ", task->tgid, task->pid, task_state(task));
 	bpf_probe_read_kernel_str(name.bytes, sizeof(task->comm), task->comm);
 	name_print(&name);
 	BPF_SEQ_PRINTF(seq, "\n");
@@ -70,7 +70,7 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	return 0;
 }
 
-SEC("iter/cgroup")
+SEC("iter/cgroup") VIEW_HELP("kernel stack of every thread")
 int stacks(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);

@@ -69,7 +69,7 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	return 0;
 }
 
-SEC("iter/cgroup")
+SEC("iter/cgroup") VIEW_HELP("threads: pids, uid, state, CPU time, resident memory, name")
 int tasks(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);

@@ -19,6 +19,7 @@ type object struct {
 	spec   *ebpf.CollectionSpec
 	cgroup string // program run on the cgroup
 	task   string // program run on each of its tasks, "" if there is none
+	help   string // what the view shows, "" if it does not say
 	record *record
 }
 
@@ -65,6 +66,14 @@ func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
 	}
 	if spec.Types == nil { // no BTF, so no record
 		return o, nil
+	}
+	var program *btf.Func
+	if spec.Types.TypeByName(name, &program) == nil {
+		for _, tag := range program.Tags {
+			if help, ok := strings.CutPrefix(tag, "help:"); ok {
+				o.help = help
+			}
+		}
 	}
 	var err error
 	o.record, err = findRecord(spec.Types)

@@ -13,6 +13,7 @@ import (
 type View struct {
 	name string
 	set  *Set
+	help string
 	err  error
 
 	cgroup *ebpf.Program // run on the cgroup; nil if this kernel cannot
@@ -26,6 +27,9 @@ func (v *View) Name() string { return v.name }
 
 // Err says in one line why the view is absent, or is nil. Formatted with %+v it has the verifier's whole log.
 func (v *View) Err() error { return v.err }
+
+// Help is one line of what the view shows, or "" if its object does not say.
+func (v *View) Help() string { return v.help }
 
 // Kind is "text" or "record"; "" for a view whose object could not be read.
 func (v *View) Kind() string {
@@ -48,6 +52,7 @@ func (v *View) load(objects iofs.FS, cache *btf.Cache) error {
 }
 
 func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
+	v.help = o.help
 	if o.task != "" {
 		v.task, v.noTask = o.load(o.task, cache)
 	}

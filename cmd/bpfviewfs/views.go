@@ -30,7 +30,7 @@ func viewsCommand() *cobra.Command {
 		out := cmd.OutOrStdout()
 		fmt.Fprintf(out, "%-16s %-7s %-7s %s\n", "VIEW", "STATE", "KIND", "ABOUT")
 		for _, v := range src.set.Views() {
-			state, about := "here", ""
+			state, about := "here", v.Help()
 			if err := v.Err(); err != nil {
 				state, about = "absent", err.Error()
 				if *long {
