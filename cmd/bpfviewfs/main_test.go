@@ -22,7 +22,10 @@ import (
 
 // The tests here drive the built command with mount(8), coreutils and other programs that read files. They build
 // it, or take it from $BPFVIEWFS where there is no compiler.
-var command = os.Getenv("BPFVIEWFS")
+var (
+	command    = os.Getenv("BPFVIEWFS")
+	buildFlags = []string{"-ldflags=-X main.version=test"}
+)
 
 // roleVar makes this test binary a process that a test wants in a cgroup.
 const roleVar = "BPFVIEWFS_TEST_THREADS"
@@ -46,7 +49,7 @@ func TestMain(m *testing.M) {
 			}
 			defer os.RemoveAll(dir)
 			command = filepath.Join(dir, "bpfviewfs")
-			if out, err := exec.Command("go", "build", "-ldflags=-X main.version=test", "-o", command, ".").CombinedOutput(); err != nil {
+			if out, err := exec.Command("go", append(append([]string{"build", "-o", command}, buildFlags...), ".")...).CombinedOutput(); err != nil {
 				fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 				return 1
 			}
