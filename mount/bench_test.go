@@ -15,7 +15,11 @@ import (
 
 const trivial = "one line of a trivial file\n"
 
-func benchFile() *memFS { return newFS(direct("hello", trivial)) }
+func benchFile() *memFS {
+	fs := newFS(direct("hello", trivial))
+	fs.attrTimeout = time.Second
+	return fs
+}
 
 // BenchmarkLoop reads a trivial file of three servers, each a process of its own: this package, go-fuse's own server
 // with the same filesystem, and libfuse's low-level interface in C with one thread and with many (if there is a C

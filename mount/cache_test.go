@@ -17,14 +17,16 @@ type stored struct {
 	*memFile
 	mu    sync.Mutex
 	reads []fuse.ReadIn
+	limit int // READs find no byte from here on
 }
 
-// storing serves such a file: direct I/O for read(2), the page cache for splice and mmap.
-func storing(tb testing.TB, data []byte, off int) (*mounted, *stored) {
-	f := &stored{memFile: &memFile{name: "f", data: data, flag: fuse.FOPEN_DIRECT_IO | fuse.FOPEN_KEEP_CACHE}}
-	var m *mounted
+// storing serves such a file: direct I/O for read(2), the page cache for splice and mmap. READs are answered from the
+// first limit bytes.
+func storing(tb testing.TB, data []byte, off, limit int) (*mounted, *stored) {
+	f := &stored{limit: limit, memFile: &memFile{name: "f", data: data, flag: fuse.FOPEN_DIRECT_IO | fuse.FOPEN_KEEP_CACHE}}
+	fs := newFS(f.memFile)
 	f.open = func(_ <-chan struct{}, in *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
-		if err := m.Store(in.NodeId, int64(off), data[off:]); err != nil {
+		if err := fs.conn.Store(in.NodeId, int64(off), data[off:]); err != nil {
 			tb.Error(err)
 			return fuse.EIO
 		}
@@ -37,11 +39,10 @@ func storing(tb testing.TB, data []byte, off int) (*mounted, *stored) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.reads = append(f.reads, *in)
-		from := min(in.Offset, uint64(len(data)))
-		return fuse.ReadResultData(data[from:min(from+uint64(in.Size), uint64(len(data)))]), fuse.OK
+		from := min(in.Offset, uint64(f.limit))
+		return fuse.ReadResultData(data[from:min(from+uint64(in.Size), uint64(f.limit))]), fuse.OK
 	}
-	m = serve(tb, newFS(f.memFile))
-	return m, f
+	return serve(tb, fs), f
 }
 
 func (f *stored) taken() []fuse.ReadIn {
@@ -93,7 +94,7 @@ func TestReadersAgree(t *testing.T) {
 		for _, r := range readers {
 			t.Run(c.name+"/"+r.name, func(t *testing.T) {
 				data := content(c.len)
-				m, f := storing(t, data, c.from)
+				m, f := storing(t, data, c.from, c.len)
 				fd, err := open(m.at("f"))
 				if err != nil {
 					t.Fatal(err)
@@ -219,10 +220,7 @@ func into(copy func(to int) (int, error)) ([]byte, error) {
 // (fuse_read_update_size in fs/fuse/file.c), and splice readers find less from then on.
 func TestShortCachedReadShrinks(t *testing.T) {
 	data := content(300_000)
-	m, f := storing(t, data, (len(data)-1)&^4095)
-	f.read = func(_ <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
-		return fuse.ReadResultData(data[min(in.Offset, 5000):min(in.Offset+uint64(in.Size), 5000)]), fuse.OK
-	}
+	m, _ := storing(t, data, (len(data)-1)&^4095, 5000)
 	fd, err := open(m.at("f"))
 	if err != nil {
 		t.Fatal(err)
@@ -238,7 +236,7 @@ func TestShortCachedReadShrinks(t *testing.T) {
 
 func TestInvalidate(t *testing.T) {
 	data := content(10_000)
-	m, f := storing(t, data, 0)
+	m, f := storing(t, data, 0, len(data))
 	fd, err := open(m.at("f"))
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,8 @@ func TestMain(m *testing.M) {
 var roles = map[string]func(args []string) error{
 	"ours":  serveOurs,
 	"stock": serveStock,
+	"main":  mainProgram,
+	"die":   dieInBackground,
 }
 
 func child(role string, args ...string) *exec.Cmd {
@@ -83,4 +85,36 @@ func serveStock(args []string) error {
 	fmt.Println("ready")
 	s.Serve()
 	return nil
+}
+
+// mainProgram is what a command does.
+func mainProgram(args []string) error {
+	o, err := ParseArgs(args)
+	if err != nil {
+		return err
+	}
+	ready, err := Background(o)
+	if ready == nil {
+		return err
+	}
+	c, err := Mount(o)
+	if err != nil {
+		return ready(err)
+	}
+	c.Logf = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+	defer c.UnmountOnSignal()()
+	go func() {
+		if err := ready(c.Ready(context.Background())); err != nil {
+			c.Unmount()
+		}
+	}()
+	return c.Serve(newFS(direct("hello", trivial), direct("pid", fmt.Sprint(os.Getpid()))), nil)
+}
+
+func dieInBackground([]string) error {
+	ready, err := Background(Options{})
+	if ready != nil {
+		os.Exit(7)
+	}
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
@@ -12,6 +13,9 @@ import (
 type memFS struct {
 	fuse.RawFileSystem
 	files []*memFile // node rootNode+1+i
+	conn  *Conn      // for handlers that notify
+
+	attrTimeout time.Duration
 
 	releases, releaseDirs, opens atomic.Int64
 }
@@ -51,7 +55,8 @@ func (f *memFS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fu
 	for i, file := range f.files {
 		if file.name == name {
 			out.NodeId = uint64(rootNode + 1 + i)
-			out.SetEntryTimeout(1e9)
+			out.SetEntryTimeout(time.Second)
+			out.SetAttrTimeout(f.attrTimeout)
 			f.attr(out.NodeId, &out.Attr)
 			return fuse.OK
 		}
@@ -61,6 +66,7 @@ func (f *memFS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fu
 
 func (f *memFS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	f.attr(in.NodeId, &out.Attr)
+	out.SetTimeout(f.attrTimeout)
 	return fuse.OK
 }
 

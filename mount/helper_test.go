@@ -48,7 +48,7 @@ func serve(tb testing.TB, fs *memFS) *mounted {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	m.Conn = c
+	m.Conn, fs.conn = c, c
 	c.Logf = m.log.printf
 	go func() { m.served <- c.Serve(fs, &fuse.MountOptions{DisableReadDirPlus: true}) }()
 	tb.Cleanup(func() {

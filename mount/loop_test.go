@@ -2,6 +2,7 @@ package mount
 
 import (
 	"errors"
+	"fmt"
 	"os/exec"
 	"strings"
 	"sync"
@@ -96,6 +97,44 @@ func TestKilledReaderGoesAtOnce(t *testing.T) {
 	exits(t, cat)
 	if n := g.cancelled.Load(); n != 1 {
 		t.Errorf("%d requests cancelled, want 1", n)
+	}
+}
+
+// A reader need not wait for a filesystem that does not heed its cancel channel, and what an OPEN made for
+// such a reader is released.
+func TestKilledReaderOfStubborn(t *testing.T) {
+	for _, op := range []string{"OPEN", "READ"} {
+		t.Run(op, func(t *testing.T) {
+			entered, let := make(chan struct{}, 1), make(chan struct{})
+			wait := func() {
+				entered <- struct{}{}
+				<-let
+			}
+			f := direct("f", "x")
+			if op == "OPEN" {
+				f.open = func(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status { wait(); return fuse.OK }
+			} else {
+				f.read = func(<-chan struct{}, *fuse.ReadIn, []byte) (fuse.ReadResult, fuse.Status) {
+					wait()
+					return fuse.ReadResultData([]byte("x")), fuse.OK
+				}
+			}
+			fs := newFS(f)
+			m := serve(t, fs)
+			defer sync.OnceFunc(func() { close(let) })()
+			cat := reader(t, m.at("f"))
+			<-entered
+			cat.Process.Signal(unix.SIGKILL)
+			exits(t, cat)
+			if n := len(m.server.inWork()); n == 0 {
+				t.Error("the request is not in work any more: nothing was tested")
+			}
+			t.Cleanup(func() {
+				eventually(t, func() bool { return fs.releases.Load() == 1 }, func() string {
+					return "the handle is not released"
+				})
+			})
+		})
 	}
 }
 
@@ -238,15 +277,10 @@ func TestAllHandlesAreReleased(t *testing.T) {
 		}
 		unix.Close(fd)
 	}
-	if err := m.Unmount(); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.end(t); err != nil {
-		t.Error(err)
-	}
-	if fs.releases.Load() != 10 || fs.releaseDirs.Load() != 10 {
-		t.Errorf("%d and %d releases, want 10 and 10", fs.releases.Load(), fs.releaseDirs.Load())
-	}
+	// A close does not wait for its RELEASE, and an unmount drops those on their way.
+	eventually(t, func() bool { return fs.releases.Load() == 10 && fs.releaseDirs.Load() == 10 }, func() string {
+		return fmt.Sprintf("%d and %d releases, want 10 and 10", fs.releases.Load(), fs.releaseDirs.Load())
+	})
 }
 
 // Requests in work when the connection is aborted are cancelled, and Serve returns.

@@ -1,3 +1,82 @@
+// Package mount keeps a filesystem of type fuse.bpfviewfs mounted: it reads the -o language of mount(8), calls
+// mount(2), answers the kernel's requests, and unmounts. What the tree shows is another's business: Serve takes any
+// fuse.RawFileSystem of go-fuse.
+//
+// # Use
+//
+//	o, err := mount.ParseArgs(os.Args[1:]) // or ParseOptions
+//	ready, err := mount.Background(o)
+//	if ready == nil {
+//		return err // the parent of the process in the background
+//	}
+//	c, err := mount.Mount(o)
+//	if err != nil {
+//		return ready(err)
+//	}
+//	defer c.UnmountOnSignal()()
+//	go func() {
+//		if err := ready(c.Ready(ctx)); err != nil {
+//			c.Unmount()
+//		}
+//	}()
+//	return c.Serve(fs, nil)
+//
+// ExitCode turns any of these errors into what mount(8) wants its helper to exit with.
+//
+// # What mount(2) gets
+//
+// The source exactly as given, so that mount(8) finds an fstab line again; type fuse.bpfviewfs; flags ro, nosuid,
+// nodev and noexec whatever the options say; and as data a /dev/fuse descriptor, allow_other and default_permissions:
+// every user gets in, and the kernel compares each caller with the owners and modes that the filesystem states. No
+// fusermount, no /etc/mtab. Options of our own are not visible in /proc/mounts.
+//
+// The mount is known again by its device number. Where a path could meanwhile lead to another mount, or to a dead one on
+// which stat(2) fails or hangs, an O_PATH descriptor is used (see place).
+//
+// # The loop
+//
+// A loop reads one request into its slot, has go-fuse's ProtocolServer call the filesystem, writes the reply, and reads
+// the next. There is always one loop more than requests in work, up to 512 (maxLoops), because a request may take long
+// and the INTERRUPT for it must get through; and two that wait for requests stay (maxIdle). Measured on two cores: with
+// one waiting loop a round trip takes up to half as long again, since each request starts a loop; with more than two
+// it takes a little longer, with loops locked to their threads twice as long, and with replies written behind the back of
+// Go's scheduler (RawSyscall) five times as long when server and reader share a core. BenchmarkLoop compares with
+// go-fuse's own loop and libfuse's.
+//
+// Slots are 8 KiB, the least the kernel accepts. Replies may have 1 MiB, so a large file is read in few requests.
+//
+// # Interrupts
+//
+// A signal to a reader closes the cancel channel of its request; the filesystem should then answer EINTR. Until there is
+// an answer the reader waits in D state, also one killed by SIGKILL, as the request was handed over. So a
+// request that is still in work a moment later (interruptGrace) is answered EINTR in the filesystem's place. Go
+// programs send themselves signals, so their reads are interrupted for no reason of the user's: cancel what can be
+// repeated. At the end of the connection all requests in work are cancelled.
+//
+// A reply that the kernel refuses because its request is gone does no harm, but an OPEN answered so gets no RELEASE from
+// the kernel; it gets one from the loop. A panic in the filesystem becomes EIO for the one request and goes to Logf.
+//
+// # The page cache
+//
+// Files opened with FOPEN_DIRECT_IO are read by read(2) through the server, and by splice(2), sendfile(2) and mmap(2)
+// through the page cache up to i_size, which Store sets. What the kernel does, seen on 6.18 and held by tests:
+//
+//   - A READ for read(2) has READ_LOCKOWNER in its flags, one for the page cache does not. Both have the handle and the
+//     caller's thread id.
+//   - mmap of such a file first drops its stored pages. They come back by READ.
+//   - It is enough to store the last page: the pages before it come by READ.
+//   - A READ for the page cache that is answered short lowers i_size to where it ended.
+//
+// # Deadlocks
+//
+//  1. The process must never touch its own mount: a thread that waits for an answer keeps the process from dying, and
+//     so the descriptor open, and so itself waiting. Ready asks the filesystem directly for that reason. What stats a
+//     path, changes directory or starts a program must not do it below the target.
+//  2. Tests that read their own mount must open files by unix.Open, not os.Open, which registers them with the runtime's
+//     poller in a call that keeps the processor, and must not fault in pages of a mapped file in Go code.
+//  3. Store and Invalidate wait for pages that a reader has locked: never call them while answering a READ of that node.
+//  4. Nobody reads before Serve runs. Mount returns before; a stat on the target waits meanwhile.
+//  5. With all 512 loops at work even an INTERRUPT waits. Bound the time of what a request does.
 package mount
 
 import (
@@ -44,7 +123,8 @@ func Mount(o Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other,default_permissions,max_read=%d", fd, unix.S_IFDIR, maxRead)
+	data := fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other,default_permissions,max_read=%d",
+		fd, unix.S_IFDIR, maxRead)
 	if err := unix.Mount(o.Source, target, Type, o.Flags|always, data); err != nil {
 		unix.Close(fd)
 		return nil, mountError(target, err)
@@ -52,7 +132,8 @@ func Mount(o Options) (*Conn, error) {
 	c := newConn(fd)
 	if c.at, err = settle(target); err != nil {
 		c.close() // our mount is dead now, which tells it from any other
-		return nil, errors.Join(err, clearDead(target))
+		clearDead(target)
+		return nil, err
 	}
 	return c, nil
 }

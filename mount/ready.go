@@ -16,9 +16,13 @@ func (c *Conn) Ready(ctx context.Context) error {
 	select {
 	case <-c.ready:
 	case <-c.served:
-		return fmt.Errorf("serve %s: ended before it was ready", c.at.Target)
 	case <-ctx.Done():
 		return fmt.Errorf("serve %s: not ready: %w", c.at.Target, context.Cause(ctx))
+	}
+	select {
+	case <-c.served: // then ready tells nothing
+		return fmt.Errorf("serve %s: it has ended", c.at.Target)
+	default:
 	}
 	if _, err := c.server.ask(opGetattr, rootNode, 0, 0); err != nil {
 		return fmt.Errorf("serve %s: the root directory: %w", c.at.Target, err)

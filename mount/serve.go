@@ -33,11 +33,13 @@ func (c *Conn) Serve(fs fuse.RawFileSystem, opts *fuse.MountOptions) error {
 	defer close(c.served)
 	defer fs.OnUnmount()
 	if err := s.handshake(); err != nil {
-		return errors.Join(fmt.Errorf("serve %s: %w", c.at.Target, err), c.Unmount())
+		c.undo()
+		return fmt.Errorf("serve %s: %w", c.at.Target, err)
 	}
 	close(c.ready)
 	if err := s.run(newSlots(make([]byte, maxLoops*slotSize))); err != nil {
-		return errors.Join(fmt.Errorf("serve %s: %w", c.at.Target, err), c.Unmount())
+		c.undo()
+		return fmt.Errorf("serve %s: %w", c.at.Target, err)
 	}
 	if left := s.drain(stuck); left > 0 {
 		// The descriptor stays open: they may yet write to it, and its number must not become another file's.
@@ -47,7 +49,15 @@ func (c *Conn) Serve(fs fuse.RawFileSystem, opts *fuse.MountOptions) error {
 	if !c.mounted() {
 		return nil
 	}
-	return errors.Join(fmt.Errorf("serve %s: the connection was aborted (umount -f, or through fusectl)", c.at.Target), c.Unmount())
+	c.undo()
+	return fmt.Errorf("serve %s: the connection was aborted (umount -f, or through fusectl)", c.at.Target)
+}
+
+// undo leaves no mount that nobody serves.
+func (c *Conn) undo() {
+	if err := c.Unmount(); err != nil {
+		c.logf("%v", err)
+	}
 }
 
 // options sets over what the caller gave what this mount needs.

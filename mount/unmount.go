@@ -12,7 +12,7 @@ import (
 // nothing when there is nothing, or something else, at the target. Bind mounts of the tree are not touched.
 func (c *Conn) Unmount() error {
 	detached, err := takeDown(c.at.Target, c.ours)
-	if errors.Is(err, ErrNotMounted) {
+	if errors.Is(err, ErrNotMounted) || errors.Is(err, unix.ENOENT) {
 		return nil
 	}
 	if detached {

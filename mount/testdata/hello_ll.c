@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A file system of one file, as libfuse's example/hello_ll.c: the yardstick for the request loop.
 // hello_ll DIR [single]
 #define FUSE_USE_VERSION 34
@@ -19,7 +20,7 @@ static void fill(fuse_ino_t ino, struct stat *st)
 
 static void lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct fuse_entry_param e = { .ino = 2, .entry_timeout = 1 };
+	struct fuse_entry_param e = { .ino = 2, .entry_timeout = 1, .attr_timeout = 1 };
 
 	if (strcmp(name, "hello") != 0) {
 		fuse_reply_err(req, ENOENT);
@@ -34,7 +35,7 @@ static void getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct stat st;
 
 	fill(ino, &st);
-	fuse_reply_attr(req, &st, 0);
+	fuse_reply_attr(req, &st, 1);
 }
 
 static void open_(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

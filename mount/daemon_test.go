@@ -1,0 +1,152 @@
+package mount
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// run runs a child to its end, until nobody holds its standard streams any more.
+func run(tb testing.TB, cmd *exec.Cmd) (output string, code int) {
+	tb.Helper()
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		tb.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// background mounts dir with a process in the background and returns its pid.
+func background(t *testing.T, dir string, args ...string) (pid int) {
+	t.Helper()
+	unmountAfter(t, dir)
+	cmd := child("main", args...)
+	cmd.Dir = filepath.Dir(dir)
+	if out, code := run(t, cmd); code != ExitOK || out != "" {
+		t.Fatalf("exit code %d: %s", code, out)
+	}
+	pid, err := strconv.Atoi(slurp(t, filepath.Join(dir, "pid")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+// gone waits for the end of a process that is not our child. A zombie has no exe any more.
+func gone(t *testing.T, pid int) {
+	t.Helper()
+	eventually(t, func() bool {
+		_, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+		return err != nil
+	}, func() string { return fmt.Sprintf("process %d does not end", pid) })
+}
+
+func TestBackground(t *testing.T) {
+	needRoot(t)
+	dir := tempDir(t)
+	pid := background(t, dir, "src", filepath.Base(dir), "-o", "rw,nofail") // a relative path
+	if got := slurp(t, filepath.Join(dir, "hello")); got != trivial {
+		t.Errorf("read %q", got)
+	}
+	if sid, err := unix.Getsid(pid); sid != pid {
+		t.Errorf("session %d, %v; want its own, %d", sid, err, pid)
+	}
+	for what, want := range map[string]string{"cwd": "/", "fd/0": os.DevNull, "fd/1": os.DevNull, "fd/2": os.DevNull} {
+		if got, err := os.Readlink(fmt.Sprintf("/proc/%d/%s", pid, what)); got != want {
+			t.Errorf("%s leads to %q, %v; want %q", what, got, err, want)
+		}
+	}
+	if out, code := run(t, child("main", "src", dir)); code != ExitMount || !strings.Contains(out, "mounted there already") || strings.Count(out, "\n") != 1 {
+		t.Errorf("a second mount: exit code %d: %s", code, out)
+	}
+	if err := Umount(dir, t.Logf); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, pid)
+}
+
+func TestBackgroundFailures(t *testing.T) {
+	needRoot(t)
+	dir := tempDir(t)
+	for _, c := range []struct {
+		cmd  *exec.Cmd
+		code int
+		says string
+	}{
+		{child("main", "src", filepath.Join(dir, "missing")), ExitMount, "create the directory first"},
+		{child("main", "src", dir, "-o", "nosuch"), ExitUsage, `unknown option "nosuch"`},
+		{child("die"), ExitSystem, "ended before it was ready: exit status 7"},
+	} {
+		out, code := run(t, c.cmd)
+		if code != c.code || !strings.Contains(out, c.says) || strings.Count(out, "\n") != 1 {
+			t.Errorf("%v: exit code %d, %q; want %d and one line with %q", c.cmd.Args[1:], code, out, c.code, c.says)
+		}
+	}
+	if got := line(t, dir); got != "" {
+		t.Errorf("left mounted: %s", got)
+	}
+}
+
+func TestSignals(t *testing.T) {
+	needRoot(t)
+	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGTERM} {
+		for _, how := range []string{"idle", "busy"} {
+			dir := tempDir(t)
+			pid := background(t, dir, "src", dir)
+			fd := -1
+			if how == "busy" {
+				var err error
+				if fd, err = open(filepath.Join(dir, "hello")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			unix.Kill(pid, sig)
+			gone(t, pid)
+			if got := line(t, dir); got != "" {
+				t.Errorf("%v, %s: left mounted: %s", sig, how, got)
+			}
+			unix.Close(fd)
+		}
+	}
+}
+
+func TestSignalInForeground(t *testing.T) {
+	needRoot(t)
+	dir := tempDir(t)
+	unmountAfter(t, dir)
+	socket := filepath.Join(tempDir(t), "notify")
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	manager.SetReadDeadline(time.Now().Add(hang))
+	cmd := child("main", "src", dir, "--foreground")
+	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+socket)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	buf := make([]byte, 100)
+	if n, err := manager.Read(buf); string(buf[:max(n, 0)]) != "READY=1" {
+		t.Fatalf("%q, %v", buf[:max(n, 0)], err)
+	}
+	if got := slurp(t, filepath.Join(dir, "hello")); got != trivial {
+		t.Errorf("read %q", got)
+	}
+	cmd.Process.Signal(unix.SIGTERM)
+	if n, err := manager.Read(buf); string(buf[:max(n, 0)]) != "STOPPING=1" {
+		t.Errorf("%q, %v", buf[:max(n, 0)], err)
+	}
+	if err := exits(t, cmd); err != nil || line(t, dir) != "" {
+		t.Errorf("%v; mounted: %q", err, line(t, dir))
+	}
+}
