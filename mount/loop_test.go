@@ -3,7 +3,6 @@ package mount
 import (
 	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,113 +58,6 @@ func slow(name string, g *gate) *memFile {
 		return fuse.ReadResultData([]byte("slow")), fuse.OK
 	}
 	return f
-}
-
-// reader starts a process that reads a file.
-func reader(tb testing.TB, path string) *exec.Cmd {
-	tb.Helper()
-	cmd := exec.Command("/bin/cat", path)
-	if err := cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	return cmd
-}
-
-func exits(tb testing.TB, cmd *exec.Cmd) error {
-	tb.Helper()
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(hang):
-		tb.Fatalf("%v does not end", cmd.Args)
-	}
-	return nil
-}
-
-func TestKilledReaderGoesAtOnce(t *testing.T) {
-	g := newGate()
-	m := serve(t, newFS(slow("slow", g)))
-	cat := reader(t, m.at("slow"))
-	g.wait(t, 1)
-	cat.Process.Signal(unix.SIGKILL)
-	exits(t, cat)
-	if n := g.cancelled.Load(); n != 1 {
-		t.Errorf("%d requests cancelled, want 1", n)
-	}
-}
-
-// A reader need not wait for a filesystem that does not heed its cancel channel, and what an OPEN made for
-// such a reader is released.
-func TestKilledReaderOfStubborn(t *testing.T) {
-	for _, op := range []string{"OPEN", "READ"} {
-		t.Run(op, func(t *testing.T) {
-			entered, let := make(chan struct{}, 1), make(chan struct{})
-			wait := func() {
-				entered <- struct{}{}
-				<-let
-			}
-			f := direct("f", "x")
-			if op == "OPEN" {
-				f.open = func(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status { wait(); return fuse.OK }
-			} else {
-				f.read = func(<-chan struct{}, *fuse.ReadIn, []byte) (fuse.ReadResult, fuse.Status) {
-					wait()
-					return fuse.ReadResultData([]byte("x")), fuse.OK
-				}
-			}
-			fs := newFS(f)
-			m := serve(t, fs)
-			defer sync.OnceFunc(func() { close(let) })()
-			cat := reader(t, m.at("f"))
-			<-entered
-			cat.Process.Signal(unix.SIGKILL)
-			exits(t, cat)
-			if n := len(m.server.inWork()); n == 0 {
-				t.Error("the request is not in work any more: nothing was tested")
-			}
-			t.Cleanup(func() {
-				eventually(t, func() bool { return fs.releases.Load() == 1 }, func() string {
-					return "the handle is not released"
-				})
-			})
-		})
-	}
-}
-
-func TestInterruptAmongBlocked(t *testing.T) {
-	const blocked = 20
-	g, victim := newGate(), newGate()
-	m := serve(t, newFS(slow("slow", g), slow("victim", victim), direct("quick", "quick")))
-	var others []*exec.Cmd
-	for range blocked {
-		others = append(others, reader(t, m.at("slow")))
-	}
-	g.wait(t, blocked)
-	cat := reader(t, m.at("victim"))
-	victim.wait(t, 1)
-	cat.Process.Signal(unix.SIGTERM)
-	exits(t, cat)
-	if n := victim.cancelled.Load(); n != 1 {
-		t.Errorf("%d requests cancelled, want 1", n)
-	}
-	if got := slurp(t, m.at("quick")); got != "quick" {
-		t.Errorf("beside %d blocked readers: %q", blocked, got)
-	}
-	g.open()
-	for _, cat := range others {
-		if err := exits(t, cat); err != nil {
-			t.Errorf("a reader that was let go: %v", err)
-		}
-	}
-	if n := g.cancelled.Load(); n != 0 {
-		t.Errorf("%d bystanders cancelled", n)
-	}
 }
 
 // More requests than there are slots wait in the kernel, and all are answered.
@@ -281,24 +173,4 @@ func TestAllHandlesAreReleased(t *testing.T) {
 	eventually(t, func() bool { return fs.releases.Load() == 10 && fs.releaseDirs.Load() == 10 }, func() string {
 		return fmt.Sprintf("%d and %d releases, want 10 and 10", fs.releases.Load(), fs.releaseDirs.Load())
 	})
-}
-
-// Requests in work when the connection is aborted are cancelled, and Serve returns.
-func TestAbortCancels(t *testing.T) {
-	g := newGate()
-	m := serve(t, newFS(slow("slow", g)))
-	var cats []*exec.Cmd
-	for range 5 {
-		cats = append(cats, reader(t, m.at("slow")))
-	}
-	g.wait(t, len(cats))
-	if err := m.Abort(); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.end(t); err == nil {
-		t.Error("Serve returned nil after an abort")
-	}
-	if n := g.cancelled.Load(); n != int64(len(cats)) {
-		t.Errorf("%d of %d requests cancelled", n, len(cats))
-	}
 }

@@ -17,7 +17,27 @@ type place struct {
 	mount int    // id of the mount
 }
 
+// openPlace finds the place that dir leads to. The path that the kernel tells for a mount that somebody has just detached
+// begins at that mount's own root, and would be another place for us: so the way back is tried.
 func openPlace(dir string) (*place, error) {
+	for range 100 {
+		p, err := tryPlace(dir)
+		if err != nil {
+			return nil, err
+		}
+		back, err := tryPlace(p.path)
+		if err == nil {
+			back.close()
+			if back.mount == p.mount {
+				return p, nil
+			}
+		}
+		p.close()
+	}
+	return nil, fmt.Errorf("open %q: what is mounted there does not stay the same", dir)
+}
+
+func tryPlace(dir string) (*place, error) {
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open %q: %w", dir, err)

@@ -20,6 +20,9 @@ func prepare(dir string) (string, error) {
 	}
 	path := p.path
 	p.close()
+	if path == "/" {
+		return "", WithCode(ExitUsage, errors.New("mount on /: this would hide everything, choose another directory"))
+	}
 	if err := clearDead(path); err != nil {
 		return "", err
 	}
