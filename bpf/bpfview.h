@@ -53,6 +53,12 @@ static __always_inline void view_fail(struct seq_file *seq)
 	BPF_SEQ_PRINTF(seq, "%1000000d", 0);
 }
 
+/* Whether the output does not fit any more: the read will fail, so whoever loops may stop. */
+static __always_inline bool view_full(struct seq_file *seq)
+{
+	return seq->count == seq->size;
+}
+
 /* Which cgroup a read is about, from the walk to the epilogue of the same read(2). */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

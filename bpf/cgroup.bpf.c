@@ -9,22 +9,24 @@
  * changed, and then those of the last change.
  */
 #include "bpfview.h"
+#define NAME_SIZE 256 /* NAME_MAX and a NUL */
 #include "escape.h"
 
 #define CGRP_FROZEN 3 /* a bit of flags; the enum has no name to look it up by */
 
 struct controllers {
+	struct seq_file *seq;
 	struct cgroup *cgrp;
 	__u32 enabled; /* by the parent, on cgroup2 */
-	__u32 len;
-	char names[128]; /* with a comma before each */
+	__u32 printed; /* characters */
 };
 
-static int add_controller(__u32 ssid, struct controllers *c)
+static int print_controller(__u32 ssid, struct controllers *c)
 {
 	struct cgroup *cgrp = c->cgrp;
 	struct cgroup_subsys_state *css = NULL;
 	struct cgroup_subsys *ss;
+	char name[32] = {};
 	long len;
 
 	if (ssid * sizeof(css) >= bpf_core_field_size(cgrp->subsys))
@@ -36,23 +38,31 @@ static int add_controller(__u32 ssid, struct controllers *c)
 	if (!cgrp->root->hierarchy_id &&
 	    (BPF_CORE_READ_BITFIELD_PROBED(ss, implicit_on_dfl) || !BPF_CORE_READ(ss, dfl_cftypes)))
 		return 0; /* has no files on cgroup2, and so is not in cgroup.controllers */
-	if (c->len > sizeof(c->names) - 32)
-		return 1;
-	c->names[c->len] = ',';
-	len = bpf_probe_read_kernel_str(&c->names[c->len + 1], 31, BPF_CORE_READ(ss, name));
+	if (c->printed) {
+		BPF_SEQ_PRINTF(c->seq, ",");
+		c->printed++;
+	}
+	len = bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(ss, name));
+	BPF_SEQ_PRINTF(c->seq, "%s", name);
 	if (len > 0)
-		c->len += len;
+		c->printed += len - 1;
 	return 0;
 }
 
+static const char blanks[] = "                        ";
+#define WIDTH (sizeof(blanks) - 1)
+
 static __noinline void print_controllers(struct seq_file *seq, struct cgroup *cgrp)
 {
-	struct controllers c = {.cgrp = cgrp, .enabled = ~0};
+	struct controllers c = {.seq = seq, .cgrp = cgrp, .enabled = ~0};
 
 	if (cgrp->level && !cgrp->root->hierarchy_id)
 		c.enabled = BPF_CORE_READ(cgrp, self.parent, cgroup, subtree_control);
-	bpf_loop(16, add_controller, &c, 0);
-	BPF_SEQ_PRINTF(seq, "%-24s ", c.len ? &c.names[1] : "-");
+	bpf_loop(16, print_controller, &c, 0);
+	if (!c.printed)
+		BPF_SEQ_PRINTF(seq, "%-24s ", "-");
+	else
+		BPF_SEQ_PRINTF(seq, "%s ", &blanks[c.printed < WIDTH ? c.printed : WIDTH]);
 }
 
 struct path {
@@ -83,7 +93,10 @@ static __noinline void print_path(struct seq_file *seq, struct cgroup *cgrp)
 
 static __always_inline bool is_populated(struct cgroup *cgrp)
 {
-	return cgrp->nr_populated_csets + cgrp->nr_populated_domain_children + cgrp->nr_populated_threaded_children;
+	int csets = bpf_core_field_exists(cgrp->nr_populated_csets) ? cgrp->nr_populated_csets :
+								      cgrp->self.nr_populated_csets;
+
+	return csets + cgrp->nr_populated_domain_children + cgrp->nr_populated_threaded_children;
 }
 
 static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)

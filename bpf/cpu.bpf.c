@@ -82,7 +82,7 @@ static __always_inline void count_threads(struct seq_file *seq, struct cgroup *c
 	if (bpf_iter_css_task_new(&it, &cgrp->self, 0))
 		view_fail(seq);
 	while ((task = bpf_iter_css_task_next(&it))) {
-		if (task->on_cpu)
+		if (BPF_CORE_READ(task, on_cpu))
 			r->running++;
 		else if (task_state(task) == 'R')
 			r->runnable++;

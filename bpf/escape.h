@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Names that anyone may choose, printed by a text view so that they are neither a second line nor a second column. */
+/*
+ * Names that anyone may choose, printed by a text view so that they are neither a second line nor a second column.
+ * The includer defines NAME_SIZE, the bytes of the longest with its NUL, a power of two: all of the BPF stack is 512.
+ */
 #ifndef BPFVIEW_ESCAPE_H
 #define BPFVIEW_ESCAPE_H
 
 #include "bpfview.h"
-
-#define NAME_SIZE 256 /* of the longest: NAME_MAX and a NUL */
 
 struct name {
 	struct seq_file *seq;

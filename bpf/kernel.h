@@ -86,6 +86,7 @@ struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 	struct cgroup_subsys *ss;
 	struct cgroup_subsys_state *parent;
+	int nr_populated_csets; /* here since v7 */
 };
 
 struct task_cputime {
@@ -109,11 +110,11 @@ struct cgroup {
 	int level;
 	int nr_descendants;
 	int nr_dying_descendants;
-	int nr_populated_csets;
+	int nr_populated_csets; /* here before v7 */
 	int nr_populated_domain_children;
 	int nr_populated_threaded_children;
 	struct kernfs_node *kn;
-	__u16 subtree_control;
+	__u16 subtree_control; /* of more bits since v7, which no controller has */
 	struct cgroup_subsys_state *subsys[16];
 	struct cgroup_root *root;
 	struct cgroup_base_stat bstat;
@@ -205,7 +206,7 @@ struct sched_entity {
 struct task_struct {
 	unsigned int __state;
 	unsigned int flags;
-	int on_cpu;
+	__u8 on_cpu; /* an int before v7: read no more than this, with BPF_CORE_READ */
 	int exit_state;
 	struct sched_entity se;
 	struct mm_struct *mm;

@@ -7,11 +7,12 @@
  * the task flavour.
  */
 #include "bpfview.h"
+#define NAME_SIZE 16 /* TASK_COMM_LEN */
 #include "escape.h"
 #include "task.h"
 
 /* Frames are fetched some at a time: the BPF stack is small, and a buffer shared by all runs would mix them up. */
-#define SOME 16
+#define SOME 32
 #define MOST 128
 
 struct frames {
@@ -48,7 +49,7 @@ static __noinline int print_task(struct seq_file *seq, struct task_struct *task)
 	struct frames frames = {.seq = seq, .task = task};
 
 	BPF_SEQ_PRINTF(seq, "%-7d %-7d %c     ", task->tgid, task->pid, task_state(task));
-	bpf_probe_read_kernel_str(name.bytes, sizeof(task->comm), task->comm);
+	bpf_probe_read_kernel_str(name.bytes, sizeof(name.bytes), task->comm);
 	name_print(&name);
 	BPF_SEQ_PRINTF(seq, "\n");
 	bpf_loop(MOST / SOME, print_some, &frames, 0);
@@ -63,7 +64,7 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	print_header(seq);
 	if (bpf_iter_css_task_new(&it, &cgrp->self, 0))
 		view_fail(seq);
-	while ((task = bpf_iter_css_task_next(&it)))
+	while (!view_full(seq) && (task = bpf_iter_css_task_next(&it)))
 		if (!task_is_dead(task))
 			print_task(seq, task);
 	bpf_iter_css_task_destroy(&it);

@@ -62,9 +62,9 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 
 	if (bpf_iter_css_task_new(&it, &cgrp->self, 0))
 		view_fail(seq);
-	while ((task = bpf_iter_css_task_next(&it)))
-		if (!task_is_dead(task) && show_task(seq, task, &rss))
-			break;
+	while (!view_full(seq) && (task = bpf_iter_css_task_next(&it)))
+		if (!task_is_dead(task))
+			show_task(seq, task, &rss);
 	bpf_iter_css_task_destroy(&it);
 	return 0;
 }

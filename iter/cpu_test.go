@@ -3,6 +3,7 @@ package iter
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -75,6 +76,9 @@ func TestCPUAgreesWithCPUStat(t *testing.T) {
 		t.Log("this kernel cannot count threads here")
 	} else if n := number(t, row["runnable"]) + number(t, row["running"]); n < 4 || n > 12 {
 		t.Errorf("%d threads run or wait, of 4 that spin: %v", n, row)
+	}
+	if row["running"] != "-" && number(t, row["running"]) > int64(runtime.NumCPU()) {
+		t.Errorf("%s threads run at once on %d CPUs", row["running"], runtime.NumCPU())
 	}
 	if row := oneRow(t, mustRun(t, views["cpu"], cgroupID(t, parent))); row["runnable"] != "-" && row["runnable"]+row["running"] != "00" {
 		t.Errorf("threads of a cgroup without any: %v", row)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -54,7 +55,7 @@ func (r *run) readIDs(dir int, file string) error {
 	}
 	defer unix.Close(fd)
 	r.ids = r.ids[:0]
-	var ids idParser
+	ids := idParser{zeroIsForeign: !inHostPIDNamespace()}
 	for {
 		if err := r.overdue(); err != nil {
 			return err
@@ -94,10 +95,21 @@ func openFile(dir int, name string) (int, error) {
 	}
 }
 
+// inHostPIDNamespace tells whether every process has an id here. The number is PROC_PID_INIT_INO of
+// include/linux/proc_ns.h, what the machine's own pid namespace has had since v3.8.
+var inHostPIDNamespace = sync.OnceValue(func() bool {
+	var st unix.Stat_t
+	return unix.Stat("/proc/self/ns/pid", &st) == nil && st.Ino == 0xEFFFFFFC
+})
+
 // idParser reads decimal ids, one a line, from pieces that may end anywhere.
 type idParser struct {
 	value  uint32
 	digits bool
+
+	// The kernel writes 0 for a process without an id: one that has just exited, or one that this pid namespace
+	// cannot see, and then leaving it out would be short output. Passed on, 0 would mean every process there is.
+	zeroIsForeign bool
 }
 
 func (p *idParser) parse(ids []uint32, text []byte) ([]uint32, error) {
@@ -117,16 +129,15 @@ func (p *idParser) parse(ids []uint32, text []byte) ([]uint32, error) {
 	return ids, nil
 }
 
-// end takes a line's end. The kernel writes 0 for a process that this pid namespace cannot see; passed on to it, 0
-// would mean every process there is.
+// end takes a line's end.
 func (p *idParser) end(ids []uint32) ([]uint32, error) {
 	id, digits := p.value, p.digits
-	*p = idParser{}
+	p.value, p.digits = 0, false
 	switch {
-	case !digits:
-		return ids, nil
-	case id == 0:
+	case id > 0:
+		return append(ids, id), nil
+	case digits && p.zeroIsForeign:
 		return ids, fmt.Errorf("a process of another pid namespace lives here; run in the host's: %w", unix.EXDEV)
 	}
-	return append(ids, id), nil
+	return ids, nil
 }

@@ -13,7 +13,10 @@ import (
 )
 
 func parseIDs(pieces ...string) ([]uint32, error) {
-	var p idParser
+	return parseIDsWith(idParser{zeroIsForeign: true}, pieces...)
+}
+
+func parseIDsWith(p idParser, pieces ...string) ([]uint32, error) {
 	var ids []uint32
 	var err error
 	for _, piece := range pieces {
@@ -41,7 +44,7 @@ func TestIDs(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]syscall.Errno{
-		"0\n":            unix.EXDEV, // would be all processes
+		"0\n":            unix.EXDEV,
 		"1\n0\n":         unix.EXDEV,
 		"0":              unix.EXDEV,
 		"-1\n":           unix.EIO,
@@ -52,6 +55,14 @@ func TestIDs(t *testing.T) {
 	} {
 		_, err := parseIDs(text)
 		checkErrno(t, text, err, want)
+	}
+}
+
+// In the host's pid namespace 0 is who has just exited.
+func TestIDsOfTheExited(t *testing.T) {
+	got, err := parseIDsWith(idParser{}, "0\n1", "0\n0\n", "7\n0")
+	if err != nil || !slices.Equal(got, []uint32{10, 7}) {
+		t.Errorf("%v, %v", got, err)
 	}
 }
 

@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // flavours gives a view made in each way that it can be made.
@@ -67,38 +65,6 @@ func parseTasks(t testing.TB, out string) (rows []row) {
 		})
 	}
 	return rows
-}
-
-// procTask is what /proc says of a thread.
-type procTask struct {
-	ppid         int
-	state        string
-	user, system int64 // ticks of 10 ms
-	rss          int64
-	comm         string
-}
-
-func readProc(t testing.TB, pid, tid int) procTask {
-	t.Helper()
-	dir := fmt.Sprintf("/proc/%d/task/%d", pid, tid)
-	b, err := os.ReadFile(dir + "/stat")
-	if err != nil {
-		t.Fatal(err)
-	}
-	stat := string(b)
-	open, end := strings.IndexByte(stat, '('), strings.LastIndexByte(stat, ')')
-	f := strings.Fields(stat[end+1:])
-	var p procTask
-	p.comm, p.state = stat[open+1:end], f[0]
-	p.ppid, _ = strconv.Atoi(f[1])
-	p.user, _ = strconv.ParseInt(f[11], 10, 64)
-	p.system, _ = strconv.ParseInt(f[12], 10, 64)
-	if b, err = os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid)); err != nil {
-		t.Fatal(err)
-	}
-	p.rss, _ = strconv.ParseInt(strings.Fields(string(b))[1], 10, 64)
-	p.rss *= int64(os.Getpagesize())
-	return p
 }
 
 func TestTasksAgreeWithProc(t *testing.T) {
@@ -255,108 +221,5 @@ func TestTasksOfThreadedCgroups(t *testing.T) {
 			checkAllThere(t, v, domain)
 			checkAllThere(t, v, threaded)
 		})
-	}
-}
-
-// Whatever a thread calls itself, it is one line, one row.
-func TestCommIsEscaped(t *testing.T) {
-	h := testHierarchy(t, "")
-	views := testViews(t, h, Options{})
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	helper{cgroup: dir, threads: 1, comm: "a b\n1 2 \xff\\"}.start(t)
-	id := cgroupID(t, dir)
-	want := map[string]string{"tasks": `a b\n1 2 \xff\\0`, "stacks": `a\x20b\x0a1\x202\x20\xff\x5c0`}
-	for view, comm := range want {
-		for name, v := range flavours(t, views[view]) {
-			out := mustRun(t, v, id)
-			if !strings.Contains(out, " "+comm+"\n") {
-				t.Errorf("%s per %s: no %q in\n%s", view, name, comm, out)
-			}
-		}
-	}
-}
-
-func TestStacksAgreeWithProc(t *testing.T) {
-	h := testHierarchy(t, "")
-	views := testViews(t, h, Options{})
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	pid := helper{cgroup: dir, children: 2, threads: 3, comm: "t"}.start(t)
-	id := cgroupID(t, dir)
-	for name, v := range flavours(t, views["stacks"]) {
-		t.Run(name, func(t *testing.T) {
-			out := mustRun(t, v, id)
-			if !strings.HasPrefix(out, "PID     TID     STATE COMM\n") || strings.Count(out, "PID") != 1 {
-				t.Errorf("header of\n%s", out)
-			}
-			compared := 0
-			for _, child := range idsIn(t, dir, "cgroup.procs") {
-				if child == pid {
-					continue
-				}
-				stack, err := os.ReadFile(fmt.Sprintf("/proc/%d/stack", child))
-				if err != nil {
-					t.Fatal(err)
-				}
-				want := strings.ReplaceAll(string(stack), "[<0>] ", "    ")
-				if !strings.Contains(out, fmt.Sprintf("%-7d %-7d S     ", child, child)) || !strings.Contains(out, want) {
-					t.Errorf("no stack of %d\n%sin\n%s", child, want, out)
-				}
-				compared++
-			}
-			if compared != 2 {
-				t.Errorf("compared %d stacks", compared)
-			}
-		})
-	}
-}
-
-func TestTasksOnV1(t *testing.T) {
-	needRoot(t)
-	mount := t.TempDir()
-	if err := unix.Mount("none", mount, "cgroup", 0, "none,name=bpfviewfs_test"); err != nil {
-		t.Skipf("needs cgroup v1: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(mount, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	h := testHierarchy(t, mount)
-	if !h.V1() {
-		t.Fatal("not a v1 hierarchy")
-	}
-	views := testViews(t, h, Options{})
-	dir := testCgroup(t, mount, "a b")
-	other := testCgroup(t, mount, "other")
-	pid := helper{cgroup: dir, threads: 20, children: 2, comm: "t"}.start(t)
-	for _, tid := range threadsOf(t, pid)[10:] {
-		if err := os.WriteFile(filepath.Join(other, "tasks"), []byte(strconv.Itoa(tid)), 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, cgroup := range []string{dir, other} {
-		rows := parseTasks(t, mustRun(t, views["tasks"], cgroupID(t, cgroup)))
-		var got []int
-		for _, r := range rows {
-			got = append(got, r.tid)
-		}
-		want := idsIn(t, cgroup, "tasks")
-		slices.Sort(got)
-		slices.Sort(want)
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: threads %v, want %v", cgroup, got, want)
-		}
-	}
-	out := mustRun(t, views["cgroup"], cgroupID(t, dir))
-	if f := strings.Fields(strings.Split(out, "\n")[1]); f[1] != "1" || f[2] != "1" || f[6] != "-" || f[7] != `/a\x20b` {
-		t.Errorf("cgroup:\n%s", out)
-	}
-	out = mustRun(t, views["cpu"], cgroupID(t, dir))
-	if f := strings.Fields(strings.Split(out, "\n")[1]); strings.Join(f, "") != "--------" {
-		t.Errorf("cpu:\n%s", out)
-	}
-	empty := testCgroup(t, mount, "empty")
-	if out := mustRun(t, views["stacks"], cgroupID(t, empty)); out != "PID     TID     STATE COMM\n" {
-		t.Errorf("stacks of nobody: %q", out)
 	}
 }

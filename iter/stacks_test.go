@@ -1,0 +1,60 @@
+package iter
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// Whatever a thread calls itself, it is one line, one row.
+func TestCommIsEscaped(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	helper{cgroup: dir, threads: 1, comm: "a b\n1 2 \xff\\"}.start(t)
+	id := cgroupID(t, dir)
+	want := map[string]string{"tasks": `a b\n1 2 \xff\\0`, "stacks": `a\x20b\x0a1\x202\x20\xff\x5c0`}
+	for view, comm := range want {
+		for name, v := range flavours(t, views[view]) {
+			out := mustRun(t, v, id)
+			if !strings.Contains(out, " "+comm+"\n") {
+				t.Errorf("%s per %s: no %q in\n%s", view, name, comm, out)
+			}
+		}
+	}
+}
+
+func TestStacksAgreeWithProc(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	pid := helper{cgroup: dir, children: 2, threads: 3, comm: "t"}.start(t)
+	id := cgroupID(t, dir)
+	for name, v := range flavours(t, views["stacks"]) {
+		t.Run(name, func(t *testing.T) {
+			out := mustRun(t, v, id)
+			if !strings.HasPrefix(out, "PID     TID     STATE COMM\n") || strings.Count(out, "PID") != 1 {
+				t.Errorf("header of\n%s", out)
+			}
+			compared := 0
+			for _, child := range idsIn(t, dir, "cgroup.procs") {
+				if child == pid {
+					continue
+				}
+				stack, err := os.ReadFile(fmt.Sprintf("/proc/%d/stack", child))
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := strings.ReplaceAll(string(stack), "[<0>] ", "    ")
+				if !strings.Contains(out, fmt.Sprintf("%-7d %-7d S     ", child, child)) || !strings.Contains(out, want) {
+					t.Errorf("no stack of %d\n%sin\n%s", child, want, out)
+				}
+				compared++
+			}
+			if compared != 2 {
+				t.Errorf("compared %d stacks", compared)
+			}
+		})
+	}
+}
