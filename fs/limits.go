@@ -16,7 +16,7 @@ type Limits struct {
 	// Runs is how many runs of one user may be under way at once; more wait. Default: 8, or twice the CPUs.
 	Runs int
 	// Wait is for how long a run may wait for its turn before it gives EBUSY, and Waiting how many of one user's may:
-	// one more is EBUSY at once, so that nobody can use up what requests are served with. Defaults: 10 s, 1024.
+	// one more is EBUSY at once, so that nobody can use up what requests are served with. Defaults: 10 s, 256.
 	Wait    time.Duration
 	Waiting int
 	// Held is how many bytes of runs the open files of one user other than root may hold; more is ENOBUFS. Default: 256 MiB.
@@ -31,7 +31,7 @@ func (l Limits) withDefaults() Limits {
 		l.Wait = 10 * time.Second
 	}
 	if l.Waiting == 0 {
-		l.Waiting = 1024
+		l.Waiting = 256
 	}
 	if l.Held == 0 {
 		l.Held = 256 << 20

@@ -8,14 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// interruptGrace is for how long an interrupted request may still be answered by the filesystem. Most are done in
-// microseconds, and their callers need never know of a signal that they meant to ignore.
+// interruptGrace is for how long an interrupted request goes on as if nothing had happened, and then once more for how
+// long the filesystem may take to heed it. Most requests are done in microseconds, and their callers need never know of
+// a signal that they meant to ignore.
 const interruptGrace = 50 * time.Millisecond
 
-// interrupted sees to it that the request that r interrupts is answered soon. The filesystem has been told
-// by its cancel channel, but may be in a system call that cannot be stopped, a run of a view above all: the caller, who may
-// have been killed, would be in D state until that ends. EINTR is then given in the filesystem's place. The answer that
-// comes later is refused by the kernel, and undone: see refused.
+// interrupted sees to it that the request that r interrupts is answered soon. The filesystem is told by the request's
+// cancel channel. It may be in a system call that cannot be stopped, a run of a view above all, and the caller, who may
+// have been killed, would be in D state until that ends: so EINTR is given in the filesystem's place. The answer that
+// comes later is refused by the kernel, and undone: see refused. An INTERRUPT itself needs no answer.
 func (s *server) interrupted(r request) {
 	if len(r) < requestHeader+8 {
 		return
@@ -25,12 +26,21 @@ func (s *server) interrupted(r request) {
 		if !slices.Contains(s.inWork(), unique) {
 			return
 		}
-		var reply [replyHeader]byte
-		putReply(reply[:], replyHeader, -int32(unix.EINTR), unique)
-		s.conn.mu.RLock()
-		defer s.conn.mu.RUnlock()
-		if s.conn.fd >= 0 {
-			unix.Write(s.conn.fd, reply[:]) // ENOENT: answered just now
-		}
+		s.ask(opInterrupt, 0, unique)
+		time.AfterFunc(interruptGrace, func() { s.giveUp(unique) })
 	})
+}
+
+// giveUp answers EINTR to a request that is still in work.
+func (s *server) giveUp(unique uint64) {
+	if !slices.Contains(s.inWork(), unique) {
+		return
+	}
+	var reply [replyHeader]byte
+	putReply(reply[:], replyHeader, -int32(unix.EINTR), unique)
+	s.conn.mu.RLock()
+	defer s.conn.mu.RUnlock()
+	if s.conn.fd >= 0 {
+		unix.Write(s.conn.fd, reply[:]) // ENOENT: answered just now
+	}
 }

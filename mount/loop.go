@@ -15,6 +15,11 @@ const maxIdle = 2
 // keepReply is the largest reply buffer that a loop keeps between requests, in bytes: what cat(1) asks for, and a bit.
 const keepReply = 128<<10 + 8192
 
+// largeReply is room for the reply to any READ. Such buffers are shared by all loops.
+const largeReply = maxRead + 8192
+
+var largeReplies = sync.Pool{New: func() any { return new([largeReply]byte) }}
+
 // server answers requests: one loop for each request in work, and a few that wait for the next.
 type server struct {
 	conn  *Conn
@@ -117,24 +122,38 @@ func (l *loop) stop() {
 
 func (l *loop) handle(r request) {
 	opcode, node := r.opcode(), r.node()
-	l.unique.Store(r.unique())
-	if size := r.replySize(); size > len(l.reply) {
-		l.reply = make([]byte, size)
+	if opcode == opInterrupt {
+		l.interrupted(r)
+		l.slot.done()
+		return
 	}
+	l.unique.Store(r.unique())
+	l.makeRoom(r.replySize())
 	n, status := l.proto.HandleRequest([][]byte{r}, [][]byte{l.reply})
 	if status != fuse.OK { // go-fuse could not parse the request and made no reply
 		n = l.failure(unix.EIO)
-	}
-	if opcode == opInterrupt {
-		l.interrupted(r)
 	}
 	if n > 0 {
 		l.answer(opcode, node, n)
 	}
 	l.slot.done()
 	l.unique.Store(0)
-	if len(l.reply) > keepReply {
+	if len(l.reply) == largeReply {
+		largeReplies.Put((*[largeReply]byte)(l.reply))
 		l.reply = nil
+	}
+}
+
+// makeRoom sees to it that a reply of size bytes fits.
+func (l *loop) makeRoom(size int) {
+	switch {
+	case size <= len(l.reply):
+	case size <= keepReply:
+		l.reply = make([]byte, size)
+	case size <= largeReply:
+		l.reply = largeReplies.Get().(*[largeReply]byte)[:]
+	default: // of no request that we know
+		l.reply = make([]byte, size)
 	}
 }
 

@@ -47,11 +47,11 @@
 //
 // # Interrupts
 //
-// A signal to a reader closes the cancel channel of its request; the filesystem should then answer EINTR. Until there is
-// an answer the reader waits in D state, also one killed by SIGKILL, as the request was handed over. So a
-// request that is still in work a moment later (interruptGrace) is answered EINTR in the filesystem's place. Go
-// programs send themselves signals, so their reads are interrupted for no reason of the user's: cancel what can be
-// repeated. At the end of the connection all requests in work are cancelled.
+// A signal to a reader closes the cancel channel of its request a moment later (interruptGrace); the filesystem should
+// then answer EINTR. Until there is an answer the reader waits in D state, also one killed by SIGKILL, as the request was
+// handed over. So a request that is still in work another moment later is answered EINTR in the filesystem's place. Go
+// programs send themselves signals, so their reads are interrupted for no reason of the user's: hence the moment. At
+// the end of the connection all requests in work are cancelled.
 //
 // A reply that the kernel refuses because its request is gone does no harm, but an OPEN answered so gets no RELEASE from
 // the kernel; it gets one from the loop. A panic in the filesystem becomes EIO for the one request and goes to Logf.

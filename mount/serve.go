@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxLoops bounds the requests in work. Each has a slot, a goroutine and, while a view runs, a thread; a few hundred of
-// them are enough for any host and still far from Go's limit of 10,000 threads. Further requests wait in the kernel, in
-// order. So does an INTERRUPT then.
+// maxLoops bounds the requests in work. Each has a slot, a goroutine and, while a view runs, a thread; most of them, when
+// they are many, wait for their user's turn and have no thread. It is far from Go's limit of 10,000 threads. Further
+// requests wait in the kernel, in order. So does an INTERRUPT then.
 const maxLoops = 512
 
 // stuck is how long Serve waits, after the connection has ended, for requests that do not heed their cancel channel.
