@@ -445,7 +445,7 @@ func TestSources(t *testing.T) {
 
 	v1, err := filepath.Glob("/sys/fs/cgroup/*/tasks")
 	if err != nil || len(v1) == 0 {
-		return // no v1 hierarchy is mounted; TestV1 of iter makes one where the kernel can
+		return // no v1 hierarchy is mounted; the v1 tests of iter make one where the kernel can
 	}
 	path := fmt.Sprintf("%s/bpfviewfs-test-%d", filepath.Dir(v1[0]), os.Getpid())
 	if err := os.Mkdir(path, 0o755); err != nil {
