@@ -94,6 +94,9 @@ func TestReadersAgree(t *testing.T) {
 				for _, in := range f.taken() {
 					// The handle and the caller are known in both; the lock owner tells them apart.
 					direct := in.ReadFlags&fuse.READ_LOCKOWNER != 0
+					if direct && (r.name == "splice" || r.name == "sendfile") {
+						continue // as read(2) does, on kernels before v6.5
+					}
 					if direct == r.cached || in.Fh != 1 || in.Pid == 0 {
 						t.Errorf("READ at %d of %d bytes: read_flags %#x, fh %d, pid %d", in.Offset, in.Size, in.ReadFlags, in.Fh, in.Pid)
 					}
@@ -137,8 +140,10 @@ func TestInvalidate(t *testing.T) {
 		if got, err := spliced(fd, 0); err != nil || !bytes.Equal(got, data) {
 			t.Fatalf("spliced %d bytes, %v", len(got), err)
 		}
-		if reads := f.taken(); len(reads) != 0 {
-			t.Errorf("stored, but %d READs", len(reads))
+		for _, in := range f.taken() {
+			if in.ReadFlags&fuse.READ_LOCKOWNER == 0 { // before v6.5 splice reads directly
+				t.Errorf("stored, but a READ at %d fills the page cache", in.Offset)
+			}
 		}
 		if err := m.Invalidate(rootNode+1, 0, length); err != nil {
 			t.Fatal(err)
