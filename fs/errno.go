@@ -33,8 +33,5 @@ func isGone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(er
 // isStale tells that the directory that was asked is gone, where ENOENT means that it has no such child.
 func isStale(err error) bool { return errors.Is(err, unix.ESTALE) }
 
-// errInterrupted is what a reader who did not wait for the run gets.
-var errInterrupted = context.Canceled
-
 // oneLine keeps a message that quotes foreign text from taking several lines.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

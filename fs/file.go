@@ -13,9 +13,8 @@ import (
 // file is an open view, or an open file of .bpfview. It holds one run, frozen: any offset and any read size give the
 // same bytes until the next read(2) at offset 0, which starts a new run.
 type file struct {
-	node  uint64
-	owner fuse.Owner
-	turn  chan struct{} // held by whoever starts a new run
+	node uint64
+	turn chan struct{} // held by whoever starts a new run
 
 	mu    sync.Mutex
 	run   *run
@@ -33,7 +32,7 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	}
 	f.nodes.opened(in.NodeId, uint64(len(r.data)))
 	f.tellSize(in.NodeId, r.data)
-	out.Fh = f.files.add(&file{node: in.NodeId, owner: in.Owner, turn: make(chan struct{}, 1), run: r})
+	out.Fh = f.files.add(&file{node: in.NodeId, turn: make(chan struct{}, 1), run: r})
 	// Direct I/O brings every read(2) here. Without KEEP_CACHE the kernel drops the pages of an earlier run.
 	out.OpenFlags = fuse.FOPEN_DIRECT_IO | fuse.FOPEN_NOFLUSH
 	return fuse.OK

@@ -141,7 +141,7 @@ func New(c Config) *FS {
 // String names the filesystem in go-fuse's messages.
 func (f *FS) String() string { return "bpfviewfs" }
 
-// cgroup is the cgroup that a node belongs to: the kernel calls the root 1, whatever its id.
+// node is what a node id from the kernel stands for: it calls the root 1, whatever its cgroup's id.
 func (f *FS) node(id uint64) node {
 	if id == fuse.FUSE_ROOT_ID {
 		return node{cgroup: f.root}

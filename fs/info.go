@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
 // info is a file of .bpfview that tells about the views or the filesystem, made when it is opened.
@@ -100,7 +102,7 @@ type errorLog struct {
 }
 
 func (l *errorLog) add(h Hierarchy, name string, cgroup uint64, err error) {
-	if isGone(err) || errno(err) == errno(errInterrupted) {
+	if isGone(err) || errno(err) == fuse.EINTR {
 		return // nothing that anybody did wrong
 	}
 	path, pathErr := h.Path(cgroup)

@@ -82,7 +82,6 @@ package mount
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -112,14 +111,7 @@ type Conn struct {
 //
 // A dead mount of ours at the target is detached first; a live one is an error.
 func Mount(o Options) (*Conn, error) {
-	if uid := os.Geteuid(); uid != 0 {
-		return nil, WithCode(ExitUsage, fmt.Errorf("mount %s: must be root, this is uid %d", o.Target, uid))
-	}
-	target, err := prepare(o.Target)
-	if err != nil {
-		return nil, err
-	}
-	fd, err := openDevice()
+	target, fd, err := begin(o.Target)
 	if err != nil {
 		return nil, err
 	}
