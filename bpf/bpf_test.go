@@ -97,16 +97,24 @@ func TestObjectsAreReproducible(t *testing.T) {
 	}
 }
 
-var tags = map[string]*regexp.Regexp{
+var memberTags = map[string]*regexp.Regexp{
 	"key":      regexp.MustCompile(`^$`),
 	"optional": regexp.MustCompile(`^$`),
-	"kind":     regexp.MustCompile(`^(gauge|counter)$`),
-	"unit":     regexp.MustCompile(`^(us|bytes)$`),
+	"kind":     regexp.MustCompile(`^(gauge|counter|histogram|address|cgroup)$`),
+	"sum":      regexp.MustCompile(`^[a-z][a-z0-9_]*$`),
+	"unit":     regexp.MustCompile(`^(ns|us|bytes|pages)$`),
 	"width":    regexp.MustCompile(`^[1-9][0-9]?$`),
 	"help":     regexp.MustCompile(`^[^\n]{3,100}$`),
 }
 
-var units = map[string]string{"us": "_usec", "bytes": "_bytes"}
+var programTags = map[string]*regexp.Regexp{
+	"help":    memberTags["help"],
+	"version": regexp.MustCompile(`^[1-9][0-9]{0,3}$`),
+	"order":   regexp.MustCompile(`^(self|descendants_pre|descendants_post|ancestors_up)$`),
+	"encoded": regexp.MustCompile(`^[a-z]+$`),
+}
+
+var units = map[string]string{"ns": "_nsec", "us": "_usec", "bytes": "_bytes", "pages": "_pages"}
 
 func TestRecords(t *testing.T) {
 	records, helped := 0, 0
@@ -120,10 +128,9 @@ func TestRecords(t *testing.T) {
 				continue
 			}
 			if f.Name == name {
-				if help, ok := strings.CutPrefix(f.Tags[0], "help:"); len(f.Tags) != 1 || !ok || !tags["help"].MatchString(help) {
-					t.Errorf("%s: the program has tags %q", name, f.Tags)
+				if checkTags(t, name, programTags, f.Tags)["help"] != "" {
+					helped++
 				}
-				helped++
 				continue
 			}
 			if !slices.Equal(f.Tags, []string{"bpfview:record"}) {
@@ -150,17 +157,7 @@ func TestRecords(t *testing.T) {
 func checkMembers(t *testing.T, view string, s *btf.Struct) {
 	t.Helper()
 	for _, m := range s.Members {
-		seen := make(map[string]string)
-		for _, tag := range m.Tags {
-			name, value, _ := strings.Cut(tag, ":")
-			if tags[name] == nil || !tags[name].MatchString(value) {
-				t.Errorf("%s: member %s: tag %q", view, m.Name, tag)
-			}
-			if _, twice := seen[name]; twice {
-				t.Errorf("%s: member %s: tag %s twice", view, m.Name, name)
-			}
-			seen[name] = value
-		}
+		seen := checkTags(t, view+": member "+m.Name, memberTags, m.Tags)
 		if seen["help"] == "" {
 			t.Errorf("%s: member %s has no help", view, m.Name)
 		}
@@ -168,4 +165,21 @@ func checkMembers(t *testing.T, view string, s *btf.Struct) {
 			t.Errorf("%s: member %s is in %s", view, m.Name, strconv.Quote(unit))
 		}
 	}
+}
+
+// checkTags gives the tags by name; all must be known and there once.
+func checkTags(t *testing.T, where string, known map[string]*regexp.Regexp, tags []string) map[string]string {
+	t.Helper()
+	seen := make(map[string]string)
+	for _, tag := range tags {
+		name, value, _ := strings.Cut(tag, ":")
+		if known[name] == nil || !known[name].MatchString(value) {
+			t.Errorf("%s: tag %q", where, tag)
+		}
+		if _, twice := seen[name]; twice {
+			t.Errorf("%s: tag %s twice", where, name)
+		}
+		seen[name] = value
+	}
+	return seen
 }

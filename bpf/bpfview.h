@@ -119,7 +119,8 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
 /*
  * VIEW_RECORD(struct NAME_record) makes a view a record view: it defines view_emit(seq, record), which writes one
  * record and returns 0, or a negative number when it does not fit. The tag tells user space the type; that is how
- * text, and whatever else, is made of it. Members are integers, char, and arrays of char. Set padding to zero.
+ * text, and whatever else, is made of it. Members are integers, enums, char, arrays of char, and what the tags below
+ * say. Set padding to zero.
  */
 #define VIEW_RECORD(type)                                                                                              \
 	static __noinline VIEW_TAG("bpfview:record") int view_emit(struct seq_file *seq, const type *record)           \
@@ -133,8 +134,17 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
 #define VIEW_OPTIONAL VIEW_TAG("optional")	 /* all bits set means not available */
 #define VIEW_GAUGE VIEW_TAG("kind:gauge")	 /* goes up and down */
 #define VIEW_COUNTER VIEW_TAG("kind:counter")	 /* only goes up */
-#define VIEW_UNIT(unit) VIEW_TAG("unit:" unit)	 /* us, bytes; the member's name ends in _usec, _bytes */
+#define VIEW_HISTOGRAM VIEW_TAG("kind:histogram") /* __u64[N]: slot 0 counts values below 2, slot i those of 2^i to 2^(i+1)-1 */
+#define VIEW_SUM(member) VIEW_TAG("sum:" #member) /* a counter: the sum of the values in the histogram member */
+#define VIEW_ADDRESS VIEW_TAG("kind:address")	 /* __u8[16]: an IPv6 address; an IPv4 one is ::ffff:a.b.c.d */
+#define VIEW_CGROUP VIEW_TAG("kind:cgroup")	 /* __u64: a cgroup's id */
+#define VIEW_UNIT(unit) VIEW_TAG("unit:" unit)	 /* ns, us, bytes, pages; the member's name ends in _nsec, _usec, _bytes, _pages */
 #define VIEW_WIDTH(chars) VIEW_TAG("width:" #chars) /* of the text column */
 #define VIEW_HELP(line) VIEW_TAG("help:" line)	 /* one line of documentation; for a program: of the view */
+
+/* What a view is, between its section and its program. */
+#define VIEW_VERSION(n) VIEW_TAG("version:" #n)	 /* of its record; 1 if not said. A changed record needs another */
+#define VIEW_ORDER(order) VIEW_TAG("order:" order) /* the walk: self (if not said), descendants_pre, descendants_post, ancestors_up */
+#define VIEW_ENCODED(format) VIEW_TAG("encoded:" format) /* its bytes are in a final format, such as protobuf */
 
 #endif
