@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"sync"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -132,12 +133,20 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32) (*run, error) {
 
 // generator finds what makes the content of a file.
 func (f *FS) generator(n node) (name string, generate func(context.Context, uint64, []byte) ([]byte, error)) {
-	switch n.kind {
-	case kindView:
+	switch {
+	case n.kind == kindView:
 		if v := f.views.Load().byNumber[n.number]; v != nil {
 			return v.Name, v.Run
 		}
-	case kindInfo:
+	case n.isView():
+		as := n.rendering()
+		if v := f.views.Load().byNumber[n.number]; v != nil && v.has(as) {
+			name := path.Join(controlName, renderings[as].dir, as.fileName(v.Name))
+			return name, func(ctx context.Context, cgroup uint64, dst []byte) ([]byte, error) {
+				return v.Render(ctx, as, cgroup, dst)
+			}
+		}
+	case n.kind == kindInfo:
 		if n.number < len(infos) {
 			i := infos[n.number]
 			return controlName + "/" + i.name, func(_ context.Context, cgroup uint64, dst []byte) ([]byte, error) {

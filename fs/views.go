@@ -52,20 +52,25 @@ func (f *FS) SetViews(list []View) error {
 	return nil
 }
 
-// file finds the view that has a file of this name.
-func (v *views) file(name string) (number int, ok bool) {
-	if view := v.byName[name]; view == nil || view.Err != nil {
-		return 0, false
+// file finds the view that has a file in a cgroup's directory, or in one of the directories below its .bpfview.
+func (v *views) file(cgroup uint64, name string, as Rendering) (n node, ok bool) {
+	view := v.byName[name]
+	if view == nil || view.Err != nil || !view.has(as) || !view.isIn(cgroup) {
+		return node{}, false
 	}
-	return v.numbers[name], true
+	return viewNode(cgroup, v.numbers[name], as), true
 }
 
 // takes tells whether a name is one that a cgroup's directory uses itself, so that a child cgroup of that name is
 // reached through .bpfview/cgroup.
-func (v *views) takes(name string) bool {
-	_, isView := v.file(name)
+func (v *views) takes(cgroup uint64, name string) bool {
+	_, isView := v.file(cgroup, name, Plain)
 	return isView || name == controlName
 }
+
+func (v *View) has(r Rendering) bool { return r == Plain || slices.Contains(v.Renderings, r) }
+
+func (v *View) isIn(cgroup uint64) bool { return v.In == nil || v.In(cgroup) == nil }
 
 // ValidName tells whether a view may have this name: [a-z][a-z0-9_]*, at most 255 bytes.
 func ValidName(name string) bool {
