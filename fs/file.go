@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"sync"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -121,10 +122,14 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32) (*run, error) {
 	if generate == nil {
 		return nil, fmt.Errorf("%s: no such view any more: %w", name, unix.ENOENT)
 	}
+	start := time.Now()
 	r, err := f.limits.run(cancel, uid, func(ctx context.Context, dst []byte) ([]byte, error) {
 		return generate(ctx, n.cgroup, dst)
 	})
 	f.counts.add(r, err)
+	if m := f.views.Load().meters[n.number]; n.isView() && m != nil {
+		m.add(start, r, err)
+	}
 	if err != nil {
 		f.errors.add(f.hierarchy, name, n.cgroup, err)
 	}

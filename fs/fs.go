@@ -123,6 +123,8 @@ type FS struct {
 	stale  stale
 	errors errorLog
 	counts counts
+
+	metrics *metrics
 }
 
 var _ fuse.RawFileSystem = (*FS)(nil)
@@ -148,6 +150,7 @@ func New(c Config) *FS {
 	f.files.init()
 	f.dirs.init()
 	f.views.Store(&views{})
+	f.metrics = newMetrics(f)
 	return f
 }
 

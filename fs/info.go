@@ -29,6 +29,7 @@ func init() {
 		{name: "version", mode: 0o444, rootOnly: true, append: appendVersion},
 		{name: "status.json", mode: 0o444, rootOnly: true, append: appendStatus},
 		{name: "errors", mode: 0o440, rootOnly: true, append: appendErrors},
+		{name: "metrics", mode: 0o444, rootOnly: true, append: appendMetrics},
 	}
 }
 
@@ -112,13 +113,7 @@ func appendStatus(f *FS, _ uint64, dst []byte) ([]byte, error) {
 		Failed:    f.counts.failed.Load(),
 		Bytes:     f.counts.bytes.Load(),
 	}
-	for _, v := range f.views.Load().all {
-		if v.Err != nil {
-			status.Absent++
-		} else {
-			status.Views++
-		}
-	}
+	status.Views, status.Absent = f.views.Load().count()
 	text, err := json.MarshalIndent(status, "", "  ")
 	return append(append(dst, text...), '\n'), err
 }

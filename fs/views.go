@@ -13,6 +13,7 @@ type views struct {
 	numbers  map[string]int // of every name there ever was: a node id must not come to mean another view
 	byName   map[string]*View
 	byNumber [maxNumber + 1]*View // nil where there is no such file now
+	meters   [maxNumber + 1]*meter
 }
 
 // SetViews replaces the list of views. Open files keep the run they hold. It fails, and changes nothing, for a name
@@ -20,8 +21,9 @@ type views struct {
 func (f *FS) SetViews(list []View) error {
 	f.viewMu.Lock()
 	defer f.viewMu.Unlock()
+	now := f.views.Load()
 	next := &views{
-		numbers: maps.Clone(f.views.Load().numbers),
+		numbers: maps.Clone(now.numbers),
 		byName:  make(map[string]*View, len(list)),
 	}
 	if next.numbers == nil {
@@ -45,11 +47,29 @@ func (f *FS) SetViews(list []View) error {
 		next.all = append(next.all, &v)
 		if v.Err == nil {
 			next.byNumber[number] = &v
+			if next.meters[number] = now.meters[number]; next.meters[number] == nil {
+				next.meters[number] = f.metrics.meter(v.Name)
+			}
+		}
+	}
+	for name, number := range now.numbers {
+		if now.meters[number] != nil && next.meters[number] == nil {
+			f.metrics.forget(name)
 		}
 	}
 	slices.SortFunc(next.all, func(a, b *View) int { return strings.Compare(a.Name, b.Name) })
 	f.views.Store(next)
 	return nil
+}
+
+// count tells how many views are here and how many are absent.
+func (v *views) count() (here, absent int) {
+	for _, view := range v.all {
+		if view.Err != nil {
+			absent++
+		}
+	}
+	return len(v.all) - absent, absent
 }
 
 // file finds the view that has a file in a cgroup's directory, or in one of the directories below its .bpfview.
