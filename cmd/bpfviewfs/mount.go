@@ -32,7 +32,7 @@ is the root of the tree, and nothing above it can be reached.`,
   bpfviewfs mount /sys/fs/cgroup/system.slice /mnt -o mode=0444`,
 		Args: cobra.RangeArgs(1, 2),
 	}
-	lists := cmd.Flags().StringArrayP("options", "o", nil, "comma-separated mount `options`: uid=N gid=N mode=OCTAL max_run=SIZE")
+	lists := cmd.Flags().StringArrayP("options", "o", nil, "comma-separated mount `options`: uid=N gid=N mode=OCTAL max_run=SIZE views=DIR:DIR enable=VIEW:VIEW registry=DIR")
 	foreground := cmd.Flags().Bool("foreground", false, "serve until unmounted instead of going to the background")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		o, err := mount.ParseOptions(*lists...)
