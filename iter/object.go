@@ -7,6 +7,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -19,11 +20,18 @@ type object struct {
 	spec   *ebpf.CollectionSpec
 	cgroup string // program run on the cgroup
 	task   string // program run on each of its tasks, "" if there is none
-	help   string // what the view shows, "" if it does not say
+	tree   string // program run on each of an array of cgroups, "" if there is none
 	record *record
+
+	help    string // what the view shows, "" if it does not say
+	version int    // of what it writes, 0 if it has none
+	encoded string // the format that its bytes are in, "" for text and records
 }
 
-const taskFlavour = "___task"
+const (
+	taskFlavour = "___task"
+	treeFlavour = "___tree"
+)
 
 // A name is a file's name in every cgroup, a BPF program's and a pin's: bpffs takes no dots.
 var viewName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
@@ -67,17 +75,41 @@ func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
 	if spec.Types == nil { // no BTF, so no record
 		return o, nil
 	}
+	var err error
+	if o.record, err = findRecord(spec.Types); err != nil {
+		return nil, err
+	}
+	return o, o.takeTags(spec.Types, name)
+}
+
+// takeTags takes what the program's tags say of the view.
+func (o *object) takeTags(types *btf.Spec, name string) error {
+	if o.record != nil {
+		o.version = 1
+	}
 	var program *btf.Func
-	if spec.Types.TypeByName(name, &program) == nil {
-		for _, tag := range program.Tags {
-			if help, ok := strings.CutPrefix(tag, "help:"); ok {
-				o.help = help
+	if types.TypeByName(name, &program) != nil {
+		return nil
+	}
+	for _, tag := range program.Tags {
+		tag, value, _ := strings.Cut(tag, ":")
+		switch tag {
+		case "help":
+			o.help = value
+		case "encoded":
+			o.encoded = value
+		case "version":
+			version, err := strconv.ParseUint(value, 10, 31)
+			if err != nil || version == 0 {
+				return fmt.Errorf("program %s: tag version:%s is no number from 1: %w", name, value, unix.ENOEXEC)
 			}
+			o.version = int(version)
 		}
 	}
-	var err error
-	o.record, err = findRecord(spec.Types)
-	return o, err
+	if o.encoded != "" && o.record != nil {
+		return fmt.Errorf("program %s is tagged encoded:%s and writes records: %w", name, o.encoded, unix.ENOEXEC)
+	}
+	return nil
 }
 
 // take finds a program's place in the view.
@@ -90,10 +122,13 @@ func (o *object) take(p *ebpf.ProgramSpec, view string) error {
 		o.cgroup = p.Name
 	case p.Name == view+taskFlavour && p.AttachTo == "task":
 		o.task = p.Name
-	case p.Name == view || p.Name == view+taskFlavour:
+	case p.Name == view+treeFlavour && p.AttachTo == "bpf_map_elem":
+		o.tree = p.Name
+	case p.Name == view || p.Name == view+taskFlavour || p.Name == view+treeFlavour:
 		return fmt.Errorf("program %s iterates %s: not supported yet: %w", p.Name, p.AttachTo, unix.EOPNOTSUPP)
 	default:
-		return fmt.Errorf("a second iterator, %s: an object holds %s and at most %s: %w", p.Name, view, view+taskFlavour, unix.ENOEXEC)
+		return fmt.Errorf("a second iterator, %s: an object holds %s and at most %s and %s: %w",
+			p.Name, view, view+taskFlavour, view+treeFlavour, unix.ENOEXEC)
 	}
 	return nil
 }

@@ -19,7 +19,11 @@ type View struct {
 	cgroup *ebpf.Program // run on the cgroup; nil if this kernel cannot
 	task   *ebpf.Program // run on each of its processes or threads; nil if there is none
 	noTask error         // why there is none though the object has one
+	tree   *ebpf.Program // run on each of an array of cgroups; nil if there is none
 	record *record       // how the bytes are read; nil for text
+
+	version int    // of what it writes; 0 if it has none
+	encoded string // the format that its bytes are in, "" for text and records
 }
 
 // Name is the object's file name without .bpf.o, and the name of its program.
@@ -31,9 +35,11 @@ func (v *View) Err() error { return v.err }
 // Help is one line of what the view shows, or "" if its object does not say.
 func (v *View) Help() string { return v.help }
 
-// Kind is "text" or "record"; "" for a view whose object could not be read.
+// Kind is "text", "record" or "encoded"; "" for a view whose object could not be read.
 func (v *View) Kind() string {
 	switch {
+	case v.encoded != "":
+		return "encoded"
 	case v.record != nil:
 		return "record"
 	case v.cgroup != nil || v.task != nil:
@@ -52,7 +58,10 @@ func (v *View) load(objects iofs.FS, cache *btf.Cache) error {
 }
 
 func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
-	v.help = o.help
+	v.help, v.version, v.encoded = o.help, o.version, o.encoded
+	if o.tree != "" {
+		v.tree, _ = o.load(o.tree, cache) // a tree is read without it, too
+	}
 	if o.task != "" {
 		v.task, v.noTask = o.load(o.task, cache)
 	}
@@ -74,7 +83,7 @@ func withTaskReason(err, noTask error) error {
 
 func (v *View) close() error {
 	var errs []error
-	for _, p := range []*ebpf.Program{v.cgroup, v.task} {
+	for _, p := range []*ebpf.Program{v.cgroup, v.task, v.tree} {
 		if p != nil {
 			errs = append(errs, p.Close())
 		}
