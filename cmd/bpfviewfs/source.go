@@ -45,7 +45,10 @@ func (s *source) Close() {
 func (s *source) views() []fs.View {
 	var list []fs.View
 	for _, v := range s.set.Views() {
-		list = append(list, fs.View{Name: v.Name(), Help: v.Help(), Kind: v.Kind(), Err: v.Err(), Run: v.Run})
+		list = append(list, fs.View{
+			Name: v.Name(), Help: v.Help(), Kind: v.Kind(), Version: v.Version(), Hash: v.Hash(), Err: v.Err(), Run: v.Run,
+			Renderings: renderings(v), Render: render(v),
+		})
 	}
 	return list
 }
