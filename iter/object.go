@@ -3,10 +3,10 @@ package iter
 import (
 	"bytes"
 	"fmt"
-	iofs "io/fs"
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -21,6 +21,12 @@ type object struct {
 	task   string // program run on each of its tasks, "" if there is none
 	help   string // what the view shows, "" if it does not say
 	record *record
+
+	version int      // of the record; 0 if the object does not say
+	others  []string // programs that are no iterators: the view counts what they see
+
+	pins   *registry // where loaded programs are kept; nil for nowhere
+	origin func(program string) origin
 }
 
 const taskFlavour = "___task"
@@ -28,15 +34,8 @@ const taskFlavour = "___task"
 // A name is a file's name in every cgroup, a BPF program's and a pin's: bpffs takes no dots.
 var viewName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-func readObject(objects iofs.FS, name string) (*object, error) {
-	if !viewName.MatchString(name) || strings.Contains(name, "___") {
-		return nil, fmt.Errorf("name %q: a view is called [a-z][a-z0-9_]*, without ___: %w", name, unix.EINVAL)
-	}
-	raw, err := iofs.ReadFile(objects, name+objectSuffix)
-	if err != nil {
-		return nil, fmt.Errorf("read the object: %w", err)
-	}
-	return parseObject(raw, name)
+func isViewName(name string) bool {
+	return viewName.MatchString(name) && !strings.Contains(name, flavourMark)
 }
 
 // parseObject takes an object apart. Its bytes may be anything.
@@ -67,17 +66,27 @@ func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
 	if spec.Types == nil { // no BTF, so no record
 		return o, nil
 	}
-	var program *btf.Func
-	if spec.Types.TypeByName(name, &program) == nil {
-		for _, tag := range program.Tags {
-			if help, ok := strings.CutPrefix(tag, "help:"); ok {
-				o.help = help
-			}
-		}
-	}
+	o.help, o.version = helpOf(spec.Types, name)
 	var err error
 	o.record, err = findRecord(spec.Types)
 	return o, err
+}
+
+// helpOf is what a program's tags say of its view.
+func helpOf(types *btf.Spec, name string) (help string, version int) {
+	var program *btf.Func
+	if types.TypeByName(name, &program) != nil {
+		return "", 0
+	}
+	for _, tag := range program.Tags {
+		if text, ok := strings.CutPrefix(tag, "help:"); ok {
+			help = text
+		}
+		if text, ok := strings.CutPrefix(tag, "version:"); ok {
+			version, _ = strconv.Atoi(text)
+		}
+	}
+	return help, version
 }
 
 // take finds a program's place in the view.
@@ -85,7 +94,7 @@ func (o *object) take(p *ebpf.ProgramSpec, view string) error {
 	iterator := p.Type == ebpf.Tracing && p.AttachType == ebpf.AttachTraceIter
 	switch {
 	case !iterator:
-		return fmt.Errorf("program %s (section %s) is not an iterator: not supported yet: %w", p.Name, p.SectionName, unix.EOPNOTSUPP)
+		o.others = append(o.others, p.Name)
 	case p.Name == view && p.AttachTo == "cgroup":
 		o.cgroup = p.Name
 	case p.Name == view+taskFlavour && p.AttachTo == "task":
@@ -96,6 +105,27 @@ func (o *object) take(p *ebpf.ProgramSpec, view string) error {
 		return fmt.Errorf("a second iterator, %s: an object holds %s and at most %s: %w", p.Name, view, view+taskFlavour, unix.ENOEXEC)
 	}
 	return nil
+}
+
+// obtain takes a program from the registry if the same is pinned there, else loads it, and pins it for the next start.
+func (o *object) obtain(program string, cache *btf.Cache) (*ebpf.Program, error) {
+	if o.pins == nil {
+		return o.load(program, cache)
+	}
+	origin := o.origin(program)
+	if p := o.pins.take(program, origin); p != nil {
+		return p, nil
+	}
+	p, err := o.load(program, cache)
+	if err == nil {
+		o.pins.put(program, p, origin)
+	}
+	return p, err
+}
+
+// attach attaches the programs that are no iterators.
+func (o *object) attach(*btf.Cache) error {
+	return fmt.Errorf("program %s is not an iterator: not supported yet: %w", o.others[0], unix.EOPNOTSUPP)
 }
 
 // load loads one program with the maps it uses. The others stay out: a flavour that this kernel

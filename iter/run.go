@@ -13,8 +13,11 @@ import (
 // Run runs the view for one cgroup and appends its whole output to dst. On an error dst is given back as it
 // was. The package comment tells which error means what.
 func (v *View) Run(ctx context.Context, cgroup uint64, dst []byte) ([]byte, error) {
-	v.set.mu.RLock()
-	defer v.set.mu.RUnlock()
+	v, err := v.hold()
+	if err != nil {
+		return dst, err
+	}
+	defer v.drop()
 	out, err := v.run(ctx, cgroup, dst)
 	if err != nil {
 		return dst, fmt.Errorf("run view %s for cgroup %d: %w", v.name, cgroup, err)
@@ -23,10 +26,7 @@ func (v *View) Run(ctx context.Context, cgroup uint64, dst []byte) ([]byte, erro
 }
 
 func (v *View) run(ctx context.Context, cgroup uint64, dst []byte) ([]byte, error) {
-	switch {
-	case v.set.closed:
-		return nil, errClosed
-	case v.err != nil:
+	if v.err != nil {
 		return nil, fmt.Errorf("it is absent: %w (%w)", v.err, unix.ENOEXEC)
 	}
 	r := runs.Get().(*run)
@@ -88,6 +88,9 @@ func (r *run) release() {
 // collect appends what the view's programs write about the cgroup, with the flavour that fits.
 func (r *run) collect(cgroup uint64, dst []byte) ([]byte, error) {
 	v := r.view
+	if v.link != nil {
+		return r.linked(dst)
+	}
 	if v.cgroup == nil || v.task != nil && r.hierarchy.V1() {
 		return r.perTask(cgroup, dst)
 	}
@@ -124,6 +127,16 @@ func (r *run) once(cgroup uint64, dst []byte) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("link the iterator: %w", err)
+	}
+	defer unix.Close(fd)
+	return r.drain(fd, len(dst), dst)
+}
+
+// linked reads what a link of somebody else's gives.
+func (r *run) linked(dst []byte) ([]byte, error) {
+	fd, err := iterate(r.view.link.FD())
+	if err != nil {
+		return nil, fmt.Errorf("make an iterator of the pinned link: %w", err)
 	}
 	defer unix.Close(fd)
 	return r.drain(fd, len(dst), dst)
