@@ -3,11 +3,9 @@ package iter
 import (
 	"bytes"
 	"fmt"
-	iofs "io/fs"
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -21,11 +19,11 @@ type object struct {
 	cgroup string // program run on the cgroup
 	task   string // program run on each of its tasks, "" if there is none
 	tree   string // program run on each of an array of cgroups, "" if there is none
-	record *record
+	traits
+	others []string // programs that are no iterators: the view counts what they see
 
-	help    string // what the view shows, "" if it does not say
-	version int    // of what it writes, 0 if it has none
-	encoded string // the format that its bytes are in, "" for text and records
+	pins   *registry // where loaded programs are kept; nil for nowhere
+	origin func(program string) origin
 }
 
 const (
@@ -36,15 +34,8 @@ const (
 // A name is a file's name in every cgroup, a BPF program's and a pin's: bpffs takes no dots.
 var viewName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-func readObject(objects iofs.FS, name string) (*object, error) {
-	if !viewName.MatchString(name) || strings.Contains(name, "___") {
-		return nil, fmt.Errorf("name %q: a view is called [a-z][a-z0-9_]*, without ___: %w", name, unix.EINVAL)
-	}
-	raw, err := iofs.ReadFile(objects, name+objectSuffix)
-	if err != nil {
-		return nil, fmt.Errorf("read the object: %w", err)
-	}
-	return parseObject(raw, name)
+func isViewName(name string) bool {
+	return viewName.MatchString(name) && !strings.Contains(name, flavourMark)
 }
 
 // parseObject takes an object apart. Its bytes may be anything.
@@ -76,40 +67,8 @@ func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
 		return o, nil
 	}
 	var err error
-	if o.record, err = findRecord(spec.Types); err != nil {
-		return nil, err
-	}
-	return o, o.takeTags(spec.Types, name)
-}
-
-// takeTags takes what the program's tags say of the view.
-func (o *object) takeTags(types *btf.Spec, name string) error {
-	if o.record != nil {
-		o.version = 1
-	}
-	var program *btf.Func
-	if types.TypeByName(name, &program) != nil {
-		return nil
-	}
-	for _, tag := range program.Tags {
-		tag, value, _ := strings.Cut(tag, ":")
-		switch tag {
-		case "help":
-			o.help = value
-		case "encoded":
-			o.encoded = value
-		case "version":
-			version, err := strconv.ParseUint(value, 10, 31)
-			if err != nil || version == 0 {
-				return fmt.Errorf("program %s: tag version:%s is no number from 1: %w", name, value, unix.ENOEXEC)
-			}
-			o.version = int(version)
-		}
-	}
-	if o.encoded != "" && o.record != nil {
-		return fmt.Errorf("program %s is tagged encoded:%s and writes records: %w", name, o.encoded, unix.ENOEXEC)
-	}
-	return nil
+	o.traits, err = traitsOf(spec.Types, name)
+	return o, err
 }
 
 // take finds a program's place in the view.
@@ -117,7 +76,7 @@ func (o *object) take(p *ebpf.ProgramSpec, view string) error {
 	iterator := p.Type == ebpf.Tracing && p.AttachType == ebpf.AttachTraceIter
 	switch {
 	case !iterator:
-		return fmt.Errorf("program %s (section %s) is not an iterator: not supported yet: %w", p.Name, p.SectionName, unix.EOPNOTSUPP)
+		o.others = append(o.others, p.Name)
 	case p.Name == view && p.AttachTo == "cgroup":
 		o.cgroup = p.Name
 	case p.Name == view+taskFlavour && p.AttachTo == "task":
@@ -131,6 +90,27 @@ func (o *object) take(p *ebpf.ProgramSpec, view string) error {
 			p.Name, view, view+taskFlavour, view+treeFlavour, unix.ENOEXEC)
 	}
 	return nil
+}
+
+// obtain takes a program from the registry if the same is pinned there, else loads it, and pins it for the next start.
+func (o *object) obtain(program string, cache *btf.Cache) (*ebpf.Program, error) {
+	if o.pins == nil {
+		return o.load(program, cache)
+	}
+	origin := o.origin(program)
+	if p := o.pins.take(program, origin); p != nil {
+		return p, nil
+	}
+	p, err := o.load(program, cache)
+	if err == nil {
+		o.pins.put(program, p, origin)
+	}
+	return p, err
+}
+
+// attach attaches the programs that are no iterators.
+func (o *object) attach(*btf.Cache) error {
+	return fmt.Errorf("program %s is not an iterator: not supported yet: %w", o.others[0], unix.EOPNOTSUPP)
 }
 
 // load loads one program with the maps it uses. The others stay out: a flavour that this kernel

@@ -97,6 +97,9 @@ func within[T any](s []T, bytes int) []T {
 // collect appends what the view's programs write about the cgroup, with the flavour that fits.
 func (r *run) collect(cgroup uint64, dst []byte) ([]byte, error) {
 	v := r.view
+	if v.link != nil {
+		return r.linked(dst)
+	}
 	if v.cgroup == nil || v.task != nil && r.hierarchy.V1() {
 		return r.perTask(cgroup, dst)
 	}
@@ -133,6 +136,16 @@ func (r *run) once(cgroup uint64, dst []byte) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("link the iterator: %w", err)
+	}
+	defer unix.Close(fd)
+	return r.drain(fd, len(dst), dst)
+}
+
+// linked reads what a link of somebody else's gives.
+func (r *run) linked(dst []byte) ([]byte, error) {
+	fd, err := iterate(r.view.link.FD())
+	if err != nil {
+		return nil, fmt.Errorf("make an iterator of the pinned link: %w", err)
 	}
 	defer unix.Close(fd)
 	return r.drain(fd, len(dst), dst)

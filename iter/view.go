@@ -3,30 +3,35 @@ package iter
 import (
 	"errors"
 	"fmt"
-	iofs "io/fs"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 )
 
 // View is one file of every cgroup's directory. Safe for use by many goroutines.
 type View struct {
 	name string
 	set  *Set
-	help string
 	err  error
+	traits
 
+	origin   string
+	warning  string
+	key      string // what it is made of
+	settings settings
+	place    place
+	life     *life
+
+	link   *link.Iter    // pinned by somebody else; the programs are then nil
 	cgroup *ebpf.Program // run on the cgroup; nil if this kernel cannot
 	task   *ebpf.Program // run on each of its processes or threads; nil if there is none
 	noTask error         // why there is none though the object has one
 	tree   *ebpf.Program // run on each of an array of cgroups; nil if there is none
-	record *record       // how the bytes are read; nil for text
-
-	version int    // of what it writes; 0 if it has none
-	encoded string // the format that its bytes are in, "" for text and records
 }
 
-// Name is the object's file name without .bpf.o, and the name of its program.
+// Name is the object's file name without .bpf.o, or the pin's.
 func (v *View) Name() string { return v.name }
 
 // Err says in one line why the view is absent, or is nil. Formatted with %+v it has the verifier's whole log.
@@ -42,34 +47,96 @@ func (v *View) Kind() string {
 		return "encoded"
 	case v.record != nil:
 		return "record"
-	case v.cgroup != nil || v.task != nil:
+	case v.cgroup != nil || v.task != nil || v.link != nil:
 		return "text"
 	}
 	return ""
 }
 
-// load reads the object and loads what this kernel can run of it: one of its two flavours is enough.
-func (v *View) load(objects iofs.FS, cache *btf.Cache) error {
-	o, err := readObject(objects, v.name)
+// Origin is "built in", the path of the object, or the path of somebody else's pin.
+func (v *View) Origin() string { return v.origin }
+
+// Warning is one line that whoever looks after the views should know, or "".
+func (v *View) Warning() string { return v.warning }
+
+// Mode is the mode of the view's files, 0 if its settings do not say.
+func (v *View) Mode() uint32 { return uint32(v.settings.Mode) }
+
+// UID is the owner of the view's files, nil if its settings do not say.
+func (v *View) UID() *uint32 { return v.settings.Owner.number() }
+
+// GID is the group of the view's files, nil if its settings do not say.
+func (v *View) GID() *uint32 { return v.settings.Group.number() }
+
+// make loads a view. The caller ends its life.
+func (s *Set) make(src *source, pins *registry, cache *btf.Cache) *View {
+	v := &View{name: src.name, set: s, origin: src.origin(), key: src.key, life: newLife()}
+	s.alive.Add(1)
+	if src.hides != "" {
+		v.warning = "hides the view of the same name that is from " + src.hides
+	}
+	if err := v.load(src, pins, cache); err != nil {
+		v.err = &loadError{view: v.name, err: err}
+	}
+	return v
+}
+
+// load loads what this kernel can run of the view.
+func (v *View) load(src *source, pins *registry, cache *btf.Cache) error {
+	settings, raw, err := src.open()
 	if err != nil {
 		return err
 	}
+	v.settings = settings
+	defer func() {
+		if settings.Description != "" {
+			v.help = settings.Description
+		}
+	}()
+	if settings.Enabled != nil && !*settings.Enabled && !src.enabled {
+		src.off = true
+		return fmt.Errorf("off: %s says \"enabled: false\"; -o enable=%s overrides that: %w", src.settings.path, v.name, unix.ENOENT)
+	}
+	if src.pin != nil {
+		if len(settings.Parameters) > 0 {
+			return fmt.Errorf("parameters cannot be set: its program is loaded already: %w", unix.EINVAL)
+		}
+		return v.fromPin(src.pin, cache)
+	}
+	o, err := parseObject(raw, v.name)
+	if err != nil {
+		return err
+	}
+	v.help = o.help
+	if len(o.others) > 0 && settings.Enabled == nil && !src.enabled {
+		src.off = true
+		return fmt.Errorf("off: enable it with -o enable=%s or \"enabled: true\" in %s%s: %w", v.name, v.name, settingsSuffix, unix.ENOENT)
+	}
+	if err := o.set(settings.Parameters); err != nil {
+		return err
+	}
+	o.pins = pins
+	o.origin = func(program string) origin { return originOf(src.object.path, program, raw, settings.Parameters) }
 	return v.loadObject(o, cache)
 }
 
 func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
-	v.help, v.version, v.encoded = o.help, o.version, o.encoded
+	v.traits = o.traits
+	if len(o.others) > 0 {
+		if err := o.attach(cache); err != nil {
+			return err
+		}
+	}
 	if o.tree != "" {
-		v.tree, _ = o.load(o.tree, cache) // a tree is read without it, too
+		v.tree, _ = o.obtain(o.tree, cache) // a tree is read without it, too
 	}
 	if o.task != "" {
-		v.task, v.noTask = o.load(o.task, cache)
+		v.task, v.noTask = o.obtain(o.task, cache)
 	}
-	v.cgroup, err = o.load(o.cgroup, cache)
+	v.cgroup, err = o.obtain(o.cgroup, cache)
 	if v.cgroup == nil && v.task == nil {
 		return withTaskReason(err, v.noTask)
 	}
-	v.record = o.record
 	return nil
 }
 
@@ -87,6 +154,9 @@ func (v *View) close() error {
 		if p != nil {
 			errs = append(errs, p.Close())
 		}
+	}
+	if v.link != nil {
+		errs = append(errs, v.link.Close())
 	}
 	return errors.Join(errs...)
 }
