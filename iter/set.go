@@ -31,6 +31,7 @@ type Set struct {
 	views     []*View
 	hierarchy *Hierarchy
 	options   Options
+	walkers   *walkers // nil if this kernel has no way to list cgroups but their directories
 
 	mu     sync.RWMutex // held for reading by runs, so that no program is closed under one
 	closed bool
@@ -47,6 +48,7 @@ func Load(objects iofs.FS, h *Hierarchy, o Options) (*Set, error) {
 	}
 	s := &Set{hierarchy: h, options: o.withDefaults()}
 	cache := btf.NewCache() // the kernel's types, decoded once: 1 ms a view instead of 20
+	s.walkers, _ = newWalkers(objects, cache)
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), objectSuffix)
 		if !ok || e.IsDir() {
@@ -77,6 +79,7 @@ func (s *Set) Close() error {
 	for _, v := range s.views {
 		errs = append(errs, v.close())
 	}
+	s.walkers.close()
 	return errors.Join(errs...)
 }
 
