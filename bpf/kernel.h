@@ -27,8 +27,10 @@ typedef _Bool bool;
 #ifndef __LINUX_BPF_H__ /* of linux/bpf.h, where asm/types.h is at hand */
 enum {
 	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_ANY = 0,
+	BPF_F_MMAPABLE = 1 << 10,
 	BPF_F_SKIP_FIELD_MASK = 0xff,
 };
 #endif
@@ -54,6 +56,11 @@ struct bpf_iter__cgroup {
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
+};
+
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	void *value;
 };
 
 struct bpf_map {

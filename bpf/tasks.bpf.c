@@ -6,6 +6,7 @@
 #include "cputime.h"
 #include "rss.h"
 #include "task.h"
+#include "tree.h"
 
 struct tasks_record {
 	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
@@ -85,3 +86,5 @@ int tasks___task(struct bpf_iter__task *ctx)
 		show_task(ctx->meta->seq, task, &rss);
 	return 0;
 }
+
+VIEW_TREE(tasks, show)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -28,21 +27,7 @@ func (v *View) render(ctx context.Context, f Format, cgroup uint64, dst []byte) 
 	}
 	o.raw = raw
 	o.parts = append(o.parts, part{cgroup: cgroup, rawEnd: len(raw)})
-	if f == Prom {
-		if o.label, err = v.set.label(cgroup); err != nil {
-			return nil, err
-		}
-	}
 	return o.append(f, dst)
-}
-
-// label is what a cgroup is called in metrics: its path from the hierarchy's root, "/" for that itself.
-func (s *Set) label(cgroup uint64) (string, error) {
-	path, err := s.hierarchy.Path(cgroup)
-	if err != nil {
-		return "", err
-	}
-	return "/" + strings.Trim(strings.TrimPrefix(path, s.hierarchy.path), "/"), nil
 }
 
 // run is the state of one run. It is pooled: a run allocates nothing but its output's growth.

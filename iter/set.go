@@ -18,6 +18,7 @@ type Set struct {
 	hierarchy *Hierarchy
 	options   Options
 	config    Config
+	walkers   walkers
 
 	views  atomic.Pointer[[]*View] // sorted by name; the slice never changes
 	closed atomic.Bool
@@ -48,7 +49,7 @@ func Open(h *Hierarchy, c Config) (*Set, error) {
 			return nil, err
 		}
 	}
-	s := &Set{hierarchy: h, options: c.Options.withDefaults(), config: c}
+	s := &Set{hierarchy: h, options: c.Options.withDefaults(), config: c, walkers: walkers{objects: c.Builtin}}
 	s.views.Store(new([]*View))
 	if _, err := s.reload(); err != nil {
 		return nil, err
@@ -83,6 +84,7 @@ func (s *Set) Close() error {
 		v.retire(nil)
 	}
 	s.alive.Wait()
+	s.walkers.close()
 	return s.closeErr
 }
 

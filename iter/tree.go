@@ -3,9 +3,12 @@ package iter
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,19 +26,125 @@ func (v *View) renderTree(ctx context.Context, f Format, cgroup uint64, dst []by
 	defer r.release()
 	o := &r.output
 	o.tree = true
-	var err error
-	if f == Prom {
-		if o.label, err = v.set.label(cgroup); err != nil {
-			return nil, err
-		}
-	}
-	if err := r.list(cgroup); err != nil {
-		return nil, err
-	}
-	if err := r.collectEach(); err != nil {
+	if err := r.collectTree(cgroup); err != nil {
 		return nil, err
 	}
 	return o.append(f, dst)
+}
+
+// collectTree runs the view for all cgroups of the tree, in one pass if it can.
+func (r *run) collectTree(cgroup uint64) error {
+	walkers := &r.view.set.walkers
+	if r.hierarchy.V1() {
+		return r.collectListed(cgroup)
+	}
+	w, err := walkers.get()
+	if err != nil {
+		return r.collectListed(cgroup)
+	}
+	if w, err = r.walk(walkers, w, cgroup); err != nil {
+		return err
+	}
+	if r.view.tree == nil || !r.view.Everywhere() {
+		walkers.put(w)
+		return r.collectEach()
+	}
+	defer walkers.put(w)
+	err = r.collectPass(w, cgroup)
+	if errors.Is(err, unix.E2BIG) {
+		return r.collectEach()
+	}
+	return err
+}
+
+// walk lists the tree with w, or with a greater one, which it then gives back in its place.
+func (r *run) walk(walkers *walkers, w *walker, cgroup uint64) (*walker, error) {
+	for {
+		n, err := w.walk(r, cgroup)
+		if err == nil && n.nodes <= w.room.nodes && n.names <= w.room.names {
+			if err = w.list(r); err == nil {
+				return w, nil
+			}
+		}
+		if err != nil {
+			walkers.put(w)
+			return nil, err
+		}
+		w.close()
+		if n.nodes > maxNodes {
+			return nil, fmt.Errorf("%d cgroups are more than %d: %w", n.nodes, maxNodes, unix.EFBIG)
+		}
+		nodes, names := min(n.nodes+n.nodes/4, maxNodes), n.names+n.names/4+longestName
+		w, err = newWalker(walkers.spec, max(nodes, w.room.nodes), max(names, w.room.names))
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// collectPass runs the view's tree flavour over all cgroups of the walk.
+func (r *run) collectPass(w *walker, cgroup uint64) error {
+	o := &r.output
+	// The flavour cannot flush the kernel's statistics, which sleeps. Whatever the view flushes for the
+	// topmost cgroup is flushed for all below.
+	if r.view.cgroup != nil {
+		_, err := r.once(cgroup, o.raw[:0])
+		if err != nil && !errors.Is(err, unix.E2BIG) && !errors.Is(err, unix.EOPNOTSUPP) {
+			return err
+		}
+	}
+	fd, err := openIterator(r.view.tree, elements(w.coll.Maps["walk_nodes"]))
+	if err != nil {
+		return fmt.Errorf("link the tree iterator: %w", err)
+	}
+	defer unix.Close(fd)
+	if o.raw, err = r.drain(fd, 0, o.raw[:0]); err != nil {
+		return err
+	}
+	return r.split()
+}
+
+// split finds the parts of the output. Each ends with struct view_tree_end of bpf/tree.h: the cgroup's id, and how many
+// bytes were written about it. Cgroups that had died have none.
+func (r *run) split() error {
+	const endSize = 16
+	o := &r.output
+	i := len(r.nodes) - 1
+	for end := len(o.raw); end > 0; i-- {
+		if end < endSize {
+			return fmt.Errorf("%d bytes before the first cgroup's output: %w", end, unix.EIO)
+		}
+		id, size := binary.NativeEndian.Uint64(o.raw[end-endSize:]), binary.NativeEndian.Uint64(o.raw[end-endSize+8:])
+		end -= endSize
+		for i >= 0 && r.nodes[i].cgroup != id {
+			i--
+		}
+		if i < 0 || size > uint64(end) {
+			return fmt.Errorf("output of %d bytes for cgroup %d, which is not in its place: %w", size, id, unix.EIO)
+		}
+		n := r.nodes[i]
+		o.parts = append(o.parts, part{cgroup: id, path: n.path, pathEnd: n.pathEnd, raw: end - int(size), rawEnd: end})
+		end -= int(size)
+	}
+	slices.Reverse(o.parts)
+	if len(o.parts) == 0 || o.parts[0].cgroup != r.nodes[0].cgroup {
+		return goneError{r.nodes[0].cgroup, unix.ENOENT}
+	}
+	return nil
+}
+
+// elements is all elements of a map.
+func elements(m *ebpf.Map) (t target) {
+	binary.NativeEndian.PutUint32(t[0:], uint32(m.FD()))
+	return t
+}
+
+// collectListed runs the view for one cgroup of the tree after the other, as their directories list them.
+func (r *run) collectListed(cgroup uint64) error {
+	if err := r.list(cgroup); err != nil {
+		return err
+	}
+	return r.collectEach()
 }
 
 // collectEach runs the view for one cgroup of the tree after the other.
@@ -44,6 +153,9 @@ func (r *run) collectEach() error {
 	for i, n := range r.nodes {
 		if err := r.overdue(); err != nil {
 			return err
+		}
+		if r.view.In(n.cgroup) != nil {
+			continue
 		}
 		from := len(o.raw)
 		r.limit = o.limit - int64(from)
