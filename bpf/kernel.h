@@ -30,6 +30,8 @@ enum {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_ANY = 0,
+	BPF_NOEXIST = 1,
+	BPF_F_NO_PREALLOC = 1,
 	BPF_F_MMAPABLE = 1 << 10,
 	BPF_F_SKIP_FIELD_MASK = 0xff,
 };
@@ -93,6 +95,7 @@ struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 	struct cgroup_subsys *ss;
 	struct cgroup_subsys_state *parent;
+	unsigned int flags;
 	int nr_populated_csets; /* here since v7 */
 };
 
@@ -166,6 +169,7 @@ struct cpuacct {
 
 struct css_set {
 	struct cgroup_subsys_state *subsys[16];
+	struct cgroup *dfl_cgrp; /* of cgroup2 */
 };
 
 /* tasks */

@@ -2,10 +2,9 @@ package iter
 
 import (
 	"bytes"
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime"
-	"strings"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -23,79 +22,57 @@ func (v *View) fromPin(p *pin, cache *btf.Cache) error {
 	}
 	switch object := object.(type) {
 	case *ebpf.Program:
-		v.cgroup = object
-		return v.fromPrograms(p, cache)
+		return v.fromPrograms(object, p, cache)
 	case *link.Iter:
 		v.link = object
-		return v.fromLink()
+		return v.fromLink(cache)
 	}
 	object.Close()
 	return fmt.Errorf("%s is neither a program nor an iterator's link: %w", p.path, unix.ENOEXEC)
 }
 
-func (v *View) fromPrograms(p *pin, cache *btf.Cache) error {
-	target, err := v.fromProgram(v.cgroup, v.name, cache)
+// fromPrograms makes the view of loaded iterators: the one that has the view's name, and its flavours. All there is to
+// know of them is in the kernel.
+func (v *View) fromPrograms(main *ebpf.Program, p *pin, cache *btf.Cache) (err error) {
+	it := &loaded{program: main}
+	if err = it.inspect(cache); err == nil {
+		v.traits, err = it.traits()
+	}
 	if err != nil {
+		it.close()
 		return err
 	}
-	if target != "cgroup" {
-		return fmt.Errorf("program %s iterates %s: not supported yet: %w", v.name, target, unix.EOPNOTSUPP)
-	}
 	if path := p.flavours["task"]; path != "" {
-		v.task, v.noTask = ebpf.LoadPinnedProgram(path, nil)
+		v.noTask = v.fromFlavour(path, cache)
+	}
+	if path := p.flavours["tree"]; path != "" {
+		v.tree, _ = ebpf.LoadPinnedProgram(path, nil)
+	}
+	if err := v.take(it); err != nil {
+		return errors.Join(err, v.close())
 	}
 	return nil
 }
 
-// fromProgram finds out what a loaded program iterates over, and what its types tell of what it writes.
-func (v *View) fromProgram(p *ebpf.Program, name string, cache *btf.Cache) (target string, err error) {
-	if p.Type() != ebpf.Tracing {
-		return "", fmt.Errorf("a %v program is pinned there, not an iterator: %w", p.Type(), unix.ENOEXEC)
-	}
-	if target, err = iteratorTarget(p, cache); err != nil {
-		return "", err
-	}
-	return target, v.fromTypes(p, name)
-}
-
-func (v *View) fromTypes(p *ebpf.Program, name string) error {
-	handle, err := p.Handle()
+func (v *View) fromFlavour(path string, cache *btf.Cache) error {
+	program, err := ebpf.LoadPinnedProgram(path, nil)
 	if err != nil {
-		return nil // without types it is text
+		return err
 	}
-	defer handle.Close()
-	types, err := handle.Spec(nil)
-	if err != nil {
-		return fmt.Errorf("read the program's types: %w", err)
+	it := &loaded{program: program}
+	if err := it.inspect(cache); err != nil {
+		it.close()
+		return err
 	}
-	v.traits, err = traitsOf(types, name)
-	return err
-}
-
-// iteratorTarget names what the program iterates over: its attach point is the kernel's function bpf_iter_TARGET.
-func iteratorTarget(p *ebpf.Program, cache *btf.Cache) (string, error) {
-	const attachType = 224 // offset of attach_btf_id in struct bpf_prog_info, which cilium/ebpf v0.22 does not tell
-	var info [attachType + 8]byte
-	err := objectInfo(p.FD(), unsafe.Pointer(&info), len(info))
-	runtime.KeepAlive(p)
-	if err != nil {
-		return "", fmt.Errorf("ask what the program is attached to: %w", err)
+	if !taskTarget(it.target) || it.requests != nil {
+		it.close()
+		return fmt.Errorf("%s is not run on tasks: %w", path, unix.ENOEXEC)
 	}
-	kernel, err := cache.Kernel()
-	if err != nil {
-		return "", err
-	}
-	t, err := kernel.TypeByID(btf.TypeID(binary.NativeEndian.Uint32(info[attachType:])))
-	if err == nil {
-		if target, ok := strings.CutPrefix(t.TypeName(), "bpf_iter_"); ok {
-			return target, nil
-		}
-	}
-	return "", fmt.Errorf("the program pinned there is no iterator: %w", unix.ENOEXEC)
+	return v.take(it)
 }
 
 // fromLink finds out which cgroup the link is for: it is in that one's directory, or in the top one if for none.
-func (v *View) fromLink() error {
+func (v *View) fromLink(cache *btf.Cache) error {
 	var target [64]byte
 	// struct bpf_link_info, as of an iterator's link.
 	info := struct {
@@ -119,8 +96,13 @@ func (v *View) fromLink() error {
 	if err != nil {
 		return fmt.Errorf("find the link's program: %w", err)
 	}
-	defer p.Close()
-	return v.fromTypes(p, v.name)
+	it := &loaded{program: p}
+	defer it.close()
+	if err := it.inspect(cache); err != nil {
+		return err
+	}
+	v.traits, err = it.traits()
+	return err
 }
 
 // objectInfo is BPF_OBJ_GET_INFO_BY_FD.

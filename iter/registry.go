@@ -196,6 +196,14 @@ func (r *registry) replace(name string, p *ebpf.Program, o origin) error {
 	return nil
 }
 
+// stateDir is where a stateful view's attached programs and maps are kept; "" for nowhere.
+func (r *registry) stateDir(view string) string {
+	if r == nil {
+		return ""
+	}
+	return filepath.Join(r.dir, flavourMark+"state", view)
+}
+
 // prune unpins programs of ours that no view has any more. Another server that shares the registry may have views
 // from directories that this one does not know: a pin goes only if its object is gone, or from a place known here.
 func (r *registry) prune(list []*View, dirs []string) {

@@ -17,18 +17,15 @@ type traits struct {
 	record  *record // how the bytes are read; nil for text and encoded views
 }
 
-func traitsOf(types *btf.Spec, program string) (t traits, err error) {
+// traitsOf reads them from all types, and the tags of the program's function.
+func traitsOf(types *btf.Spec, tags []string) (t traits, err error) {
 	if t.record, err = findRecord(types); err != nil {
 		return t, err
 	}
 	if t.record != nil {
 		t.version = 1
 	}
-	var f *btf.Func
-	if types.TypeByName(program, &f) != nil {
-		return t, nil
-	}
-	for _, tag := range f.Tags {
+	for _, tag := range tags {
 		tag, value, _ := strings.Cut(tag, ":")
 		switch tag {
 		case "help":
@@ -38,13 +35,13 @@ func traitsOf(types *btf.Spec, program string) (t traits, err error) {
 		case "version":
 			version, err := strconv.ParseUint(value, 10, 31)
 			if err != nil || version == 0 {
-				return t, fmt.Errorf("program %s: tag version:%s is no number from 1: %w", program, value, unix.ENOEXEC)
+				return t, fmt.Errorf("tag version:%s is no number from 1: %w", value, unix.ENOEXEC)
 			}
 			t.version = int(version)
 		}
 	}
 	if t.encoded != "" && t.record != nil {
-		return t, fmt.Errorf("program %s is tagged encoded:%s and writes records: %w", program, t.encoded, unix.ENOEXEC)
+		return t, fmt.Errorf("it is tagged encoded:%s and writes records: %w", t.encoded, unix.ENOEXEC)
 	}
 	return t, nil
 }

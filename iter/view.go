@@ -24,11 +24,18 @@ type View struct {
 	place    place
 	life     *life
 
-	link   *link.Iter    // pinned by somebody else; the programs are then nil
-	cgroup *ebpf.Program // run on the cgroup; nil if this kernel cannot
-	task   *ebpf.Program // run on each of its processes or threads; nil if there is none
-	noTask error         // why there is none though the object has one
-	tree   *ebpf.Program // run on each of an array of cgroups; nil if there is none
+	link       *link.Iter    // pinned by somebody else; the programs are then nil
+	cgroup     *ebpf.Program // run on the cgroup; nil if this kernel cannot
+	order      uint32        // of its walk
+	task       *ebpf.Program // run on each of its processes or threads; nil if there is none
+	taskTarget string        // what that iterates
+	noTask     error         // why there is none though the object has one
+	tree       *ebpf.Program // run on each of an array of cgroups; nil if there is none
+	whole      *ebpf.Program // run over all that the machine has; then there is no other
+	requests   *ebpf.Map     // tells it the cgroup; nil if it does not ask
+	elements   *ebpf.Map     // whose elements it iterates; nil if those of no map
+	state      *state        // its other programs and what they keep; nil if there are none
+	stateDir   string        // where that is pinned; "" keeps it with this process
 }
 
 // Name is the object's file name without .bpf.o, or the pin's.
@@ -47,7 +54,7 @@ func (v *View) Kind() string {
 		return "encoded"
 	case v.record != nil:
 		return "record"
-	case v.cgroup != nil || v.task != nil || v.link != nil:
+	case v.cgroup != nil || v.task != nil || v.whole != nil || v.link != nil:
 		return "text"
 	}
 	return ""
@@ -108,36 +115,51 @@ func (v *View) load(src *source, pins *registry, cache *btf.Cache) error {
 		return err
 	}
 	v.help = o.help
-	if len(o.others) > 0 && settings.Enabled == nil && !src.enabled {
+	if len(o.attached) > 0 && settings.Enabled == nil && !src.enabled {
 		src.off = true
 		return fmt.Errorf("off: enable it with -o enable=%s or \"enabled: true\" in %s%s: %w", v.name, v.name, settingsSuffix, unix.ENOENT)
 	}
 	if err := o.set(settings.Parameters); err != nil {
 		return err
 	}
-	o.pins = pins
+	o.pins, v.stateDir = pins, pins.stateDir(v.name)
 	o.origin = func(program string) origin { return originOf(src.object.path, program, raw, settings.Parameters) }
 	return v.loadObject(o, cache)
 }
 
 func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	v.traits = o.traits
-	if len(o.others) > 0 {
-		if err := o.attach(cache); err != nil {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.close())
+		}
+	}()
+	if len(o.attached) > 0 {
+		if v.state, err = o.loadState(v.stateDir, cache); err != nil {
 			return err
 		}
 	}
-	if o.tree != "" {
-		v.tree, _ = o.obtain(o.tree, cache) // a tree is read without it, too
-	}
 	if o.task != "" {
-		v.task, v.noTask = o.obtain(o.task, cache)
+		v.noTask = v.loadIterator(o, o.task, cache)
 	}
-	v.cgroup, err = o.obtain(o.cgroup, cache)
-	if v.cgroup == nil && v.task == nil {
+	if o.tree != "" {
+		if it, err := o.obtain(o.tree, v.state.shared(), cache); err == nil { // a tree is read without it, too
+			v.tree = it.program
+		}
+	}
+	err = v.loadIterator(o, o.main, cache)
+	if v.cgroup == nil && v.task == nil && v.whole == nil {
 		return withTaskReason(err, v.noTask)
 	}
-	return nil
+	return v.state.attach()
+}
+
+func (v *View) loadIterator(o *object, program string, cache *btf.Cache) error {
+	it, err := o.obtain(program, v.state.shared(), cache)
+	if err != nil {
+		return err
+	}
+	return v.take(it)
 }
 
 // withTaskReason adds to an error of the first program why the task flavour could not stand in.
@@ -148,15 +170,18 @@ func withTaskReason(err, noTask error) error {
 	return fmt.Errorf("%w; nor per task: %v", err, noTask)
 }
 
+// close gives back what the view holds. State that is pinned stays; see forgetState.
 func (v *View) close() error {
-	var errs []error
-	for _, p := range []*ebpf.Program{v.cgroup, v.task, v.tree} {
-		if p != nil {
-			errs = append(errs, p.Close())
-		}
+	errs := []error{v.state.close()}
+	for _, p := range []*ebpf.Program{v.cgroup, v.task, v.tree, v.whole} {
+		errs = append(errs, p.Close())
+	}
+	for _, m := range []*ebpf.Map{v.requests, v.elements} {
+		errs = append(errs, m.Close())
 	}
 	if v.link != nil {
 		errs = append(errs, v.link.Close())
 	}
+	v.state, v.cgroup, v.task, v.tree, v.whole, v.requests, v.elements, v.link = nil, nil, nil, nil, nil, nil, nil, nil
 	return errors.Join(errs...)
 }

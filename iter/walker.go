@@ -130,7 +130,7 @@ func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 	if err := errors.Join(nodes.Set(uint32(0)), names.Set(uint32(0))); err != nil {
 		return n, err
 	}
-	fd, err := openIterator(w.coll.Programs["walk"], descendants(cgroup))
+	fd, err := openIterator(w.coll.Programs["walk"], cgroupByID(orders["descendants_pre"], cgroup))
 	if errors.Is(err, unix.ENOENT) {
 		return n, goneError{cgroup, unix.ENOENT}
 	}
@@ -183,11 +183,4 @@ func (w *walker) list(r *run) error {
 		}
 	}
 	return nil
-}
-
-// descendants is a cgroup and all below it, in pre-order.
-func descendants(cgroup uint64) target {
-	t := cgroupByID(cgroup)
-	binary.NativeEndian.PutUint32(t[0:], 2) // BPF_CGROUP_ITER_DESCENDANTS_PRE
-	return t
 }
