@@ -13,6 +13,8 @@ import (
 type life struct {
 	users atomic.Int64         // runs under way, and one while the view is in its set's list
 	next  atomic.Pointer[View] // what came in its place
+
+	retired atomic.Bool // by a set that goes on: what the view kept for later is not needed
 }
 
 func newLife() *life {
@@ -64,6 +66,7 @@ func (v *View) drop() {
 // retire takes the view from its set's list; next is what comes in its place, or nil.
 func (v *View) retire(next *View) {
 	v.life.next.Store(next)
+	v.life.retired.Store(!v.set.closed.Load())
 	v.drop()
 }
 

@@ -204,6 +204,29 @@ func (r *registry) stateDir(view string) string {
 	return filepath.Join(r.dir, flavourMark+"state", view)
 }
 
+// forget detaches the attached programs of views that are not among those of list, with what they keep.
+func (r *registry) forget(list []*View) {
+	if r == nil {
+		return
+	}
+	used := make(map[string]bool)
+	for _, v := range list {
+		used[v.name] = v.state != nil
+	}
+	entries, err := os.ReadDir(r.stateDir(""))
+	if err != nil { // mostly there is none
+		return
+	}
+	for _, e := range entries {
+		if used[e.Name()] {
+			continue
+		}
+		if err := forgetState(r.stateDir(e.Name())); err != nil {
+			r.say("view %s: %v", e.Name(), err)
+		}
+	}
+}
+
 // prune unpins programs of ours that no view has any more. Another server that shares the registry may have views
 // from directories that this one does not know: a pin goes only if its object is gone, or from a place known here.
 func (r *registry) prune(list []*View, dirs []string) {

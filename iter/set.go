@@ -88,6 +88,16 @@ func (s *Set) Close() error {
 	return s.closeErr
 }
 
+// Detach is Close for the end of a mount: what the programs of stateful views keep is given up, and they are detached,
+// unless another set of the same registry uses them.
+func (s *Set) Detach() error {
+	err := s.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.openRegistry(make(map[string]bool)).forget(nil)
+	return err
+}
+
 // reload makes the list anew. A view whose sources are as they were is kept; one whose new sources do not load goes on
 // as it is, and says so. On an error the whole list stays.
 func (s *Set) reload() (changed bool, err error) {
@@ -127,6 +137,7 @@ func (s *Set) reload() (changed bool, err error) {
 	for _, old := range was {
 		old.retire(nil)
 	}
+	pins.forget(list)
 	return true, nil
 }
 

@@ -172,7 +172,11 @@ func withTaskReason(err, noTask error) error {
 
 // close gives back what the view holds. State that is pinned stays; see forgetState.
 func (v *View) close() error {
+	stateful := v.state != nil
 	errs := []error{v.state.close()}
+	if stateful && v.stateDir != "" && v.life.retired.Load() {
+		errs = append(errs, forgetState(v.stateDir))
+	}
 	for _, p := range []*ebpf.Program{v.cgroup, v.task, v.tree, v.whole} {
 		errs = append(errs, p.Close())
 	}
