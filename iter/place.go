@@ -38,11 +38,19 @@ func (v *View) In(cgroup uint64) error {
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(v.settings.Match, func(glob string) bool { return doublestar.MatchUnvalidated(glob, path) }) {
+		if !slices.ContainsFunc(v.settings.Match, func(glob string) bool { return fits(glob, path) }) {
 			return fmt.Errorf("view %s: no match: in its settings fits /%s: %w", v.name, path, unix.ENOENT)
 		}
 	}
 	return v.missing(cgroup)
+}
+
+// fits tells whether a path below the top fits a glob. To doublestar an empty name would fit *.
+func fits(glob, path string) bool {
+	if path == "" {
+		return glob == "" || glob == "**"
+	}
+	return doublestar.MatchUnvalidated(glob, path)
 }
 
 // missing names a controller that the view requires and the cgroup does not have.

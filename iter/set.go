@@ -140,7 +140,7 @@ func (s *Set) next(old *View, src *source, pins *registry, cache *btf.Cache) *Vi
 	if v.err != nil && !src.off {
 		v.drop()
 		kept := *old
-		kept.key, kept.warning = v.key, fmt.Sprintf("goes on as it was, for it does not load anew: %v", v.err)
+		kept.key, kept.warning = v.key, fmt.Sprintf("goes on as it was: %v", v.err)
 		s.config.Logf("view %s %s", v.name, kept.warning)
 		return &kept
 	}

@@ -80,7 +80,7 @@ func (l layer) choose(found map[string]*source) {
 			}
 			src.object, src.settings, src.masked = f, nil, ""
 			if f.masks {
-				src.object, src.masked = nil, f.path
+				src.object, src.masked, src.hides = nil, f.path, ""
 			}
 			continue
 		}
@@ -128,7 +128,7 @@ func (s *Set) scan(said map[string]bool) (map[string]*source, *registry, error) 
 		src.enabled = slices.Contains(s.config.Enable, name)
 		src.seal()
 		if src.hides != "" {
-			s.say(said, "view %s: %s hides that of %s", name, src.origin(), src.hides)
+			s.say(said, "view %s: the one that is %s hides the one that is %s", name, src.origin(), src.hides)
 		}
 	}
 	for _, name := range s.config.Enable {
@@ -162,7 +162,7 @@ func (src *source) open() (settings settings, raw []byte, err error) {
 	case src.err != nil:
 		return settings, nil, src.err
 	case src.masked != "":
-		return settings, nil, fmt.Errorf("masked: %s is a link to /dev/null: %w", src.masked, unix.ENOENT)
+		return settings, nil, &absence{"masked: " + src.masked + " is a link to /dev/null"}
 	case src.object == nil && src.pin == nil:
 		return settings, nil, fmt.Errorf("%s has no %s beside it or earlier: %w", src.settings.path, src.name+objectSuffix, unix.ENOENT)
 	}
@@ -189,7 +189,7 @@ func (f *file) content() ([]byte, error) {
 	}
 	raw, err := f.read()
 	if err != nil {
-		return nil, fmt.Errorf("read the object: %w", err)
+		return nil, fmt.Errorf("read %s: %w", filepath.Base(f.path), err)
 	}
 	return raw, nil
 }

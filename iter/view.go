@@ -73,7 +73,7 @@ func (s *Set) make(src *source, pins *registry, cache *btf.Cache) *View {
 	v := &View{name: src.name, set: s, origin: src.origin(), key: src.key, life: newLife()}
 	s.alive.Add(1)
 	if src.hides != "" {
-		v.warning = "hides the view of the same name that is from " + src.hides
+		v.warning = "hides the one that is " + src.hides
 	}
 	if err := v.load(src, pins, cache); err != nil {
 		v.err = &loadError{view: v.name, err: err}
@@ -95,7 +95,7 @@ func (v *View) load(src *source, pins *registry, cache *btf.Cache) error {
 	}()
 	if settings.Enabled != nil && !*settings.Enabled && !src.enabled {
 		src.off = true
-		return fmt.Errorf("off: %s says \"enabled: false\"; -o enable=%s overrides that: %w", src.settings.path, v.name, unix.ENOENT)
+		return &absence{fmt.Sprintf("off: %s says \"enabled: false\", which -o enable=%s overrides", src.settings.path, v.name)}
 	}
 	if src.pin != nil {
 		if len(settings.Parameters) > 0 {
@@ -110,7 +110,7 @@ func (v *View) load(src *source, pins *registry, cache *btf.Cache) error {
 	v.help = o.help
 	if len(o.others) > 0 && settings.Enabled == nil && !src.enabled {
 		src.off = true
-		return fmt.Errorf("off: enable it with -o enable=%s or \"enabled: true\" in %s%s: %w", v.name, v.name, settingsSuffix, unix.ENOENT)
+		return &absence{fmt.Sprintf("off: enable it with -o enable=%s or \"enabled: true\" in %s%s", v.name, v.name, settingsSuffix)}
 	}
 	if err := o.set(settings.Parameters); err != nil {
 		return err
