@@ -22,7 +22,6 @@ type source struct {
 
 	key     string // equal keys make equal views
 	enabled bool   // asked for by Config.Enable
-	off     bool   // found to be off by its settings, or for want of them
 }
 
 // origin is where the view comes from, in words.
@@ -164,13 +163,13 @@ func (src *source) open() (settings settings, raw []byte, err error) {
 	case src.masked != "":
 		return settings, nil, &absence{"masked: " + src.masked + " is a link to /dev/null"}
 	case src.object == nil && src.pin == nil:
-		return settings, nil, fmt.Errorf("%s has no %s beside it or earlier: %w", src.settings.path, src.name+objectSuffix, unix.ENOENT)
+		return settings, nil, &absence{fmt.Sprintf("%s has no %s beside it or earlier", src.settings.path, src.name+objectSuffix)}
 	}
 	if f := src.settings; f != nil {
 		text, err := f.content()
 		if err == nil {
 			if settings, err = parseSettings(text); err != nil {
-				err = fmt.Errorf("%s: %w", filepath.Base(f.path), err)
+				err = fmt.Errorf("%s: %w", f.path, err)
 			}
 		}
 		if err != nil {
