@@ -103,6 +103,9 @@ func TestProgramsAreReused(t *testing.T) {
 
 	// Another object has another program, in the pin's place.
 	replace(t, path, append(builtin(t, "cpu"), 0))
+	if err := find(t, second, "cpu").cgroup.Pin(filepath.Join(registry, "cpu"+temporary)); err != nil { // as after a crash
+		t.Fatal(err)
+	}
 	reload(t, second, true)
 	pinned, err := ebpf.LoadPinnedProgram(filepath.Join(registry, "cpu"), nil)
 	if err != nil {
@@ -262,6 +265,8 @@ func TestPinnedLinks(t *testing.T) {
 	}
 	v = find(t, s, "all")
 	checkErrno(t, "below the top", v.In(id), unix.ENOENT)
+	_, err = v.Run(context.Background(), id, nil)
+	checkErrno(t, "run below the top", err, unix.ENOENT)
 	if err := v.In(h.Root()); err != nil || v.Everywhere() {
 		t.Errorf("everywhere: %v; in the top: %v", v.Everywhere(), err)
 	}

@@ -29,6 +29,9 @@ func (v *View) run(ctx context.Context, cgroup uint64, dst []byte) ([]byte, erro
 	if v.err != nil {
 		return nil, fmt.Errorf("it is absent: %w (%w)", v.err, unix.ENOEXEC)
 	}
+	if err := v.elsewhere(cgroup); err != nil {
+		return nil, err
+	}
 	r := runs.Get().(*run)
 	defer r.release()
 	r.ctx, r.view, r.hierarchy, r.limit = ctx, v, v.set.hierarchy, v.set.options.MaxRun
