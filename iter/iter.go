@@ -3,10 +3,10 @@
 // # What a run is
 //
 // A view is an object file NAME.bpf.o with an iterator program: one, whatever its name, or one called NAME among its
-// flavours. [Load] verifies the programs once and holds them; nothing is held for any cgroup. One run makes a link of the program to one cgroup, makes an iterator of
-// the link, reads it to its end into memory and closes both. That costs some 4 µs over the program's own work, and it
-// is what keeps removed cgroups from lingering: a link or an iterator that is held keeps its struct cgroup alive
-// (nr_dying_descendants grows).
+// flavours. [Load] verifies the programs once and holds them; nothing is held for any cgroup. One run makes a link of
+// the program to one cgroup, makes an iterator of the link, reads it to its end into memory and closes both. That costs
+// some 4 µs over the program's own work, and it is what keeps removed cgroups from lingering: a link or an iterator that
+// is held keeps its struct cgroup alive (nr_dying_descendants grows).
 //
 // A run gives the whole output or an error, never a part:
 //
