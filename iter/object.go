@@ -91,6 +91,9 @@ func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
 			iterators = append(iterators, program)
 			continue
 		}
+		if strings.HasPrefix(p.SectionName, "?") { // libbpf's sign for one to be loaded only when asked for
+			continue
+		}
 		if err := attachable(p); err != nil {
 			return nil, err
 		}
@@ -133,7 +136,7 @@ func (o *object) choose(iterators []string, view string) error {
 			o.tree = program
 		default:
 			o.main = ""
-			return fmt.Errorf("iterators %s in one object: the view is %s, with at most %s and %s beside it: %w",
+			return fmt.Errorf("iterators %s: an object holds one, or those called %s, %s and %s: %w",
 				strings.Join(iterators, ", "), view, view+taskFlavour, view+treeFlavour, unix.ENOEXEC)
 		}
 	}

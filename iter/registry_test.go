@@ -165,7 +165,7 @@ func TestForeignPins(t *testing.T) {
 	pinForeign(t, path("new"), writing("theirs", "cgroup", 2))
 	pinForeign(t, path("Upper"), writing("theirs", "cgroup", 2))
 	pinForeign(t, path("lonely___task"), writing("theirs", "task", 2))
-	pinForeign(t, path("tasks___task tasks___tree"), writing("theirs", "task", 2))
+	pinForeign(t, path("tasks___task"), writing("theirs", "task", 2))
 	pinForeign(t, path("filter"), &ebpf.ProgramSpec{Type: ebpf.SocketFilter, License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}})
 	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
 	if err != nil {
