@@ -35,6 +35,8 @@ func TestParseOptions(t *testing.T) {
 		{"max_run=3m", with(func(o *Options) { o.MaxRun = 3 << 20 })},
 		{"max_run=2G", with(func(o *Options) { o.MaxRun = 2 << 30 })},
 		{"noatime", with(func(o *Options) { o.Flags |= unix.MS_NOATIME })},
+		{"ro,relatime,remount,user_id=0,group_id=0,default_permissions,allow_other,max_read=131072,noatime",
+			with(func(o *Options) { o.Remount, o.Flags = true, o.Flags|unix.MS_NOATIME })},
 		{"noatime,relatime", with(func(o *Options) { o.Flags |= unix.MS_RELATIME })},
 		{"nodiratime,strictatime,lazytime", with(func(o *Options) { o.Flags |= unix.MS_NODIRATIME | unix.MS_STRICTATIME | unix.MS_LAZYTIME })},
 	} {
@@ -73,7 +75,9 @@ func TestParseOptionsErrors(t *testing.T) {
 		{"max_run=K", ExitUsage, []string{`"K"`}},
 		{"max_run=1T", ExitUsage, []string{`"1T"`}},
 		{"max_run=9999999999G", ExitUsage, []string{"9999999999G"}},
-		{"nosuch,remount,ro", ExitMount, []string{"remount is not supported"}},
+		{"nosuch,remount,ro", ExitUsage, []string{`"nosuch"`}},
+		{"mode=0444,remount", ExitMount, []string{"option mode=0444", "remount"}},
+		{"max_read=4096", ExitUsage, []string{"max_read=4096"}},
 	} {
 		_, err := ParseOptions(c.list)
 		if err == nil || ExitCode(err) != c.code || strings.Contains(err.Error(), "\n") {
