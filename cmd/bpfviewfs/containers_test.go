@@ -30,13 +30,17 @@ const inContainer = `
 // isolation is what a container has of its own.
 type isolation struct {
 	runtime        string
-	users, cgroups bool // namespaces
-	uid            uint32
+	users, cgroups bool   // namespaces
+	uid            uint32 // inside
+	rootless       bool   // made by user 1000, who is root inside and the only user
 }
 
 // host is the container's user as the machine knows it.
 func (i isolation) host() int {
-	if i.users {
+	switch {
+	case i.rootless:
+		return 1000
+	case i.users:
 		return int(100000 + i.uid)
 	}
 	return int(i.uid)
@@ -57,11 +61,17 @@ func (i isolation) bundle(t *testing.T, dir, cgroupsPath string, env ...string) 
 	}
 	type object = map[string]any
 	namespaces := []object{{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}}
-	linux := object{"cgroupsPath": cgroupsPath}
+	linux := object{}
 	if i.users {
 		namespaces = append(namespaces, object{"type": "user"})
-		linux["uidMappings"] = []object{{"containerID": 0, "hostID": 100000, "size": 65536}}
-		linux["gidMappings"] = linux["uidMappings"]
+		ids := []object{{"containerID": 0, "hostID": 100000, "size": 65536}}
+		if i.rootless {
+			ids = []object{{"containerID": 0, "hostID": 1000, "size": 1}}
+		}
+		linux["uidMappings"], linux["gidMappings"] = ids, ids
+	}
+	if !i.rootless {
+		linux["cgroupsPath"] = cgroupsPath
 	}
 	if i.cgroups {
 		namespaces = append(namespaces, object{"type": "cgroup"})
@@ -92,6 +102,23 @@ func (i isolation) bundle(t *testing.T, dir, cgroupsPath string, env ...string) 
 	return bundle
 }
 
+// command runs the bundle's container. crun wants a machine with cgroup2 alone.
+func (i isolation) command(bundle string) *exec.Cmd {
+	run := i.runtime
+	if i.rootless {
+		run = "setpriv --reuid 1000 --regid 1000 --clear-groups env XDG_RUNTIME_DIR=$STATE " + run
+		if i.runtime == "crun" {
+			run += " --cgroup-manager=disabled"
+		}
+	}
+	cmd := exec.Command("unshare", "-m", "sh", "-c", `
+		umount -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup &&
+		mkdir $STATE && chown 1000:1000 $STATE && exec `+run+` --root $STATE run test`)
+	cmd.Dir = bundle
+	cmd.Env = append(os.Environ(), "STATE="+bundle+"/state")
+	return cmd
+}
+
 // TestContainers binds a cgroup's directory into containers, which see that cgroup and no other.
 func TestContainers(t *testing.T) {
 	needRoot(t)
@@ -100,15 +127,19 @@ func TestContainers(t *testing.T) {
 	}
 	dir := mountDir(t, "cgroup2")
 	os.Chmod(filepath.Dir(dir), 0o755)
+	var cases []isolation
 	for _, runtime := range []string{"runc", "crun"} {
 		for _, users := range []bool{false, true} {
 			for _, cgroups := range []bool{false, true} {
 				for _, uid := range []uint32{0, 1000} {
-					i := isolation{runtime, users, cgroups, uid}
-					t.Run(fmt.Sprintf("%s,users=%v,cgroups=%v,uid=%d", runtime, users, cgroups, uid), func(t *testing.T) { i.test(t, dir) })
+					cases = append(cases, isolation{runtime, users, cgroups, uid, false})
 				}
 			}
 		}
+		cases = append(cases, isolation{runtime, true, true, 0, true})
+	}
+	for _, i := range cases {
+		t.Run(fmt.Sprintf("%+v", i), func(t *testing.T) { i.test(t, dir) })
 	}
 }
 
@@ -124,9 +155,7 @@ func (i isolation) test(t *testing.T, dir string) {
 
 	path := "/" + filepath.Base(parent.path) + "/container"
 	bundle := i.bundle(t, shown.mirror, path, "FOREIGN=foreign", fmt.Sprintf("ID=%d", inode(t, foreign.path)))
-	// crun wants a machine with cgroup2 alone.
-	cmd := exec.Command("unshare", "-m", "sh", "-c",
-		`umount -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && cd $1 && exec $0 --root $1/state run test`, i.runtime, bundle)
+	cmd := i.command(bundle)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
