@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// boot makes a systemd of its own process 1, in namespaces and a cgroup of its own, with the units in $UNITS and no others.
+// boot makes a systemd of its own process 1, in namespaces and a cgroup of its own, with no units but those in $UNITS and of the fstab there.
 const boot = `
 	mount --make-rprivate /
 	umount -l /sys/fs/cgroup
@@ -20,9 +20,15 @@ const boot = `
 	mount -t proc proc /proc &&
 	mount -t tmpfs -o mode=755 tmpfs /run &&
 	mount -t overlay -o lowerdir=$SBIN:/sbin none /sbin &&
+	mount --bind $UNITS/fstab /etc/fstab &&
 	mount --make-rshared / &&
-	exec env -i container=test PATH=/usr/sbin:/usr/bin SYSTEMD_UNIT_PATH=$UNITS \
+	exec env -i container=test PATH=/usr/sbin:/usr/bin SYSTEMD_UNIT_PATH=$UNITS:/run/systemd/generator \
 		/lib/systemd/systemd --system --unit=boot.target --log-target=console --log-level=notice --show-status=no`
+
+const fstab = `
+cgroup2 /run/local fuse.bpfviewfs nofail,noatime,mode=0444 0 0
+cgroup2 /run/auto fuse.bpfviewfs nofail,x-systemd.automount,x-systemd.requires=bpfviewfs.service 0 0
+`
 
 // machine is where a systemd runs.
 type machine struct {
@@ -41,8 +47,11 @@ func bootMachine(t *testing.T) *machine {
 			t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(units+"fstab", []byte(fstab), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	c := newCgroup(t, "")
-	t.Cleanup(func() { c.removeChildren() })
+	t.Cleanup(c.removeChildren)
 	unshare := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "--cgroup", "--uts", "--ipc", "sh", "-c", boot)
 	unshare.Env = append(os.Environ(), "UNITS="+units, "SBIN="+root+"/sbin")
 	var log strings.Builder
@@ -104,7 +113,9 @@ func (m *machine) mounts() int {
 	return strings.Count(m.must("cat", "/proc/self/mountinfo"), " /run/bpfview ro,nosuid,nodev,noexec,relatime shared:")
 }
 
-func (m *machine) readable() bool { return m.try("grep", "-q", "COMM", "/run/bpfview/tasks") == nil }
+func (m *machine) readable() bool { return m.reads("/run/bpfview") }
+
+func (m *machine) reads(dir string) bool { return m.try("grep", "-q", "COMM", dir+"/tasks") == nil }
 
 // TestSystemd runs the units under a real systemd, and looks at the mount from outside of them.
 func TestSystemd(t *testing.T) {
@@ -157,5 +168,19 @@ func TestSystemd(t *testing.T) {
 	m.must("systemctl", "stop", "run-bpfview.automount", "run-bpfview.mount")
 	if n := m.mounts(); n != 0 {
 		t.Errorf("stopped, and there are %d mounts", n)
+	}
+
+	m.must("systemctl", "start", "local-fs.target")
+	for _, dir := range []string{"/run/local", "/run/auto"} {
+		eventually(t, dir+", which is in fstab, is mounted", func() bool { // nofail: nothing waits for it
+			return m.reads(dir) && strings.Contains(m.must("cat", "/proc/self/mountinfo"), " / "+dir+" ro,")
+		})
+	}
+	if m.try("systemctl", "is-active", "bpfviewfs.service") != nil {
+		t.Error("x-systemd.requires= has not started the service")
+	}
+	m.must("systemctl", "stop", "run-local.mount", "run-auto.automount", "run-auto.mount", "bpfviewfs.service")
+	if text := m.must("cat", "/proc/self/mountinfo"); strings.Contains(text, "fuse.bpfviewfs") {
+		t.Errorf("all stopped, and mounted is:\n%s", text)
 	}
 }
