@@ -82,6 +82,7 @@ var mount8s = []mount8{
 	{line: "M && exec 9<$D/tasks && umount -l $D && grep -q COMM <&9"},
 	{line: "mkdir $T/b && M && mount --move $D $T/b && mount -o remount,noatime $T/b && cat $T/b/tasks >/dev/null && umount $T/b"},
 	{line: "mkdir $T/b && M && mount --move $D $T/b && $C umount $T/b"},
+	{line: "mkdir $T/b; $C mount --foreground $D 2>/dev/null & until grep -qs COMM $D/tasks; do :; done; mount --move $D $T/b && kill $! && wait $! && ! grep $T/b /proc/self/mountinfo"},
 	{line: "mkdir $T/b && M && mount --bind $D $T/b && umount $D && cat $T/b/tasks >/dev/null && umount $T/b"},
 }
 
