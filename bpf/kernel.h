@@ -174,8 +174,10 @@ struct css_set {
 
 /* tasks */
 
+/* Whole: the size of an array's elements is not relocated. */
 struct upid {
 	int nr;
+	struct pid_namespace *ns;
 };
 
 struct pid {
