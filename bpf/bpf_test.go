@@ -60,7 +60,7 @@ func TestEverySourceHasItsObject(t *testing.T) {
 }
 
 func TestProgramsAndSections(t *testing.T) {
-	sections := map[string][]string{"": {"iter/cgroup", "iter.s/cgroup"}, "___task": {"iter/task"}}
+	sections := map[string][]string{"": {"iter/cgroup", "iter.s/cgroup", "iter/task_file", "iter/task_vma"}, "___task": {"iter/task"}}
 	for name, spec := range objects(t) {
 		// bpftool and the kernel show 15 characters of a program's name.
 		if !regexp.MustCompile(`^[a-z][a-z0-9_]{0,14}$`).MatchString(name) || strings.Contains(name, "___") {

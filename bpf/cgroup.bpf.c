@@ -65,12 +65,12 @@ static __noinline void print_controllers(struct seq_file *seq, struct cgroup *cg
 		BPF_SEQ_PRINTF(seq, "%s ", &blanks[c.printed < WIDTH ? c.printed : WIDTH]);
 }
 
-struct path {
+struct cgroup_path {
 	struct cgroup *cgrp;
 	struct name name;
 };
 
-static int print_component(__u32 i, struct path *path)
+static int print_component(__u32 i, struct cgroup_path *path)
 {
 	struct cgroup *ancestor = NULL;
 
@@ -83,7 +83,7 @@ static int print_component(__u32 i, struct path *path)
 
 static __noinline void print_path(struct seq_file *seq, struct cgroup *cgrp)
 {
-	struct path path = {.cgrp = cgrp, .name.seq = seq};
+	struct cgroup_path path = {.cgrp = cgrp, .name.seq = seq};
 
 	if (!cgrp->level)
 		BPF_SEQ_PRINTF(seq, "/");
