@@ -61,7 +61,7 @@ func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
 			return nil, err
 		}
 	}
-	if spec.Programs[name] == nil {
+	if o.cgroup == "" {
 		return nil, fmt.Errorf("no iterator program called %s in the object: %w", name, unix.ENOEXEC)
 	}
 	if spec.Types == nil { // no BTF, so no record
@@ -88,8 +88,6 @@ func (o *object) take(p *ebpf.ProgramSpec, view string) error {
 		return fmt.Errorf("program %s (section %s) is not an iterator: not supported yet: %w", p.Name, p.SectionName, unix.EOPNOTSUPP)
 	case p.Name == view && p.AttachTo == "cgroup":
 		o.cgroup = p.Name
-	case p.Name == view && slices.Contains([]string{"task", "task_file", "task_vma"}, p.AttachTo):
-		o.task = p.Name
 	case p.Name == view+taskFlavour && p.AttachTo == "task":
 		o.task = p.Name
 	case p.Name == view || p.Name == view+taskFlavour:

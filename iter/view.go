@@ -56,9 +56,7 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	if o.task != "" {
 		v.task, v.noTask = o.load(o.task, cache)
 	}
-	if o.cgroup != "" {
-		v.cgroup, err = o.load(o.cgroup, cache)
-	}
+	v.cgroup, err = o.load(o.cgroup, cache)
 	if v.cgroup == nil && v.task == nil {
 		return withTaskReason(err, v.noTask)
 	}
