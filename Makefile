@@ -33,6 +33,7 @@ bench:
 # The BPF programs are built by clang and committed: go build needs none.
 objects:
 	$(MAKE) -C bpf
+	$(MAKE) -C iter/testdata
 
 # mount(8) looks for helpers in /sbin alone.
 install: bpfviewfs

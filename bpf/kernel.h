@@ -27,8 +27,11 @@ typedef _Bool bool;
 #ifndef __LINUX_BPF_H__ /* of linux/bpf.h, where asm/types.h is at hand */
 enum {
 	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_ANY = 0,
+	BPF_NOEXIST = 1,
+	BPF_F_NO_PREALLOC = 1,
 	BPF_F_SKIP_FIELD_MASK = 0xff,
 };
 #endif
@@ -110,6 +113,7 @@ struct cgroup_subsys_state {
 	struct cgroup_subsys_state *parent;
 	struct list_head sibling;
 	struct list_head children;
+	unsigned int flags;
 	int nr_populated_csets; /* here since v7 */
 };
 
@@ -184,6 +188,7 @@ struct cpuacct {
 
 struct css_set {
 	struct cgroup_subsys_state *subsys[16];
+	struct cgroup *dfl_cgrp; /* of cgroup2 */
 };
 
 /* files */

@@ -16,11 +16,11 @@ import (
 
 // object is what a view's object file holds, before anything of it is loaded.
 type object struct {
-	spec   *ebpf.CollectionSpec
-	cgroup string // program run on the cgroup
-	task   string // program run on each of its tasks, "" if there is none
-	help   string // what the view shows, "" if it does not say
-	record *record
+	spec     *ebpf.CollectionSpec
+	main     string   // iterator program that makes the view
+	task     string   // its flavour that is run on each task, "" if there is none
+	attached []string // programs that are no iterators: they count what the view shows
+	record   *record
 }
 
 const taskFlavour = "___task"
@@ -56,65 +56,93 @@ func parseObject(raw []byte, name string) (o *object, err error) {
 
 func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
 	o := &object{spec: spec}
+	var iterators []string
 	for _, program := range slices.Sorted(maps.Keys(spec.Programs)) {
-		if err := o.take(spec.Programs[program], name); err != nil {
+		p := spec.Programs[program]
+		if p.Type == ebpf.Tracing && p.AttachType == ebpf.AttachTraceIter {
+			iterators = append(iterators, program)
+			continue
+		}
+		if err := attachable(p); err != nil {
 			return nil, err
 		}
+		o.attached = append(o.attached, program)
 	}
-	if o.cgroup == "" {
-		return nil, fmt.Errorf("no iterator program called %s in the object: %w", name, unix.ENOEXEC)
+	if err := o.choose(iterators, name); err != nil {
+		return nil, err
 	}
 	if spec.Types == nil { // no BTF, so no record
 		return o, nil
-	}
-	var program *btf.Func
-	if spec.Types.TypeByName(name, &program) == nil {
-		for _, tag := range program.Tags {
-			if help, ok := strings.CutPrefix(tag, "help:"); ok {
-				o.help = help
-			}
-		}
 	}
 	var err error
 	o.record, err = findRecord(spec.Types)
 	return o, err
 }
 
-// take finds a program's place in the view.
-func (o *object) take(p *ebpf.ProgramSpec, view string) error {
-	iterator := p.Type == ebpf.Tracing && p.AttachType == ebpf.AttachTraceIter
-	switch {
-	case !iterator:
-		return fmt.Errorf("program %s (section %s) is not an iterator: not supported yet: %w", p.Name, p.SectionName, unix.EOPNOTSUPP)
-	case p.Name == view && p.AttachTo == "cgroup":
-		o.cgroup = p.Name
-	case p.Name == view+taskFlavour && p.AttachTo == "task":
-		o.task = p.Name
-	case p.Name == view || p.Name == view+taskFlavour:
-		return fmt.Errorf("program %s iterates %s: not supported yet: %w", p.Name, p.AttachTo, unix.EOPNOTSUPP)
-	default:
-		return fmt.Errorf("a second iterator, %s: an object holds %s and at most %s: %w", p.Name, view, view+taskFlavour, unix.ENOEXEC)
+// choose finds each iterator's place in the view. One alone is the view, whatever it is called: who wrote it may know
+// nothing of us.
+func (o *object) choose(iterators []string, view string) error {
+	switch len(iterators) {
+	case 0:
+		return fmt.Errorf("no iterator program in the object: %w", unix.ENOEXEC)
+	case 1:
+		o.main = iterators[0]
+		return nil
+	}
+	for _, program := range iterators {
+		switch program {
+		case view:
+			o.main = program
+		case view + taskFlavour:
+			if target := o.spec.Programs[program].AttachTo; !taskTarget(target) {
+				return fmt.Errorf("program %s iterates %s, not tasks: %w", program, target, unix.ENOEXEC)
+			}
+			o.task = program
+		default:
+			o.main = ""
+			return fmt.Errorf("iterators %s in one object: the view is %s, with at most %s beside it: %w",
+				strings.Join(iterators, ", "), view, view+taskFlavour, unix.ENOEXEC)
+		}
 	}
 	return nil
 }
 
-// load loads one program with the maps it uses. The others stay out: a flavour that this kernel
-// refuses would take the whole collection with it.
-func (o *object) load(program string, cache *btf.Cache) (*ebpf.Program, error) {
-	spec := o.spec.Copy()
-	p := spec.Programs[program]
-	spec.Programs = map[string]*ebpf.ProgramSpec{program: p}
-	used := make(map[string]bool)
-	for _, ins := range p.Instructions {
-		if ins.IsLoadFromMap() {
-			used[ins.Reference()] = true
-		}
-	}
-	maps.DeleteFunc(spec.Maps, func(name string, _ *ebpf.MapSpec) bool { return !used[name] })
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: cache})
+// loadIterator loads one iterator with the maps it uses. The other flavour stays out: one that this kernel refuses
+// would take the whole collection with it.
+func (o *object) loadIterator(program string, shared map[string]*ebpf.Map, cache *btf.Cache) (*loaded, error) {
+	coll, err := o.load(shared, cache, program)
 	if err != nil {
 		return nil, err
 	}
 	defer coll.Close()
-	return coll.DetachProgram(program), nil
+	return &loaded{
+		program:  coll.DetachProgram(program),
+		target:   o.spec.Programs[program].AttachTo,
+		tags:     functionTags(o.spec.Types, program),
+		requests: coll.DetachMap(requestMap),
+	}, nil
+}
+
+// load loads some of the programs with the maps they use: those of shared, and new ones.
+func (o *object) load(shared map[string]*ebpf.Map, cache *btf.Cache, programs ...string) (*ebpf.Collection, error) {
+	spec := o.spec.Copy()
+	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(programs, name) })
+	used := usedMaps(spec.Programs)
+	maps.DeleteFunc(spec.Variables, func(_ string, v *ebpf.VariableSpec) bool { return !used[v.SectionName] })
+	maps.DeleteFunc(spec.Maps, func(name string, _ *ebpf.MapSpec) bool { return !used[name] })
+	shared = maps.Clone(shared)
+	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return !used[name] })
+	return ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: cache, MapReplacements: shared})
+}
+
+func usedMaps(programs map[string]*ebpf.ProgramSpec) map[string]bool {
+	used := make(map[string]bool)
+	for _, p := range programs {
+		for _, ins := range p.Instructions {
+			if ins.IsLoadFromMap() {
+				used[ins.Reference()] = true
+			}
+		}
+	}
+	return used
 }

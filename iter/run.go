@@ -88,6 +88,9 @@ func (r *run) release() {
 // collect appends what the view's programs write about the cgroup, with the flavour that fits.
 func (r *run) collect(cgroup uint64, dst []byte) ([]byte, error) {
 	v := r.view
+	if v.whole != nil {
+		return r.everything(cgroup, dst)
+	}
 	if v.cgroup == nil || v.task != nil && r.hierarchy.V1() {
 		return r.perTask(cgroup, dst)
 	}
@@ -109,14 +112,14 @@ func (r *run) collect(cgroup uint64, dst []byte) ([]byte, error) {
 
 // once is one link, one iterator, read to the end.
 func (r *run) once(cgroup uint64, dst []byte) ([]byte, error) {
-	t := cgroupByID(cgroup)
+	t := cgroupByID(r.view.order, cgroup)
 	if r.hierarchy.V1() {
 		dir, err := r.hierarchy.open(cgroup, unix.O_PATH)
 		if err != nil {
 			return nil, asENOENT(err)
 		}
 		defer unix.Close(dir)
-		t = cgroupByFD(dir)
+		t = cgroupByFD(r.view.order, dir)
 	}
 	fd, err := openIterator(r.view.cgroup, t)
 	if errors.Is(err, unix.ENOENT) {
