@@ -22,8 +22,9 @@ enum mapping {
 	MAPPING_HEAP,
 	MAPPING_STACK,
 	MAPPING_VDSO,
-	MAPPINGS,
 };
+
+#define KINDS (MAPPING_VDSO + 1)
 
 struct maps_record {
 	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
@@ -53,7 +54,7 @@ struct vm_area_struct {
 
 #define VM_WRITE 0x2
 #define VM_EXEC 0x4
-#define VM_SHARED 0x8
+#define VM_MAYSHARE 0x80 /* VM_SHARED is cleared where the file is read-only */
 #define VM_LOCKED 0x2000
 
 struct sum {
@@ -63,7 +64,7 @@ struct sum {
 struct process {
 	__u32 pid;
 	char comm[16];
-	struct sum sums[MAPPINGS];
+	struct sum sums[KINDS];
 };
 
 struct {
@@ -110,7 +111,7 @@ static __always_inline void add(struct sum *sum, const struct vm_area_struct *vm
 	sum->size += size;
 	if (flags & VM_WRITE)
 		sum->writable += size;
-	if (flags & VM_SHARED)
+	if (flags & VM_MAYSHARE)
 		sum->shared += size;
 	if (flags & VM_LOCKED)
 		sum->locked += size;
@@ -120,7 +121,7 @@ static __noinline int show(struct seq_file *seq, const struct process *p, __u32 
 {
 	struct maps_record r;
 
-	if (kind >= MAPPINGS || !p->sums[kind].mappings)
+	if (kind >= KINDS || !p->sums[kind].mappings)
 		return 0;
 	__builtin_memset(&r, 0, sizeof(r));
 	r.pid = p->pid;
@@ -146,7 +147,7 @@ int maps(struct bpf_iter__task_vma *ctx)
 	if (!task || !vma) { /* the end */
 		if (!p)
 			return 0;
-		for (int kind = 0; kind < MAPPINGS; kind++)
+		for (int kind = 0; kind < KINDS; kind++)
 			show(ctx->meta->seq, p, kind);
 		bpf_map_delete_elem(&processes, &session);
 		return 0;

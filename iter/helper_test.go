@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// help does "cgroup.procs file;threads;children;busy;comm".
+// help does "cgroup.procs file;threads;children;mode;comm".
 func help(job string) error {
 	f := strings.SplitN(job, ";", 5)
 	if err := os.WriteFile(f[0], []byte("0"), 0); err != nil {
@@ -49,9 +49,14 @@ func help(job string) error {
 	}
 	debug.SetMaxThreads(20000)
 	var busy atomic.Bool
-	if f[3] == "busy" {
+	switch f[3] {
+	case "busy":
 		busy.Store(true)
 		runtime.GOMAXPROCS(threads + 2) // all spin at once
+	case "maps":
+		if err := mapAllKinds(); err != nil {
+			return err
+		}
 	}
 	started := make(chan error)
 	for i := range threads {
@@ -91,18 +96,24 @@ type helper struct {
 	threads  int
 	children int
 	busy     bool
+	maps     bool // memory of every kind
 	comm     string
+	files    []*os.File // open in it, from descriptor 3 on
 }
 
 // start runs a helper, and ends it with the test.
 func (j helper) start(t testing.TB) (pid int) {
 	t.Helper()
-	busy := "idle"
-	if j.busy {
-		busy = "busy"
+	mode := "idle"
+	switch {
+	case j.busy:
+		mode = "busy"
+	case j.maps:
+		mode = "maps"
 	}
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s;%d;%d;%s;%s", helperEnv, filepath.Join(j.cgroup, "cgroup.procs"), j.threads, j.children, busy, j.comm))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s;%d;%d;%s;%s", helperEnv, filepath.Join(j.cgroup, "cgroup.procs"), j.threads, j.children, mode, j.comm))
+	cmd.ExtraFiles = j.files
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
