@@ -90,7 +90,21 @@ static __always_inline void read_events(struct mem_cgroup *memcg, struct memory_
 	r->local_oom_kill_events = memcg_event(local, MEMCG_OOM_KILL);
 }
 
-static __always_inline bool read_items(struct cgroup *cgrp, bool v1, struct memory_record *r)
+/* Brings what the CPUs have counted for themselves into the items of the cgroup and all below it. */
+static __always_inline void flush(struct cgroup *cgrp)
+{
+	struct mem_cgroup *memcg;
+
+	if (!bpf_ksym_exists(bpf_get_mem_cgroup))
+		return;
+	memcg = bpf_get_mem_cgroup(&cgrp->self);
+	if (!memcg)
+		return;
+	bpf_mem_cgroup_flush_stats(memcg);
+	bpf_put_mem_cgroup(memcg);
+}
+
+static __always_inline bool read_items(struct cgroup *cgrp, struct memory_record *r)
 {
 	struct mem_cgroup *memcg;
 
@@ -99,8 +113,6 @@ static __always_inline bool read_items(struct cgroup *cgrp, bool v1, struct memo
 	memcg = bpf_get_mem_cgroup(&cgrp->self);
 	if (!memcg)
 		return false;
-	if (!v1) /* there this runs under cgroup_mutex; the kernel does it every 2 s */
-		bpf_mem_cgroup_flush_stats(memcg);
 	r->anon_bytes = memcg_item(memcg, enum node_stat_item, NR_ANON_MAPPED);
 	r->file_bytes = memcg_item(memcg, enum node_stat_item, NR_FILE_PAGES);
 	r->shmem_bytes = memcg_item(memcg, enum node_stat_item, NR_SHMEM);
@@ -117,7 +129,8 @@ static __always_inline bool read_items(struct cgroup *cgrp, bool v1, struct memo
 	return true;
 }
 
-static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
+/* The items are as of the last flush. */
+static __noinline int show_flushed(struct seq_file *seq, struct cgroup *cgrp)
 {
 	struct cgroup_subsys_state *css = cgroup_css(cgrp, memory_cgrp_id);
 	struct mem_cgroup *memcg = (struct mem_cgroup *)css;
@@ -131,12 +144,19 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 		read_counters(memcg, v1, seq->size >> 3, &r); /* the buffer has eight pages (bpf_seq_read) */
 		read_events(memcg, &r);
 	}
-	if (!read_items(cgrp, v1, &r) && !cgrp->level)
+	if (!read_items(cgrp, &r) && !cgrp->level)
 		return 0;
 	/* Nothing held the memcg while it was read: if the controller was disabled meanwhile, what was read is anything. */
 	if (cgroup_css(cgrp, memory_cgrp_id) != css)
 		return 0;
 	return view_emit(seq, &r);
+}
+
+static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
+{
+	if (!cgrp->root->hierarchy_id) /* on v1 this runs under cgroup_mutex; the kernel flushes every 2 s */
+		flush(cgrp);
+	return show_flushed(seq, cgrp);
 }
 
 SEC("iter.s/cgroup") VIEW_HELP("memory: usage, peak, limits, events, and from Linux 7.0 on what it is used for")

@@ -128,7 +128,7 @@ func TestMemoryAgreesWithFiles(t *testing.T) {
 	if number(t, above["oom_kill_events"]) < 1 || above["local_oom_kill_events"] != "0" || above["high_bytes"] != "-" {
 		t.Errorf("the cgroup above: %v", above)
 	}
-	checkItems(t, v, dir)
+	checkItems(t, v, dir, h.String())
 	if rows := rowsOf(t, mustRun(t, v, cgroupID(t, testCgroup(t, dir, "without")))); len(rows) > 0 {
 		t.Errorf("a cgroup without the controller: %v", rows)
 	}
@@ -192,16 +192,20 @@ func (s source) read(t *testing.T, dir string) string {
 	return "-"
 }
 
-// The items are there exactly where the kernel has functions that read them (v7.0).
-func checkItems(t *testing.T, v *View, dir string) {
+// The items are there exactly where the kernel has functions that read them (v7.0), and are all that the root has.
+func checkItems(t *testing.T, v *View, dir, root string) {
 	t.Helper()
 	kernel, err := btf.LoadKernelSpec()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var f *btf.Func
+	ofRoot := rowsOf(t, mustRun(t, v, cgroupID(t, root)))
 	if kernel.TypeByName("bpf_mem_cgroup_page_state", &f) == nil {
 		checkMemory(t, v, dir, memoryItems)
+		if len(ofRoot) != 1 || ofRoot[0]["usage_bytes"] != "-" || ofRoot[0]["kernel_bytes"] == "-" {
+			t.Errorf("the root: %v", ofRoot)
+		}
 		return
 	}
 	row := oneRow(t, mustRun(t, v, cgroupID(t, dir)))
@@ -209,5 +213,8 @@ func checkItems(t *testing.T, v *View, dir string) {
 		if row[item] != "-" {
 			t.Errorf("%s is %s, and who said so?", item, row[item])
 		}
+	}
+	if len(ofRoot) > 0 {
+		t.Errorf("the root: %v", ofRoot)
 	}
 }
