@@ -3,7 +3,8 @@
 
 /*
  * The open files of a process: a record for each descriptor. Threads that have a table of their own have records of
- * their own; the others share the one of their process, which is shown where its first thread lives.
+ * their own; the others share the one of their first thread, and it is shown where that lives. If that has exited, each
+ * of them shows it.
  */
 #include "bpfview.h"
 #include "file.h"

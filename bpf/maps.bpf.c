@@ -62,7 +62,7 @@ struct sum {
 };
 
 struct process {
-	__u32 pid;
+	__u32 pid, tid;
 	char comm[16];
 	struct sum sums[KINDS];
 };
@@ -152,7 +152,8 @@ int maps(struct bpf_iter__task_vma *ctx)
 		bpf_map_delete_elem(&processes, &session);
 		return 0;
 	}
-	if (task->pid != task->tgid) /* its process has the same */
+	/* One thread is enough: the first, unless it has exited. */
+	if ((task->pid != task->tgid && task->group_leader->mm) || (p && p->tid != task->pid))
 		return 0;
 	if (!p) {
 		bpf_map_update_elem(&processes, &session, &unknown, BPF_ANY);
@@ -162,7 +163,8 @@ int maps(struct bpf_iter__task_vma *ctx)
 			return 0;
 		}
 		p->pid = task->tgid;
-		bpf_probe_read_kernel_str(p->comm, sizeof(p->comm), task->comm);
+		p->tid = task->pid;
+		bpf_probe_read_kernel_str(p->comm, sizeof(p->comm), task->group_leader->comm);
 	}
 	add(&p->sums[kind_of(vma)], vma);
 	return 0;

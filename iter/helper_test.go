@@ -74,9 +74,31 @@ func help(job string) error {
 			return err
 		}
 	}
+	if f[3] == "headless" {
+		go func() {
+			for !headless() {
+			}
+			fmt.Println("ready")
+			bufio.NewReader(os.Stdin).ReadByte()
+			os.Exit(0)
+		}()
+		unix.Syscall(unix.SYS_EXIT, 0, 0, 0) // this is the first thread: see init
+	}
 	fmt.Println("ready")
 	bufio.NewReader(os.Stdin).ReadByte()
 	return nil
+}
+
+func init() {
+	if strings.Contains(os.Getenv(helperEnv), ";headless;") {
+		runtime.LockOSThread() // main is this thread's alone
+	}
+}
+
+// headless tells whether the first thread of this process has exited.
+func headless() bool {
+	stat, err := os.ReadFile("/proc/self/stat")
+	return err == nil && strings.Contains(string(stat), ") Z ")
 }
 
 // forkSleeper makes a child that sleeps till it is killed. The child may only make raw system calls.
@@ -97,6 +119,7 @@ type helper struct {
 	children int
 	busy     bool
 	maps     bool // memory of every kind
+	headless bool // its first thread exits
 	comm     string
 	files    []*os.File // open in it, from descriptor 3 on
 }
@@ -110,6 +133,8 @@ func (j helper) start(t testing.TB) (pid int) {
 		mode = "busy"
 	case j.maps:
 		mode = "maps"
+	case j.headless:
+		mode = "headless"
 	}
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s;%d;%d;%s;%s", helperEnv, filepath.Join(j.cgroup, "cgroup.procs"), j.threads, j.children, mode, j.comm))

@@ -63,6 +63,24 @@ func TestMapsAgreeWithProc(t *testing.T) {
 	}
 }
 
+// A process goes on without its first thread, and has its memory still, though /proc/PID/maps is empty then.
+func TestMapsWithoutTheFirstThread(t *testing.T) {
+	h := testHierarchy(t, "")
+	v := testViews(t, h, Options{})["maps"]
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	pid := helper{cgroup: dir, threads: 3, headless: true, comm: "t"}.start(t)
+	seen := make(map[string]bool)
+	for _, row := range rowsOf(t, mustRun(t, v, cgroupID(t, dir))) {
+		if seen[row["kind"]] || row["pid"] != strconv.Itoa(pid) {
+			t.Errorf("a row too many: %v", row)
+		}
+		seen[row["kind"]] = true
+	}
+	if !seen["code"] || !seen["anon"] {
+		t.Errorf("kinds %v", seen)
+	}
+}
+
 // checkMaps compares the view with /proc/PID/smaps of every process, and gives the sums of the first.
 func checkMaps(t *testing.T, v *View, dir string) map[string]sum {
 	t.Helper()
