@@ -2,8 +2,8 @@
 //
 // # What a run is
 //
-// A view is an object file NAME.bpf.o with an iterator program called NAME. [Load] verifies the programs once and
-// holds them; nothing is held for any cgroup. One run makes a link of the program to one cgroup, makes an iterator of
+// A view is an object file NAME.bpf.o with an iterator program: one, whatever its name, or one called NAME among its
+// flavours. [Load] verifies the programs once and holds them; nothing is held for any cgroup. One run makes a link of the program to one cgroup, makes an iterator of
 // the link, reads it to its end into memory and closes both. That costs some 4 µs over the program's own work, and it
 // is what keeps removed cgroups from lingering: a link or an iterator that is held keeps its struct cgroup alive
 // (nr_dying_descendants grows).
@@ -26,6 +26,25 @@
 // once for each process of the cgroup, or each thread where the threads of one process may live in different cgroups
 // (threaded cgroups, the root, cgroup v1). It stands in when the first program cannot load on this kernel, when its
 // output does not fit, and on cgroup v1, whose ids the kernel's BPF functions do not know.
+//
+// # Targets
+//
+// An iterator of any target of the running kernel is a view:
+//
+//   - cgroup: it is linked to the cgroup, and walks in the order that its tag declares.
+//   - task, task_file, task_vma: it is linked to each process of the cgroup in turn, as a task flavour is, and need not
+//     know of that. A header, the line that all begin with, is kept once.
+//   - Any target, if the program has the map view_requests of bpf/request.h: it goes through all that the machine has, and
+//     looks there which cgroup its reader asks for. One thread asks, reads and takes the request back, so readers for
+//     several cgroups do not meet. That takes cgroup2 and the host's pid namespace.
+//   - Any other: of no cgroup, so the root alone has it. bpf_map_elem and others that need a map are given a pinned one.
+//
+// # State
+//
+// An object's other programs (tp_btf, fentry, raw_tp, ...) are attached when all of it has loaded, and share their maps
+// with the iterator. What is attached is a gate, a program of our own that goes on to the object's by a tail call, so a
+// new object takes over with one update of the gate's slot: each event is seen by the old program or by the new one. Gates and
+// maps are pinned, and outlive this process, until the view is disabled; a map whose type has changed starts anew.
 //
 // # Kinds
 //

@@ -75,6 +75,9 @@ func (it *loaded) inspect(cache *btf.Cache) error {
 
 // targetOf gives what a loaded iterator iterates: it is attached to the function bpf_iter_TARGET.
 func targetOf(p *ebpf.Program, cache *btf.Cache) (string, error) {
+	if p.Type() != ebpf.Tracing {
+		return "", fmt.Errorf("program %s is no iterator: %w", p, unix.ENOEXEC)
+	}
 	module, id, err := attachedTo(p)
 	if err != nil {
 		return "", fmt.Errorf("ask the kernel what the program iterates: %w", err)
@@ -88,7 +91,7 @@ func targetOf(p *ebpf.Program, cache *btf.Cache) (string, error) {
 		return "", fmt.Errorf("find what the program iterates: %w (%w)", err, unix.ENOEXEC)
 	}
 	target, ok := strings.CutPrefix(function.TypeName(), "bpf_iter_")
-	if !ok || p.Type() != ebpf.Tracing {
+	if !ok {
 		return "", fmt.Errorf("program %s is no iterator: %w", p, unix.ENOEXEC)
 	}
 	return target, nil

@@ -63,6 +63,9 @@ func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
 			iterators = append(iterators, program)
 			continue
 		}
+		if strings.HasPrefix(p.SectionName, "?") { // libbpf's sign for one to be loaded only when asked for
+			continue
+		}
 		if err := attachable(p); err != nil {
 			return nil, err
 		}
@@ -100,7 +103,7 @@ func (o *object) choose(iterators []string, view string) error {
 			o.task = program
 		default:
 			o.main = ""
-			return fmt.Errorf("iterators %s in one object: the view is %s, with at most %s beside it: %w",
+			return fmt.Errorf("iterators %s: an object holds one, or those called %s and %s: %w",
 				strings.Join(iterators, ", "), view, view+taskFlavour, unix.ENOEXEC)
 		}
 	}

@@ -35,7 +35,7 @@ func (v *View) checkWhole(target string) error {
 	fd, err := v.openWhole()
 	switch {
 	case errors.Is(err, unix.EBADF) && v.elements == nil:
-		return fmt.Errorf("iterator of %s: say in NAME.yaml which map, pinned where: %w", target, unix.ENOEXEC)
+		return fmt.Errorf("an iterator of %s needs a map: say in %s.yaml where one is pinned, or pin a link to one: %w", target, v.name, unix.ENOEXEC)
 	case err != nil:
 		return fmt.Errorf("link the iterator of %s: %w", target, err)
 	}
