@@ -59,6 +59,13 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	__u32 fd;
+	struct file *file;
+};
+
 struct bpf_map {
 	__u32 id;
 };
@@ -166,6 +173,16 @@ struct css_set {
 	struct cgroup *dfl_cgrp; /* of cgroup2 */
 };
 
+/* files */
+
+struct inode {
+	unsigned long i_ino;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
 /* tasks */
 
 struct upid {
@@ -225,6 +242,7 @@ struct task_struct {
 	struct prev_cputime prev_cputime;
 	const struct cred *cred;
 	char comm[16];
+	struct files_struct *files;
 	struct css_set *cgroups;
 };
 
