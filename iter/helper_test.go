@@ -92,6 +92,7 @@ type helper struct {
 	children int
 	busy     bool
 	comm     string
+	files    []*os.File // what it has open from descriptor 3 on
 }
 
 // start runs a helper, and ends it with the test.
@@ -104,6 +105,7 @@ func (j helper) start(t testing.TB) (pid int) {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s;%d;%d;%s;%s", helperEnv, filepath.Join(j.cgroup, "cgroup.procs"), j.threads, j.children, busy, j.comm))
 	cmd.Stderr = os.Stderr
+	cmd.ExtraFiles = j.files
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
