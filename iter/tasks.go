@@ -23,7 +23,8 @@ func (r *run) perTask(cgroup uint64, dst []byte) ([]byte, error) {
 		}
 		return nil, err
 	}
-	if len(r.ids) == 0 && r.view.record == nil {
+	text := r.view.Kind() == "text"
+	if len(r.ids) == 0 && text {
 		r.ids = append(r.ids, nobody) // for the header
 	}
 	from := len(dst)
@@ -33,7 +34,7 @@ func (r *run) perTask(cgroup uint64, dst []byte) ([]byte, error) {
 		if dst, err = r.member(target(id), from, dst); err != nil {
 			return nil, err
 		}
-		if r.view.record != nil {
+		if !text {
 			continue
 		}
 		if headerEnd == from {
