@@ -24,7 +24,7 @@ struct bpf_record {
 	__u32 link VIEW_WIDTH(6) VIEW_OPTIONAL VIEW_HELP("id of the link that attaches it, if one does");
 	enum mode mode VIEW_OPTIONAL VIEW_HELP("how it was attached: single, override or multi");
 	enum origin origin VIEW_OPTIONAL VIEW_HELP("own, or inherited from a cgroup above");
-	__u64 cgroup VIEW_CGROUP VIEW_OPTIONAL VIEW_HELP("the cgroup it is attached to");
+	__u64 attached_to VIEW_CGROUP VIEW_OPTIONAL VIEW_HELP("the cgroup it is attached to");
 	char name[16] VIEW_HELP("name of the program");
 };
 
@@ -129,7 +129,7 @@ static __always_inline void set_origin(struct bpf_record *r, struct walk *w, str
 	if (link)
 		r->link = link;
 	r->mode = mode;
-	r->cgroup = BPF_CORE_READ(cgrp, kn, id);
+	r->attached_to = BPF_CORE_READ(cgrp, kn, id);
 	r->origin = cgrp == w->cgrp ? ORIGIN_OWN : ORIGIN_INHERITED;
 }
 
