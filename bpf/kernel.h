@@ -211,6 +211,7 @@ struct super_block {
 
 struct inode {
 	__u16 i_mode;
+	unsigned long i_ino;
 	struct super_block *i_sb;
 	__s64 i_size;
 };

@@ -126,7 +126,7 @@ type helper struct {
 	maps     bool // memory of every kind
 	headless bool // its first thread exits
 	comm     string
-	files    []*os.File // open in it, from descriptor 3 on
+	files    []*os.File // what it has open from descriptor 3 on
 }
 
 // start runs a helper, and ends it with the test.
@@ -143,8 +143,8 @@ func (j helper) start(t testing.TB) (pid int) {
 	}
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s;%d;%d;%s;%s", helperEnv, filepath.Join(j.cgroup, "cgroup.procs"), j.threads, j.children, mode, j.comm))
-	cmd.ExtraFiles = j.files
 	cmd.Stderr = os.Stderr
+	cmd.ExtraFiles = j.files
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const lockedSize = 4 << 20
+
 // mapAllKinds maps memory of the kinds that a Go program has not.
 func mapAllKinds() error {
 	const size = 1 << 20
@@ -19,7 +21,7 @@ func mapAllKinds() error {
 	if _, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS); err != nil {
 		return err
 	}
-	locked, err := unix.Mmap(-1, 0, size/4, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	locked, err := unix.Mmap(-1, 0, lockedSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return err
 	}
@@ -58,7 +60,7 @@ func TestMapsAgreeWithProc(t *testing.T) {
 			t.Errorf("no %s: %v", kind, kinds)
 		}
 	}
-	if kinds["anon"].locked != 1<<18 || kinds["shmem"].shared < 1<<20 {
+	if kinds["anon"].locked != lockedSize || kinds["shmem"].shared < 1<<20 {
 		t.Errorf("sums %v", kinds)
 	}
 }
@@ -70,7 +72,7 @@ func TestMapsWithoutTheFirstThread(t *testing.T) {
 	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
 	pid := helper{cgroup: dir, threads: 3, headless: true, comm: "t"}.start(t)
 	seen := make(map[string]bool)
-	for _, row := range rowsOf(t, mustRun(t, v, cgroupID(t, dir))) {
+	for _, row := range rows(t, mustRun(t, v, cgroupID(t, dir))) {
 		if seen[row["kind"]] || row["pid"] != strconv.Itoa(pid) {
 			t.Errorf("a row too many: %v", row)
 		}
@@ -92,7 +94,7 @@ func checkMaps(t *testing.T, v *View, dir string) map[string]sum {
 			before[strconv.Itoa(pid)] = procSums(t, pid)
 		}
 		clear(all)
-		for _, row := range rowsOf(t, mustRun(t, v, cgroupID(t, dir))) {
+		for _, row := range rows(t, mustRun(t, v, cgroupID(t, dir))) {
 			if all[row["pid"]] == nil {
 				all[row["pid"]] = make(map[string]sum)
 			}

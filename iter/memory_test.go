@@ -116,7 +116,7 @@ func TestMemoryAgreesWithFiles(t *testing.T) {
 	if out, err := exec.Command("sh", "-c", hog, dir).CombinedOutput(); err == nil || len(out) > 0 {
 		t.Fatalf("who takes more than the limit ended with %v: %s", err, out)
 	}
-	helper{cgroup: dir, threads: 2, comm: "t"}.start(t)
+	helper{cgroup: dir, maps: true, comm: "t"}.start(t)
 
 	if kills := number(t, checkMemory(t, v, dir, sources)["local_oom_kill_events"]); kills < 1 {
 		t.Errorf("%d kills", kills)
@@ -129,7 +129,7 @@ func TestMemoryAgreesWithFiles(t *testing.T) {
 		t.Errorf("the cgroup above: %v", above)
 	}
 	checkItems(t, v, dir, h.String())
-	if rows := rowsOf(t, mustRun(t, v, cgroupID(t, testCgroup(t, dir, "without")))); len(rows) > 0 {
+	if rows := rows(t, mustRun(t, v, cgroupID(t, testCgroup(t, dir, "without")))); len(rows) > 0 {
 		t.Errorf("a cgroup without the controller: %v", rows)
 	}
 }
@@ -200,9 +200,11 @@ func checkItems(t *testing.T, v *View, dir, root string) {
 		t.Fatal(err)
 	}
 	var f *btf.Func
-	ofRoot := rowsOf(t, mustRun(t, v, cgroupID(t, root)))
+	ofRoot := rows(t, mustRun(t, v, cgroupID(t, root)))
 	if kernel.TypeByName("bpf_mem_cgroup_page_state", &f) == nil {
-		checkMemory(t, v, dir, memoryItems)
+		if row := checkMemory(t, v, dir, memoryItems); number(t, row["anon_bytes"]) < lockedSize {
+			t.Errorf("less memory than is locked: %v", row)
+		}
 		if len(ofRoot) != 1 || ofRoot[0]["usage_bytes"] != "-" || ofRoot[0]["kernel_bytes"] == "-" {
 			t.Errorf("the root: %v", ofRoot)
 		}

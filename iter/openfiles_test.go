@@ -22,7 +22,7 @@ func TestFilesAgreeWithProc(t *testing.T) {
 		helper{cgroup: dir, threads: 5, files: filesOfAllTypes(t), comm: "t"}.start(t),
 		helper{cgroup: dir, files: slices.Repeat([]*os.File{os.Stdout}, 500), comm: "u"}.start(t), // above 32 KiB
 	}
-	rows := rowsOf(t, mustRun(t, v, cgroupID(t, dir)))
+	rows := rows(t, mustRun(t, v, cgroupID(t, dir)))
 	types := make(map[string]int)
 	for _, pid := range pids {
 		want := procFiles(t, pid)

@@ -68,11 +68,11 @@ func TestPSIAgreesWithPressureFiles(t *testing.T) {
 
 func psiRows(t testing.TB, v *View, dir string) map[string]map[string]string {
 	t.Helper()
-	rows := make(map[string]map[string]string)
-	for _, row := range rowsOf(t, mustRun(t, v, cgroupID(t, dir))) {
-		rows[row["resource"]+" "+row["kind"]] = row
+	byKind := make(map[string]map[string]string)
+	for _, row := range rows(t, mustRun(t, v, cgroupID(t, dir))) {
+		byKind[row["resource"]+" "+row["kind"]] = row
 	}
-	return rows
+	return byKind
 }
 
 func checkPressure(t *testing.T, v *View, dir string, root bool) {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// rowsOf gives a record view's rows by its header. The last column may hold spaces.
-func rowsOf(t testing.TB, out string) (rows []map[string]string) {
+// rows gives a record view's text by column, in small letters. The last may hold spaces.
+func rows(t testing.TB, out string) (all []map[string]string) {
 	t.Helper()
 	header, rest, ok := strings.Cut(out, "\n")
 	names := strings.Fields(strings.ToLower(header))
@@ -26,7 +26,7 @@ func rowsOf(t testing.TB, out string) (rows []map[string]string) {
 			}
 			row[name], line = line[:end], line[end:]
 		}
-		rows = append(rows, row)
+		all = append(all, row)
 	}
-	return rows
+	return all
 }
