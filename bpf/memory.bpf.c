@@ -10,6 +10,7 @@
  */
 #include "bpfview.h"
 #include "memcg.h"
+#include "tree.h"
 
 struct memory_record {
 	__u64 usage_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("charged to the cgroup and all below it");
@@ -164,3 +165,5 @@ int memory(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_TREE(memory, show_flushed)

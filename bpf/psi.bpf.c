@@ -11,6 +11,7 @@
  */
 #include "bpfview.h"
 #include "psi.h"
+#include "tree.h"
 
 enum resource {
 	RESOURCE_CPU,
@@ -98,3 +99,5 @@ int psi(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_TREE(psi, show)

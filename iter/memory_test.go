@@ -13,10 +13,10 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// source is where a file of the cgroup has what a column shows; key is for a flat keyed file.
-type source struct{ file, key string }
+// kernelFile is where a file of the cgroup has what a column shows; key is for a flat keyed file.
+type kernelFile struct{ file, key string }
 
-var memoryFiles = map[string]source{
+var memoryFiles = map[string]kernelFile{
 	"usage_bytes":           {"memory.current", ""},
 	"peak_bytes":            {"memory.peak", ""},
 	"min_bytes":             {"memory.min", ""},
@@ -43,7 +43,7 @@ var memoryFiles = map[string]source{
 	"local_oom_kill_events": {"memory.events.local", "oom_kill"},
 }
 
-var memoryItems = map[string]source{
+var memoryItems = map[string]kernelFile{
 	"anon_bytes":               {"memory.stat", "anon"},
 	"file_bytes":               {"memory.stat", "file"},
 	"shmem_bytes":              {"memory.stat", "shmem"},
@@ -58,7 +58,7 @@ var memoryItems = map[string]source{
 	"sock_bytes":               {"memory.stat", "sock"},
 }
 
-var memoryFilesV1 = map[string]source{
+var memoryFilesV1 = map[string]kernelFile{
 	"usage_bytes":           {"memory.usage_in_bytes", ""},
 	"peak_bytes":            {"memory.max_usage_in_bytes", ""},
 	"max_bytes":             {"memory.limit_in_bytes", ""},
@@ -135,7 +135,7 @@ func TestMemoryAgreesWithFiles(t *testing.T) {
 }
 
 // checkMemory compares every column that has a file on this kernel, and gives the row.
-func checkMemory(t *testing.T, v *View, dir string, sources map[string]source) (row map[string]string) {
+func checkMemory(t *testing.T, v *View, dir string, sources map[string]kernelFile) (row map[string]string) {
 	t.Helper()
 	compared := 0
 	for column, from := range sources {
@@ -152,7 +152,7 @@ func checkMemory(t *testing.T, v *View, dir string, sources map[string]source) (
 }
 
 // checkColumn reads the file, the view and the file again until the file said the same twice.
-func checkColumn(t *testing.T, v *View, dir, column string, from source) map[string]string {
+func checkColumn(t *testing.T, v *View, dir, column string, from kernelFile) map[string]string {
 	t.Helper()
 	for range 1000 {
 		before := from.read(t, dir)
@@ -170,13 +170,13 @@ func checkColumn(t *testing.T, v *View, dir, column string, from source) map[str
 }
 
 // read gives what the file has as the view shows it: - for no limit, and for a key that this kernel has not.
-func (s source) read(t *testing.T, dir string) string {
+func (f kernelFile) read(t *testing.T, dir string) string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, s.file))
+	b, err := os.ReadFile(filepath.Join(dir, f.file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.key == "" {
+	if f.key == "" {
 		value := strings.TrimSpace(string(b))
 		page := int64(os.Getpagesize())
 		if none := strconv.FormatInt(math.MaxInt64/page*page, 10); value == "max" || value == none { // the latter on v1
@@ -185,7 +185,7 @@ func (s source) read(t *testing.T, dir string) string {
 		return value
 	}
 	for line := range strings.Lines(string(b)) {
-		if key, value, _ := strings.Cut(strings.TrimSpace(line), " "); key == s.key {
+		if key, value, _ := strings.Cut(strings.TrimSpace(line), " "); key == f.key {
 			return value
 		}
 	}
