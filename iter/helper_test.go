@@ -191,7 +191,7 @@ func testHierarchy(t testing.TB, source string) *Hierarchy {
 
 func testViews(t testing.TB, h *Hierarchy, o Options) map[string]*View {
 	t.Helper()
-	s, err := Load(bpf.Objects, h, o)
+	s, err := Open(h, Config{Builtin: bpf.Objects, Enable: []string{"reclaim", "runqlat"}, Options: o})
 	if err != nil {
 		t.Fatal(err)
 	}
