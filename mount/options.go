@@ -27,6 +27,8 @@ type Options struct {
 	MaxRun   int64   // max_run=: bound of one run's output in bytes
 	Flags    uintptr // flags for mount(2): always read-only, nosuid, nodev, noexec
 
+	Lists []string // the lists that all this was read from
+
 	Foreground bool // stay attached to the terminal instead of going to the background
 	Fake       bool // -f of mount(8): do everything but the mount
 	Verbose    bool // -v
@@ -48,6 +50,7 @@ func ParseOptions(lists ...string) (Options, error) {
 func newOptions() Options { return Options{MaxRun: DefaultMaxRun, Flags: always} }
 
 func (o *Options) parse(lists []string) error {
+	o.Lists = lists
 	var first error
 	for _, list := range lists {
 		for _, word := range split(list) {
