@@ -76,12 +76,16 @@ func appendStatus(f *FS, _ uint64, dst []byte) ([]byte, error) {
 		Runs      uint64 `json:"runs"`
 		Failed    uint64 `json:"runs_failed"`
 		Bytes     uint64 `json:"bytes"`
+		Process   any    `json:"process,omitempty"`
 	}{
 		Version:   f.version,
 		OpenFiles: f.files.count(),
 		Runs:      f.counts.runs.Load(),
 		Failed:    f.counts.failed.Load(),
 		Bytes:     f.counts.bytes.Load(),
+	}
+	if f.status != nil {
+		status.Process = f.status()
 	}
 	for _, v := range f.views.Load().all {
 		if v.Err != nil {

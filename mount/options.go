@@ -27,6 +27,8 @@ type Options struct {
 	MaxRun   int64   // max_run=: bound of one run's output in bytes
 	Flags    uintptr // flags for mount(2): always read-only, nosuid, nodev, noexec
 
+	Lists []string // the lists that all this was read from
+
 	Foreground bool // stay attached to the terminal instead of going to the background
 	Remount    bool // remount: the mount is there, see Remount
 	Fake       bool // -f of mount(8): do everything but the mount
@@ -51,6 +53,7 @@ func ParseOptions(lists ...string) (Options, error) {
 func newOptions() Options { return Options{MaxRun: DefaultMaxRun, Flags: always} }
 
 func (o *Options) parse(lists []string) error {
+	o.Lists = lists
 	var words []string
 	for _, list := range lists {
 		words = append(words, split(list)...)

@@ -135,6 +135,10 @@ func TestSystemd(t *testing.T) {
 	if text := m.must("cat", "/run/bpfview/.bpfview/views"); strings.Contains(text, "absent") {
 		t.Errorf("with the rights that the unit leaves:\n%s", text)
 	}
+	m.must("systemctl", "reload", "bpfviewfs.service")
+	if n := m.mounts(); n != 1 || !m.readable() {
+		t.Errorf("after a reload: %d mounts", n)
+	}
 
 	main := m.must("systemctl", "show", "-P", "MainPID", "bpfviewfs.service")
 	m.must("kill", "-KILL", main)
