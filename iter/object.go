@@ -2,8 +2,11 @@ package iter
 
 import (
 	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
 	"fmt"
-	iofs "io/fs"
+	"io"
 	"maps"
 	"regexp"
 	"slices"
@@ -19,24 +22,24 @@ type object struct {
 	spec     *ebpf.CollectionSpec
 	main     string   // iterator program that makes the view
 	task     string   // its flavour that is run on each task, "" if there is none
+	tree     string   // its flavour that is run on each of an array of cgroups, "" if there is none
 	attached []string // programs that are no iterators: they count what the view shows
-	record   *record
+	traits
+
+	pins   *registry // where loaded programs are kept; nil for nowhere
+	origin func(program string) origin
 }
 
-const taskFlavour = "___task"
+const (
+	taskFlavour = flavourMark + "task"
+	treeFlavour = flavourMark + "tree"
+)
 
 // A name is a file's name in every cgroup, a BPF program's and a pin's: bpffs takes no dots.
 var viewName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-func readObject(objects iofs.FS, name string) (*object, error) {
-	if !viewName.MatchString(name) || strings.Contains(name, "___") {
-		return nil, fmt.Errorf("name %q: a view is called [a-z][a-z0-9_]*, without ___: %w", name, unix.EINVAL)
-	}
-	raw, err := iofs.ReadFile(objects, name+objectSuffix)
-	if err != nil {
-		return nil, fmt.Errorf("read the object: %w", err)
-	}
-	return parseObject(raw, name)
+func isViewName(name string) bool {
+	return viewName.MatchString(name) && !strings.Contains(name, flavourMark)
 }
 
 // parseObject takes an object apart. Its bytes may be anything.
@@ -47,11 +50,36 @@ func parseObject(raw []byte, name string) (o *object, err error) {
 			o, err = nil, fmt.Errorf("parse the object: %v: %w", r, unix.ENOEXEC)
 		}
 	}()
+	if err := checkMachine(raw); err != nil {
+		return nil, err
+	}
 	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, fmt.Errorf("the object is cut short: %w (%w)", err, unix.ENOEXEC)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("parse the object: %w (%w)", err, unix.ENOEXEC)
 	}
 	return newObject(spec, name)
+}
+
+// checkMachine says more clearly than the ELF reader that an object is for another machine.
+func checkMachine(raw []byte) error {
+	const machine = 18 // offset of e_machine, elf(5)
+	if len(raw) < machine+2 || string(raw[:len(elf.ELFMAG)]) != elf.ELFMAG {
+		return fmt.Errorf("it is no ELF object, but %d other bytes: %w", len(raw), unix.ENOEXEC)
+	}
+	want, order := elf.ELFDATA2LSB, binary.ByteOrder(binary.LittleEndian)
+	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
+		want, order = elf.ELFDATA2MSB, binary.BigEndian
+	}
+	if got := elf.Data(raw[elf.EI_DATA]); got != want {
+		return fmt.Errorf("the object is for machines of another byte order (%v; build it with clang -target bpf): %w", got, unix.ENOEXEC)
+	}
+	if got := elf.Machine(order.Uint16(raw[machine:])); got != elf.EM_BPF {
+		return fmt.Errorf("the object is for another machine (%v; build it with clang -target bpf): %w", got, unix.ENOEXEC)
+	}
+	return nil
 }
 
 func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
@@ -78,7 +106,7 @@ func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
 		return o, nil
 	}
 	var err error
-	o.record, err = findRecord(spec.Types)
+	o.traits, err = traitsOf(spec.Types, functionTags(spec.Types, o.main))
 	return o, err
 }
 
@@ -101,29 +129,48 @@ func (o *object) choose(iterators []string, view string) error {
 				return fmt.Errorf("program %s iterates %s, not tasks: %w", program, target, unix.ENOEXEC)
 			}
 			o.task = program
+		case view + treeFlavour:
+			if target := o.spec.Programs[program].AttachTo; target != "bpf_map_elem" {
+				return fmt.Errorf("program %s iterates %s, not the elements of a map: %w", program, target, unix.ENOEXEC)
+			}
+			o.tree = program
 		default:
 			o.main = ""
-			return fmt.Errorf("iterators %s: an object holds one, or those called %s and %s: %w",
-				strings.Join(iterators, ", "), view, view+taskFlavour, unix.ENOEXEC)
+			return fmt.Errorf("iterators %s: an object holds one, or those called %s, %s and %s: %w",
+				strings.Join(iterators, ", "), view, view+taskFlavour, view+treeFlavour, unix.ENOEXEC)
 		}
 	}
 	return nil
 }
 
-// loadIterator loads one iterator with the maps it uses. The other flavour stays out: one that this kernel refuses
-// would take the whole collection with it.
-func (o *object) loadIterator(program string, shared map[string]*ebpf.Map, cache *btf.Cache) (*loaded, error) {
+// obtain takes an iterator from the registry if the same is pinned there, else loads it with the maps it uses, and pins
+// it for the next start. The other flavours stay out: one that this kernel refuses would take the whole collection with it.
+func (o *object) obtain(program string, shared map[string]*ebpf.Map, cache *btf.Cache) (*loaded, error) {
+	it := &loaded{target: o.spec.Programs[program].AttachTo, tags: functionTags(o.spec.Types, program)}
+	pins := o.pins
+	if len(o.attached) > 0 { // it would hold maps that its state may not have any more
+		pins = nil
+	}
+	var origin origin
+	if pins != nil {
+		origin = o.origin(program)
+		if it.program = pins.take(program, origin); it.program != nil {
+			if !usedMaps(map[string]*ebpf.ProgramSpec{program: o.spec.Programs[program]})[requestMap] {
+				return it, nil
+			}
+			return it, it.findRequests()
+		}
+	}
 	coll, err := o.load(shared, cache, program)
 	if err != nil {
 		return nil, err
 	}
 	defer coll.Close()
-	return &loaded{
-		program:  coll.DetachProgram(program),
-		target:   o.spec.Programs[program].AttachTo,
-		tags:     functionTags(o.spec.Types, program),
-		requests: coll.DetachMap(requestMap),
-	}, nil
+	it.program, it.requests = coll.DetachProgram(program), coll.DetachMap(requestMap)
+	if pins != nil {
+		pins.put(program, it.program, origin)
+	}
+	return it, nil
 }
 
 // load loads some of the programs with the maps they use: those of shared, and new ones.

@@ -122,7 +122,7 @@ func loadTestdata(t *testing.T, h *Hierarchy, name, dir string, change func(*ebp
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &View{name: name, set: &Set{hierarchy: h, options: Options{}.withDefaults()}, stateDir: dir}
+	v := &View{name: name, life: newLife(), set: &Set{hierarchy: h, options: Options{}.withDefaults()}, stateDir: dir}
 	return v, v.loadObject(o, kernelTypes)
 }
 

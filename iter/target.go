@@ -43,7 +43,9 @@ func (v *View) take(it *loaded) (err error) {
 		v.task, v.taskTarget = it.program, it.target
 	default:
 		v.whole, v.requests = it.program, it.requests
-		v.rootOnly = it.requests == nil
+		if it.requests == nil {
+			v.place.rootOnly = "it does not ask which cgroup is meant"
+		}
 		err = v.checkWhole(it.target)
 	}
 	if err != nil {

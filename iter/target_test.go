@@ -148,7 +148,7 @@ func TestFilesOfThreadedCgroups(t *testing.T) {
 func TestRootOnly(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := mustLoad(t, h, "symbols", "", same)
-	if !v.rootOnly {
+	if v.place.rootOnly == "" {
 		t.Error("not in the root alone")
 	}
 	ids := numbers(t, mustRun(t, v, h.Root()), "")
@@ -193,7 +193,7 @@ func TestElementsOfMap(t *testing.T) {
 	}
 	defer v.close()
 	out := mustRun(t, v, h.Root())
-	if strings.Count(out, "\n") != 10000 || !strings.Contains(out, "\n7 49\n") || !v.rootOnly {
+	if strings.Count(out, "\n") != 10000 || !strings.Contains(out, "\n7 49\n") || v.place.rootOnly == "" {
 		t.Errorf("%d lines: %.100q", strings.Count(out, "\n"), out)
 	}
 }
@@ -217,7 +217,7 @@ func loadTestdataOf(t *testing.T, h *Hierarchy, name, mapPath string) (*View, er
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &View{name: name, set: &Set{hierarchy: h, options: Options{}.withDefaults()}, mapPath: mapPath}
+	v := &View{name: name, life: newLife(), set: &Set{hierarchy: h, options: Options{}.withDefaults()}, settings: settings{Map: mapPath}}
 	return v, v.loadObject(o, kernelTypes)
 }
 
@@ -327,6 +327,16 @@ func TestTooManyRequests(t *testing.T) {
 func TestViewOfLoadedProgram(t *testing.T) {
 	h := testHierarchy(t, "")
 	s := &Set{hierarchy: h, options: Options{}.withDefaults()}
+	bpffs := testBPFFS(t)
+	pinned := func(p *ebpf.Program, name string) (*View, error) {
+		path := filepath.Join(bpffs, name)
+		if err := p.Pin(path); err != nil {
+			t.Fatal(err)
+		}
+		defer p.Unpin()
+		v := &View{name: name, life: newLife(), set: s}
+		return v, v.fromPin(&pin{name: name, path: path}, kernelTypes)
+	}
 	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
 	helper{cgroup: dir}.start(t)
 	for _, name := range []string{"inside", "under", "walk", "fds", "vmas", "symbols"} {
@@ -337,22 +347,18 @@ func TestViewOfLoadedProgram(t *testing.T) {
 				p = other
 			}
 		}
-		p, err := p.Clone()
-		if err != nil {
-			t.Fatal(err)
-		}
-		found, err := s.fromProgram(p, name, kernelTypes)
+		found, err := pinned(p, name)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
 		defer found.close()
-		if found.help != v.help || found.order != v.order || found.taskTarget != v.taskTarget || found.rootOnly != v.rootOnly ||
+		if found.help != v.help || found.order != v.order || found.taskTarget != v.taskTarget || found.place != v.place ||
 			found.Kind() != v.Kind() || (found.requests == nil) != (v.requests == nil) {
 			t.Errorf("%s: %+v, want %+v", name, found, v)
 		}
 		id := cgroupID(t, dir)
-		if v.rootOnly {
+		if v.place.rootOnly != "" {
 			id = h.Root()
 		}
 		if got, want := mustRun(t, found, id), mustRun(t, v, id); (got == "") != (want == "") {
@@ -363,7 +369,7 @@ func TestViewOfLoadedProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.fromProgram(p, "filter", kernelTypes)
+	_, err = pinned(p, "filter")
 	checkErrno(t, "socket filter", err, unix.ENOEXEC)
 }
 

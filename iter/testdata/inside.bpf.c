@@ -5,7 +5,7 @@
 #include "request.h"
 
 struct inside_record {
-	__u64 cgroup VIEW_CGROUP VIEW_HELP("where it lives");
+	__u64 home VIEW_CGROUP VIEW_HELP("where it lives");
 	__u32 tid VIEW_KEY VIEW_HELP("thread id");
 };
 
@@ -19,7 +19,7 @@ int inside(struct bpf_iter__task *ctx)
 
 	if (!task || !view_task_in_cgroup(task))
 		return 0;
-	r.cgroup = task->cgroups->dfl_cgrp->kn->id;
+	r.home = task->cgroups->dfl_cgrp->kn->id;
 	r.tid = task->pid;
 	view_emit(ctx->meta->seq, &r);
 	return 0;
