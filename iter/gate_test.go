@@ -55,7 +55,7 @@ func TestEveryKindOfProgramCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		dir := filepath.Join(testBPFFS(t), "v")
-		v := &View{name: "v", set: &Set{hierarchy: h}, stateDir: dir}
+		v := &View{name: "v", life: newLife(), set: &Set{hierarchy: h}, stateDir: dir}
 		if err := v.loadObject(o, kernelTypes); err != nil {
 			t.Errorf("%s: %v", p.SectionName, err)
 			continue

@@ -372,24 +372,3 @@ func TestViewOfLoadedProgram(t *testing.T) {
 	_, err = pinned(p, "filter")
 	checkErrno(t, "socket filter", err, unix.ENOEXEC)
 }
-
-// Flavours are pinned apart, and joined.
-func TestJoinLoadedFlavours(t *testing.T) {
-	h := testHierarchy(t, "")
-	s := &Set{hierarchy: h, options: Options{}.withDefaults()}
-	p, err := testViews(t, h, Options{})["stacks"].task.Clone()
-	if err != nil {
-		t.Fatal(err)
-	}
-	flavour, err := s.fromProgram(p, "stacks___task", kernelTypes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer flavour.close()
-	v := &View{name: "stacks"}
-	if err := v.join(flavour); err != nil || v.task != p || v.taskTarget != "task" {
-		t.Errorf("%+v, %v", v, err)
-	}
-	checkErrno(t, "a second one", v.join(flavour), unix.ENOEXEC)
-	checkErrno(t, "another target's", new(View).join(&View{name: "stacks___tcp"}), unix.ENOEXEC)
-}
