@@ -28,7 +28,7 @@ enum mapping {
 
 struct maps_record {
 	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
-	enum mapping kind VIEW_KEY VIEW_HELP("code: of programs, libraries; shmem: shared memory, tmpfs; vdso: the kernel's");
+	enum mapping kind VIEW_KEY VIEW_HELP("code: of programs, libraries; shmem: shared, tmpfs; vdso: the kernel's");
 	__u64 mappings VIEW_GAUGE VIEW_WIDTH(8) VIEW_HELP("mappings of the kind");
 	__u64 size_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("address space of the kind, in memory or not");
 	__u64 writable_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("address space that is writable");

@@ -35,7 +35,7 @@ struct psi_record {
 	__u32 avg60_ppm AVERAGE("60");
 	__u32 avg300_ppm AVERAGE("300");
 	__u32 cpus VIEW_GAUGE VIEW_HELP("CPUs on which threads are stalled now");
-	__u64 total_nsec VIEW_COUNTER VIEW_UNIT("ns") VIEW_HELP("time stalled, as the kernel summed it up, at most 2 s ago");
+	__u64 total_nsec VIEW_COUNTER VIEW_UNIT("ns") VIEW_HELP("time stalled, as summed up at most 2 s ago");
 };
 
 VIEW_RECORD(struct psi_record)
