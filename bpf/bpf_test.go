@@ -24,6 +24,9 @@ func objects(t *testing.T) map[string]*ebpf.CollectionSpec {
 	}
 	specs := make(map[string]*ebpf.CollectionSpec)
 	for _, e := range entries {
+		if e.IsDir() {
+			continue
+		}
 		raw, err := Objects.ReadFile(e.Name())
 		if err != nil {
 			t.Fatal(err)
@@ -60,7 +63,11 @@ func TestEverySourceHasItsObject(t *testing.T) {
 }
 
 func TestProgramsAndSections(t *testing.T) {
-	sections := map[string][]string{"": {"iter/cgroup", "iter.s/cgroup", "iter/task_file"}, "___task": {"iter/task"}}
+	sections := map[string][]string{
+		"":        {"iter/cgroup", "iter.s/cgroup", "iter/task_file"},
+		"___task": {"iter/task"},
+		"___tree": {"iter/bpf_map_elem"},
+	}
 	for name, spec := range objects(t) {
 		// bpftool and the kernel show 15 characters of a program's name.
 		if !regexp.MustCompile(`^[a-z][a-z0-9_]{0,14}$`).MatchString(name) || strings.Contains(name, "___") {

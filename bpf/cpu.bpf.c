@@ -6,6 +6,7 @@
 #include "cpuacct.h"
 #include "cputime.h"
 #include "task.h"
+#include "tree.h"
 
 struct cpu_record {
 	__u64 usage_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL VIEW_HELP("CPU time of the cgroup and all below it");
@@ -20,7 +21,7 @@ struct cpu_record {
 
 VIEW_RECORD(struct cpu_record)
 
-/* Brings what the CPUs have counted for themselves into cgrp->bstat. */
+/* Brings what the CPUs have counted for themselves into the bstat of the cgroup and all below it. */
 static __always_inline void flush(struct cgroup *cgrp)
 {
 	if (bpf_ksym_exists(css_rstat_flush))
@@ -50,7 +51,6 @@ static __always_inline void count_times(struct cgroup *cgrp, struct cpu_record *
 			return;
 		t->runtime = t->user + t->system;
 	} else {
-		flush(cgrp);
 		t->user = cgrp->bstat.cputime.utime;
 		t->system = cgrp->bstat.cputime.stime;
 		t->runtime = cgrp->bstat.cputime.sum_exec_runtime;
@@ -90,7 +90,8 @@ static __always_inline void count_threads(struct seq_file *seq, struct cgroup *c
 	bpf_iter_css_task_destroy(&it);
 }
 
-static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
+/* cgrp->bstat is as of the last flush. */
+static __noinline int show_flushed(struct seq_file *seq, struct cgroup *cgrp)
 {
 	struct cpu_record r;
 
@@ -101,8 +102,17 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	return view_emit(seq, &r);
 }
 
+static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
+{
+	if (!cgrp->root->hierarchy_id)
+		flush(cgrp);
+	return show_flushed(seq, cgrp);
+}
+
 SEC("iter.s/cgroup") VIEW_HELP("CPU time as in cpu.stat, throttling, and threads that run or want to")
 int cpu(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_TREE(cpu, show_flushed)

@@ -4,7 +4,12 @@ package bpf
 
 import "embed"
 
-// Objects are the views' object files, NAME.bpf.o, for little-endian machines.
+// Objects are the views' object files, NAME.bpf.o, for little-endian machines; and walk/walk.bpf.o, which lists cgroups.
 //
-//go:embed *.bpf.o
+//go:embed *.bpf.o walk/walk.bpf.o
 var Objects embed.FS
+
+// Headers are what the source of a view includes, beside libbpf's.
+//
+//go:embed *.h
+var Headers embed.FS

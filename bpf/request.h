@@ -67,12 +67,13 @@ static int view_search_level(__u32 level, struct view_search *search)
 static __always_inline bool view_task_under_cgroup(struct task_struct *task)
 {
 	struct view_request *request = view_request();
-	struct view_search search = {.cgrp = BPF_CORE_READ(task, cgroups, dfl_cgrp)};
+	struct cgroup *cgrp = BPF_CORE_READ(task, cgroups, dfl_cgrp);
+	struct view_search search = {.cgrp = cgrp};
 
-	if (!request || !search.cgrp)
+	if (!request || !cgrp)
 		return false;
 	search.id = request->cgroup;
-	bpf_loop(BPF_CORE_READ(search.cgrp, level) + 1, view_search_level, &search, 0); /* the cgroup is its last ancestor */
+	bpf_loop(BPF_CORE_READ(cgrp, level) + 1, view_search_level, &search, 0); /* a cgroup is its own last ancestor */
 	return search.found;
 }
 

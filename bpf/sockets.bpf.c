@@ -44,10 +44,14 @@ struct sockets_record {
 	__u32 local_port VIEW_WIDTH(5) VIEW_OPTIONAL VIEW_HELP("own port; not for Unix");
 	__u8 remote_address[16] VIEW_ADDRESS VIEW_OPTIONAL VIEW_HELP("address connected to; not for Unix");
 	__u32 remote_port VIEW_WIDTH(5) VIEW_OPTIONAL VIEW_HELP("port connected to; not for Unix");
-	__u64 receive_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_WIDTH(8) VIEW_HELP("bytes received and not read; UDP, MPTCP: the memory they take");
-	__u64 send_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_WIDTH(8) VIEW_HELP("bytes sent and not acknowledged; UDP, Unix: the memory they take");
-	__u32 backlog VIEW_GAUGE VIEW_OPTIONAL VIEW_WIDTH(5) VIEW_HELP("connections that wait for accept, if it listens");
-	__u32 backlog_limit VIEW_GAUGE VIEW_OPTIONAL VIEW_WIDTH(5) VIEW_HELP("how many connections may wait for accept, if it listens");
+	__u64 receive_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_WIDTH(8)
+		VIEW_HELP("bytes received and not read; UDP, MPTCP: the memory they take");
+	__u64 send_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_WIDTH(8)
+		VIEW_HELP("bytes sent and not acknowledged; UDP, Unix: the memory they take");
+	__u32 backlog VIEW_GAUGE VIEW_OPTIONAL VIEW_WIDTH(5)
+		VIEW_HELP("connections that wait for accept, if it listens");
+	__u32 backlog_limit VIEW_GAUGE VIEW_OPTIONAL VIEW_WIDTH(5)
+		VIEW_HELP("how many connections may wait for accept, if it listens");
 	__u32 rtt_usec VIEW_GAUGE VIEW_UNIT("us") VIEW_OPTIONAL VIEW_WIDTH(8) VIEW_HELP("TCP: smoothed round-trip time");
 	__u32 netns VIEW_HELP("inode number of the network namespace, as in /proc/PID/ns/net");
 	__u64 inode VIEW_WIDTH(10) VIEW_HELP("inode number of the socket, as in /proc/PID/fd");

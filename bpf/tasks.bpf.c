@@ -3,6 +3,7 @@
 
 /* One record for each thread that lives in the cgroup. 512 fit one run; more come from the task flavour. */
 #include "tasks.h"
+#include "tree.h"
 
 VIEW_RECORD(struct tasks_record)
 
@@ -22,3 +23,5 @@ int tasks___task(struct bpf_iter__task *ctx)
 		show_task(ctx->meta->seq, task, &rss);
 	return 0;
 }
+
+VIEW_TREE(tasks, show_tasks)

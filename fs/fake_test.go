@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"strings"
 	"sync"
 	"testing"
 
@@ -99,6 +100,16 @@ func (t *tree) Path(id uint64) (string, error) {
 		p = path.Join("/", g.name, p)
 	}
 	return p, nil
+}
+
+// Of has thread 1000+N live in cgroup N.
+func (t *tree) Of(thread uint32) (uint64, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if id := uint64(thread) - 1000; t.groups[id] != nil {
+		return id, nil
+	}
+	return 0, unix.ENOENT
 }
 
 // inode is what a kernel would believe of a node.
@@ -266,3 +277,5 @@ func counting(name string, content func(n int) string) View {
 		return append(dst, content(n)...), nil
 	}}
 }
+
+func lines(text string) []string { return strings.Split(strings.TrimSuffix(text, "\n"), "\n") }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"sync"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -120,10 +122,14 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32) (*run, error) {
 	if generate == nil {
 		return nil, fmt.Errorf("%s: no such view any more: %w", name, unix.ENOENT)
 	}
+	start := time.Now()
 	r, err := f.limits.run(cancel, uid, func(ctx context.Context, dst []byte) ([]byte, error) {
 		return generate(ctx, n.cgroup, dst)
 	})
 	f.counts.add(r, err)
+	if m := f.views.Load().meters[n.number]; n.isView() && m != nil {
+		m.add(start, r, err)
+	}
 	if err != nil {
 		f.errors.add(f.hierarchy, name, n.cgroup, err)
 	}
@@ -132,12 +138,20 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32) (*run, error) {
 
 // generator finds what makes the content of a file.
 func (f *FS) generator(n node) (name string, generate func(context.Context, uint64, []byte) ([]byte, error)) {
-	switch n.kind {
-	case kindView:
+	switch {
+	case n.kind == kindView:
 		if v := f.views.Load().byNumber[n.number]; v != nil {
 			return v.Name, v.Run
 		}
-	case kindInfo:
+	case n.isView():
+		as := n.rendering()
+		if v := f.views.Load().byNumber[n.number]; v != nil && v.has(as) {
+			name := path.Join(controlName, renderings[as].dir, as.fileName(v.Name))
+			return name, func(ctx context.Context, cgroup uint64, dst []byte) ([]byte, error) {
+				return v.Render(ctx, as, cgroup, dst)
+			}
+		}
+	case n.kind == kindInfo:
 		if n.number < len(infos) {
 			i := infos[n.number]
 			return controlName + "/" + i.name, func(_ context.Context, cgroup uint64, dst []byte) ([]byte, error) {

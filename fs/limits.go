@@ -74,6 +74,17 @@ func (l *limiter) account(uid uint32) *account {
 	return a
 }
 
+// sum adds up what all users have under way.
+func (l *limiter) sum() (all struct{ held, waiting int }) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.accounts {
+		all.held += int(a.held)
+		all.waiting += a.waiting
+	}
+	return all
+}
+
 // charge accounts for the bytes of a run that will be held.
 func (a *account) charge(bytes int64) error {
 	a.limiter.mu.Lock()

@@ -64,6 +64,11 @@ func openIterator(prog *ebpf.Program, t target) (int, error) {
 		return -1, err
 	}
 	defer unix.Close(link)
+	return iterate(link)
+}
+
+// iterate opens an iterator of a link.
+func iterate(link int) (int, error) {
 	iter := struct{ link, flags uint32 }{link: uint32(link)}
 	return bpfCall(unix.BPF_ITER_CREATE, unsafe.Pointer(&iter), unsafe.Sizeof(iter))
 }

@@ -12,39 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fromProgram makes the view of an iterator program that is already loaded: somebody pinned it. All there is to know
-// of it is in the kernel: its target is the function that it is attached to, its record and tags are in its BTF. The
-// program is the view's from now on; on an error it is closed.
-//
-// A flavour, NAME___task, gives a view of its own; who finds both joins them by join.
-func (s *Set) fromProgram(p *ebpf.Program, name string, cache *btf.Cache) (*View, error) {
-	v := &View{name: name, set: s}
-	it := &loaded{program: p}
-	if err := it.inspect(cache); err != nil {
-		it.close()
-		return nil, err
-	}
-	v.setHelp(it.tags)
-	var err error
-	if v.record, err = loadedRecord(p); err != nil {
-		it.close()
-		return nil, err
-	}
-	if err := v.take(it); err != nil {
-		return nil, err
-	}
-	return v, nil
-}
-
-// join gives the view the task flavour that was found apart from it.
-func (v *View) join(flavour *View) error {
-	if flavour.task == nil || v.task != nil {
-		return fmt.Errorf("%s is no flavour of %s that is run on tasks: %w", flavour.name, v.name, unix.ENOEXEC)
-	}
-	v.task, v.taskTarget = flavour.task, flavour.taskTarget
-	return nil
-}
-
 // inspect fills in what the kernel knows of the program.
 func (it *loaded) inspect(cache *btf.Cache) error {
 	info, err := it.program.Info()
@@ -57,6 +24,15 @@ func (it *loaded) inspect(cache *btf.Cache) error {
 	// Without BTF, as some loaders leave it, there are no tags.
 	if functions, err := info.FuncInfos(); err == nil && len(functions) > 0 {
 		it.tags = functions[0].Func.Tags
+	}
+	return it.findRequests()
+}
+
+// findRequests finds the request map among those that the program uses.
+func (it *loaded) findRequests() error {
+	info, err := it.program.Info()
+	if err != nil {
+		return fmt.Errorf("ask the kernel about the program: %w", err)
 	}
 	ids, _ := info.MapIDs()
 	for _, id := range ids {
@@ -75,6 +51,9 @@ func (it *loaded) inspect(cache *btf.Cache) error {
 
 // targetOf gives what a loaded iterator iterates: it is attached to the function bpf_iter_TARGET.
 func targetOf(p *ebpf.Program, cache *btf.Cache) (string, error) {
+	if p.Type() != ebpf.Tracing {
+		return "", fmt.Errorf("program %s is no iterator: %w", p, unix.ENOEXEC)
+	}
 	module, id, err := attachedTo(p)
 	if err != nil {
 		return "", fmt.Errorf("ask the kernel what the program iterates: %w", err)
@@ -88,7 +67,7 @@ func targetOf(p *ebpf.Program, cache *btf.Cache) (string, error) {
 		return "", fmt.Errorf("find what the program iterates: %w (%w)", err, unix.ENOEXEC)
 	}
 	target, ok := strings.CutPrefix(function.TypeName(), "bpf_iter_")
-	if !ok || p.Type() != ebpf.Tracing {
+	if !ok {
 		return "", fmt.Errorf("program %s is no iterator: %w", p, unix.ENOEXEC)
 	}
 	return target, nil
@@ -128,16 +107,16 @@ func typesOf(id btf.ID, cache *btf.Cache) (*btf.Spec, error) {
 	return cache.Module(info.Name)
 }
 
-// loadedRecord finds a loaded program's record; nil for one without BTF.
-func loadedRecord(p *ebpf.Program) (*record, error) {
-	handle, err := p.Handle()
+// traits reads what the program's types tell; without types it is text.
+func (it *loaded) traits() (traits, error) {
+	handle, err := it.program.Handle()
 	if err != nil {
-		return nil, nil
+		return traits{}, nil
 	}
 	defer handle.Close()
 	types, err := handle.Spec(nil)
 	if err != nil {
-		return nil, fmt.Errorf("read the program's types: %w", err)
+		return traits{}, fmt.Errorf("read the program's types: %w", err)
 	}
-	return findRecord(types)
+	return traitsOf(types, it.tags)
 }

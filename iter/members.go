@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 
@@ -13,39 +14,67 @@ import (
 // members fills r.ids with the processes of the cgroup whose directory is open as dir, and says that they are
 // processes; or with its threads where cgroup.procs does not tell who lives here: cgroup.procs of a threaded domain
 // names the processes of all threaded cgroups below, a threaded cgroup has none (cgroup-v2.rst, "Threads"), and on v1
-// and in the root any thread may be anywhere.
+// and in the root any thread may be anywhere. Files and memory are a process's: for their sake it is always processes,
+// those with a thread here.
 func (r *run) members(dir int) (func(id uint32) target, error) {
-	kind, file := thread, "cgroup.threads"
-	if r.hierarchy.V1() {
-		file = "tasks"
-	} else {
-		domain, err := r.isDomain(dir)
-		if err != nil {
-			return nil, err
-		}
-		if domain {
-			kind, file = process, "cgroup.procs"
-		}
+	whose, file := thread, "cgroup.threads"
+	kind, err := r.kind(dir)
+	if err != nil {
+		return nil, err
 	}
-	err := r.readIDs(dir, file)
-	return kind, err
+	ofProcess := r.view.taskTarget != "task"
+	switch {
+	case kind == "domain", ofProcess && (kind == "v1" || kind == "root"):
+		whose, file = process, "cgroup.procs"
+	case kind == "v1":
+		file = "tasks"
+	}
+	if err := r.readIDs(dir, file); err != nil {
+		return nil, err
+	}
+	if ofProcess && file == "cgroup.threads" {
+		r.ids = processesOf(r.ids)
+		whose = process
+	}
+	return whose, nil
 }
 
-// isDomain tells whether all threads of a process that is here are here. The root has no cgroup.type.
-func (r *run) isDomain(dir int) (bool, error) {
+// kind is what cgroup.type says, or v1, or root: there is no such file.
+func (r *run) kind(dir int) (string, error) {
+	if r.hierarchy.V1() {
+		return "v1", nil
+	}
 	fd, err := openFile(dir, "cgroup.type")
 	if errors.Is(err, unix.ENOENT) {
-		return false, nil
+		return "root", nil
 	}
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	defer unix.Close(fd)
 	n, err := unix.Read(fd, r.buf[:])
 	if err != nil {
-		return false, fmt.Errorf("read cgroup.type: %w", err)
+		return "", fmt.Errorf("read cgroup.type: %w", err)
 	}
-	return string(bytes.TrimSpace(r.buf[:n])) == "domain", nil
+	return string(bytes.TrimSpace(r.buf[:n])), nil
+}
+
+// processesOf turns threads into their processes, in place, each once. A thread that is gone has none.
+func processesOf(ids []uint32) []uint32 {
+	processes := ids[:0]
+	for _, tid := range ids {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
+		if err != nil {
+			continue
+		}
+		var pid uint32
+		_, tgid, _ := bytes.Cut(status, []byte("\nTgid:"))
+		if _, err := fmt.Fscan(bytes.NewReader(tgid), &pid); err == nil {
+			processes = append(processes, pid)
+		}
+	}
+	slices.Sort(processes)
+	return slices.Compact(processes)
 }
 
 func (r *run) readIDs(dir int, file string) error {

@@ -3,7 +3,6 @@ package iter
 import (
 	"bytes"
 	"fmt"
-	iofs "io/fs"
 	"maps"
 	"regexp"
 	"slices"
@@ -19,24 +18,24 @@ type object struct {
 	spec     *ebpf.CollectionSpec
 	main     string   // iterator program that makes the view
 	task     string   // its flavour that is run on each task, "" if there is none
+	tree     string   // its flavour that is run on each of an array of cgroups, "" if there is none
 	attached []string // programs that are no iterators: they count what the view shows
-	record   *record
+	traits
+
+	pins   *registry // where loaded programs are kept; nil for nowhere
+	origin func(program string) origin
 }
 
-const taskFlavour = "___task"
+const (
+	taskFlavour = flavourMark + "task"
+	treeFlavour = flavourMark + "tree"
+)
 
 // A name is a file's name in every cgroup, a BPF program's and a pin's: bpffs takes no dots.
 var viewName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-func readObject(objects iofs.FS, name string) (*object, error) {
-	if !viewName.MatchString(name) || strings.Contains(name, "___") {
-		return nil, fmt.Errorf("name %q: a view is called [a-z][a-z0-9_]*, without ___: %w", name, unix.EINVAL)
-	}
-	raw, err := iofs.ReadFile(objects, name+objectSuffix)
-	if err != nil {
-		return nil, fmt.Errorf("read the object: %w", err)
-	}
-	return parseObject(raw, name)
+func isViewName(name string) bool {
+	return viewName.MatchString(name) && !strings.Contains(name, flavourMark)
 }
 
 // parseObject takes an object apart. Its bytes may be anything.
@@ -75,7 +74,7 @@ func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
 		return o, nil
 	}
 	var err error
-	o.record, err = findRecord(spec.Types)
+	o.traits, err = traitsOf(spec.Types, functionTags(spec.Types, o.main))
 	return o, err
 }
 
@@ -98,29 +97,48 @@ func (o *object) choose(iterators []string, view string) error {
 				return fmt.Errorf("program %s iterates %s, not tasks: %w", program, target, unix.ENOEXEC)
 			}
 			o.task = program
+		case view + treeFlavour:
+			if target := o.spec.Programs[program].AttachTo; target != "bpf_map_elem" {
+				return fmt.Errorf("program %s iterates %s, not the elements of a map: %w", program, target, unix.ENOEXEC)
+			}
+			o.tree = program
 		default:
 			o.main = ""
-			return fmt.Errorf("iterators %s in one object: the view is %s, with at most %s beside it: %w",
-				strings.Join(iterators, ", "), view, view+taskFlavour, unix.ENOEXEC)
+			return fmt.Errorf("iterators %s in one object: the view is %s, with at most %s and %s beside it: %w",
+				strings.Join(iterators, ", "), view, view+taskFlavour, view+treeFlavour, unix.ENOEXEC)
 		}
 	}
 	return nil
 }
 
-// loadIterator loads one iterator with the maps it uses. The other flavour stays out: one that this kernel refuses
-// would take the whole collection with it.
-func (o *object) loadIterator(program string, shared map[string]*ebpf.Map, cache *btf.Cache) (*loaded, error) {
+// obtain takes an iterator from the registry if the same is pinned there, else loads it with the maps it uses, and pins
+// it for the next start. The other flavours stay out: one that this kernel refuses would take the whole collection with it.
+func (o *object) obtain(program string, shared map[string]*ebpf.Map, cache *btf.Cache) (*loaded, error) {
+	it := &loaded{target: o.spec.Programs[program].AttachTo, tags: functionTags(o.spec.Types, program)}
+	pins := o.pins
+	if len(o.attached) > 0 { // it would hold maps that its state may not have any more
+		pins = nil
+	}
+	var origin origin
+	if pins != nil {
+		origin = o.origin(program)
+		if it.program = pins.take(program, origin); it.program != nil {
+			if !usedMaps(map[string]*ebpf.ProgramSpec{program: o.spec.Programs[program]})[requestMap] {
+				return it, nil
+			}
+			return it, it.findRequests()
+		}
+	}
 	coll, err := o.load(shared, cache, program)
 	if err != nil {
 		return nil, err
 	}
 	defer coll.Close()
-	return &loaded{
-		program:  coll.DetachProgram(program),
-		target:   o.spec.Programs[program].AttachTo,
-		tags:     functionTags(o.spec.Types, program),
-		requests: coll.DetachMap(requestMap),
-	}, nil
+	it.program, it.requests = coll.DetachProgram(program), coll.DetachMap(requestMap)
+	if pins != nil {
+		pins.put(program, it.program, origin)
+	}
+	return it, nil
 }
 
 // load loads some of the programs with the maps they use: those of shared, and new ones.

@@ -25,6 +25,15 @@ func builtin(t testing.TB, name string) []byte {
 	return raw
 }
 
+func readObject(t testing.TB, name string) *object {
+	t.Helper()
+	o, err := parseObject(builtin(t, name), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
 func TestBrokenObjects(t *testing.T) {
 	tasks := builtin(t, "tasks")
 	self, err := os.ReadFile("/proc/self/exe")
@@ -107,6 +116,8 @@ func TestProgramsOfObject(t *testing.T) {
 	}{
 		"one":               {[]*ebpf.ProgramSpec{iterator("v", "cgroup")}, "v", 0},
 		"two flavours":      {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task")}, "v", 0},
+		"three flavours":    {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task"), iterator("v___tree", "bpf_map_elem")}, "v", 0},
+		"other tree":        {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___tree", "task")}, "", syscall.ENOEXEC},
 		"flavour of files":  {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task_file")}, "v", 0},
 		"none":              {nil, "", syscall.ENOEXEC},
 		"counters alone":    {[]*ebpf.ProgramSpec{probe}, "", syscall.ENOEXEC},

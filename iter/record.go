@@ -1,11 +1,9 @@
 package iter
 
 import (
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -15,31 +13,10 @@ import (
 type record struct {
 	name    string
 	size    int
+	sum     [8]byte // tells it from others
 	columns []column
 	keys    []int // columns that identify a record, in order
 }
-
-// column is one member. Its tags are those of bpf/bpfview.h.
-type column struct {
-	name string
-	kind columnKind
-	off  int
-	size int // bytes
-
-	optional bool // all bits set: not available
-	width    int  // characters in text
-	unit     string
-	metric   string // gauge or counter, "" if neither
-	help     string
-}
-
-type columnKind uint8
-
-const (
-	unsigned columnKind = iota
-	signed
-	characters
-)
 
 const (
 	recordTag = "bpfview:record"
@@ -106,115 +83,25 @@ func newRecord(s *btf.Struct) (*record, error) {
 	if len(r.columns) == 0 {
 		return nil, fmt.Errorf("record struct %s has no members: %w", s.Name, unix.ENOEXEC)
 	}
+	if err := errors.Join(r.joinSums(), r.nameMetrics()); err != nil {
+		return nil, fmt.Errorf("record struct %s: %w", s.Name, err)
+	}
+	r.sum = r.hash()
 	return r, nil
 }
 
-func newColumn(m btf.Member) (c column, key bool, err error) {
-	c = column{name: m.Name, off: int(m.Offset.Bytes())}
-	if m.Name == "" || m.BitfieldSize != 0 || m.Offset%8 != 0 {
-		return c, false, fmt.Errorf("member %q: bit fields and anonymous members are not supported: %w", m.Name, unix.ENOEXEC)
-	}
-	if err := c.setType(btf.UnderlyingType(m.Type)); err != nil {
-		return c, false, fmt.Errorf("member %s: %w", m.Name, err)
-	}
-	for _, tag := range m.Tags {
-		name, value, _ := strings.Cut(tag, ":")
-		switch name {
-		case "key":
-			key = true
-		case "optional":
-			c.optional = true
-		case "unit":
-			c.unit = value
-		case "kind":
-			c.metric = value
-		case "help":
-			c.help = value
-		case "width":
-			if c.width, err = strconv.Atoi(value); err != nil || c.width < 1 || c.width > maxWidth {
-				return c, false, fmt.Errorf("member %s: tag %q is no width of 1 to %d: %w", m.Name, tag, maxWidth, unix.ENOEXEC)
-			}
+// joinSums finds the histogram of each sum.
+func (r *record) joinSums() error {
+	for i := range r.columns {
+		sum := &r.columns[i]
+		if sum.sumOf == "" {
+			continue
 		}
-	}
-	c.width = min(max(c.width, len(c.name)), maxWidth)
-	return c, key, nil
-}
-
-// setType takes integers, enums, and arrays of char; a width of its own for each.
-func (c *column) setType(t btf.Type) error {
-	switch t := t.(type) {
-	case *btf.Int:
-		c.size = int(t.Size)
-		switch {
-		case t.Encoding == btf.Char || t.Name == "char":
-			c.kind, c.width = characters, 1
-			return nil
-		case t.Encoding == btf.Signed:
-			c.kind = signed
+		of := slices.IndexFunc(r.columns, func(c column) bool { return c.name == sum.sumOf && c.kind == histogram })
+		if of < 0 || r.columns[of].unit != sum.unit || sum.kind != integer || r.columns[of].sum >= 0 {
+			return fmt.Errorf("member %s is no sum of a histogram %s of the same unit: %w", sum.name, sum.sumOf, unix.ENOEXEC)
 		}
-	case *btf.Enum:
-		c.size = int(t.Size)
-		if t.Signed {
-			c.kind = signed
-		}
-	case *btf.Array:
-		element, ok := btf.UnderlyingType(t.Type).(*btf.Int)
-		if !ok || element.Size != 1 || t.Nelems == 0 || t.Nelems > maxRecord {
-			return fmt.Errorf("an array of anything but char is not supported yet: %w", unix.ENOEXEC)
-		}
-		c.kind, c.size, c.width = characters, int(t.Nelems), max(1, int(t.Nelems)-1)
-		return nil
-	default:
-		return fmt.Errorf("type %v is not supported yet: %w", t, unix.ENOEXEC)
+		r.columns[of].sum = i
 	}
-	width, ok := map[int]int{1: 3, 2: 5, 4: 10, 8: 12}[c.size]
-	if !ok {
-		return fmt.Errorf("an integer of %d bytes is not supported: %w", c.size, unix.ENOEXEC)
-	}
-	c.width = width
 	return nil
-}
-
-// value is an integer column of one record, sign extended to 64 bits.
-func (c *column) value(rec []byte) uint64 {
-	b := rec[c.off : c.off+c.size]
-	switch c.size {
-	case 1:
-		return extend(c.kind, uint64(b[0]), 56)
-	case 2:
-		return extend(c.kind, uint64(binary.NativeEndian.Uint16(b)), 48)
-	case 4:
-		return extend(c.kind, uint64(binary.NativeEndian.Uint32(b)), 32)
-	default:
-		return binary.NativeEndian.Uint64(b)
-	}
-}
-
-func extend(kind columnKind, v uint64, unused uint) uint64 {
-	if kind == signed {
-		return uint64(int64(v<<unused) >> unused)
-	}
-	return v
-}
-
-// characters is a text column of one record, to its first NUL.
-func (c *column) characters(rec []byte) []byte {
-	b := rec[c.off : c.off+c.size]
-	if i := slices.Index(b, 0); i >= 0 {
-		return b[:i]
-	}
-	return b
-}
-
-// missing tells whether an optional column has no value.
-func (c *column) missing(rec []byte) bool {
-	if !c.optional {
-		return false
-	}
-	for _, b := range rec[c.off : c.off+c.size] {
-		if b != 0xff {
-			return false
-		}
-	}
-	return true
 }

@@ -25,10 +25,10 @@ func (v *View) checkWhole(target string) error {
 	case v.requests != nil && !inHostPIDNamespace():
 		return fmt.Errorf("it knows its reader by its thread id; run in the host's pid namespace: %w", unix.EXDEV)
 	}
-	if v.mapPath != "" {
-		elements, err := ebpf.LoadPinnedMap(v.mapPath, nil)
+	if v.settings.Map != "" {
+		elements, err := ebpf.LoadPinnedMap(v.settings.Map, nil)
 		if err != nil {
-			return fmt.Errorf("open the map %s whose elements it iterates: %w", v.mapPath, err)
+			return fmt.Errorf("open the map %s whose elements it iterates: %w", v.settings.Map, err)
 		}
 		v.elements = elements
 	}
@@ -53,8 +53,8 @@ func (v *View) openWhole() (int, error) {
 // everything is one run over all that the machine has of the view's target, told which cgroup is asked for.
 func (r *run) everything(cgroup uint64, dst []byte) ([]byte, error) {
 	v := r.view
-	if v.rootOnly && cgroup != r.hierarchy.Root() {
-		return nil, errRootOnly
+	if v.place.rootOnly != "" && cgroup != r.hierarchy.Root() {
+		return nil, v.In(cgroup)
 	}
 	if v.requests != nil {
 		runtime.LockOSThread()
@@ -81,5 +81,3 @@ func (r *run) everything(cgroup uint64, dst []byte) ([]byte, error) {
 	}
 	return out, nil
 }
-
-var errRootOnly = fmt.Errorf("it does not ask which cgroup is meant, so only the root has it: %w", unix.ENOENT)

@@ -6,48 +6,28 @@ import (
 	"fmt"
 	"sync"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// Run runs the view for one cgroup and appends its whole output to dst. On an error dst is given back as it
-// was. The package comment tells which error means what.
-func (v *View) Run(ctx context.Context, cgroup uint64, dst []byte) ([]byte, error) {
-	v.set.mu.RLock()
-	defer v.set.mu.RUnlock()
-	out, err := v.run(ctx, cgroup, dst)
-	if err != nil {
-		return dst, fmt.Errorf("run view %s for cgroup %d: %w", v.name, cgroup, err)
+func (v *View) render(ctx context.Context, f Format, cgroup uint64, dst []byte) ([]byte, error) {
+	if err := v.usable(f, v.Formats()); err != nil {
+		return nil, err
 	}
-	return out, nil
-}
-
-func (v *View) run(ctx context.Context, cgroup uint64, dst []byte) ([]byte, error) {
-	switch {
-	case v.set.closed:
-		return nil, errClosed
-	case v.err != nil:
-		return nil, fmt.Errorf("it is absent: %w (%w)", v.err, unix.ENOEXEC)
-	}
-	r := runs.Get().(*run)
+	r := v.newRun(ctx, cgroup)
 	defer r.release()
-	r.ctx, r.view, r.hierarchy, r.limit = ctx, v, v.set.hierarchy, v.set.options.MaxRun
-	r.deadline = time.Now().Add(v.set.options.Timeout)
 	if v.record == nil {
-		out, err := r.collect(cgroup, dst)
-		return out, err
+		return r.collect(cgroup, dst)
 	}
-	raw, err := r.collect(cgroup, r.raw[:0])
+	o := &r.output
+	raw, err := r.collect(cgroup, o.raw[:0])
 	if err != nil {
 		return nil, err
 	}
-	r.raw = raw
-	out, order, err := v.record.appendText(dst, raw, r.order)
-	r.order = order
-	if err == nil && int64(len(out)-len(dst)) > r.limit {
-		return nil, tooLong(r.limit)
-	}
-	return out, err
+	o.raw = raw
+	o.parts = append(o.parts, part{cgroup: cgroup, rawEnd: len(raw)})
+	return o.append(f, dst)
 }
 
 // run is the state of one run. It is pooled: a run allocates nothing but its output's growth.
@@ -58,10 +38,10 @@ type run struct {
 	deadline  time.Time
 	limit     int64
 
-	buf   [readSize]byte
-	raw   []byte   // a record view's bytes
-	order []uint32 // of its records
-	ids   []uint32 // of processes or threads
+	buf    [readSize]byte
+	output output
+	nodes  []node   // of a tree
+	ids    []uint32 // of processes or threads
 }
 
 // readSize is above the 32 KiB that the kernel keeps for a walk: a smaller read cuts the walk short.
@@ -69,26 +49,43 @@ const readSize = 64 << 10
 
 var runs = sync.Pool{New: func() any { return new(run) }}
 
+func (v *View) newRun(ctx context.Context, cgroup uint64) *run {
+	r := runs.Get().(*run)
+	r.ctx, r.view, r.hierarchy, r.limit = ctx, v, v.set.hierarchy, v.set.options.MaxRun
+	r.deadline = time.Now().Add(v.set.options.Timeout)
+	o := &r.output
+	o.record, o.version, o.view, o.help = v.record, v.version, v.name, v.help
+	o.cgroup, o.tree, o.limit = cgroup, false, r.limit
+	o.raw, o.paths, o.parts = o.raw[:0], o.paths[:0], o.parts[:0]
+	return r
+}
+
 // release puts the run back, without what only a giant one needed.
 func (r *run) release() {
-	const keep = 1 << 20
-	r.ctx, r.view, r.hierarchy = nil, nil, nil
-	if cap(r.raw) > keep {
-		r.raw = nil
-	}
-	if cap(r.order)*4 > keep {
-		r.order = nil
-	}
-	if cap(r.ids)*4 > keep {
-		r.ids = nil
-	}
+	const keep = 1 << 20 // bytes
+	r.ctx, r.view, r.hierarchy, r.output.record = nil, nil, nil, nil
+	o := &r.output
+	o.raw, o.paths, o.parts, o.order = within(o.raw, keep), within(o.paths, keep), within(o.parts, keep), within(o.order, keep)
+	r.nodes, r.ids = within(r.nodes, keep), within(r.ids, keep)
 	runs.Put(r)
+}
+
+// within is s, or nil if it holds more bytes than that.
+func within[T any](s []T, bytes int) []T {
+	var t T
+	if cap(s)*int(unsafe.Sizeof(t)) > bytes {
+		return nil
+	}
+	return s
 }
 
 // collect appends what the view's programs write about the cgroup, with the flavour that fits.
 func (r *run) collect(cgroup uint64, dst []byte) ([]byte, error) {
 	v := r.view
-	if v.whole != nil {
+	switch {
+	case v.link != nil:
+		return r.linked(dst)
+	case v.whole != nil:
 		return r.everything(cgroup, dst)
 	}
 	if v.cgroup == nil || v.task != nil && r.hierarchy.V1() {
@@ -127,6 +124,16 @@ func (r *run) once(cgroup uint64, dst []byte) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("link the iterator: %w", err)
+	}
+	defer unix.Close(fd)
+	return r.drain(fd, len(dst), dst)
+}
+
+// linked reads what a link of somebody else's gives.
+func (r *run) linked(dst []byte) ([]byte, error) {
+	fd, err := iterate(r.view.link.FD())
+	if err != nil {
+		return nil, fmt.Errorf("make an iterator of the pinned link: %w", err)
 	}
 	defer unix.Close(fd)
 	return r.drain(fd, len(dst), dst)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
 )
 
 // state is the part of a stateful view that lives on between its runs: programs that are attached, and the maps that
@@ -28,6 +29,7 @@ type state struct {
 	pins     map[string]string // of maps: the pin's name by the map's
 	gates    []*gate
 	pinned   []string // paths of the maps that this process pinned
+	lock     *os.File // of dir, shared by all that use it: see forgetState
 }
 
 // loadState loads the programs that are no iterators, and attaches nothing.
@@ -104,8 +106,9 @@ func (s *state) pinMaps(kept map[string]bool) error {
 	if s.dir == "" {
 		return nil
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return fmt.Errorf("make a directory for the view's state: %w", err)
+	var err error
+	if s.lock, err = lockState(s.dir); err != nil {
+		return err
 	}
 	for name, pin := range s.pins {
 		kept[pin] = true
@@ -138,6 +141,9 @@ func (s *state) settle(kept map[string]bool) error {
 			os.Remove(filepath.Join(s.dir, e.Name()))
 		}
 	}
+	lock := s.lock
+	s.lock = nil
+	defer func() { s.lock = lock }()
 	return s.close()
 }
 
@@ -155,7 +161,11 @@ func (s *state) undo() error {
 		}
 	}
 	s.gates = nil
-	os.Remove(s.dir) // if it was made for nothing
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+		s.lock = nil
+		os.Remove(s.dir) // if it was made for nothing
+	}
 	return errors.Join(errs...)
 }
 
@@ -170,12 +180,52 @@ func (s *state) close() error {
 	for _, g := range s.gates {
 		errs = append(errs, g.close())
 	}
-	s.programs, s.maps, s.gates = nil, nil, nil
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	s.programs, s.maps, s.gates, s.lock = nil, nil, nil, nil
 	return errors.Join(errs...)
 }
 
-// forgetState detaches the programs of a view that is disabled or gone, and frees its maps.
+// lockState makes the directory, and keeps forgetState from removing it.
+func lockState(dir string) (*os.File, error) {
+	for {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make a directory for the view's state: %w", err)
+		}
+		lock, err := os.Open(dir)
+		if errors.Is(err, os.ErrNotExist) { // removed just now
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("open the view's state: %w", err)
+		}
+		if err := unix.Flock(int(lock.Fd()), unix.LOCK_SH); err != nil {
+			return nil, errors.Join(fmt.Errorf("lock the view's state: %w", err), lock.Close())
+		}
+		ours, err1 := lock.Stat()
+		there, err2 := os.Stat(dir)
+		if err1 == nil && err2 == nil && os.SameFile(ours, there) {
+			return lock, nil
+		}
+		lock.Close() // it was removed before it was locked
+	}
+}
+
+// forgetState detaches the programs of a view that is disabled or gone, and frees its maps, unless somebody else uses
+// them: another mount has the same view, or the server that takes over from this one.
 func forgetState(dir string) error {
+	lock, err := os.Open(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open a view's state: %w", err)
+	}
+	defer lock.Close()
+	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return nil
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("remove a view's state: %w", err)
 	}

@@ -43,7 +43,9 @@ func (v *View) take(it *loaded) (err error) {
 		v.task, v.taskTarget = it.program, it.target
 	default:
 		v.whole, v.requests = it.program, it.requests
-		v.rootOnly = it.requests == nil
+		if it.requests == nil {
+			v.place.rootOnly = "it does not ask which cgroup is meant"
+		}
 		err = v.checkWhole(it.target)
 	}
 	if err != nil {
@@ -75,11 +77,19 @@ func orderOf(tags []string) (uint32, error) {
 	return selfOnly, nil
 }
 
-// functionTags gives the tags of a program's function in its object; nil without BTF.
+// functionTags gives the tags of a program's function in its object; nil without BTF. It is not left to TypeByName,
+// which takes one of three flavours for the function itself (cilium/ebpf v0.22, AnyTypesByName).
 func functionTags(types *btf.Spec, program string) []string {
-	var f *btf.Func
-	if types == nil || types.TypeByName(program, &f) != nil {
+	if types == nil {
 		return nil
 	}
-	return f.Tags
+	for t, err := range types.All() {
+		if err != nil {
+			return nil
+		}
+		if f, ok := t.(*btf.Func); ok && f.Name == program {
+			return f.Tags
+		}
+	}
+	return nil
 }

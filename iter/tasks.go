@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// perTask makes the view with its task flavour: one link for each process, or for each thread where the threads of
-// one process may live in different cgroups. One that exits meanwhile is just not there.
+// perTask makes the view with a program that is linked to each process in turn, or to each thread where the threads of
+// one process may live in different cgroups. One that exits meanwhile is just not there. What a text view prints first,
+// a header, is there once: a first line that is the first task's too is left out.
 func (r *run) perTask(cgroup uint64, dst []byte) ([]byte, error) {
 	dir, err := r.hierarchy.open(cgroup, unix.O_PATH)
 	if err != nil {

@@ -3,40 +3,58 @@ package iter
 import (
 	"bytes"
 	"cmp"
-	"fmt"
 	"slices"
 	"strconv"
-
-	"golang.org/x/sys/unix"
 )
 
 // appendText renders records as text: a header line of the members' names, then one line a record. Columns are parted
 // by one space or more; numbers stand right, text left, the last column is as long as it is. An optional value that is
-// not there, and an empty text, is "-". order is room for sorting; it is given back to be used again.
-func (r *record) appendText(dst, raw []byte, order []uint32) ([]byte, []uint32, error) {
-	if len(raw)%r.size != 0 {
-		return dst, order, fmt.Errorf("output of %d bytes is no whole number of records of %d bytes: %w", len(raw), r.size, unix.EIO)
+// not there, and an empty text, is "-". A histogram is four columns: count and percentiles. In a tree each line begins
+// with the cgroup's path, escaped so that it has no spaces, and id.
+func (o *output) appendText(dst []byte) ([]byte, error) {
+	width := o.pathWidth()
+	if o.tree {
+		dst = appendTreeHeader(dst, width)
 	}
-	dst = r.appendHeader(dst)
-	order = r.sort(raw, order)
-	for _, i := range order {
-		dst = r.appendRow(dst, r.at(raw, i))
+	dst = o.record.appendHeader(dst)
+	for i := range o.parts {
+		p := &o.parts[i]
+		for _, n := range o.records(p) {
+			if o.tree {
+				dst = o.appendWhose(dst, p, width)
+			}
+			dst = o.record.appendRow(dst, o.at(p, n))
+			if err := o.fits(dst); err != nil {
+				return nil, err
+			}
+		}
 	}
-	return dst, order, nil
+	return dst, nil
 }
-
-func (r *record) at(raw []byte, i uint32) []byte { return raw[int(i)*r.size:][:r.size] }
 
 func (r *record) appendHeader(dst []byte) []byte {
 	for i := range r.columns {
 		c := &r.columns[i]
-		from := len(dst)
-		for _, b := range []byte(c.name) {
-			dst = append(dst, byte(upper(b)))
+		last := i == len(r.columns)-1
+		if c.kind != histogram {
+			dst = c.pad(c.appendTitle(dst, ""), len(dst), last)
+			continue
 		}
-		dst = r.finish(dst, from, i)
+		dst = c.pad(c.appendTitle(dst, "_COUNT"), len(dst), false)
+		for k := range percentiles {
+			from := len(dst)
+			dst = append(c.appendTitle(dst, "_"), percentiles[k].title...)
+			dst = c.pad(dst, from, last && k == len(percentiles)-1)
+		}
 	}
 	return dst
+}
+
+func (c *column) appendTitle(dst []byte, suffix string) []byte {
+	for _, b := range []byte(c.name) {
+		dst = append(dst, upper(b))
+	}
+	return append(dst, suffix...)
 }
 
 func upper(b byte) byte {
@@ -49,32 +67,62 @@ func upper(b byte) byte {
 func (r *record) appendRow(dst, rec []byte) []byte {
 	for i := range r.columns {
 		c := &r.columns[i]
+		last := i == len(r.columns)-1
+		if c.kind == histogram {
+			dst = c.appendHistogram(dst, rec, last)
+			continue
+		}
 		from := len(dst)
 		switch {
 		case c.missing(rec):
 			dst = append(dst, '-')
-		case c.kind == unsigned:
-			dst = strconv.AppendUint(dst, c.value(rec), 10)
-		case c.kind == signed:
-			dst = strconv.AppendInt(dst, int64(c.value(rec)), 10)
-		default:
-			dst = appendEscaped(dst, c.characters(rec), i == len(r.columns)-1)
+		case c.kind == characters:
+			dst = appendEscaped(dst, c.characters(rec), last)
 			if len(dst) == from {
 				dst = append(dst, '-')
 			}
+		case c.kind == address:
+			dst = c.appendAddress(dst, rec)
+		case c.kind == enumeration && c.enumName(rec) != "":
+			dst = append(dst, c.enumName(rec)...)
+		default:
+			dst = c.appendNumber(dst, rec)
 		}
-		dst = r.finish(dst, from, i)
+		dst = c.pad(dst, from, last)
 	}
 	return dst
 }
 
-// finish pads what was appended since from to column i's width and ends the column.
-func (r *record) finish(dst []byte, from, i int) []byte {
-	c := &r.columns[i]
-	last := i == len(r.columns)-1
+// appendHistogram appends the four columns of a histogram. An empty one has no percentiles.
+func (c *column) appendHistogram(dst, rec []byte, last bool) []byte {
+	slots, missing := c.slots(rec), c.missing(rec)
+	from := len(dst)
+	total := uint64(0)
+	if missing {
+		dst = append(dst, '-')
+	} else {
+		total = slots.total()
+		dst = strconv.AppendUint(dst, total, 10)
+	}
+	dst = c.pad(dst, from, false)
+	for k := range percentiles {
+		from := len(dst)
+		if total == 0 {
+			dst = append(dst, '-')
+		} else {
+			dst = strconv.AppendUint(dst, slots.percentile(percentiles[k].of), 10)
+		}
+		dst = c.pad(dst, from, last && k == len(percentiles)-1)
+	}
+	return dst
+}
+
+// pad pads what was appended since from to the column's width and ends the column, or if it is the last the line.
+func (c *column) pad(dst []byte, from int, last bool) []byte {
+	left := c.kind == characters || c.kind == address || c.kind == enumeration
 	if pad := c.width - (len(dst) - from); pad > 0 {
 		switch {
-		case c.kind != characters:
+		case !left:
 			dst = slices.Insert(dst, from, blanks[:pad]...)
 		case !last:
 			dst = append(dst, blanks[:pad]...)
@@ -90,34 +138,15 @@ const maxWidth = 64
 
 var blanks = bytes.Repeat([]byte{' '}, maxWidth)
 
-// sort orders the records by their keys, then as they came.
-func (r *record) sort(raw []byte, order []uint32) []uint32 {
-	order = order[:0]
-	for i := range len(raw) / r.size {
-		order = append(order, uint32(i))
-	}
-	if len(r.keys) == 0 {
-		return order
-	}
-	slices.SortFunc(order, func(i, j uint32) int {
-		a, b := r.at(raw, i), r.at(raw, j)
-		for _, k := range r.keys {
-			if d := r.columns[k].compare(a, b); d != 0 {
-				return d
-			}
-		}
-		return cmp.Compare(i, j)
-	})
-	return order
-}
-
 func (c *column) compare(a, b []byte) int {
 	switch c.kind {
-	case unsigned:
-		return cmp.Compare(c.value(a), c.value(b))
-	case signed:
-		return cmp.Compare(int64(c.value(a)), int64(c.value(b)))
-	default:
+	case characters:
 		return bytes.Compare(c.characters(a), c.characters(b))
+	case histogram, address:
+		return bytes.Compare(c.bytes(a), c.bytes(b))
 	}
+	if c.negative {
+		return cmp.Compare(int64(c.value(a)), int64(c.value(b)))
+	}
+	return cmp.Compare(c.value(a), c.value(b))
 }

@@ -26,6 +26,14 @@ func put(r *record, values ...any) []byte {
 	return rec
 }
 
+// rendering is a run of one cgroup, done.
+func rendering(r *record, raw []byte) *output {
+	return &output{
+		record: r, version: 1, view: "test", cgroup: 7,
+		raw: raw, parts: []part{{cgroup: 7, rawEnd: len(raw)}}, limit: 1 << 30,
+	}
+}
+
 func TestText(t *testing.T) {
 	r := mustRecord(t, 40,
 		member("pid", 0, u32, "key", "width:7"),
@@ -50,7 +58,7 @@ func TestText(t *testing.T) {
 		`4294967295     0 R        0            - a\x20b  two words`,
 		``,
 	}, "\n")
-	got, _, err := r.appendText([]byte("before"), raw, nil)
+	got, err := rendering(r, raw).append(Text, []byte("before"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +69,7 @@ func TestText(t *testing.T) {
 
 func TestTextOfNothing(t *testing.T) {
 	r := mustRecord(t, 4, member("pid", 0, u32))
-	got, _, err := r.appendText(nil, nil, nil)
+	got, err := rendering(r, nil).append(Text, nil)
 	if err != nil || string(got) != "       PID\n" {
 		t.Errorf("got %q, %v", got, err)
 	}
@@ -69,28 +77,28 @@ func TestTextOfNothing(t *testing.T) {
 
 func TestTextOfPart(t *testing.T) {
 	r := mustRecord(t, 4, member("pid", 0, u32))
-	got, _, err := r.appendText([]byte("x"), make([]byte, 6), nil)
+	_, err := rendering(r, make([]byte, 6)).append(Text, []byte("x"))
 	checkErrno(t, "six bytes of four", err, syscall.EIO)
-	if string(got) != "x" {
-		t.Errorf("got %q beside the error", got)
-	}
 }
 
 func TestTextKeepsOrderWithoutKeys(t *testing.T) {
 	r := mustRecord(t, 1, member("n", 0, u8))
-	got, _, _ := r.appendText(nil, []byte{3, 1, 2}, nil)
+	got, _ := rendering(r, []byte{3, 1, 2}).append(Text, nil)
 	if string(got) != "  N\n  3\n  1\n  2\n" {
 		t.Errorf("got %q", got)
 	}
 }
 
-func TestTextAllocatesNothing(t *testing.T) {
-	r := mustRecord(t, 16, member("pid", 0, u32, "key"), member("comm", 4, text(12)))
-	raw := bytes.Repeat(put(r, 1, "a\nb"), 100)
-	dst, order, _ := r.appendText(nil, raw, nil)
-	allocs := testing.AllocsPerRun(10, func() { dst, order, _ = r.appendText(dst[:0], raw, order) })
-	if allocs != 0 {
-		t.Errorf("%v allocations", allocs)
+func TestRenderingAllocatesNothing(t *testing.T) {
+	r := mustRecord(t, 32, member("pid", 0, u32, "key"), member("n", 4, u32, "kind:gauge"), member("usage_usec", 8, u64, "unit:us", "kind:counter"),
+		member("comm", 16, text(16)))
+	o := rendering(r, bytes.Repeat(put(r, 1, 2, 3, "a\nb"), 100))
+	for _, f := range []Format{Text, JSON, Prom, Raw} {
+		dst, _ := o.append(f, nil)
+		allocs := testing.AllocsPerRun(10, func() { dst, _ = o.append(f, dst[:0]) })
+		if allocs != 0 {
+			t.Errorf("%v: %v allocations", f, allocs)
+		}
 	}
 }
 
@@ -110,7 +118,7 @@ func FuzzText(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0xff}, 96))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		raw = raw[:len(raw)/r.size*r.size]
-		out, _, err := r.appendText(nil, raw, nil)
+		out, err := rendering(r, raw).append(Text, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,37 +3,42 @@ package iter
 import (
 	"errors"
 	"fmt"
-	iofs "io/fs"
-	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 )
 
 // View is one file of every cgroup's directory. Safe for use by many goroutines.
 type View struct {
 	name string
 	set  *Set
-	help string
 	err  error
+	traits
 
+	origin   string
+	warning  string
+	key      string // what it is made of
+	settings settings
+	place    place
+	life     *life
+
+	link       *link.Iter    // pinned by somebody else; the programs are then nil
 	cgroup     *ebpf.Program // run on the cgroup; nil if this kernel cannot
 	order      uint32        // of its walk
 	task       *ebpf.Program // run on each of its processes or threads; nil if there is none
 	taskTarget string        // what that iterates
 	noTask     error         // why there is none though the object has one
+	tree       *ebpf.Program // run on each of an array of cgroups; nil if there is none
 	whole      *ebpf.Program // run over all that the machine has; then there is no other
 	requests   *ebpf.Map     // tells it the cgroup; nil if it does not ask
 	elements   *ebpf.Map     // whose elements it iterates; nil if those of no map
-	rootOnly   bool          // it knows of no cgroup: the root has it alone
 	state      *state        // its other programs and what they keep; nil if there are none
-	record     *record       // how the bytes are read; nil for text
-
-	mapPath  string // where the map to iterate is pinned; set before load, "" if there is none
-	stateDir string // where state is pinned; set before load, "" keeps it with this process
+	stateDir   string        // where that is pinned; "" keeps it with this process
 }
 
-// Name is the object's file name without .bpf.o, and the name of its program.
+// Name is the object's file name without .bpf.o, or the pin's.
 func (v *View) Name() string { return v.name }
 
 // Err says in one line why the view is absent, or is nil. Formatted with %+v it has the verifier's whole log.
@@ -42,29 +47,88 @@ func (v *View) Err() error { return v.err }
 // Help is one line of what the view shows, or "" if its object does not say.
 func (v *View) Help() string { return v.help }
 
-// Kind is "text" or "record"; "" for a view whose object could not be read.
+// Kind is "text", "record" or "encoded"; "" for a view whose object could not be read.
 func (v *View) Kind() string {
 	switch {
+	case v.encoded != "":
+		return "encoded"
 	case v.record != nil:
 		return "record"
-	case v.cgroup != nil || v.task != nil || v.whole != nil:
+	case v.cgroup != nil || v.task != nil || v.whole != nil || v.link != nil:
 		return "text"
 	}
 	return ""
 }
 
-// load reads the object and loads what this kernel can run of it: one of its two flavours is enough. Its other programs
-// are attached last, when nothing else can fail.
-func (v *View) load(objects iofs.FS, cache *btf.Cache) error {
-	o, err := readObject(objects, v.name)
+// Origin is "built in", the path of the object, or the path of somebody else's pin.
+func (v *View) Origin() string { return v.origin }
+
+// Warning is one line that whoever looks after the views should know, or "".
+func (v *View) Warning() string { return v.warning }
+
+// Mode is the mode of the view's files, 0 if its settings do not say.
+func (v *View) Mode() uint32 { return uint32(v.settings.Mode) }
+
+// UID is the owner of the view's files, nil if its settings do not say.
+func (v *View) UID() *uint32 { return v.settings.Owner.number() }
+
+// GID is the group of the view's files, nil if its settings do not say.
+func (v *View) GID() *uint32 { return v.settings.Group.number() }
+
+// make loads a view. The caller ends its life.
+func (s *Set) make(src *source, pins *registry, cache *btf.Cache) *View {
+	v := &View{name: src.name, set: s, origin: src.origin(), key: src.key, life: newLife()}
+	s.alive.Add(1)
+	if src.hides != "" {
+		v.warning = "hides the view of the same name that is from " + src.hides
+	}
+	if err := v.load(src, pins, cache); err != nil {
+		v.err = &loadError{view: v.name, err: err}
+	}
+	return v
+}
+
+// load loads what this kernel can run of the view.
+func (v *View) load(src *source, pins *registry, cache *btf.Cache) error {
+	settings, raw, err := src.open()
 	if err != nil {
 		return err
 	}
+	v.settings = settings
+	defer func() {
+		if settings.Description != "" {
+			v.help = settings.Description
+		}
+	}()
+	if settings.Enabled != nil && !*settings.Enabled && !src.enabled {
+		src.off = true
+		return fmt.Errorf("off: %s says \"enabled: false\"; -o enable=%s overrides that: %w", src.settings.path, v.name, unix.ENOENT)
+	}
+	if src.pin != nil {
+		if len(settings.Parameters) > 0 {
+			return fmt.Errorf("parameters cannot be set: its program is loaded already: %w", unix.EINVAL)
+		}
+		return v.fromPin(src.pin, cache)
+	}
+	o, err := parseObject(raw, v.name)
+	if err != nil {
+		return err
+	}
+	v.help = o.help
+	if len(o.attached) > 0 && settings.Enabled == nil && !src.enabled {
+		src.off = true
+		return fmt.Errorf("off: enable it with -o enable=%s or \"enabled: true\" in %s%s: %w", v.name, v.name, settingsSuffix, unix.ENOENT)
+	}
+	if err := o.set(settings.Parameters); err != nil {
+		return err
+	}
+	o.pins, v.stateDir = pins, pins.stateDir(v.name)
+	o.origin = func(program string) origin { return originOf(src.object.path, program, raw, settings.Parameters) }
 	return v.loadObject(o, cache)
 }
 
 func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
-	v.setHelp(functionTags(o.spec.Types, o.main))
+	v.traits = o.traits
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, v.close())
@@ -78,28 +142,24 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	if o.task != "" {
 		v.noTask = v.loadIterator(o, o.task, cache)
 	}
+	if o.tree != "" {
+		if it, err := o.obtain(o.tree, v.state.shared(), cache); err == nil { // a tree is read without it, too
+			v.tree = it.program
+		}
+	}
 	err = v.loadIterator(o, o.main, cache)
 	if v.cgroup == nil && v.task == nil && v.whole == nil {
 		return withTaskReason(err, v.noTask)
 	}
-	v.record = o.record
 	return v.state.attach()
 }
 
 func (v *View) loadIterator(o *object, program string, cache *btf.Cache) error {
-	it, err := o.loadIterator(program, v.state.shared(), cache)
+	it, err := o.obtain(program, v.state.shared(), cache)
 	if err != nil {
 		return err
 	}
 	return v.take(it)
-}
-
-func (v *View) setHelp(tags []string) {
-	for _, tag := range tags {
-		if help, ok := strings.CutPrefix(tag, "help:"); ok {
-			v.help = help
-		}
-	}
 }
 
 // withTaskReason adds to an error of the first program why the task flavour could not stand in.
@@ -112,13 +172,20 @@ func withTaskReason(err, noTask error) error {
 
 // close gives back what the view holds. State that is pinned stays; see forgetState.
 func (v *View) close() error {
+	stateful := v.state != nil
 	errs := []error{v.state.close()}
-	for _, p := range []*ebpf.Program{v.cgroup, v.task, v.whole} {
+	if stateful && v.stateDir != "" && v.life.retired.Load() {
+		errs = append(errs, forgetState(v.stateDir))
+	}
+	for _, p := range []*ebpf.Program{v.cgroup, v.task, v.tree, v.whole} {
 		errs = append(errs, p.Close())
 	}
 	for _, m := range []*ebpf.Map{v.requests, v.elements} {
 		errs = append(errs, m.Close())
 	}
-	v.state, v.cgroup, v.task, v.whole, v.requests, v.elements = nil, nil, nil, nil, nil, nil
+	if v.link != nil {
+		errs = append(errs, v.link.Close())
+	}
+	v.state, v.cgroup, v.task, v.tree, v.whole, v.requests, v.elements, v.link = nil, nil, nil, nil, nil, nil, nil, nil
 	return errors.Join(errs...)
 }

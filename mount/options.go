@@ -27,6 +27,10 @@ type Options struct {
 	MaxRun   int64   // max_run=: bound of one run's output in bytes
 	Flags    uintptr // flags for mount(2): always read-only, nosuid, nodev, noexec
 
+	Views    []string // views=: directories of views beside the usual ones, later ones win
+	Enable   []string // enable=: names of views that are off unless asked for
+	Registry string   // registry=: where views are pinned, "none" for nowhere; "" for the usual place
+
 	Foreground bool // stay attached to the terminal instead of going to the background
 	Fake       bool // -f of mount(8): do everything but the mount
 	Verbose    bool // -v
@@ -37,7 +41,8 @@ type Options struct {
 // not matter, of the same option the last one counts. A comma inside double quotes or after a backslash is part of
 // the value, as in mount(8) and libfuse.
 //
-// Own options are uid=N, gid=N, mode=OCTAL and max_run=SIZE. The atime family becomes mount flags. What mount(8),
+// Own options are uid=N, gid=N, mode=OCTAL, max_run=SIZE, views=DIR:DIR, enable=VIEW:VIEW and registry=DIR; views= and
+// enable= add up. The atime family becomes mount flags. What mount(8),
 // fstab and mount.fuse3 add for their own use is ignored, and so are rw, dev, suid and exec, which open nothing.
 // Anything else is an error that names the word; remount is one with ExitMount.
 func ParseOptions(lists ...string) (Options, error) {
@@ -89,6 +94,16 @@ func (o *Options) set(word string) error {
 		}
 		o.MaxRun = n
 		return nil
+	case "views":
+		return list(&o.Views, word, value, "absolute paths of directories, as in views=/etc/views:/opt/views", "/")
+	case "enable":
+		return list(&o.Enable, word, value, "names of views, as in enable=runqlat:reclaim", "")
+	case "registry":
+		if value != "none" && !strings.HasPrefix(value, "/") {
+			return badValue(word, "the absolute path of a directory in a bpffs, or none, as in registry=/sys/fs/bpf/bpfview")
+		}
+		o.Registry = value
+		return nil
 	}
 	if flag, ok := atime[name]; ok && !hasValue {
 		o.Flags = o.Flags&^flag.clear | flag.set
@@ -97,7 +112,18 @@ func (o *Options) set(word string) error {
 	if o.Sloppy || ignored(name, value, hasValue) {
 		return nil
 	}
-	return WithCode(ExitUsage, fmt.Errorf("unknown option %q: own options are uid=, gid=, mode= and max_run=", word))
+	return WithCode(ExitUsage, fmt.Errorf("unknown option %q: own options are uid=, gid=, mode=, max_run=, views=, enable= and registry=", word))
+}
+
+// list adds the parts of a value, parted by colons; each begins with prefix.
+func list(to *[]string, word, value, want, prefix string) error {
+	for part := range strings.SplitSeq(value, ":") {
+		if part == "" || !strings.HasPrefix(part, prefix) {
+			return badValue(word, want)
+		}
+		*to = append(*to, part)
+	}
+	return nil
 }
 
 func number(to **uint32, word, value string, base int, limit uint64, want string) error {

@@ -34,6 +34,11 @@ func TestParseOptions(t *testing.T) {
 		{"max_run=3K", with(func(o *Options) { o.MaxRun = 3 << 10 })},
 		{"max_run=3m", with(func(o *Options) { o.MaxRun = 3 << 20 })},
 		{"max_run=2G", with(func(o *Options) { o.MaxRun = 2 << 30 })},
+		{"views=/a:/b views=/c,enable=x:y,enable=z", with(func(o *Options) {
+			o.Views, o.Enable = []string{"/a", "/b", "/c"}, []string{"x", "y", "z"}
+		})},
+		{"registry=/sys/fs/bpf/x", with(func(o *Options) { o.Registry = "/sys/fs/bpf/x" })},
+		{"registry=none", with(func(o *Options) { o.Registry = "none" })},
 		{"noatime", with(func(o *Options) { o.Flags |= unix.MS_NOATIME })},
 		{"noatime,relatime", with(func(o *Options) { o.Flags |= unix.MS_RELATIME })},
 		{"nodiratime,strictatime,lazytime", with(func(o *Options) { o.Flags |= unix.MS_NODIRATIME | unix.MS_STRICTATIME | unix.MS_LAZYTIME })},
@@ -51,7 +56,7 @@ func TestParseOptionsErrors(t *testing.T) {
 		code int
 		says []string
 	}{
-		{"nosuch", ExitUsage, []string{`"nosuch"`, "uid=, gid=, mode= and max_run="}},
+		{"nosuch", ExitUsage, []string{`"nosuch"`, "own options are uid=, gid="}},
 		{"uid=1,two words,gid=1", ExitUsage, []string{`"two words"`}},
 		{`a\,b`, ExitUsage, []string{`"a,b"`}},
 		{`"a,b"`, ExitUsage, []string{`a,b`}},
@@ -73,6 +78,11 @@ func TestParseOptionsErrors(t *testing.T) {
 		{"max_run=K", ExitUsage, []string{`"K"`}},
 		{"max_run=1T", ExitUsage, []string{`"1T"`}},
 		{"max_run=9999999999G", ExitUsage, []string{"9999999999G"}},
+		{"views=", ExitUsage, []string{"views", "absolute"}},
+		{"views=/a:b", ExitUsage, []string{`"/a:b"`, "absolute"}},
+		{"views", ExitUsage, []string{"option views: no value"}},
+		{"enable=a::b", ExitUsage, []string{`"a::b"`}},
+		{"registry=x", ExitUsage, []string{`"x"`, "bpffs"}},
 		{"nosuch,remount,ro", ExitMount, []string{"remount is not supported"}},
 	} {
 		_, err := ParseOptions(c.list)

@@ -64,7 +64,7 @@ mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview`,
 		SilenceUsage:  true,
 	}
 	log := logFlags(root.PersistentFlags())
-	root.AddCommand(mountCommand(log), umountCommand(), viewsCommand(), catCommand(), versionCommand())
+	root.AddCommand(mountCommand(log), umountCommand(), viewsCommand(), catCommand(), newCommand(), versionCommand())
 	return root
 }
 

@@ -54,8 +54,17 @@ func TestMain(m *testing.M) {
 				return 1
 			}
 		}
+		defer unpin()()
 		return m.Run()
 	}())
+}
+
+// unpin removes, when the tests are over, what the mounts have pinned in the usual registry, if there was none before.
+func unpin() func() {
+	if _, err := os.Stat(registry); err == nil {
+		return func() {}
+	}
+	return func() { os.RemoveAll(registry) }
 }
 
 // sleepWithThreads says "ready" when it has n threads beside its first, and sleeps until its stdin ends. It takes each

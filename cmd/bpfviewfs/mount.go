@@ -32,7 +32,7 @@ is the root of the tree, and nothing above it can be reached.`,
   bpfviewfs mount /sys/fs/cgroup/system.slice /mnt -o mode=0444`,
 		Args: cobra.RangeArgs(1, 2),
 	}
-	lists := cmd.Flags().StringArrayP("options", "o", nil, "comma-separated mount `options`: uid=N gid=N mode=OCTAL max_run=SIZE")
+	lists := cmd.Flags().StringArrayP("options", "o", nil, "comma-separated mount `options`: uid=N gid=N mode=OCTAL max_run=SIZE views=DIR:DIR enable=VIEW:VIEW registry=DIR")
 	foreground := cmd.Flags().Bool("foreground", false, "serve until unmounted instead of going to the background")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		o, err := mount.ParseOptions(*lists...)
@@ -71,7 +71,9 @@ func serve(o mount.Options, log *logrus.Logger, ready func(error) error) error {
 	if err := mount.Check(o.Target); err != nil { // before the longer work, and its errors that matter less
 		return ready(err)
 	}
-	src, err := openSource(o.Source, iter.Options{MaxRun: o.MaxRun})
+	src, err := openSource(o.Source, iter.Config{
+		Dirs: o.Views, Registry: o.Registry, Enable: o.Enable, Options: iter.Options{MaxRun: o.MaxRun}, Logf: log.Infof,
+	})
 	if err != nil {
 		return ready(err)
 	}
@@ -94,6 +96,18 @@ func serve(o mount.Options, log *logrus.Logger, ready func(error) error) error {
 		conn.Unmount()
 		return ready(err)
 	}
+	watch, unwatch := context.WithCancel(context.Background())
+	defer unwatch()
+	go func() {
+		err := src.set.Watch(watch, func() {
+			if err := tree.SetViews(src.views()); err != nil {
+				log.Error(err)
+			}
+		})
+		if err != nil {
+			log.Error(err)
+		}
+	}()
 	stop := conn.UnmountOnSignal()
 	defer stop()
 	served := make(chan error, 1)

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+//go:build ignore
+
+/*
+ * Lists a cgroup and all below it, in pre-order, in memory that user space maps. No view: nothing is printed, so the
+ * 32 KiB of a walk do not bound it, and what is done under cgroup_mutex for each cgroup is little (80 ns).
+ *
+ * What does not fit is counted, so that user space knows how much room the next try needs.
+ */
+#include "../bpfview.h"
+
+#define NAME_SIZE 256 /* NAME_MAX and a NUL */
+
+/* What iter/walk.go reads. The id comes first, where VIEW_TREE of tree.h looks for it. */
+struct node {
+	__u64 id;
+	__u32 level;
+	__u32 name; /* where it begins in names; it ends with a NUL */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* set by user space */
+	__type(key, __u32);
+	__type(value, struct node);
+} walk_nodes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__uint(key_size, 4);
+	__uint(value_size, NAME_SIZE); /* set by user space, with names_size */
+} walk_names SEC(".maps");
+
+const volatile __u32 names_size = NAME_SIZE;
+
+__u32 nodes_needed, names_needed; /* set to zero by user space */
+
+SEC("iter/cgroup")
+int walk(struct bpf_iter__cgroup *ctx)
+{
+	struct cgroup *cgrp = ctx->cgroup;
+	__u32 zero = 0, nr = nodes_needed, at = names_needed;
+	struct node *node;
+	char *names;
+	long len;
+
+	if (!cgrp)
+		return 0;
+	nodes_needed = nr + 1;
+	node = bpf_map_lookup_elem(&walk_nodes, &nr);
+	names = bpf_map_lookup_elem(&walk_names, &zero);
+	if (!node || !names || at > names_size - NAME_SIZE) {
+		names_needed = at + NAME_SIZE;
+		return 0;
+	}
+	len = bpf_probe_read_kernel_str(names + at, NAME_SIZE, BPF_CORE_READ(cgrp, kn, name));
+	node->id = cgrp->kn->id;
+	node->level = cgrp->level;
+	node->name = at;
+	names_needed = at + (len > 0 ? len : NAME_SIZE);
+	return 0;
+}

@@ -1,0 +1,209 @@
+package iter
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+)
+
+// column is one member. Its tags are those of bpf/bpfview.h.
+type column struct {
+	name string
+	kind columnKind
+	off  int
+	size int // bytes
+
+	optional bool // all bits set: not available
+	width    int  // characters in text
+	unit     string
+	metric   string // gauge or counter, "" if neither
+	help     string
+
+	negative bool              // a number that may be below zero
+	names    map[uint64]string // of an enumeration's values
+	sum      int               // of a histogram: the column that has the sum of its values, -1 if none has
+	sumOf    string            // the histogram that this one has the sum of
+	series   string            // its part of a metric's name, "" if it is none
+}
+
+type columnKind uint8
+
+const (
+	integer columnKind = iota
+	characters
+	boolean
+	enumeration
+	histogram
+	address
+	cgroupNumber
+)
+
+// A member's name is a JSON key, a label and a part of a metric's name.
+var memberName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
+
+// reserved names are those of what stands beside the members.
+var reserved = []string{"cgroup", "cgroup_id", "record", "le"}
+
+func newColumn(m btf.Member) (c column, key bool, err error) {
+	c = column{name: m.Name, off: int(m.Offset.Bytes()), sum: -1}
+	switch {
+	case m.Name == "" || m.BitfieldSize != 0 || m.Offset%8 != 0:
+		return c, false, fmt.Errorf("member %q: bit fields and anonymous members are not supported: %w", m.Name, unix.ENOEXEC)
+	case !memberName.MatchString(m.Name) || slices.Contains(reserved, m.Name):
+		return c, false, fmt.Errorf("member %q: a name is [A-Za-z][A-Za-z0-9_]*, and none of %s: %w",
+			m.Name, strings.Join(reserved, ", "), unix.ENOEXEC)
+	}
+	var width int
+	var class string
+	for _, tag := range m.Tags {
+		name, value, _ := strings.Cut(tag, ":")
+		switch name {
+		case "key":
+			key = true
+		case "optional":
+			c.optional = true
+		case "unit":
+			c.unit = value
+		case "kind":
+			class = value
+		case "sum":
+			c.sumOf = value
+		case "help":
+			c.help = value
+		case "width":
+			if width, err = strconv.Atoi(value); err != nil || width < 1 || width > maxWidth {
+				return c, false, fmt.Errorf("member %s: tag %q is no width of 1 to %d: %w", m.Name, tag, maxWidth, unix.ENOEXEC)
+			}
+		}
+	}
+	if err := c.setType(btf.UnderlyingType(m.Type), class); err != nil {
+		return c, false, fmt.Errorf("member %s: %w", m.Name, err)
+	}
+	if width > 0 {
+		c.width = width
+	}
+	title := len(c.name)
+	if c.kind == histogram {
+		title += len("_COUNT")
+	}
+	c.width = min(max(c.width, title), maxWidth)
+	return c, key, nil
+}
+
+// setType takes integers, enums and arrays of char, and what kinds make of other arrays; a width of its own for each.
+func (c *column) setType(t btf.Type, class string) error {
+	switch class {
+	case "histogram":
+		return c.setHistogram(t)
+	case "address":
+		return c.setAddress(t)
+	case "gauge", "counter":
+		c.metric = class
+	}
+	switch t := t.(type) {
+	case *btf.Int:
+		c.size = int(t.Size)
+		switch {
+		case t.Encoding == btf.Bool:
+			c.kind = boolean
+		case t.Encoding == btf.Char || t.Name == "char":
+			c.kind, c.width = characters, 1
+			return nil
+		case class == "cgroup" && t.Size == 8:
+			c.kind = cgroupNumber
+		}
+		c.negative = t.Encoding == btf.Signed
+	case *btf.Enum:
+		c.setEnum(t)
+		if c.width > 0 {
+			return nil
+		}
+	case *btf.Array:
+		n, ok := arrayOf(t, 1)
+		if !ok {
+			return fmt.Errorf("an array of anything but char needs a kind, histogram or address: %w", unix.ENOEXEC)
+		}
+		c.kind, c.size, c.width = characters, n, max(1, n-1)
+		return nil
+	default:
+		return fmt.Errorf("type %v is not supported: %w", t, unix.ENOEXEC)
+	}
+	width, ok := map[int]int{1: 3, 2: 5, 4: 10, 8: 12}[c.size]
+	if !ok {
+		return fmt.Errorf("an integer of %d bytes is not supported: %w", c.size, unix.ENOEXEC)
+	}
+	c.width = width
+	return nil
+}
+
+// arrayOf gives the length of an array of integers of so many bytes.
+func arrayOf(t btf.Type, size uint32) (int, bool) {
+	a, ok := t.(*btf.Array)
+	if !ok || a.Nelems == 0 || a.Nelems > maxRecord {
+		return 0, false
+	}
+	element, ok := btf.UnderlyingType(a.Type).(*btf.Int)
+	return int(a.Nelems), ok && element.Size == size
+}
+
+// bytes are the column's in one record.
+func (c *column) bytes(rec []byte) []byte { return rec[c.off : c.off+c.size] }
+
+// value is a number of one record, sign extended to 64 bits.
+func (c *column) value(rec []byte) uint64 {
+	b := c.bytes(rec)
+	switch c.size {
+	case 1:
+		return c.extend(uint64(b[0]), 56)
+	case 2:
+		return c.extend(uint64(binary.NativeEndian.Uint16(b)), 48)
+	case 4:
+		return c.extend(uint64(binary.NativeEndian.Uint32(b)), 32)
+	default:
+		return binary.NativeEndian.Uint64(b)
+	}
+}
+
+func (c *column) extend(v uint64, unused uint) uint64 {
+	if c.negative {
+		return uint64(int64(v<<unused) >> unused)
+	}
+	return v
+}
+
+// appendNumber appends a number of one record.
+func (c *column) appendNumber(dst, rec []byte) []byte {
+	if c.negative {
+		return strconv.AppendInt(dst, int64(c.value(rec)), 10)
+	}
+	return strconv.AppendUint(dst, c.value(rec), 10)
+}
+
+// characters is a text column of one record, to its first NUL.
+func (c *column) characters(rec []byte) []byte {
+	b := c.bytes(rec)
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		return b[:i]
+	}
+	return b
+}
+
+// missing tells whether an optional column has no value.
+func (c *column) missing(rec []byte) bool {
+	if !c.optional {
+		return false
+	}
+	for _, b := range c.bytes(rec) {
+		if b != 0xff {
+			return false
+		}
+	}
+	return true
+}

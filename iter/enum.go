@@ -1,0 +1,35 @@
+package iter
+
+import (
+	"strings"
+
+	"github.com/cilium/ebpf/btf"
+)
+
+// setEnum takes an enum; its values are shown by their names. The prefix that C needs, up to the last underscore that
+// all have in common, is left out: TCP_SYN_SENT beside TCP_ESTABLISHED is syn_sent. An enum without values is a number.
+func (c *column) setEnum(t *btf.Enum) {
+	c.size, c.negative = int(t.Size), t.Signed
+	if len(t.Values) == 0 {
+		return
+	}
+	c.kind, c.names = enumeration, make(map[uint64]string)
+	prefix := t.Values[0].Name
+	for _, v := range t.Values {
+		for !strings.HasPrefix(v.Name, prefix) {
+			prefix = prefix[:len(prefix)-1]
+		}
+	}
+	prefix = prefix[:strings.LastIndexByte(prefix, '_')+1]
+	for _, v := range t.Values {
+		name := strings.ToLower(v.Name[len(prefix):])
+		if _, twice := c.names[v.Value]; twice || name == "" {
+			continue
+		}
+		c.names[v.Value] = name
+		c.width = max(c.width, len(name))
+	}
+}
+
+// enumName is the name of one record's value, or "" if the value has none.
+func (c *column) enumName(rec []byte) string { return c.names[c.value(rec)] }

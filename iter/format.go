@@ -1,0 +1,102 @@
+package iter
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Format is how a run's output is shown.
+type Format uint8
+
+const (
+	Text Format = iota // columns, or what a text view prints
+	JSON               // one object a record and line
+	Prom               // the Prometheus text format
+	Raw                // a header and the structs, or what an encoded view writes
+)
+
+func (f Format) String() string {
+	switch f {
+	case Text:
+		return "text"
+	case JSON:
+		return "JSON"
+	case Prom:
+		return "Prometheus text"
+	case Raw:
+		return "raw"
+	}
+	return "format " + strconv.Itoa(int(f))
+}
+
+// Formats are those that [View.Render] knows for the view; none if it is absent.
+func (v *View) Formats() []Format {
+	switch v.Kind() {
+	case "record":
+		return []Format{Text, JSON, Prom, Raw}
+	case "encoded":
+		return []Format{Text, Raw}
+	case "text":
+		return []Format{Text}
+	}
+	return nil
+}
+
+// TreeFormats are those that [View.Tree] knows for the view: encoded output has no lines, so its parts come framed.
+func (v *View) TreeFormats() []Format {
+	if v.Kind() == "encoded" {
+		return []Format{Raw}
+	}
+	return v.Formats()
+}
+
+// Run is Render of Text.
+func (v *View) Run(ctx context.Context, cgroup uint64, dst []byte) ([]byte, error) {
+	return v.Render(ctx, Text, cgroup, dst)
+}
+
+// Render runs the view for one cgroup and appends its whole output to dst. On an error dst is given back as it
+// was. The package comment tells which error means what; a format that the view has not is EOPNOTSUPP.
+func (v *View) Render(ctx context.Context, f Format, cgroup uint64, dst []byte) ([]byte, error) {
+	v, err := v.hold()
+	if err != nil {
+		return dst, err
+	}
+	defer v.drop()
+	out, err := v.render(ctx, f, cgroup, dst)
+	if err != nil {
+		return dst, fmt.Errorf("run view %s for cgroup %d: %w", v.name, cgroup, err)
+	}
+	return out, nil
+}
+
+// Tree runs the view for a cgroup and all below it, in pre-order, siblings as they were made, and appends the whole
+// output to dst. Each record is told whose it is, by the path relative to the cgroup ("." for itself) and the id. A
+// cgroup that vanishes meanwhile is left out, but for the first, whose absence is ENOENT. Errors are those of Render.
+func (v *View) Tree(ctx context.Context, f Format, cgroup uint64, dst []byte) ([]byte, error) {
+	v, err := v.hold()
+	if err != nil {
+		return dst, err
+	}
+	defer v.drop()
+	out, err := v.renderTree(ctx, f, cgroup, dst)
+	if err != nil {
+		return dst, fmt.Errorf("run view %s for cgroup %d and all below: %w", v.name, cgroup, err)
+	}
+	return out, nil
+}
+
+// usable tells why the view cannot be shown so.
+func (v *View) usable(f Format, formats []Format) error {
+	switch {
+	case v.err != nil:
+		return fmt.Errorf("it is absent: %w (%w)", v.err, unix.ENOEXEC)
+	case !slices.Contains(formats, f):
+		return fmt.Errorf("%s is no format of this view: %w", f, unix.EOPNOTSUPP)
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package iter
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// nameMetrics finds what the metrics of gauges, counters and histograms are called after bpfview_VIEW_: rss_pages
+// becomes rss_bytes, a counter usage_usec becomes usage_seconds_total. All other members are labels.
+func (r *record) nameMetrics() error {
+	seen := map[string]string{"info": "the labels"}
+	for i := range r.columns {
+		c := &r.columns[i]
+		if !r.isMetric(i) {
+			continue
+		}
+		c.series = c.name
+		if u, ok := units[c.unit]; ok {
+			c.series = strings.TrimSuffix(strings.TrimSuffix(c.name, u.suffix), "_total") + "_" + u.base
+		}
+		names := []string{c.series}
+		switch {
+		case c.metric == "counter":
+			c.series = strings.TrimSuffix(c.series, "_total") + "_total"
+			names[0] = c.series
+		case c.kind == histogram:
+			names = append(names, c.series+"_bucket", c.series+"_sum", c.series+"_count")
+		}
+		for _, name := range names {
+			if other := seen[name]; other != "" {
+				return fmt.Errorf("members %s and %s are one metric, %s: %w", other, c.name, name, unix.ENOEXEC)
+			}
+			seen[name] = c.name
+		}
+	}
+	return nil
+}
+
+// isMetric tells a metric from a label. A histogram's sum goes with it.
+func (r *record) isMetric(i int) bool {
+	c := &r.columns[i]
+	switch {
+	case slices.Contains(r.keys, i) || c.sumOf != "":
+		return false
+	case c.kind == histogram:
+		return true
+	}
+	return c.metric != "" && (c.kind == integer || c.kind == boolean)
+}
+
+// isInfo tells a label that is no key.
+func (r *record) isInfo(i int) bool {
+	return !slices.Contains(r.keys, i) && r.columns[i].sumOf == "" && r.columns[i].series == ""
+}
+
+func (r *record) hasInfo() bool {
+	for i := range r.columns {
+		if r.isInfo(i) {
+			return true
+		}
+	}
+	return false
+}

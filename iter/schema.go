@@ -1,0 +1,77 @@
+package iter
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"slices"
+	"strconv"
+)
+
+// schema is what a record view's structs are, for those who read them raw or want to know what a member means.
+type schema struct {
+	View    string         `json:"view"`
+	Help    string         `json:"help,omitempty"`
+	Version int            `json:"version"`
+	Hash    string         `json:"hash"`       // as in the header of raw output
+	Order   string         `json:"byte_order"` // little or big
+	Size    int            `json:"size"`       // of a record, bytes
+	JSON    string         `json:"json"`       // what a reader of JSON has to know
+	Members []schemaMember `json:"members"`
+}
+
+type schemaMember struct {
+	Name     string            `json:"name"`
+	Offset   int               `json:"offset"`
+	Size     int               `json:"size"`
+	Type     string            `json:"type"`
+	Kind     string            `json:"kind,omitempty"` // gauge or counter
+	Unit     string            `json:"unit,omitempty"`
+	Key      bool              `json:"key,omitempty"`
+	Optional bool              `json:"optional,omitempty"` // all bits set: not available
+	SumOf    string            `json:"sum_of,omitempty"`
+	Metric   string            `json:"metric,omitempty"` // in Prometheus text; members without one are labels
+	Help     string            `json:"help,omitempty"`
+	Values   map[string]string `json:"values,omitempty"` // of an enum, by number
+}
+
+const schemaJSON = "a number above 2^53 is a string; what is not available is null; a histogram is an object that has its sum"
+
+// Schema is the record type as JSON, with a newline at its end; nil if this is no record view.
+func (v *View) Schema() []byte {
+	r := v.record
+	if r == nil {
+		return nil
+	}
+	s := schema{View: v.name, Help: v.help, Version: v.version, Hash: v.Hash(), Order: "little", Size: r.size, JSON: schemaJSON}
+	if bigEndian {
+		s.Order = "big"
+	}
+	for i := range r.columns {
+		c := &r.columns[i]
+		m := schemaMember{
+			Name: c.name, Offset: c.off, Size: c.size, Type: c.typeName(), Kind: c.metric, Unit: c.unit,
+			Key: slices.Contains(r.keys, i), Optional: c.optional, SumOf: c.sumOf, Help: c.help,
+		}
+		if c.series != "" {
+			m.Metric = "bpfview_" + v.name + "_" + c.series
+		}
+		for value, name := range c.names {
+			if m.Values == nil {
+				m.Values = make(map[string]string)
+			}
+			number := strconv.FormatUint(value, 10)
+			if c.negative {
+				number = strconv.FormatInt(int64(value), 10)
+			}
+			m.Values[number] = name
+		}
+		s.Members = append(s.Members, m)
+	}
+	out, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		panic(err) // strings and numbers alone
+	}
+	return append(out, '\n')
+}
+
+var bigEndian = binary.NativeEndian.Uint16([]byte{0, 1}) == 1

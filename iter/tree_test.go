@@ -1,0 +1,270 @@
+package iter
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	iofs "io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// testTree makes so many cgroups below a new one, a hundred in each of the first level.
+func testTree(t testing.TB, h *Hierarchy, n int) string {
+	t.Helper()
+	top := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	var made []string
+	t.Cleanup(func() {
+		for _, dir := range slices.Backward(made) {
+			removeCgroup(t, dir)
+		}
+	})
+	parent := ""
+	for i := range n {
+		dir := filepath.Join(parent, fmt.Sprintf("child %d", i))
+		if i%100 == 0 {
+			parent = filepath.Join(top, fmt.Sprintf("parent-%d", i/100))
+			dir = parent
+		}
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, dir)
+	}
+	return top
+}
+
+// walkDir gives the paths of all cgroups below dir and itself, relative to it, with their ids.
+func walkDir(t testing.TB, dir string) map[string]uint64 {
+	t.Helper()
+	ids := make(map[string]uint64)
+	err := filepath.WalkDir(dir, func(path string, e iofs.DirEntry, err error) error {
+		if err != nil || !e.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		ids[rel] = cgroupID(t, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+func mustTree(t testing.TB, v *View, f Format, id uint64) []byte {
+	t.Helper()
+	out, err := v.Tree(context.Background(), f, id, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+type treeLine struct {
+	Cgroup string `json:"cgroup"`
+	ID     uint64 `json:"cgroup_id"`
+	Pid    int    `json:"pid"`
+}
+
+func treeLines(t testing.TB, out []byte) (lines []treeLine) {
+	t.Helper()
+	for line := range bytes.Lines(out) {
+		var l treeLine
+		if err := json.Unmarshal(line, &l); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// ways are a view's ways to a tree: in one pass, one cgroup after the other, and that without the list's program.
+func ways(v *View) map[string]*View {
+	each, directories := *v, *v
+	each.tree, directories.tree = nil, nil
+	directories.set = &Set{hierarchy: v.set.hierarchy, options: v.set.options}
+	all := map[string]*View{"each": &each, "directories": &directories}
+	if v.tree != nil {
+		all["pass"] = v
+	}
+	return all
+}
+
+func TestTree(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	for _, n := range []int{1, 300, 10000} {
+		top := testTree(t, h, n)
+		want := walkDir(t, top)
+		for way, v := range ways(views["cpu"]) {
+			lines := treeLines(t, mustTree(t, v, JSON, cgroupID(t, top)))
+			if len(lines) != n+1 || lines[0].Cgroup != "." {
+				t.Errorf("%s: %d lines for %d cgroups, the first %+v", way, len(lines), n+1, lines[0])
+			}
+			seen := make(map[string]bool)
+			for _, l := range lines {
+				if want[l.Cgroup] != l.ID || seen[l.Cgroup] {
+					t.Errorf("%s: %q has id %d, not %d; seen %t", way, l.Cgroup, l.ID, want[l.Cgroup], seen[l.Cgroup])
+				}
+				seen[l.Cgroup] = true
+				if parent := filepath.Dir(l.Cgroup); l.Cgroup != "." && !seen[parent] {
+					t.Errorf("%s: %q comes before its parent", way, l.Cgroup)
+				}
+			}
+		}
+	}
+}
+
+func TestTreeOfTasks(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	top := testTree(t, h, 3)
+	want := make(map[int]string)
+	for rel, children := range map[string]int{".": 0, "parent-0": 2, "parent-0/child 1": 600} {
+		dir := filepath.Join(top, rel)
+		helper{cgroup: dir, children: children}.start(t)
+		for _, pid := range idsIn(t, dir, "cgroup.procs") {
+			want[pid] = rel
+		}
+		// Above 512 threads the one pass does not do.
+		for way, v := range ways(views["tasks"]) {
+			got := make(map[int]string)
+			for _, l := range treeLines(t, mustTree(t, v, JSON, cgroupID(t, top))) {
+				got[l.Pid] = l.Cgroup
+			}
+			for pid, rel := range want {
+				if got[pid] != rel {
+					t.Errorf("%s: process %d is in %q, not %q", way, pid, got[pid], rel)
+				}
+			}
+			if len(got) != len(want) {
+				t.Errorf("%s: %d processes, not %d", way, len(got), len(want))
+			}
+		}
+	}
+}
+
+// What the CPUs have counted for themselves is in the tree, though nobody else asks the kernel to collect it.
+func TestTreeIsFlushed(t *testing.T) {
+	h := testHierarchy(t, "")
+	v := testViews(t, h, Options{})["cpu"]
+	top := testTree(t, h, 2)
+	dir := filepath.Join(top, "parent-0", "child 1")
+	helper{cgroup: dir, threads: 1, busy: true, comm: "t"}.start(t)
+	for _, id := range []uint64{h.Root(), cgroupID(t, top)} {
+		first := treeUsage(t, v, id, cgroupID(t, dir))
+		for deadline := time.Now().Add(10 * time.Second); treeUsage(t, v, id, cgroupID(t, dir)) < first+30000; {
+			if time.Now().After(deadline) {
+				t.Fatalf("the tree of %d stays at %d microseconds", id, first)
+			}
+		}
+	}
+}
+
+func treeUsage(t testing.TB, v *View, top, id uint64) uint64 {
+	t.Helper()
+	for line := range bytes.Lines(mustTree(t, v, JSON, top)) {
+		var l struct {
+			treeLine
+			Usage uint64 `json:"usage_usec"`
+		}
+		if err := json.Unmarshal(line, &l); err != nil {
+			t.Fatal(err)
+		}
+		if l.ID == id {
+			return l.Usage
+		}
+	}
+	t.Fatalf("cgroup %d is not in the tree of %d", id, top)
+	return 0
+}
+
+// Cgroups that come and go are there or not, and nothing else.
+func TestTreeWhileCgroupsVanish(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	top := testTree(t, h, 50)
+	stay := walkDir(t, top)
+	stop, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			dir := filepath.Join(top, "parent-0", fmt.Sprintf("passing-%d", i%7))
+			sub := filepath.Join(dir, "sub")
+			for _, err := range []error{os.Mkdir(dir, 0o755), os.Mkdir(sub, 0o755), os.Remove(sub), os.Remove(dir)} {
+				if err != nil {
+					done <- err
+					return
+				}
+			}
+		}
+	}()
+	for range 100 {
+		for way, v := range ways(views["cpu"]) {
+			seen := 0
+			for _, l := range treeLines(t, mustTree(t, v, JSON, cgroupID(t, top))) {
+				if id, ok := stay[l.Cgroup]; ok {
+					seen++
+					if id != l.ID {
+						t.Errorf("%s: %q has id %d, not %d", way, l.Cgroup, l.ID, id)
+					}
+				} else if !strings.HasPrefix(l.Cgroup, "parent-0/passing-") {
+					t.Errorf("%s: %q", way, l.Cgroup)
+				}
+			}
+			if seen != len(stay) {
+				t.Errorf("%s: %d cgroups of %d", way, seen, len(stay))
+			}
+		}
+	}
+	close(stop)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTreeErrors(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{MaxRun: 10})
+	ctx, cancel := context.WithCancel(context.Background())
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	id := cgroupID(t, dir)
+	for way, v := range ways(views["cpu"]) {
+		for _, f := range v.TreeFormats() {
+			out, err := v.Tree(ctx, f, id, []byte("kept"))
+			checkErrno(t, way, err, unix.EFBIG)
+			if string(out) != "kept" {
+				t.Errorf("%s: %q beside the error", way, out)
+			}
+		}
+	}
+	cancel()
+	for way, v := range ways(views["cpu"]) {
+		_, err := v.Tree(ctx, Text, id, nil)
+		checkErrno(t, way, err, unix.EINTR)
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	for way, v := range ways(views["cpu"]) {
+		_, err := v.Tree(context.Background(), Prom, id, nil)
+		checkErrno(t, way, err, unix.ENOENT)
+		_, err = v.Tree(context.Background(), Text, id, nil)
+		checkErrno(t, way, err, unix.ENOENT)
+	}
+	_, err := views["cgroup"].Tree(context.Background(), JSON, h.Root(), nil)
+	checkErrno(t, "JSON of text", err, unix.EOPNOTSUPP)
+}

@@ -1,0 +1,92 @@
+package iter
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+)
+
+// appendLines renders a text view's tree: each line begins with the cgroup's path and id. If all parts begin with the
+// same line, which has letters but no small ones, that is their header and stands once, above all.
+func (o *output) appendLines(dst []byte) ([]byte, error) {
+	width := o.pathWidth()
+	header := o.commonHeader()
+	dst = appendTreeHeader(dst, width)
+	if header == nil {
+		dst = dst[:len(dst)-1]
+		dst = append(dst, '\n')
+	} else {
+		dst = append(append(dst, header...), '\n')
+	}
+	for i := range o.parts {
+		p := &o.parts[i]
+		text := o.raw[p.raw:p.rawEnd]
+		if header != nil && len(text) > 0 {
+			text = text[len(header):]
+			text = bytes.TrimPrefix(text, []byte{'\n'})
+		}
+		for len(text) > 0 {
+			line, rest, _ := bytes.Cut(text, []byte{'\n'})
+			dst = append(append(o.appendWhose(dst, p, width), line...), '\n')
+			text = rest
+			if err := o.fits(dst); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return dst, nil
+}
+
+// commonHeader is the first line of all parts that are not empty, or nil.
+func (o *output) commonHeader() (header []byte) {
+	for i := range o.parts {
+		p := &o.parts[i]
+		line, _, _ := bytes.Cut(o.raw[p.raw:p.rawEnd], []byte{'\n'})
+		switch {
+		case p.raw == p.rawEnd:
+		case header == nil && !isHeader(line), header != nil && !bytes.Equal(header, line):
+			return nil
+		default:
+			header = line
+		}
+	}
+	return header
+}
+
+func isHeader(line []byte) bool {
+	return bytes.ContainsFunc(line, func(r rune) bool { return 'A' <= r && r <= 'Z' }) &&
+		!bytes.ContainsFunc(line, func(r rune) bool { return 'a' <= r && r <= 'z' })
+}
+
+const idWidth = 10
+
+func appendTreeHeader(dst []byte, width int) []byte {
+	dst = append(append(dst, "PATH"...), blanks[:width-len("PATH")]...)
+	dst = append(append(dst, ' '), blanks[:idWidth-len("CGROUP_ID")]...)
+	return append(dst, "CGROUP_ID "...)
+}
+
+// appendWhose appends the columns that tell whose a line is.
+func (o *output) appendWhose(dst []byte, p *part, width int) []byte {
+	from := len(dst)
+	dst = appendEscaped(dst, o.path(p), false)
+	if pad := width - (len(dst) - from); pad > 0 {
+		dst = append(dst, blanks[:pad]...)
+	}
+	dst = append(dst, ' ')
+	from = len(dst)
+	dst = strconv.AppendUint(dst, p.cgroup, 10)
+	if pad := idWidth - (len(dst) - from); pad > 0 {
+		dst = slices.Insert(dst, from, blanks[:pad]...)
+	}
+	return append(dst, ' ')
+}
+
+// pathWidth is the width of a tree's column of paths.
+func (o *output) pathWidth() int {
+	width := len("PATH")
+	for i := range o.parts {
+		width = max(width, o.parts[i].pathEnd-o.parts[i].path)
+	}
+	return min(width, maxWidth)
+}
