@@ -102,8 +102,8 @@ func attachable(spec *ebpf.ProgramSpec) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("program %s (section %q): beside iterators there may be tp_btf, fentry, fexit, fmod_ret, lsm, raw_tp, "+
-		"tracepoint, kprobe and kretprobe, with what they are attached to, and none that sleeps: %w", spec.Name, spec.SectionName, unix.EOPNOTSUPP)
+	return fmt.Errorf("program %s (section %q): what a view counts with is tp_btf, fentry, fexit, fmod_ret, lsm, raw_tp, "+
+		"tracepoint, kprobe or kretprobe, none that sleeps, and its section says where: %w", spec.Name, spec.SectionName, unix.EOPNOTSUPP)
 }
 
 // attach attaches a program where spec's section says.

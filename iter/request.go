@@ -35,7 +35,7 @@ func (v *View) checkWhole(target string) error {
 	fd, err := v.openWhole()
 	switch {
 	case errors.Is(err, unix.EBADF) && v.elements == nil:
-		return fmt.Errorf("iterator of %s: say in NAME.yaml which map, pinned where: %w", target, unix.ENOEXEC)
+		return fmt.Errorf("an iterator of %s needs a map: say in %s.yaml where one is pinned, or pin a link to one: %w", target, v.name, unix.ENOEXEC)
 	case err != nil:
 		return fmt.Errorf("link the iterator of %s: %w", target, err)
 	}
@@ -53,9 +53,6 @@ func (v *View) openWhole() (int, error) {
 // everything is one run over all that the machine has of the view's target, told which cgroup is asked for.
 func (r *run) everything(cgroup uint64, dst []byte) ([]byte, error) {
 	v := r.view
-	if v.place.rootOnly != "" && cgroup != r.hierarchy.Root() {
-		return nil, v.In(cgroup)
-	}
 	if v.requests != nil {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()

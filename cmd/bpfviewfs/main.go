@@ -48,7 +48,13 @@ func byMount(args []string) bool {
 	if len(args) < 3 || strings.HasPrefix(args[1], "-") {
 		return false
 	}
-	found, _, err := rootCommand().Find(args[1:])
+	if strings.HasPrefix(args[1], cobra.ShellCompRequestCmd) {
+		return false
+	}
+	root := rootCommand()
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	found, _, err := root.Find(args[1:])
 	return err != nil || !found.HasParent()
 }
 

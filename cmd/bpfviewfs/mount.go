@@ -55,6 +55,9 @@ func mountTree(o mount.Options, logs logOptions) error {
 	if err != nil || o.Fake {
 		return err
 	}
+	if o.Remount {
+		return mount.Remount(o)
+	}
 	ready, err := mount.Background(o)
 	if ready == nil {
 		return err
