@@ -193,7 +193,7 @@ static __always_inline void set_path(struct sockets_record *r, struct sock *sk)
 	char *path = addr->name[0].sun_path;
 	__u32 len = BPF_CORE_READ(addr, len) - 2;
 
-	if (!addr || !len || len > sizeof(r->path)) /* bound to nothing */
+	if (!addr || len > sizeof(r->path)) /* bound to nothing */
 		return;
 	bpf_probe_read_kernel(r->path, len, path);
 	if (!r->path[0])
