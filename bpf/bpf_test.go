@@ -64,7 +64,7 @@ func TestEverySourceHasItsObject(t *testing.T) {
 
 func TestProgramsAndSections(t *testing.T) {
 	sections := map[string][]string{
-		"":        {"iter/cgroup", "iter.s/cgroup", "iter/task_file"},
+		"":        {"iter/cgroup", "iter.s/cgroup", "iter/task_file", "iter/task_vma"},
 		"___task": {"iter/task"},
 		"___tree": {"iter/bpf_map_elem"},
 	}

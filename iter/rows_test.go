@@ -5,19 +5,26 @@ import (
 	"testing"
 )
 
-// rows gives a record view's text by column, in small letters.
+// rows gives a record view's text by column, in small letters. The last may hold spaces.
 func rows(t testing.TB, out string) (all []map[string]string) {
 	t.Helper()
-	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
-	names := strings.Fields(strings.ToLower(lines[0]))
-	for _, line := range lines[1:] {
-		values := strings.Fields(line)
-		if len(values) != len(names) {
-			t.Fatalf("%d names, %d values: %q and %q", len(names), len(values), lines[0], line)
-		}
+	header, rest, ok := strings.Cut(out, "\n")
+	names := strings.Fields(strings.ToLower(header))
+	if !ok || len(names) == 0 {
+		t.Fatalf("no header: %q", out)
+	}
+	for line := range strings.Lines(rest) {
 		row := make(map[string]string)
-		for i := range names {
-			row[names[i]] = values[i]
+		for i, name := range names {
+			line = strings.TrimLeft(line, " ")
+			end := strings.IndexAny(line, " \n")
+			if i == len(names)-1 {
+				end = strings.IndexByte(line, '\n')
+			}
+			if end < 1 {
+				t.Fatalf("no column %s: %q", name, out)
+			}
+			row[name], line = line[:end], line[end:]
 		}
 		all = append(all, row)
 	}

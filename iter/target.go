@@ -77,16 +77,16 @@ func orderOf(tags []string) (uint32, error) {
 	return selfOnly, nil
 }
 
-// functionTags gives the tags of a program's function in its object; nil without BTF. It is not left to TypeByName,
-// which takes one of three flavours for the function itself (cilium/ebpf v0.22, AnyTypesByName).
+// functionTags gives the tags of a program's function in its object; nil without BTF.
 func functionTags(types *btf.Spec, program string) []string {
 	if types == nil {
 		return nil
 	}
-	for t, err := range types.All() {
-		if err != nil {
-			return nil
-		}
+	found, err := types.AnyTypesByName(program)
+	if err != nil {
+		return nil
+	}
+	for _, t := range found { // cilium/ebpf takes flavours, such as NAME___tree, for the same name
 		if f, ok := t.(*btf.Func); ok && f.Name == program {
 			return f.Tags
 		}

@@ -372,3 +372,12 @@ func TestViewOfLoadedProgram(t *testing.T) {
 	_, err = pinned(p, "filter")
 	checkErrno(t, "socket filter", err, unix.ENOEXEC)
 }
+
+// Every view that comes with the command says what it shows.
+func TestHelp(t *testing.T) {
+	for _, name := range []string{"cgroup", "cpu", "stacks", "tasks"} {
+		if o := readObject(t, name); o.help == "" {
+			t.Errorf("%s has no help", name)
+		}
+	}
+}

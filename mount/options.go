@@ -30,6 +30,7 @@ type Options struct {
 	Views    []string // views=: directories of views beside the usual ones, later ones win
 	Enable   []string // enable=: names of views that are off unless asked for
 	Registry string   // registry=: where views are pinned, "none" for nowhere; "" for the usual place
+	Lists    []string // the lists that all this was read from
 
 	Foreground bool // stay attached to the terminal instead of going to the background
 	Remount    bool // remount: the mount is there, see Remount
@@ -56,6 +57,7 @@ func ParseOptions(lists ...string) (Options, error) {
 func newOptions() Options { return Options{MaxRun: DefaultMaxRun, Flags: always} }
 
 func (o *Options) parse(lists []string) error {
+	o.Lists = lists
 	var words []string
 	for _, list := range lists {
 		words = append(words, split(list)...)

@@ -46,10 +46,16 @@ func TestParseOptions(t *testing.T) {
 		{"nodiratime,strictatime,lazytime", with(func(o *Options) { o.Flags |= unix.MS_NODIRATIME | unix.MS_STRICTATIME | unix.MS_LAZYTIME })},
 	} {
 		got, err := ParseOptions(strings.Fields(c.lists)...)
-		if err != nil || !reflect.DeepEqual(got, c.want) {
+		if err != nil || !reflect.DeepEqual(meaning(got), c.want) {
 			t.Errorf("%q: %+v, %v; want %+v", c.lists, got, err, c.want)
 		}
 	}
+}
+
+// meaning is options without the words they were read from.
+func meaning(o Options) Options {
+	o.Lists = nil
+	return o
 }
 
 func TestParseOptionsErrors(t *testing.T) {
@@ -114,7 +120,7 @@ func FuzzParseOptions(f *testing.F) {
 		}
 		// The same again changes nothing, nor does what comes from fstab.
 		again, err := ParseOptions("rw,nofail", list, list, "dev,suid")
-		if err != nil || !reflect.DeepEqual(o, again) {
+		if err != nil || !reflect.DeepEqual(meaning(o), meaning(again)) {
 			t.Errorf("%q: %+v; again: %+v, %v", list, o, again, err)
 		}
 	})

@@ -34,7 +34,7 @@ var generic = set(`
 var labels = set(`user comment context fscontext defcontext rootcontext`)
 
 // own holds the options that are ours.
-var own = set(`uid gid mode max_run`)
+var own = set(`uid gid mode max_run views enable registry`)
 
 // shown holds what the kernel shows of any FUSE mount, and mount(8) repeats on a remount: see fuse_show_options.
 var shown = set(`remount user_id group_id max_read blksize`)
