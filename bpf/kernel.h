@@ -231,8 +231,10 @@ struct file {
 
 /* tasks */
 
+/* Whole: the size of an array's elements is not relocated. */
 struct upid {
 	int nr;
+	struct pid_namespace *ns;
 };
 
 struct pid {

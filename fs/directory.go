@@ -46,19 +46,20 @@ func (f *FS) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse
 	} else if err != nil {
 		return errno(err)
 	}
-	out.Fh = f.dirs.add(d)
+	out.Fh = f.memory.handle(0)
+	f.dirs.add(out.Fh, d)
 	return fuse.OK
 }
 
 // ReadDir gives the entries after an offset.
 func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	d, ok := f.dirs.get(in.Fh)
-	if !ok {
-		return fuse.EBADF
+	if !ok { // opened when another server was here: an offset means the same in a listing made now
+		d, _ = f.dirs.add(in.Fh, &directory{node: f.node(in.NodeId)})
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if in.Offset == 0 && d.begun { // rewinddir(3): what there is now
+	if in.Offset == 0 && d.begun || d.entries == nil { // rewinddir(3): what there is now
 		var err error
 		if d.entries, err = f.list(d.node); isGone(err) {
 			return fuse.ENOENT

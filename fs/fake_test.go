@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -163,8 +164,10 @@ func newMount(t *testing.T, c Config, views ...View) *mount {
 	return m
 }
 
+var uniques atomic.Uint64
+
 func (m *mount) header(id uint64) fuse.InHeader {
-	return fuse.InHeader{NodeId: id, Caller: fuse.Caller{Pid: m.thread, Owner: fuse.Owner{Uid: m.uid}}}
+	return fuse.InHeader{NodeId: id, Unique: uniques.Add(2), Caller: fuse.Caller{Pid: m.thread, Owner: fuse.Owner{Uid: m.uid}}}
 }
 
 // walk looks a path up from the root, once.

@@ -99,6 +99,8 @@ type Config struct {
 	UID, GID, Mode *uint32
 	// Version is what .bpfview/version says.
 	Version string
+	// Status adds to .bpfview/status.json what the filesystem does not know itself. It may be nil.
+	Status func() any
 	// Limits bound what readers may make the kernel and the server do.
 	Limits Limits
 }
@@ -111,10 +113,15 @@ type FS struct {
 	kernel         Kernel
 	uid, gid, mode *uint32
 	version        string
+	status         func() any
 	root           uint64
 
 	views  atomic.Pointer[views]
 	viewMu sync.Mutex // serialises SetViews
+
+	memory   *memory
+	openers  map[uint64]*record // requesters of OPEN that an earlier server may not have answered; see Begin
+	disabled map[int]string
 
 	nodes  nodes
 	files  handles[*file]
@@ -143,9 +150,11 @@ func New(c Config) *FS {
 		gid:           c.GID,
 		mode:          c.Mode,
 		version:       c.Version,
+		status:        c.Status,
 		root:          c.Hierarchy.Root(),
 		limits:        newLimiter(c.Limits),
 	}
+	f.memory, _ = openMemory(nil)
 	f.nodes.init()
 	f.files.init()
 	f.dirs.init()

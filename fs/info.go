@@ -106,6 +106,7 @@ func appendStatus(f *FS, _ uint64, dst []byte) ([]byte, error) {
 		Runs      uint64 `json:"runs"`
 		Failed    uint64 `json:"runs_failed"`
 		Bytes     uint64 `json:"bytes"`
+		Process   any    `json:"process,omitempty"`
 	}{
 		Version:   f.version,
 		OpenFiles: f.files.count(),
@@ -114,6 +115,9 @@ func appendStatus(f *FS, _ uint64, dst []byte) ([]byte, error) {
 		Bytes:     f.counts.bytes.Load(),
 	}
 	status.Views, status.Absent = f.views.Load().count()
+	if f.status != nil {
+		status.Process = f.status()
+	}
 	text, err := json.MarshalIndent(status, "", "  ")
 	return append(append(dst, text...), '\n'), err
 }

@@ -97,6 +97,20 @@ func (a *account) charge(bytes int64) error {
 	return nil
 }
 
+// hold gives an empty run of a user's, to be filled with what the user holds already.
+func (l *limiter) hold(uid uint32) *run {
+	r := newRun()
+	r.account = l.account(uid)
+	return r
+}
+
+// force is charge for what the user has been granted before.
+func (a *account) force(bytes int64) {
+	a.limiter.mu.Lock()
+	defer a.limiter.mu.Unlock()
+	a.held += bytes
+}
+
 // release ends what account and charge began.
 func (a *account) release(bytes int64) {
 	a.limiter.mu.Lock()

@@ -133,6 +133,12 @@ func (f *FS) viewRights(number int, a *fuse.Attr) {
 func (f *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	n := f.node(in.NodeId)
 	known, inUse := f.nodes.attr(in.NodeId)
+	if !inUse && !n.isDir() && f.find(in.NodeId) {
+		known, inUse = f.nodes.attr(in.NodeId)
+	}
+	if inUse && known.Size == unknownSize {
+		return fuse.Status(unix.ESTALE)
+	}
 	if inUse && known.Ino != 0 {
 		out.Attr = known
 		return fuse.OK

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// record is a view with all renderings, each of which tells what it was asked for.
-func record(name string) View {
+// recordView is a view with all renderings, each of which tells what it was asked for.
+func recordView(name string) View {
 	v := text(name, "plain")
 	v.Kind, v.Version, v.Hash = "record", 3, "0123456789abcdef"
 	v.Renderings = []Rendering{JSON, Prom, Raw, Schema, Tree, TreeJSON, TreeProm, TreeRaw}
@@ -23,8 +23,8 @@ func record(name string) View {
 
 func TestRenderings(t *testing.T) {
 	plain := text("plain", "")
-	plain.Renderings, plain.Render = []Rendering{Tree}, record("plain").Render
-	m := newMount(t, Config{}, record("cpu"), plain)
+	plain.Renderings, plain.Render = []Rendering{Tree}, recordView("plain").Render
+	m := newMount(t, Config{}, recordView("cpu"), plain)
 	a := m.tree.mkdir(rootID, "a")
 	for file, as := range map[[2]string]Rendering{
 		{"json", "cpu.json"}: JSON, {"prom", "cpu.prom"}: Prom, {"raw", "cpu"}: Raw, {"schema", "cpu.json"}: Schema,
@@ -57,7 +57,7 @@ func TestRenderings(t *testing.T) {
 
 // A view that leaves one directory has no file of any kind there, and hides no child cgroup.
 func TestViewsThatAreNotEverywhere(t *testing.T) {
-	here := record("cpu")
+	here := recordView("cpu")
 	m := newMount(t, Config{})
 	a := m.tree.mkdir(rootID, "a")
 	b := m.tree.mkdir(rootID, "b")
@@ -92,7 +92,7 @@ func TestViewsThatAreNotEverywhere(t *testing.T) {
 
 func TestViewsOwner(t *testing.T) {
 	u, g := uint32(5), uint32(6)
-	v := record("cpu")
+	v := recordView("cpu")
 	v.UID, v.GID, v.Mode = &u, &g, 0o404
 	m := newMount(t, Config{}, v)
 	for _, path := range [][]string{{"cpu"}, {".bpfview", "json", "cpu.json"}, {".bpfview", "tree", "cpu"}} {

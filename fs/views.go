@@ -1,8 +1,8 @@
 package fs
 
 import (
+	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -10,24 +10,21 @@ import (
 // views is one state of the list of views. It never changes: SetViews puts another in its place.
 type views struct {
 	all      []*View        // absent ones too, by name
-	numbers  map[string]int // of every name there ever was: a node id must not come to mean another view
+	numbers  map[string]int // of all, see memory
 	byName   map[string]*View
 	byNumber [maxNumber + 1]*View // nil where there is no such file now
 	meters   [maxNumber + 1]*meter
 }
 
 // SetViews replaces the list of views. Open files keep the run they hold. It fails, and changes nothing, for a name
-// that is not a view's, for two of the same name, and when more than 512 names were ever in use.
+// that is not a view's, for two of the same name, and when more than 512 names were ever in use on this mount.
 func (f *FS) SetViews(list []View) error {
 	f.viewMu.Lock()
 	defer f.viewMu.Unlock()
 	now := f.views.Load()
 	next := &views{
-		numbers: maps.Clone(now.numbers),
+		numbers: make(map[string]int, len(list)),
 		byName:  make(map[string]*View, len(list)),
-	}
-	if next.numbers == nil {
-		next.numbers = make(map[string]int)
 	}
 	for _, v := range list {
 		if !ValidName(v.Name) {
@@ -36,12 +33,13 @@ func (f *FS) SetViews(list []View) error {
 		if next.byName[v.Name] != nil {
 			return fmt.Errorf("view %s: two of that name", v.Name)
 		}
-		number, known := next.numbers[v.Name]
-		if !known {
-			if number = len(next.numbers); number > maxNumber {
-				return fmt.Errorf("view %s: this mount has had %d names of views, which is the limit: mount again", v.Name, number)
-			}
-			next.numbers[v.Name] = number
+		number, ok := f.memory.number(v.Name)
+		if !ok {
+			return fmt.Errorf("view %s: this mount has had %d names of views, which is the limit: mount again", v.Name, maxNumber+1)
+		}
+		next.numbers[v.Name] = number
+		if why, ok := f.disabled[number]; ok && v.Err == nil {
+			v.Err = errors.New(why)
 		}
 		next.byName[v.Name] = &v
 		next.all = append(next.all, &v)

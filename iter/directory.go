@@ -118,7 +118,7 @@ func usable(path string, info os.FileInfo) error {
 	}
 	switch {
 	case info.IsDir():
-		return fmt.Errorf("%s is a directory: %w", path, unix.EISDIR)
+		return fmt.Errorf("%s: %w", path, unix.EISDIR)
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%s is no regular file: %w", path, unix.EINVAL)
 	case info.Size() > limit:

@@ -3,10 +3,10 @@
 // # What a run is
 //
 // A view is an object file NAME.bpf.o with an iterator program: one, whatever its name, or one called NAME among its
-// flavours. [Load] verifies the programs once and holds them; nothing is held for any cgroup. One run makes a link of the program to one cgroup, makes an iterator of
-// the link, reads it to its end into memory and closes both. That costs some 4 µs over the program's own work, and it
-// is what keeps removed cgroups from lingering: a link or an iterator that is held keeps its struct cgroup alive
-// (nr_dying_descendants grows).
+// flavours. [Open] verifies the programs once and holds them; nothing is held for any cgroup. One run makes a link of
+// the program to one cgroup, makes an iterator of the link, reads it to its end into memory and closes both. That costs
+// some 4 µs over the program's own work, and it is what keeps removed cgroups from lingering: a link or an iterator that
+// is held keeps its struct cgroup alive (nr_dying_descendants grows).
 //
 // A run gives the whole output or an error, never a part:
 //
@@ -19,6 +19,31 @@
 //   - Nothing at all for a cgroup that is gone is ENOENT. Nothing for a cgroup that is there is an empty run.
 //
 // Every error wraps the kernel's errno ([errors.As] with a syscall.Errno finds it).
+//
+// # Where views come from
+//
+// From the objects compiled in, from views directories, and from the registry, a directory of a bpffs where anybody
+// who may use bpf(2) pins an iterator program or an iterator's link. See [Config] for which of two wins; the other is
+// named in the winner's [View.Warning]. [Set.Watch] follows all of them.
+//
+//   - A view that cannot load is listed with its [View.Err] and harms no other. One that ran before its object or
+//     settings were replaced by others that do not load goes on as it was, with a warning.
+//   - A replaced or removed view closes its programs when its last run ends; a run that begins on a replaced one
+//     is made by what came in its place.
+//   - Programs of objects are pinned in the registry under their own names, with what they were made of (origin.go),
+//     and taken from there by the next Open if they are made of the same: nothing is verified twice.
+//
+// NAME.yaml beside NAME.bpf.o, or in a later directory, has the view's settings; docs/example.yaml explains them,
+// [SettingsSchema] is for editors. All are optional, an unknown one is an error.
+//
+//	description  text of one line          shown in place of what the object says
+//	enabled      true or false             see Config.Enable
+//	owner, group name or number            of the files; default: of the cgroup's directory
+//	mode         "0400" to "0444"          of the files
+//	match        list of globs             of paths of the cgroups that have the view
+//	requires     list of controllers       that a cgroup must have enabled to have it
+//	parameters   name: number, bool, text  values of the object's const volatile variables
+//	map          path                      of a pinned map to iterate over
 //
 // # Flavours
 //

@@ -52,6 +52,16 @@ func elementsOf(fd int) (t target) {
 
 // openIterator links prog to t and opens an iterator of it, which outlives the link. The zero target is all there is.
 func openIterator(prog *ebpf.Program, t target) (int, error) {
+	link, err := openLink(prog, t)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(link)
+	return iterate(link)
+}
+
+// openLink links prog to t.
+func openLink(prog *ebpf.Program, t target) (int, error) {
 	create := struct {
 		prog, target, attachType, flags uint32
 		info                            unsafe.Pointer // eight bytes on every architecture that has BPF iterators of cgroups in use
@@ -60,11 +70,7 @@ func openIterator(prog *ebpf.Program, t target) (int, error) {
 	}{prog: uint32(prog.FD()), attachType: unix.BPF_TRACE_ITER, info: unsafe.Pointer(&t), infoLen: uint32(len(t))}
 	link, err := bpfCall(unix.BPF_LINK_CREATE, unsafe.Pointer(&create), unsafe.Sizeof(create))
 	runtime.KeepAlive(prog)
-	if err != nil {
-		return -1, err
-	}
-	defer unix.Close(link)
-	return iterate(link)
+	return link, err
 }
 
 // iterate opens an iterator of a link.

@@ -14,29 +14,31 @@ import (
 // members fills r.ids with the processes of the cgroup whose directory is open as dir, and says that they are
 // processes; or with its threads where cgroup.procs does not tell who lives here: cgroup.procs of a threaded domain
 // names the processes of all threaded cgroups below, a threaded cgroup has none (cgroup-v2.rst, "Threads"), and on v1
-// and in the root any thread may be anywhere. Files and memory are a process's: for their sake it is always processes,
-// those with a thread here.
+// and in the root any thread may be anywhere.
 func (r *run) members(dir int) (func(id uint32) target, error) {
-	whose, file := thread, "cgroup.threads"
 	kind, err := r.kind(dir)
-	if err != nil {
-		return nil, err
-	}
-	ofProcess := r.view.taskTarget != "task"
 	switch {
-	case kind == "domain", ofProcess && (kind == "v1" || kind == "root"):
-		whose, file = process, "cgroup.procs"
-	case kind == "v1":
-		file = "tasks"
-	}
-	if err := r.readIDs(dir, file); err != nil {
+	case err != nil:
 		return nil, err
+	case r.view.taskTarget != "task":
+		return thread, r.processes(dir, kind)
+	case kind == "v1":
+		return thread, r.readIDs(dir, "tasks")
+	case kind == "domain":
+		return process, r.readIDs(dir, "cgroup.procs")
 	}
-	if ofProcess && file == "cgroup.threads" {
-		r.ids = processesOf(r.ids)
-		whose = process
+	return thread, r.readIDs(dir, "cgroup.threads")
+}
+
+// processes fills r.ids with the main threads of the processes that have a thread here, for iterators of what all
+// threads of a process share. Kernels before 87abbf7a5dbe (v6.7), asked for a process, go through it more than once.
+func (r *run) processes(dir int, kind string) error {
+	if kind == "v1" || kind == "root" || kind == "domain" {
+		return r.readIDs(dir, "cgroup.procs")
 	}
-	return whose, nil
+	err := r.readIDs(dir, "cgroup.threads")
+	r.ids = processesOf(r.ids)
+	return err
 }
 
 // kind is what cgroup.type says, or v1, or root: there is no such file.

@@ -2,7 +2,11 @@ package iter
 
 import (
 	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"regexp"
 	"slices"
@@ -46,11 +50,36 @@ func parseObject(raw []byte, name string) (o *object, err error) {
 			o, err = nil, fmt.Errorf("parse the object: %v: %w", r, unix.ENOEXEC)
 		}
 	}()
+	if err := checkMachine(raw); err != nil {
+		return nil, err
+	}
 	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, fmt.Errorf("the object is cut short: %w (%w)", err, unix.ENOEXEC)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("parse the object: %w (%w)", err, unix.ENOEXEC)
 	}
 	return newObject(spec, name)
+}
+
+// checkMachine says more clearly than the ELF reader that an object is for another machine.
+func checkMachine(raw []byte) error {
+	const machine = 18 // offset of e_machine, elf(5)
+	if len(raw) < machine+2 || string(raw[:len(elf.ELFMAG)]) != elf.ELFMAG {
+		return fmt.Errorf("it is no ELF object, but %d other bytes: %w", len(raw), unix.ENOEXEC)
+	}
+	want, order := elf.ELFDATA2LSB, binary.ByteOrder(binary.LittleEndian)
+	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
+		want, order = elf.ELFDATA2MSB, binary.BigEndian
+	}
+	if got := elf.Data(raw[elf.EI_DATA]); got != want {
+		return fmt.Errorf("the object is for machines of another byte order (%v; build it with clang -target bpf): %w", got, unix.ENOEXEC)
+	}
+	if got := elf.Machine(order.Uint16(raw[machine:])); got != elf.EM_BPF {
+		return fmt.Errorf("the object is for another machine (%v; build it with clang -target bpf): %w", got, unix.ENOEXEC)
+	}
+	return nil
 }
 
 func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {

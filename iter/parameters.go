@@ -1,7 +1,6 @@
 package iter
 
 import (
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -78,7 +77,15 @@ func setInteger(v *ebpf.VariableSpec, signed bool, value any) error {
 	if !fits {
 		return fmt.Errorf("%v does not fit into its %d bits", value, bits)
 	}
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], n) // objects are for little-endian machines
-	return v.Set(b[:v.Size()])
+	switch bits {
+	case 8:
+		return v.Set(uint8(n))
+	case 16:
+		return v.Set(uint16(n))
+	case 32:
+		return v.Set(uint32(n))
+	case 64:
+		return v.Set(n)
+	}
+	return fmt.Errorf("numbers of %d bits are not supported", bits)
 }

@@ -26,23 +26,38 @@ func (v *View) In(cgroup uint64) error {
 	if v.Everywhere() {
 		return nil
 	}
-	h := v.set.hierarchy
-	switch {
-	case v.place.only != 0 && v.place.only != cgroup:
-		return fmt.Errorf("view %s: it was pinned for cgroup %d: %w", v.name, v.place.only, unix.ENOENT)
-	case v.place.rootOnly != "" && h.Root() != cgroup:
-		return fmt.Errorf("view %s: it is in the top directory only: %s: %w", v.name, v.place.rootOnly, unix.ENOENT)
+	if err := v.elsewhere(cgroup); err != nil {
+		return fmt.Errorf("view %s: %w", v.name, err)
 	}
 	if len(v.settings.Match) > 0 {
-		path, err := h.below(cgroup)
+		path, err := v.set.hierarchy.below(cgroup)
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(v.settings.Match, func(glob string) bool { return doublestar.MatchUnvalidated(glob, path) }) {
+		if !slices.ContainsFunc(v.settings.Match, func(glob string) bool { return fits(glob, path) }) {
 			return fmt.Errorf("view %s: no match: in its settings fits /%s: %w", v.name, path, unix.ENOENT)
 		}
 	}
 	return v.missing(cgroup)
+}
+
+// elsewhere says why a run for the cgroup would not be about it.
+func (v *View) elsewhere(cgroup uint64) error {
+	switch {
+	case v.place.only != 0 && v.place.only != cgroup:
+		return fmt.Errorf("it was pinned for cgroup %d: %w", v.place.only, unix.ENOENT)
+	case v.place.rootOnly != "" && cgroup != v.set.hierarchy.Root():
+		return fmt.Errorf("it is in the top directory only: %s: %w", v.place.rootOnly, unix.ENOENT)
+	}
+	return nil
+}
+
+// fits tells whether a path below the top fits a glob. To doublestar an empty name would fit *.
+func fits(glob, path string) bool {
+	if path == "" {
+		return glob == "" || glob == "**"
+	}
+	return doublestar.MatchUnvalidated(glob, path)
 }
 
 // missing names a controller that the view requires and the cgroup does not have.

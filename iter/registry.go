@@ -32,7 +32,10 @@ type pin struct {
 	flavours   map[string]string // paths of NAME___task and the like
 }
 
-const flavourMark = "___"
+const (
+	flavourMark = "___"
+	temporary   = flavourMark + "new"
+)
 
 func (s *Set) openRegistry(said map[string]bool) *registry {
 	r := &registry{dir: s.config.Registry, ours: make(map[string]origin), others: make(map[string]*pin)}
@@ -101,6 +104,9 @@ func (r *registry) list(name string) error {
 		origin, ours, err := readOrigin(object)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
+		}
+		if ours && strings.HasSuffix(name, temporary) { // of a process that died between the two steps of replace
+			return os.Remove(path)
 		}
 		if ours {
 			r.ours[name] = origin
@@ -179,10 +185,7 @@ func (r *registry) replace(name string, p *ebpf.Program, o origin) error {
 		return err
 	}
 	path := filepath.Join(r.dir, name)
-	fresh := path + flavourMark + "new"
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, unix.ENOENT) { // of a process that died just here
-		return err
-	}
+	fresh := path + temporary
 	if err := p.Pin(fresh); err != nil {
 		return err
 	}

@@ -15,6 +15,9 @@ func (v *View) render(ctx context.Context, f Format, cgroup uint64, dst []byte) 
 	if err := v.usable(f, v.Formats()); err != nil {
 		return nil, err
 	}
+	if err := v.elsewhere(cgroup); err != nil {
+		return nil, err
+	}
 	r := v.newRun(ctx, cgroup)
 	defer r.release()
 	if v.record == nil {

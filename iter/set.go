@@ -1,6 +1,7 @@
 package iter
 
 import (
+	"errors"
 	"fmt"
 	iofs "io/fs"
 	"maps"
@@ -150,10 +151,10 @@ func (s *Set) next(old *View, src *source, pins *registry, cache *btf.Cache) *Vi
 	if old == nil || old.err != nil {
 		return v
 	}
-	if v.err != nil && !src.off {
+	if wanted := new(absence); v.err != nil && !errors.As(v.err, &wanted) {
 		v.drop()
 		kept := *old
-		kept.key, kept.warning = v.key, fmt.Sprintf("goes on as it was, for it does not load anew: %v", v.err)
+		kept.key, kept.warning = v.key, fmt.Sprintf("goes on as it was: %v", v.err)
 		s.config.Logf("view %s %s", v.name, kept.warning)
 		return &kept
 	}

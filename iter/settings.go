@@ -27,11 +27,12 @@ type settings struct {
 	Enabled     *bool    `yaml:"enabled"`     // false: off; true: on, though it attaches programs to the kernel
 	Owner       *account `yaml:"owner"`       // of the files: a user's name or number; default: who owns the cgroup's directory
 	Group       *account `yaml:"group"`       // of the files: a group's name or number; default: as Owner
-	Mode        fileMode `yaml:"mode"`        // of the files: octal, in quotes, no more than "0444"
+	Mode        fileMode `yaml:"mode"`        // of the files: octal, in quotes, "0400" to "0444"
 
 	// Match are globs of cgroups' paths below the top of the hierarchy: the view is in the cgroups that one of them
 	// fits; default: all. ? and * stay within one name, ** is any number of names, {a,b} is either,
-	// [a-z] one character, and \ takes the next character as it is. A slash in front may be left out; / alone is the top.
+	// [a-z] one character, and \ takes the next character as it is. A slash in front may be left out; / alone is the
+	// top, which else only ** fits.
 	Match []string `yaml:"match"`
 	// Requires are controllers: the view is in the cgroups that have all of them in cgroup.controllers.
 	Requires []string `yaml:"requires"`
@@ -49,7 +50,7 @@ func parseSettings(raw []byte) (s settings, err error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(raw))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&s); err != nil && !errors.Is(err, io.EOF) {
-		return settings{}, fmt.Errorf("%s: %w", readable(err), unix.EINVAL)
+		return settings{}, fmt.Errorf("%s: %w", inWords(err), unix.EINVAL)
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return settings{}, fmt.Errorf("there is more than one document: %w", unix.EINVAL)
@@ -66,8 +67,8 @@ var goNames = strings.NewReplacer(
 	"[]string", "a list", "map[string]interface {}", "a mapping", "iter.settings", "the settings", "into", "is not", "cannot unmarshal ", "",
 )
 
-// readable puts the decoder's words for whoever wrote the file.
-func readable(err error) string { return strings.TrimSpace(goNames.Replace(err.Error())) }
+// inWords puts what the decoder says for whoever wrote the file.
+func inWords(err error) string { return strings.TrimSpace(goNames.Replace(err.Error())) }
 
 var (
 	controllerName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
@@ -168,16 +169,13 @@ func (a *account) lookup(key, kind string, find func(name string) (string, error
 // fileMode are a file's permissions; 0: not said.
 type fileMode uint32
 
-var octal = regexp.MustCompile(`^0?[0-7]{3}$`)
+var readable = regexp.MustCompile(`^0?4[04][04]$`)
 
 func (m *fileMode) UnmarshalYAML(n *yaml.Node) error {
-	if n.ShortTag() != "!!str" || !octal.MatchString(n.Value) {
-		return fmt.Errorf("line %d: mode: give it in octal and in quotes, as \"0440\"", n.Line)
+	if n.ShortTag() != "!!str" || !readable.MatchString(n.Value) {
+		return fmt.Errorf("line %d: mode %s: files can only be read: give \"0400\" to \"0444\", in quotes", n.Line, n.Value)
 	}
 	mode, err := strconv.ParseUint(n.Value, 8, 32)
-	if err != nil || mode&^0o444 != 0 || mode == 0 {
-		return fmt.Errorf("line %d: mode %s: a view can be read and no more: 0400 to 0444", n.Line, n.Value)
-	}
 	*m = fileMode(mode)
-	return nil
+	return err
 }

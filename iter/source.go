@@ -22,7 +22,6 @@ type source struct {
 
 	key     string // equal keys make equal views
 	enabled bool   // asked for by Config.Enable
-	off     bool   // found to be off by its settings, or for want of them
 }
 
 // origin is where the view comes from, in words.
@@ -80,7 +79,7 @@ func (l layer) choose(found map[string]*source) {
 			}
 			src.object, src.settings, src.masked = f, nil, ""
 			if f.masks {
-				src.object, src.masked = nil, f.path
+				src.object, src.masked, src.hides = nil, f.path, ""
 			}
 			continue
 		}
@@ -128,7 +127,7 @@ func (s *Set) scan(said map[string]bool) (map[string]*source, *registry, error) 
 		src.enabled = slices.Contains(s.config.Enable, name)
 		src.seal()
 		if src.hides != "" {
-			s.say(said, "view %s: %s hides that of %s", name, src.origin(), src.hides)
+			s.say(said, "view %s: the one that is %s hides the one that is %s", name, src.origin(), src.hides)
 		}
 	}
 	for _, name := range s.config.Enable {
@@ -162,15 +161,15 @@ func (src *source) open() (settings settings, raw []byte, err error) {
 	case src.err != nil:
 		return settings, nil, src.err
 	case src.masked != "":
-		return settings, nil, fmt.Errorf("masked: %s is a link to /dev/null: %w", src.masked, unix.ENOENT)
+		return settings, nil, &absence{"masked: " + src.masked + " is a link to /dev/null"}
 	case src.object == nil && src.pin == nil:
-		return settings, nil, fmt.Errorf("%s has no %s beside it or earlier: %w", src.settings.path, src.name+objectSuffix, unix.ENOENT)
+		return settings, nil, &absence{fmt.Sprintf("%s has no %s beside it or earlier", src.settings.path, src.name+objectSuffix)}
 	}
 	if f := src.settings; f != nil {
 		text, err := f.content()
 		if err == nil {
 			if settings, err = parseSettings(text); err != nil {
-				err = fmt.Errorf("%s: %w", filepath.Base(f.path), err)
+				err = fmt.Errorf("%s: %w", f.path, err)
 			}
 		}
 		if err != nil {
@@ -189,7 +188,7 @@ func (f *file) content() ([]byte, error) {
 	}
 	raw, err := f.read()
 	if err != nil {
-		return nil, fmt.Errorf("read the object: %w", err)
+		return nil, fmt.Errorf("read %s: %w", filepath.Base(f.path), err)
 	}
 	return raw, nil
 }

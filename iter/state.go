@@ -138,7 +138,7 @@ func (s *state) settle(kept map[string]bool) error {
 	}
 	for _, e := range entries {
 		if !kept[e.Name()] {
-			os.Remove(filepath.Join(s.dir, e.Name()))
+			unpin(filepath.Join(s.dir, e.Name()))
 		}
 	}
 	lock := s.lock
@@ -226,10 +226,30 @@ func forgetState(dir string) error {
 	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return nil
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("list a view's state: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		errs = append(errs, unpin(filepath.Join(dir, e.Name())))
+	}
+	if err := errors.Join(append(errs, os.Remove(dir))...); err != nil {
 		return fmt.Errorf("remove a view's state: %w", err)
 	}
 	return nil
+}
+
+// unpin removes a pin. The kernel takes a link whose pin is gone away in its own time: emptying the slot stops its program
+// at once.
+func unpin(path string) error {
+	if strings.HasSuffix(path, slotSuffix) {
+		if slot, err := ebpf.LoadPinnedMap(path, nil); err == nil {
+			slot.Delete(uint32(0))
+			slot.Close()
+		}
+	}
+	return os.Remove(path)
 }
 
 func closeAll[T interface{ Close() error }](all map[string]T) {

@@ -79,9 +79,17 @@ func orderOf(tags []string) (uint32, error) {
 
 // functionTags gives the tags of a program's function in its object; nil without BTF.
 func functionTags(types *btf.Spec, program string) []string {
-	var f *btf.Func
-	if types == nil || types.TypeByName(program, &f) != nil {
+	if types == nil {
 		return nil
 	}
-	return f.Tags
+	found, err := types.AnyTypesByName(program)
+	if err != nil {
+		return nil
+	}
+	for _, t := range found { // cilium/ebpf takes flavours, such as NAME___tree, for the same name
+		if f, ok := t.(*btf.Func); ok && f.Name == program {
+			return f.Tags
+		}
+	}
+	return nil
 }

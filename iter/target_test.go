@@ -98,9 +98,20 @@ func TestForeignTaskIterators(t *testing.T) {
 		first, _, _ := strings.Cut(string(maps), " ")
 		start, end, _ := strings.Cut(first, "-")
 		line := fmt.Sprintf("%d %s-%s\n", pid, strings.TrimLeft(start, "0"), strings.TrimLeft(end, "0"))
-		if !strings.Contains(vmas, line) {
-			t.Errorf("%q is not there", line)
+		if strings.Count(vmas, line) != 1 {
+			t.Errorf("%q is there %d times", line, strings.Count(vmas, line))
 		}
+	}
+}
+
+// What looks alike is a header only if it says nothing of a process.
+func TestTwinsAreNoHeader(t *testing.T) {
+	h := testHierarchy(t, "")
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	helper{cgroup: dir, children: 2}.start(t)
+	out := mustRun(t, mustLoad(t, h, "twins", "", same), cgroupID(t, dir))
+	if strings.Count(out, "1 process\n") != 3 {
+		t.Errorf("%q", out)
 	}
 }
 
@@ -360,4 +371,13 @@ func TestViewOfLoadedProgram(t *testing.T) {
 	}
 	_, err = pinned(p, "filter")
 	checkErrno(t, "socket filter", err, unix.ENOEXEC)
+}
+
+// Every view that comes with the command says what it shows.
+func TestHelp(t *testing.T) {
+	for _, name := range []string{"cgroup", "cpu", "stacks", "tasks"} {
+		if o := readObject(t, name); o.help == "" {
+			t.Errorf("%s has no help", name)
+		}
+	}
 }

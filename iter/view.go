@@ -7,7 +7,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
-	"golang.org/x/sys/unix"
 )
 
 // View is one file of every cgroup's directory. Safe for use by many goroutines.
@@ -74,58 +73,6 @@ func (v *View) UID() *uint32 { return v.settings.Owner.number() }
 
 // GID is the group of the view's files, nil if its settings do not say.
 func (v *View) GID() *uint32 { return v.settings.Group.number() }
-
-// make loads a view. The caller ends its life.
-func (s *Set) make(src *source, pins *registry, cache *btf.Cache) *View {
-	v := &View{name: src.name, set: s, origin: src.origin(), key: src.key, life: newLife()}
-	s.alive.Add(1)
-	if src.hides != "" {
-		v.warning = "hides the view of the same name that is from " + src.hides
-	}
-	if err := v.load(src, pins, cache); err != nil {
-		v.err = &loadError{view: v.name, err: err}
-	}
-	return v
-}
-
-// load loads what this kernel can run of the view.
-func (v *View) load(src *source, pins *registry, cache *btf.Cache) error {
-	settings, raw, err := src.open()
-	if err != nil {
-		return err
-	}
-	v.settings = settings
-	defer func() {
-		if settings.Description != "" {
-			v.help = settings.Description
-		}
-	}()
-	if settings.Enabled != nil && !*settings.Enabled && !src.enabled {
-		src.off = true
-		return fmt.Errorf("off: %s says \"enabled: false\"; -o enable=%s overrides that: %w", src.settings.path, v.name, unix.ENOENT)
-	}
-	if src.pin != nil {
-		if len(settings.Parameters) > 0 {
-			return fmt.Errorf("parameters cannot be set: its program is loaded already: %w", unix.EINVAL)
-		}
-		return v.fromPin(src.pin, cache)
-	}
-	o, err := parseObject(raw, v.name)
-	if err != nil {
-		return err
-	}
-	v.help = o.help
-	if len(o.attached) > 0 && settings.Enabled == nil && !src.enabled {
-		src.off = true
-		return fmt.Errorf("off: enable it with -o enable=%s or \"enabled: true\" in %s%s: %w", v.name, v.name, settingsSuffix, unix.ENOENT)
-	}
-	if err := o.set(settings.Parameters); err != nil {
-		return err
-	}
-	o.pins, v.stateDir = pins, pins.stateDir(v.name)
-	o.origin = func(program string) origin { return originOf(src.object.path, program, raw, settings.Parameters) }
-	return v.loadObject(o, cache)
-}
 
 func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	v.traits = o.traits

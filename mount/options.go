@@ -1,9 +1,9 @@
 package mount
 
 import (
-	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,8 +30,10 @@ type Options struct {
 	Views    []string // views=: directories of views beside the usual ones, later ones win
 	Enable   []string // enable=: names of views that are off unless asked for
 	Registry string   // registry=: where views are pinned, "none" for nowhere; "" for the usual place
+	Lists    []string // the lists that all this was read from
 
 	Foreground bool // stay attached to the terminal instead of going to the background
+	Remount    bool // remount: the mount is there, see Remount
 	Fake       bool // -f of mount(8): do everything but the mount
 	Verbose    bool // -v
 	Sloppy     bool // -s: unknown options are no error
@@ -44,7 +46,9 @@ type Options struct {
 // Own options are uid=N, gid=N, mode=OCTAL, max_run=SIZE, views=DIR:DIR, enable=VIEW:VIEW and registry=DIR; views= and
 // enable= add up. The atime family becomes mount flags. What mount(8),
 // fstab and mount.fuse3 add for their own use is ignored, and so are rw, dev, suid and exec, which open nothing.
-// Anything else is an error that names the word; remount is one with ExitMount.
+// Anything else is an error that names the word.
+//
+// With remount, mount(8) adds what /proc/self/mountinfo shows for the mount. Own options are then errors with ExitMount.
 func ParseOptions(lists ...string) (Options, error) {
 	o := newOptions()
 	return o, o.parse(lists)
@@ -53,34 +57,32 @@ func ParseOptions(lists ...string) (Options, error) {
 func newOptions() Options { return Options{MaxRun: DefaultMaxRun, Flags: always} }
 
 func (o *Options) parse(lists []string) error {
-	var first error
+	o.Lists = lists
+	var words []string
 	for _, list := range lists {
-		for _, word := range split(list) {
-			err := o.set(word)
-			// Whatever else is in the list: nothing may be mounted a second time on a remount.
-			if errors.Is(err, errRemount) {
-				return err
-			}
-			if first == nil {
-				first = err
-			}
+		words = append(words, split(list)...)
+	}
+	o.Remount = slices.Contains(words, "remount")
+	var first error
+	for _, word := range words {
+		if err := o.set(word); first == nil {
+			first = err
 		}
 	}
 	return first
 }
 
-var errRemount = WithCode(ExitMount, errors.New("remount is not supported: unmount and mount again with the new options"))
-
 func (o *Options) set(word string) error {
 	name, value, hasValue := strings.Cut(word, "=")
 	value = unquote(value)
+	if o.Remount && own[name] {
+		return WithCode(ExitMount, fmt.Errorf("option %s: a remount cannot change it: unmount, and mount with it", word))
+	}
 	switch name {
 	case "":
 		if !hasValue {
 			return nil // two commas in a row
 		}
-	case "remount":
-		return errRemount
 	case "uid":
 		return number(&o.UID, word, value, 10, math.MaxUint32-1, "a user number, as in uid=1000")
 	case "gid":
@@ -109,7 +111,7 @@ func (o *Options) set(word string) error {
 		o.Flags = o.Flags&^flag.clear | flag.set
 		return nil
 	}
-	if o.Sloppy || ignored(name, value, hasValue) {
+	if o.Sloppy || ignored(name, value, hasValue) || o.Remount && shown[name] {
 		return nil
 	}
 	return WithCode(ExitUsage, fmt.Errorf("unknown option %q: own options are uid=, gid=, mode=, max_run=, views=, enable= and registry=", word))

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/mount"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +36,11 @@ func TestMain(m *testing.M) {
 		sleepWithThreads(n)
 	}
 	if dir := os.Getenv(serveVar); dir != "" {
-		if err := serveMadeUp(dir); err != nil {
+		role := func() error { return keepMadeUp(dir) }
+		if os.Getenv(mount.KeeperVar) != "" {
+			role = serveMadeUp
+		}
+		if err := role(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
