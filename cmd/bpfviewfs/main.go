@@ -70,8 +70,8 @@ mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview`,
 		SilenceUsage:  true,
 	}
 	log := logFlags(root.PersistentFlags())
-	root.AddCommand(mountCommand(log), umountCommand(), reloadCommand(), serveCommand(log), viewsCommand(), catCommand(), newCommand(),
-		versionCommand())
+	root.AddCommand(mountCommand(log), umountCommand(), reloadCommand(), serveCommand(log), viewsCommand(), catCommand(), whyCommand(),
+		newCommand(), checkCommand(), versionCommand())
 	return root
 }
 

@@ -60,21 +60,19 @@ hierarchy (system.slice/ssh.service, or / for the top itself) or the path of its
 			return failed(err)
 		}
 		defer src.Close()
-		for _, v := range src.set.Views() {
-			if v.Name() != args[0] {
-				continue
-			}
-			id, err := src.hierarchy.Find(args[1])
-			if err != nil {
-				return failed(err)
-			}
-			text, err := v.Run(context.Background(), id, nil)
-			if err == nil {
-				_, err = cmd.OutOrStdout().Write(text)
-			}
+		v := src.view(args[0])
+		if v == nil {
+			return noView(args[0])
+		}
+		id, err := src.hierarchy.Find(args[1])
+		if err != nil {
 			return failed(err)
 		}
-		return usageError("no view is called %q: bpfviewfs views lists them", args[0])
+		text, err := v.Run(context.Background(), id, nil)
+		if err == nil {
+			_, err = cmd.OutOrStdout().Write(text)
+		}
+		return failed(err)
 	}
 	return cmd
 }

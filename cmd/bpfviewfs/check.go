@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"bpfviewfs/iter"
+	"github.com/spf13/cobra"
+)
+
+func checkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check FILE [CGROUP]",
+		Short: "load an object, run it once, and say what the kernel thinks of it",
+		Long: `Load the object NAME.bpf.o, with NAME.yaml if that is beside it, run it once, and print what it iterates, what it writes, how
+large and how slow that was, and what its author should think about. Nothing stays in the kernel. CGROUP is as for
+bpfviewfs cat; the top of the hierarchy unless given.`,
+		Example: "  bpfviewfs check blocked.bpf.o system.slice/ssh.service",
+		Args:    cobra.RangeArgs(1, 2),
+	}
+	source := sourceFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		h, err := iter.OpenHierarchy(*source)
+		if err != nil {
+			return failed(err)
+		}
+		defer h.Close()
+		cgroup := h.Root()
+		if len(args) == 2 {
+			if cgroup, err = h.Find(args[1]); err != nil {
+				return failed(err)
+			}
+		}
+		report, err := iter.Check(context.Background(), h, args[0], cgroup)
+		if err != nil {
+			// All of the verifier's log: it is what the author came for.
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s\n", strings.TrimPrefix(fmt.Sprintf("%+v", err), err.Error()+"\n"))
+			return failed(err)
+		}
+		printReport(cmd.OutOrStdout(), report)
+		return nil
+	}
+	return cmd
+}
+
+func printReport(out io.Writer, r *iter.Report) {
+	line := func(what, format string, words ...any) { fmt.Fprintf(out, "%-10s"+format+"\n", append([]any{what}, words...)...) }
+	line("view", "%s", r.Name)
+	line("iterates", "%s", r.Target)
+	line("writes", "%s", r.Kind)
+	if len(r.Attached) > 0 {
+		line("attaches", "%s (so it is off until it is enabled)", strings.Join(r.Attached, ", "))
+	}
+	if r.RootOnly != "" {
+		line("where", "in the top directory only: %s", r.RootOnly)
+	}
+	line("verifier", "%s", r.Verifier)
+	line("one run", "%v", r.Took.Round(time.Microsecond))
+	if r.Limit > 0 {
+		line("bytes", "%d of at most %d", r.Bytes, r.Limit)
+	} else {
+		line("bytes", "%d", r.Bytes)
+	}
+	for _, found := range r.Lint {
+		line("consider", "%s", found)
+	}
+	if r.Schema != nil {
+		fmt.Fprintf(out, "\n%s", r.Schema)
+	}
+	const lines = 10
+	shown := strings.SplitAfterN(string(r.Output), "\n", lines+1)
+	if r.Kind == "encoded" {
+		return
+	}
+	fmt.Fprintln(out)
+	for _, text := range shown[:min(lines, len(shown))] {
+		io.WriteString(out, text)
+	}
+	if len(shown) > lines && shown[lines] != "" {
+		fmt.Fprintln(out, "...")
+	}
+}

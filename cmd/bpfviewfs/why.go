@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+
+	"bpfviewfs/iter"
+	"github.com/spf13/cobra"
+)
+
+func whyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "why VIEW [CGROUP]",
+		Short: "tell where a view comes from, and why it is not there",
+		Long: `Tell where a view comes from and, if it is absent or has no file in the directory of CGROUP, why, with all that the
+kernel's verifier said. It looks at the views as a mount without options would have them, and exits with 1 unless the
+view is there.`,
+		Example: "  bpfviewfs why runqlat\n  bpfviewfs why tasks system.slice/ssh.service",
+		Args:    cobra.RangeArgs(1, 2),
+	}
+	source := sourceFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		src, err := openSource(*source, iter.Config{})
+		if err != nil {
+			return failed(err)
+		}
+		defer src.Close()
+		v := src.view(args[0])
+		if v == nil {
+			return noView(args[0])
+		}
+		out := cmd.OutOrStdout()
+		fmt.Fprintf(out, "view %s, %s\n", v.Name(), v.Origin())
+		if warning := v.Warning(); warning != "" {
+			fmt.Fprintf(out, "warning: %s\n", warning)
+		}
+		if err := v.Err(); err != nil {
+			fmt.Fprintf(out, "%+v\n", err)
+			return failed(fmt.Errorf("view %s is absent", v.Name()))
+		}
+		cgroup := src.hierarchy.Root()
+		if len(args) == 2 {
+			if cgroup, err = src.hierarchy.Find(args[1]); err != nil {
+				return failed(err)
+			}
+		}
+		if err := v.In(cgroup); err != nil {
+			return failed(err)
+		}
+		fmt.Fprintln(out, "it is there")
+		return nil
+	}
+	return cmd
+}
+
+// view finds a view by its name, nil if there is none.
+func (s *source) view(name string) *iter.View {
+	for _, v := range s.set.Views() {
+		if v.Name() == name {
+			return v
+		}
+	}
+	return nil
+}
+
+func noView(name string) error {
+	return usageError("no view is called %q: bpfviewfs views lists them", name)
+}
