@@ -36,8 +36,10 @@ bpfviewfs cat; the top of the hierarchy unless given.`,
 		}
 		report, err := iter.Check(context.Background(), h, args[0], cgroup)
 		if err != nil {
-			// All of the verifier's log: it is what the author came for.
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s\n", strings.TrimPrefix(fmt.Sprintf("%+v", err), err.Error()+"\n"))
+			// What the verifier said in whole is what the author came for.
+			if log := strings.TrimPrefix(fmt.Sprintf("%+v", err), err.Error()); log != "" {
+				fmt.Fprintln(cmd.ErrOrStderr(), strings.TrimSpace(log))
+			}
 			return failed(err)
 		}
 		printReport(cmd.OutOrStdout(), report)
@@ -47,7 +49,9 @@ bpfviewfs cat; the top of the hierarchy unless given.`,
 }
 
 func printReport(out io.Writer, r *iter.Report) {
-	line := func(what, format string, words ...any) { fmt.Fprintf(out, "%-10s"+format+"\n", append([]any{what}, words...)...) }
+	line := func(what, format string, words ...any) {
+		fmt.Fprintf(out, "%-10s"+format+"\n", append([]any{what}, words...)...)
+	}
 	line("view", "%s", r.Name)
 	line("iterates", "%s", r.Target)
 	line("writes", "%s", r.Kind)

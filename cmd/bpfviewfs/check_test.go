@@ -1,0 +1,70 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"bpfviewfs/bpf"
+)
+
+func TestCheck(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	object := func(name string, content []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	cpu, err := bpf.Objects.ReadFile("cpu.bpf.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		path string
+		code int
+		want []string
+	}{
+		{object("cpu.bpf.o", cpu), 0, []string{"view      cpu\n", "iterates  cgroup\n", "writes    record\n", "processed ", "of at most 32767\n", `"hash": "`, "USAGE_USEC"}},
+		{object("short.bpf.o", cpu[:3000]), 1, []string{"view short: the object is cut short"}},
+		{object("text.bpf.o", []byte("#!/bin/sh\n")), 1, []string{"view text: "}},
+		{object("cpu.o", cpu), 1, []string{"NAME.bpf.o"}},
+		{filepath.Join(dir, "none.bpf.o"), 1, []string{"no such file"}},
+	} {
+		code, out, stderr := call(t, exec.Command(command, "check", tt.path))
+		for _, want := range tt.want {
+			if !strings.Contains(out+stderr, want) {
+				t.Errorf("%s: no %q in\n%s%s", tt.path, want, out, stderr)
+			}
+		}
+		if code != tt.code || code != 0 && strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%s: exit %d, want %d: %q", tt.path, code, tt.code, stderr)
+		}
+	}
+	object("cpu.yaml", []byte("mode: 0x\n"))
+	if code, _, stderr := call(t, exec.Command(command, "check", filepath.Join(dir, "cpu.bpf.o"))); code != 1 || !strings.Contains(stderr, "cpu.yaml") {
+		t.Errorf("bad settings: exit %d: %s", code, stderr)
+	}
+}
+
+func TestWhy(t *testing.T) {
+	needRoot(t)
+	for _, tt := range []struct {
+		view string
+		code int
+		want string
+	}{
+		{"cpu", 0, "view cpu, built in\nit is there\n"},
+		{"runqlat", 1, "enable=runqlat"},
+		{"nothing", 1, "no view is called"},
+	} {
+		code, out, stderr := call(t, exec.Command(command, "why", tt.view))
+		if code != tt.code || !strings.Contains(out+stderr, tt.want) {
+			t.Errorf("%s: exit %d, want %d: %s%s", tt.view, code, tt.code, out, stderr)
+		}
+	}
+}
