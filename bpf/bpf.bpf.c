@@ -206,8 +206,15 @@ static int walk_step(__u32 i, struct walk *w)
 
 static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 {
-	struct walk w = {.seq = seq, .cgrp = cgrp};
+	struct walk w;
 
+	/*
+	 * All zero, but from a helper that fails: before ab5cfac139ab (v6.7) the verifier takes what it knows of the
+	 * context at a callback's first call for true at all calls, and leaves out code that the first does not reach.
+	 */
+	bpf_probe_read_kernel(&w, sizeof(w), NULL);
+	w.seq = seq;
+	w.cgrp = cgrp;
 	set_types(w.types);
 	bpf_loop(MOST_STEPS, walk_step, &w, 0);
 	return 0;
