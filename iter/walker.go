@@ -5,88 +5,19 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	iofs "io/fs"
-	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
 
-// walkObject is no view, for it is in a directory. See bpf/walk/walk.bpf.c.
-const walkObject = "walk/walk.bpf.o"
-
-// walkers list the cgroups of a tree with a BPF program, 50 times as fast as by their directories. One lists for one
-// reader at a time, and holds the list while the reader's view runs over it.
-type walkers struct {
-	spec *ebpf.CollectionSpec
-	mu   sync.Mutex
-	free []*walker
-}
-
-const (
-	spareWalkers = 2
-	firstNodes   = 4096
-	maxNodes     = 1 << 20 // cgroups in one walk: the kernel ends one that is silent for longer (MAX_ITER_OBJECTS)
-	nodeSize     = 16
-	nameRoom     = 64  // for a cgroup's name, on average
-	longestName  = 256 // NAME_MAX and a NUL
-)
-
-// newWalkers takes the program from among the views' objects. Without it, or on a kernel that refuses it, trees are
-// listed by their directories: the error is why.
-func newWalkers(objects iofs.FS, cache *btf.Cache) (*walkers, error) {
-	raw, err := iofs.ReadFile(objects, walkObject)
-	if err != nil {
-		return nil, fmt.Errorf("read the object that lists cgroups: %w", err)
-	}
-	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
-	if err != nil {
-		return nil, fmt.Errorf("parse the object that lists cgroups: %w", err)
-	}
-	w, err := newWalker(spec, firstNodes, firstNodes*nameRoom, cache)
-	if err != nil {
-		return nil, err
-	}
-	return &walkers{spec: spec, free: []*walker{w}}, nil
-}
-
-func (s *walkers) get() (*walker, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if last := len(s.free) - 1; last >= 0 {
-		w := s.free[last]
-		s.free = s.free[:last]
-		return w, nil
-	}
-	return newWalker(s.spec, firstNodes, firstNodes*nameRoom, nil)
-}
-
-func (s *walkers) put(w *walker) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.free) < spareWalkers {
-		s.free = append(s.free, w)
-		return
-	}
-	w.close()
-}
-
-func (s *walkers) close() {
-	if s == nil {
-		return
-	}
-	for _, w := range s.free {
-		w.close()
-	}
-}
-
 // walker is the program and the memory that it fills.
 type walker struct {
 	coll         *ebpf.Collection
 	nodes, names *ebpf.Memory
 	room         needed
-	used         int // nodes that are not zero
+	used         int // nodes
+	usedNames    int // bytes
 }
 
 // needed is how much a walk takes.
@@ -140,19 +71,19 @@ func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 		return n, goneError{cgroup, unix.ENOENT}
 	}
 	used := int(min(n.nodes, w.room.nodes))
-	if used < w.used {
-		if _, err := w.nodes.WriteAt(make([]byte, (w.used-used)*nodeSize), int64(used)*nodeSize); err != nil {
+	if used < int(w.room.nodes) { // a view's pass ends here
+		if _, err := w.nodes.WriteAt(make([]byte, nodeSize), int64(used)*nodeSize); err != nil {
 			return n, err
 		}
 	}
-	w.used = used
+	w.used, w.usedNames = used, int(min(n.names, w.room.names))
 	return n, nil
 }
 
 // list fills r.nodes from the program's memory.
 func (w *walker) list(r *run) error {
 	nodes := make([]byte, w.used*nodeSize)
-	names := make([]byte, w.room.names)
+	names := make([]byte, w.usedNames)
 	_, err := w.nodes.ReadAt(nodes, 0)
 	_, err2 := w.names.ReadAt(names, 0)
 	if err := errors.Join(err, err2); err != nil {
