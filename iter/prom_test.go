@@ -14,36 +14,6 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// everyKind is a record with a member of every kind.
-func everyKind(t testing.TB) *record {
-	t.Helper()
-	protocol := &btf.Enum{Name: "protocol", Size: 4, Values: []btf.EnumValue{
-		{Name: "PROTO_TCP", Value: 6}, {Name: "PROTO_UDP", Value: 17}, {Name: "PROTO_UDP_LITE", Value: 136}}}
-	boolean := &btf.Int{Name: "_Bool", Size: 1, Encoding: btf.Bool}
-	return mustRecord(t, 128,
-		member("pid", 0, u32, "key", "help:process id"),
-		member("protocol", 4, protocol),
-		member("frozen", 8, boolean),
-		member("level", 9, &btf.Int{Name: "signed char", Size: 1, Encoding: btf.Signed}, "kind:gauge", "help:how\ndeep \\ it is"),
-		member("state", 10, char),
-		member("usage_usec", 16, u64, "kind:counter", "unit:us", "optional"),
-		member("rss_pages", 24, u64, "kind:gauge", "unit:pages"),
-		member("peer", 32, &btf.Array{Type: u8, Nelems: 16}, "kind:address"),
-		member("owner", 48, u64, "kind:cgroup"),
-		member("wait_nsec", 56, &btf.Array{Type: u64, Nelems: 4}, "kind:histogram", "unit:ns", "help:how long"),
-		member("wait_sum_nsec", 88, u64, "kind:counter", "unit:ns", "sum:wait_nsec"),
-		member("comm", 96, text(16), "key"),
-		member("delta", 112, &btf.Int{Name: "long long", Size: 8, Encoding: btf.Signed}, "kind:gauge", "unit:bytes"),
-	)
-}
-
-// oneOfEach is a record of everyKind.
-func oneOfEach(r *record, pid int, comm string) []byte {
-	peer := "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x7f\x00\x00\x01"
-	slots := "\x02\x00\x00\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00\x00\x00\x00" + "\x06\x00\x00\x00\x00\x00\x00\x00" + "\x01\x00\x00\x00\x00\x00\x00\x00"
-	return put(r, pid, 17, 1, -3, "S", 1500, 2, peer, 1<<53+1, slots, 45, comm, -1<<54)
-}
-
 func TestProm(t *testing.T) {
 	r := everyKind(t)
 	missing := oneOfEach(r, 8, "a")
