@@ -54,9 +54,9 @@ func TestTreeOfRecords(t *testing.T) {
 	r := mustRecord(t, 4, member("key", 0, u8, "key"), member("n_usec", 1, u8, "kind:gauge", "unit:us"), member("c", 2, char))
 	o := treeOf(r, ".", "\x02\x05a\x00\x01\x06b\x00", "x y", "", "x y/\xff", "\x01\x07\n\x00")
 	for f, want := range map[Format]string{
-		Text: "PATH        CGROUP_ID KEY N_USEC C\n" +
-			".                   9   1      6 b\n" +
-			".                   9   2      5 a\n" +
+		Text: "PATH         CGROUP_ID KEY N_USEC C\n" +
+			".                    9   1      6 b\n" +
+			".                    9   2      5 a\n" +
 			"x\\x20y/\\xff         11   1      7 \\n\n",
 		JSON: `{"cgroup":".","cgroup_id":9,"key":1,"n_usec":6,"c":"b"}` + "\n" +
 			`{"cgroup":".","cgroup_id":9,"key":2,"n_usec":5,"c":"a"}` + "\n" +
