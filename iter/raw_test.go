@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
 )
 
 // rawOutput is what a reader makes of raw output by the comment in raw.go.
@@ -145,4 +146,27 @@ func TestRawOfEncoded(t *testing.T) {
 	if err != nil || got.size != 1 || got.version != 3 || got.hash != strings.Repeat("0", 16) || string(got.frames[0].records) != "\x08\x01\x08\x02" {
 		t.Errorf("%+v, %v", got, err)
 	}
+}
+
+// An encoded view's bytes are passed on as they are.
+func TestEncoded(t *testing.T) {
+	h := testHierarchy(t, "")
+	v := *testViews(t, h, Options{})["cgroup"]
+	v.encoded = "lines"
+	top := testTree(t, h, 2)
+	ctx, id := context.Background(), cgroupID(t, top)
+	want := mustRun(t, &v, id)
+	if got, err := v.Render(ctx, Raw, id, nil); err != nil || string(got) != want || v.Kind() != "encoded" {
+		t.Errorf("%s: %q, %v, want %q", v.Kind(), got, err, want)
+	}
+	got, err := decodeRaw(mustTree(t, &v, Raw, id))
+	if err != nil || len(got.frames) != 3 || string(got.frames[0].records) != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, f := range []Format{JSON, Prom} {
+		_, err := v.Render(ctx, f, id, nil)
+		checkErrno(t, f.String(), err, unix.EOPNOTSUPP)
+	}
+	_, err = v.Tree(ctx, Text, id, nil)
+	checkErrno(t, "tree of text", err, unix.EOPNOTSUPP)
 }
