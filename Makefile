@@ -33,15 +33,32 @@ bench:
 # The BPF programs are built by clang and committed: go build needs none.
 objects:
 	$(MAKE) -C bpf
+	$(MAKE) -C iter/testdata
 
-# mount(8) looks for helpers in /sbin alone.
+BINDIR = $(PREFIX)/bin
+UNITS  = bpfviewfs.service run-bpfview.mount run-bpfview.automount
+
+# mount(8) looks for helpers in /sbin alone, wherever the rest is.
+SBINDIR = /sbin
+
+INSTALLED = $(BINDIR)/bpfviewfs $(SBINDIR)/mount.fuse.bpfviewfs \
+	$(UNITS:%=$(PREFIX)/lib/systemd/system/%) $(PREFIX)/lib/tmpfiles.d/bpfviewfs.conf \
+	$(PREFIX)/share/bash-completion/completions/bpfviewfs $(PREFIX)/share/zsh/site-functions/_bpfviewfs \
+	$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish
+
 install: bpfviewfs
-	install -D -m 0755 bpfviewfs $(DESTDIR)$(PREFIX)/bin/bpfviewfs
-	install -d $(DESTDIR)/sbin
-	ln -sf $(PREFIX)/bin/bpfviewfs $(DESTDIR)/sbin/mount.fuse.bpfviewfs
+	install -d $(sort $(dir $(INSTALLED:%=$(DESTDIR)%)))
+	install bpfviewfs $(DESTDIR)$(BINDIR)
+	ln -sf $(BINDIR)/bpfviewfs $(DESTDIR)$(SBINDIR)/mount.fuse.bpfviewfs
+	install -m 0644 $(UNITS:%=packaging/systemd/%) $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed -i 's,@BINDIR@,$(BINDIR),' $(DESTDIR)$(PREFIX)/lib/systemd/system/bpfviewfs.service
+	install -m 0644 packaging/tmpfiles.d/bpfviewfs.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
+	./bpfviewfs completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bpfviewfs
+	./bpfviewfs completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bpfviewfs
+	./bpfviewfs completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish
 
 uninstall:
-	rm -f $(DESTDIR)/sbin/mount.fuse.bpfviewfs $(DESTDIR)$(PREFIX)/bin/bpfviewfs
+	rm -f $(INSTALLED:%=$(DESTDIR)%)
 
 clean:
 	rm -f bpfviewfs

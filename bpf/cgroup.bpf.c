@@ -2,8 +2,8 @@
 //go:build ignore
 
 /*
- * What the cgroup is, in one line. Text, not a record: a path has no bound, and a record is made on the BPF stack of
- * 512 bytes. The path is from the hierarchy's root, as in /proc/PID/cgroup, and escaped.
+ * What the cgroup is, in one line. Of its path only the name, escaped: whoever was given a part of the tree must not
+ * learn what is above it, and the reader knows which directory this file is in.
  *
  * When a cgroup was made is not there to be told: kernfs keeps times only for a directory whose owner or mode was
  * changed, and then those of the last change.
@@ -65,29 +65,16 @@ static __noinline void print_controllers(struct seq_file *seq, struct cgroup *cg
 		BPF_SEQ_PRINTF(seq, "%s ", &blanks[c.printed < WIDTH ? c.printed : WIDTH]);
 }
 
-struct path {
-	struct cgroup *cgrp;
-	struct name name;
-};
-
-static int print_component(__u32 i, struct path *path)
+static __noinline void print_name(struct seq_file *seq, struct cgroup *cgrp)
 {
-	struct cgroup *ancestor = NULL;
+	struct name name = {.seq = seq};
 
-	bpf_probe_read_kernel(&ancestor, sizeof(ancestor), &path->cgrp->ancestors[i + 1]);
-	bpf_probe_read_kernel_str(path->name.bytes, NAME_SIZE, BPF_CORE_READ(ancestor, kn, name));
-	BPF_SEQ_PRINTF(path->name.seq, "/");
-	name_print(&path->name);
-	return 0;
-}
-
-static __noinline void print_path(struct seq_file *seq, struct cgroup *cgrp)
-{
-	struct path path = {.cgrp = cgrp, .name.seq = seq};
-
-	if (!cgrp->level)
-		BPF_SEQ_PRINTF(seq, "/");
-	bpf_loop(cgrp->level, print_component, &path, 0);
+	if (!cgrp->level) {
+		BPF_SEQ_PRINTF(seq, "/\n");
+		return;
+	}
+	bpf_probe_read_kernel_str(name.bytes, NAME_SIZE, BPF_CORE_READ(cgrp, kn, name));
+	name_print(&name);
 	BPF_SEQ_PRINTF(seq, "\n");
 }
 
@@ -101,15 +88,15 @@ static __always_inline bool is_populated(struct cgroup *cgrp)
 
 static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 {
-	BPF_SEQ_PRINTF(seq, "        ID LEVEL POPULATED FROZEN DESCENDANTS DYING CONTROLLERS              PATH\n");
+	BPF_SEQ_PRINTF(seq, "        ID LEVEL POPULATED FROZEN DESCENDANTS DYING CONTROLLERS              NAME\n");
 	BPF_SEQ_PRINTF(seq, "%10llu %5d %9d %6d %11d %5d ", cgrp->kn->id, cgrp->level, is_populated(cgrp),
 		       cgrp->flags >> CGRP_FROZEN & 1, cgrp->nr_descendants, cgrp->nr_dying_descendants);
 	print_controllers(seq, cgrp);
-	print_path(seq, cgrp);
+	print_name(seq, cgrp);
 	return 0;
 }
 
-SEC("iter/cgroup") VIEW_HELP("id, level, descendants, populated, frozen, controllers, path")
+SEC("iter/cgroup") VIEW_HELP("id, level, descendants, populated, frozen, controllers, name")
 int cgroup(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);

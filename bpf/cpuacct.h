@@ -5,6 +5,7 @@
 
 #include "bpfview.h"
 #include "cputime.h"
+#include "css.h"
 #include "percpu.h"
 
 struct cpuacct_times {
@@ -13,20 +14,6 @@ struct cpuacct_times {
 	struct kernel_cpustat *cpustat; /* per CPU */
 	struct cputime time;
 };
-
-/* What a controller keeps for the cgroup, or NULL. The running kernel's number is what counts, not ours. */
-#define cgroup_css(cgrp, ssid)                                                                                         \
-	(bpf_core_enum_value_exists(enum cgroup_subsys_id, ssid) ?                                                     \
-		 css_at((cgrp)->subsys, bpf_core_enum_value(enum cgroup_subsys_id, ssid)) :                            \
-		 NULL)
-
-static __always_inline struct cgroup_subsys_state *css_at(struct cgroup_subsys_state **subsys, __u32 ssid)
-{
-	struct cgroup_subsys_state *css = NULL;
-
-	bpf_probe_read_kernel(&css, sizeof(css), &subsys[ssid]);
-	return css;
-}
 
 static __always_inline struct cgroup_subsys_state *root_cpuacct(void)
 {

@@ -8,3 +8,8 @@ import "embed"
 //
 //go:embed *.bpf.o walk/walk.bpf.o
 var Objects embed.FS
+
+// Headers are what the source of a view includes, beside libbpf's.
+//
+//go:embed *.h
+var Headers embed.FS

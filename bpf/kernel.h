@@ -30,6 +30,8 @@ enum {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_ANY = 0,
+	BPF_NOEXIST = 1,
+	BPF_F_NO_PREALLOC = 1,
 	BPF_F_MMAPABLE = 1 << 10,
 	BPF_F_SKIP_FIELD_MASK = 0xff,
 };
@@ -63,6 +65,19 @@ struct bpf_iter__bpf_map_elem {
 	void *value;
 };
 
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	__u32 fd;
+	struct file *file;
+};
+
+struct bpf_iter__task_vma {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	struct vm_area_struct *vma;
+};
+
 struct bpf_map {
 	__u32 id;
 };
@@ -71,11 +86,20 @@ struct bpf_array {
 	void *pptrs[0];
 };
 
+typedef struct {
+	__s64 counter;
+} atomic_long_t;
+
+struct list_head {
+	struct list_head *next;
+};
+
 /* cgroups */
 
 enum cgroup_subsys_id {
 	cpu_cgrp_id = 1,
 	cpuacct_cgrp_id = 2,
+	memory_cgrp_id = 4,
 };
 
 struct kernfs_node {
@@ -93,6 +117,9 @@ struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 	struct cgroup_subsys *ss;
 	struct cgroup_subsys_state *parent;
+	struct list_head sibling;
+	struct list_head children;
+	unsigned int flags;
 	int nr_populated_csets; /* here since v7 */
 };
 
@@ -126,6 +153,7 @@ struct cgroup {
 	struct cgroup_root *root;
 	struct cgroup_base_stat bstat;
 	struct prev_cputime prev_cputime;
+	struct psi_group *psi;
 	struct cgroup *ancestors[0];
 };
 
@@ -166,12 +194,47 @@ struct cpuacct {
 
 struct css_set {
 	struct cgroup_subsys_state *subsys[16];
+	struct cgroup *dfl_cgrp; /* of cgroup2 */
+};
+
+/* files */
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
+struct super_block {
+	unsigned long s_magic;
+};
+
+struct inode {
+	__u16 i_mode;
+	unsigned long i_ino;
+	struct super_block *i_sb;
+	__s64 i_size;
+};
+
+struct file {
+	struct path f_path;
+	struct inode *f_inode;
+	unsigned int f_flags;
+	__s64 f_pos;
 };
 
 /* tasks */
 
+/* Whole: the size of an array's elements is not relocated. */
 struct upid {
 	int nr;
+	struct pid_namespace *ns;
 };
 
 struct pid {
@@ -193,6 +256,9 @@ struct percpu_counter {
 };
 
 struct mm_struct {
+	unsigned long start_brk;
+	unsigned long brk;
+	unsigned long start_stack;
 	struct percpu_counter rss_stat[4]; /* since f1a7941243c1 (v6.2) */
 };
 
@@ -210,12 +276,17 @@ struct sched_entity {
 	__u64 sum_exec_runtime;
 };
 
+struct sched_info { /* with CONFIG_SCHED_INFO */
+	unsigned long long last_arrival; /* on a CPU, by sched_clock() */
+};
+
 struct task_struct {
 	unsigned int __state;
 	unsigned int flags;
 	__u8 on_cpu; /* an int before v7: read no more than this, with BPF_CORE_READ */
 	int exit_state;
 	struct sched_entity se;
+	struct sched_info sched_info;
 	struct mm_struct *mm;
 	int pid;
 	int tgid;
@@ -227,6 +298,7 @@ struct task_struct {
 	struct prev_cputime prev_cputime;
 	const struct cred *cred;
 	char comm[16];
+	struct files_struct *files;
 	struct css_set *cgroups;
 };
 

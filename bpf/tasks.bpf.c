@@ -2,78 +2,15 @@
 //go:build ignore
 
 /* One record for each thread that lives in the cgroup. 512 fit one run; more come from the task flavour. */
-#include "bpfview.h"
-#include "cputime.h"
-#include "rss.h"
-#include "task.h"
+#include "tasks.h"
 #include "tree.h"
 
-struct tasks_record {
-	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
-	__u32 tid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("thread id");
-	__u32 ppid VIEW_WIDTH(7) VIEW_HELP("process id of the parent");
-	__u32 nspid VIEW_WIDTH(7) VIEW_OPTIONAL VIEW_HELP("process id in its own, the innermost, pid namespace");
-	__u32 uid VIEW_WIDTH(5) VIEW_HELP("effective user id, as the initial user namespace has it");
-	char state VIEW_HELP("R running, S sleeping, D in disk sleep, T stopped, t traced, P parked, I idle");
-	__u64 user_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("time in user mode");
-	__u64 system_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("time in the kernel");
-	__u64 rss_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("resident memory of the process");
-	char comm[16] VIEW_HELP("name of the thread");
-};
-
 VIEW_RECORD(struct tasks_record)
-
-static __always_inline __u32 innermost(struct task_struct *task)
-{
-	struct pid *pid = task->thread_pid;
-	__u32 nr = ~0, level;
-
-	if (!pid)
-		return nr;
-	level = pid->level;
-	bpf_probe_read_kernel(&nr, sizeof(nr), &pid->numbers[level].nr);
-	return nr;
-}
-
-static __noinline int show_task(struct seq_file *seq, struct task_struct *task, struct rss *rss)
-{
-	struct cputime t = {.user = task->utime, .system = task->stime, .runtime = task->se.sum_exec_runtime};
-	struct tasks_record r;
-
-	__builtin_memset(&r, 0, sizeof(r));
-	cputime_adjust(&t, &task->prev_cputime);
-	r.pid = task->tgid;
-	r.tid = task->pid;
-	r.ppid = task->real_parent->tgid;
-	r.nspid = innermost(task->group_leader);
-	r.uid = task->cred->euid.val;
-	r.state = task_state(task);
-	r.user_usec = t.user / 1000;
-	r.system_usec = t.system / 1000;
-	r.rss_bytes = task_rss(seq, task, rss);
-	bpf_probe_read_kernel_str(r.comm, sizeof(r.comm), task->comm);
-	return view_emit(seq, &r);
-}
-
-static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
-{
-	struct bpf_iter_css_task it;
-	struct task_struct *task;
-	struct rss rss = {};
-
-	if (bpf_iter_css_task_new(&it, &cgrp->self, 0))
-		view_fail(seq);
-	while (!view_full(seq) && (task = bpf_iter_css_task_next(&it)))
-		if (!task_is_dead(task))
-			show_task(seq, task, &rss);
-	bpf_iter_css_task_destroy(&it);
-	return 0;
-}
 
 SEC("iter/cgroup") VIEW_HELP("threads: pids, uid, state, CPU time, resident memory, name")
 int tasks(struct bpf_iter__cgroup *ctx)
 {
-	return view_in_epilogue(ctx, show);
+	return view_in_epilogue(ctx, show_tasks);
 }
 
 SEC("iter/task")
@@ -87,4 +24,4 @@ int tasks___task(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-VIEW_TREE(tasks, show)
+VIEW_TREE(tasks, show_tasks)

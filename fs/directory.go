@@ -2,7 +2,6 @@ package fs
 
 import (
 	"cmp"
-	"path"
 	"slices"
 	"sync"
 
@@ -28,9 +27,15 @@ const (
 	offsetDot = 1 + iota
 	offsetDotDot
 	offsetControls
+	offsetSelf    = 1<<8 - 1
 	offsetFiles   = 1 << 8
 	offsetCgroups = 1 << 10
 )
+
+// offsetRendering is past the offsets of views: a directory of renderings has no child cgroups.
+func offsetRendering(r Rendering, number int) uint64 {
+	return uint64(r)<<numberBits | uint64(number) + offsetFiles
+}
 
 // OpenDir lists a directory.
 func (f *FS) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
@@ -41,19 +46,20 @@ func (f *FS) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse
 	} else if err != nil {
 		return errno(err)
 	}
-	out.Fh = f.dirs.add(d)
+	out.Fh = f.memory.handle(0)
+	f.dirs.add(out.Fh, d)
 	return fuse.OK
 }
 
 // ReadDir gives the entries after an offset.
 func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	d, ok := f.dirs.get(in.Fh)
-	if !ok {
-		return fuse.EBADF
+	if !ok { // opened when another server was here: an offset means the same in a listing made now
+		d, _ = f.dirs.add(in.Fh, &directory{node: f.node(in.NodeId)})
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if in.Offset == 0 && d.begun { // rewinddir(3): what there is now
+	if in.Offset == 0 && d.begun || d.entries == nil { // rewinddir(3): what there is now
 		var err error
 		if d.entries, err = f.list(d.node); isGone(err) {
 			return fuse.ENOENT
@@ -89,7 +95,7 @@ func (f *FS) list(dir node) ([]fuse.DirEntry, error) {
 	children := func(taken, free kind) error {
 		return f.hierarchy.Children(dir.cgroup, func(id uint64, name string) {
 			k := free
-			if views.takes(name) {
+			if views.takes(dir.cgroup, name) {
 				k = taken
 			}
 			switch k {
@@ -104,14 +110,29 @@ func (f *FS) list(dir node) ([]fuse.DirEntry, error) {
 	switch {
 	case dir.kind == kindCgroup:
 		for number, v := range views.byNumber {
-			if v != nil {
-				add(v.Name, unix.S_IFREG, offsetFiles+uint64(number), node{dir.cgroup, kindView, number, 0})
+			if v != nil && v.isIn(dir.cgroup) {
+				add(v.Name, unix.S_IFREG, offsetFiles+uint64(number), viewNode(dir.cgroup, number, Plain))
 			}
 		}
 		err = children(kindNone, kindCgroup)
 	case dir.number == controlCgroups:
 		err = children(kindCgroup, kindLink)
+	case dir.number != controlTop:
+		for r := range Rendering(len(renderings)) {
+			if renderings[r].dir != controlDirs[dir.number] {
+				continue
+			}
+			for number, v := range views.byNumber {
+				if v != nil && v.has(r) && v.isIn(dir.cgroup) {
+					add(r.fileName(v.Name), unix.S_IFREG, offsetRendering(r, number), viewNode(dir.cgroup, number, r))
+				}
+			}
+		}
+		_, err = f.hierarchy.Stat(dir.cgroup)
 	default:
+		if dir.cgroup == f.root {
+			add(selfName, unix.S_IFLNK, offsetSelf, node{cgroup: dir.cgroup, kind: kindSelf})
+		}
 		for i, name := range controlDirs[1:] {
 			add(name, unix.S_IFDIR, offsetControls+uint64(i), node{dir.cgroup, kindControl, i + 1, 0})
 		}
@@ -124,15 +145,4 @@ func (f *FS) list(dir node) ([]fuse.DirEntry, error) {
 	}
 	slices.SortFunc(entries, func(a, b fuse.DirEntry) int { return cmp.Compare(a.Off, b.Off) })
 	return entries, err
-}
-
-// Readlink leads from .bpfview/cgroup to the child cgroup's own directory.
-func (f *FS) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Status) {
-	name, err := f.hierarchy.Path(f.node(h.NodeId).cgroup)
-	if isGone(err) {
-		return nil, f.stale.answer(h)
-	} else if err != nil {
-		return nil, errno(err)
-	}
-	return []byte("../../" + path.Base(name)), fuse.OK
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -101,6 +103,16 @@ func (t *tree) Path(id uint64) (string, error) {
 	return p, nil
 }
 
+// Of has thread 1000+N live in cgroup N.
+func (t *tree) Of(thread uint32) (uint64, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if id := uint64(thread) - 1000; t.groups[id] != nil {
+		return id, nil
+	}
+	return 0, unix.ENOENT
+}
+
 // inode is what a kernel would believe of a node.
 type inode struct {
 	size   uint64
@@ -152,8 +164,10 @@ func newMount(t *testing.T, c Config, views ...View) *mount {
 	return m
 }
 
+var uniques atomic.Uint64
+
 func (m *mount) header(id uint64) fuse.InHeader {
-	return fuse.InHeader{NodeId: id, Caller: fuse.Caller{Pid: m.thread, Owner: fuse.Owner{Uid: m.uid}}}
+	return fuse.InHeader{NodeId: id, Unique: uniques.Add(2), Caller: fuse.Caller{Pid: m.thread, Owner: fuse.Owner{Uid: m.uid}}}
 }
 
 // walk looks a path up from the root, once.
@@ -266,3 +280,5 @@ func counting(name string, content func(n int) string) View {
 		return append(dst, content(n)...), nil
 	}}
 }
+
+func lines(text string) []string { return strings.Split(strings.TrimSuffix(text, "\n"), "\n") }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"sync"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -13,16 +15,18 @@ import (
 // file is an open view, or an open file of .bpfview. It holds one run, frozen: any offset and any read size give the
 // same bytes until the next read(2) at offset 0, which starts a new run.
 type file struct {
-	node uint64
-	turn chan struct{} // held by whoever starts a new run
+	node   uint64
+	record *record
+	turn   chan struct{} // held by whoever starts a new run
 
-	mu    sync.Mutex
-	run   *run
-	begun bool // the run's first byte was read by read(2)
+	mu   sync.Mutex
+	run  *run    // nil: the memory has its bytes
+	word runWord // which one it is
 }
 
 // Open runs the view.
 func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	f.undoOpen(&in.InHeader)
 	n := f.node(in.NodeId)
 	r, err := f.start(cancel, n, in.Uid)
 	if errors.Is(err, unix.ENOENT) {
@@ -30,12 +34,25 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	} else if err != nil {
 		return errno(err)
 	}
+	record := f.memory.take(&in.InHeader)
+	if record == nil {
+		r.done()
+		return fuse.Status(unix.ENFILE)
+	}
+	o := newFile(in.NodeId, record)
+	o.run, o.word = r, f.memory.keep(record, r.data)
+	out.Fh = f.memory.handle(f.memory.index(record))
+	f.files.add(out.Fh, o)
 	f.nodes.opened(in.NodeId, uint64(len(r.data)))
+	f.memory.open(record, out.Fh, &in.InHeader)
 	f.tellSize(in.NodeId, r.data)
-	out.Fh = f.files.add(&file{node: in.NodeId, turn: make(chan struct{}, 1), run: r})
 	// Direct I/O brings every read(2) here. Without KEEP_CACHE the kernel drops the pages of an earlier run.
 	out.OpenFlags = fuse.FOPEN_DIRECT_IO | fuse.FOPEN_NOFLUSH
 	return fuse.OK
+}
+
+func newFile(node uint64, r *record) *file {
+	return &file{node: node, record: r, turn: make(chan struct{}, 1)}
 }
 
 // tellSize makes the inode as large as the run by storing its last byte: splice(2), sendfile(2) and mmap(2) believe the
@@ -49,68 +66,81 @@ func (f *FS) tellSize(node uint64, data []byte) {
 
 // Read answers from the run that the open file holds, or from a new one.
 func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
-	open, ok := f.files.get(in.Fh)
+	open, ok := f.file(in.Fh)
 	if !ok {
-		return nil, fuse.EBADF
+		return nil, fuse.Status(unix.ESTALE)
 	}
 	// The kernel names a lock owner when it reads for read(2), and none when it fills its page cache.
 	direct := in.ReadFlags&fuse.READ_LOCKOWNER != 0
 	if !direct {
 		f.nodes.caching(in.NodeId)
-	} else if in.Offset == 0 && !open.begin() {
-		if err := f.again(cancel, open, in.Uid); err != nil {
+	} else if in.Offset == 0 && !open.record.begins(&in.InHeader) {
+		if err := f.again(cancel, open, &in.InHeader); err != nil {
 			return nil, errno(err)
 		}
 	}
-	return open.slice(in.Offset, int(in.Size)), fuse.OK
-}
-
-// begin tells whether this is the first read of the held run's first byte.
-func (o *file) begin() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	first := !o.begun
-	o.begun = true
-	return first
+	part, err := f.slice(open, in.Offset, int(in.Size))
+	if errors.Is(err, unix.ESTALE) && direct && in.Offset == 0 {
+		if err = f.again(cancel, open, &in.InHeader); err == nil {
+			part, err = f.slice(open, in.Offset, int(in.Size))
+		}
+	}
+	if err != nil {
+		return nil, errno(err)
+	}
+	return part, fuse.OK
 }
 
 // again replaces an open file's run by a new one.
-func (f *FS) again(cancel <-chan struct{}, o *file, uid uint32) error {
+func (f *FS) again(cancel <-chan struct{}, o *file, h *fuse.InHeader) error {
 	select {
 	case o.turn <- struct{}{}:
 		defer func() { <-o.turn }()
 	case <-cancel:
 		return context.Canceled
 	}
-	r, err := f.start(cancel, f.node(o.node), uid)
+	r, err := f.start(cancel, f.node(o.node), h.Uid)
 	if errors.Is(err, unix.ENOENT) {
 		return unix.ENODEV // the path is fine as far as the reader can tell: its cgroup is gone
 	} else if err != nil {
 		return err
 	}
+	size := uint64(len(r.data))
 	o.mu.Lock()
 	old := o.run
-	o.run = r
+	o.run, o.word = r, f.memory.keep(o.record, r.data)
+	o.record.first.Store(requester(h)) // after the run: it is the one that this READ asked for
 	o.mu.Unlock()
-	old.done()
+	if old != nil {
+		old.done()
+	}
 
 	// No lock is held here: the kernel may wait for a READ of this very file.
-	size := uint64(len(r.data))
 	before, cached := f.nodes.rerun(o.node, size)
 	if cached || before != size {
 		_ = f.kernel.Invalidate(o.node, 0, 0) // ENOENT: nothing to forget
 	}
-	if size > before {
+	if size > before || before == unknownSize {
 		f.tellSize(o.node, r.data)
 	}
 	return nil
 }
 
 // Release forgets an open file.
-func (f *FS) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
-	if o, ok := f.files.remove(in.Fh); ok {
+func (f *FS) Release(_ <-chan struct{}, in *fuse.ReleaseIn) { f.forget(in.Fh) }
+
+func (f *FS) forget(fh uint64) {
+	f.file(fh) // one of an earlier server's is counted before it is not any more
+	if o, ok := f.files.remove(fh); ok {
 		f.nodes.closed(o.node)
-		o.run.done()
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.run != nil {
+			o.run.done()
+		}
+		if f.memory.find(fh) == o.record {
+			f.memory.drop(o.record)
+		}
 	}
 }
 
@@ -120,10 +150,14 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32) (*run, error) {
 	if generate == nil {
 		return nil, fmt.Errorf("%s: no such view any more: %w", name, unix.ENOENT)
 	}
+	start := time.Now()
 	r, err := f.limits.run(cancel, uid, func(ctx context.Context, dst []byte) ([]byte, error) {
 		return generate(ctx, n.cgroup, dst)
 	})
 	f.counts.add(r, err)
+	if m := f.views.Load().meters[n.number]; n.isView() && m != nil {
+		m.add(start, r, err)
+	}
 	if err != nil {
 		f.errors.add(f.hierarchy, name, n.cgroup, err)
 	}
@@ -132,12 +166,20 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32) (*run, error) {
 
 // generator finds what makes the content of a file.
 func (f *FS) generator(n node) (name string, generate func(context.Context, uint64, []byte) ([]byte, error)) {
-	switch n.kind {
-	case kindView:
+	switch {
+	case n.kind == kindView:
 		if v := f.views.Load().byNumber[n.number]; v != nil {
 			return v.Name, v.Run
 		}
-	case kindInfo:
+	case n.isView():
+		as := n.rendering()
+		if v := f.views.Load().byNumber[n.number]; v != nil && v.has(as) {
+			name := path.Join(controlName, renderings[as].dir, as.fileName(v.Name))
+			return name, func(ctx context.Context, cgroup uint64, dst []byte) ([]byte, error) {
+				return v.Render(ctx, as, cgroup, dst)
+			}
+		}
+	case n.kind == kindInfo:
 		if n.number < len(infos) {
 			i := infos[n.number]
 			return controlName + "/" + i.name, func(_ context.Context, cgroup uint64, dst []byte) ([]byte, error) {

@@ -51,21 +51,34 @@ type Hierarchy interface {
 	Child(id uint64, name string) (unix.Stat_t, error)
 	// Children calls add for every child cgroup, in any order; unix.ESTALE when id is gone.
 	Children(id uint64, add func(id uint64, name string)) error
-	// Path is the path of a cgroup, for messages; its last element is the name. unix.ENOENT when the cgroup is gone.
+	// Path is the path of a cgroup, which begins with that of the root. unix.ENOENT when the cgroup is gone.
 	Path(id uint64) (string, error)
+	// Of is the cgroup that a thread lives in; unix.ENOENT when it is not below the root.
+	Of(thread uint32) (id uint64, err error)
 }
 
-// View is a file that every cgroup's directory has.
+// View is a file that every cgroup's directory has, or some have.
 type View struct {
-	Name string // [a-z][a-z0-9_]*
-	Help string // one line: what it shows
-	Kind string // "text" or "record": what its program writes
-	Mode uint32 // permission bits; 0 for the default, 0440
+	Name    string // [a-z][a-z0-9_]*
+	Help    string // one line: what it shows
+	Kind    string // "text", "record" or "encoded": what its program writes
+	Version int    // of its record; 0 if it has none
+	Hash    string // of its record's type; "" if it has none
+	Warning string // what is wrong with the view though it is here
+	// Mode, UID and GID are permission bits and owner; 0 and nil for the defaults, 0440 and the owner of the cgroup's
+	// directory.
+	Mode     uint32
+	UID, GID *uint32
 	// Err says why the view is absent: no file, but a line in .bpfview/views.
 	Err error
+	// In tells why the view has no file in a cgroup's directory, or nil if it has one. A nil In is a file everywhere.
+	In func(cgroup uint64) error
 	// Run appends one whole run for a cgroup to dst. It gives an error rather than less than the whole:
 	// unix.ENOENT when the cgroup is gone. Many runs may be under way at once.
 	Run func(ctx context.Context, cgroup uint64, dst []byte) ([]byte, error)
+	// Renderings are the files below .bpfview that the view has, and Render is Run for one of them.
+	Renderings []Rendering
+	Render     func(ctx context.Context, as Rendering, cgroup uint64, dst []byte) ([]byte, error)
 }
 
 // Kernel takes what the filesystem tells the kernel unasked. Both calls may block until READs on the node are answered.
@@ -86,6 +99,8 @@ type Config struct {
 	UID, GID, Mode *uint32
 	// Version is what .bpfview/version says.
 	Version string
+	// Status adds to .bpfview/status.json what the filesystem does not know itself. It may be nil.
+	Status func() any
 	// Limits bound what readers may make the kernel and the server do.
 	Limits Limits
 }
@@ -98,10 +113,15 @@ type FS struct {
 	kernel         Kernel
 	uid, gid, mode *uint32
 	version        string
+	status         func() any
 	root           uint64
 
 	views  atomic.Pointer[views]
 	viewMu sync.Mutex // serialises SetViews
+
+	memory   *memory
+	openers  map[uint64]*record // requesters of OPEN that an earlier server may not have answered; see Begin
+	disabled map[int]string
 
 	nodes  nodes
 	files  handles[*file]
@@ -110,6 +130,8 @@ type FS struct {
 	stale  stale
 	errors errorLog
 	counts counts
+
+	metrics *metrics
 }
 
 var _ fuse.RawFileSystem = (*FS)(nil)
@@ -128,13 +150,16 @@ func New(c Config) *FS {
 		gid:           c.GID,
 		mode:          c.Mode,
 		version:       c.Version,
+		status:        c.Status,
 		root:          c.Hierarchy.Root(),
 		limits:        newLimiter(c.Limits),
 	}
+	f.memory, _ = openMemory(nil)
 	f.nodes.init()
 	f.files.init()
 	f.dirs.init()
 	f.views.Store(&views{})
+	f.metrics = newMetrics(f)
 	return f
 }
 

@@ -111,7 +111,7 @@ func TestLookup(t *testing.T) {
 	if to, st := m.Readlink(nil, &h); string(to) != "../../b" || !st.Ok() {
 		t.Errorf("link to %q, %v", to, st)
 	}
-	if got, _ := m.open("a", ".bpfview", "views").pread(0, 4096); !strings.Contains(got, "absent  text    kernel lacks it\n") ||
+	if got, _ := m.open("a", ".bpfview", "views").pread(0, 4096); !strings.Contains(got, "absent    text          - -                kernel lacks it\n") ||
 		!strings.Contains(got, "is at .bpfview/cgroup/tasks)") {
 		t.Errorf("views says:\n%s", got)
 	}

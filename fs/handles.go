@@ -1,22 +1,28 @@
 package fs
 
-import "sync"
+import (
+	"maps"
+	"slices"
+	"sync"
+)
 
 // handles are the open files or directories, by the file handle that the kernel was given for them.
 type handles[T any] struct {
 	mu   sync.RWMutex
-	last uint64
 	open map[uint64]T
 }
 
 func (h *handles[T]) init() { h.open = make(map[uint64]T) }
 
-func (h *handles[T]) add(v T) uint64 {
+// add gives what the handle stands for: v, or what somebody else has added meanwhile.
+func (h *handles[T]) add(fh uint64, v T) (_ T, added bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.last++
-	h.open[h.last] = v
-	return h.last
+	if there, ok := h.open[fh]; ok {
+		return there, false
+	}
+	h.open[fh] = v
+	return v, true
 }
 
 func (h *handles[T]) get(fh uint64) (v T, ok bool) {
@@ -38,4 +44,10 @@ func (h *handles[T]) count() int {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return len(h.open)
+}
+
+func (h *handles[T]) all() []uint64 {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Collect(maps.Keys(h.open))
 }

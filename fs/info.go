@@ -1,8 +1,10 @@
 package fs
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +29,7 @@ func init() {
 		{name: "version", mode: 0o444, rootOnly: true, append: appendVersion},
 		{name: "status.json", mode: 0o444, rootOnly: true, append: appendStatus},
 		{name: "errors", mode: 0o440, rootOnly: true, append: appendErrors},
+		{name: "metrics", mode: 0o444, rootOnly: true, append: appendMetrics},
 	}
 }
 
@@ -38,17 +41,44 @@ func appendViews(f *FS, cgroup uint64, dst []byte) ([]byte, error) {
 	if err := f.hierarchy.Children(cgroup, func(_ uint64, name string) { hidden[name] = true }); err != nil {
 		return dst, err
 	}
-	dst = fmt.Appendf(dst, "%-16s %-7s %-7s %s\n", "VIEW", "STATE", "KIND", "ABOUT")
+	const row = "%-16s %-9s %-7s %7s %-16s %s\n"
+	dst = fmt.Appendf(dst, row, "VIEW", "STATE", "KIND", "VERSION", "HASH", "ABOUT")
 	for _, v := range views.all {
-		state, about := "here", v.Help
-		if v.Err != nil {
-			state, about = "absent", oneLine(v.Err.Error())
-		} else if hidden[v.Name] {
+		state, about := v.state(cgroup)
+		if state == here && hidden[v.Name] {
 			about += fmt.Sprintf(" (the child cgroup of this name is at %s/cgroup/%s)", controlName, v.Name)
 		}
-		dst = fmt.Appendf(dst, "%-16s %-7s %-7s %s\n", v.Name, state, v.Kind, about)
+		version := "-"
+		if v.Version > 0 {
+			version = strconv.Itoa(v.Version)
+		}
+		dst = fmt.Appendf(dst, row, v.Name, state, cmp.Or(v.Kind, "-"), version, cmp.Or(v.Hash, "-"), about)
 	}
 	return dst, nil
+}
+
+// What a view is in a directory.
+const (
+	here      = "here"
+	elsewhere = "elsewhere" // not in this cgroup
+	absent    = "absent"
+)
+
+// state tells whether a cgroup's directory has the view's file, and what it shows or why there is none.
+func (v *View) state(cgroup uint64) (state, about string) {
+	if v.Err != nil {
+		return absent, oneLine(v.Err.Error())
+	}
+	if v.In != nil {
+		if err := v.In(cgroup); err != nil {
+			return elsewhere, oneLine(err.Error())
+		}
+	}
+	about = v.Help
+	if v.Warning != "" {
+		about += " (warning: " + oneLine(v.Warning) + ")"
+	}
+	return here, about
 }
 
 func appendVersion(f *FS, _ uint64, dst []byte) ([]byte, error) {
@@ -76,6 +106,7 @@ func appendStatus(f *FS, _ uint64, dst []byte) ([]byte, error) {
 		Runs      uint64 `json:"runs"`
 		Failed    uint64 `json:"runs_failed"`
 		Bytes     uint64 `json:"bytes"`
+		Process   any    `json:"process,omitempty"`
 	}{
 		Version:   f.version,
 		OpenFiles: f.files.count(),
@@ -83,12 +114,9 @@ func appendStatus(f *FS, _ uint64, dst []byte) ([]byte, error) {
 		Failed:    f.counts.failed.Load(),
 		Bytes:     f.counts.bytes.Load(),
 	}
-	for _, v := range f.views.Load().all {
-		if v.Err != nil {
-			status.Absent++
-		} else {
-			status.Views++
-		}
+	status.Views, status.Absent = f.views.Load().count()
+	if f.status != nil {
+		status.Process = f.status()
 	}
 	text, err := json.MarshalIndent(status, "", "  ")
 	return append(append(dst, text...), '\n'), err

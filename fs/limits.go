@@ -74,6 +74,17 @@ func (l *limiter) account(uid uint32) *account {
 	return a
 }
 
+// sum adds up what all users have under way.
+func (l *limiter) sum() (all struct{ held, waiting int }) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.accounts {
+		all.held += int(a.held)
+		all.waiting += a.waiting
+	}
+	return all
+}
+
 // charge accounts for the bytes of a run that will be held.
 func (a *account) charge(bytes int64) error {
 	a.limiter.mu.Lock()
@@ -84,6 +95,20 @@ func (a *account) charge(bytes int64) error {
 	}
 	a.held += bytes
 	return nil
+}
+
+// hold gives an empty run of a user's, to be filled with what the user holds already.
+func (l *limiter) hold(uid uint32) *run {
+	r := newRun()
+	r.account = l.account(uid)
+	return r
+}
+
+// force is charge for what the user has been granted before.
+func (a *account) force(bytes int64) {
+	a.limiter.mu.Lock()
+	defer a.limiter.mu.Unlock()
+	a.held += bytes
 }
 
 // release ends what account and charge began.

@@ -51,9 +51,8 @@ func (f *FS) lookup(dir node, name string) (node, fuse.Attr, error) {
 		control := node{cgroup: dir.cgroup, kind: kindControl}
 		return control, f.attr(control, &st), err
 	}
-	if number, ok := f.views.Load().file(name); ok {
+	if view, ok := f.views.Load().file(dir.cgroup, name, Plain); ok {
 		st, err := cgroup()
-		view := node{cgroup: dir.cgroup, kind: kindView, number: number}
 		return view, f.attr(view, &st), err
 	}
 	return f.childCgroup(dir.cgroup, name, kindCgroup)
@@ -87,6 +86,9 @@ func (f *FS) attr(n node, st *unix.Stat_t) fuse.Attr {
 		Ctime: uint64(st.Ctim.Sec), Ctimensec: uint32(st.Ctim.Nsec),
 		Blksize: 4096,
 	}
+	if n.isView() {
+		f.viewRights(n.number, &a)
+	}
 	if f.uid != nil {
 		a.Uid = *f.uid
 	}
@@ -100,31 +102,43 @@ func (f *FS) attr(n node, st *unix.Stat_t) fuse.Attr {
 	case kindControl:
 		a.Mode = unix.S_IFDIR | st.Mode&0o555
 		a.Nlink = 2
-	case kindLink:
+	case kindLink, kindSelf, kindID:
 		a.Mode = unix.S_IFLNK | 0o777
 	case kindInfo:
 		a.Mode = unix.S_IFREG | infos[n.number].mode
-	case kindView:
-		a.Mode = unix.S_IFREG | f.viewMode(n.number)
 	}
 	return a
 }
 
-func (f *FS) viewMode(number int) uint32 {
-	view := f.views.Load().byNumber[number]
-	switch {
-	case f.mode != nil:
-		return *f.mode
-	case view != nil && view.Mode != 0:
-		return view.Mode
+// viewRights fills in what a view's file has of its own: mode and, where the view says so, owner.
+func (f *FS) viewRights(number int, a *fuse.Attr) {
+	a.Mode = unix.S_IFREG | 0o440
+	if view := f.views.Load().byNumber[number]; view != nil {
+		if view.Mode != 0 {
+			a.Mode = unix.S_IFREG | view.Mode
+		}
+		if view.UID != nil {
+			a.Uid = *view.UID
+		}
+		if view.GID != nil {
+			a.Gid = *view.GID
+		}
 	}
-	return 0o440
+	if f.mode != nil {
+		a.Mode = unix.S_IFREG | *f.mode
+	}
 }
 
 // GetAttr answers stat(2) where the kernel has to ask: for an open file from what its run gave, the exact size included.
 func (f *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	n := f.node(in.NodeId)
 	known, inUse := f.nodes.attr(in.NodeId)
+	if !inUse && !n.isDir() && f.find(in.NodeId) {
+		known, inUse = f.nodes.attr(in.NodeId)
+	}
+	if inUse && known.Size == unknownSize {
+		return fuse.Status(unix.ESTALE)
+	}
 	if inUse && known.Ino != 0 {
 		out.Attr = known
 		return fuse.OK

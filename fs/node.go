@@ -25,13 +25,16 @@ type node struct {
 
 type kind uint8
 
+// A later server meets the ids that this one gave out: add to these, change none.
 const (
 	kindCgroup  kind = iota // the directory of a cgroup
 	kindControl             // a directory below .bpfview: number is its place in controlDirs
 	kindLink                // a link in .bpfview/cgroup that leads to the cgroup's own directory
 	kindInfo                // a file below .bpfview: number is its place in infos
-	kindView                // a view: number is the view's
-	kindNone                // nothing: a child cgroup whose name is taken is not listed
+	kindSelf                // the link .bpfview/self, to the caller's own cgroup
+	kindID                  // a link in .bpfview/id to a cgroup: number is the depth of the directory it is in
+	kindView                // a view, and from here on its renderings, in their order: number is the view's
+	kindNone    kind = 15   // nothing: a child cgroup whose name is taken is not listed
 )
 
 const (
@@ -65,6 +68,15 @@ func parseNode(id uint64) node {
 }
 
 func (n node) isDir() bool { return n.kind == kindCgroup || n.kind == kindControl }
+
+// isView tells whether the node is a view's file, in one of its renderings.
+func (n node) isView() bool { return n.kind >= kindView && n.kind < kindView+kind(len(renderings)) }
+
+func (n node) rendering() Rendering { return Rendering(n.kind - kindView) }
+
+func viewNode(cgroup uint64, number int, r Rendering) node {
+	return node{cgroup: cgroup, kind: kindView + kind(r), number: number}
+}
 
 // checkCgroup refuses an id that a node id has no room for.
 func checkCgroup(id uint64) error {

@@ -13,7 +13,8 @@ import (
 // belong to one run then, and splice, sendfile and mmap readers of two runs never get each other's bytes.
 //
 // LOOKUP reserves for its caller the first generation of the file's node that is neither open nor reserved, and OPEN
-// takes it. Mostly that is generation 0 again, the inode that the kernel already has. The
+// takes it. Mostly that is the same generation again, the inode that the kernel already has. A server does not know what the
+// one before had reserved, so each begins with another generation. The
 // same thread gets the same node again: it does one thing at a time, and the kernel asks twice when the first answer
 // is not the node it had.
 //
@@ -21,6 +22,7 @@ import (
 // can share a node. Each still holds its own run and read(2) is exact; splice and mmap readers may see the later run.
 type nodes struct {
 	mu     sync.Mutex
+	first  int                   // generation to try first
 	states map[uint64]*nodeState // by node id: nodes that are open or reserved
 	swept  time.Time             // when reservations that ran out were dropped last
 	kept   int                   // how many states that left
@@ -45,6 +47,16 @@ const (
 	sweepAfter = 10 * time.Second
 )
 
+// serverBand is how far apart the generations are that servers begin with.
+const serverBand = 256
+
+// startAt has the n-th server of a mount begin where no reservation of those before it can still be.
+func (n *nodes) startAt(server uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.first = int(server*serverBand) & maxGeneration
+}
+
 func (n *nodes) init() { n.states = make(map[uint64]*nodeState) }
 
 func (s *nodeState) free(thread uint32, now time.Time) bool {
@@ -57,7 +69,8 @@ func (n *nodes) reserve(file node, attr fuse.Attr, thread uint32) (node, error) 
 	defer n.mu.Unlock()
 	now := time.Now()
 	n.sweep(now)
-	for file.generation = 0; file.generation <= maxGeneration; file.generation++ {
+	for i := range maxGeneration + 1 {
+		file.generation = (n.first + i) & maxGeneration
 		s := n.states[file.id()]
 		if s == nil {
 			s = &nodeState{}

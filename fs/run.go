@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
 
 // run is what one run of a view gave. Its bytes are shared by the open file and the READs that are being answered
@@ -42,17 +43,28 @@ func (r *run) done() {
 	runs.Put(r)
 }
 
-// slice is the part of the held run that a READ asks for; nothing beyond its end.
-func (o *file) slice(off uint64, size int) *slice {
+// slice is the part of the held run that a READ asks for; nothing beyond its end. The run is fetched from the memory if it
+// is there that another server has put it. unix.ESTALE: it is nowhere any more.
+func (f *FS) slice(o *file, off uint64, size int) (*slice, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if word := runWord(o.record.run.Load()); o.run == nil || word != o.word {
+		r, word, ok := f.recall(o.record)
+		if !ok {
+			return nil, unix.ESTALE
+		}
+		if o.run != nil {
+			o.run.done()
+		}
+		o.run, o.word = r, word
+	}
 	s := &slice{run: o.run}
 	o.run.users.Add(1)
 	if off < uint64(len(o.run.data)) {
 		rest := o.run.data[off:]
 		s.part[0] = rest[:min(size, len(rest))]
 	}
-	return s
+	return s, nil
 }
 
 // slice is a fuse.ReadResult that go-fuse copies once, from the run to the reply.

@@ -1,8 +1,8 @@
 package fs
 
 import (
+	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -10,22 +10,21 @@ import (
 // views is one state of the list of views. It never changes: SetViews puts another in its place.
 type views struct {
 	all      []*View        // absent ones too, by name
-	numbers  map[string]int // of every name there ever was: a node id must not come to mean another view
+	numbers  map[string]int // of all, see memory
 	byName   map[string]*View
 	byNumber [maxNumber + 1]*View // nil where there is no such file now
+	meters   [maxNumber + 1]*meter
 }
 
 // SetViews replaces the list of views. Open files keep the run they hold. It fails, and changes nothing, for a name
-// that is not a view's, for two of the same name, and when more than 512 names were ever in use.
+// that is not a view's, for two of the same name, and when more than 512 names were ever in use on this mount.
 func (f *FS) SetViews(list []View) error {
 	f.viewMu.Lock()
 	defer f.viewMu.Unlock()
+	now := f.views.Load()
 	next := &views{
-		numbers: maps.Clone(f.views.Load().numbers),
+		numbers: make(map[string]int, len(list)),
 		byName:  make(map[string]*View, len(list)),
-	}
-	if next.numbers == nil {
-		next.numbers = make(map[string]int)
 	}
 	for _, v := range list {
 		if !ValidName(v.Name) {
@@ -34,17 +33,26 @@ func (f *FS) SetViews(list []View) error {
 		if next.byName[v.Name] != nil {
 			return fmt.Errorf("view %s: two of that name", v.Name)
 		}
-		number, known := next.numbers[v.Name]
-		if !known {
-			if number = len(next.numbers); number > maxNumber {
-				return fmt.Errorf("view %s: this mount has had %d names of views, which is the limit: mount again", v.Name, number)
-			}
-			next.numbers[v.Name] = number
+		number, ok := f.memory.number(v.Name)
+		if !ok {
+			return fmt.Errorf("view %s: this mount has had %d names of views, which is the limit: mount again", v.Name, maxNumber+1)
+		}
+		next.numbers[v.Name] = number
+		if why, ok := f.disabled[number]; ok && v.Err == nil {
+			v.Err = errors.New(why)
 		}
 		next.byName[v.Name] = &v
 		next.all = append(next.all, &v)
 		if v.Err == nil {
 			next.byNumber[number] = &v
+			if next.meters[number] = now.meters[number]; next.meters[number] == nil {
+				next.meters[number] = f.metrics.meter(v.Name)
+			}
+		}
+	}
+	for name, number := range now.numbers {
+		if now.meters[number] != nil && next.meters[number] == nil {
+			f.metrics.forget(name)
 		}
 	}
 	slices.SortFunc(next.all, func(a, b *View) int { return strings.Compare(a.Name, b.Name) })
@@ -52,20 +60,35 @@ func (f *FS) SetViews(list []View) error {
 	return nil
 }
 
-// file finds the view that has a file of this name.
-func (v *views) file(name string) (number int, ok bool) {
-	if view := v.byName[name]; view == nil || view.Err != nil {
-		return 0, false
+// count tells how many views are here and how many are absent.
+func (v *views) count() (here, absent int) {
+	for _, view := range v.all {
+		if view.Err != nil {
+			absent++
+		}
 	}
-	return v.numbers[name], true
+	return len(v.all) - absent, absent
+}
+
+// file finds the view that has a file in a cgroup's directory, or in one of the directories below its .bpfview.
+func (v *views) file(cgroup uint64, name string, as Rendering) (n node, ok bool) {
+	view := v.byName[name]
+	if view == nil || view.Err != nil || !view.has(as) || !view.isIn(cgroup) {
+		return node{}, false
+	}
+	return viewNode(cgroup, v.numbers[name], as), true
 }
 
 // takes tells whether a name is one that a cgroup's directory uses itself, so that a child cgroup of that name is
 // reached through .bpfview/cgroup.
-func (v *views) takes(name string) bool {
-	_, isView := v.file(name)
+func (v *views) takes(cgroup uint64, name string) bool {
+	_, isView := v.file(cgroup, name, Plain)
 	return isView || name == controlName
 }
+
+func (v *View) has(r Rendering) bool { return r == Plain || slices.Contains(v.Renderings, r) }
+
+func (v *View) isIn(cgroup uint64) bool { return v.In == nil || v.In(cgroup) == nil }
 
 // ValidName tells whether a view may have this name: [a-z][a-z0-9_]*, at most 255 bytes.
 func ValidName(name string) bool {

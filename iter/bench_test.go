@@ -62,7 +62,7 @@ func files(b *testing.B, paths ...string) func() {
 // bare is a run's six system calls and nothing else.
 func bare(b *testing.B, v *View, id uint64) func() {
 	buf := make([]byte, 64<<10)
-	t := cgroupByID(id)
+	t := cgroupByID(selfOnly, id)
 	link := struct {
 		prog, target, kind, flags uint32
 		info                      unsafe.Pointer

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 )
 
 // loadError is why a view is absent: one line, and with the verifier's log when formatted with %+v.
@@ -20,6 +21,12 @@ func (e *loadError) Error() string {
 }
 
 func (e *loadError) Unwrap() error { return e.err }
+
+// absence is why somebody wants a view not to be there. The errno is for callers alone: nothing went wrong.
+type absence struct{ why string }
+
+func (e *absence) Error() string { return e.why }
+func (e *absence) Unwrap() error { return unix.ENOENT }
 
 func (e *loadError) Format(f fmt.State, verb rune) {
 	fmt.Fprint(f, e.Error())

@@ -62,8 +62,11 @@ func (v *View) Run(ctx context.Context, cgroup uint64, dst []byte) ([]byte, erro
 // Render runs the view for one cgroup and appends its whole output to dst. On an error dst is given back as it
 // was. The package comment tells which error means what; a format that the view has not is EOPNOTSUPP.
 func (v *View) Render(ctx context.Context, f Format, cgroup uint64, dst []byte) ([]byte, error) {
-	v.set.mu.RLock()
-	defer v.set.mu.RUnlock()
+	v, err := v.hold()
+	if err != nil {
+		return dst, err
+	}
+	defer v.drop()
 	out, err := v.render(ctx, f, cgroup, dst)
 	if err != nil {
 		return dst, fmt.Errorf("run view %s for cgroup %d: %w", v.name, cgroup, err)
@@ -75,8 +78,11 @@ func (v *View) Render(ctx context.Context, f Format, cgroup uint64, dst []byte) 
 // output to dst. Each record is told whose it is, by the path relative to the cgroup ("." for itself) and the id. A
 // cgroup that vanishes meanwhile is left out, but for the first, whose absence is ENOENT. Errors are those of Render.
 func (v *View) Tree(ctx context.Context, f Format, cgroup uint64, dst []byte) ([]byte, error) {
-	v.set.mu.RLock()
-	defer v.set.mu.RUnlock()
+	v, err := v.hold()
+	if err != nil {
+		return dst, err
+	}
+	defer v.drop()
 	out, err := v.renderTree(ctx, f, cgroup, dst)
 	if err != nil {
 		return dst, fmt.Errorf("run view %s for cgroup %d and all below: %w", v.name, cgroup, err)
@@ -87,8 +93,6 @@ func (v *View) Tree(ctx context.Context, f Format, cgroup uint64, dst []byte) ([
 // usable tells why the view cannot be shown so.
 func (v *View) usable(f Format, formats []Format) error {
 	switch {
-	case v.set.closed:
-		return errClosed
 	case v.err != nil:
 		return fmt.Errorf("it is absent: %w (%w)", v.err, unix.ENOEXEC)
 	case !slices.Contains(formats, f):

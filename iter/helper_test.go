@@ -34,8 +34,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// help does "cgroup.procs file;threads;children;busy;comm".
+// help does "cgroup.procs file;threads;children;mode;comm", or what a test of its own asks for: "name;...".
 func help(job string) error {
+	if name, rest, _ := strings.Cut(job, ";"); jobs[name] != nil {
+		return jobs[name](rest)
+	}
 	f := strings.SplitN(job, ";", 5)
 	if err := os.WriteFile(f[0], []byte("0"), 0); err != nil {
 		return err
@@ -49,9 +52,14 @@ func help(job string) error {
 	}
 	debug.SetMaxThreads(20000)
 	var busy atomic.Bool
-	if f[3] == "busy" {
+	switch f[3] {
+	case "busy":
 		busy.Store(true)
 		runtime.GOMAXPROCS(threads + 2) // all spin at once
+	case "maps":
+		if err := mapAllKinds(); err != nil {
+			return err
+		}
 	}
 	started := make(chan error)
 	for i := range threads {
@@ -69,9 +77,31 @@ func help(job string) error {
 			return err
 		}
 	}
+	if f[3] == "headless" {
+		go func() {
+			for !headless() {
+			}
+			fmt.Println("ready")
+			bufio.NewReader(os.Stdin).ReadByte()
+			os.Exit(0)
+		}()
+		unix.Syscall(unix.SYS_EXIT, 0, 0, 0) // this is the first thread: see init
+	}
 	fmt.Println("ready")
 	bufio.NewReader(os.Stdin).ReadByte()
 	return nil
+}
+
+func init() {
+	if strings.Contains(os.Getenv(helperEnv), ";headless;") {
+		runtime.LockOSThread() // main is this thread's alone
+	}
+}
+
+// headless tells whether the first thread of this process has exited.
+func headless() bool {
+	stat, err := os.ReadFile("/proc/self/stat")
+	return err == nil && strings.Contains(string(stat), ") Z ")
 }
 
 // forkSleeper makes a child that sleeps till it is killed. The child may only make raw system calls.
@@ -86,24 +116,35 @@ func forkSleeper() error {
 	return nil
 }
 
+var jobs = make(map[string]func(rest string) error)
+
 type helper struct {
 	cgroup   string
 	threads  int
 	children int
 	busy     bool
+	maps     bool // memory of every kind
+	headless bool // its first thread exits
 	comm     string
+	files    []*os.File // what it has open from descriptor 3 on
 }
 
 // start runs a helper, and ends it with the test.
 func (j helper) start(t testing.TB) (pid int) {
 	t.Helper()
-	busy := "idle"
-	if j.busy {
-		busy = "busy"
+	mode := "idle"
+	switch {
+	case j.busy:
+		mode = "busy"
+	case j.maps:
+		mode = "maps"
+	case j.headless:
+		mode = "headless"
 	}
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s;%d;%d;%s;%s", helperEnv, filepath.Join(j.cgroup, "cgroup.procs"), j.threads, j.children, busy, j.comm))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s;%d;%d;%s;%s", helperEnv, filepath.Join(j.cgroup, "cgroup.procs"), j.threads, j.children, mode, j.comm))
 	cmd.Stderr = os.Stderr
+	cmd.ExtraFiles = j.files
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +191,7 @@ func testHierarchy(t testing.TB, source string) *Hierarchy {
 
 func testViews(t testing.TB, h *Hierarchy, o Options) map[string]*View {
 	t.Helper()
-	s, err := Load(bpf.Objects, h, o)
+	s, err := Open(h, Config{Builtin: bpf.Objects, Enable: []string{"reclaim", "runqlat"}, Options: o})
 	if err != nil {
 		t.Fatal(err)
 	}

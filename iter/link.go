@@ -17,16 +17,17 @@ type target [16]byte
 
 const selfOnly = 1 // BPF_CGROUP_ITER_SELF_ONLY
 
-// cgroupByID is a cgroup of the cgroup2 hierarchy; v1 hierarchies have ids of their own, which the kernel does not look up.
-func cgroupByID(id uint64) (t target) {
-	binary.NativeEndian.PutUint32(t[0:], selfOnly)
+// cgroupByID is a walk from a cgroup of the cgroup2 hierarchy; v1 hierarchies have ids of their own, which the kernel
+// does not look up.
+func cgroupByID(order uint32, id uint64) (t target) {
+	binary.NativeEndian.PutUint32(t[0:], order)
 	binary.NativeEndian.PutUint64(t[8:], id)
 	return t
 }
 
-// cgroupByFD is the cgroup whose directory is open as fd, which must not be 0.
-func cgroupByFD(fd int) (t target) {
-	binary.NativeEndian.PutUint32(t[0:], selfOnly)
+// cgroupByFD is a walk from the cgroup whose directory is open as fd, which must not be 0.
+func cgroupByFD(order uint32, fd int) (t target) {
+	binary.NativeEndian.PutUint32(t[0:], order)
 	binary.NativeEndian.PutUint32(t[4:], uint32(fd))
 	return t
 }
@@ -43,8 +44,24 @@ func process(pid uint32) (t target) {
 	return t
 }
 
-// openIterator links prog to t and opens an iterator of it, which outlives the link.
+// elementsOf is all elements of the map that is open as fd.
+func elementsOf(fd int) (t target) {
+	binary.NativeEndian.PutUint32(t[0:], uint32(fd))
+	return t
+}
+
+// openIterator links prog to t and opens an iterator of it, which outlives the link. The zero target is all there is.
 func openIterator(prog *ebpf.Program, t target) (int, error) {
+	link, err := openLink(prog, t)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(link)
+	return iterate(link)
+}
+
+// openLink links prog to t.
+func openLink(prog *ebpf.Program, t target) (int, error) {
 	create := struct {
 		prog, target, attachType, flags uint32
 		info                            unsafe.Pointer // eight bytes on every architecture that has BPF iterators of cgroups in use
@@ -53,10 +70,11 @@ func openIterator(prog *ebpf.Program, t target) (int, error) {
 	}{prog: uint32(prog.FD()), attachType: unix.BPF_TRACE_ITER, info: unsafe.Pointer(&t), infoLen: uint32(len(t))}
 	link, err := bpfCall(unix.BPF_LINK_CREATE, unsafe.Pointer(&create), unsafe.Sizeof(create))
 	runtime.KeepAlive(prog)
-	if err != nil {
-		return -1, err
-	}
-	defer unix.Close(link)
+	return link, err
+}
+
+// iterate opens an iterator of a link.
+func iterate(link int) (int, error) {
 	iter := struct{ link, flags uint32 }{link: uint32(link)}
 	return bpfCall(unix.BPF_ITER_CREATE, unsafe.Pointer(&iter), unsafe.Sizeof(iter))
 }

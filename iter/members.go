@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 
@@ -15,37 +16,67 @@ import (
 // names the processes of all threaded cgroups below, a threaded cgroup has none (cgroup-v2.rst, "Threads"), and on v1
 // and in the root any thread may be anywhere.
 func (r *run) members(dir int) (func(id uint32) target, error) {
-	kind, file := thread, "cgroup.threads"
-	if r.hierarchy.V1() {
-		file = "tasks"
-	} else {
-		domain, err := r.isDomain(dir)
-		if err != nil {
-			return nil, err
-		}
-		if domain {
-			kind, file = process, "cgroup.procs"
-		}
+	kind, err := r.kind(dir)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.view.taskTarget != "task":
+		return thread, r.processes(dir, kind)
+	case kind == "v1":
+		return thread, r.readIDs(dir, "tasks")
+	case kind == "domain":
+		return process, r.readIDs(dir, "cgroup.procs")
 	}
-	err := r.readIDs(dir, file)
-	return kind, err
+	return thread, r.readIDs(dir, "cgroup.threads")
 }
 
-// isDomain tells whether all threads of a process that is here are here. The root has no cgroup.type.
-func (r *run) isDomain(dir int) (bool, error) {
+// processes fills r.ids with the main threads of the processes that have a thread here, for iterators of what all
+// threads of a process share. Kernels before 87abbf7a5dbe (v6.7), asked for a process, go through it more than once.
+func (r *run) processes(dir int, kind string) error {
+	if kind == "v1" || kind == "root" || kind == "domain" {
+		return r.readIDs(dir, "cgroup.procs")
+	}
+	err := r.readIDs(dir, "cgroup.threads")
+	r.ids = processesOf(r.ids)
+	return err
+}
+
+// kind is what cgroup.type says, or v1, or root: there is no such file.
+func (r *run) kind(dir int) (string, error) {
+	if r.hierarchy.V1() {
+		return "v1", nil
+	}
 	fd, err := openFile(dir, "cgroup.type")
 	if errors.Is(err, unix.ENOENT) {
-		return false, nil
+		return "root", nil
 	}
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	defer unix.Close(fd)
 	n, err := unix.Read(fd, r.buf[:])
 	if err != nil {
-		return false, fmt.Errorf("read cgroup.type: %w", err)
+		return "", fmt.Errorf("read cgroup.type: %w", err)
 	}
-	return string(bytes.TrimSpace(r.buf[:n])) == "domain", nil
+	return string(bytes.TrimSpace(r.buf[:n])), nil
+}
+
+// processesOf turns threads into their processes, in place, each once. A thread that is gone has none.
+func processesOf(ids []uint32) []uint32 {
+	processes := ids[:0]
+	for _, tid := range ids {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
+		if err != nil {
+			continue
+		}
+		var pid uint32
+		_, tgid, _ := bytes.Cut(status, []byte("\nTgid:"))
+		if _, err := fmt.Fscan(bytes.NewReader(tgid), &pid); err == nil {
+			processes = append(processes, pid)
+		}
+	}
+	slices.Sort(processes)
+	return slices.Compact(processes)
 }
 
 func (r *run) readIDs(dir int, file string) error {

@@ -2,12 +2,14 @@ package iter
 
 import (
 	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
 	"fmt"
-	iofs "io/fs"
+	"io"
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -17,34 +19,27 @@ import (
 
 // object is what a view's object file holds, before anything of it is loaded.
 type object struct {
-	spec   *ebpf.CollectionSpec
-	cgroup string // program run on the cgroup
-	task   string // program run on each of its tasks, "" if there is none
-	tree   string // program run on each of an array of cgroups, "" if there is none
-	record *record
+	spec     *ebpf.CollectionSpec
+	main     string   // iterator program that makes the view
+	task     string   // its flavour that is run on each task, "" if there is none
+	tree     string   // its flavour that is run on each of an array of cgroups, "" if there is none
+	attached []string // programs that are no iterators: they count what the view shows
+	traits
 
-	help    string // what the view shows, "" if it does not say
-	version int    // of what it writes, 0 if it has none
-	encoded string // the format that its bytes are in, "" for text and records
+	pins   *registry // where loaded programs are kept; nil for nowhere
+	origin func(program string) origin
 }
 
 const (
-	taskFlavour = "___task"
-	treeFlavour = "___tree"
+	taskFlavour = flavourMark + "task"
+	treeFlavour = flavourMark + "tree"
 )
 
 // A name is a file's name in every cgroup, a BPF program's and a pin's: bpffs takes no dots.
 var viewName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-func readObject(objects iofs.FS, name string) (*object, error) {
-	if !viewName.MatchString(name) || strings.Contains(name, "___") {
-		return nil, fmt.Errorf("name %q: a view is called [a-z][a-z0-9_]*, without ___: %w", name, unix.EINVAL)
-	}
-	raw, err := iofs.ReadFile(objects, name+objectSuffix)
-	if err != nil {
-		return nil, fmt.Errorf("read the object: %w", err)
-	}
-	return parseObject(raw, name)
+func isViewName(name string) bool {
+	return viewName.MatchString(name) && !strings.Contains(name, flavourMark)
 }
 
 // parseObject takes an object apart. Its bytes may be anything.
@@ -55,101 +50,149 @@ func parseObject(raw []byte, name string) (o *object, err error) {
 			o, err = nil, fmt.Errorf("parse the object: %v: %w", r, unix.ENOEXEC)
 		}
 	}()
+	if err := checkMachine(raw); err != nil {
+		return nil, err
+	}
 	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, fmt.Errorf("the object is cut short: %w (%w)", err, unix.ENOEXEC)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("parse the object: %w (%w)", err, unix.ENOEXEC)
 	}
 	return newObject(spec, name)
 }
 
+// checkMachine says more clearly than the ELF reader that an object is for another machine.
+func checkMachine(raw []byte) error {
+	const machine = 18 // offset of e_machine, elf(5)
+	if len(raw) < machine+2 || string(raw[:len(elf.ELFMAG)]) != elf.ELFMAG {
+		return fmt.Errorf("it is no ELF object, but %d other bytes: %w", len(raw), unix.ENOEXEC)
+	}
+	want, order := elf.ELFDATA2LSB, binary.ByteOrder(binary.LittleEndian)
+	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
+		want, order = elf.ELFDATA2MSB, binary.BigEndian
+	}
+	if got := elf.Data(raw[elf.EI_DATA]); got != want {
+		return fmt.Errorf("the object is for machines of another byte order (%v; build it with clang -target bpf): %w", got, unix.ENOEXEC)
+	}
+	if got := elf.Machine(order.Uint16(raw[machine:])); got != elf.EM_BPF {
+		return fmt.Errorf("the object is for another machine (%v; build it with clang -target bpf): %w", got, unix.ENOEXEC)
+	}
+	return nil
+}
+
 func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
 	o := &object{spec: spec}
+	var iterators []string
 	for _, program := range slices.Sorted(maps.Keys(spec.Programs)) {
-		if err := o.take(spec.Programs[program], name); err != nil {
+		p := spec.Programs[program]
+		if p.Type == ebpf.Tracing && p.AttachType == ebpf.AttachTraceIter {
+			iterators = append(iterators, program)
+			continue
+		}
+		if strings.HasPrefix(p.SectionName, "?") { // libbpf's sign for one to be loaded only when asked for
+			continue
+		}
+		if err := attachable(p); err != nil {
 			return nil, err
 		}
+		o.attached = append(o.attached, program)
 	}
-	if o.cgroup == "" {
-		return nil, fmt.Errorf("no iterator program called %s in the object: %w", name, unix.ENOEXEC)
+	if err := o.choose(iterators, name); err != nil {
+		return nil, err
 	}
 	if spec.Types == nil { // no BTF, so no record
 		return o, nil
 	}
 	var err error
-	if o.record, err = findRecord(spec.Types); err != nil {
-		return nil, err
-	}
-	return o, o.takeTags(spec.Types, name)
+	o.traits, err = traitsOf(spec.Types, functionTags(spec.Types, o.main))
+	return o, err
 }
 
-// takeTags takes what the program's tags say of the view.
-func (o *object) takeTags(types *btf.Spec, name string) error {
-	if o.record != nil {
-		o.version = 1
-	}
-	var program *btf.Func
-	if types.TypeByName(name, &program) != nil {
+// choose finds each iterator's place in the view. One alone is the view, whatever it is called: who wrote it may know
+// nothing of us.
+func (o *object) choose(iterators []string, view string) error {
+	switch len(iterators) {
+	case 0:
+		return fmt.Errorf("no iterator program in the object: %w", unix.ENOEXEC)
+	case 1:
+		o.main = iterators[0]
 		return nil
 	}
-	for _, tag := range program.Tags {
-		tag, value, _ := strings.Cut(tag, ":")
-		switch tag {
-		case "help":
-			o.help = value
-		case "encoded":
-			o.encoded = value
-		case "version":
-			version, err := strconv.ParseUint(value, 10, 31)
-			if err != nil || version == 0 {
-				return fmt.Errorf("program %s: tag version:%s is no number from 1: %w", name, value, unix.ENOEXEC)
+	for _, program := range iterators {
+		switch program {
+		case view:
+			o.main = program
+		case view + taskFlavour:
+			if target := o.spec.Programs[program].AttachTo; !taskTarget(target) {
+				return fmt.Errorf("program %s iterates %s, not tasks: %w", program, target, unix.ENOEXEC)
 			}
-			o.version = int(version)
+			o.task = program
+		case view + treeFlavour:
+			if target := o.spec.Programs[program].AttachTo; target != "bpf_map_elem" {
+				return fmt.Errorf("program %s iterates %s, not the elements of a map: %w", program, target, unix.ENOEXEC)
+			}
+			o.tree = program
+		default:
+			o.main = ""
+			return fmt.Errorf("iterators %s: an object holds one, or those called %s, %s and %s: %w",
+				strings.Join(iterators, ", "), view, view+taskFlavour, view+treeFlavour, unix.ENOEXEC)
 		}
-	}
-	if o.encoded != "" && o.record != nil {
-		return fmt.Errorf("program %s is tagged encoded:%s and writes records: %w", name, o.encoded, unix.ENOEXEC)
 	}
 	return nil
 }
 
-// take finds a program's place in the view.
-func (o *object) take(p *ebpf.ProgramSpec, view string) error {
-	iterator := p.Type == ebpf.Tracing && p.AttachType == ebpf.AttachTraceIter
-	switch {
-	case !iterator:
-		return fmt.Errorf("program %s (section %s) is not an iterator: not supported yet: %w", p.Name, p.SectionName, unix.EOPNOTSUPP)
-	case p.Name == view && p.AttachTo == "cgroup":
-		o.cgroup = p.Name
-	case p.Name == view+taskFlavour && p.AttachTo == "task":
-		o.task = p.Name
-	case p.Name == view+treeFlavour && p.AttachTo == "bpf_map_elem":
-		o.tree = p.Name
-	case p.Name == view || p.Name == view+taskFlavour || p.Name == view+treeFlavour:
-		return fmt.Errorf("program %s iterates %s: not supported yet: %w", p.Name, p.AttachTo, unix.EOPNOTSUPP)
-	default:
-		return fmt.Errorf("a second iterator, %s: an object holds %s and at most %s and %s: %w",
-			p.Name, view, view+taskFlavour, view+treeFlavour, unix.ENOEXEC)
+// obtain takes an iterator from the registry if the same is pinned there, else loads it with the maps it uses, and pins
+// it for the next start. The other flavours stay out: one that this kernel refuses would take the whole collection with it.
+func (o *object) obtain(program string, shared map[string]*ebpf.Map, cache *btf.Cache) (*loaded, error) {
+	it := &loaded{target: o.spec.Programs[program].AttachTo, tags: functionTags(o.spec.Types, program)}
+	pins := o.pins
+	if len(o.attached) > 0 { // it would hold maps that its state may not have any more
+		pins = nil
 	}
-	return nil
-}
-
-// load loads one program with the maps it uses. The others stay out: a flavour that this kernel
-// refuses would take the whole collection with it.
-func (o *object) load(program string, cache *btf.Cache) (*ebpf.Program, error) {
-	spec := o.spec.Copy()
-	p := spec.Programs[program]
-	spec.Programs = map[string]*ebpf.ProgramSpec{program: p}
-	used := make(map[string]bool)
-	for _, ins := range p.Instructions {
-		if ins.IsLoadFromMap() {
-			used[ins.Reference()] = true
+	var origin origin
+	if pins != nil {
+		origin = o.origin(program)
+		if it.program = pins.take(program, origin); it.program != nil {
+			if !usedMaps(map[string]*ebpf.ProgramSpec{program: o.spec.Programs[program]})[requestMap] {
+				return it, nil
+			}
+			return it, it.findRequests()
 		}
 	}
-	maps.DeleteFunc(spec.Maps, func(name string, _ *ebpf.MapSpec) bool { return !used[name] })
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: cache})
+	coll, err := o.load(shared, cache, program)
 	if err != nil {
 		return nil, err
 	}
 	defer coll.Close()
-	return coll.DetachProgram(program), nil
+	it.program, it.requests = coll.DetachProgram(program), coll.DetachMap(requestMap)
+	if pins != nil {
+		pins.put(program, it.program, origin)
+	}
+	return it, nil
+}
+
+// load loads some of the programs with the maps they use: those of shared, and new ones.
+func (o *object) load(shared map[string]*ebpf.Map, cache *btf.Cache, programs ...string) (*ebpf.Collection, error) {
+	spec := o.spec.Copy()
+	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(programs, name) })
+	used := usedMaps(spec.Programs)
+	maps.DeleteFunc(spec.Variables, func(_ string, v *ebpf.VariableSpec) bool { return !used[v.SectionName] })
+	maps.DeleteFunc(spec.Maps, func(name string, _ *ebpf.MapSpec) bool { return !used[name] })
+	shared = maps.Clone(shared)
+	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return !used[name] })
+	return ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: cache, MapReplacements: shared})
+}
+
+func usedMaps(programs map[string]*ebpf.ProgramSpec) map[string]bool {
+	used := make(map[string]bool)
+	for _, p := range programs {
+		for _, ins := range p.Instructions {
+			if ins.IsLoadFromMap() {
+				used[ins.Reference()] = true
+			}
+		}
+	}
+	return used
 }

@@ -25,6 +25,15 @@ func builtin(t testing.TB, name string) []byte {
 	return raw
 }
 
+func readObject(t testing.TB, name string) *object {
+	t.Helper()
+	o, err := parseObject(builtin(t, name), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
 func TestBrokenObjects(t *testing.T) {
 	tasks := builtin(t, "tasks")
 	self, err := os.ReadFile("/proc/self/exe")
@@ -34,13 +43,13 @@ func TestBrokenObjects(t *testing.T) {
 	bigEndian := bytes.Clone(tasks)
 	bigEndian[elf.EI_DATA] = byte(elf.ELFDATA2MSB)
 	for name, raw := range map[string][]byte{
-		"empty":       {},
-		"no ELF":      []byte("#!/bin/sh\n"),
-		"header only": tasks[:64],
-		"truncated":   tasks[:len(tasks)/2],
-		"big endian":  bigEndian,
-		"not BPF":     self,
-		"other name":  builtin(t, "cpu"),
+		"empty":         {},
+		"no ELF":        []byte("#!/bin/sh\n"),
+		"header only":   tasks[:64],
+		"truncated":     tasks[:len(tasks)/2],
+		"big endian":    bigEndian,
+		"not BPF":       self,
+		"several views": builtin(t, "stacks"),
 	} {
 		_, err := parseObject(raw, "tasks")
 		checkErrno(t, name, err, syscall.ENOEXEC)
@@ -97,30 +106,41 @@ func iterator(name, target string) *ebpf.ProgramSpec {
 }
 
 func TestProgramsOfObject(t *testing.T) {
-	kprobe := &ebpf.ProgramSpec{Name: "probe", Type: ebpf.Kprobe, SectionName: "kprobe/x"}
+	probe := &ebpf.ProgramSpec{Name: "probe", Type: ebpf.Kprobe, SectionName: "kprobe/x", AttachTo: "x"}
+	filter := &ebpf.ProgramSpec{Name: "filter", Type: ebpf.SocketFilter, SectionName: "socket"}
+	sleeper := &ebpf.ProgramSpec{Name: "sleeper", Type: ebpf.Tracing, SectionName: "fentry.s/x", AttachTo: "x"}
 	for name, test := range map[string]struct {
 		programs []*ebpf.ProgramSpec
+		main     string
 		want     syscall.Errno
 	}{
-		"one":               {[]*ebpf.ProgramSpec{iterator("v", "cgroup")}, 0},
-		"two flavours":      {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task")}, 0},
-		"none":              {nil, syscall.ENOEXEC},
-		"other name":        {[]*ebpf.ProgramSpec{iterator("w", "cgroup")}, syscall.ENOEXEC},
-		"a second iterator": {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("w", "cgroup")}, syscall.ENOEXEC},
-		"flavour alone":     {[]*ebpf.ProgramSpec{iterator("v___task", "task")}, syscall.ENOEXEC},
-		"other target":      {[]*ebpf.ProgramSpec{iterator("v", "bpf_map")}, syscall.EOPNOTSUPP},
-		"other flavour":     {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task_file")}, syscall.EOPNOTSUPP},
-		"another program":   {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), kprobe}, syscall.EOPNOTSUPP},
+		"one":               {[]*ebpf.ProgramSpec{iterator("v", "cgroup")}, "v", 0},
+		"two flavours":      {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task")}, "v", 0},
+		"three flavours":    {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task"), iterator("v___tree", "bpf_map_elem")}, "v", 0},
+		"other tree":        {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___tree", "task")}, "", syscall.ENOEXEC},
+		"flavour of files":  {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task_file")}, "v", 0},
+		"none":              {nil, "", syscall.ENOEXEC},
+		"counters alone":    {[]*ebpf.ProgramSpec{probe}, "", syscall.ENOEXEC},
+		"other name":        {[]*ebpf.ProgramSpec{iterator("w", "tcp")}, "w", 0},
+		"flavour alone":     {[]*ebpf.ProgramSpec{iterator("v___task", "task")}, "v___task", 0},
+		"a second iterator": {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("w", "cgroup")}, "", syscall.ENOEXEC},
+		"none of the name":  {[]*ebpf.ProgramSpec{iterator("u", "cgroup"), iterator("w", "cgroup")}, "", syscall.ENOEXEC},
+		"other target":      {[]*ebpf.ProgramSpec{iterator("v", "bpf_map")}, "v", 0},
+		"other flavour":     {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "tcp")}, "", syscall.ENOEXEC},
+		"a counter":         {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), probe}, "v", 0},
+		"another program":   {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), filter}, "", syscall.EOPNOTSUPP},
+		"one that sleeps":   {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), sleeper}, "", syscall.EOPNOTSUPP},
 	} {
 		spec := &ebpf.CollectionSpec{Programs: make(map[string]*ebpf.ProgramSpec)}
 		for _, p := range test.programs {
 			spec.Programs[p.Name] = p
 		}
-		_, err := newObject(spec, "v")
-		if test.want == 0 && err == nil {
-			continue
+		o, err := newObject(spec, "v")
+		if test.want != 0 {
+			checkErrno(t, name, err, test.want)
+		} else if err != nil || o.main != test.main {
+			t.Errorf("%s: %+v, %v", name, o, err)
 		}
-		checkErrno(t, name, err, test.want)
 	}
 }
 

@@ -15,7 +15,6 @@ type output struct {
 	view    string
 	help    string
 	cgroup  uint64 // that was asked for
-	label   string // its path from the hierarchy's root, "/a/b"; in metrics only
 	tree    bool
 
 	raw   []byte

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,7 +20,7 @@ func (r *run) collectPass(w *walker, cgroup uint64) error {
 			return err
 		}
 	}
-	fd, err := openIterator(r.view.tree, elements(w.coll.Maps["walk_nodes"]))
+	fd, err := openIterator(r.view.tree, elementsOf(w.coll.Maps["walk_nodes"].FD()))
 	if err != nil {
 		return fmt.Errorf("link the tree iterator: %w", err)
 	}
@@ -59,10 +58,4 @@ func (r *run) split() error {
 		return goneError{r.nodes[0].cgroup, unix.ENOENT}
 	}
 	return nil
-}
-
-// elements is all elements of a map.
-func elements(m *ebpf.Map) (t target) {
-	binary.NativeEndian.PutUint32(t[0:], uint32(m.FD()))
-	return t
 }

@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"testing"
 
-	"bpfviewfs/bpf"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -85,10 +84,7 @@ func TestNoRoomForTheSession(t *testing.T) {
 	if views["tasks"].cgroup == nil {
 		t.Skip("this kernel has no epilogue to remember for")
 	}
-	o, err := readObject(bpf.Objects, "cgroup")
-	if err != nil {
-		t.Fatal(err)
-	}
+	o := readObject(t, "cgroup")
 	coll, err := ebpf.NewCollection(o.spec)
 	if err != nil {
 		t.Fatal(err)

@@ -131,11 +131,10 @@ func (o *output) appendBuckets(dst []byte, c *column, p *part, rec []byte, twin 
 
 // appendLabels appends what all samples of a record have, without the closing brace.
 func (o *output) appendLabels(dst []byte, p *part, rec []byte, twin uint64) []byte {
-	dst = appendLabelText(append(dst, `{cgroup="`...), []byte(o.label), true)
+	// As in a cgroup namespace the path begins at the cgroup that was asked for: who was given a part of the tree must
+	// not learn what is above it.
+	dst = append(dst, `{cgroup="/`...)
 	if path := o.path(p); o.tree && string(path) != "." {
-		if o.label != "/" {
-			dst = append(dst, '/')
-		}
 		dst = appendLabelText(dst, path, true)
 	}
 	dst = append(dst, '"')

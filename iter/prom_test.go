@@ -26,10 +26,10 @@ func TestProm(t *testing.T) {
 		t.Fatal(err)
 	}
 	labels := []string{
-		`cgroup="/a",pid="7",comm="a"`,
-		`cgroup="/a",pid="7",comm="a",record="1"`,
-		`cgroup="/a",pid="7",comm="b\"\\\n` + "\ufffdff\ufffd\ufffd\u00e9" + `"`,
-		`cgroup="/a",pid="8",comm="a"`,
+		`cgroup="/",pid="7",comm="a"`,
+		`cgroup="/",pid="7",comm="a",record="1"`,
+		`cgroup="/",pid="7",comm="b\"\\\n` + "\ufffdff\ufffd\ufffd\u00e9" + `"`,
+		`cgroup="/",pid="8",comm="a"`,
 	}
 	each := func(before, after string) (lines string) {
 		for _, l := range labels {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -14,6 +13,9 @@ import (
 
 func (v *View) render(ctx context.Context, f Format, cgroup uint64, dst []byte) ([]byte, error) {
 	if err := v.usable(f, v.Formats()); err != nil {
+		return nil, err
+	}
+	if err := v.elsewhere(cgroup); err != nil {
 		return nil, err
 	}
 	r := v.newRun(ctx, cgroup)
@@ -28,21 +30,7 @@ func (v *View) render(ctx context.Context, f Format, cgroup uint64, dst []byte) 
 	}
 	o.raw = raw
 	o.parts = append(o.parts, part{cgroup: cgroup, rawEnd: len(raw)})
-	if f == Prom {
-		if o.label, err = v.set.label(cgroup); err != nil {
-			return nil, err
-		}
-	}
 	return o.append(f, dst)
-}
-
-// label is what a cgroup is called in metrics: its path from the hierarchy's root, "/" for that itself.
-func (s *Set) label(cgroup uint64) (string, error) {
-	path, err := s.hierarchy.Path(cgroup)
-	if err != nil {
-		return "", err
-	}
-	return "/" + strings.Trim(strings.TrimPrefix(path, s.hierarchy.path), "/"), nil
 }
 
 // run is the state of one run. It is pooled: a run allocates nothing but its output's growth.
@@ -97,6 +85,12 @@ func within[T any](s []T, bytes int) []T {
 // collect appends what the view's programs write about the cgroup, with the flavour that fits.
 func (r *run) collect(cgroup uint64, dst []byte) ([]byte, error) {
 	v := r.view
+	switch {
+	case v.link != nil:
+		return r.linked(dst)
+	case v.whole != nil:
+		return r.everything(cgroup, dst)
+	}
 	if v.cgroup == nil || v.task != nil && r.hierarchy.V1() {
 		return r.perTask(cgroup, dst)
 	}
@@ -118,14 +112,14 @@ func (r *run) collect(cgroup uint64, dst []byte) ([]byte, error) {
 
 // once is one link, one iterator, read to the end.
 func (r *run) once(cgroup uint64, dst []byte) ([]byte, error) {
-	t := cgroupByID(cgroup)
+	t := cgroupByID(r.view.order, cgroup)
 	if r.hierarchy.V1() {
 		dir, err := r.hierarchy.open(cgroup, unix.O_PATH)
 		if err != nil {
 			return nil, asENOENT(err)
 		}
 		defer unix.Close(dir)
-		t = cgroupByFD(dir)
+		t = cgroupByFD(r.view.order, dir)
 	}
 	fd, err := openIterator(r.view.cgroup, t)
 	if errors.Is(err, unix.ENOENT) {
@@ -133,6 +127,16 @@ func (r *run) once(cgroup uint64, dst []byte) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("link the iterator: %w", err)
+	}
+	defer unix.Close(fd)
+	return r.drain(fd, len(dst), dst)
+}
+
+// linked reads what a link of somebody else's gives.
+func (r *run) linked(dst []byte) ([]byte, error) {
+	fd, err := iterate(r.view.link.FD())
+	if err != nil {
+		return nil, fmt.Errorf("make an iterator of the pinned link: %w", err)
 	}
 	defer unix.Close(fd)
 	return r.drain(fd, len(dst), dst)

@@ -51,7 +51,7 @@ func programView(t *testing.T, h *Hierarchy, o Options, programs ...*ebpf.Progra
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &View{name: "v", set: &Set{hierarchy: h, options: o.withDefaults()}}
+	v := &View{name: "v", life: newLife(), set: &Set{hierarchy: h, options: o.withDefaults()}}
 	if err := v.loadObject(object, btf.NewCache()); err != nil {
 		t.Fatalf("%+v", &loadError{"v", err})
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 func TestSchema(t *testing.T) {
-	v := &View{name: "test", record: everyKind(t), version: 3, help: "everything"}
+	v := &View{name: "test", traits: traits{record: everyKind(t), version: 3, help: "everything"}}
 	var s schema
 	if err := json.Unmarshal(v.Schema(), &s); err != nil {
 		t.Fatal(err)
@@ -124,8 +124,10 @@ func TestProgramTags(t *testing.T) {
 		{[]string{"encoded:protobuf", "version:2"}, false, 2, "protobuf", true},
 		{[]string{"encoded:protobuf"}, true, 0, "", false},
 	} {
-		program := &btf.Func{Name: "v", Type: &btf.FuncProto{Return: s32}, Tags: test.tags}
-		b, err := btf.NewBuilder([]btf.Type{program}, nil)
+		b, err := btf.NewBuilder(nil, nil)
+		if test.record {
+			_, err = b.Add(emitting(everyStruct()))
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,25 +135,24 @@ func TestProgramTags(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var o object
-		if test.record {
-			o.record = everyKind(t)
-		}
-		err = o.takeTags(types, "v")
+		got, err := traitsOf(types, test.tags)
 		if !test.ok {
 			checkErrno(t, fmt.Sprint(test.tags), err, unix.ENOEXEC)
-		} else if err != nil || o.version != test.version || o.encoded != test.encoded {
-			t.Errorf("%q: version %d, encoded %q, %v", test.tags, o.version, o.encoded, err)
+		} else if err != nil || got.version != test.version || got.encoded != test.encoded {
+			t.Errorf("%q: %+v, %v", test.tags, got, err)
 		}
 	}
+}
+
+func emitting(s *btf.Struct) *btf.Func {
+	params := []btf.FuncParam{{Name: "record", Type: &btf.Pointer{Target: &btf.Const{Type: s}}}}
+	return &btf.Func{Name: "emit", Tags: []string{recordTag}, Type: &btf.FuncProto{Return: s32, Params: params}}
 }
 
 // The types survive the way through an object's bytes.
 func TestEveryKindSurvivesBTF(t *testing.T) {
 	want := everyKind(t)
-	emit := &btf.Func{Name: "emit", Tags: []string{recordTag}, Type: &btf.FuncProto{Return: s32,
-		Params: []btf.FuncParam{{Name: "record", Type: &btf.Pointer{Target: &btf.Const{Type: everyStruct()}}}}}}
-	b, err := btf.NewBuilder([]btf.Type{emit}, nil)
+	b, err := btf.NewBuilder([]btf.Type{emitting(everyStruct())}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,86 +1,175 @@
 package iter
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	iofs "io/fs"
+	"maps"
+	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
 
-// Options bound what one run may take. The zero value means the defaults.
-type Options struct {
-	MaxRun  int64         // bytes one run may give; default 64 MiB
-	Timeout time.Duration // one run may take; default 10 s
-}
-
-func (o Options) withDefaults() Options {
-	o.MaxRun = cmp.Or(o.MaxRun, 64<<20)
-	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
-	return o
-}
-
 // Set is the views of one hierarchy. Safe for use by many goroutines.
 type Set struct {
-	views     []*View
 	hierarchy *Hierarchy
 	options   Options
-	walkers   *walkers // nil if this kernel has no way to list cgroups but their directories
+	config    Config
+	walkers   walkers
 
-	mu     sync.RWMutex // held for reading by runs, so that no program is closed under one
-	closed bool
+	views  atomic.Pointer[[]*View] // sorted by name; the slice never changes
+	closed atomic.Bool
+	alive  sync.WaitGroup // views whose programs are open
+
+	errs     sync.Mutex
+	closeErr error // of programs closed
+
+	mu   sync.Mutex      // one reload at a time
+	said map[string]bool // what Logf was told of the present state
 }
 
-const objectSuffix = ".bpf.o"
-
-// Load loads every NAME.bpf.o of objects, for cgroups of h. A view that cannot load harms no other: it is in
-// Views with its Err. The error is about objects as a whole.
-func Load(objects iofs.FS, h *Hierarchy, o Options) (*Set, error) {
-	entries, err := iofs.ReadDir(objects, ".")
-	if err != nil {
-		return nil, fmt.Errorf("list view objects: %w", err)
+// Open finds the views and loads them, for cgroups of h. A view that cannot load harms no other: it is in Views with
+// its Err. The same goes for a views directory or a registry that cannot be used: Logf is told. The error is about
+// the objects compiled in, or a path that means nothing.
+func Open(h *Hierarchy, c Config) (*Set, error) {
+	if c.Logf == nil {
+		c.Logf = func(string, ...any) {}
 	}
-	s := &Set{hierarchy: h, options: o.withDefaults()}
-	cache := btf.NewCache() // the kernel's types, decoded once: 1 ms a view instead of 20
-	s.walkers, _ = newWalkers(objects, cache)
-	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), objectSuffix)
-		if !ok || e.IsDir() {
-			continue
+	c.Dirs = slices.Clone(c.Dirs)
+	for _, dir := range []*string{&c.Registry} {
+		if err := absolute(dir); err != nil {
+			return nil, err
 		}
-		v := &View{name: name, set: s}
-		if err := v.load(objects, cache); err != nil {
-			v.err = &loadError{view: name, err: err}
-		}
-		s.views = append(s.views, v)
 	}
-	slices.SortFunc(s.views, func(a, b *View) int { return cmp.Compare(a.name, b.name) })
+	for i := range c.Dirs {
+		if err := absolute(&c.Dirs[i]); err != nil {
+			return nil, err
+		}
+	}
+	s := &Set{hierarchy: h, options: c.Options.withDefaults(), config: c, walkers: walkers{objects: c.Builtin}}
+	s.views.Store(new([]*View))
+	if _, err := s.reload(); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
-// Views gives all views, sorted by name, those that did not load included.
-func (s *Set) Views() []*View { return slices.Clone(s.views) }
+func absolute(path *string) (err error) {
+	if *path != "" {
+		*path, err = filepath.Abs(*path)
+	}
+	return err
+}
 
-// Close waits for the runs under way and unloads the programs. A run after it fails with unix.EBADF.
+// Load opens the views of objects alone.
+func Load(objects iofs.FS, h *Hierarchy, o Options) (*Set, error) {
+	return Open(h, Config{Builtin: objects, Options: o})
+}
+
+// Views gives the present views, sorted by name, those that did not load included.
+func (s *Set) Views() []*View { return slices.Clone(*s.views.Load()) }
+
+// Close waits for the runs under way and unloads the programs; what is pinned stays for the next start. A run after
+// it fails with unix.EBADF.
 func (s *Set) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed.Swap(true) {
 		return nil
 	}
-	s.closed = true
-	var errs []error
-	for _, v := range s.views {
-		errs = append(errs, v.close())
+	for _, v := range *s.views.Load() {
+		v.retire(nil)
 	}
+	s.alive.Wait()
 	s.walkers.close()
-	return errors.Join(errs...)
+	return s.closeErr
 }
 
-var errClosed = fmt.Errorf("views are closed: %w", unix.EBADF)
+// Detach is Close for the end of a mount: what the programs of stateful views keep is given up, and they are detached,
+// unless another set of the same registry uses them.
+func (s *Set) Detach() error {
+	err := s.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.openRegistry(make(map[string]bool)).forget(nil)
+	return err
+}
+
+// reload makes the list anew. A view whose sources are as they were is kept; one whose new sources do not load goes on
+// as it is, and says so. On an error the whole list stays.
+func (s *Set) reload() (changed bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed.Load() {
+		return false, fmt.Errorf("views are closed: %w", unix.EBADF)
+	}
+	said := s.said
+	s.said = make(map[string]bool)
+	sources, pins, err := s.scan(said)
+	if err != nil {
+		s.said = said
+		return false, err
+	}
+	was := make(map[string]*View)
+	for _, v := range *s.views.Load() {
+		was[v.name] = v
+	}
+	cache := btf.NewCache() // the kernel's types, decoded once: 1 ms a view instead of 20
+	var list []*View
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		v := s.next(was[name], sources[name], pins, cache)
+		list = append(list, v)
+	}
+	pins.prune(list, s.config.Dirs)
+	if slices.Equal(list, *s.views.Load()) {
+		return false, nil
+	}
+	s.views.Store(&list)
+	for _, v := range list {
+		if old := was[v.name]; old != nil && old.life != v.life {
+			old.retire(v)
+		}
+		delete(was, v.name)
+	}
+	for _, old := range was {
+		old.retire(nil)
+	}
+	pins.forget(list)
+	return true, nil
+}
+
+// next is the view that src makes, where there was old, or nothing.
+func (s *Set) next(old *View, src *source, pins *registry, cache *btf.Cache) *View {
+	if old != nil && old.key == src.key {
+		return old
+	}
+	v := s.make(src, pins, cache)
+	if old == nil || old.err != nil {
+		return v
+	}
+	if wanted := new(absence); v.err != nil && !errors.As(v.err, &wanted) {
+		v.drop()
+		kept := *old
+		kept.key, kept.warning = v.key, fmt.Sprintf("goes on as it was: %v", v.err)
+		s.config.Logf("view %s %s", v.name, kept.warning)
+		return &kept
+	}
+	if warning := changedRecord(old, v); warning != "" {
+		v.warning = warning
+		s.config.Logf("view %s: %s", v.name, warning)
+	}
+	return v
+}
+
+// say tells Logf what is so until it is not, once.
+func (s *Set) say(before map[string]bool, format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	if !before[line] && !s.said[line] {
+		s.config.Logf("%s", line)
+	}
+	s.said[line] = true
+}

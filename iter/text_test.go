@@ -29,7 +29,7 @@ func put(r *record, values ...any) []byte {
 // rendering is a run of one cgroup, done.
 func rendering(r *record, raw []byte) *output {
 	return &output{
-		record: r, version: 1, view: "test", cgroup: 7, label: "/a",
+		record: r, version: 1, view: "test", cgroup: 7,
 		raw: raw, parts: []part{{cgroup: 7, rawEnd: len(raw)}}, limit: 1 << 30,
 	}
 }

@@ -21,12 +21,6 @@ func (v *View) renderTree(ctx context.Context, f Format, cgroup uint64, dst []by
 	defer r.release()
 	o := &r.output
 	o.tree = true
-	var err error
-	if f == Prom {
-		if o.label, err = v.set.label(cgroup); err != nil {
-			return nil, err
-		}
-	}
 	if err := r.collectTree(cgroup); err != nil {
 		return nil, err
 	}
@@ -35,21 +29,18 @@ func (v *View) renderTree(ctx context.Context, f Format, cgroup uint64, dst []by
 
 // collectTree runs the view for all cgroups of the tree, in one pass if it can.
 func (r *run) collectTree(cgroup uint64) error {
-	walkers := r.view.set.walkers
-	if walkers == nil || r.hierarchy.V1() {
-		if err := r.list(cgroup); err != nil {
-			return err
-		}
-		return r.collectEach()
+	walkers := &r.view.set.walkers
+	if r.hierarchy.V1() {
+		return r.collectListed(cgroup)
 	}
 	w, err := walkers.get()
 	if err != nil {
-		return err
+		return r.collectListed(cgroup)
 	}
 	if w, err = r.walk(walkers, w, cgroup); err != nil {
 		return err
 	}
-	if r.view.tree == nil {
+	if r.view.tree == nil || !r.view.Everywhere() {
 		walkers.put(w)
 		return r.collectEach()
 	}
@@ -61,12 +52,23 @@ func (r *run) collectTree(cgroup uint64) error {
 	return err
 }
 
+// collectListed runs the view for one cgroup of the tree after the other, as their directories list them.
+func (r *run) collectListed(cgroup uint64) error {
+	if err := r.list(cgroup); err != nil {
+		return err
+	}
+	return r.collectEach()
+}
+
 // collectEach runs the view for one cgroup of the tree after the other.
 func (r *run) collectEach() error {
 	o := &r.output
 	for i, n := range r.nodes {
 		if err := r.overdue(); err != nil {
 			return err
+		}
+		if r.view.In(n.cgroup) != nil {
+			continue
 		}
 		from := len(o.raw)
 		r.limit = o.limit - int64(from)

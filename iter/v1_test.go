@@ -50,7 +50,7 @@ func TestTasksOnV1(t *testing.T) {
 		}
 	}
 	out := mustRun(t, views["cgroup"], cgroupID(t, dir))
-	if f := strings.Fields(strings.Split(out, "\n")[1]); f[1] != "1" || f[2] != "1" || f[6] != "-" || f[7] != `/a\x20b` {
+	if f := strings.Fields(strings.Split(out, "\n")[1]); f[1] != "1" || f[2] != "1" || f[6] != "-" || f[7] != `a\x20b` {
 		t.Errorf("cgroup:\n%s", out)
 	}
 	out = mustRun(t, views["cpu"], cgroupID(t, dir))

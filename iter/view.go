@@ -3,30 +3,41 @@ package iter
 import (
 	"errors"
 	"fmt"
-	iofs "io/fs"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
 )
 
 // View is one file of every cgroup's directory. Safe for use by many goroutines.
 type View struct {
 	name string
 	set  *Set
-	help string
 	err  error
+	traits
 
-	cgroup *ebpf.Program // run on the cgroup; nil if this kernel cannot
-	task   *ebpf.Program // run on each of its processes or threads; nil if there is none
-	noTask error         // why there is none though the object has one
-	tree   *ebpf.Program // run on each of an array of cgroups; nil if there is none
-	record *record       // how the bytes are read; nil for text
+	origin   string
+	warning  string
+	key      string // what it is made of
+	settings settings
+	place    place
+	life     *life
 
-	version int    // of what it writes; 0 if it has none
-	encoded string // the format that its bytes are in, "" for text and records
+	link       *link.Iter    // pinned by somebody else; the programs are then nil
+	cgroup     *ebpf.Program // run on the cgroup; nil if this kernel cannot
+	order      uint32        // of its walk
+	task       *ebpf.Program // run on each of its processes or threads; nil if there is none
+	taskTarget string        // what that iterates
+	noTask     error         // why there is none though the object has one
+	tree       *ebpf.Program // run on each of an array of cgroups; nil if there is none
+	whole      *ebpf.Program // run over all that the machine has; then there is no other
+	requests   *ebpf.Map     // tells it the cgroup; nil if it does not ask
+	elements   *ebpf.Map     // whose elements it iterates; nil if those of no map
+	state      *state        // its other programs and what they keep; nil if there are none
+	stateDir   string        // where that is pinned; "" keeps it with this process
 }
 
-// Name is the object's file name without .bpf.o, and the name of its program.
+// Name is the object's file name without .bpf.o, or the pin's.
 func (v *View) Name() string { return v.name }
 
 // Err says in one line why the view is absent, or is nil. Formatted with %+v it has the verifier's whole log.
@@ -42,35 +53,60 @@ func (v *View) Kind() string {
 		return "encoded"
 	case v.record != nil:
 		return "record"
-	case v.cgroup != nil || v.task != nil:
+	case v.cgroup != nil || v.task != nil || v.whole != nil || v.link != nil:
 		return "text"
 	}
 	return ""
 }
 
-// load reads the object and loads what this kernel can run of it: one of its two flavours is enough.
-func (v *View) load(objects iofs.FS, cache *btf.Cache) error {
-	o, err := readObject(objects, v.name)
+// Origin is "built in", the path of the object, or the path of somebody else's pin.
+func (v *View) Origin() string { return v.origin }
+
+// Warning is one line that whoever looks after the views should know, or "".
+func (v *View) Warning() string { return v.warning }
+
+// Mode is the mode of the view's files, 0 if its settings do not say.
+func (v *View) Mode() uint32 { return uint32(v.settings.Mode) }
+
+// UID is the owner of the view's files, nil if its settings do not say.
+func (v *View) UID() *uint32 { return v.settings.Owner.number() }
+
+// GID is the group of the view's files, nil if its settings do not say.
+func (v *View) GID() *uint32 { return v.settings.Group.number() }
+
+func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
+	v.traits = o.traits
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.close())
+		}
+	}()
+	if len(o.attached) > 0 {
+		if v.state, err = o.loadState(v.stateDir, cache); err != nil {
+			return err
+		}
+	}
+	if o.task != "" {
+		v.noTask = v.loadIterator(o, o.task, cache)
+	}
+	if o.tree != "" {
+		if it, err := o.obtain(o.tree, v.state.shared(), cache); err == nil { // a tree is read without it, too
+			v.tree = it.program
+		}
+	}
+	err = v.loadIterator(o, o.main, cache)
+	if v.cgroup == nil && v.task == nil && v.whole == nil {
+		return withTaskReason(err, v.noTask)
+	}
+	return v.state.attach()
+}
+
+func (v *View) loadIterator(o *object, program string, cache *btf.Cache) error {
+	it, err := o.obtain(program, v.state.shared(), cache)
 	if err != nil {
 		return err
 	}
-	return v.loadObject(o, cache)
-}
-
-func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
-	v.help, v.version, v.encoded = o.help, o.version, o.encoded
-	if o.tree != "" {
-		v.tree, _ = o.load(o.tree, cache) // a tree is read without it, too
-	}
-	if o.task != "" {
-		v.task, v.noTask = o.load(o.task, cache)
-	}
-	v.cgroup, err = o.load(o.cgroup, cache)
-	if v.cgroup == nil && v.task == nil {
-		return withTaskReason(err, v.noTask)
-	}
-	v.record = o.record
-	return nil
+	return v.take(it)
 }
 
 // withTaskReason adds to an error of the first program why the task flavour could not stand in.
@@ -81,12 +117,22 @@ func withTaskReason(err, noTask error) error {
 	return fmt.Errorf("%w; nor per task: %v", err, noTask)
 }
 
+// close gives back what the view holds. State that is pinned stays; see forgetState.
 func (v *View) close() error {
-	var errs []error
-	for _, p := range []*ebpf.Program{v.cgroup, v.task, v.tree} {
-		if p != nil {
-			errs = append(errs, p.Close())
-		}
+	stateful := v.state != nil
+	errs := []error{v.state.close()}
+	if stateful && v.stateDir != "" && v.life.retired.Load() {
+		errs = append(errs, forgetState(v.stateDir))
 	}
+	for _, p := range []*ebpf.Program{v.cgroup, v.task, v.tree, v.whole} {
+		errs = append(errs, p.Close())
+	}
+	for _, m := range []*ebpf.Map{v.requests, v.elements} {
+		errs = append(errs, m.Close())
+	}
+	if v.link != nil {
+		errs = append(errs, v.link.Close())
+	}
+	v.state, v.cgroup, v.task, v.tree, v.whole, v.requests, v.elements, v.link = nil, nil, nil, nil, nil, nil, nil, nil
 	return errors.Join(errs...)
 }

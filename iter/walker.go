@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,14 +22,14 @@ type walker struct {
 // needed is how much a walk takes.
 type needed struct{ nodes, names uint32 }
 
-func newWalker(spec *ebpf.CollectionSpec, nodes, names uint32, cache *btf.Cache) (*walker, error) {
+func newWalker(spec *ebpf.CollectionSpec, nodes, names uint32) (*walker, error) {
 	spec = spec.Copy()
 	spec.Maps["walk_nodes"].MaxEntries = nodes
 	spec.Maps["walk_names"].ValueSize = names
 	if err := spec.Variables["names_size"].Set(names); err != nil {
 		return nil, fmt.Errorf("load the program that lists cgroups: %w", err)
 	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: cache})
+	coll, err := ebpf.NewCollection(spec)
 	if err != nil {
 		return nil, fmt.Errorf("load the program that lists cgroups: %w", err)
 	}
@@ -53,7 +52,7 @@ func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 	if err := errors.Join(nodes.Set(uint32(0)), names.Set(uint32(0))); err != nil {
 		return n, err
 	}
-	fd, err := openIterator(w.coll.Programs["walk"], descendants(cgroup))
+	fd, err := openIterator(w.coll.Programs["walk"], cgroupByID(orders["descendants_pre"], cgroup))
 	if errors.Is(err, unix.ENOENT) {
 		return n, goneError{cgroup, unix.ENOENT}
 	}
@@ -106,11 +105,4 @@ func (w *walker) list(r *run) error {
 		}
 	}
 	return nil
-}
-
-// descendants is a cgroup and all below it, in pre-order.
-func descendants(cgroup uint64) target {
-	t := cgroupByID(cgroup)
-	binary.NativeEndian.PutUint32(t[0:], 2) // BPF_CGROUP_ITER_DESCENDANTS_PRE
-	return t
 }

@@ -17,18 +17,16 @@ import (
 func TestTreesAreFast(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	if views["cpu"].set.walkers == nil {
-		_, err := newWalkers(bpf.Objects, nil)
-		t.Errorf("no program lists cgroups: %+v", err)
+	walkers := &views["cpu"].set.walkers
+	w, err := walkers.get()
+	if err != nil {
+		t.Fatalf("no program lists cgroups: %+v", err)
 	}
+	walkers.put(w)
 	for _, name := range []string{"cpu", "tasks"} {
-		v := views[name]
 		// tasks' own program needs functions that are younger than those of the flavour.
-		if v.tree == nil && views["tasks"].cgroup != nil {
-			o, err := readObject(bpf.Objects, name)
-			if err == nil {
-				_, err = o.load(name+treeFlavour, nil)
-			}
+		if views[name].tree == nil && views["tasks"].cgroup != nil {
+			_, err := readObject(t, name).load(nil, nil, name+treeFlavour)
 			t.Errorf("%s has no flavour for trees: %+v", name, err)
 		}
 	}
@@ -51,17 +49,15 @@ func TestWalkerGrows(t *testing.T) {
 		testCgroup(t, top, strings.Repeat("n", 254)+fmt.Sprint(i))
 	}
 	for _, room := range []needed{{1, longestName}, {100, longestName}, {1, 100 * longestName}} {
-		small, err := newWalker(spec, room.nodes, room.names, nil)
+		small, err := newWalker(spec, room.nodes, room.names)
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.set = &Set{hierarchy: h, options: Options{}.withDefaults(), walkers: &walkers{spec: spec, free: []*walker{small}}}
+		v.set = &Set{hierarchy: h, options: Options{}.withDefaults(), walkers: walkers{spec: spec, free: []*walker{small}}}
 		if lines := treeLines(t, mustTree(t, &v, JSON, cgroupID(t, top))); len(lines) != 10 || len(lines[9].Cgroup) != 255 {
 			t.Errorf("room for %+v: %+v", room, lines)
 		}
-		if err := v.set.Close(); err != nil {
-			t.Error(err)
-		}
+		v.set.walkers.close()
 	}
 }
 
@@ -78,7 +74,7 @@ func TestParallelTrees(t *testing.T) {
 		top := testTree(t, h, 40+50*i)
 		sides = append(sides, side{cgroupID(t, top), walkDir(t, top)})
 	}
-	walkers := views["cpu"].set.walkers
+	walkers := &views["cpu"].set.walkers
 	var spare []*walker // as many as are kept
 	for range spareWalkers {
 		w, err := walkers.get()

@@ -2,12 +2,12 @@ package iter
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	iofs "io/fs"
 	"sync"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,9 +17,12 @@ const walkObject = "walk/walk.bpf.o"
 // walkers list the cgroups of a tree with a BPF program, 50 times as fast as by their directories. One lists for one
 // reader at a time, and holds the list while the reader's view runs over it.
 type walkers struct {
-	spec *ebpf.CollectionSpec
-	mu   sync.Mutex
-	free []*walker
+	objects iofs.FS // has the program
+
+	mu      sync.Mutex
+	spec    *ebpf.CollectionSpec // nil before the first tree is read: starts are quick
+	refused error                // why there is none
+	free    []*walker
 }
 
 const (
@@ -31,24 +34,8 @@ const (
 	longestName  = 256 // NAME_MAX and a NUL
 )
 
-// newWalkers takes the program from among the views' objects. Without it, or on a kernel that refuses it, trees are
-// listed by their directories: the error is why.
-func newWalkers(objects iofs.FS, cache *btf.Cache) (*walkers, error) {
-	raw, err := iofs.ReadFile(objects, walkObject)
-	if err != nil {
-		return nil, fmt.Errorf("read the object that lists cgroups: %w", err)
-	}
-	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
-	if err != nil {
-		return nil, fmt.Errorf("parse the object that lists cgroups: %w", err)
-	}
-	w, err := newWalker(spec, firstNodes, firstNodes*nameRoom, cache)
-	if err != nil {
-		return nil, err
-	}
-	return &walkers{spec: spec, free: []*walker{w}}, nil
-}
-
+// get gives a walker, to be put back. Its error is why trees are listed by their directories here: this kernel
+// refuses the program, or there is none.
 func (s *walkers) get() (*walker, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,7 +44,32 @@ func (s *walkers) get() (*walker, error) {
 		s.free = s.free[:last]
 		return w, nil
 	}
-	return newWalker(s.spec, firstNodes, firstNodes*nameRoom, nil)
+	if s.refused == nil && s.spec == nil {
+		s.spec, s.refused = parseWalker(s.objects)
+	}
+	if s.refused != nil {
+		return nil, s.refused
+	}
+	w, err := newWalker(s.spec, firstNodes, firstNodes*nameRoom)
+	if err != nil && !errors.Is(err, unix.ENOMEM) && !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) {
+		s.refused = err
+	}
+	return w, err
+}
+
+func parseWalker(objects iofs.FS) (*ebpf.CollectionSpec, error) {
+	if objects == nil {
+		return nil, fmt.Errorf("no object that lists cgroups: %w", unix.ENOENT)
+	}
+	raw, err := iofs.ReadFile(objects, walkObject)
+	if err != nil {
+		return nil, fmt.Errorf("read the object that lists cgroups: %w", err)
+	}
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
+	if err != nil {
+		return nil, fmt.Errorf("parse the object that lists cgroups: %w", err)
+	}
+	return spec, nil
 }
 
 func (s *walkers) put(w *walker) {
@@ -71,9 +83,6 @@ func (s *walkers) put(w *walker) {
 }
 
 func (s *walkers) close() {
-	if s == nil {
-		return
-	}
 	for _, w := range s.free {
 		w.close()
 	}
@@ -97,7 +106,7 @@ func (r *run) walk(walkers *walkers, w *walker, cgroup uint64) (*walker, error) 
 			return nil, fmt.Errorf("%d cgroups are more than %d: %w", n.nodes, maxNodes, unix.EFBIG)
 		}
 		nodes, names := min(n.nodes+n.nodes/4, maxNodes), n.names+n.names/4+longestName
-		w, err = newWalker(walkers.spec, max(nodes, w.room.nodes), max(names, w.room.names), nil)
+		w, err = newWalker(walkers.spec, max(nodes, w.room.nodes), max(names, w.room.names))
 		if err != nil {
 			return nil, err
 		}

@@ -23,7 +23,7 @@ func (s *server) interrupted(r request) {
 	}
 	unique := binary.NativeEndian.Uint64(r[requestHeader:]) // struct fuse_interrupt_in
 	time.AfterFunc(interruptGrace, func() {
-		if !slices.Contains(s.inWork(), unique) {
+		if !s.waits(unique) {
 			return
 		}
 		s.ask(opInterrupt, 0, unique)
@@ -31,9 +31,21 @@ func (s *server) interrupted(r request) {
 	})
 }
 
+// waits tells whether a request is in work, here or at a server that has left its place to this one.
+func (s *server) waits(unique uint64) bool {
+	if slices.Contains(s.inWork(), unique) {
+		return true
+	}
+	other := s.other.Load()
+	return other != nil && slices.ContainsFunc(*other, func(slot slot) bool {
+		r := slot.left()
+		return r != nil && r.unique() == unique
+	})
+}
+
 // giveUp answers EINTR to a request that is still in work.
 func (s *server) giveUp(unique uint64) {
-	if !slices.Contains(s.inWork(), unique) {
+	if !s.waits(unique) {
 		return
 	}
 	var reply [replyHeader]byte

@@ -23,12 +23,17 @@ var largeReplies = sync.Pool{New: func() any { return new([largeReply]byte) }}
 // server answers requests: one loop for each request in work, and a few that wait for the next.
 type server struct {
 	conn  *Conn
+	state *state
 	proto *fuse.ProtocolServer
+	heir  Heir // the filesystem, if it is one
 
-	idle  atomic.Int32 // loops that wait for a request
-	group sync.WaitGroup
-	once  sync.Once
-	ended chan error // why the loops cannot read on
+	idle    atomic.Int32 // loops that wait for a request
+	leaving atomic.Bool  // the loops end, each after the request that it is at
+	group   sync.WaitGroup
+	once    sync.Once
+	ended   chan error // why the loops do not read on
+	region  int
+	other   atomic.Pointer[[]slot] // of another server that may be at work
 
 	mu    sync.Mutex
 	free  []slot
@@ -39,22 +44,25 @@ type server struct {
 type loop struct {
 	*server
 	slot   slot
+	lent   bool // the slot is in another server's region
 	reply  []byte
 	unique atomic.Uint64 // of the request in work, 0 when none
 }
 
 func newServer(c *Conn, fs fuse.RawFileSystem, opts *fuse.MountOptions) *server {
+	heir, _ := fs.(Heir)
 	return &server{
 		conn:  c,
+		state: c.state,
+		heir:  heir,
 		proto: fuse.NewProtocolServer(fs, c.options(opts)),
 		ended: make(chan error, 1),
 		loops: map[*loop]struct{}{},
 	}
 }
 
-// run serves until the connection has ended. Requests may then still be in work.
-func (s *server) run(slots []slot) error {
-	s.free = slots
+// run serves until the connection has ended or the server has left it. Requests may then still be in work.
+func (s *server) run() error {
 	for range maxIdle {
 		s.start()
 	}
@@ -72,20 +80,26 @@ func (s *server) start() {
 	if len(s.free) == 0 {
 		return
 	}
+	s.idle.Add(1)
+	if s.leaving.Load() { // in this order: see leave
+		s.idle.Add(-1)
+		return
+	}
 	last := len(s.free) - 1
 	l := &loop{server: s, slot: s.free[last]}
 	s.free = s.free[:last]
 	s.loops[l] = struct{}{}
-	s.idle.Add(1)
 	s.group.Go(l.run)
 }
 
 func (l *loop) run() {
 	defer l.stop()
+	l.slot.done()
 	for {
 		n, err := l.read(l.slot)
 		if err != nil {
-			l.once.Do(func() { l.ended <- err })
+			l.end(err)
+			l.idle.Add(-1)
 			return
 		}
 		// Somebody must be reading at any time: a request may take long, and its INTERRUPT must get through.
@@ -99,6 +113,8 @@ func (l *loop) run() {
 	}
 }
 
+func (s *server) end(err error) { s.once.Do(func() { s.ended <- err }) }
+
 // wait counts the loop among those that wait, unless these are enough. Never too high, not even for a moment: a loop
 // that then took a request would not start its successor, and at last none would be left.
 func (s *server) wait() bool {
@@ -108,22 +124,32 @@ func (s *server) wait() bool {
 			return false
 		}
 		if s.idle.CompareAndSwap(n, n+1) {
-			return true
+			break
 		}
 	}
+	if s.leaving.Load() { // in this order: see leave
+		s.idle.Add(-1)
+		return false
+	}
+	return true
 }
 
 func (l *loop) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.loops, l)
-	l.free = append(l.free, l.slot)
+	if !l.lent {
+		l.free = append(l.free, l.slot)
+	}
 }
 
 func (l *loop) handle(r request) {
 	opcode, node := r.opcode(), r.node()
-	if opcode == opInterrupt {
+	switch opcode {
+	case opInterrupt:
 		l.interrupted(r)
+		fallthrough
+	case opNotifyReply: // see wake
 		l.slot.done()
 		return
 	}

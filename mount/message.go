@@ -15,6 +15,7 @@ const (
 
 // Opcodes that the loop must know, enum fuse_opcode.
 const (
+	opForget      = 2
 	opGetattr     = 3
 	opOpen        = 14
 	opRead        = 15
@@ -27,6 +28,8 @@ const (
 	opReleasedir  = 29
 	opInterrupt   = 36
 	opIoctl       = 39
+	opNotifyReply = 41
+	opBatchForget = 42
 	opReaddirplus = 44
 )
 

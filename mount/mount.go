@@ -82,6 +82,7 @@ package mount
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -95,10 +96,16 @@ type Conn struct {
 	// Logf takes what is worth telling but no error of a call: a panic of the filesystem, a mount that had to be
 	// detached. It may be nil. Set it before Serve.
 	Logf func(format string, args ...any)
+	// OnEnd, if not nil, is called when the mount has ended, before Serve returns and the keeper is told. It is not called
+	// in a server that another one takes over from.
+	OnEnd func()
 
+	status Status
 	at     Info          // our mount
+	state  *state        // what outlives this process
+	keeper *wire         // to the keeper; nil in a process that mounts and serves alone
+	memory *os.File      // see Memory
 	server *server       // set by Serve
-	init   []byte        // the INIT message, which a later server would have to be told, too
 	ready  chan struct{} // closed when INIT is answered
 	served chan struct{} // closed when Serve returns
 
@@ -115,19 +122,26 @@ func Mount(o Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other,default_permissions,max_read=%d",
-		fd, unix.S_IFDIR, maxRead)
-	if err := unix.Mount(o.Source, target, Type, o.Flags|always, data); err != nil {
-		unix.Close(fd)
-		return nil, mountError(target, err)
-	}
 	c := newConn(fd)
-	if c.at, err = settle(target); err != nil {
-		c.close() // our mount is dead now, which tells it from any other
+	c.state = privateState()
+	if err := c.attach(o, target); err != nil {
+		c.close() // a mount that was made is dead now, which tells it from any other
 		clearDead(target)
 		return nil, err
 	}
 	return c, nil
+}
+
+// attach calls mount(2).
+func (c *Conn) attach(o Options, target string) error {
+	data := fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other,default_permissions,max_read=%d",
+		c.fd, unix.S_IFDIR, maxRead)
+	err := unix.Mount(o.Source, target, Type, o.Flags|always, data)
+	if err != nil {
+		return mountError(target, err)
+	}
+	c.at, err = settle(target)
+	return err
 }
 
 func newConn(fd int) *Conn {

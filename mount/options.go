@@ -1,9 +1,9 @@
 package mount
 
 import (
-	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,7 +27,13 @@ type Options struct {
 	MaxRun   int64   // max_run=: bound of one run's output in bytes
 	Flags    uintptr // flags for mount(2): always read-only, nosuid, nodev, noexec
 
+	Views    []string // views=: directories of views beside the usual ones, later ones win
+	Enable   []string // enable=: names of views that are off unless asked for
+	Registry string   // registry=: where views are pinned, "none" for nowhere; "" for the usual place
+	Lists    []string // the lists that all this was read from
+
 	Foreground bool // stay attached to the terminal instead of going to the background
+	Remount    bool // remount: the mount is there, see Remount
 	Fake       bool // -f of mount(8): do everything but the mount
 	Verbose    bool // -v
 	Sloppy     bool // -s: unknown options are no error
@@ -37,9 +43,12 @@ type Options struct {
 // not matter, of the same option the last one counts. A comma inside double quotes or after a backslash is part of
 // the value, as in mount(8) and libfuse.
 //
-// Own options are uid=N, gid=N, mode=OCTAL and max_run=SIZE. The atime family becomes mount flags. What mount(8),
+// Own options are uid=N, gid=N, mode=OCTAL, max_run=SIZE, views=DIR:DIR, enable=VIEW:VIEW and registry=DIR; views= and
+// enable= add up. The atime family becomes mount flags. What mount(8),
 // fstab and mount.fuse3 add for their own use is ignored, and so are rw, dev, suid and exec, which open nothing.
-// Anything else is an error that names the word; remount is one with ExitMount.
+// Anything else is an error that names the word.
+//
+// With remount, mount(8) adds what /proc/self/mountinfo shows for the mount. Own options are then errors with ExitMount.
 func ParseOptions(lists ...string) (Options, error) {
 	o := newOptions()
 	return o, o.parse(lists)
@@ -48,34 +57,32 @@ func ParseOptions(lists ...string) (Options, error) {
 func newOptions() Options { return Options{MaxRun: DefaultMaxRun, Flags: always} }
 
 func (o *Options) parse(lists []string) error {
-	var first error
+	o.Lists = lists
+	var words []string
 	for _, list := range lists {
-		for _, word := range split(list) {
-			err := o.set(word)
-			// Whatever else is in the list: nothing may be mounted a second time on a remount.
-			if errors.Is(err, errRemount) {
-				return err
-			}
-			if first == nil {
-				first = err
-			}
+		words = append(words, split(list)...)
+	}
+	o.Remount = slices.Contains(words, "remount")
+	var first error
+	for _, word := range words {
+		if err := o.set(word); first == nil {
+			first = err
 		}
 	}
 	return first
 }
 
-var errRemount = WithCode(ExitMount, errors.New("remount is not supported: unmount and mount again with the new options"))
-
 func (o *Options) set(word string) error {
 	name, value, hasValue := strings.Cut(word, "=")
 	value = unquote(value)
+	if o.Remount && own[name] {
+		return WithCode(ExitMount, fmt.Errorf("option %s: a remount cannot change it: unmount, and mount with it", word))
+	}
 	switch name {
 	case "":
 		if !hasValue {
 			return nil // two commas in a row
 		}
-	case "remount":
-		return errRemount
 	case "uid":
 		return number(&o.UID, word, value, 10, math.MaxUint32-1, "a user number, as in uid=1000")
 	case "gid":
@@ -89,15 +96,36 @@ func (o *Options) set(word string) error {
 		}
 		o.MaxRun = n
 		return nil
+	case "views":
+		return list(&o.Views, word, value, "absolute paths of directories, as in views=/etc/views:/opt/views", "/")
+	case "enable":
+		return list(&o.Enable, word, value, "names of views, as in enable=runqlat:reclaim", "")
+	case "registry":
+		if value != "none" && !strings.HasPrefix(value, "/") {
+			return badValue(word, "the absolute path of a directory in a bpffs, or none, as in registry=/sys/fs/bpf/bpfview")
+		}
+		o.Registry = value
+		return nil
 	}
 	if flag, ok := atime[name]; ok && !hasValue {
 		o.Flags = o.Flags&^flag.clear | flag.set
 		return nil
 	}
-	if o.Sloppy || ignored(name, value, hasValue) {
+	if o.Sloppy || ignored(name, value, hasValue) || o.Remount && shown[name] {
 		return nil
 	}
-	return WithCode(ExitUsage, fmt.Errorf("unknown option %q: own options are uid=, gid=, mode= and max_run=", word))
+	return WithCode(ExitUsage, fmt.Errorf("unknown option %q: own options are uid=, gid=, mode=, max_run=, views=, enable= and registry=", word))
+}
+
+// list adds the parts of a value, parted by colons; each begins with prefix.
+func list(to *[]string, word, value, want, prefix string) error {
+	for part := range strings.SplitSeq(value, ":") {
+		if part == "" || !strings.HasPrefix(part, prefix) {
+			return badValue(word, want)
+		}
+		*to = append(*to, part)
+	}
+	return nil
 }
 
 func number(to **uint32, word, value string, base int, limit uint64, want string) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,32 +26,79 @@ const stuck = 5 * time.Second
 // when it was detached, its open files), or the connection is aborted. opts may be nil; what the mount needs is set
 // over it. Serve may be called once.
 //
-// It returns nil after an unmount. After an abort it takes the dead mount away and returns an error. Requests in work
-// at the end have their cancel channel closed and are waited for, for a few seconds.
+// It returns nil after an unmount, and after another server has taken over. After an abort it takes the dead mount away
+// and returns an error. Requests in work at the end have their cancel channel closed and are waited for, for a few
+// seconds.
+//
+// In a server process of a keeper, Serve tells it that all is prepared, and begins when it is told to.
 func (c *Conn) Serve(fs fuse.RawFileSystem, opts *fuse.MountOptions) error {
+	defer close(c.served)
+	order, err := c.await()
+	if err != nil {
+		return err
+	}
 	s := newServer(c, fs, opts)
 	c.server = s
-	defer close(c.served)
 	defer fs.OnUnmount()
-	if err := s.handshake(); err != nil {
-		c.undo()
-		return fmt.Errorf("serve %s: %w", c.at.Target, err)
+	err = s.serve(order)
+	if err == errLeft {
+		return nil
+	}
+	return c.finish(err)
+}
+
+// serve runs the loops to the end.
+func (s *server) serve(o order) error {
+	c := s.conn
+	slots := s.state.region(o.Region)
+	if err := s.handshake(slots[0]); err != nil {
+		return err
+	}
+	s.region = o.Region
+	if s.heir != nil && c.keeper != nil {
+		s.heir.Begin(o.Disabled)
+	}
+	s.take(slots, false, o.Trial)
+	if c.keeper != nil { // else there is no other region
+		if lent := s.state.region(1 - o.Region); o.Take {
+			s.take(lent, true, o.Trial)
+		} else {
+			s.other.Store(&lent)
+		}
 	}
 	close(c.ready)
-	if err := s.run(newSlots(make([]byte, maxLoops*slotSize))); err != nil {
-		c.undo()
-		return fmt.Errorf("serve %s: %w", c.at.Target, err)
+	if c.keeper != nil {
+		go s.obey()
+	}
+	if err := s.run(); err != nil {
+		return err
 	}
 	if left := s.drain(stuck); left > 0 {
 		// The descriptor stays open: they may yet write to it, and its number must not become another file's.
-		return fmt.Errorf("serve %s: unmounted, but %d requests do not end", c.at.Target, left)
+		return fmt.Errorf("unmounted, but %d requests do not end", left)
 	}
 	c.close()
-	if !c.mounted() {
-		return nil
+	if c.mounted() {
+		return errors.New("the connection was aborted (umount -f, or through fusectl)")
 	}
-	c.undo()
-	return fmt.Errorf("serve %s: the connection was aborted (umount -f, or through fusectl)", c.at.Target)
+	return nil
+}
+
+// finish leaves no mount that nobody serves. For a server process its keeper does that.
+func (c *Conn) finish(err error) error {
+	if err != nil {
+		err = fmt.Errorf("serve %s: %w", c.at.Target, err)
+	}
+	if c.OnEnd != nil {
+		c.OnEnd()
+	}
+	switch {
+	case c.keeper != nil:
+		c.keeper.send(message{Word: wordEnded, Error: text(err)})
+	case err != nil:
+		c.undo()
+	}
+	return err
 }
 
 // undo leaves no mount that nobody serves.
@@ -95,26 +143,38 @@ func (w logWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// handshake answers INIT, which the kernel sends first and alone.
-func (s *server) handshake() error {
-	in := make([]byte, slotSize)
-	n, err := s.read(in)
-	if err != nil {
-		return fmt.Errorf("read INIT: %w", err)
+// handshake answers INIT, which the kernel sends first and alone. A later server learns from it what was agreed, and answers
+// it only if the one before died of it.
+func (s *server) handshake(first slot) error {
+	in, again := s.state.init(), true
+	if left := first.left(); in == nil || left != nil && left.opcode() == opInit {
+		again = false
+		if left == nil {
+			n, err := s.read(first)
+			if err != nil {
+				return fmt.Errorf("read INIT: %w", err)
+			}
+			left = request(first[:n])
+		}
+		if len(left) < requestHeader || left.opcode() != opInit {
+			return errors.New("the first message is not INIT: is another process serving this mount?")
+		}
+		s.state.setInit(left)
+		in = left
 	}
-	if n < requestHeader || request(in).opcode() != opInit {
-		return errors.New("the first message is not INIT: is another process serving this mount?")
-	}
-	s.conn.init = in[:n]
 	out := make([]byte, slotSize)
-	n, status := s.proto.HandleRequest([][]byte{s.conn.init}, [][]byte{out})
+	n, status := s.proto.HandleRequest([][]byte{slices.Clone(in)}, [][]byte{out})
 	if status != fuse.OK || n < replyHeader || replyError(out) != 0 {
 		return errors.New("INIT: this kernel's FUSE protocol is not understood")
 	}
+	if again {
+		return nil
+	}
 	// struct fuse_init_out.max_write: a slot must have room for a WRITE of that size, though none ever comes.
 	binary.NativeEndian.PutUint32(out[replyHeader+20:], 4096)
-	if _, err := unix.Write(s.conn.fd, out[:n]); err != nil {
+	if _, err := unix.Write(s.conn.fd, out[:n]); err != nil && err != unix.ENOENT {
 		return fmt.Errorf("answer INIT: %w", err)
 	}
+	first.done()
 	return nil
 }

@@ -10,7 +10,18 @@ const slotSize = 8192
 // answered: whoever finds another number there finds a request that still waits.
 type slot []byte
 
+// done empties the slot. It also maps its page for writing: a thread that is killed while the kernel would have to do that
+// in the middle of a request makes it fail with EIO (__get_user_pages in mm/gup.c).
 func (s slot) done() { binary.NativeEndian.PutUint32(s, 0) }
+
+// left is the request in the slot that is not answered, nil when there is none.
+func (s slot) left() request {
+	n := binary.NativeEndian.Uint32(s)
+	if n < requestHeader || n > slotSize {
+		return nil
+	}
+	return request(s[:n])
+}
 
 // newSlots cuts memory into slots.
 func newSlots(memory []byte) []slot {

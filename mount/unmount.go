@@ -11,7 +11,7 @@ import (
 // out of reach for new paths, while open files are served on until the last is closed; then Serve returns. Unmount does
 // nothing when there is nothing, or something else, at the target. Bind mounts of the tree are not touched.
 func (c *Conn) Unmount() error {
-	detached, err := takeDown(c.at.Target, c.ours)
+	detached, err := takeDown(c.target(), c.ours)
 	if errors.Is(err, ErrNotMounted) || errors.Is(err, unix.ENOENT) {
 		return nil
 	}
@@ -23,6 +23,17 @@ func (c *Conn) Unmount() error {
 
 // ours goes by the device number: a mount's id may have been given to another.
 func (c *Conn) ours(at Info) bool { return at.Major == c.at.Major && at.Minor == c.at.Minor }
+
+// target is where our mount is by now: mount --move may have taken it elsewhere.
+func (c *Conn) target() string {
+	list, _ := List()
+	for _, at := range list {
+		if c.ours(at) && at.ID == c.at.ID {
+			return at.Target
+		}
+	}
+	return c.at.Target
+}
 
 func (c *Conn) mounted() bool {
 	at, err := Find(c.at.Target)

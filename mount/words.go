@@ -33,6 +33,12 @@ var generic = set(`
 // labels holds generic options that come with a value. The context family is SELinux's; views carry no labels.
 var labels = set(`user comment context fscontext defcontext rootcontext`)
 
+// own holds the options that are ours.
+var own = set(`uid gid mode max_run views enable registry`)
+
+// shown holds what the kernel shows of any FUSE mount, and mount(8) repeats on a remount: see fuse_show_options.
+var shown = set(`remount user_id group_id max_read blksize`)
+
 func ignored(name, value string, hasValue bool) bool {
 	switch {
 	case strings.HasPrefix(name, "x-"), strings.HasPrefix(name, "X-"):

@@ -48,7 +48,13 @@ func byMount(args []string) bool {
 	if len(args) < 3 || strings.HasPrefix(args[1], "-") {
 		return false
 	}
-	found, _, err := rootCommand().Find(args[1:])
+	if strings.HasPrefix(args[1], cobra.ShellCompRequestCmd) {
+		return false
+	}
+	root := rootCommand()
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	found, _, err := root.Find(args[1:])
 	return err != nil || !found.HasParent()
 }
 
@@ -64,7 +70,8 @@ mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview`,
 		SilenceUsage:  true,
 	}
 	log := logFlags(root.PersistentFlags())
-	root.AddCommand(mountCommand(log), umountCommand(), viewsCommand(), catCommand(), versionCommand())
+	root.AddCommand(mountCommand(log), umountCommand(), reloadCommand(), serveCommand(log), viewsCommand(), catCommand(), newCommand(),
+		versionCommand())
 	return root
 }
 

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/mount"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +36,11 @@ func TestMain(m *testing.M) {
 		sleepWithThreads(n)
 	}
 	if dir := os.Getenv(serveVar); dir != "" {
-		if err := serveMadeUp(dir); err != nil {
+		role := func() error { return keepMadeUp(dir) }
+		if os.Getenv(mount.KeeperVar) != "" {
+			role = serveMadeUp
+		}
+		if err := role(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -54,8 +59,17 @@ func TestMain(m *testing.M) {
 				return 1
 			}
 		}
+		defer unpin()()
 		return m.Run()
 	}())
+}
+
+// unpin removes, when the tests are over, what the mounts have pinned in the usual registry, if there was none before.
+func unpin() func() {
+	if _, err := os.Stat(registry); err == nil {
+		return func() {}
+	}
+	return func() { os.RemoveAll(registry) }
 }
 
 // sleepWithThreads says "ready" when it has n threads beside its first, and sleeps until its stdin ends. It takes each

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
 	"fmt"
 
 	"bpfviewfs/fs"
-	"bpfviewfs/iter"
 	"bpfviewfs/mount"
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 )
 
@@ -24,7 +21,7 @@ func mountCommand(log *logOptions) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mount [SOURCE] DIR",
 		Short: "mount the tree at DIR",
-		Long: `Mount the tree at DIR and return when it is readable; the server goes on in the background.
+		Long: `Mount the tree at DIR and return when it is readable; it is kept up and served in the background.
 
 SOURCE is cgroup2 (the first cgroup2 mount there is, the default), or the path of a cgroup's directory: then that cgroup
 is the root of the tree, and nothing above it can be reached.`,
@@ -32,7 +29,7 @@ is the root of the tree, and nothing above it can be reached.`,
   bpfviewfs mount /sys/fs/cgroup/system.slice /mnt -o mode=0444`,
 		Args: cobra.RangeArgs(1, 2),
 	}
-	lists := cmd.Flags().StringArrayP("options", "o", nil, "comma-separated mount `options`: uid=N gid=N mode=OCTAL max_run=SIZE")
+	lists := cmd.Flags().StringArrayP("options", "o", nil, "comma-separated mount `options`: uid=N gid=N mode=OCTAL max_run=SIZE views=DIR:DIR enable=VIEW:VIEW registry=DIR")
 	foreground := cmd.Flags().Bool("foreground", false, "serve until unmounted instead of going to the background")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		o, err := mount.ParseOptions(*lists...)
@@ -49,70 +46,26 @@ is the root of the tree, and nothing above it can be reached.`,
 	return cmd
 }
 
-// mountTree mounts the tree and serves it until it is unmounted: in a process of its own unless in the foreground.
+// mountTree mounts the tree and keeps it up until it is unmounted, in a process of its own unless in the foreground. The
+// tree is served by yet another process: see serveCommand.
 func mountTree(o mount.Options, logs logOptions) error {
 	log, err := logs.logger(!o.Foreground)
 	if err != nil || o.Fake {
 		return err
 	}
+	if o.Remount {
+		return mount.Remount(o)
+	}
 	ready, err := mount.Background(o)
 	if ready == nil {
 		return err
 	}
-	if err := serve(o, log, ready); err != nil {
+	keeper := mount.Keeper{Options: o, Args: serveArgs(o, logs), View: fs.ViewNumber, Logf: log.Warnf}
+	if err := keeper.Run(ready); err != nil {
 		log.Error(err)
 		return err
 	}
 	return nil
-}
-
-// serve is the server process. It tells ready how the mount went.
-func serve(o mount.Options, log *logrus.Logger, ready func(error) error) error {
-	if err := mount.Check(o.Target); err != nil { // before the longer work, and its errors that matter less
-		return ready(err)
-	}
-	src, err := openSource(o.Source, iter.Options{MaxRun: o.MaxRun})
-	if err != nil {
-		return ready(err)
-	}
-	defer src.Close()
-	conn, err := mount.Mount(o)
-	if err != nil {
-		return ready(err)
-	}
-	conn.Logf = log.Warnf
-	tree := fs.New(fs.Config{
-		Hierarchy: src.hierarchy,
-		Kernel:    conn,
-		UID:       o.UID,
-		GID:       o.GID,
-		Mode:      o.Mode,
-		Version:   fmt.Sprintf("bpfviewfs %s", version),
-	})
-	views := src.views()
-	if err := tree.SetViews(views); err != nil {
-		conn.Unmount()
-		return ready(err)
-	}
-	stop := conn.UnmountOnSignal()
-	defer stop()
-	served := make(chan error, 1)
-	go func() { served <- conn.Serve(tree, tree.Options()) }()
-	if err := conn.Ready(context.Background()); err != nil {
-		conn.Unmount()
-		return ready(err)
-	}
-	log.Infof("%s: %s with %d views", o.Target, src.hierarchy, len(views))
-	for _, v := range views {
-		if v.Err != nil {
-			log.Warnf("view %s is absent: %v", v.Name, v.Err)
-		}
-	}
-	if err := ready(nil); err != nil {
-		conn.Unmount()
-		return err
-	}
-	return <-served
 }
 
 func umountCommand() *cobra.Command {

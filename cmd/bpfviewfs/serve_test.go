@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -24,19 +25,39 @@ import (
 // serveVar makes this test binary serve made-up views at a directory, so that it is known to the byte what a reader must get.
 const serveVar = "BPFVIEWFS_TEST_SERVE"
 
+// keepMadeUp is the process that mounts, and starts this binary again to serve.
+func keepMadeUp(dir string) error {
+	keeper := mount.Keeper{
+		Options: mount.Options{Source: "made-up", Target: dir, Foreground: true},
+		Args:    []string{"made-up"},
+		View:    fs.ViewNumber,
+		Logf:    log.New(io.Discard, "", 0).Printf,
+	}
+	return keeper.Run(func(err error) error {
+		if err == nil {
+			fmt.Println("ready")
+		}
+		return err
+	})
+}
+
 // serveMadeUp serves: lines, whose n-th run is a random number of lines "n of LENGTH"; slow, whose run takes a minute
-// unless nobody waits for it; stubborn, whose run takes five seconds in any case; empty; and large, of 10 MB.
-func serveMadeUp(dir string) error {
+// unless nobody waits for it; stubborn, whose run takes five seconds in any case; empty; large, of 10 MB; and crash, whose run
+// ends the server.
+func serveMadeUp() error {
 	h, err := iter.OpenHierarchy("cgroup2")
 	if err != nil {
 		return err
 	}
-	conn, err := mount.Mount(mount.Options{Source: "made-up", Target: dir})
+	conn, err := mount.Inherit()
 	if err != nil {
 		return err
 	}
 	var n atomic.Int64
-	tree := fs.New(fs.Config{Hierarchy: h, Kernel: conn, Version: "made-up"})
+	tree := fs.New(fs.Config{Hierarchy: h, Kernel: conn, Version: "made-up", Status: func() any { return conn.Status() }})
+	if err := tree.Inherit(conn.Memory()); err != nil {
+		return err
+	}
 	err = tree.SetViews([]fs.View{
 		{Name: "lines", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
 			id, count := n.Add(1), rand.IntN(600)
@@ -60,15 +81,14 @@ func serveMadeUp(dir string) error {
 		{Name: "large", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
 			return append(dst, large()...), nil
 		}},
+		{Name: "crash", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+			os.Exit(7)
+			return dst, nil
+		}},
 	})
 	if err != nil {
 		return err
 	}
-	go func() {
-		if conn.Ready(context.Background()) == nil {
-			fmt.Println("ready")
-		}
-	}()
 	return conn.Serve(tree, tree.Options())
 }
 
@@ -80,8 +100,14 @@ func large() string {
 	return b.String()
 }
 
-// mountMadeUp mounts what serveMadeUp serves, in a process of its own.
+// mountMadeUp mounts what serveMadeUp serves.
 func mountMadeUp(t *testing.T) (dir string) {
+	dir, _ = keptMadeUp(t)
+	return dir
+}
+
+// keptMadeUp is mountMadeUp with the keeper's process.
+func keptMadeUp(t *testing.T) (dir string, keeper *os.Process) {
 	t.Helper()
 	needRoot(t)
 	dir = t.TempDir()
@@ -98,14 +124,14 @@ func mountMadeUp(t *testing.T) (dir string) {
 	t.Cleanup(func() {
 		unix.Unmount(dir, 0)
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("server: %v", err)
+			t.Errorf("keeper: %v", err)
 		}
 		os.Remove(dir)
 	})
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
-		t.Fatalf("server: %q %v", line, err)
+		t.Fatalf("keeper: %q %v", line, err)
 	}
-	return dir
+	return dir, cmd.Process
 }
 
 // TestExactly has many readers of a view that never gives the same twice, by read, splice and sendfile at once.

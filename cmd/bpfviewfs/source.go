@@ -1,12 +1,23 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"bpfviewfs/bpf"
 	"bpfviewfs/fs"
 	"bpfviewfs/iter"
+	"golang.org/x/sys/unix"
 )
+
+// Where views are looked for, beside those compiled in and what options name; later ones win.
+var viewsDirectories = []string{"/usr/lib/bpfviewfs/views.d", "/etc/bpfviewfs/views.d"}
+
+const bpffs = "/sys/fs/bpf"
+
+// registry is the directory of a bpffs whose pinned programs are views.
+const registry = bpffs + "/bpfview"
 
 // source is a hierarchy of cgroups and the views to run in it.
 type source struct {
@@ -14,13 +25,20 @@ type source struct {
 	set       *iter.Set
 }
 
-// openSource finds the hierarchy and loads the views. That none of them loads is an error.
-func openSource(name string, o iter.Options) (*source, error) {
+// openSource finds the hierarchy and the views. That none of them loads is an error.
+func openSource(name string, c iter.Config) (*source, error) {
 	h, err := iter.OpenHierarchy(name)
 	if err != nil {
 		return nil, err
 	}
-	set, err := iter.Load(bpf.Objects, h, o)
+	c.Builtin = bpf.Objects
+	c.Dirs = append(slices.Clone(viewsDirectories), c.Dirs...)
+	if c.Registry = cmp.Or(c.Registry, registry); c.Registry == "none" {
+		c.Registry = ""
+	} else if c.Registry == registry {
+		mountBPF()
+	}
+	set, err := iter.Open(h, c)
 	if err != nil {
 		h.Close()
 		return nil, err
@@ -36,6 +54,15 @@ func openSource(name string, o iter.Options) (*source, error) {
 	return nil, fmt.Errorf("none of the views can run here: %w", why)
 }
 
+// mountBPF mounts the bpffs in its usual place, as the service manager does where there is one. Without it views are
+// verified at every start, and pinned ones not shown: the registry then says so.
+func mountBPF() {
+	var fs unix.Statfs_t
+	if unix.Statfs(bpffs, &fs) == nil && fs.Type != unix.BPF_FS_MAGIC {
+		unix.Mount("bpf", bpffs, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_RELATIME, "mode=700")
+	}
+}
+
 func (s *source) Close() {
 	s.set.Close()
 	s.hierarchy.Close()
@@ -45,7 +72,15 @@ func (s *source) Close() {
 func (s *source) views() []fs.View {
 	var list []fs.View
 	for _, v := range s.set.Views() {
-		list = append(list, fs.View{Name: v.Name(), Help: v.Help(), Kind: v.Kind(), Err: v.Err(), Run: v.Run})
+		view := fs.View{
+			Name: v.Name(), Help: v.Help(), Kind: v.Kind(), Version: v.Version(), Hash: v.Hash(),
+			Warning: v.Warning(), Mode: v.Mode(), UID: v.UID(), GID: v.GID(), Err: v.Err(),
+			Run: v.Run, Renderings: renderings(v), Render: render(v),
+		}
+		if !v.Everywhere() {
+			view.In = v.In
+		}
+		list = append(list, view)
 	}
 	return list
 }

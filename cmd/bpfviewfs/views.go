@@ -22,7 +22,7 @@ func viewsCommand() *cobra.Command {
 	name := sourceFlag(cmd)
 	long := cmd.Flags().Bool("long", false, "print the verifier's whole log for absent views")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		src, err := openSource(*name, iter.Options{})
+		src, err := openSource(*name, iter.Config{})
 		if err != nil {
 			return failed(err)
 		}
@@ -55,7 +55,7 @@ hierarchy (system.slice/ssh.service, or / for the top itself) or the path of its
 	}
 	name := sourceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		src, err := openSource(*name, iter.Options{})
+		src, err := openSource(*name, iter.Config{})
 		if err != nil {
 			return failed(err)
 		}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+//go:build ignore
+
+/* One record for each BPF program that runs for the cgroup: attached to it, or to one above and in effect here too. */
+#include "bpfview.h"
+#include "attach.h"
+
+enum mode {
+	MODE_SINGLE,   /* a program attached below is an error */
+	MODE_OVERRIDE, /* BPF_F_ALLOW_OVERRIDE: runs instead of those above */
+	MODE_MULTI,    /* BPF_F_ALLOW_MULTI: runs beside those above */
+};
+
+enum origin {
+	ORIGIN_OWN,
+	ORIGIN_INHERITED,
+};
+
+struct bpf_record {
+	enum attach_type attach_type VIEW_KEY VIEW_HELP("what it is attached to, as bpftool names it");
+	char hook[40] VIEW_KEY VIEW_WIDTH(6) VIEW_HELP("lsm_cgroup: the function of the kernel it is attached to");
+	__u32 position VIEW_KEY VIEW_WIDTH(8) VIEW_HELP("its place in the order in which they run, from 0");
+	__u32 id VIEW_WIDTH(6) VIEW_HELP("id of the program");
+	__u32 link VIEW_WIDTH(6) VIEW_OPTIONAL VIEW_HELP("id of the link that attaches it, if one does");
+	enum mode mode VIEW_OPTIONAL VIEW_HELP("how it was attached: single, override or multi");
+	enum origin origin VIEW_OPTIONAL VIEW_HELP("own, or inherited from a cgroup above");
+	__u64 attached_to VIEW_CGROUP VIEW_OPTIONAL VIEW_HELP("the cgroup it is attached to");
+	char name[16] VIEW_HELP("name of the program");
+};
+
+VIEW_RECORD(struct bpf_record)
+
+#define MAX_SLOTS 64
+#define MOST_STEPS 8192 /* programs and slots of a run, or programs and ancestors of a search: bpf_loop wants a bound */
+
+/* Where a program is attached: a walk over the lists of a cgroup, then of its parent, and so on up. */
+struct search {
+	struct bpf_prog *prog;
+	struct cgroup *cgrp;
+	struct bpf_prog_list *at;
+	__u32 slot;
+	bool found;
+};
+
+/* Arrays of the kernel's whose index is not known at compile time. */
+static __always_inline void *element(const void *array, __u32 i, __u32 size)
+{
+	return (char *)array + i * size;
+}
+
+#define BPF_OF(cgrp) (&((struct cgroup___bpf *)(cgrp))->bpf)
+
+static __always_inline struct bpf_prog_list *first_of(struct cgroup *cgrp, __u32 slot)
+{
+	struct hlist_head *head = element(BPF_OF(cgrp)->progs, slot, sizeof(*head));
+
+	return (struct bpf_prog_list *)BPF_CORE_READ(head, first);
+}
+
+static __always_inline struct bpf_prog *program_of(struct bpf_prog_list *pl)
+{
+	struct bpf_prog *prog = BPF_CORE_READ(pl, prog);
+
+	return prog ? prog : BPF_CORE_READ(pl, link, link.prog);
+}
+
+static int search_step(__u32 i, struct search *s)
+{
+	struct bpf_prog_list *at = s->at;
+	struct cgroup *cgrp = s->cgrp;
+
+	if (!cgrp)
+		return 1;
+	if (at) {
+		s->found = program_of(at) == s->prog;
+		if (s->found)
+			return 1;
+		s->at = (struct bpf_prog_list *)BPF_CORE_READ(at, node.next);
+		return 0;
+	}
+	cgrp = BPF_CORE_READ(cgrp, self.parent, cgroup);
+	s->cgrp = cgrp;
+	s->at = cgrp ? first_of(cgrp, s->slot) : NULL;
+	return 0;
+}
+
+static __always_inline void search_from_start(struct search *s, struct cgroup *cgrp, __u32 slot)
+{
+	s->cgrp = cgrp;
+	s->slot = slot;
+	s->at = first_of(cgrp, slot);
+}
+
+struct walk {
+	struct seq_file *seq;
+	struct cgroup *cgrp;
+	struct search search;
+	__u32 slot, item, position;
+	__u8 types[MAX_SLOTS]; /* attach type and one; 0 is none */
+};
+
+/*
+ * The kernel puts programs into the effective array in the order of the search, so it goes on where it was; but for
+ * those with BPF_F_PREORDER, which come first (compute_effective_progs in kernel/bpf/cgroup.c). Nothing keeps others
+ * from attaching meanwhile: then a program may not be found.
+ */
+static __always_inline void set_origin(struct bpf_record *r, struct walk *w, struct bpf_prog *prog)
+{
+	struct search *s = &w->search;
+	struct bpf_prog_list *pl;
+	struct cgroup *cgrp;
+	__u32 link;
+	__u8 mode = 0;
+
+	s->prog = prog;
+	s->found = false;
+	bpf_loop(MOST_STEPS, search_step, s, 0);
+	if (!s->found) {
+		search_from_start(s, w->cgrp, w->slot);
+		bpf_loop(MOST_STEPS, search_step, s, 0);
+	}
+	if (!s->found)
+		return;
+	pl = s->at;
+	cgrp = s->cgrp;
+	s->at = (struct bpf_prog_list *)BPF_CORE_READ(pl, node.next);
+	bpf_probe_read_kernel(&mode, sizeof(mode), element(BPF_OF(cgrp)->flags, w->slot, sizeof(mode)));
+	link = BPF_CORE_READ(pl, link, link.id);
+	if (link)
+		r->link = link;
+	r->mode = mode;
+	r->attached_to = BPF_CORE_READ(cgrp, kn, id);
+	r->origin = cgrp == w->cgrp ? ORIGIN_OWN : ORIGIN_INHERITED;
+}
+
+static __noinline int show_program(struct walk *w, struct bpf_prog *prog, __u32 attach_type)
+{
+	struct bpf_prog_aux *aux = BPF_CORE_READ(prog, aux);
+	struct bpf_record r;
+
+	if (!aux) /* what stands where one was detached when there was no memory for a shorter array */
+		return 0;
+	__builtin_memset(&r, 0xff, sizeof(r));
+	__builtin_memset(r.hook, 0, sizeof(r.hook));
+	__builtin_memset(r.name, 0, sizeof(r.name));
+	r.attach_type = attach_type;
+	if (attach_type == ATTACH_LSM_CGROUP)
+		bpf_probe_read_kernel_str(r.hook, sizeof(r.hook), BPF_CORE_READ(aux, attach_func_name));
+	r.position = w->position++;
+	r.id = BPF_CORE_READ(aux, id);
+	set_origin(&r, w, prog);
+	bpf_probe_read_kernel_str(r.name, sizeof(r.name), aux->name);
+	return view_emit(w->seq, &r);
+}
+
+static __always_inline struct bpf_prog *effective(struct cgroup *cgrp, __u32 slot, __u32 item)
+{
+	struct bpf_prog_array *array = NULL;
+	struct bpf_prog_array_item *at;
+
+	bpf_probe_read_kernel(&array, sizeof(array), element(BPF_OF(cgrp)->effective, slot, sizeof(array)));
+	if (!array)
+		return NULL;
+	at = element(array->items, item, bpf_core_type_size(struct bpf_prog_array_item));
+	return BPF_CORE_READ(at, prog);
+}
+
+#define SLOT(name) bpf_core_enum_value(enum cgroup_bpf_attach_type, CGROUP_##name)
+#define HAS_SLOT(name) bpf_core_enum_value_exists(enum cgroup_bpf_attach_type, CGROUP_##name)
+
+#define SET_TYPE(name, number)                                                                                         \
+	if (HAS_SLOT(name) && SLOT(name) < MAX_SLOTS)                                                                  \
+		types[SLOT(name)] = number + 1;
+
+static __always_inline void set_types(__u8 *types)
+{
+	ATTACH_TYPES(SET_TYPE)
+}
+
+static __always_inline __u32 type_at(const struct walk *w, __u32 slot)
+{
+	if (HAS_SLOT(LSM_START) && slot >= SLOT(LSM_START) && slot <= SLOT(LSM_END))
+		return ATTACH_LSM_CGROUP + 1;
+	return w->types[slot];
+}
+
+static int walk_step(__u32 i, struct walk *w)
+{
+	struct bpf_prog *prog;
+	__u32 slot = w->slot, type;
+
+	if (slot >= MAX_SLOTS || view_full(w->seq))
+		return 1;
+	type = type_at(w, slot);
+	prog = type ? effective(w->cgrp, slot, w->item++) : NULL;
+	if (prog) {
+		show_program(w, prog, type - 1);
+		return 0;
+	}
+	w->slot++;
+	w->item = w->position = 0;
+	w->search.cgrp = NULL; /* the next search is from the start */
+	return 0;
+}
+
+static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
+{
+	struct walk w = {.seq = seq, .cgrp = cgrp};
+
+	set_types(w.types);
+	bpf_loop(MOST_STEPS, walk_step, &w, 0);
+	return 0;
+}
+
+SEC("iter/cgroup") VIEW_HELP("BPF programs that run for the cgroup: its own, and those of cgroups above")
+int bpf(struct bpf_iter__cgroup *ctx)
+{
+	return view_in_epilogue(ctx, show);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What a controller keeps for a cgroup. */
+#ifndef BPFVIEW_CSS_H
+#define BPFVIEW_CSS_H
+
+#include "bpfview.h"
+
+/* What a controller keeps for the cgroup, or NULL. The running kernel's number is what counts, not ours. */
+#define cgroup_css(cgrp, ssid)                                                                                         \
+	(bpf_core_enum_value_exists(enum cgroup_subsys_id, ssid) ?                                                     \
+		 css_at((cgrp)->subsys, bpf_core_enum_value(enum cgroup_subsys_id, ssid)) :                            \
+		 NULL)
+
+static __always_inline struct cgroup_subsys_state *css_at(struct cgroup_subsys_state **subsys, __u32 ssid)
+{
+	struct cgroup_subsys_state *css = NULL;
+
+	bpf_probe_read_kernel(&css, sizeof(css), &subsys[ssid]);
+	return css;
+}
+
+#endif

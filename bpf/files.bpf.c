@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+//go:build ignore
+
+/*
+ * The open files of a process: a record for each descriptor. Threads that have a table of their own have records of
+ * their own; the others share the one of their first thread, and it is shown where that lives. If that has exited, each
+ * of them shows it.
+ */
+#include "bpfview.h"
+#include "file.h"
+
+enum file_type {
+	FILE_ANON,
+	FILE_BLOCK,
+	FILE_CHARACTER,
+	FILE_DIRECTORY,
+	FILE_FIFO,
+	FILE_REGULAR,
+	FILE_SOCKET,
+	FILE_SYMLINK,
+	FILE_UNKNOWN,
+};
+
+enum access {
+	ACCESS_READ,
+	ACCESS_WRITE,
+	ACCESS_READ_WRITE,
+	ACCESS_NONE,
+};
+
+struct files_record {
+	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
+	__u32 tid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("thread id: the process id, but for a thread with a table of its own");
+	__u32 fd VIEW_KEY VIEW_WIDTH(5) VIEW_HELP("descriptor");
+	enum file_type type VIEW_HELP("what is open; anon: an event, timer, epoll or BPF object and such");
+	enum access access VIEW_HELP("what it is open for; none: O_PATH, or for ioctl alone");
+	char comm[16] VIEW_HELP("name of the process");
+	__u64 offset_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("where the next read or write begins");
+	__u64 size_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of a regular file");
+	char path[264] VIEW_HELP("as in /proc/PID/fd; .../NAME if that is longer than 263 bytes");
+};
+
+VIEW_RECORD(struct files_record)
+
+static __always_inline enum file_type type_of(const struct file *file)
+{
+	if (file_is_on(file, ANON_INODE_FS_MAGIC))
+		return FILE_ANON;
+	switch (file->f_inode->i_mode & S_IFMT) {
+	case S_IFBLK:
+		return FILE_BLOCK;
+	case S_IFCHR:
+		return FILE_CHARACTER;
+	case S_IFDIR:
+		return FILE_DIRECTORY;
+	case S_IFIFO:
+		return FILE_FIFO;
+	case S_IFREG:
+		return FILE_REGULAR;
+	case S_IFSOCK:
+		return FILE_SOCKET;
+	case S_IFLNK:
+		return FILE_SYMLINK;
+	}
+	return FILE_UNKNOWN;
+}
+
+#define O_PATH 010000000
+
+static __always_inline enum access access_of(const struct file *file)
+{
+	return file->f_flags & O_PATH ? ACCESS_NONE : file->f_flags & 3;
+}
+
+static __always_inline void set_path(struct files_record *r, struct file *file)
+{
+	static const char start[] = ".../";
+
+	if (bpf_d_path(&file->f_path, r->path, sizeof(r->path)) >= 0)
+		return;
+	__builtin_memset(r->path, 0, sizeof(r->path));
+	__builtin_memcpy(r->path, start, sizeof(start));
+	bpf_probe_read_kernel_str(&r->path[sizeof(start) - 1], sizeof(r->path) - sizeof(start) + 1,
+				  file->f_path.dentry->d_name.name);
+}
+
+SEC("iter/task_file") VIEW_HELP("open files: process, descriptor, type, position, size, path")
+int files(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct files_record r;
+
+	if (!task || !file)
+		return 0;
+	if (task->pid != task->tgid && task->files == task->group_leader->files)
+		return 0;
+	__builtin_memset(&r, 0, sizeof(r));
+	r.pid = task->tgid;
+	r.tid = task->pid;
+	r.fd = ctx->fd;
+	r.type = type_of(file);
+	r.access = access_of(file);
+	r.offset_bytes = r.size_bytes = ~0ULL;
+	if (r.type == FILE_REGULAR || r.type == FILE_DIRECTORY || r.type == FILE_BLOCK)
+		r.offset_bytes = file->f_pos;
+	if (r.type == FILE_REGULAR)
+		r.size_bytes = file->f_inode->i_size;
+	bpf_probe_read_kernel_str(r.comm, sizeof(r.comm), task->group_leader->comm);
+	set_path(&r, file);
+	view_emit(ctx->meta->seq, &r);
+	return 0;
+}

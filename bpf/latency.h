@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* How long threads wait for something, from one event to another, as a histogram. */
+#ifndef BPFVIEW_LATENCY_H
+#define BPFVIEW_LATENCY_H
+
+#include "bpfview.h"
+
+#define LATENCY_SLOTS 27 /* of powers of two of a microsecond: the last is for a minute and more */
+
+struct latency {
+	__u64 slots[LATENCY_SLOTS];
+	__u64 sum; /* ns */
+};
+
+/*
+ * Since when a thread waits, by its id. Not task storage: before v6.4 that asks the allocator, which under the
+ * scheduler's locks may wake kswapd, which takes them. All of this is allocated at the start.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768); /* threads that wait at one time; more are not counted */
+	__type(key, __u32);
+	__type(value, __u64); /* ns */
+} latency_since SEC(".maps");
+
+/* flags: BPF_ANY, or BPF_NOEXIST for a thread that may wait already. */
+static __always_inline void latency_begin(__u32 tid, __u64 flags)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	bpf_map_update_elem(&latency_since, &tid, &now, flags);
+}
+
+/* Sets the time since latency_begin; false if there was none. */
+static __always_inline bool latency_end(__u32 tid, __u64 *ns)
+{
+	__u64 *since = bpf_map_lookup_elem(&latency_since, &tid);
+
+	if (!since)
+		return false;
+	*ns = bpf_ktime_get_ns() - *since;
+	bpf_map_delete_elem(&latency_since, &tid);
+	return true;
+}
+
+static __always_inline __u32 latency_slot(__u64 usec)
+{
+	__u32 slot = 0;
+
+	for (__u32 shift = 32; shift; shift >>= 1)
+		if (usec >> shift) {
+			usec >>= shift;
+			slot += shift;
+		}
+	return slot < LATENCY_SLOTS ? slot : LATENCY_SLOTS - 1;
+}
+
+static __always_inline void latency_add(struct latency *latency, __u64 ns)
+{
+	__sync_fetch_and_add(&latency->slots[latency_slot(ns / 1000)], 1);
+	__sync_fetch_and_add(&latency->sum, ns);
+}
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+//go:build ignore
+
+/*
+ * What the memory controller knows of the cgroup, in one record; none where the controller is not enabled.
+ *
+ * The root cgroup is not charged (try_charge_memcg returns at once), so it has no usage, no limits and no events, and
+ * no record before v7.0. The items are there since v7.0: the kernel's own functions read them, for their places in
+ * memory are its secret.
+ */
+#include "bpfview.h"
+#include "memcg.h"
+#include "tree.h"
+
+struct memory_record {
+	__u64 usage_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("charged to the cgroup and all below it");
+	__u64 peak_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("the most that was ever charged");
+	__u64 min_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("never reclaimed (memory.min); missing for max");
+	__u64 low_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("reclaimed last (memory.low); missing for max");
+	__u64 high_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("throttled above it (memory.high); missing for max");
+	__u64 max_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("the limit (memory.max); missing for max");
+	__u64 swap_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("swap in use; not on v1");
+	__u64 swap_peak_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("the most swap that was ever in use");
+	__u64 swap_high_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("throttled above it (memory.swap.high); missing for max");
+	__u64 swap_max_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("the limit (memory.swap.max); missing for max");
+
+	__u64 low_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("reclaimed below memory.low, here or below");
+	__u64 high_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("throttled for being above memory.high, here or below");
+	__u64 max_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("about to go over memory.max, here or below");
+	__u64 oom_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("allocations that were about to fail, here or below");
+	__u64 oom_kill_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("processes killed for memory, here or below");
+	__u64 oom_group_kill_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("times a group was killed as a whole, here or below");
+	__u64 swap_high_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("times swap was above memory.swap.high, here or below");
+	__u64 swap_max_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("about to go over memory.swap.max, here or below");
+	__u64 swap_fail_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("times nothing could be swapped out, here or below");
+	__u64 local_low_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("as low_events, of this cgroup alone");
+	__u64 local_high_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("as high_events, of this cgroup alone");
+	__u64 local_max_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("as max_events, of this cgroup alone");
+	__u64 local_oom_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("as oom_events, of this cgroup alone");
+	__u64 local_oom_kill_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("as oom_kill_events, of this cgroup alone");
+
+	__u64 anon_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("memory of processes that no file backs");
+	__u64 file_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("page cache, tmpfs and shared memory");
+	__u64 shmem_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of it tmpfs and shared memory");
+	__u64 file_mapped_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of it mapped by processes");
+	__u64 file_dirty_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of it not yet written to disk");
+	__u64 file_writeback_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of it on its way to disk");
+	__u64 kernel_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("the kernel's own for the cgroup");
+	__u64 slab_reclaimable_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of it inodes, dentries and such");
+	__u64 slab_unreclaimable_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of it other small objects");
+	__u64 kernel_stack_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of it stacks of threads");
+	__u64 pagetables_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of it page tables");
+	__u64 sock_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("buffers of sockets");
+};
+
+VIEW_RECORD(struct memory_record)
+
+static __always_inline void read_counters(struct mem_cgroup *memcg, bool v1, __u64 page_size, struct memory_record *r)
+{
+	r->usage_bytes = memcg_bytes(BPF_CORE_READ(memcg, memory.usage.counter), page_size);
+	r->peak_bytes = memcg_bytes(BPF_CORE_READ(memcg, memory.watermark), page_size);
+	r->max_bytes = memcg_bytes(BPF_CORE_READ(memcg, memory.max), page_size);
+	if (v1) /* has no other limits, and counts swap together with memory */
+		return;
+	r->min_bytes = memcg_bytes(BPF_CORE_READ(memcg, memory.min), page_size);
+	r->low_bytes = memcg_bytes(BPF_CORE_READ(memcg, memory.low), page_size);
+	r->high_bytes = memcg_bytes(BPF_CORE_READ(memcg, memory.high), page_size);
+	r->swap_bytes = memcg_bytes(BPF_CORE_READ(memcg, swap.usage.counter), page_size);
+	r->swap_peak_bytes = memcg_bytes(BPF_CORE_READ(memcg, swap.watermark), page_size);
+	r->swap_high_bytes = memcg_bytes(BPF_CORE_READ(memcg, swap.high), page_size);
+	r->swap_max_bytes = memcg_bytes(BPF_CORE_READ(memcg, swap.max), page_size);
+}
+
+static __always_inline void read_events(struct mem_cgroup *memcg, struct memory_record *r)
+{
+	atomic_long_t *all = memcg->memory_events, *local = memcg->memory_events_local;
+
+	r->low_events = memcg_event(all, MEMCG_LOW);
+	r->high_events = memcg_event(all, MEMCG_HIGH);
+	r->max_events = memcg_event(all, MEMCG_MAX);
+	r->oom_events = memcg_event(all, MEMCG_OOM);
+	r->oom_kill_events = memcg_event(all, MEMCG_OOM_KILL);
+	r->oom_group_kill_events = memcg_event(all, MEMCG_OOM_GROUP_KILL);
+	r->swap_high_events = memcg_event(all, MEMCG_SWAP_HIGH);
+	r->swap_max_events = memcg_event(all, MEMCG_SWAP_MAX);
+	r->swap_fail_events = memcg_event(all, MEMCG_SWAP_FAIL);
+	r->local_low_events = memcg_event(local, MEMCG_LOW);
+	r->local_high_events = memcg_event(local, MEMCG_HIGH);
+	r->local_max_events = memcg_event(local, MEMCG_MAX);
+	r->local_oom_events = memcg_event(local, MEMCG_OOM);
+	r->local_oom_kill_events = memcg_event(local, MEMCG_OOM_KILL);
+}
+
+/* Brings what the CPUs have counted for themselves into the items of the cgroup and all below it. */
+static __always_inline void flush(struct cgroup *cgrp)
+{
+	struct mem_cgroup *memcg;
+
+	if (!bpf_ksym_exists(bpf_get_mem_cgroup))
+		return;
+	memcg = bpf_get_mem_cgroup(&cgrp->self);
+	if (!memcg)
+		return;
+	bpf_mem_cgroup_flush_stats(memcg);
+	bpf_put_mem_cgroup(memcg);
+}
+
+static __always_inline bool read_items(struct cgroup *cgrp, struct memory_record *r)
+{
+	struct mem_cgroup *memcg;
+
+	if (!bpf_ksym_exists(bpf_get_mem_cgroup))
+		return false;
+	memcg = bpf_get_mem_cgroup(&cgrp->self);
+	if (!memcg)
+		return false;
+	r->anon_bytes = memcg_item(memcg, enum node_stat_item, NR_ANON_MAPPED);
+	r->file_bytes = memcg_item(memcg, enum node_stat_item, NR_FILE_PAGES);
+	r->shmem_bytes = memcg_item(memcg, enum node_stat_item, NR_SHMEM);
+	r->file_mapped_bytes = memcg_item(memcg, enum node_stat_item, NR_FILE_MAPPED);
+	r->file_dirty_bytes = memcg_item(memcg, enum node_stat_item, NR_FILE_DIRTY);
+	r->file_writeback_bytes = memcg_item(memcg, enum node_stat_item, NR_WRITEBACK);
+	r->kernel_bytes = memcg_item(memcg, enum memcg_stat_item, MEMCG_KMEM);
+	r->slab_reclaimable_bytes = memcg_item(memcg, enum node_stat_item, NR_SLAB_RECLAIMABLE_B);
+	r->slab_unreclaimable_bytes = memcg_item(memcg, enum node_stat_item, NR_SLAB_UNRECLAIMABLE_B);
+	r->kernel_stack_bytes = memcg_item(memcg, enum node_stat_item, NR_KERNEL_STACK_KB);
+	r->pagetables_bytes = memcg_item(memcg, enum node_stat_item, NR_PAGETABLE);
+	r->sock_bytes = memcg_item(memcg, enum memcg_stat_item, MEMCG_SOCK);
+	bpf_put_mem_cgroup(memcg);
+	return true;
+}
+
+/* The items are as of the last flush. */
+static __noinline int show_flushed(struct seq_file *seq, struct cgroup *cgrp)
+{
+	struct cgroup_subsys_state *css = cgroup_css(cgrp, memory_cgrp_id);
+	struct mem_cgroup *memcg = (struct mem_cgroup *)css;
+	bool v1 = cgrp->root->hierarchy_id;
+	struct memory_record r;
+
+	if (!css)
+		return 0;
+	__builtin_memset(&r, 0xff, sizeof(r));
+	if (cgrp->level) {
+		read_counters(memcg, v1, seq->size >> 3, &r); /* the buffer has eight pages (bpf_seq_read) */
+		read_events(memcg, &r);
+	}
+	if (!read_items(cgrp, &r) && !cgrp->level)
+		return 0;
+	/* Nothing held the memcg while it was read: if the controller was disabled meanwhile, what was read is anything. */
+	if (cgroup_css(cgrp, memory_cgrp_id) != css)
+		return 0;
+	return view_emit(seq, &r);
+}
+
+static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
+{
+	if (!cgrp->root->hierarchy_id) /* on v1 this runs under cgroup_mutex; the kernel flushes every 2 s */
+		flush(cgrp);
+	return show_flushed(seq, cgrp);
+}
+
+SEC("iter.s/cgroup") VIEW_HELP("memory: usage, peak, limits, events, and from Linux 7.0 on what it is used for")
+int memory(struct bpf_iter__cgroup *ctx)
+{
+	return view_in_epilogue(ctx, show);
+}
+
+VIEW_TREE(memory, show_flushed)

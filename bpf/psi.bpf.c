@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+//go:build ignore
+
+/*
+ * Pressure: a record for each resource and kind that the kernel counts for the cgroup; none on v1, where it counts
+ * nothing, and none if pressure is off, by cgroup.pressure or from boot on.
+ *
+ * The totals are those of the kernel's last summing over all CPUs. Its worker does it every 2 s while the cgroup has
+ * anything to do, and whoever reads the cgroup's pressure files does. What has come since is not guessed: the kernel
+ * weighs CPUs by how busy they were between two sums, so a guess may be above the next sum, and a counter never falls.
+ */
+#include "bpfview.h"
+#include "psi.h"
+#include "tree.h"
+
+enum resource {
+	RESOURCE_CPU,
+	RESOURCE_MEMORY,
+	RESOURCE_IO,
+	RESOURCE_IRQ,
+};
+
+enum stall {
+	STALL_SOME,
+	STALL_FULL,
+};
+
+struct psi_record {
+	enum resource resource VIEW_KEY VIEW_HELP("what was waited for: cpu, memory, io, irq");
+	enum stall kind VIEW_KEY VIEW_HELP("some: a thread waited; full: threads waited and none got on");
+	__u32 avg10_ppm VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("share of the last 10 s, in millionths, updated every 2 s");
+	__u32 avg60_ppm VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("share of the last 60 s, in millionths, updated every 2 s");
+	__u32 avg300_ppm VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("share of the last 300 s, in millionths, updated every 2 s");
+	__u32 cpus VIEW_GAUGE VIEW_HELP("CPUs on which it is so now");
+	__u64 total_nsec VIEW_COUNTER VIEW_UNIT("ns") VIEW_HELP("time for which it was so, up to at most 2 s ago");
+};
+
+VIEW_RECORD(struct psi_record)
+
+/* What an update without pressure leaves of the averages of 10, 60 and 300 s: EXP_10s and so on, of 1 << PSI_FSHIFT. */
+static const __u32 fractions[PSI_AVERAGES] = {1677, 1981, 2034};
+
+static __always_inline __u32 average(struct psi_group *group, __u32 state, int window, __u64 updates)
+{
+	unsigned long avg = 0;
+
+	bpf_probe_read_kernel(&avg, sizeof(avg), &group->avg[state * PSI_AVERAGES + window]);
+	return (__u64)psi_decay(avg, fractions[window], updates) * 10000 >> PSI_FSHIFT;
+}
+
+static __noinline int show_state(struct seq_file *seq, struct psi_group *group, struct psi_cpus *cpus, __u32 state,
+				 __u32 resource_and_stall)
+{
+	struct psi_record r;
+	__u64 updates;
+
+	__builtin_memset(&r, 0xff, sizeof(r));
+	r.resource = resource_and_stall >> 1;
+	r.kind = resource_and_stall & 1;
+	if (bpf_core_field_exists(struct task_struct, sched_info.last_arrival)) {
+		updates = psi_updates_due(group);
+		r.avg10_ppm = average(group, state, 0, updates);
+		r.avg60_ppm = average(group, state, 1, updates);
+		r.avg300_ppm = average(group, state, 2, updates);
+	}
+	r.cpus = cpus->in[state % PSI_STATES];
+	bpf_probe_read_kernel(&r.total_nsec, sizeof(r.total_nsec), &group->total[state]);
+	return view_emit(seq, &r);
+}
+
+#define SHOW(state, resource, stall)                                                                                   \
+	if (bpf_core_enum_value_exists(enum psi_states, state))                                                        \
+	show_state(seq, group, &cpus, bpf_core_enum_value(enum psi_states, state), resource << 1 | stall)
+
+static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
+{
+	struct psi_cpus cpus = {};
+	struct psi_group *group;
+
+	if (cgrp->root->hierarchy_id)
+		return 0;
+	group = cgroup_psi(cgrp);
+	if (!group || !BPF_CORE_READ(group, enabled))
+		return 0;
+	psi_count_cpus(group, &cpus);
+	SHOW(PSI_CPU_SOME, RESOURCE_CPU, STALL_SOME);
+	if (cgrp->level) /* not defined for a whole machine: the kernel says 0 */
+		SHOW(PSI_CPU_FULL, RESOURCE_CPU, STALL_FULL);
+	SHOW(PSI_MEM_SOME, RESOURCE_MEMORY, STALL_SOME);
+	SHOW(PSI_MEM_FULL, RESOURCE_MEMORY, STALL_FULL);
+	SHOW(PSI_IO_SOME, RESOURCE_IO, STALL_SOME);
+	SHOW(PSI_IO_FULL, RESOURCE_IO, STALL_FULL);
+	SHOW(PSI_IRQ_FULL, RESOURCE_IRQ, STALL_FULL);
+	return 0;
+}
+
+SEC("iter/cgroup") VIEW_HELP("pressure: how long threads waited for CPU, memory and IO, and do now")
+int psi(struct bpf_iter__cgroup *ctx)
+{
+	return view_in_epilogue(ctx, show);
+}
+
+VIEW_TREE(psi, show)

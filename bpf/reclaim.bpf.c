@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+//go:build ignore
+
+/*
+ * How long the cgroup's threads that want memory have to free some first (direct reclaim). Those of cgroups below are
+ * not counted, nor what kswapd frees, who keeps nobody waiting.
+ */
+#include "bpfview.h"
+#include "latency.h"
+#include "state.h"
+
+struct reclaim_record {
+	__u64 machine_usec[LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us") VIEW_HELP("as the machine had too little");
+	__u64 machine_sum_usec VIEW_SUM(machine_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all these together");
+	__u64 limit_usec[LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us") VIEW_HELP("at a limit, memory.max or memory.high");
+	__u64 limit_sum_usec VIEW_SUM(limit_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all these together");
+};
+
+VIEW_RECORD(struct reclaim_record)
+
+struct stalls {
+	struct latency machine, limit;
+};
+
+VIEW_STATE(stalls, struct stalls)
+
+/* The stalls of the running thread's cgroup, when one of its own ends. */
+static __always_inline struct stalls *ended(__u64 *ns)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return latency_end(task->pid, ns) ? stalls_of(view_cgroup(task)) : NULL;
+}
+
+static __always_inline int begun(void)
+{
+	latency_begin(bpf_get_current_task_btf()->pid, BPF_ANY);
+	return 0;
+}
+
+SEC("tp_btf/mm_vmscan_direct_reclaim_begin")
+int reclaim_machine_begin(void *ctx)
+{
+	return begun();
+}
+
+SEC("tp_btf/mm_vmscan_direct_reclaim_end")
+int reclaim_machine_end(void *ctx)
+{
+	__u64 ns;
+	struct stalls *stalls = ended(&ns);
+
+	if (stalls)
+		latency_add(&stalls->machine, ns);
+	return 0;
+}
+
+SEC("tp_btf/mm_vmscan_memcg_reclaim_begin")
+int reclaim_limit_begin(void *ctx)
+{
+	return begun();
+}
+
+SEC("tp_btf/mm_vmscan_memcg_reclaim_end")
+int reclaim_limit_end(void *ctx)
+{
+	__u64 ns;
+	struct stalls *stalls = ended(&ns);
+
+	if (stalls)
+		latency_add(&stalls->limit, ns);
+	return 0;
+}
+
+static __always_inline __u64 copy(__u64 *slots, const struct latency *latency)
+{
+	__builtin_memcpy(slots, latency->slots, sizeof(latency->slots));
+	return latency->sum / 1000;
+}
+
+static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
+{
+	struct stalls *stalls = stalls_seen(cgrp);
+	struct reclaim_record r = {};
+
+	if (cgrp->root->hierarchy_id) /* counted per cgroup of cgroup2 */
+		return 0;
+	if (stalls) {
+		r.machine_sum_usec = copy(r.machine_usec, &stalls->machine);
+		r.limit_sum_usec = copy(r.limit_usec, &stalls->limit);
+	}
+	return view_emit(seq, &r);
+}
+
+SEC("iter/cgroup") VIEW_HELP("how long threads that want memory have to free some: histograms")
+int reclaim(struct bpf_iter__cgroup *ctx)
+{
+	return view_in_epilogue(ctx, show);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a view of any other target than cgroup includes, to learn which cgroup is asked for:
+ *
+ *	SEC("iter/task")
+ *	int comms(struct bpf_iter__task *ctx)
+ *	{
+ *		struct task_struct *task = ctx->task;
+ *
+ *		if (task && view_task_in_cgroup(task))
+ *			BPF_SEQ_PRINTF(ctx->meta->seq, "%d %s\n", task->pid, task->comm);
+ *		return 0;
+ *	}
+ *
+ * The iterator goes through all that the machine has, some 50 ns for each task, and may print any amount. It is for
+ * cgroup2: on cgroup v1 the view is absent.
+ */
+#ifndef BPFVIEW_REQUEST_H
+#define BPFVIEW_REQUEST_H
+
+#include "bpfview.h"
+
+struct view_request {
+	__u64 cgroup; /* id */
+};
+
+/* By the thread that reads, as the kernel runs the program inside read(2). */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024); /* reads at one time; one more fails */
+	__type(key, __u32);	   /* thread id in the initial pid namespace */
+	__type(value, struct view_request);
+} view_requests SEC(".maps");
+
+/* What is asked for, or NULL if the reader is not bpfviewfs. */
+static __always_inline struct view_request *view_request(void)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	return bpf_map_lookup_elem(&view_requests, &tid);
+}
+
+/* Whether the task lives in the cgroup asked for. */
+static __always_inline bool view_task_in_cgroup(struct task_struct *task)
+{
+	struct view_request *request = view_request();
+
+	return request && BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id) == request->cgroup;
+}
+
+struct view_search {
+	struct cgroup *cgrp;
+	__u64 id;
+	bool found;
+};
+
+static int view_search_level(__u32 level, struct view_search *search)
+{
+	struct cgroup *ancestor = NULL;
+
+	bpf_probe_read_kernel(&ancestor, sizeof(ancestor), &search->cgrp->ancestors[level]);
+	search->found = BPF_CORE_READ(ancestor, kn, id) == search->id;
+	return search->found;
+}
+
+/* Whether the task lives in the cgroup asked for or below it. */
+static __always_inline bool view_task_under_cgroup(struct task_struct *task)
+{
+	struct view_request *request = view_request();
+	struct cgroup *cgrp = BPF_CORE_READ(task, cgroups, dfl_cgrp);
+	struct view_search search = {.cgrp = cgrp};
+
+	if (!request || !cgrp)
+		return false;
+	search.id = request->cgroup;
+	bpf_loop(BPF_CORE_READ(cgrp, level) + 1, view_search_level, &search, 0); /* a cgroup is its own last ancestor */
+	return search.found;
+}
+
+#endif

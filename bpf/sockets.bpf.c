@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+//go:build ignore
+
+/*
+ * One record for each file descriptor of the cgroup's processes that is a TCP, UDP or Unix socket, in whatever network
+ * namespace. Connections that no process holds any more (TIME_WAIT), or none yet, are not there.
+ */
+#include "bpfview.h"
+#include "socket.h"
+
+enum protocol {
+	PROTOCOL_TCP = 1,
+	PROTOCOL_MPTCP,
+	PROTOCOL_UDP,
+	PROTOCOL_UDPLITE,
+	PROTOCOL_UNIX_STREAM,
+	PROTOCOL_UNIX_DGRAM,
+	PROTOCOL_UNIX_SEQPACKET,
+};
+
+/* As the kernel numbers them (include/net/tcp_states.h); sockets of all protocols use them. */
+enum state {
+	STATE_ESTABLISHED = TCP_ESTABLISHED,
+	STATE_SYN_SENT,
+	STATE_SYN_RECV,
+	STATE_FIN_WAIT1,
+	STATE_FIN_WAIT2,
+	STATE_TIME_WAIT,
+	STATE_CLOSE,
+	STATE_CLOSE_WAIT,
+	STATE_LAST_ACK,
+	STATE_LISTEN = TCP_LISTEN,
+	STATE_CLOSING,
+	STATE_NEW_SYN_RECV,
+	STATE_BOUND_INACTIVE,
+};
+
+struct sockets_record {
+	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
+	__u32 fd VIEW_KEY VIEW_WIDTH(5) VIEW_HELP("file descriptor in the process");
+	enum protocol protocol VIEW_WIDTH(11) VIEW_HELP("tcp, mptcp, udp, udplite, unix_stream, unix_dgram, unix_seqpacket");
+	enum state state VIEW_WIDTH(11) VIEW_HELP("as TCP names them; the others are established, listen or close");
+	__u8 local_address[16] VIEW_ADDRESS VIEW_OPTIONAL VIEW_HELP("own address; not for Unix");
+	__u32 local_port VIEW_WIDTH(5) VIEW_OPTIONAL VIEW_HELP("own port; not for Unix");
+	__u8 remote_address[16] VIEW_ADDRESS VIEW_OPTIONAL VIEW_HELP("address connected to; not for Unix");
+	__u32 remote_port VIEW_WIDTH(5) VIEW_OPTIONAL VIEW_HELP("port connected to; not for Unix");
+	__u64 receive_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_WIDTH(8) VIEW_HELP("received and not read; UDP, MPTCP: memory for it");
+	__u64 send_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_WIDTH(8) VIEW_HELP("sent and not acknowledged; UDP, Unix: memory for it");
+	__u32 backlog VIEW_GAUGE VIEW_OPTIONAL VIEW_WIDTH(5) VIEW_HELP("listening: connections that wait for accept");
+	__u32 backlog_limit VIEW_GAUGE VIEW_OPTIONAL VIEW_WIDTH(5) VIEW_HELP("listening: how many may wait");
+	__u32 rtt_usec VIEW_GAUGE VIEW_UNIT("us") VIEW_OPTIONAL VIEW_WIDTH(8) VIEW_HELP("TCP: smoothed round-trip time");
+	__u32 netns VIEW_HELP("inode number of the network namespace, as in /proc/PID/ns/net");
+	__u64 inode VIEW_WIDTH(10) VIEW_HELP("inode number of the socket, as in /proc/PID/fd");
+	__u64 peer_inode VIEW_OPTIONAL VIEW_WIDTH(10) VIEW_HELP("Unix: inode number of the socket connected to");
+	char path[108] VIEW_WIDTH(20) VIEW_HELP("Unix: path bound to; @ and the name if it is abstract");
+};
+
+VIEW_RECORD(struct sockets_record)
+
+static __always_inline void set_rtt(struct sockets_record *r, struct sock *sk)
+{
+	__u32 rtt = BPF_CORE_READ((struct tcp_sock *)sk, srtt_us) >> 3;
+
+	if (rtt)
+		r->rtt_usec = rtt;
+}
+
+static __always_inline void set_backlog(struct sockets_record *r, struct sock *sk)
+{
+	r->backlog = BPF_CORE_READ(sk, sk_ack_backlog);
+	r->backlog_limit = BPF_CORE_READ(sk, sk_max_ack_backlog);
+}
+
+static __always_inline void set_tcp(struct sockets_record *r, struct sock *sk)
+{
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	__s32 unread;
+
+	if (r->state == STATE_LISTEN) {
+		set_backlog(r, sk);
+		return;
+	}
+	unread = BPF_CORE_READ(tp, rcv_nxt) - BPF_CORE_READ(tp, copied_seq);
+	r->receive_bytes = unread > 0 ? unread : 0; /* copied_seq runs ahead by one after a FIN */
+	r->send_bytes = BPF_CORE_READ(tp, write_seq) - BPF_CORE_READ(tp, snd_una);
+	set_rtt(r, sk);
+}
+
+static __always_inline __u64 receive_memory(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter);
+}
+
+static __always_inline __u64 send_memory(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_wmem_alloc.refs.counter) - 1;
+}
+
+static __always_inline void set_mptcp(struct sockets_record *r, struct sock *sk)
+{
+	struct mptcp_sock *msk = (struct mptcp_sock *)sk;
+	struct sock *first;
+
+	if (!bpf_core_field_exists(msk->first))
+		return;
+	first = BPF_CORE_READ(msk, first);
+	if (r->state == STATE_LISTEN && first) {
+		set_backlog(r, first);
+		return;
+	}
+	r->receive_bytes = receive_memory(sk);
+	r->send_bytes = BPF_CORE_READ(msk, write_seq) - BPF_CORE_READ(msk, snd_una);
+	if (first)
+		set_rtt(r, first);
+}
+
+static __always_inline void set_udp(struct sockets_record *r, struct sock *sk)
+{
+	r->receive_bytes = receive_memory(sk) - BPF_CORE_READ((struct udp_sock *)sk, forward_deficit);
+	r->send_bytes = send_memory(sk);
+}
+
+static __always_inline void set_ipv4(__u8 *address, __be32 ipv4)
+{
+	__builtin_memset(address, 0, 10);
+	__builtin_memset(address + 10, 0xff, 2);
+	__builtin_memcpy(address + 12, &ipv4, 4);
+}
+
+static __always_inline void set_addresses(struct sockets_record *r, struct sock *sk)
+{
+	__u16 port = __builtin_bswap16(sk->__sk_common.skc_dport);
+
+	r->local_port = sk->__sk_common.skc_num;
+	if (port)
+		r->remote_port = port;
+	if (sk->__sk_common.skc_family == AF_INET) {
+		set_ipv4(r->local_address, sk->__sk_common.skc_rcv_saddr);
+		if (port)
+			set_ipv4(r->remote_address, sk->__sk_common.skc_daddr);
+	} else if (bpf_core_field_exists(sk->__sk_common.skc_v6_daddr)) {
+		bpf_probe_read_kernel(r->local_address, 16, &sk->__sk_common.skc_v6_rcv_saddr);
+		if (port)
+			bpf_probe_read_kernel(r->remote_address, 16, &sk->__sk_common.skc_v6_daddr);
+	}
+}
+
+/* No one holds the lock of a queue that is walked here: if its messages are taken meanwhile, the end is not found. */
+#define QUEUE_MOST 4096
+
+struct queue {
+	struct sk_buff *head, *at;
+	__u64 bytes;
+	bool end;
+};
+
+static int queue_add(__u32 i, struct queue *q)
+{
+	struct sk_buff *skb = q->at;
+	struct unix_skb_parms *parms = (struct unix_skb_parms *)skb->cb;
+
+	q->end = skb == q->head;
+	if (q->end || !skb)
+		return 1;
+	q->bytes += BPF_CORE_READ(skb, len) - BPF_CORE_READ(parms, consumed);
+	q->at = BPF_CORE_READ(skb, next);
+	return 0;
+}
+
+static __always_inline void set_unix_queues(struct sockets_record *r, struct sock *sk)
+{
+	struct queue q = {.head = (struct sk_buff *)&sk->sk_receive_queue};
+
+	if (r->state == STATE_LISTEN) {
+		r->backlog = BPF_CORE_READ(sk, sk_receive_queue.qlen);
+		r->backlog_limit = BPF_CORE_READ(sk, sk_max_ack_backlog);
+		return;
+	}
+	q.at = BPF_CORE_READ(sk, sk_receive_queue.next);
+	bpf_loop(QUEUE_MOST, queue_add, &q, 0);
+	if (q.end)
+		r->receive_bytes = q.bytes;
+	r->send_bytes = send_memory(sk);
+}
+
+static __always_inline void set_path(struct sockets_record *r, struct sock *sk)
+{
+	struct unix_address *addr = BPF_CORE_READ((struct unix_sock *)sk, addr);
+	char *path = addr->name[0].sun_path;
+	__u32 len = BPF_CORE_READ(addr, len) - 2;
+
+	if (!addr || !len || len > sizeof(r->path)) /* bound to nothing */
+		return;
+	bpf_probe_read_kernel(r->path, len, path);
+	if (!r->path[0])
+		r->path[0] = '@';
+}
+
+static __always_inline void set_unix(struct sockets_record *r, struct sock *sk)
+{
+	struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
+	__u64 inode = BPF_CORE_READ(peer, sk_socket, file, f_inode, i_ino);
+
+	if (inode)
+		r->peer_inode = inode;
+	set_path(r, sk);
+	set_unix_queues(r, sk);
+}
+
+/* 0 for a socket of another kind. */
+static __always_inline enum protocol protocol_of(struct sock *sk)
+{
+	if (sk->__sk_common.skc_family == AF_UNIX)
+		switch (sk->sk_type) {
+		case SOCK_STREAM:
+			return PROTOCOL_UNIX_STREAM;
+		case SOCK_DGRAM:
+			return PROTOCOL_UNIX_DGRAM;
+		case SOCK_SEQPACKET:
+			return PROTOCOL_UNIX_SEQPACKET;
+		default:
+			return 0;
+		}
+	if (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6)
+		return 0;
+	if (sk->sk_type == SOCK_STREAM)
+		return sk->sk_protocol == IPPROTO_TCP ? PROTOCOL_TCP : sk->sk_protocol == IPPROTO_MPTCP ? PROTOCOL_MPTCP : 0;
+	if (sk->sk_type == SOCK_DGRAM)
+		return sk->sk_protocol == IPPROTO_UDP ? PROTOCOL_UDP : sk->sk_protocol == IPPROTO_UDPLITE ? PROTOCOL_UDPLITE : 0;
+	return 0;
+}
+
+static __always_inline void set_protocol(struct sockets_record *r, struct sock *sk)
+{
+	switch (r->protocol) {
+	case PROTOCOL_TCP:
+		set_tcp(r, sk);
+		break;
+	case PROTOCOL_MPTCP:
+		set_mptcp(r, sk);
+		break;
+	case PROTOCOL_UDP:
+	case PROTOCOL_UDPLITE:
+		set_udp(r, sk);
+		break;
+	default:
+		set_unix(r, sk);
+		return;
+	}
+	set_addresses(r, sk);
+}
+
+SEC("iter/task_file") VIEW_HELP("TCP, UDP and Unix sockets of the cgroup's processes, in all network namespaces")
+int sockets(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct sockets_record r;
+	struct socket *sock;
+	struct sock *sk;
+
+	if (!task || !file)
+		return 0;
+	/* Threads that share their leader's files have none of their own. */
+	if (task->pid != task->tgid && task->files == task->group_leader->files)
+		return 0;
+	sock = bpf_sock_from_file(file);
+	if (!sock)
+		return 0;
+	sk = sock->sk;
+	if (!sk)
+		return 0;
+	__builtin_memset(&r, 0xff, sizeof(r));
+	__builtin_memset(r.path, 0, sizeof(r) - __builtin_offsetof(struct sockets_record, path));
+	r.protocol = protocol_of(sk);
+	if (!r.protocol)
+		return 0;
+	r.pid = task->tgid;
+	r.fd = ctx->fd;
+	r.state = sk->__sk_common.skc_state;
+	r.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	r.inode = file->f_inode->i_ino;
+	set_protocol(&r, sk);
+	view_emit(ctx->meta->seq, &r);
+	return 0;
+}

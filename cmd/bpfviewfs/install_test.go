@@ -1,0 +1,102 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// makeInstall runs make in the clone.
+func makeInstall(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := exec.Command("make", append([]string{"-C", "../.."}, args...)...).CombinedOutput(); err != nil {
+		t.Fatalf("make %v: %v\n%s", args, err, out)
+	}
+}
+
+func files(t *testing.T, dir string) (list []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			list = append(list, strings.TrimPrefix(path, dir))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func TestInstall(t *testing.T) {
+	if _, err := exec.LookPath("make"); err != nil && testing.Short() {
+		return // a machine with a busybox alone
+	}
+	root := t.TempDir()
+	makeInstall(t, "install", "DESTDIR="+root)
+	want := []string{
+		"/sbin/mount.fuse.bpfviewfs",
+		"/usr/local/bin/bpfviewfs",
+		"/usr/local/lib/systemd/system/bpfviewfs.service",
+		"/usr/local/lib/systemd/system/run-bpfview.automount",
+		"/usr/local/lib/systemd/system/run-bpfview.mount",
+		"/usr/local/lib/tmpfiles.d/bpfviewfs.conf",
+		"/usr/local/share/bash-completion/completions/bpfviewfs",
+		"/usr/local/share/fish/vendor_completions.d/bpfviewfs.fish",
+		"/usr/local/share/zsh/site-functions/_bpfviewfs",
+	}
+	if got := files(t, root); !slices.Equal(got, want) {
+		t.Errorf("installed\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if to, err := os.Readlink(root + want[0]); err != nil || to != "/usr/local/bin/bpfviewfs" {
+		t.Errorf("the helper is a link to %q (%v)", to, err)
+	}
+	for _, path := range want[1:] {
+		if text := read(t, root+path); text == "" || strings.Contains(text, "@BINDIR@") && path != want[1] {
+			t.Errorf("%s is not ready for use:\n%s", path, text)
+		}
+	}
+	makeInstall(t, "uninstall", "DESTDIR="+root)
+	if left := files(t, root); len(left) > 0 {
+		t.Errorf("uninstall leaves %v", left)
+	}
+}
+
+// TestUnits has systemd check the units as installed. What it does not know is only a warning to it.
+func TestUnits(t *testing.T) {
+	if _, err := exec.LookPath("systemd-analyze"); err != nil && testing.Short() {
+		return // a machine with a busybox alone
+	}
+	root := t.TempDir()
+	makeInstall(t, "install", "PREFIX="+root, "SBINDIR="+root+"/sbin")
+	units, err := filepath.Glob(root + "/lib/systemd/system/*")
+	if err != nil || len(units) != 3 {
+		t.Fatalf("units: %v (%v)", units, err)
+	}
+	code, stdout, stderr := call(t, exec.Command("systemd-analyze", append([]string{"verify", "--man=no"}, units...)...))
+	if code != 0 || stdout+stderr != "" {
+		t.Errorf("systemd-analyze verify: exit %d:\n%s%s", code, stdout, stderr)
+	}
+	code, _, stderr = call(t, exec.Command("systemd-tmpfiles", "--create", "--root="+root, root+"/lib/tmpfiles.d/bpfviewfs.conf"))
+	if fi, err := os.Stat(root + "/run/bpfview"); code != 0 || err != nil || fi.Mode().Perm() != 0o755 {
+		t.Errorf("systemd-tmpfiles: exit %d: %s: %v", code, stderr, err)
+	}
+}
+
+// TestCompletion holds that what a shell asks is not taken for a call by mount(8).
+func TestCompletion(t *testing.T) {
+	for _, tt := range []struct{ args, want string }{
+		{"__complete umo", "umount\t"},
+		{"__complete mount --fore", "--foreground\t"},
+		{"completion bash", "bash completion"},
+		{"help mount", "mount [SOURCE] DIR"},
+	} {
+		if code, stdout, stderr := call(t, exec.Command(command, strings.Fields(tt.args)...)); code != 0 || !strings.Contains(stdout, tt.want) {
+			t.Errorf("%s: exit %d: %s%s", tt.args, code, stdout, stderr)
+		}
+	}
+}

@@ -1,0 +1,375 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"bpfviewfs/mount"
+	"golang.org/x/sys/unix"
+)
+
+// servers are the server processes that a keeper has now.
+func servers(keeper int) (pids []int) {
+	var text []byte
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", keeper))
+	for _, path := range tasks {
+		more, _ := os.ReadFile(path)
+		text = append(append(text, ' '), more...)
+	}
+	for _, field := range bytes.Fields(text) {
+		if pid, _ := strconv.Atoi(string(field)); pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// status is .bpfview/status.json of the made-up tree's or the command's mount.
+func status(t *testing.T, dir string) (s mount.Status) {
+	t.Helper()
+	var file struct{ Process mount.Status }
+	if err := json.Unmarshal([]byte(read(t, dir+"/.bpfview/status.json")), &file); err != nil {
+		t.Fatal(err)
+	}
+	return file.Process
+}
+
+// whole tells what is wrong with a run of the made-up view lines.
+func whole(text string) error {
+	line, _, _ := strings.Cut(text, "\n")
+	var id, count int
+	fmt.Sscanf(line, "%d of %d", &id, &count)
+	if text != strings.Repeat(line+"\n", count) {
+		return fmt.Errorf("%d bytes of run %d are not its %d lines", len(text), id, count)
+	}
+	return nil
+}
+
+// readLoops has many readers of all kinds read the view lines until stopped, and each at least once more then. Any error,
+// and any run that is not whole, is the test's.
+func readLoops(t *testing.T, dirs ...string) (stop func()) {
+	t.Helper()
+	stopped := make(chan struct{})
+	var group sync.WaitGroup
+	kinds := []func(path string) func() (string, error){
+		held, byPath(byRead), byPath(bySplice), byPath(bySendfile), byCat, bySmallReads,
+	}
+	for i := range 18 {
+		next := kinds[i%len(kinds)](dirs[i%len(dirs)] + "/lines")
+		group.Go(func() {
+			for last := false; ; {
+				text, err := next()
+				if err == nil {
+					err = whole(text)
+				}
+				if err != nil {
+					t.Errorf("reader of kind %d: %v", i%len(kinds), err)
+					return
+				}
+				if last {
+					return
+				}
+				select {
+				case <-stopped:
+					last = true
+				default:
+				}
+			}
+		})
+	}
+	stop = sync.OnceFunc(func() {
+		close(stopped)
+		group.Wait()
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// held keeps the file open and reads it with pread(2).
+func held(path string) func() (string, error) {
+	var f *os.File
+	return func() (_ string, err error) {
+		if f == nil {
+			if f, err = os.Open(path); err != nil {
+				return "", err
+			}
+		}
+		buf := make([]byte, 64<<10)
+		n, err := f.ReadAt(buf, 0)
+		if err != io.EOF {
+			return "", fmt.Errorf("pread: %d bytes, %w", n, err)
+		}
+		if fi, err := f.Stat(); err != nil || fi.Size() != int64(n) {
+			return "", fmt.Errorf("fstat after %d bytes: %v, %w", n, fi, err)
+		}
+		return string(buf[:n]), nil
+	}
+}
+
+func byPath(read func(*os.File) (string, error)) func(string) func() (string, error) {
+	return func(path string) func() (string, error) {
+		return func() (string, error) {
+			f, err := os.Open(path)
+			if err != nil {
+				return "", err
+			}
+			defer f.Close()
+			return read(f)
+		}
+	}
+}
+
+func byCat(path string) func() (string, error) {
+	return func() (string, error) {
+		out, err := exec.Command("cat", path).Output()
+		return string(out), err
+	}
+}
+
+// bySmallReads is long under way in one run.
+func bySmallReads(path string) func() (string, error) {
+	return byPath(func(f *os.File) (string, error) {
+		var all []byte
+		for buf := make([]byte, 200); ; time.Sleep(time.Millisecond) {
+			n, err := f.Read(buf)
+			all = append(all, buf[:n]...)
+			if err == io.EOF {
+				return string(all), nil
+			} else if err != nil {
+				return "", err
+			}
+		}
+	})(path)
+}
+
+// bindMount mounts a directory of the tree elsewhere.
+func bindMount(t *testing.T, dir string) (bound string) {
+	t.Helper()
+	bound = t.TempDir()
+	if err := unix.Mount(dir, bound, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(bound, unix.MNT_DETACH) })
+	return bound
+}
+
+// TestServerKilled kills one server after the other under readers.
+func TestServerKilled(t *testing.T) {
+	dir, keeper := keptMadeUp(t)
+	group := newCgroup(t, dir)
+	stop := readLoops(t, dir, bindMount(t, group.mirror))
+	kills := 50
+	if testing.Short() {
+		kills = 10
+	}
+	for range kills {
+		before := servers(keeper.Pid)
+		for _, pid := range before {
+			unix.Kill(pid, unix.SIGKILL)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	stop()
+	if s := status(t, dir); s.Restarts == 0 || s.Keeper != keeper.Pid {
+		t.Errorf("status: %+v", s)
+	}
+}
+
+// TestReloads has one server after the other hand over under readers.
+func TestReloads(t *testing.T) {
+	dir, keeper := keptMadeUp(t)
+	group := newCgroup(t, dir)
+	stop := readLoops(t, dir, bindMount(t, group.mirror))
+	reloads := 100
+	if testing.Short() {
+		reloads = 20
+	}
+	for range reloads {
+		if err := mount.Reload(dir); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(servers(keeper.Pid)); n != 1 {
+			t.Fatalf("%d servers after a reload", n)
+		}
+	}
+	stop()
+	if s := status(t, dir); s.Restarts != 0 || s.Reloads != reloads {
+		t.Errorf("status: %+v", s)
+	}
+	pid := status(t, dir).Server
+	keeper.Signal(unix.SIGHUP)
+	eventually(t, "SIGHUP reloads", func() bool { return status(t, dir).Server != pid })
+}
+
+// TestRunDuringDeath has readers inside a run when the server dies or hands over: they get a run all the same.
+func TestRunDuringDeath(t *testing.T) {
+	dir, keeper := keptMadeUp(t)
+	for _, end := range []func(){
+		func() { unix.Kill(status(t, dir).Server, unix.SIGKILL) },
+		func() {
+			if err := mount.Reload(dir); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		cat := exec.Command("cat", dir+"/stubborn")
+		if err := cat.Start(); err != nil {
+			t.Fatal(err)
+		}
+		inFuse(t, cat.Process.Pid)
+		end()
+		if err := cat.Wait(); err != nil {
+			t.Errorf("cat: %v", err)
+		}
+	}
+	if n := len(servers(keeper.Pid)); n != 1 {
+		t.Errorf("%d servers", n)
+	}
+}
+
+// TestInterruptedBeforeDeath interrupts a reader whose request then outlives two servers.
+func TestInterruptedBeforeDeath(t *testing.T) {
+	dir, _ := keptMadeUp(t)
+	cat := exec.Command("cat", dir+"/slow")
+	if err := cat.Start(); err != nil {
+		t.Fatal(err)
+	}
+	inFuse(t, cat.Process.Pid)
+	server := status(t, dir).Server
+	unix.Kill(server, unix.SIGSTOP)
+	cat.Process.Signal(unix.SIGKILL)
+	unix.Kill(server, unix.SIGKILL)
+	ended := make(chan error, 1)
+	go func() { ended <- cat.Wait() }()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("a killed reader outlives the server it waited for")
+		unix.Unmount(dir, unix.MNT_DETACH)
+	}
+}
+
+func inFuse(t *testing.T, pid int) {
+	t.Helper()
+	eventually(t, "it waits for the run", func() bool {
+		stack, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stack", pid))
+		return strings.Contains(string(stack), "fuse")
+	})
+}
+
+// TestCrashLoop reads a view that brings every server down, beside one that does not.
+func TestCrashLoop(t *testing.T) {
+	dir, _ := keptMadeUp(t)
+	stop := readLoops(t, dir)
+	if text, err := os.ReadFile(dir + "/crash"); err == nil {
+		t.Errorf("the crashing view gave %q", text)
+	}
+	stop()
+	if views := read(t, dir+"/.bpfview/views"); !strings.Contains(views, "it ended the server 3 times") {
+		t.Errorf("views:\n%s", views)
+	}
+	if s := status(t, dir); s.Restarts != 3 && s.Restarts != 4 {
+		t.Errorf("%d restarts", s.Restarts)
+	}
+	if err := mount.Reload(dir); err != nil {
+		t.Error(err)
+	}
+	if views := read(t, dir+"/.bpfview/views"); strings.Contains(views, "it ended the server") {
+		t.Errorf("still disabled after a reload:\n%s", views)
+	}
+}
+
+// TestBrokenProgram reloads a program that cannot run.
+func TestBrokenProgram(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	program := filepath.Join(t.TempDir(), "bpfviewfs")
+	install := func(content []byte) {
+		t.Helper()
+		if err := os.WriteFile(program+".new", content, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(program+".new", program); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good, err := os.ReadFile(command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	install(good)
+	if out, err := exec.Command(program, "mount", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Cleanup(func() { unmount(t, dir) })
+	before := status(t, dir)
+	for name, broken := range map[string]string{
+		"no program":  "",
+		"ends":        "#!/bin/sh\nexit 3\n",
+		"wrong views": "#!/bin/sh\nexec " + command + " serve --background -o nonsense -- x y\n",
+	} {
+		install([]byte(broken))
+		out, err := exec.Command(command, "reload", dir).CombinedOutput()
+		if err == nil || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "serves on") {
+			t.Errorf("%s: %v: %s", name, err, out)
+		}
+		if s := status(t, dir); s.Server != before.Server {
+			t.Errorf("%s: another server", name)
+		}
+	}
+	// A crash now must not start the broken one.
+	unix.Kill(before.Server, unix.SIGKILL)
+	if s := status(t, dir); s.Server == before.Server || s.Restarts != 1 {
+		t.Errorf("after a kill: %+v", s)
+	}
+	install(good)
+	if out, err := exec.Command(command, "reload", dir).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v: %s", err, out)
+	}
+	if s := status(t, dir); s.Reloads != 1 {
+		t.Errorf("status: %+v", s)
+	}
+}
+
+// TestKeeperKilled holds that the mount is dead then, and that the next one clears it.
+func TestKeeperKilled(t *testing.T) {
+	dir := mountDir(t, "cgroup2")
+	s := status(t, dir)
+	unix.Kill(s.Keeper, unix.SIGKILL)
+	eventually(t, "the server ends too", func() bool { return unix.Kill(s.Server, 0) != nil })
+	eventually(t, "the mount is dead", func() bool {
+		_, err := os.Stat(dir)
+		return err != nil && strings.Contains(err.Error(), "not connected")
+	})
+	if out, err := exec.Command(command, "reload", dir).CombinedOutput(); err == nil || !strings.Contains(string(out), "keeper") {
+		t.Errorf("reload: %v: %s", err, out)
+	}
+	if out, err := exec.Command(command, "mount", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if again := status(t, dir); again.Keeper == s.Keeper {
+		t.Errorf("status: %+v", again)
+	}
+}
+
+// TestUnmountDuringRestart unmounts while there is no server.
+func TestUnmountDuringRestart(t *testing.T) {
+	dir, keeper := keptMadeUp(t)
+	for _, pid := range servers(keeper.Pid) {
+		unix.Kill(pid, unix.SIGKILL)
+	}
+	if err := unix.Unmount(dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	// keptMadeUp's clean-up waits for the keeper to end without an error.
+}

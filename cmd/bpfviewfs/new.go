@@ -1,0 +1,64 @@
+package main
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"bpfviewfs/bpf"
+	"bpfviewfs/fs"
+	"github.com/spf13/cobra"
+)
+
+// templates are a view called NAME, to begin with.
+//
+//go:embed template
+var templates embed.FS
+
+func newCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "new NAME",
+		Short: "write an example of a view, to begin one of your own",
+		Long: `Write a directory NAME with an example of a view called NAME and all that it takes to build it: its source, the
+headers it includes, and a Makefile. Nothing that exists is overwritten.`,
+		Example: "  bpfviewfs new blocked && make -C blocked check",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := args[0]
+			if !fs.ValidName(name) || strings.Contains(name, "___") {
+				return usageError("%q cannot be a view's name: want [a-z][a-z0-9_]*, without ___", name)
+			}
+			if err := writeExample(name); err != nil {
+				return failed(fmt.Errorf("write an example: %w", err))
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s/ is written: edit %s/%s.bpf.c, then run make -C %s check\n", name, name, name, name)
+			return nil
+		},
+	}
+}
+
+func writeExample(name string) error {
+	if err := os.Mkdir(name, 0o777); err != nil {
+		return err
+	}
+	write := func(file string, text []byte) error {
+		return os.WriteFile(filepath.Join(name, file), text, 0o666)
+	}
+	var errs []error
+	for _, file := range []struct{ template, name string }{{"view.bpf.c", name + ".bpf.c"}, {"Makefile", "Makefile"}} {
+		text, err := templates.ReadFile("template/" + file.template)
+		errs = append(errs, err, write(file.name, bytes.ReplaceAll(text, []byte("NAME"), []byte(name))))
+	}
+	headers, err := iofs.Glob(bpf.Headers, "*.h")
+	errs = append(errs, err)
+	for _, header := range headers {
+		text, err := bpf.Headers.ReadFile(header)
+		errs = append(errs, err, write(header, text))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"slices"
+
+	"bpfviewfs/fs"
+	"bpfviewfs/iter"
+)
+
+// singles and trees are the formats of a view as files of one cgroup, and of a cgroup and all below it.
+var (
+	singles = map[fs.Rendering]iter.Format{fs.JSON: iter.JSON, fs.Prom: iter.Prom, fs.Raw: iter.Raw}
+	trees   = map[fs.Rendering]iter.Format{
+		fs.Tree: iter.Text, fs.TreeJSON: iter.JSON, fs.TreeProm: iter.Prom, fs.TreeRaw: iter.Raw,
+	}
+)
+
+// renderings are the files below .bpfview that a view has.
+func renderings(v *iter.View) []fs.Rendering {
+	var has []fs.Rendering
+	for r, format := range singles {
+		if slices.Contains(v.Formats(), format) {
+			has = append(has, r)
+		}
+	}
+	for r, format := range trees {
+		if slices.Contains(v.TreeFormats(), format) {
+			has = append(has, r)
+		}
+	}
+	if v.Schema() != nil {
+		has = append(has, fs.Schema)
+	}
+	return has
+}
+
+// render makes one of a view's renderings.
+func render(v *iter.View) func(context.Context, fs.Rendering, uint64, []byte) ([]byte, error) {
+	return func(ctx context.Context, as fs.Rendering, cgroup uint64, dst []byte) ([]byte, error) {
+		if as == fs.Schema {
+			return append(dst, v.Schema()...), nil
+		}
+		if format, ok := trees[as]; ok {
+			return v.Tree(ctx, format, cgroup, dst)
+		}
+		return v.Render(ctx, singles[as], cgroup, dst)
+	}
+}

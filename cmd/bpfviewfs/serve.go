@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"bpfviewfs/fs"
+	"bpfviewfs/iter"
+	"bpfviewfs/mount"
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+)
+
+// serveArgs is the command line of the server process for a mount. It is read by this version of the program and by the one
+// that a reload finds.
+func serveArgs(o mount.Options, logs logOptions) []string {
+	args := []string{"bpfviewfs", "serve"}
+	for flag, value := range map[string]string{"--log-format": logs.format, "--log-level": logs.level} {
+		if value != "" {
+			args = append(args, flag, value)
+		}
+	}
+	if !o.Foreground {
+		args = append(args, "--background")
+	}
+	if o.Sloppy {
+		args = append(args, "-s")
+	}
+	for _, list := range o.Lists {
+		args = append(args, "-o", list)
+	}
+	return append(args, "--", absolute(o.Source), o.Target)
+}
+
+// absolute makes the path of a directory one that means the same in another working directory.
+func absolute(path string) string {
+	if fi, err := os.Stat(path); err == nil && fi.IsDir() && path != "cgroup2" {
+		if abs, err := filepath.Abs(path); err == nil {
+			return abs
+		}
+	}
+	return path
+}
+
+// serveCommand is what a keeper starts: it loads the views and answers the kernel's requests.
+func serveCommand(logs *logOptions) *cobra.Command {
+	cmd := &cobra.Command{Use: "serve SOURCE DIR", Hidden: true, Args: cobra.ExactArgs(2)}
+	lists := cmd.Flags().StringArrayP("options", "o", nil, "")
+	background := cmd.Flags().Bool("background", false, "")
+	sloppy := cmd.Flags().BoolP("sloppy", "s", false, "")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		if os.Getenv(mount.KeeperVar) == "" {
+			return usageError("serve is started by the process that bpfviewfs mount leaves behind, and by nobody else")
+		}
+		log, err := logs.logger(*background)
+		if err != nil {
+			return err
+		}
+		conn, err := mount.Inherit()
+		if err != nil {
+			return err
+		}
+		o, err := mount.ParseOptions(*lists...)
+		if err == nil || *sloppy {
+			o.Source, o.Target = args[0], args[1]
+			err = serve(conn, o, log)
+		}
+		if err != nil {
+			conn.Failed(err)
+		}
+		return err
+	}
+	return cmd
+}
+
+// serve loads the views and serves them.
+func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
+	src, err := openSource(o.Source, iter.Config{
+		Dirs: o.Views, Registry: o.Registry, Enable: o.Enable, Options: iter.Options{MaxRun: o.MaxRun}, Logf: log.Infof,
+	})
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	conn.Logf = log.Warnf
+	conn.OnEnd = func() {
+		if err := src.set.Detach(); err != nil {
+			log.Error(err)
+		}
+	}
+	tree := fs.New(fs.Config{
+		Hierarchy: src.hierarchy,
+		Kernel:    conn,
+		UID:       o.UID,
+		GID:       o.GID,
+		Mode:      o.Mode,
+		Version:   fmt.Sprintf("bpfviewfs %s", version),
+		Status:    func() any { return conn.Status() },
+	})
+	if err := tree.Inherit(conn.Memory()); err != nil {
+		return err
+	}
+	views := src.views()
+	if err := tree.SetViews(views); err != nil {
+		return err
+	}
+	watch, unwatch := context.WithCancel(context.Background())
+	defer unwatch()
+	go func() {
+		err := src.set.Watch(watch, func() {
+			if err := tree.SetViews(src.views()); err != nil {
+				log.Error(err)
+			}
+		})
+		if err != nil {
+			log.Error(err)
+		}
+	}()
+	go func() {
+		if conn.Ready(context.Background()) != nil {
+			return
+		}
+		log.Infof("%s: %s with %d views", o.Target, src.hierarchy, len(views))
+		for _, v := range views {
+			if v.Err != nil {
+				log.Warnf("view %s is absent: %v", v.Name, v.Err)
+			}
+		}
+	}()
+	return conn.Serve(tree, tree.Options())
+}
+
+func reloadCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "reload DIR",
+		Short: "serve the mount at DIR by the program as it is now",
+		Long: `Serve the mount at DIR by the program that is now where the one that mounted it was, say after an upgrade. Readers notice
+nothing: open files, bind mounts and reads in work go on. If the new program does not start, the error says why, and the
+one before serves on. SIGHUP to the process that mounted does the same.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return failed(mount.Reload(args[0])) },
+	}
+}

@@ -1,0 +1,130 @@
+package fs
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// selfName is a link in the root's .bpfview to the cgroup of whoever reads it. It is in no other directory: who got
+// a part of the tree must not be led out of it.
+const selfName = "self"
+
+// Readlink tells where a link leads, always relative to its own directory: the tree may be mounted, or bind mounted,
+// anywhere.
+//
+//   - .bpfview/cgroup/NAME: the child cgroup's own directory.
+//   - .bpfview/self: the caller's cgroup, of the moment; the kernel keeps no link's target.
+//   - .bpfview/id/N: the cgroup with the id N, below the directory that .bpfview is in.
+func (f *FS) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Status) {
+	n := f.node(h.NodeId)
+	target, err := f.target(n, h.Pid)
+	if isGone(err) && n.kind == kindSelf {
+		return nil, fuse.ENOENT
+	} else if isGone(err) {
+		return nil, f.stale.answer(h)
+	} else if err != nil {
+		return nil, errno(err)
+	}
+	return []byte(target), fuse.OK
+}
+
+func (f *FS) target(n node, thread uint32) (string, error) {
+	switch n.kind {
+	case kindLink:
+		name, err := f.hierarchy.Path(n.cgroup)
+		return "../../" + path.Base(name), err
+	case kindSelf:
+		own, err := f.of(thread)
+		if err != nil {
+			return "", err
+		}
+		way, err := f.way(own, 0)
+		return path.Join("..", way), err
+	case kindID:
+		way, err := f.way(n.cgroup, n.number)
+		return path.Join("../..", way), err
+	}
+	return "", fmt.Errorf("not a link: %w", unix.EINVAL)
+}
+
+// of is the cgroup of a thread. The kernel says thread 0 where this process's pid namespace does not know it.
+func (f *FS) of(thread uint32) (uint64, error) {
+	if thread == 0 {
+		return 0, unix.ENOENT
+	}
+	return f.hierarchy.Of(thread)
+}
+
+// byID finds the link .bpfview/id/N. Whether N is nowhere or elsewhere is not told.
+func (f *FS) byID(base uint64, name string) (node, error) {
+	id, err := strconv.ParseUint(name, 10, 64)
+	if err != nil || strconv.FormatUint(id, 10) != name || checkCgroup(id) != nil {
+		return node{}, unix.ENOENT
+	}
+	from, err := f.elements(base)
+	if err != nil {
+		return node{}, err
+	}
+	to, err := f.elements(id)
+	if err != nil || len(to) < len(from) || !slices.Equal(from, to[:len(from)]) || len(from) > maxNumber {
+		return node{}, unix.ENOENT
+	}
+	return node{cgroup: id, kind: kindID, number: len(from)}, nil
+}
+
+// elements are the names on the way from the root to a cgroup.
+func (f *FS) elements(cgroup uint64) ([]string, error) {
+	to, err := f.hierarchy.Path(cgroup)
+	if err != nil {
+		return nil, err
+	}
+	root, err := f.hierarchy.Path(f.root)
+	if err != nil {
+		return nil, err
+	}
+	below, ok := strings.CutPrefix(to, strings.TrimSuffix(root, "/"))
+	switch {
+	case !ok:
+		return nil, unix.ENOENT
+	case below == "", below == "/":
+		return nil, nil
+	case below[0] != '/':
+		return nil, unix.ENOENT
+	}
+	return strings.Split(below[1:], "/"), nil
+}
+
+// way is the path of a cgroup from its ancestor depth levels below the root, as this tree has it: around names that views
+// have taken.
+func (f *FS) way(cgroup uint64, depth int) (string, error) {
+	names, err := f.elements(cgroup)
+	if err != nil {
+		return "", err
+	}
+	if depth > len(names) { // it was moved up, which cgroups cannot be
+		return "", unix.ENOENT
+	}
+	views := f.views.Load()
+	var way []string
+	at := f.root
+	for i, name := range names {
+		if i >= depth {
+			if views.takes(at, name) {
+				way = append(way, controlName, controlDirs[controlCgroups])
+			}
+			way = append(way, name)
+		}
+		st, err := f.hierarchy.Child(at, name)
+		if err != nil {
+			return "", err
+		}
+		at = st.Ino
+	}
+	return path.Join(way...), nil
+}

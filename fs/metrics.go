@@ -1,0 +1,89 @@
+package fs
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+)
+
+// metrics are what .bpfview/metrics tells, in Prometheus text: about the filesystem itself, not about cgroups.
+type metrics struct {
+	registry *prometheus.Registry
+	seconds  *prometheus.HistogramVec
+	bytes    *prometheus.CounterVec
+	failures *prometheus.CounterVec
+}
+
+// meter counts the runs of one view.
+type meter struct {
+	seconds         prometheus.Observer
+	bytes, failures prometheus.Counter
+}
+
+func newMetrics(f *FS) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "bpfviewfs_run_seconds",
+			Help:    "How long runs of a view took, failed ones included.",
+			Buckets: prometheus.ExponentialBuckets(10e-6, 10, 7), // 10 us to 10 s
+		}, []string{"view"}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bpfviewfs_run_bytes_total",
+			Help: "What runs of a view gave.",
+		}, []string{"view"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bpfviewfs_run_failures_total",
+			Help: "Runs of a view that gave an error instead.",
+		}, []string{"view"}),
+	}
+	gauge := func(name, help string, value func() int) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
+	}
+	m.registry.MustRegister(m.seconds, m.bytes, m.failures,
+		gauge("bpfviewfs_open_files", "Open files of the mount.", f.files.count),
+		gauge("bpfviewfs_held_bytes", "What open files hold.", func() int { return f.limits.sum().held }),
+		gauge("bpfviewfs_waiting_runs", "Runs that wait for their user's turn.", func() int { return f.limits.sum().waiting }),
+		gauge("bpfviewfs_views", "Views that are here.", func() int { here, _ := f.views.Load().count(); return here }),
+		gauge("bpfviewfs_absent_views", "Views that are absent; .bpfview/views says why.",
+			func() int { _, absent := f.views.Load().count(); return absent }),
+	)
+	return m
+}
+
+func (m *metrics) meter(view string) *meter {
+	return &meter{m.seconds.WithLabelValues(view), m.bytes.WithLabelValues(view), m.failures.WithLabelValues(view)}
+}
+
+// forget ends the series of a view that has left.
+func (m *metrics) forget(view string) {
+	m.seconds.DeleteLabelValues(view)
+	m.bytes.DeleteLabelValues(view)
+	m.failures.DeleteLabelValues(view)
+}
+
+// add counts a run that began at start.
+func (m *meter) add(start time.Time, r *run, err error) {
+	m.seconds.Observe(time.Since(start).Seconds())
+	if err != nil {
+		m.failures.Inc()
+	} else {
+		m.bytes.Add(float64(len(r.data)))
+	}
+}
+
+func appendMetrics(f *FS, _ uint64, dst []byte) ([]byte, error) {
+	families, err := f.metrics.registry.Gather()
+	if err != nil {
+		return dst, err
+	}
+	text := bytes.NewBuffer(dst)
+	for _, family := range families {
+		if _, err := expfmt.MetricFamilyToText(text, family); err != nil {
+			return dst, err
+		}
+	}
+	return text.Bytes(), nil
+}

@@ -1,0 +1,47 @@
+package fs
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"golang.org/x/sys/unix"
+)
+
+func TestMetrics(t *testing.T) {
+	gone := text("gone", "")
+	gone.Err = unix.ENOSYS
+	m := newMount(t, Config{}, text("v", "four"), counting("fails", nil), gone)
+	held := m.open("v")
+	defer held.close()
+	m.open("v").close()
+	out, _ := m.walk("fails")
+	if _, st := m.openNode(out.NodeId); st != fuse.EIO {
+		t.Fatalf("a view that panics: %v", st)
+	}
+	text, _ := m.open(".bpfview", "metrics").pread(0, 1<<16)
+	for _, want := range []string{
+		`bpfviewfs_run_bytes_total{view="v"} 8`,
+		`bpfviewfs_run_failures_total{view="v"} 0`,
+		`bpfviewfs_run_failures_total{view="fails"} 1`,
+		`bpfviewfs_run_seconds_count{view="v"} 2`,
+		`bpfviewfs_held_bytes 4100`, // with what an open file costs
+		`bpfviewfs_views 2`,
+		`bpfviewfs_absent_views 1`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("no line %s in\n%s", want, text)
+		}
+	}
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("promlint: %v %v", problems, err)
+	}
+	if err := m.SetViews(nil); err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := m.open(".bpfview", "metrics").pread(0, 1<<16); strings.Contains(text, `view="`) {
+		t.Errorf("views that have left:\n%s", text)
+	}
+}

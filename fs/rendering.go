@@ -1,0 +1,45 @@
+package fs
+
+import "strings"
+
+// Rendering is a way to show what a view tells. Every rendering but [Plain] is a file below .bpfview.
+type Rendering uint8
+
+// The numbers are part of node ids: see node.
+const (
+	Plain    Rendering = iota // VIEW itself: text, or what an encoded view writes
+	JSON                      // .bpfview/json/VIEW.json: one object a line
+	Prom                      // .bpfview/prom/VIEW.prom: Prometheus text
+	Raw                       // .bpfview/raw/VIEW: structs behind a header
+	Schema                    // .bpfview/schema/VIEW.json: what the structs are
+	Tree                      // .bpfview/tree/VIEW: the cgroup and all below it
+	TreeJSON                  // .bpfview/tree/VIEW.json
+	TreeProm                  // .bpfview/tree/VIEW.prom
+	TreeRaw                   // .bpfview/tree/VIEW.raw
+)
+
+var renderings = [...]struct{ dir, suffix string }{
+	Plain:    {},
+	JSON:     {"json", ".json"},
+	Prom:     {"prom", ".prom"},
+	Raw:      {"raw", ""},
+	Schema:   {"schema", ".json"},
+	Tree:     {"tree", ""},
+	TreeJSON: {"tree", ".json"},
+	TreeProm: {"tree", ".prom"},
+	TreeRaw:  {"tree", ".raw"},
+}
+
+// fileName is the name of a view's file in the rendering's directory.
+func (r Rendering) fileName(view string) string { return view + renderings[r].suffix }
+
+// renderedAs finds the view and the rendering that a file of a control directory has. No view's name has a dot.
+func renderedAs(dir, name string) (view string, r Rendering, ok bool) {
+	view, _, _ = strings.Cut(name, ".")
+	for r := range Rendering(len(renderings)) {
+		if r != Plain && renderings[r].dir == dir && r.fileName(view) == name {
+			return view, r, true
+		}
+	}
+	return "", 0, false
+}

@@ -1,0 +1,103 @@
+package fs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// recordView is a view with all renderings, each of which tells what it was asked for.
+func recordView(name string) View {
+	v := text(name, "plain")
+	v.Kind, v.Version, v.Hash = "record", 3, "0123456789abcdef"
+	v.Renderings = []Rendering{JSON, Prom, Raw, Schema, Tree, TreeJSON, TreeProm, TreeRaw}
+	v.Render = func(_ context.Context, as Rendering, cgroup uint64, dst []byte) ([]byte, error) {
+		return fmt.Appendf(dst, "%s %d of %d", name, as, cgroup), nil
+	}
+	return v
+}
+
+func TestRenderings(t *testing.T) {
+	plain := text("plain", "")
+	plain.Renderings, plain.Render = []Rendering{Tree}, recordView("plain").Render
+	m := newMount(t, Config{}, recordView("cpu"), plain)
+	a := m.tree.mkdir(rootID, "a")
+	for file, as := range map[[2]string]Rendering{
+		{"json", "cpu.json"}: JSON, {"prom", "cpu.prom"}: Prom, {"raw", "cpu"}: Raw, {"schema", "cpu.json"}: Schema,
+		{"tree", "cpu"}: Tree, {"tree", "cpu.json"}: TreeJSON, {"tree", "cpu.prom"}: TreeProm, {"tree", "cpu.raw"}: TreeRaw,
+	} {
+		f := m.open("a", ".bpfview", file[0], file[1])
+		want := fmt.Sprintf("cpu %d of %d", as, a)
+		if got, st := f.pread(0, 4096); got != want || !st.Ok() || f.size() != uint64(len(want)) {
+			t.Errorf("%v: %q (%v, size %d), want %q", file, got, st, f.size(), want)
+		}
+	}
+	for dir, want := range map[string][]string{
+		"json": {"cpu.json"}, "prom": {"cpu.prom"}, "raw": {"cpu"}, "schema": {"cpu.json"},
+		"tree": {"cpu", "plain", "cpu.json", "cpu.prom", "cpu.raw"}, "id": nil,
+	} {
+		d, st := m.walk("a", ".bpfview", dir)
+		if got := m.list(d.NodeId, 64); !st.Ok() || !slices.Equal(got[2:], want) {
+			t.Errorf("%s holds %q (%v), want %q", dir, got, st, want)
+		}
+	}
+	for _, name := range [][2]string{
+		{"json", "cpu"}, {"json", "plain.json"}, {"json", "cpu.json.json"}, {"raw", "cpu.raw"}, {"tree", "plain.json"},
+		{"schema", "cpu"}, {"prom", ".prom"}, {"tree", "nothing"},
+	} {
+		if _, st := m.walk("a", ".bpfview", name[0], name[1]); st != fuse.ENOENT {
+			t.Errorf("%v: %v", name, st)
+		}
+	}
+}
+
+// A view that leaves one directory has no file of any kind there, and hides no child cgroup.
+func TestViewsThatAreNotEverywhere(t *testing.T) {
+	here := recordView("cpu")
+	m := newMount(t, Config{})
+	a := m.tree.mkdir(rootID, "a")
+	b := m.tree.mkdir(rootID, "b")
+	child := m.tree.mkdir(b, "cpu")
+	here.In = func(cgroup uint64) error {
+		if cgroup != a {
+			return fmt.Errorf("only in\n%d", a)
+		}
+		return nil
+	}
+	if err := m.SetViews([]View{here}); err != nil {
+		t.Fatal(err)
+	}
+	if _, st := m.walk("a", "cpu"); !st.Ok() {
+		t.Errorf("in a: %v", st)
+	}
+	if out, st := m.walk("b", "cpu"); !st.Ok() || out.NodeId != child {
+		t.Errorf("b/cpu is node %d (%v), want the cgroup %d", out.NodeId, st, child)
+	}
+	if _, st := m.walk("b", ".bpfview", "json", "cpu.json"); st != fuse.ENOENT {
+		t.Errorf("its rendering in b: %v", st)
+	}
+	dir, _ := m.walk("b")
+	if got := m.list(dir.NodeId, 4096); !slices.Equal(got, []string{".", "..", "cpu"}) {
+		t.Errorf("b holds %q", got)
+	}
+	if got, _ := m.open("b", ".bpfview", "views").pread(0, 4096); !slices.Contains(lines(got), fmt.Sprintf(
+		"%-16s %-9s %-7s %7d %-16s only in %d", "cpu", "elsewhere", "record", 3, "0123456789abcdef", a)) {
+		t.Errorf("views in b says:\n%s", got)
+	}
+}
+
+func TestViewsOwner(t *testing.T) {
+	u, g := uint32(5), uint32(6)
+	v := recordView("cpu")
+	v.UID, v.GID, v.Mode = &u, &g, 0o404
+	m := newMount(t, Config{}, v)
+	for _, path := range [][]string{{"cpu"}, {".bpfview", "json", "cpu.json"}, {".bpfview", "tree", "cpu"}} {
+		if out, st := m.walk(path...); !st.Ok() || out.Uid != u || out.Gid != g || out.Mode != unix.S_IFREG|0o404 {
+			t.Errorf("%v: %v owner %v mode %o", path, st, out.Owner, out.Mode)
+		}
+	}
+}

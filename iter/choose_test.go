@@ -1,0 +1,61 @@
+package iter
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func testLayer(place string, names ...string) layer {
+	l := layer{files: make(map[string]*file)}
+	for _, name := range names {
+		f := &file{}
+		name, f.masks = strings.CutSuffix(name, "=masks")
+		if place != "" {
+			f.path = place + "/" + name
+		}
+		l.files[name] = f
+	}
+	return l
+}
+
+func TestChoose(t *testing.T) {
+	refused := testLayer("/open", "a.bpf.o", "b.yaml", "new.bpf.o")
+	refused.err = errors.New("refused")
+	for name, test := range map[string]struct {
+		layers []layer
+		want   string // view=object[+settings][>what it hides], by name
+	}{
+		"one place":             {[]layer{testLayer("", "a.bpf.o", "b.bpf.o")}, "a=built in b=built in"},
+		"later wins":            {[]layer{testLayer("", "a.bpf.o"), testLayer("/1", "a.bpf.o"), testLayer("/2", "a.bpf.o")}, "a=/2/a.bpf.o>/1/a.bpf.o"},
+		"settings beside":       {[]layer{testLayer("/1", "a.bpf.o", "a.yaml")}, "a=/1/a.bpf.o+/1/a.yaml"},
+		"settings later":        {[]layer{testLayer("", "a.bpf.o"), testLayer("/1", "a.yaml"), testLayer("/2", "a.yaml")}, "a=built in+/2/a.yaml"},
+		"settings of the loser": {[]layer{testLayer("/1", "a.bpf.o", "a.yaml"), testLayer("/2", "a.bpf.o")}, "a=/2/a.bpf.o>/1/a.bpf.o"},
+		"settings alone":        {[]layer{testLayer("/1", "a.yaml")}, "a=/1/a.yaml+/1/a.yaml"},
+		"masked":                {[]layer{testLayer("", "a.bpf.o"), testLayer("/1", "a.bpf.o=masks")}, "a=masked /1/a.bpf.o"},
+		"masked, then not":      {[]layer{testLayer("/1", "a.bpf.o=masks"), testLayer("/2", "a.bpf.o")}, "a=/2/a.bpf.o"},
+		"settings masked":       {[]layer{testLayer("/1", "a.bpf.o", "a.yaml"), testLayer("/2", "a.yaml=masks")}, "a=/1/a.bpf.o"},
+		"nothing masked":        {[]layer{testLayer("/1", "a.yaml=masks")}, ""},
+		"refused":               {[]layer{testLayer("", "a.bpf.o", "b.bpf.o"), refused}, "a=built in b=built in new=/open/new.bpf.o!"},
+		"refused first":         {[]layer{refused, testLayer("/1", "a.bpf.o")}, "a=/1/a.bpf.o b=/open/b.yaml+/open/b.yaml! new=/open/new.bpf.o!"},
+	} {
+		var got []string
+		for _, src := range choose(test.layers) {
+			line := src.name + "=" + src.origin()
+			if src.masked != "" {
+				line = src.name + "=masked " + src.masked
+			}
+			if src.settings != nil {
+				line += "+" + src.settings.path
+			}
+			if src.hides != "" {
+				line += ">" + src.hides
+			}
+			if src.err != nil {
+				line += "!"
+			}
+			got = append(got, line)
+		}
+		checkWords(t, name, got, test.want)
+	}
+}

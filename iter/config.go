@@ -1,0 +1,36 @@
+package iter
+
+import (
+	"cmp"
+	iofs "io/fs"
+	"time"
+)
+
+// Config says where views come from. Of views that have one name, the later in this order is shown: Builtin, Dirs in
+// their order, Registry.
+type Config struct {
+	Builtin iofs.FS // objects compiled in
+	// Dirs are views directories: NAME.bpf.o is a view, NAME.yaml its settings (see [SettingsSchema]), or those of the
+	// view of that name that an earlier place has. A NAME.bpf.o that is a link to /dev/null takes the view away, such
+	// a NAME.yaml the settings. A directory or file that others than root and this process's user can write is
+	// refused: what it holds would run in the kernel. A directory need not exist.
+	Dirs []string
+	// Registry is a directory of a bpffs where programs are pinned: those of Builtin and Dirs, so that the next start
+	// need not verify them, and anybody's, which become views. It is made if it is not there. "" for none.
+	Registry string
+	Enable   []string // views that are shown though they are off unless asked for, or off by their settings
+	Options
+	Logf func(format string, args ...any) // is told what concerns no view, or the choice between two; may be nil
+}
+
+// Options bound what one run may take. The zero value means the defaults.
+type Options struct {
+	MaxRun  int64         // bytes one run may give; default 64 MiB
+	Timeout time.Duration // one run may take; default 10 s
+}
+
+func (o Options) withDefaults() Options {
+	o.MaxRun = cmp.Or(o.MaxRun, 64<<20)
+	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
+	return o
+}

@@ -1,0 +1,157 @@
+package iter
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	iofs "io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// layer is one place of view files, as it was when it was listed.
+type layer struct {
+	files map[string]*file // by name
+	err   error            // why none of the files may be used
+}
+
+// file is one file that a view is made of.
+type file struct {
+	path  string // in a views directory; "" for an object compiled in
+	stamp string // another one when the file was changed
+	masks bool   // it is a link to /dev/null
+	err   error  // why it must not be read
+	read  func() ([]byte, error)
+}
+
+const (
+	objectSuffix   = ".bpf.o"
+	settingsSuffix = ".yaml"
+	maxObject      = 16 << 20
+)
+
+// isViewFile leaves out editors' and installers' hidden files.
+func isViewFile(name string) bool {
+	return !strings.HasPrefix(name, ".") && (strings.HasSuffix(name, objectSuffix) || strings.HasSuffix(name, settingsSuffix))
+}
+
+// compiledIn lists the objects in the binary.
+func compiledIn(objects iofs.FS) (layer, error) {
+	l := layer{files: make(map[string]*file)}
+	entries, err := iofs.ReadDir(objects, ".")
+	if err != nil {
+		return l, fmt.Errorf("list view objects: %w", err)
+	}
+	for _, e := range entries {
+		if name := e.Name(); isViewFile(name) && !e.IsDir() {
+			l.files[name] = &file{stamp: "built in", read: func() ([]byte, error) { return iofs.ReadFile(objects, name) }}
+		}
+	}
+	return l, nil
+}
+
+// listDirectory lists a views directory; one that is not there is empty.
+func listDirectory(dir string) (layer, error) {
+	l := layer{files: make(map[string]*file)}
+	d, err := os.Open(dir)
+	if errors.Is(err, unix.ENOENT) {
+		return l, nil
+	}
+	if err != nil {
+		return l, fmt.Errorf("views directory: %w", err)
+	}
+	defer d.Close()
+	info, err := d.Stat()
+	if err != nil {
+		return l, fmt.Errorf("views directory: %w", err)
+	}
+	l.err = trusted(dir, info)
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return l, fmt.Errorf("views directory: %w", err)
+	}
+	for _, name := range names {
+		if !isViewFile(name) {
+			continue
+		}
+		f := look(filepath.Join(dir, name))
+		if errors.Is(f.err, unix.ENOENT) && !dangling(f.path) { // removed meanwhile
+			continue
+		}
+		l.files[name] = f
+	}
+	return l, nil
+}
+
+func dangling(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// look tells what a file is without reading it.
+func look(path string) *file {
+	f := &file{path: path}
+	info, err := os.Stat(path)
+	if err != nil {
+		f.err, f.stamp = err, err.Error()
+		return f
+	}
+	st := info.Sys().(*syscall.Stat_t)
+	f.masks = info.Mode()&os.ModeCharDevice != 0 && unix.Major(st.Rdev) == 1 && unix.Minor(st.Rdev) == 3
+	f.stamp = fmt.Sprint(st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim) // Ctim: chmod and chown
+	if !f.masks {
+		f.err = usable(path, info)
+	}
+	f.read = func() ([]byte, error) { return readTrusted(path) }
+	return f
+}
+
+// usable refuses what is no file, or too large, or not trusted.
+func usable(path string, info os.FileInfo) error {
+	limit := int64(maxObject)
+	if strings.HasSuffix(path, settingsSuffix) {
+		limit = maxSettings
+	}
+	switch {
+	case info.IsDir():
+		return fmt.Errorf("%s: %w", path, unix.EISDIR)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is no regular file: %w", path, unix.EINVAL)
+	case info.Size() > limit:
+		return fmt.Errorf("%s has %d bytes: %d are the most: %w", path, info.Size(), limit, unix.EFBIG)
+	}
+	return trusted(path, info)
+}
+
+// trusted refuses what somebody else could have written: it would run in the kernel.
+func trusted(path string, info os.FileInfo) error {
+	owner := info.Sys().(*syscall.Stat_t).Uid
+	switch {
+	case owner != 0 && int(owner) != os.Geteuid():
+		return fmt.Errorf("%s belongs to user %d: it must be root's (chown root): %w", path, owner, unix.EPERM)
+	case info.Mode().Perm()&0o022 != 0:
+		return fmt.Errorf("%s can be written by others than its owner (chmod go-w): %w", path, unix.EPERM)
+	}
+	return nil
+}
+
+// readTrusted reads a file that may have been replaced since it was looked at.
+func readTrusted(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO would wait for a writer
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil {
+		err = usable(path, info)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(f, info.Size()))
+}

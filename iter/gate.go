@@ -1,0 +1,127 @@
+package iter
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// gate stands for one program of a stateful view that is no iterator: what is attached is a program of our own that
+// goes on, by a tail call, to the view's program in its slot. A link to a tracepoint cannot change its program; a slot
+// can, and then every event is seen by either the old or the new one.
+type gate struct {
+	slot *ebpf.Map
+	link link.Link // nil if it is an earlier process's
+	pin  string    // path of the link's pin, "" if it has none
+}
+
+const slotSuffix = "_slot"
+
+// openGate finds the gate that is pinned at path, or makes one for programs such as spec and attaches it, empty.
+// Without a path it is this process's alone.
+func openGate(spec *ebpf.ProgramSpec, path string) (*gate, error) {
+	if path == "" {
+		return newGate(spec)
+	}
+	if _, err := os.Stat(path); err == nil {
+		slot, err := ebpf.LoadPinnedMap(path+slotSuffix, nil)
+		if err != nil {
+			return nil, fmt.Errorf("open what program %s of section %s is attached by: %w", spec.Name, spec.SectionName, err)
+		}
+		return &gate{slot: slot, pin: path}, nil
+	}
+	g, err := newGate(spec)
+	if err != nil {
+		return nil, err
+	}
+	// The link's pin comes last: where it is, the gate is whole.
+	os.Remove(path + slotSuffix)
+	if err := errors.Join(g.slot.Pin(path+slotSuffix), g.link.Pin(path)); err != nil {
+		return nil, errors.Join(fmt.Errorf("pin program %s: %w", spec.Name, err), g.remove())
+	}
+	g.pin = path
+	return g, nil
+}
+
+func newGate(spec *ebpf.ProgramSpec) (*gate, error) {
+	slot, err := ebpf.NewMap(&ebpf.MapSpec{Name: "view_slot", Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	if err != nil {
+		return nil, fmt.Errorf("make a slot for program %s: %w", spec.Name, err)
+	}
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: spec.Name, Type: spec.Type, AttachType: spec.AttachType, AttachTo: spec.AttachTo, License: "Dual BSD/GPL",
+		Instructions: asm.Instructions{
+			asm.LoadMapPtr(asm.R2, slot.FD()),
+			asm.Mov.Imm(asm.R3, 0),
+			asm.FnTailCall.Call(),
+			asm.Mov.Imm(asm.R0, 0),
+			asm.Return(),
+		},
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make a gate for program %s: %w", spec.Name, err), slot.Close())
+	}
+	defer program.Close()
+	l, err := attach(spec, program)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("attach program %s of section %s: %w", spec.Name, spec.SectionName, err), slot.Close())
+	}
+	return &gate{slot: slot, link: l}, nil
+}
+
+// close gives the descriptors back; that detaches it unless it is pinned.
+func (g *gate) close() error {
+	errs := []error{g.slot.Close()}
+	if g.link != nil {
+		errs = append(errs, g.link.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// remove detaches a gate that this process made.
+func (g *gate) remove() error {
+	if g.pin != "" {
+		os.Remove(g.pin)
+		os.Remove(g.pin + slotSuffix)
+	}
+	return g.close()
+}
+
+// attachable tells in an error why a program cannot be one of a stateful view's.
+func attachable(spec *ebpf.ProgramSpec) error {
+	kind, _, _ := strings.Cut(spec.SectionName, "/")
+	switch kind {
+	case "tp_btf", "fentry", "fexit", "fmod_ret", "lsm", "raw_tp", "raw_tracepoint", "tp", "tracepoint", "kprobe", "kretprobe":
+		if spec.AttachTo != "" {
+			return nil
+		}
+	}
+	return fmt.Errorf("program %s (section %q): what a view counts with is tp_btf, fentry, fexit, fmod_ret, lsm, raw_tp, "+
+		"tracepoint, kprobe or kretprobe, none that sleeps, and its section says where: %w", spec.Name, spec.SectionName, unix.EOPNOTSUPP)
+}
+
+// attach attaches a program where spec's section says.
+func attach(spec *ebpf.ProgramSpec, p *ebpf.Program) (link.Link, error) {
+	switch spec.Type {
+	case ebpf.Tracing:
+		return link.AttachTracing(link.TracingOptions{Program: p, AttachType: spec.AttachType})
+	case ebpf.LSM:
+		return link.AttachLSM(link.LSMOptions{Program: p})
+	case ebpf.RawTracepoint:
+		return link.AttachRawTracepoint(link.RawTracepointOptions{Name: spec.AttachTo, Program: p})
+	case ebpf.TracePoint:
+		group, name, _ := strings.Cut(spec.AttachTo, "/")
+		return link.Tracepoint(group, name, p, nil)
+	default:
+		if strings.HasPrefix(spec.SectionName, "kret") {
+			return link.Kretprobe(spec.AttachTo, p, nil)
+		}
+		return link.Kprobe(spec.AttachTo, p, nil)
+	}
+}

@@ -1,0 +1,81 @@
+package iter
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// life lets a view's programs live as long as anybody runs them: a view that was replaced or removed closes them when
+// its last run ends.
+type life struct {
+	users atomic.Int64         // runs under way, and one while the view is in its set's list
+	next  atomic.Pointer[View] // what came in its place
+
+	retired atomic.Bool // by a set that goes on: what the view kept for later is not needed
+}
+
+func newLife() *life {
+	l := new(life)
+	l.users.Store(1)
+	return l
+}
+
+// enter takes part in the life, unless it is over.
+func (l *life) enter() bool {
+	for {
+		n := l.users.Load()
+		if n == 0 {
+			return false
+		}
+		if l.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// hold gives what to run, whose programs stay open until drop: the view itself, or what came in its place, so that
+// who looked it up just before needs no second try.
+func (v *View) hold() (*View, error) {
+	for !v.life.enter() {
+		next := v.life.next.Load()
+		if next == nil {
+			return nil, v.over()
+		}
+		v = next
+	}
+	return v, nil
+}
+
+func (v *View) over() error {
+	if v.set.closed.Load() {
+		return fmt.Errorf("run view %s: views are closed: %w", v.name, unix.EBADF)
+	}
+	return fmt.Errorf("run view %s: it was removed: %w", v.name, unix.ENODEV)
+}
+
+// drop ends what hold, or the making of the view, began.
+func (v *View) drop() {
+	if v.life.users.Add(-1) == 0 {
+		v.set.ended(v.close())
+	}
+}
+
+// retire takes the view from its set's list; next is what comes in its place, or nil.
+func (v *View) retire(next *View) {
+	v.life.next.Store(next)
+	v.life.retired.Store(!v.set.closed.Load())
+	v.drop()
+}
+
+// ended counts a view whose programs are closed.
+func (s *Set) ended(err error) {
+	if err != nil {
+		s.errs.Lock()
+		s.closeErr = errors.Join(s.closeErr, err)
+		s.errs.Unlock()
+	}
+	s.alive.Done()
+}

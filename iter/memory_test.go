@@ -1,0 +1,222 @@
+package iter
+
+import (
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf/btf"
+)
+
+// kernelFile is where a file of the cgroup has what a column shows; key is for a flat keyed file.
+type kernelFile struct{ file, key string }
+
+var memoryFiles = map[string]kernelFile{
+	"usage_bytes":           {"memory.current", ""},
+	"peak_bytes":            {"memory.peak", ""},
+	"min_bytes":             {"memory.min", ""},
+	"low_bytes":             {"memory.low", ""},
+	"high_bytes":            {"memory.high", ""},
+	"max_bytes":             {"memory.max", ""},
+	"swap_bytes":            {"memory.swap.current", ""},
+	"swap_peak_bytes":       {"memory.swap.peak", ""},
+	"swap_high_bytes":       {"memory.swap.high", ""},
+	"swap_max_bytes":        {"memory.swap.max", ""},
+	"low_events":            {"memory.events", "low"},
+	"high_events":           {"memory.events", "high"},
+	"max_events":            {"memory.events", "max"},
+	"oom_events":            {"memory.events", "oom"},
+	"oom_kill_events":       {"memory.events", "oom_kill"},
+	"oom_group_kill_events": {"memory.events", "oom_group_kill"},
+	"swap_high_events":      {"memory.swap.events", "high"},
+	"swap_max_events":       {"memory.swap.events", "max"},
+	"swap_fail_events":      {"memory.swap.events", "fail"},
+	"local_low_events":      {"memory.events.local", "low"},
+	"local_high_events":     {"memory.events.local", "high"},
+	"local_max_events":      {"memory.events.local", "max"},
+	"local_oom_events":      {"memory.events.local", "oom"},
+	"local_oom_kill_events": {"memory.events.local", "oom_kill"},
+}
+
+var memoryItems = map[string]kernelFile{
+	"anon_bytes":               {"memory.stat", "anon"},
+	"file_bytes":               {"memory.stat", "file"},
+	"shmem_bytes":              {"memory.stat", "shmem"},
+	"file_mapped_bytes":        {"memory.stat", "file_mapped"},
+	"file_dirty_bytes":         {"memory.stat", "file_dirty"},
+	"file_writeback_bytes":     {"memory.stat", "file_writeback"},
+	"kernel_bytes":             {"memory.stat", "kernel"},
+	"slab_reclaimable_bytes":   {"memory.stat", "slab_reclaimable"},
+	"slab_unreclaimable_bytes": {"memory.stat", "slab_unreclaimable"},
+	"kernel_stack_bytes":       {"memory.stat", "kernel_stack"},
+	"pagetables_bytes":         {"memory.stat", "pagetables"},
+	"sock_bytes":               {"memory.stat", "sock"},
+}
+
+var memoryFilesV1 = map[string]kernelFile{
+	"usage_bytes":           {"memory.usage_in_bytes", ""},
+	"peak_bytes":            {"memory.max_usage_in_bytes", ""},
+	"max_bytes":             {"memory.limit_in_bytes", ""},
+	"local_oom_kill_events": {"memory.oom_control", "oom_kill"},
+}
+
+// memoryHierarchy is the one hierarchy of this machine that has the memory controller.
+func memoryHierarchy(t *testing.T) *Hierarchy {
+	t.Helper()
+	h := testHierarchy(t, "")
+	controllers, err := os.ReadFile(filepath.Join(h.String(), "cgroup.controllers"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(strings.Fields(string(controllers)), "memory") {
+		return testHierarchy(t, "/sys/fs/cgroup/memory")
+	}
+	enableMemory(t, h.String())
+	return h
+}
+
+func enableMemory(t *testing.T, dir string) {
+	t.Helper()
+	writeFile(t, dir, "cgroup.subtree_control", "+memory")
+}
+
+func writeFile(t *testing.T, dir, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMemoryAgreesWithFiles(t *testing.T) {
+	h := memoryHierarchy(t)
+	v := testViews(t, h, Options{})["memory"]
+	parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	sources := memoryFilesV1
+	if !h.V1() {
+		sources = memoryFiles
+		enableMemory(t, parent)
+	}
+	dir := testCgroup(t, parent, "memory")
+	if h.V1() {
+		writeFile(t, dir, "memory.swappiness", "0")
+		writeFile(t, dir, "memory.limit_in_bytes", "16M")
+	} else {
+		for file, value := range map[string]string{"min": "4096", "low": "max", "high": "max", "max": "16M", "swap.max": "0", "swap.high": "40960"} {
+			if _, err := os.Stat(filepath.Join(dir, "memory."+file)); err == nil { // swap.*: with CONFIG_SWAP
+				writeFile(t, dir, "memory."+file, value)
+			}
+		}
+	}
+	hog := `echo $$ >"$0"/cgroup.procs && x=x && while :; do x=$x$x; done`
+	if out, err := exec.Command("sh", "-c", hog, dir).CombinedOutput(); err == nil || len(out) > 0 {
+		t.Fatalf("who takes more than the limit ended with %v: %s", err, out)
+	}
+	helper{cgroup: dir, maps: true, comm: "t"}.start(t)
+
+	if kills := number(t, checkMemory(t, v, dir, sources)["local_oom_kill_events"]); kills < 1 {
+		t.Errorf("%d kills", kills)
+	}
+	above := checkMemory(t, v, parent, sources)
+	if h.V1() {
+		return
+	}
+	if number(t, above["oom_kill_events"]) < 1 || above["local_oom_kill_events"] != "0" || above["high_bytes"] != "-" {
+		t.Errorf("the cgroup above: %v", above)
+	}
+	checkItems(t, v, dir, h.String())
+	if rows := rows(t, mustRun(t, v, cgroupID(t, testCgroup(t, dir, "without")))); len(rows) > 0 {
+		t.Errorf("a cgroup without the controller: %v", rows)
+	}
+}
+
+// checkMemory compares every column that has a file on this kernel, and gives the row.
+func checkMemory(t *testing.T, v *View, dir string, sources map[string]kernelFile) (row map[string]string) {
+	t.Helper()
+	compared := 0
+	for column, from := range sources {
+		if _, err := os.Stat(filepath.Join(dir, from.file)); err != nil {
+			continue
+		}
+		row = checkColumn(t, v, dir, column, from)
+		compared++
+	}
+	if compared < 4 {
+		t.Errorf("%s: only %d columns have a file", dir, compared)
+	}
+	return row
+}
+
+// checkColumn reads the file, the view and the file again until the file said the same twice.
+func checkColumn(t *testing.T, v *View, dir, column string, from kernelFile) map[string]string {
+	t.Helper()
+	for range 1000 {
+		before := from.read(t, dir)
+		row := oneRow(t, mustRun(t, v, cgroupID(t, dir)))
+		if after := from.read(t, dir); before != after {
+			continue
+		}
+		if row[column] != before {
+			t.Errorf("%s: %s is %s, but %v has %s", dir, column, row[column], from, before)
+		}
+		return row
+	}
+	t.Fatalf("%s: %v never stands still", dir, from)
+	return nil
+}
+
+// read gives what the file has as the view shows it: - for no limit, and for a key that this kernel has not.
+func (f kernelFile) read(t *testing.T, dir string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, f.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.key == "" {
+		value := strings.TrimSpace(string(b))
+		page := int64(os.Getpagesize())
+		if none := strconv.FormatInt(math.MaxInt64/page*page, 10); value == "max" || value == none { // the latter on v1
+			return "-"
+		}
+		return value
+	}
+	for line := range strings.Lines(string(b)) {
+		if key, value, _ := strings.Cut(strings.TrimSpace(line), " "); key == f.key {
+			return value
+		}
+	}
+	return "-"
+}
+
+// The items are there exactly where the kernel has functions that read them (v7.0), and are all that the root has.
+func checkItems(t *testing.T, v *View, dir, root string) {
+	t.Helper()
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f *btf.Func
+	ofRoot := rows(t, mustRun(t, v, cgroupID(t, root)))
+	if kernel.TypeByName("bpf_mem_cgroup_page_state", &f) == nil {
+		if row := checkMemory(t, v, dir, memoryItems); number(t, row["anon_bytes"]) < lockedSize {
+			t.Errorf("less memory than is locked: %v", row)
+		}
+		if len(ofRoot) != 1 || ofRoot[0]["usage_bytes"] != "-" || ofRoot[0]["kernel_bytes"] == "-" {
+			t.Errorf("the root: %v", ofRoot)
+		}
+		return
+	}
+	row := oneRow(t, mustRun(t, v, cgroupID(t, dir)))
+	for item := range memoryItems {
+		if row[item] != "-" {
+			t.Errorf("%s is %s, and who said so?", item, row[item])
+		}
+	}
+	if len(ofRoot) > 0 {
+		t.Errorf("the root: %v", ofRoot)
+	}
+}

@@ -1,0 +1,72 @@
+package iter
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// Of gives the id of the cgroup that a thread lives in, at this moment. The thread's id is of this process's pid
+// namespace. The error wraps unix.ENOENT if there is no such thread, or its cgroup is not below the hierarchy's top.
+func (h *Hierarchy) Of(thread uint32) (uint64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", thread))
+	if err != nil {
+		return 0, fmt.Errorf("cgroup of thread %d: %w (%w)", thread, err, unix.ENOENT)
+	}
+	controllers, top, err := h.identity()
+	if err != nil {
+		return 0, err
+	}
+	full, ok := findMembership(text, controllers)
+	if !ok {
+		return 0, fmt.Errorf("thread %d is in no cgroup of this hierarchy: %w", thread, unix.ENOENT)
+	}
+	below, ok := strings.CutPrefix(full+"/", strings.TrimSuffix(top, "/")+"/")
+	if !ok {
+		return 0, fmt.Errorf("thread %d is not below %q: %w", thread, h.path, unix.ENOENT)
+	}
+	return h.Find(below)
+}
+
+// identity tells which line of /proc/PID/cgroup is about this hierarchy (see findMembership), and the path that the
+// top cgroup has there.
+func (h *Hierarchy) identity() (controllers []string, top string, err error) {
+	mounts, err := mountinfo.GetMounts(mountinfo.ParentsFilter(h.path))
+	if err != nil {
+		return nil, "", fmt.Errorf("the mount of %q: %w", h.path, err)
+	}
+	for _, m := range slices.Backward(mounts) { // the last mount on a path is the one that is seen
+		if m.FSType != "cgroup" && m.FSType != "cgroup2" {
+			continue
+		}
+		if h.v1 {
+			controllers = strings.Split(m.VFSOptions, ",")
+		}
+		return controllers, path.Join(m.Root, strings.TrimPrefix(h.path, m.Mountpoint)), nil
+	}
+	return nil, "", fmt.Errorf("%q is in no cgroup mount of this process: %w", h.path, unix.ENOENT)
+}
+
+// findMembership finds in /proc/PID/cgroup, lines of ID:CONTROLLERS:PATH, the path in the hierarchy that was mounted with
+// the options given, or for nil in cgroup2, whose line has no controllers (cgroups(7)).
+func findMembership(text []byte, options []string) (string, bool) {
+	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+		id, rest, _ := strings.Cut(lines.Text(), ":")
+		controllers, at, ok := strings.Cut(rest, ":")
+		if !ok || (id == "0") != (options == nil) {
+			continue
+		}
+		first, _, _ := strings.Cut(controllers, ",") // a controller is in one hierarchy only
+		if options == nil || slices.Contains(options, first) {
+			return at, true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,87 @@
+package iter
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// origin tells of a pinned program what it was made of. It is the value of a map of one element that is bound to the
+// program (BPF_PROG_BIND_MAP, Linux commit ef15314aa5de, v5.10) and so lives as long as it does: a pin's name takes no
+// dots, and a file beside it would be one more thing to keep true.
+type origin struct {
+	sum  [sha256.Size]byte // of all that the program's code depends on
+	path string            // of the object; "" for one compiled in
+}
+
+const originMap = "view_origin"
+
+// originOf sums up what a program is made of. The kernel need not be part of it: no pin outlives one.
+func originOf(path, program string, object []byte, parameters map[string]any) origin {
+	sum := sha256.New()
+	fmt.Fprintf(sum, "1 %q %d\n", program, len(object))
+	sum.Write(object)
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
+		fmt.Fprintf(sum, "%q %T %q\n", name, parameters[name], fmt.Sprint(parameters[name]))
+	}
+	o := origin{path: path}
+	sum.Sum(o.sum[:0])
+	return o
+}
+
+// bind leaves the origin with the program.
+func (o origin) bind(p *ebpf.Program) error {
+	value := append(o.sum[:], o.path...)
+	m, err := ebpf.NewMap(&ebpf.MapSpec{
+		Name: originMap, Type: ebpf.Array, KeySize: 4, ValueSize: uint32(len(value)), MaxEntries: 1, Flags: unix.BPF_F_RDONLY_PROG,
+		Contents: []ebpf.MapKV{{Key: uint32(0), Value: value}}, // cilium/ebpf freezes it for having this flag and contents
+	})
+	if err != nil {
+		return fmt.Errorf("note a program's origin: %w", err)
+	}
+	defer m.Close()
+	attr := struct{ prog, mapFD, flags uint32 }{uint32(p.FD()), uint32(m.FD()), 0}
+	if _, err := bpfCall(unix.BPF_PROG_BIND_MAP, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
+		return fmt.Errorf("note a program's origin: %w", err)
+	}
+	return nil
+}
+
+// readOrigin finds the origin of a program of ours.
+func readOrigin(p *ebpf.Program) (o origin, ours bool, err error) {
+	info, err := p.Info()
+	if err != nil {
+		return o, false, fmt.Errorf("ask for a program's maps: %w", err)
+	}
+	ids, _ := info.MapIDs()
+	for _, id := range ids {
+		value, err := originValue(id)
+		if err != nil {
+			return o, false, fmt.Errorf("look at a program's maps: %w", err)
+		}
+		if len(value) >= len(o.sum) {
+			o.path = string(value[copy(o.sum[:], value):])
+			return o, true, nil
+		}
+	}
+	return o, false, nil
+}
+
+// originValue is nil if the map is another one.
+func originValue(id ebpf.MapID) ([]byte, error) {
+	m, err := ebpf.NewMapFromID(id)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	info, err := m.Info()
+	if err != nil || info.Name != originMap || m.Type() != ebpf.Array {
+		return nil, err
+	}
+	return m.LookupBytes(uint32(0))
+}

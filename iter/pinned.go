@@ -1,0 +1,116 @@
+package iter
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	bpfpin "github.com/cilium/ebpf/pin"
+	"golang.org/x/sys/unix"
+)
+
+// fromPin takes over what somebody else pinned.
+func (v *View) fromPin(p *pin, cache *btf.Cache) error {
+	object, err := bpfpin.Load(p.path, nil)
+	if err != nil {
+		return err
+	}
+	switch object := object.(type) {
+	case *ebpf.Program:
+		return v.fromPrograms(object, p, cache)
+	case *link.Iter:
+		v.link = object
+		return v.fromLink(cache)
+	}
+	object.Close()
+	return fmt.Errorf("%s is neither a program nor an iterator's link: %w", p.path, unix.ENOEXEC)
+}
+
+// fromPrograms makes the view of loaded iterators: the one that has the view's name, and its flavours. All there is to
+// know of them is in the kernel.
+func (v *View) fromPrograms(main *ebpf.Program, p *pin, cache *btf.Cache) (err error) {
+	it := &loaded{program: main}
+	if err = it.inspect(cache); err == nil {
+		v.traits, err = it.traits()
+	}
+	if err != nil {
+		it.close()
+		return err
+	}
+	if path := p.flavours["task"]; path != "" {
+		v.noTask = v.fromFlavour(path, cache)
+	}
+	if path := p.flavours["tree"]; path != "" {
+		v.tree, _ = ebpf.LoadPinnedProgram(path, nil)
+	}
+	if err := v.take(it); err != nil {
+		return errors.Join(err, v.close())
+	}
+	return nil
+}
+
+func (v *View) fromFlavour(path string, cache *btf.Cache) error {
+	program, err := ebpf.LoadPinnedProgram(path, nil)
+	if err != nil {
+		return err
+	}
+	it := &loaded{program: program}
+	if err := it.inspect(cache); err != nil {
+		it.close()
+		return err
+	}
+	if !taskTarget(it.target) || it.requests != nil {
+		it.close()
+		return fmt.Errorf("%s is not run on tasks: %w", path, unix.ENOEXEC)
+	}
+	return v.take(it)
+}
+
+// fromLink finds out which cgroup the link is for: it is in that one's directory, or in the top one if for none.
+func (v *View) fromLink(cache *btf.Cache) error {
+	var target [64]byte
+	// struct bpf_link_info, as of an iterator's link.
+	info := struct {
+		kind, id, prog, _ uint32
+		target            unsafe.Pointer
+		targetLen, mapID  uint32
+		cgroup            uint64
+		order, _          uint32
+	}{target: unsafe.Pointer(&target), targetLen: uint32(len(target))}
+	err := objectInfo(v.link.FD(), unsafe.Pointer(&info), int(unsafe.Sizeof(info)))
+	runtime.KeepAlive(v.link)
+	if err != nil {
+		return fmt.Errorf("ask what the link is for: %w", err)
+	}
+	name, _, _ := bytes.Cut(target[:], []byte{0})
+	v.place.rootOnly = fmt.Sprintf("it is a pinned link that iterates %s", name)
+	if string(name) == "cgroup" {
+		v.place = place{only: info.cgroup}
+	}
+	p, err := ebpf.NewProgramFromID(ebpf.ProgramID(info.prog))
+	if err != nil {
+		return fmt.Errorf("find the link's program: %w", err)
+	}
+	it := &loaded{program: p}
+	defer it.close()
+	if err := it.inspect(cache); err != nil {
+		return err
+	}
+	v.traits, err = it.traits()
+	return err
+}
+
+// objectInfo is BPF_OBJ_GET_INFO_BY_FD.
+func objectInfo(fd int, info unsafe.Pointer, size int) error {
+	attr := struct {
+		fd, size uint32
+		info     unsafe.Pointer
+	}{uint32(fd), uint32(size), info}
+	_, err := bpfCall(unix.BPF_OBJ_GET_INFO_BY_FD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return err
+}

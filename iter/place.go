@@ -1,0 +1,111 @@
+package iter
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"golang.org/x/sys/unix"
+)
+
+// place says which cgroups a view is in, beside what its settings say.
+type place struct {
+	rootOnly string // why it is in the top cgroup only; "" if it is not so
+	only     uint64 // the one cgroup it is in, 0 if it is not so
+}
+
+// Everywhere tells whether the view is in every cgroup, so that In need not be asked.
+func (v *View) Everywhere() bool {
+	return v.place == place{} && len(v.settings.Match) == 0 && len(v.settings.Requires) == 0
+}
+
+// In is nil if the view has a file in the cgroup's directory; else it says why not, with unix.ENOENT.
+func (v *View) In(cgroup uint64) error {
+	if v.Everywhere() {
+		return nil
+	}
+	if err := v.elsewhere(cgroup); err != nil {
+		return fmt.Errorf("view %s: %w", v.name, err)
+	}
+	if len(v.settings.Match) > 0 {
+		path, err := v.set.hierarchy.below(cgroup)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(v.settings.Match, func(glob string) bool { return fits(glob, path) }) {
+			return fmt.Errorf("view %s: no match: in its settings fits /%s: %w", v.name, path, unix.ENOENT)
+		}
+	}
+	return v.missing(cgroup)
+}
+
+// elsewhere says why a run for the cgroup would not be about it.
+func (v *View) elsewhere(cgroup uint64) error {
+	switch {
+	case v.place.only != 0 && v.place.only != cgroup:
+		return fmt.Errorf("it was pinned for cgroup %d: %w", v.place.only, unix.ENOENT)
+	case v.place.rootOnly != "" && cgroup != v.set.hierarchy.Root():
+		return fmt.Errorf("it is in the top directory only: %s: %w", v.place.rootOnly, unix.ENOENT)
+	}
+	return nil
+}
+
+// fits tells whether a path below the top fits a glob. To doublestar an empty name would fit *.
+func fits(glob, path string) bool {
+	if path == "" {
+		return glob == "" || glob == "**"
+	}
+	return doublestar.MatchUnvalidated(glob, path)
+}
+
+// missing names a controller that the view requires and the cgroup does not have.
+func (v *View) missing(cgroup uint64) error {
+	if len(v.settings.Requires) == 0 {
+		return nil
+	}
+	has, err := v.set.hierarchy.controllers(cgroup)
+	if err != nil {
+		return err
+	}
+	for _, name := range v.settings.Requires {
+		if !slices.Contains(has, name) {
+			return fmt.Errorf("view %s: it requires controller %s, which is not enabled here (cgroup.subtree_control of the parent): %w",
+				v.name, name, unix.ENOENT)
+		}
+	}
+	return nil
+}
+
+// below is a cgroup's path below the top, without a slash at either end: "" for the top.
+func (h *Hierarchy) below(cgroup uint64) (string, error) {
+	if cgroup == h.root {
+		return "", nil
+	}
+	path, err := h.Path(cgroup)
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(path, strings.TrimRight(h.path, "/")), "/"), nil
+}
+
+// controllers are those enabled in a cgroup: cgroup.controllers (cgroup-v2.rst). A v1 hierarchy has no such file.
+func (h *Hierarchy) controllers(cgroup uint64) ([]string, error) {
+	dir, err := h.open(cgroup, unix.O_PATH)
+	if err != nil {
+		return nil, asENOENT(err)
+	}
+	defer unix.Close(dir)
+	fd, err := openFile(dir, "cgroup.controllers")
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var buf [1024]byte // there are some 15 controllers
+	n, err := unix.Read(fd, buf[:])
+	if err != nil {
+		return nil, fmt.Errorf("read cgroup.controllers: %w", err)
+	}
+	return strings.Fields(string(bytes.TrimSpace(buf[:n]))), nil
+}

@@ -1,0 +1,87 @@
+package iter
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestGlobs(t *testing.T) {
+	for _, test := range []struct {
+		glob, fits, fitsNot string // paths, separated by spaces; "/" is the top
+	}{
+		{"/", "/", "a a/b"},
+		{"*", "a a.slice", "/ a/b"},
+		{"**", "/ a a/b a/b/c", ""},
+		{"/system.slice/*.service", "system.slice/a.service", "system.slice a.service system.slice/a.service/b"},
+		{"system.slice/**", "system.slice system.slice/a system.slice/a/b", "/ user.slice"},
+		{"system.slice/*/**", "system.slice/a system.slice/a/b", "system.slice"},
+		{"**/docker-*.scope/", "docker-1.scope a/b/docker-1.scope", "docker-1.scope/a"},
+		{"{a,b}.slice", "a.slice b.slice", "c.slice"},
+		{"[ab]?", "ax bx", "a cx"},
+		{`dev-disk\\x2d1.swap`, `dev-disk\x2d1.swap`, "dev-diskx2d1.swap"},
+	} {
+		s, err := parseSettings([]byte("match: ['" + test.glob + "']"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		check := func(paths string, want bool) {
+			for _, path := range strings.Fields(paths) {
+				if got := fits(s.Match[0], strings.Trim(path, "/")); got != want {
+					t.Errorf("%s fits %s: %v", test.glob, path, got)
+				}
+			}
+		}
+		check(test.fits, true)
+		check(test.fitsNot, false)
+	}
+}
+
+func TestIn(t *testing.T) {
+	h := testHierarchy(t, "")
+	outer := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	inner := testCgroup(t, outer, "in\xffner")
+	in := func(v *View, dir string) error {
+		v.name, v.set = "v", &Set{hierarchy: h}
+		return v.In(cgroupID(t, dir))
+	}
+	checkIn := func(what string, v *View, where ...string) {
+		t.Helper()
+		for _, dir := range []string{h.String(), outer, inner} {
+			err := in(v, dir)
+			if slices.Contains(where, dir) && err != nil {
+				t.Errorf("%s in %s: %v", what, dir, err)
+			}
+			if !slices.Contains(where, dir) {
+				checkErrno(t, what+" in "+dir, err, unix.ENOENT)
+			}
+		}
+		if v.Everywhere() != (len(where) == 3 && v.settings.Match == nil) {
+			t.Errorf("%s: everywhere: %v", what, v.Everywhere())
+		}
+	}
+	checkIn("any", &View{}, h.String(), outer, inner)
+	checkIn("match", &View{settings: settings{Match: []string{"*"}}}, outer)
+	checkIn("match top", &View{settings: settings{Match: []string{"", filepath.Base(outer) + "/in?ner"}}}, h.String(), inner)
+	checkIn("match all", &View{settings: settings{Match: []string{"**"}}}, h.String(), outer, inner)
+	checkIn("only", &View{place: place{only: cgroupID(t, outer)}}, outer)
+	checkIn("root only", &View{place: place{rootOnly: "why"}}, h.String())
+	checkIn("requires", &View{settings: settings{Requires: []string{"nonsense"}}})
+
+	raw, err := os.ReadFile(filepath.Join(h.String(), "cgroup.controllers"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	enabled := strings.Fields(string(raw))
+	if err := in(&View{settings: settings{Requires: enabled}}, h.String()); err != nil {
+		t.Errorf("requires %v: %v", enabled, err)
+	}
+	if err := os.Remove(inner); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,253 @@
+package iter
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/cilium/ebpf"
+	bpfpin "github.com/cilium/ebpf/pin"
+	"golang.org/x/sys/unix"
+)
+
+// registry is a directory of pinned programs, as it was when it was listed. Ours are there for the next start alone:
+// one that somebody removes is missed by nobody, and is pinned again when its view is loaded again. Pins that are
+// not ours are views, and are never touched. A nil registry is none.
+type registry struct {
+	dir    string
+	ours   map[string]origin
+	others map[string]*pin
+	say    func(format string, args ...any)
+}
+
+// pin is a view that somebody else pinned.
+type pin struct {
+	name, path string
+	stamp      string            // another one when it was replaced
+	flavours   map[string]string // paths of NAME___task and the like
+}
+
+const (
+	flavourMark = "___"
+	temporary   = flavourMark + "new"
+)
+
+func (s *Set) openRegistry(said map[string]bool) *registry {
+	r := &registry{dir: s.config.Registry, ours: make(map[string]origin), others: make(map[string]*pin)}
+	r.say = func(format string, args ...any) { s.say(said, format, args...) }
+	if r.dir == "" {
+		return nil
+	}
+	if err := r.prepare(); err != nil {
+		r.say("views are not pinned, and pinned ones not shown: %v", err)
+		return nil
+	}
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		r.say("views are not pinned, and pinned ones not shown: %v", err)
+		return nil
+	}
+	for _, e := range entries { // sorted: NAME before NAME___task
+		if e.IsDir() {
+			continue
+		}
+		if err := r.list(e.Name()); err != nil && !errors.Is(err, unix.ENOENT) {
+			r.say("%v", err)
+		}
+	}
+	return r
+}
+
+// prepare makes the directory, and looks whether it can be one of pins.
+func (r *registry) prepare() error {
+	if err := os.Mkdir(r.dir, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("registry: %w", err)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(r.dir, &fs); err != nil {
+		return fmt.Errorf("registry %s: %w", r.dir, err)
+	}
+	if fs.Type != unix.BPF_FS_MAGIC {
+		return fmt.Errorf("registry %s is not in a bpffs (mount -t bpf bpf /sys/fs/bpf): %w", r.dir, unix.EINVAL)
+	}
+	info, err := os.Stat(r.dir)
+	if err != nil {
+		return fmt.Errorf("registry: %w", err)
+	}
+	return trusted(r.dir, info)
+}
+
+func (r *registry) list(name string) error {
+	base, flavour, flavoured := strings.Cut(name, flavourMark)
+	path := filepath.Join(r.dir, name)
+	if !isViewName(base) {
+		return fmt.Errorf("%s is pinned under a name that no view has ([a-z][a-z0-9_]*, without ___)", path)
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	object, err := bpfpin.Load(path, nil)
+	if err != nil {
+		return err
+	}
+	defer object.Close()
+	switch object := object.(type) {
+	case *ebpf.Map:
+		return fmt.Errorf("%s is a pinned map, which makes no view", path)
+	case *ebpf.Program:
+		origin, ours, err := readOrigin(object)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if ours && strings.HasSuffix(name, temporary) { // of a process that died between the two steps of replace
+			return os.Remove(path)
+		}
+		if ours {
+			r.ours[name] = origin
+			return nil
+		}
+	}
+	st := info.Sys().(*syscall.Stat_t)
+	stamp := fmt.Sprint(st.Ino, st.Ctim)
+	if !flavoured {
+		r.others[base] = &pin{name: base, path: path, stamp: stamp, flavours: make(map[string]string)}
+		return nil
+	}
+	of := r.others[base]
+	if of == nil {
+		return fmt.Errorf("%s is pinned without a %s that is from the same hand", path, base)
+	}
+	of.flavours[flavour] = path
+	of.stamp += " " + stamp
+	return nil
+}
+
+// claim makes the pin a view's source. Whoever pinned it meant this name, and an object's program cannot be
+// pinned over it: so the object's view is the one that is hidden.
+func (p *pin) claim(found map[string]*source) {
+	src := &source{name: p.name, pin: p}
+	if old := found[p.name]; old != nil {
+		if old.masked != "" {
+			return
+		}
+		if old.object != nil {
+			src.hides = old.origin()
+		} else {
+			src.settings = old.settings
+		}
+	}
+	found[p.name] = src
+}
+
+func (r *registry) foreign() []*pin {
+	if r == nil {
+		return nil
+	}
+	return slices.Collect(maps.Values(r.others))
+}
+
+// take gives the pinned program if it is made of the same, else nil.
+func (r *registry) take(name string, want origin) *ebpf.Program {
+	if r == nil || r.ours[name].sum != want.sum {
+		return nil
+	}
+	p, err := ebpf.LoadPinnedProgram(filepath.Join(r.dir, name), nil)
+	if err != nil {
+		return nil
+	}
+	if is, ours, err := readOrigin(p); err != nil || !ours || is.sum != want.sum { // replaced since it was listed
+		p.Close()
+		return nil
+	}
+	return p
+}
+
+// put pins a program, in the place of an older one of ours. That it cannot is no reason to do without the view.
+func (r *registry) put(name string, p *ebpf.Program, o origin) {
+	if r == nil {
+		return
+	}
+	if err := r.replace(name, p, o); err != nil {
+		r.say("pin program %s in %s: %v", name, r.dir, err)
+		return
+	}
+	r.ours[name] = o
+}
+
+func (r *registry) replace(name string, p *ebpf.Program, o origin) error {
+	if err := o.bind(p); err != nil {
+		return err
+	}
+	path := filepath.Join(r.dir, name)
+	fresh := path + temporary
+	if err := p.Pin(fresh); err != nil {
+		return err
+	}
+	flags := uint(unix.RENAME_NOREPLACE)
+	if _, ours := r.ours[name]; ours {
+		flags = 0
+	}
+	if err := unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, path, flags); err != nil {
+		return errors.Join(err, os.Remove(fresh))
+	}
+	return nil
+}
+
+// stateDir is where a stateful view's attached programs and maps are kept; "" for nowhere.
+func (r *registry) stateDir(view string) string {
+	if r == nil {
+		return ""
+	}
+	return filepath.Join(r.dir, flavourMark+"state", view)
+}
+
+// forget detaches the attached programs of views that are not among those of list, with what they keep.
+func (r *registry) forget(list []*View) {
+	if r == nil {
+		return
+	}
+	used := make(map[string]bool)
+	for _, v := range list {
+		used[v.name] = v.state != nil
+	}
+	entries, err := os.ReadDir(r.stateDir(""))
+	if err != nil { // mostly there is none
+		return
+	}
+	for _, e := range entries {
+		if used[e.Name()] {
+			continue
+		}
+		if err := forgetState(r.stateDir(e.Name())); err != nil {
+			r.say("view %s: %v", e.Name(), err)
+		}
+	}
+}
+
+// prune unpins programs of ours that no view has any more. Another server that shares the registry may have views
+// from directories that this one does not know: a pin goes only if its object is gone, or from a place known here.
+func (r *registry) prune(list []*View, dirs []string) {
+	if r == nil {
+		return
+	}
+	has := make(map[string]bool)
+	for _, v := range list {
+		has[v.name] = v.err == nil
+	}
+	for name, o := range r.ours {
+		base, _, _ := strings.Cut(name, flavourMark)
+		known := o.path == "" || slices.Contains(dirs, filepath.Dir(o.path)) || !dangling(o.path)
+		if has[base] || !known {
+			continue
+		}
+		if err := os.Remove(filepath.Join(r.dir, name)); err != nil && !errors.Is(err, unix.ENOENT) {
+			r.say("unpin program %s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,332 @@
+package iter
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// testRegistry is a directory for pins, removed with the test.
+func testRegistry(t testing.TB) string {
+	t.Helper()
+	needRoot(t)
+	dir, err := os.MkdirTemp("/sys/fs/bpf", "bpfview_test_")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func pins(t testing.TB, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func programID(t testing.TB, p *ebpf.Program) ebpf.ProgramID {
+	t.Helper()
+	info, err := p.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, ok := info.ID()
+	if !ok {
+		t.Fatal("a program without an id")
+	}
+	return id
+}
+
+// pinForeign pins a program as anybody may.
+func pinForeign(t testing.TB, path string, spec *ebpf.ProgramSpec) *ebpf.Program {
+	t.Helper()
+	p, err := ebpf.NewProgram(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	if err := p.Pin(path); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestProgramsAreReused(t *testing.T) {
+	h := testHierarchy(t, "")
+	registry, dir := testRegistry(t), t.TempDir()
+	path := filepath.Join(dir, "cpu.bpf.o")
+	write(t, path, builtin(t, "cpu"))
+	config := Config{Builtin: only(t, "tasks"), Dirs: []string{dir}, Registry: registry}
+	ids := func(s *Set) (ids []ebpf.ProgramID) {
+		for _, v := range s.Views() {
+			if v.Err() != nil {
+				t.Fatal(v.Err())
+			}
+			mustRun(t, v, h.Root())
+			ids = append(ids, programID(t, v.cgroup))
+			if v.task != nil {
+				ids = append(ids, programID(t, v.task))
+			}
+		}
+		return ids
+	}
+	first := openSet(t, h, config)
+	was := ids(first)
+	checkWords(t, "pins", pins(t, registry), "cpu cpu___tree tasks tasks___task tasks___tree")
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := descriptors(t)
+	second := openSet(t, h, config)
+	if is := ids(second); !slices.Equal(is, was) {
+		t.Errorf("programs %v, were %v", is, was)
+	}
+
+	// Another object has another program, in the pin's place.
+	replace(t, path, append(builtin(t, "cpu"), 0))
+	if err := find(t, second, "cpu").cgroup.Pin(filepath.Join(registry, "cpu"+temporary)); err != nil { // as after a crash
+		t.Fatal(err)
+	}
+	reload(t, second, true)
+	pinned, err := ebpf.LoadPinnedProgram(filepath.Join(registry, "cpu"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pinned.Close()
+	now := programID(t, find(t, second, "cpu").cgroup)
+	if programID(t, pinned) != now || now == was[0] {
+		t.Errorf("program %v is pinned, %v runs, %v was before", programID(t, pinned), now, was[0])
+	}
+
+	// A pin that somebody removes takes nothing away; one whose object is gone goes.
+	if err := os.Remove(filepath.Join(registry, "tasks")); err != nil {
+		t.Fatal(err)
+	}
+	reload(t, second, false)
+	mustRun(t, find(t, second, "tasks"), h.Root())
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	reload(t, second, true)
+	checkWords(t, "pins", pins(t, registry), "tasks___task tasks___tree")
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	pinned.Close()
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
+	openSet(t, h, config)
+	checkWords(t, "pins", pins(t, registry), "tasks tasks___task tasks___tree")
+}
+
+// Two servers share the registry, and each has a directory that the other does not know.
+func TestSharedRegistry(t *testing.T) {
+	h := testHierarchy(t, "")
+	registry := testRegistry(t)
+	for _, name := range []string{"cpu", "tasks"} {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, name+objectSuffix), builtin(t, name))
+		s := openSet(t, h, Config{Dirs: []string{dir}, Registry: registry})
+		if n := len(s.Views()); n != 1 {
+			t.Errorf("%d views", n)
+		}
+	}
+	checkWords(t, "pins", pins(t, registry), "cpu cpu___tree tasks tasks___task tasks___tree")
+}
+
+func TestForeignPins(t *testing.T) {
+	h := testHierarchy(t, "")
+	registry := testRegistry(t)
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	id := cgroupID(t, dir)
+	path := func(name string) string { return filepath.Join(registry, name) }
+
+	foreign := pinForeign(t, path("cpu"), writing("theirs", "cgroup", 1))
+	pinForeign(t, path("new"), writing("theirs", "cgroup", 2))
+	pinForeign(t, path("Upper"), writing("theirs", "cgroup", 2))
+	pinForeign(t, path("lonely___task"), writing("theirs", "task", 2))
+	pinForeign(t, path("tasks___task"), writing("theirs", "task", 2))
+	pinForeign(t, path("filter"), &ebpf.ProgramSpec{Type: ebpf.SocketFilter, License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}})
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.Pin(path("amap")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path("dir"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+
+	s := openSet(t, h, Config{Builtin: only(t, "cpu", "tasks"), Registry: registry})
+	var names []string
+	for _, v := range s.Views() {
+		names = append(names, v.Name())
+	}
+	checkWords(t, "views", names, "cpu filter new tasks")
+	for name, size := range map[string]int{"cpu": 512, "new": 1024} {
+		v := find(t, s, name)
+		if v.Err() != nil || v.Origin() != path(name) || v.Kind() != "text" || !v.Everywhere() {
+			t.Errorf("%s: %v, from %s, %s", name, v.Err(), v.Origin(), v.Kind())
+			continue
+		}
+		if out := mustRun(t, v, id); len(out) != size {
+			t.Errorf("%s: %d bytes", name, len(out))
+		}
+	}
+	if warning := find(t, s, "cpu").Warning(); warning != "hides the one that is built in" {
+		t.Errorf("warning %q", warning)
+	}
+	checkErrno(t, "filter", find(t, s, "filter").Err(), unix.ENOEXEC)
+
+	// Nothing of theirs was touched, what is theirs no longer is ours again.
+	pinned, err := ebpf.LoadPinnedProgram(path("cpu"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pinned.Close()
+	if programID(t, pinned) != programID(t, foreign) {
+		t.Error("another program is pinned as cpu")
+	}
+	if err := os.Remove(path("cpu")); err != nil {
+		t.Fatal(err)
+	}
+	reload(t, s, true)
+	if v := find(t, s, "cpu"); v.Err() != nil || v.Origin() != "built in" {
+		t.Errorf("%v, from %s", v.Err(), v.Origin())
+	}
+	checkWords(t, "pins", pins(t, registry), "Upper amap cpu cpu___tree dir filter lonely___task new tasks tasks___task tasks___tree")
+}
+
+func TestPinnedLinks(t *testing.T) {
+	h := testHierarchy(t, "")
+	registry := testRegistry(t)
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	id := cgroupID(t, dir)
+	forCgroup, err := ebpf.NewProgram(writing("v", "cgroup", 3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer forCgroup.Close()
+	fd, err := openLink(forCgroup, cgroupByID(selfOnly, id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := link.NewFromFD(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Close()
+	forAll, err := ebpf.NewProgram(writing("v", "bpf_link", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer forAll.Close()
+	all, err := link.AttachIter(link.IterOptions{Program: forAll})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close()
+	for name, l := range map[string]link.Link{"one": one, "all": all} {
+		if err := l.Pin(filepath.Join(registry, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	s := openSet(t, h, Config{Registry: registry})
+	v := find(t, s, "one")
+	checkErrno(t, "in the top", v.In(h.Root()), unix.ENOENT)
+	if err := v.In(id); err != nil || v.Everywhere() {
+		t.Errorf("everywhere: %v; in its cgroup: %v", v.Everywhere(), err)
+	}
+	if out := mustRun(t, v, id); len(out) != 3*512 {
+		t.Errorf("%d bytes", len(out))
+	}
+	v = find(t, s, "all")
+	checkErrno(t, "below the top", v.In(id), unix.ENOENT)
+	_, err = v.Run(context.Background(), id, nil)
+	checkErrno(t, "run below the top", err, unix.ENOENT)
+	if err := v.In(h.Root()); err != nil || v.Everywhere() {
+		t.Errorf("everywhere: %v; in the top: %v", v.Everywhere(), err)
+	}
+	if out := mustRun(t, v, h.Root()); len(out) == 0 || len(out)%512 != 0 {
+		t.Errorf("%d bytes", len(out))
+	}
+	checkWords(t, "pins", pins(t, registry), "all one")
+}
+
+// Without a registry that can be used, views are there all the same.
+func TestUnusableRegistry(t *testing.T) {
+	h := testHierarchy(t, "")
+	open := testRegistry(t)
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, registry := range []string{t.TempDir(), open, filepath.Join(open, "a", "b"), "/proc/self/nothing"} {
+		var said []string
+		c := Config{Builtin: only(t, "cpu"), Registry: registry, Logf: func(format string, args ...any) { said = append(said, format) }}
+		s, err := Open(h, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustRun(t, find(t, s, "cpu"), h.Root())
+		reload(t, s, false)
+		if len(said) != 1 {
+			t.Errorf("%s: said %q", registry, said)
+		}
+		s.Close()
+	}
+	if got := pins(t, open); len(got) > 0 {
+		t.Errorf("pins %q", got)
+	}
+}
+
+// A third party's object, loaded by a third party's tool.
+func TestBpftoolPins(t *testing.T) {
+	h := testHierarchy(t, "")
+	registry := testRegistry(t)
+	bpftool, err := exec.LookPath("bpftool")
+	if err != nil {
+		t.Skip("needs bpftool")
+	}
+	s := openSet(t, h, Config{Registry: registry})
+	if out, err := exec.Command(bpftool, "prog", "loadall", "../bpf/tasks.bpf.o", filepath.Join(registry, "all")).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	reload(t, s, false) // a directory in the registry is nobody's view
+	for _, name := range pins(t, filepath.Join(registry, "all")) {
+		if err := os.Rename(filepath.Join(registry, "all", name), filepath.Join(registry, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reload(t, s, true)
+	v := find(t, s, "tasks")
+	if v.Err() != nil || v.Kind() != "record" || v.task == nil || v.Help() == "" {
+		t.Fatalf("%v, %s, %v, %q", v.Err(), v.Kind(), v.noTask, v.Help())
+	}
+	out, err := v.Run(context.Background(), h.Root(), nil)
+	if err != nil || !strings.Contains(string(out), "PID") {
+		t.Errorf("%v\n%.100s", err, out)
+	}
+}

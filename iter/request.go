@@ -1,0 +1,80 @@
+package iter
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// requestMap is where a program of any target looks up which cgroup is asked for, as bpf/request.h declares it: by the
+// thread that reads, because the kernel runs the program inside read(2).
+const requestMap = "view_requests"
+
+// request is struct view_request of bpf/request.h.
+type request struct{ Cgroup uint64 }
+
+// checkWhole finds out at load what would fail every run: a target that needs a map, one that no sleepable program can
+// be linked to, a map of the wrong type.
+func (v *View) checkWhole(target string) error {
+	switch {
+	case v.requests != nil && v.set.hierarchy.V1():
+		return fmt.Errorf("it asks for cgroups by their ids on cgroup2, this is a cgroup v1 hierarchy: %w", unix.EOPNOTSUPP)
+	case v.requests != nil && !inHostPIDNamespace():
+		return fmt.Errorf("it knows its reader by its thread id; run in the host's pid namespace: %w", unix.EXDEV)
+	}
+	if v.settings.Map != "" {
+		elements, err := ebpf.LoadPinnedMap(v.settings.Map, nil)
+		if err != nil {
+			return fmt.Errorf("open the map %s whose elements it iterates: %w", v.settings.Map, err)
+		}
+		v.elements = elements
+	}
+	fd, err := v.openWhole()
+	switch {
+	case errors.Is(err, unix.EBADF) && v.elements == nil:
+		return fmt.Errorf("an iterator of %s needs a map: say in %s.yaml where one is pinned, or pin a link to one: %w", target, v.name, unix.ENOEXEC)
+	case err != nil:
+		return fmt.Errorf("link the iterator of %s: %w", target, err)
+	}
+	return unix.Close(fd)
+}
+
+func (v *View) openWhole() (int, error) {
+	var t target
+	if v.elements != nil {
+		t = elementsOf(v.elements.FD())
+	}
+	return openIterator(v.whole, t)
+}
+
+// everything is one run over all that the machine has of the view's target, told which cgroup is asked for.
+func (r *run) everything(cgroup uint64, dst []byte) ([]byte, error) {
+	v := r.view
+	if v.requests != nil {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		reader := uint32(unix.Gettid())
+		if err := v.requests.Put(reader, request{cgroup}); err != nil {
+			// E2BIG here is no output that does not fit.
+			return nil, fmt.Errorf("ask for the cgroup, with all of %d requests under way: %v: %w", v.requests.MaxEntries(), err, unix.EAGAIN)
+		}
+		defer v.requests.Delete(reader)
+	}
+	fd, err := v.openWhole()
+	if err != nil {
+		return nil, fmt.Errorf("link the iterator: %w", err)
+	}
+	defer unix.Close(fd)
+	out, err := r.drain(fd, len(dst), dst)
+	if err != nil {
+		return nil, err
+	}
+	// It found nothing of a cgroup that is gone, though it may have printed a header.
+	if _, err := r.hierarchy.Stat(cgroup); err != nil {
+		return nil, err
+	}
+	return out, nil
+}

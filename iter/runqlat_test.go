@@ -1,0 +1,65 @@
+package iter
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// runDelay sums up what the kernel says its threads have waited, in µs: the second number of schedstat.
+func runDelay(t *testing.T, pid int) (sum int64) {
+	t.Helper()
+	for _, tid := range threadsOf(t, pid) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/schedstat", pid, tid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += number(t, strings.Fields(string(b))[1]) / 1000
+	}
+	return sum
+}
+
+func TestRunqlatRisesInTheRightCgroup(t *testing.T) {
+	h := testHierarchy(t, "")
+	view := testViews(t, h, Options{})["runqlat"]
+	parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	busy := testCgroup(t, parent, "busy")
+	idle := testCgroup(t, parent, "idle")
+	helper{cgroup: idle, children: 1}.start(t)
+	pid := helper{cgroup: busy, threads: 3, busy: true, comm: "t"}.start(t)
+	var one unix.CPUSet
+	one.Set(0)
+	for _, tid := range threadsOf(t, pid) {
+		if err := unix.SchedSetaffinity(tid, &one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	see := func(dir string) (count, sum int64) {
+		row := oneRow(t, mustRun(t, view, cgroupID(t, dir)))
+		return number(t, row["wait_usec_count"]), number(t, row["wait_sum_usec"])
+	}
+	_, idleBefore := see(idle)
+	delayBefore := runDelay(t, pid)
+	countBefore, sumBefore := see(busy)
+	count, sum := countBefore, sumBefore
+	for deadline := time.Now().Add(30 * time.Second); count < countBefore+100 || sum < sumBefore+1e6; count, sum = see(busy) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d waits of %d µs", count-countBefore, sum-sumBefore)
+		}
+	}
+	// What the kernel counts is a wait's end, too, and was asked before and after: it has seen all these, and few more.
+	delay, sum := runDelay(t, pid)-delayBefore, sum-sumBefore
+	if sum > delay+delay/10 || sum < delay-delay/4 {
+		t.Errorf("waits of %d µs, but schedstat has %d", sum, delay)
+	}
+	if count, sum := see(idle); sum-idleBefore > 1e5 {
+		t.Errorf("%d waits of %d µs in a cgroup that sleeps", count, sum)
+	}
+	if count, _ := see(parent); count != 0 {
+		t.Errorf("%d waits in a cgroup without threads", count)
+	}
+}

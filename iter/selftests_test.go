@@ -1,0 +1,162 @@
+//go:build selftests
+
+package iter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+)
+
+var selftests = flag.String("selftests", "", "directory of the kernel's iterator programs, built by .ci/selftests")
+
+// TestSelftests tries the kernel's own iterator programs as views, each object dropped in and pinned by bpftool, and
+// logs a table. It fails if one that is a view cannot be run, or if so few are views that something is wrong with how
+// they were built.
+func TestSelftests(t *testing.T) {
+	h := testHierarchy(t, "")
+	s := &Set{hierarchy: h, options: Options{}.withDefaults()}
+	cgroup := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	helper{cgroup: cgroup}.start(t)
+	pins := testBPFFS(t)
+	objects, err := filepath.Glob(filepath.Join(*selftests, "*.bpf.o"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dropped, pinned := 0, 0
+	t.Log("\n| program | as an object | pinned by bpftool |\n|---|---|---|")
+	for _, path := range objects {
+		name := strings.TrimSuffix(filepath.Base(path), objectSuffix)
+		asObject, ok := dropIn(t, s, path, name, pins, cgroup)
+		if ok {
+			dropped++
+		}
+		asPins, n := pin(t, s, path, filepath.Join(pins, name), cgroup)
+		pinned += n
+		t.Logf("\n| %s | %s | %s |", name, asObject, asPins)
+	}
+	unbuilt, err := filepath.Glob(filepath.Join(*selftests, "*.no"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range unbuilt {
+		why, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("\n| %s | not built: %s | |", strings.TrimSuffix(filepath.Base(path), ".no"), cell(string(why)))
+	}
+	t.Logf("\n| %d | %d views | %d views |", len(objects)+len(unbuilt), dropped, pinned)
+	if dropped < 15 || pinned < 15 {
+		t.Errorf("%d objects and %d pinned programs are views", dropped, pinned)
+	}
+}
+
+// dropIn says what becomes of the object in a views directory. One that iterates a map's elements is given its own
+// maps, one after the other.
+func dropIn(t *testing.T, s *Set, path, name, pins, cgroup string) (string, bool) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := parseObject(raw, name)
+	if err != nil {
+		return cell(err.Error()), false
+	}
+	v := &View{name: name, set: s}
+	err = v.loadObject(o, kernelTypes)
+	for _, m := range mapNames(o.spec) {
+		if err == nil || !strings.Contains(err.Error(), "needs a map") {
+			break
+		}
+		path := filepath.Join(pins, name+"_"+m)
+		made, makeErr := ebpf.NewMap(o.spec.Maps[m])
+		if makeErr != nil || made.Pin(path) != nil {
+			continue
+		}
+		defer made.Close()
+		withMap := &View{name: name, set: s, mapPath: path}
+		if withMap.loadObject(o, kernelTypes) == nil {
+			v, err = withMap, nil
+		}
+	}
+	if err != nil {
+		return cell(reason(err)), false
+	}
+	defer v.close()
+	return show(t, v, cgroup), true
+}
+
+func mapNames(spec *ebpf.CollectionSpec) (names []string) {
+	for name := range spec.Maps {
+		if !strings.HasPrefix(name, ".") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// pin says what becomes of the object's programs in the registry.
+func pin(t *testing.T, s *Set, object, dir, cgroup string) (string, int) {
+	t.Helper()
+	if out, err := exec.Command("bpftool", "prog", "loadall", object, dir).CombinedOutput(); err != nil {
+		why, _, _ := strings.Cut(string(out[max(0, bytes.Index(out, []byte("libbpf: prog"))):]), "\n")
+		return "not loaded: " + cell(why), 0
+	}
+	var said []string
+	views := 0
+	for _, name := range names(t, dir) {
+		p, err := ebpf.LoadPinnedProgram(filepath.Join(dir, name), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := s.fromProgram(p, name, kernelTypes)
+		if err != nil {
+			said = append(said, name+": "+cell(err.Error()))
+			continue
+		}
+		views++
+		said = append(said, name+": "+show(t, v, cgroup))
+		v.close()
+	}
+	return strings.Join(said, "<br>"), views
+}
+
+// show runs the view where it is and says so.
+func show(t *testing.T, v *View, cgroup string) string {
+	t.Helper()
+	id, where := cgroupID(t, cgroup), "every cgroup"
+	if v.rootOnly {
+		id, where = v.set.hierarchy.Root(), "root"
+	}
+	out, err := v.Run(context.Background(), id, nil)
+	if err != nil {
+		t.Errorf("%s: %v", v.Name(), err)
+	}
+	return fmt.Sprintf("%s, %d bytes", where, len(out))
+}
+
+// reason is why the kernel refuses a program, with the verifier's last word alone.
+func reason(err error) string {
+	var verifier *ebpf.VerifierError
+	if errors.As(err, &verifier) {
+		return fmt.Sprint(verifier)
+	}
+	return err.Error()
+}
+
+func cell(text string) string {
+	return strings.ReplaceAll(strings.Join(strings.Fields(text), " "), "|", `\|`)
+}

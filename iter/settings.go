@@ -1,0 +1,181 @@
+package iter
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"os/user"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/sys/unix"
+)
+
+// SettingsSchema is the JSON schema of NAME.yaml, the settings of view NAME in a views directory.
+//
+//go:embed settings.schema.json
+var SettingsSchema []byte
+
+// settings are what NAME.yaml says of view NAME. Every key is optional; an unknown one is an error.
+type settings struct {
+	Description string   `yaml:"description"` // shown in place of what the object says
+	Enabled     *bool    `yaml:"enabled"`     // false: off; true: on, though it attaches programs to the kernel
+	Owner       *account `yaml:"owner"`       // of the files: a user's name or number; default: who owns the cgroup's directory
+	Group       *account `yaml:"group"`       // of the files: a group's name or number; default: as Owner
+	Mode        fileMode `yaml:"mode"`        // of the files: octal, in quotes, "0400" to "0444"
+
+	// Match are globs of cgroups' paths below the top of the hierarchy: the view is in the cgroups that one of them
+	// fits; default: all. ? and * stay within one name, ** is any number of names, {a,b} is either,
+	// [a-z] one character, and \ takes the next character as it is. A slash in front may be left out; / alone is the
+	// top, which else only ** fits.
+	Match []string `yaml:"match"`
+	// Requires are controllers: the view is in the cgroups that have all of them in cgroup.controllers.
+	Requires []string `yaml:"requires"`
+	// Parameters are the object's "const volatile" variables that get another value: numbers, true or false, text.
+	Parameters map[string]any `yaml:"parameters"`
+	// Map is the path of a pinned map, for programs that iterate over one.
+	Map string `yaml:"map"`
+}
+
+// maxSettings is far above what anybody writes by hand.
+const maxSettings = 64 << 10
+
+// parseSettings reads NAME.yaml. Its bytes may be anything.
+func parseSettings(raw []byte) (s settings, err error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(raw))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&s); err != nil && !errors.Is(err, io.EOF) {
+		return settings{}, fmt.Errorf("%s: %w", inWords(err), unix.EINVAL)
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return settings{}, fmt.Errorf("there is more than one document: %w", unix.EINVAL)
+	}
+	if err := s.check(); err != nil {
+		return settings{}, fmt.Errorf("%w: %w", err, unix.EINVAL)
+	}
+	return s, nil
+}
+
+// goNames are what the decoder calls the types of settings.
+var goNames = strings.NewReplacer(
+	"yaml: ", "", "unmarshal errors:", "", "!!", "", " in type iter.settings", " here",
+	"[]string", "a list", "map[string]interface {}", "a mapping", "iter.settings", "the settings", "into", "is not", "cannot unmarshal ", "",
+)
+
+// inWords puts what the decoder says for whoever wrote the file.
+func inWords(err error) string { return strings.TrimSpace(goNames.Replace(err.Error())) }
+
+var (
+	controllerName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	variableName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+func (s *settings) check() error {
+	if strings.ContainsFunc(s.Description, func(r rune) bool { return r < ' ' }) {
+		return errors.New("description: more than one line")
+	}
+	for i, glob := range s.Match {
+		if !doublestar.ValidatePattern(glob) {
+			return fmt.Errorf("match: %q is no glob", glob)
+		}
+		s.Match[i] = strings.Trim(glob, "/")
+	}
+	for _, name := range s.Requires {
+		if !controllerName.MatchString(name) {
+			return fmt.Errorf("requires: %q is no controller's name", name)
+		}
+	}
+	for name, value := range s.Parameters {
+		if !variableName.MatchString(name) {
+			return fmt.Errorf("parameters: %q is no variable's name", name)
+		}
+		switch value.(type) {
+		case int, int64, uint64, bool, string:
+		default:
+			return fmt.Errorf("parameters: %s is neither a whole number nor true, false or text", name)
+		}
+	}
+	if s.Map != "" && !strings.HasPrefix(s.Map, "/") {
+		return fmt.Errorf("map: %q is no absolute path", s.Map)
+	}
+	return s.accounts()
+}
+
+// accounts looks up who is meant.
+func (s *settings) accounts() (err error) {
+	if s.Owner != nil {
+		err = s.Owner.lookup("owner", "user", func(name string) (string, error) {
+			u, err := user.Lookup(name)
+			if err != nil {
+				return "", err
+			}
+			return u.Uid, nil
+		})
+	}
+	if s.Group != nil && err == nil {
+		err = s.Group.lookup("group", "group", func(name string) (string, error) {
+			g, err := user.LookupGroup(name)
+			if err != nil {
+				return "", err
+			}
+			return g.Gid, nil
+		})
+	}
+	return err
+}
+
+// account is a user or a group, by name or number.
+type account struct {
+	name string
+	id   uint32
+}
+
+func (a *account) number() *uint32 {
+	if a == nil {
+		return nil
+	}
+	return &a.id
+}
+
+func (a *account) UnmarshalYAML(n *yaml.Node) error {
+	if tag := n.ShortTag(); tag != "!!str" && tag != "!!int" {
+		return fmt.Errorf("line %d: %s is neither a name nor a number", n.Line, n.ShortTag())
+	}
+	a.name = n.Value
+	return nil
+}
+
+func (a *account) lookup(key, kind string, find func(name string) (string, error)) error {
+	number := a.name
+	if strings.Trim(number, "0123456789") != "" || number == "" {
+		var err error
+		if number, err = find(a.name); err != nil {
+			return fmt.Errorf("%s: there is no %s %q", key, kind, a.name)
+		}
+	}
+	id, err := strconv.ParseUint(number, 10, 32)
+	if err != nil || id == 1<<32-1 { // chown(2) takes -1 for nobody
+		return fmt.Errorf("%s: %s is no %s's number", key, number, kind)
+	}
+	a.id = uint32(id)
+	return nil
+}
+
+// fileMode are a file's permissions; 0: not said.
+type fileMode uint32
+
+var readable = regexp.MustCompile(`^0?4[04][04]$`)
+
+func (m *fileMode) UnmarshalYAML(n *yaml.Node) error {
+	if n.ShortTag() != "!!str" || !readable.MatchString(n.Value) {
+		return fmt.Errorf("line %d: mode %s: files can only be read: give \"0400\" to \"0444\", in quotes", n.Line, n.Value)
+	}
+	mode, err := strconv.ParseUint(n.Value, 8, 32)
+	*m = fileMode(mode)
+	return err
+}

@@ -1,0 +1,383 @@
+package iter
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// numbers gives the first number of every line but the header.
+func numbers(t testing.TB, out, header string) (ids []int) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if header != "" {
+		if strings.Join(strings.Fields(lines[0]), " ") != header {
+			t.Fatalf("header %q", lines[0])
+		}
+		lines = lines[1:]
+	}
+	for _, line := range lines {
+		word, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		id, err := strconv.Atoi(word)
+		if err != nil {
+			t.Fatalf("line %q: %v", line, err)
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func TestOrders(t *testing.T) {
+	for tag, want := range map[string]uint32{"help:x": 1, "order:self": 1, "order:descendants_pre": 2, "order:descendants_post": 3, "order:ancestors_up": 4} {
+		if got, err := orderOf([]string{tag}); err != nil || got != want {
+			t.Errorf("%s: %d, %v", tag, got, err)
+		}
+	}
+	_, err := orderOf([]string{"order:random"})
+	checkErrno(t, "order:random", err, unix.ENOEXEC)
+}
+
+func TestWalksInDeclaredOrder(t *testing.T) {
+	h := testHierarchy(t, "")
+	v := mustLoad(t, h, "walk", "", same)
+	parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	child := testCgroup(t, parent, "child")
+	p, c := int(cgroupID(t, parent)), int(cgroupID(t, child))
+	for order, want := range map[string][]int{
+		"":                {c, p}, // what the program declares
+		"descendants_pre": {p, c},
+		"ancestors_up":    {p, int(h.Root())},
+		"self":            {p},
+	} {
+		if order != "" {
+			v.order = orders[order]
+		}
+		if got := numbers(t, mustRun(t, v, uint64(p)), ""); !slices.Equal(got, want) {
+			t.Errorf("order %q: %v, want %v", order, got, want)
+		}
+		v.order = orders["descendants_post"]
+	}
+}
+
+// Programs that know nothing of us are run for each process of the cgroup, with one header.
+func TestForeignTaskIterators(t *testing.T) {
+	h := testHierarchy(t, "")
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	one := helper{cgroup: dir, threads: 3}.start(t)
+	two := helper{cgroup: dir}.start(t)
+	want := []int{min(one, two), max(one, two)}
+	fds := mustRun(t, mustLoad(t, h, "fds", "", same), cgroupID(t, dir))
+	if got := slices.Compact(numbers(t, fds, "tgid fd")); !slices.Equal(got, want) {
+		t.Errorf("files of %v, want %v", got, want)
+	}
+	for _, pid := range want {
+		for fd := range 3 {
+			if line := fmt.Sprintf("\n%d %d\n", pid, fd); strings.Count(fds, line) != 1 {
+				t.Errorf("%q is there %d times", line, strings.Count(fds, line))
+			}
+		}
+	}
+	vmas := mustRun(t, mustLoad(t, h, "vmas", "", same), cgroupID(t, dir))
+	if got := slices.Compact(numbers(t, vmas, "")); !slices.Equal(got, want) {
+		t.Errorf("memory of %v, want %v", got, want)
+	}
+	for _, pid := range want {
+		maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _, _ := strings.Cut(string(maps), " ")
+		start, end, _ := strings.Cut(first, "-")
+		line := fmt.Sprintf("%d %s-%s\n", pid, strings.TrimLeft(start, "0"), strings.TrimLeft(end, "0"))
+		if strings.Count(vmas, line) != 1 {
+			t.Errorf("%q is there %d times", line, strings.Count(vmas, line))
+		}
+	}
+}
+
+// What looks alike is a header only if it says nothing of a process.
+func TestTwinsAreNoHeader(t *testing.T) {
+	h := testHierarchy(t, "")
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	helper{cgroup: dir, children: 2}.start(t)
+	out := mustRun(t, mustLoad(t, h, "twins", "", same), cgroupID(t, dir))
+	if strings.Count(out, "1 process\n") != 3 {
+		t.Errorf("%q", out)
+	}
+}
+
+// In a threaded cgroup, where threads of one process live apart, files are still each process's, once.
+func TestFilesOfThreadedCgroups(t *testing.T) {
+	h := testHierarchy(t, "")
+	v := mustLoad(t, h, "fds", "", same)
+	domain := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	threaded := testCgroup(t, domain, "threaded")
+	empty := testCgroup(t, domain, "empty")
+	for _, dir := range []string{threaded, empty} {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.type"), []byte("threaded"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pid := helper{cgroup: domain, threads: 8}.start(t)
+	for _, tid := range threadsOf(t, pid)[2:] {
+		if err := os.WriteFile(filepath.Join(threaded, "cgroup.threads"), []byte(strconv.Itoa(tid)), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{domain, threaded} {
+		out := mustRun(t, v, cgroupID(t, dir))
+		if line := fmt.Sprintf("\n%d 0\n", pid); strings.Count(out, line) != 1 {
+			t.Errorf("%s: %q is there %d times", filepath.Base(dir), line, strings.Count(out, line))
+		}
+	}
+	if out := mustRun(t, v, cgroupID(t, empty)); out != "" {
+		t.Errorf("%q", out)
+	}
+}
+
+// What does not ask for a cgroup is the root's, however long it is.
+func TestRootOnly(t *testing.T) {
+	h := testHierarchy(t, "")
+	v := mustLoad(t, h, "symbols", "", same)
+	if v.place.rootOnly == "" {
+		t.Error("not in the root alone")
+	}
+	ids := numbers(t, mustRun(t, v, h.Root()), "")
+	if len(ids) < 32<<10 || !slices.IsSorted(ids) {
+		t.Errorf("%d symbols, the last of number %d", len(ids), ids[len(ids)-1])
+	}
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	_, err := v.Run(context.Background(), cgroupID(t, dir), nil)
+	checkErrno(t, "another cgroup", err, unix.ENOENT)
+}
+
+func TestElementsOfMap(t *testing.T) {
+	h := testHierarchy(t, "")
+	_, err := loadTestdata(t, h, "elements", "", same)
+	checkErrno(t, "no map", err, unix.ENOEXEC)
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 10000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.Put(uint32(7), uint64(49)); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(testBPFFS(t), "m")
+	if err := m.Pin(path); err != nil {
+		t.Fatal(err)
+	}
+	for name, wrong := range map[string]struct {
+		path  string
+		errno unix.Errno
+	}{
+		"not there":      {path + "x", unix.ENOENT},
+		"not a map":      {"/dev/null", unix.EACCES},
+		"small elements": {smallMap(t, path+"_small"), unix.EACCES},
+	} {
+		_, err := loadTestdataOf(t, h, "elements", wrong.path)
+		checkErrno(t, name, err, wrong.errno)
+	}
+	v, err := loadTestdataOf(t, h, "elements", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.close()
+	out := mustRun(t, v, h.Root())
+	if strings.Count(out, "\n") != 10000 || !strings.Contains(out, "\n7 49\n") || v.place.rootOnly == "" {
+		t.Errorf("%d lines: %.100q", strings.Count(out, "\n"), out)
+	}
+}
+
+func smallMap(t *testing.T, path string) string {
+	t.Helper()
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 1, MaxEntries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.Pin(path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func loadTestdataOf(t *testing.T, h *Hierarchy, name, mapPath string) (*View, error) {
+	t.Helper()
+	o, err := parseObject(testdata(t, name), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &View{name: name, life: newLife(), set: &Set{hierarchy: h, options: Options{}.withDefaults()}, settings: settings{Map: mapPath}}
+	return v, v.loadObject(o, kernelTypes)
+}
+
+// Readers of one view for two cgroups, thousands of times at one time, each see their own.
+func TestRequestsDoNotMix(t *testing.T) {
+	h := testHierarchy(t, "")
+	v := mustLoad(t, h, "inside", "", same)
+	parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	done := make(chan string)
+	const readers, times = 8, 500
+	for i := range readers {
+		dir := parent
+		if i < 2 {
+			dir = testCgroup(t, parent, fmt.Sprint("c", i))
+			helper{cgroup: dir, threads: 3}.start(t)
+		} else {
+			dir = filepath.Join(parent, fmt.Sprint("c", i%2))
+		}
+		id := cgroupID(t, dir)
+		go func() {
+			for range times {
+				out, err := v.Run(context.Background(), id, nil)
+				if err != nil {
+					done <- err.Error()
+					return
+				}
+				lines := strings.Split(strings.TrimSpace(string(out)), "\n")[1:]
+				for _, line := range lines {
+					if f := strings.Fields(line); f[0] != strconv.FormatUint(id, 10) {
+						done <- fmt.Sprintf("cgroup %d: %q", id, line)
+						return
+					}
+				}
+				if len(lines) < 4 {
+					done <- fmt.Sprintf("cgroup %d: %q", id, out)
+					return
+				}
+				runtime.Gosched()
+			}
+			done <- ""
+		}()
+	}
+	for range readers {
+		if failed := <-done; failed != "" {
+			t.Error(failed)
+		}
+	}
+	if n := countEntries(t, v.requests); n != 0 {
+		t.Errorf("%d requests are left", n)
+	}
+}
+
+func countEntries(t *testing.T, m *ebpf.Map) (n int) {
+	t.Helper()
+	var tid uint32
+	var asked request
+	for it := m.Iterate(); it.Next(&tid, &asked); n++ {
+	}
+	return n
+}
+
+func TestRequestForSubTree(t *testing.T) {
+	h := testHierarchy(t, "")
+	v := mustLoad(t, h, "under", "", same)
+	a := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	b := testCgroup(t, a, "b")
+	c := testCgroup(t, b, "c")
+	other := testCgroup(t, a, "other")
+	for _, dir := range []string{b, c, other} {
+		helper{cgroup: dir}.start(t)
+	}
+	threads := func(dirs ...string) (tids []int) {
+		for _, dir := range dirs {
+			tids = append(tids, idsIn(t, dir, "cgroup.threads")...)
+		}
+		slices.Sort(tids)
+		return tids
+	}
+	for dir, want := range map[string][]string{a: {b, c, other}, b: {b, c}, c: {c}} {
+		before := threads(want...)
+		got := numbers(t, mustRun(t, v, cgroupID(t, dir)), "TID")
+		if after := threads(want...); slices.Equal(before, after) && !slices.Equal(got, after) {
+			t.Errorf("%s: %v, want %v", filepath.Base(dir), got, after)
+		}
+	}
+	gone := testCgroup(t, a, "gone")
+	id := cgroupID(t, gone)
+	removeCgroup(t, gone)
+	_, err := v.Run(context.Background(), id, nil)
+	checkErrno(t, "removed cgroup", err, unix.ENOENT)
+}
+
+// No room for one more request is no output that does not fit: there is nothing else to try.
+func TestTooManyRequests(t *testing.T) {
+	h := testHierarchy(t, "")
+	v := mustLoad(t, h, "inside", "", same)
+	for i := range v.requests.MaxEntries() {
+		if err := v.requests.Put(uint32(1<<31|i), request{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := v.Run(context.Background(), h.Root(), nil)
+	checkErrno(t, "run", err, unix.EAGAIN)
+}
+
+// A program found pinned makes the view that its object would.
+func TestViewOfLoadedProgram(t *testing.T) {
+	h := testHierarchy(t, "")
+	s := &Set{hierarchy: h, options: Options{}.withDefaults()}
+	bpffs := testBPFFS(t)
+	pinned := func(p *ebpf.Program, name string) (*View, error) {
+		path := filepath.Join(bpffs, name)
+		if err := p.Pin(path); err != nil {
+			t.Fatal(err)
+		}
+		defer p.Unpin()
+		v := &View{name: name, life: newLife(), set: s}
+		return v, v.fromPin(&pin{name: name, path: path}, kernelTypes)
+	}
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	helper{cgroup: dir}.start(t)
+	for _, name := range []string{"inside", "under", "walk", "fds", "vmas", "symbols"} {
+		v := mustLoad(t, h, name, "", same)
+		p := v.cgroup
+		for _, other := range []*ebpf.Program{v.task, v.whole} {
+			if other != nil {
+				p = other
+			}
+		}
+		found, err := pinned(p, name)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		defer found.close()
+		if found.help != v.help || found.order != v.order || found.taskTarget != v.taskTarget || found.place != v.place ||
+			found.Kind() != v.Kind() || (found.requests == nil) != (v.requests == nil) {
+			t.Errorf("%s: %+v, want %+v", name, found, v)
+		}
+		id := cgroupID(t, dir)
+		if v.place.rootOnly != "" {
+			id = h.Root()
+		}
+		if got, want := mustRun(t, found, id), mustRun(t, v, id); (got == "") != (want == "") {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SocketFilter, License: "GPL", Instructions: writing("x", "y", 0).Instructions[len(writing("x", "y", 0).Instructions)-2:]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = pinned(p, "filter")
+	checkErrno(t, "socket filter", err, unix.ENOEXEC)
+}
+
+// Every view that comes with the command says what it shows.
+func TestHelp(t *testing.T) {
+	for _, name := range []string{"cgroup", "cpu", "stacks", "tasks"} {
+		if o := readObject(t, name); o.help == "" {
+			t.Errorf("%s has no help", name)
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package iter
+
+import (
+	"context"
+	"testing"
+
+	"github.com/bufbuild/protocompile"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
+)
+
+// tasksMessage is the message type Tasks of the schema that is shipped beside the view.
+func tasksMessage(t *testing.T) protoreflect.MessageDescriptor {
+	t.Helper()
+	compiler := protocompile.Compiler{Resolver: &protocompile.SourceResolver{ImportPaths: []string{"../bpf"}}}
+	files, err := compiler.Compile(context.Background(), "taskspb.proto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files[0].Messages().ByName("Tasks")
+}
+
+func decodeTasks(t *testing.T, schema protoreflect.MessageDescriptor, out string) (rows []row) {
+	t.Helper()
+	m := dynamicpb.NewMessage(schema)
+	if err := proto.Unmarshal([]byte(out), m); err != nil {
+		t.Fatalf("%v in %q", err, out)
+	}
+	if len(m.GetUnknown()) > 0 {
+		t.Errorf("unknown fields %q", m.GetUnknown())
+	}
+	list := m.Get(schema.Fields().ByName("tasks")).List()
+	for i := range list.Len() {
+		task := list.Get(i).Message()
+		if len(task.GetUnknown()) > 0 {
+			t.Errorf("unknown fields %q", task.GetUnknown())
+		}
+		fields := task.Descriptor().Fields()
+		get := func(name protoreflect.Name) protoreflect.Value { return task.Get(fields.ByName(name)) }
+		number := func(name protoreflect.Name) int { return int(get(name).Uint()) }
+		state := fields.ByName("state").Enum().Values().ByNumber(get("state").Enum())
+		if state == nil {
+			t.Errorf("state %d has no name", get("state").Enum())
+		}
+		rows = append(rows, row{
+			number("pid"), number("tid"), number("ppid"), number("nspid"), number("uid"), string(rune(get("state").Enum())),
+			int64(number("user_usec")), int64(number("system_usec")), int64(number("rss_bytes")), string(get("comm").Bytes()),
+		})
+	}
+	return rows
+}
+
+func TestTasksInProtobuf(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	schema := tasksMessage(t)
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	helper{cgroup: dir, children: 300, threads: 2, comm: "\xff\n"}.start(t)
+	id := cgroupID(t, dir)
+	for name, v := range flavours(t, views["taskspb"]) {
+		t.Run(name, func(t *testing.T) {
+			out := mustRun(t, v, id)
+			want := make(map[int]row)
+			for _, r := range parseTasks(t, mustRun(t, views["tasks"], id)) {
+				want[r.tid] = r
+			}
+			got := decodeTasks(t, schema, out)
+			children := 0
+			for _, r := range got {
+				if r.pid == r.tid && r.ppid != r.pid && want[r.ppid].pid == r.ppid { // one that only sleeps
+					children++
+					if r != want[r.tid] {
+						t.Errorf("%+v, but tasks has %+v", r, want[r.tid])
+					}
+				}
+			}
+			if children != 300 {
+				t.Errorf("%d children of 300", children)
+			}
+			if twice := decodeTasks(t, schema, out+out); len(twice) != 2*len(got) {
+				t.Errorf("%d tasks in one run, %d in two", len(got), len(twice))
+			}
+		})
+	}
+}

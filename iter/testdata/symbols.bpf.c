@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+//go:build ignore
+
+/* Of the whole machine, and more than the kernel's buffer holds. */
+#include "foreign.h"
+
+SEC("iter/ksym")
+int dump_ksyms(struct bpf_iter__ksym *ctx)
+{
+	if (ctx->ksym)
+		BPF_SEQ_PRINTF(ctx->meta->seq, "%llu\n", ctx->meta->seq_num);
+	return 0;
+}

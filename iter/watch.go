@@ -1,0 +1,91 @@
+package iter
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// A change is looked at when nothing more has happened for quiet, so that a file is written to its end, and no later
+// than latest.
+const (
+	quiet  = 100 * time.Millisecond
+	latest = 500 * time.Millisecond
+)
+
+// Watch makes the list of views follow the views directories and the registry until ctx is done. It calls changed,
+// from its own goroutine, after Views has changed; also at once if that happened since Open. bpf(2) pins through the VFS, so
+// that inotify(7) tells of pins as of files.
+//
+// A symbolic link's target is not watched, nor what lies above a directory's parent.
+func (s *Set) Watch(ctx context.Context, changed func()) error {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watch the views directories: %w", err)
+	}
+	defer w.Close()
+	due := time.NewTimer(0) // the first look
+	defer due.Stop()
+	var first time.Time // change that was not looked at yet
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-w.Events:
+			if !s.concerns(e.Name) {
+				continue
+			}
+		case <-w.Errors: // events were lost
+		case <-due.C:
+			first = time.Time{}
+			s.arm(w) // before the look, so that nothing between the two is missed
+			switch now, err := s.reload(); {
+			case s.closed.Load():
+				return err
+			case err != nil:
+				s.config.Logf("views stay as they are: %v", err)
+			case now:
+				changed()
+			}
+			continue
+		}
+		if first.IsZero() {
+			first = time.Now()
+		}
+		due.Reset(min(quiet, time.Until(first.Add(latest))))
+	}
+}
+
+// places are the directories that views come from.
+func (s *Set) places() []string {
+	places := slices.Clone(s.config.Dirs)
+	if s.config.Registry != "" {
+		places = append(places, s.config.Registry)
+	}
+	return places
+}
+
+// arm watches each place and its parent, or what there is above it: it may appear, or be replaced.
+func (s *Set) arm(w *fsnotify.Watcher) {
+	for _, path := range w.WatchList() {
+		w.Remove(path) // it may by now be another directory's
+	}
+	for _, place := range s.places() {
+		w.Add(place)
+		for up := filepath.Dir(place); w.Add(up) != nil && up != "/"; {
+			up = filepath.Dir(up)
+		}
+	}
+}
+
+// concerns leaves out what happens to the places' neighbours.
+func (s *Set) concerns(path string) bool {
+	return slices.ContainsFunc(s.places(), func(place string) bool {
+		return path == place || filepath.Dir(path) == place || strings.HasPrefix(place, path+"/")
+	})
+}

@@ -1,0 +1,184 @@
+package iter
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// watched follows what Watch says of a set.
+type watched struct {
+	set     *Set
+	changed chan struct{}
+}
+
+func watch(t testing.TB, s *Set) *watched {
+	t.Helper()
+	w := &watched{s, make(chan struct{}, 1000)}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Watch(ctx, func() { w.changed <- struct{}{} }) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+// until waits for the list of views to become as it is wanted.
+func (w *watched) until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	late := time.After(5 * time.Second)
+	for !ok() {
+		select {
+		case <-w.changed:
+		case <-late:
+			t.Fatalf("%s: not after 5 s", what)
+		}
+	}
+}
+
+func (w *watched) gone(name string) func() bool {
+	return func() bool { return lookUp(w.set, name) == nil }
+}
+
+func (w *watched) from(name, origin string) func() bool {
+	return func() bool {
+		v := lookUp(w.set, name)
+		return v != nil && v.Err() == nil && v.Origin() == origin
+	}
+}
+
+func TestWatchDirectory(t *testing.T) {
+	h := testHierarchy(t, "")
+	above := t.TempDir()
+	dir := filepath.Join(above, "a", "b", "views.d")
+	path := filepath.Join(dir, "tasks.bpf.o")
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := descriptors(t)
+	s := openSet(t, h, Config{Builtin: only(t, "cpu"), Dirs: []string{dir}})
+	loaded := descriptors(t)
+	w := watch(t, s)
+
+	must(os.MkdirAll(dir, 0o755))
+	write(t, path, builtin(t, "tasks"))
+	w.until(t, "directory made, object written", w.from("tasks", path))
+	mustRun(t, find(t, s, "tasks"), h.Root())
+
+	first := find(t, s, "tasks")
+	replace(t, path, builtin(t, "tasks"))
+	w.until(t, "object replaced", func() bool { return find(t, s, "tasks") != first })
+
+	write(t, filepath.Join(dir, "tasks.yaml"), []byte("mode: '0400'"))
+	w.until(t, "settings written", func() bool { return find(t, s, "tasks").Mode() == 0o400 })
+
+	must(os.Chmod(path, 0o666))
+	w.until(t, "object writable by all", func() bool { return find(t, s, "tasks").Warning() != "" })
+	must(os.Chmod(path, 0o644))
+	w.until(t, "object trusted again", func() bool { return find(t, s, "tasks").Warning() == "" })
+
+	must(os.Rename(dir, dir+".old"))
+	w.until(t, "directory renamed", w.gone("tasks"))
+	must(os.Mkdir(dir, 0o755))
+	write(t, filepath.Join(dir, "stacks.bpf.o"), builtin(t, "stacks"))
+	w.until(t, "another directory", w.from("stacks", filepath.Join(dir, "stacks.bpf.o")))
+	must(os.RemoveAll(dir))
+	must(os.Rename(dir+".old", dir))
+	w.until(t, "the first directory again", w.from("tasks", path))
+	w.until(t, "the other's views", w.gone("stacks"))
+
+	// However an object is written, in the end it is loaded whole.
+	must(os.Remove(path))
+	w.until(t, "object removed", func() bool { return find(t, s, "tasks").Err() != nil })
+	must(os.Remove(filepath.Join(dir, "tasks.yaml")))
+	w.until(t, "settings removed", w.gone("tasks"))
+	f, err := os.Create(path)
+	must(err)
+	raw := builtin(t, "tasks")
+	for len(raw) > 0 {
+		n, err := f.Write(raw[:min(len(raw), 1000)])
+		must(err)
+		raw = raw[n:]
+	}
+	must(f.Close())
+	w.until(t, "object written in pieces", w.from("tasks", path))
+	must(os.RemoveAll(filepath.Join(above, "a")))
+	w.until(t, "all removed", w.gone("tasks"))
+	if loaded <= before {
+		t.Errorf("%d descriptors with views, %d before", loaded, before)
+	}
+}
+
+func TestWatchRegistry(t *testing.T) {
+	h := testHierarchy(t, "")
+	registry := filepath.Join(testRegistry(t), "bpfview")
+	path := filepath.Join(registry, "x")
+	s := openSet(t, h, Config{Builtin: only(t, "cpu"), Registry: registry})
+	w := watch(t, s)
+	for range 2 {
+		pinForeign(t, path, writing("theirs", "cgroup", 1))
+		w.until(t, "pinned", w.from("x", path))
+		if out := mustRun(t, find(t, s, "x"), h.Root()); len(out) != 512 {
+			t.Errorf("%d bytes", len(out))
+		}
+		first := find(t, s, "x")
+		pinForeign(t, path+"___new", writing("theirs", "cgroup", 2))
+		if err := os.Rename(path+"___new", path); err != nil {
+			t.Fatal(err)
+		}
+		w.until(t, "replaced", func() bool { return find(t, s, "x") != first })
+		if out := mustRun(t, first, h.Root()); len(out) != 1024 {
+			t.Errorf("%d bytes", len(out))
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		w.until(t, "unpinned", w.gone("x"))
+		_, err := first.Run(context.Background(), h.Root(), nil)
+		checkErrno(t, "run of what is gone", err, unix.ENODEV)
+	}
+	// The whole registry goes, and comes back.
+	if err := os.RemoveAll(registry); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, find(t, s, "cpu"), h.Root())
+	for {
+		if _, err := os.Stat(registry); err == nil {
+			break
+		}
+		if _, err := s.reload(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pinForeign(t, path, writing("theirs", "cgroup", 1))
+	w.until(t, "pinned in a new registry", w.from("x", path))
+}
+
+func TestWatchEnds(t *testing.T) {
+	h := testHierarchy(t, "")
+	s := openSet(t, h, Config{Builtin: only(t, "cpu"), Dirs: []string{t.TempDir()}})
+	before := descriptors(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Watch(ctx, func() { t.Error("changed") }); err != nil {
+		t.Error(err)
+	}
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	checkErrno(t, "closed", s.Watch(context.Background(), nil), unix.EBADF)
+}

@@ -1,0 +1,65 @@
+package mount
+
+import (
+	"fmt"
+	"time"
+)
+
+// blame is what the keeper knows about views that bring servers down. A view is disabled when three servers crashed
+// within a minute while they ran it: then it is the only one in work, or the one that was tried alone (see server.take).
+// Being killed, also for want of memory, proves nothing against a view.
+type blame struct {
+	strikes  map[int][]time.Time
+	disabled map[int]string // why, by view
+}
+
+const (
+	strikesOut   = 3
+	strikesCount = time.Minute
+)
+
+// accuse finds the view that p died of.
+func (k *Keeper) accuse(p *process, why error) {
+	view, ok := k.suspect(p)
+	if !ok {
+		return
+	}
+	b := &k.blame
+	if b.strikes == nil {
+		b.strikes, b.disabled = map[int][]time.Time{}, map[int]string{}
+	}
+	b.strikes[view] = append(b.strikes[view], time.Now())
+	strikes := b.strikes[view]
+	if n := len(strikes) - strikesOut; n >= 0 && time.Since(strikes[n]) < strikesCount {
+		b.disabled[view] = fmt.Sprintf("it ended the server %d times, at last: %v; bpfviewfs reload tries it again", len(strikes), why)
+		k.Logf("view number %d is disabled: %s", view, b.disabled[view])
+	}
+}
+
+// suspect is the one view whose request was in work when p died, if there is only one.
+func (k *Keeper) suspect(p *process) (view int, ok bool) {
+	if node := k.state.trial(); node != 0 {
+		k.state.setTrial(0)
+		return k.View(node)
+	}
+	for n := range regions {
+		if k.leaving != nil && n != p.region {
+			continue
+		}
+		for _, slot := range k.state.region(n) {
+			r := slot.left()
+			if r == nil || r.opcode() != opOpen && r.opcode() != opRead {
+				continue
+			}
+			another, isView := k.View(r.node())
+			switch {
+			case !isView || ok && another == view:
+			case ok:
+				return 0, false
+			default:
+				view, ok = another, true
+			}
+		}
+	}
+	return view, ok
+}

@@ -1,0 +1,40 @@
+package mount
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// needed is what a server may do besides what everybody may. It runs as root, so that these are all that exec(2) leaves
+// it of root's.
+var needed = []int{
+	unix.CAP_BPF,             // load programs, make links and iterators
+	unix.CAP_PERFMON,         // programs that follow kernel pointers
+	unix.CAP_DAC_READ_SEARCH, // open_by_handle_at(2)
+	unix.CAP_SYS_ADMIN,
+}
+
+// giveUp makes the calling thread, and so every program it starts, unable to get any other capability than those
+// needed, also by programs with set-user-ID bits or file capabilities.
+func giveUp() error {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("set no_new_privs: %w", err)
+	}
+	keep := map[int]bool{}
+	for _, c := range needed {
+		keep[c] = true
+	}
+	for c := 0; ; c++ {
+		if keep[c] {
+			continue
+		}
+		switch err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); {
+		case errors.Is(err, unix.EINVAL): // one beyond the kernel's last
+			return nil
+		case err != nil:
+			return fmt.Errorf("drop capability %d from the bounding set: %w", c, err)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package mount
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is a server process, as its keeper sees it.
+type process struct {
+	*os.Process
+	wire     *wire
+	exe      *os.File // its program
+	region   int
+	prepared bool
+	begun    time.Time // when it was told to begin
+	serves   bool      // it has said so
+	last     *message  // what it said last: wordEnded or wordFailed
+
+	limit *time.Timer // kills it when it does not get on
+	late  atomic.Bool // it was
+}
+
+// within kills the process unless limit is stopped, or set anew, in time.
+func (p *process) within(d time.Duration) {
+	if p.limit != nil {
+		p.limit.Stop()
+	}
+	p.limit = time.AfterFunc(d, func() {
+		p.late.Store(true)
+		p.Kill()
+	})
+}
+
+// event is what a server process says, or, without a message, its end.
+type event struct {
+	from *process
+	said message
+	end  *os.ProcessState
+}
+
+// spawn starts a server process. The program is given as an open file: what is at its path by now may be another.
+func (k *Keeper) spawn(exe *os.File, region int) (*process, error) {
+	near, far, err := newWire()
+	if err != nil {
+		return nil, err
+	}
+	defer far.Close()
+	stdin, stdout, stderr := os.Stdin, os.Stdout, os.Stderr
+	var said *os.File
+	if !k.Options.Foreground {
+		// Whoever called mount(8) may wait for the end of these.
+		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+		if err != nil {
+			near.close()
+			return nil, err
+		}
+		defer null.Close()
+		stdin, stdout = null, null
+		if said, stderr, err = os.Pipe(); err != nil {
+			near.close()
+			return nil, err
+		}
+		defer stderr.Close()
+	}
+	device, err := unix.FcntlInt(uintptr(k.conn.fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		near.close()
+		return nil, err
+	}
+	fuse := os.NewFile(uintptr(device), "/dev/fuse")
+	defer fuse.Close()
+	attr := &os.ProcAttr{
+		Dir:   "/",
+		Env:   append(os.Environ(), fmt.Sprintf("%s=%d", KeeperVar, os.Getpid())),
+		Files: []*os.File{stdin, stdout, stderr, fuse, k.state.file, k.memory, far},
+		Sys:   &syscall.SysProcAttr{Setsid: true}, // the terminal's signals are for the keeper
+	}
+	var started *os.Process
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine, and with it what it gave up
+		if err := giveUp(); err != nil {
+			k.Logf("the server keeps privileges that it does not need: %v", err)
+		}
+		started, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), k.Args, attr)
+	}()
+	<-done
+	if err != nil {
+		near.close()
+		if said != nil {
+			said.Close()
+		}
+		return nil, fmt.Errorf("start a server: %w", err)
+	}
+	p := &process{Process: started, wire: near, exe: exe, region: region}
+	if said != nil {
+		go k.relay(said)
+	}
+	go k.follow(p)
+	return p, nil
+}
+
+// follow passes on what a server process says, and at last its end.
+func (k *Keeper) follow(p *process) {
+	for {
+		m, err := p.wire.receive()
+		if err != nil {
+			break
+		}
+		k.events <- event{from: p, said: m}
+	}
+	end, _ := p.Wait()
+	p.wire.close()
+	k.events <- event{from: p, end: end}
+}
+
+// relay logs what a server in the background writes to its stderr: the trace of a crash, of which the beginning tells most.
+func (k *Keeper) relay(stderr *os.File) {
+	const most = 40
+	defer stderr.Close()
+	lines := bufio.NewScanner(stderr)
+	for n := 0; lines.Scan(); n++ {
+		if text := strings.TrimSpace(lines.Text()); n < most && text != "" {
+			k.Logf("server: %s", text)
+		}
+	}
+	io.Copy(io.Discard, stderr) // a line too long for a Scanner
+}
+
+// crashed tells a server that ended by a fault of its own from one that was killed, by a person or for want of memory.
+func crashed(s *os.ProcessState) bool {
+	status, ok := s.Sys().(syscall.WaitStatus)
+	return !ok || !status.Signaled() || status.Signal() != unix.SIGKILL
+}

@@ -1,0 +1,129 @@
+package mount
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+)
+
+// reload is a request for a server from the program that is now where ours was. The outcome goes to answer, or to
+// the log where that is nil.
+type reload struct{ answer chan<- error }
+
+// upgrade begins the next reload that waits, when nothing else changes.
+func (k *Keeper) upgrade() {
+	switch {
+	case k.upgrades && k.serving != nil && k.serving.serves && k.next == nil && k.leaving == nil:
+		k.status.Reloads++
+		k.done(nil)
+	case k.upgrades:
+		return
+	}
+	if len(k.reloads) == 0 || k.next != nil || k.leaving != nil || k.serving != nil && !k.serving.serves {
+		return
+	}
+	k.upgrades = true
+	k.blame = blame{}
+	exe, err := os.Open(k.path)
+	if err == nil {
+		k.retry = nil
+		err = k.start(exe)
+	}
+	if err != nil {
+		k.done(err)
+	}
+}
+
+// done ends the reload that is under way.
+func (k *Keeper) done(err error) {
+	if err != nil {
+		err = fmt.Errorf("reload: the new server does not start, the one before serves on: %w", err)
+	}
+	r := k.reloads[0]
+	k.reloads, k.upgrades = k.reloads[1:], false
+	switch {
+	case r.answer != nil:
+		r.answer <- err
+	case err != nil:
+		k.Logf("%v", err)
+	}
+}
+
+// socketDir holds a socket for every keeper, named by its mount's device number. Only root gets there.
+const socketDir = "/run/bpfviewfs"
+
+func socketPath(at Info) string {
+	return filepath.Join(socketDir, fmt.Sprintf("%d:%d", at.Major, at.Minor))
+}
+
+// listen takes requests for reloads until the keeper ends: one line in, one line out (see parseOutcome).
+func (k *Keeper) listen() error {
+	if err := os.Mkdir(socketDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	path := socketPath(k.conn.at)
+	os.Remove(path) // of a mount that had the number before
+	socket, err := net.Listen("unix", path)
+	if err != nil {
+		return err
+	}
+	go func() {
+		<-k.ended
+		socket.Close()
+	}()
+	go func() {
+		for {
+			conn, err := socket.Accept()
+			if err != nil {
+				return
+			}
+			go k.attend(conn)
+		}
+	}()
+	return nil
+}
+
+func (k *Keeper) attend(conn net.Conn) {
+	defer conn.Close()
+	if word, _ := bufio.NewReader(conn).ReadString('\n'); word != "reload\n" {
+		return
+	}
+	answer := make(chan error, 1)
+	select {
+	case k.asked <- &reload{answer}:
+	case <-k.ended:
+		return
+	}
+	select {
+	case err := <-answer:
+		io.WriteString(conn, formatOutcome(err))
+	case <-k.ended:
+	}
+}
+
+// Reload has the keeper of the bpfviewfs at dir start a server from the program that is now at the path the keeper was
+// started from. It returns when the new server has taken over and the old one has answered what it had in work. If the new one
+// cannot start, that is the error, and the old one serves on.
+func Reload(dir string) error {
+	at, err := Find(dir)
+	if err != nil {
+		return err
+	}
+	conn, err := net.Dial("unix", socketPath(at))
+	if err != nil {
+		return WithCode(ExitUsage, fmt.Errorf("reload %s: its keeper does not answer: %w", dir, err))
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "reload\n"); err != nil {
+		return WithCode(ExitSystem, fmt.Errorf("reload %s: %w", dir, err))
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		return WithCode(ExitSystem, fmt.Errorf("reload %s: the keeper ended: %w", dir, err))
+	}
+	return parseOutcome(line)
+}

@@ -1,0 +1,137 @@
+package mount
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// state is memory that outlives the server: the keeper makes it, and every server of the mount maps it.
+//
+//	page 0       a word that names the layout, the mount (Info as JSON), the INIT message, the node on trial
+//	region 0     slots of one server
+//	region 1     slots of another
+//
+// Two servers live at once while one hands over to the next: each reads into a region of its own. A region whose server
+// has died is given to the next, which answers what it finds there.
+type state struct {
+	file *os.File // nil where there is no keeper: the memory then dies with the process
+	mem  []byte
+}
+
+// Where things are in page 0.
+const (
+	layoutAt = 0
+	trialAt  = 8
+	infoAt   = 16
+	initAt   = 2048
+	regionAt = 4096
+
+	regionSize = maxLoops * slotSize
+	regions    = 2
+)
+
+// layout says what the memory looks like, so that a server of another version refuses what it cannot read.
+const layout = 0x62707601
+
+// newState makes memory that can be handed on.
+func newState() (*state, error) {
+	file, err := memfd("bpfviewfs-requests", regionAt+regions*regionSize)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openState(file)
+	if err != nil {
+		return nil, err
+	}
+	binary.NativeEndian.PutUint64(s.mem[layoutAt:], layout)
+	return s, nil
+}
+
+// openState maps the memory that newState made, in whichever process.
+func openState(file *os.File) (*state, error) {
+	mem, err := unix.Mmap(int(file.Fd()), 0, regionAt+regions*regionSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map the memory of requests: %w", err)
+	}
+	return &state{file, mem}, nil
+}
+
+// check tells whether this version knows the layout.
+func (s *state) check() error {
+	if got := binary.NativeEndian.Uint64(s.mem[layoutAt:]); got != layout {
+		return fmt.Errorf("the mount keeps its requests in layout %#x and this version knows %#x: unmount and mount again", got, layout)
+	}
+	return nil
+}
+
+// privateState is memory for a server without a keeper.
+func privateState() *state { return &state{mem: make([]byte, regionAt+regionSize)} }
+
+func memfd(name string, size int64) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err == nil {
+		err = unix.Ftruncate(fd, size)
+	}
+	if err != nil {
+		return nil, WithCode(ExitSystem, fmt.Errorf("make a memfd of %d bytes: %w", size, err))
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+func (s *state) close() {
+	if s.file != nil {
+		unix.Munmap(s.mem)
+		s.file.Close()
+	}
+}
+
+// region gives the slots of one of the two regions.
+func (s *state) region(n int) []slot {
+	at := regionAt + n*regionSize
+	return newSlots(s.mem[at:min(at+regionSize, len(s.mem))])
+}
+
+func (s *state) setInfo(at Info) error {
+	text, err := json.Marshal(at)
+	if err == nil && len(text) > initAt-infoAt-4 {
+		err = errors.New("the path is too long")
+	}
+	if err != nil {
+		return fmt.Errorf("note where the mount is: %w", err)
+	}
+	copy(s.mem[infoAt+4:], text)
+	binary.NativeEndian.PutUint32(s.mem[infoAt:], uint32(len(text)))
+	return nil
+}
+
+func (s *state) info() (at Info, err error) {
+	n := min(binary.NativeEndian.Uint32(s.mem[infoAt:]), initAt-infoAt-4)
+	if err := json.Unmarshal(s.mem[infoAt+4:][:n], &at); err != nil {
+		return at, fmt.Errorf("where the mount is: %w", err)
+	}
+	return at, nil
+}
+
+// setInit keeps the INIT message. Its length, which comes first in it, is written last: whoever finds one finds the whole.
+func (s *state) setInit(r request) {
+	copy(s.mem[initAt+4:regionAt], r[4:])
+	copy(s.mem[initAt:], r[:4])
+}
+
+// init gives the INIT message, nil when there was none yet.
+func (s *state) init() request {
+	n := binary.NativeEndian.Uint32(s.mem[initAt:])
+	if n < requestHeader || n > regionAt-initAt {
+		return nil
+	}
+	return request(s.mem[initAt:][:n])
+}
+
+// trial is the node whose request is tried alone, see loops.try; 0 when none is.
+func (s *state) trial() uint64        { return binary.NativeEndian.Uint64(s.mem[trialAt:]) }
+func (s *state) setTrial(node uint64) { binary.NativeEndian.PutUint64(s.mem[trialAt:], node) }

@@ -1,0 +1,123 @@
+package mount
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// wire is what a keeper and its server talk on: a socket pair, one message a packet.
+type wire struct{ conn *net.UnixConn }
+
+// message is what they say. The keeper gives orders:
+//
+//	go      begin to serve (Order)
+//	stop    let go of the connection: another server is about to begin
+//	take    answer what a dead server left in the other region
+//
+// and the server reports:
+//
+//	prepared   it can begin
+//	serving    it answers
+//	stopped    it reads no more requests
+//	ended      the connection has ended: unmounted, or with an Error
+//	failed     it cannot start (Error, Code)
+type message struct {
+	Word  string
+	Order order  `json:",omitzero"`
+	Error string `json:",omitempty"`
+	Code  int    `json:",omitempty"`
+}
+
+const (
+	wordGo       = "go"
+	wordStop     = "stop"
+	wordTake     = "take"
+	wordPrepared = "prepared"
+	wordServing  = "serving"
+	wordStopped  = "stopped"
+	wordEnded    = "ended"
+	wordFailed   = "failed"
+)
+
+// order says how to begin.
+type order struct {
+	Region   int            // to read requests into
+	Take     bool           // answer also what is in the other region
+	Trial    bool           // one by one: the server before crashed
+	Disabled map[int]string // views that must not run, by number, and why
+	Status   Status
+}
+
+// newWire makes both ends of a wire; the far one is for another process.
+func newWire() (near *wire, far *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, WithCode(ExitSystem, fmt.Errorf("make a socket pair: %w", err))
+	}
+	far = os.NewFile(uintptr(fds[1]), "server")
+	if near, err = openWire(os.NewFile(uintptr(fds[0]), "keeper")); err != nil {
+		far.Close()
+	}
+	return near, far, err
+}
+
+// openWire takes an end of a wire over.
+func openWire(file *os.File) (*wire, error) {
+	defer file.Close() // net has a duplicate
+	conn, err := net.FileConn(file)
+	if err != nil {
+		return nil, WithCode(ExitSystem, fmt.Errorf("use a socket pair: %w", err))
+	}
+	unixConn, ok := conn.(*net.UnixConn)
+	if !ok {
+		conn.Close()
+		return nil, WithCode(ExitSystem, errors.New("the wire to the keeper is no unix socket"))
+	}
+	return &wire{unixConn}, nil
+}
+
+func (w *wire) send(m message) error {
+	packet, err := json.Marshal(m)
+	if err == nil {
+		_, err = w.conn.Write(packet)
+	}
+	if err != nil {
+		return fmt.Errorf("say %s: %w", m.Word, err)
+	}
+	return nil
+}
+
+func (w *wire) receive() (m message, err error) {
+	packet := make([]byte, 64<<10)
+	n, err := w.conn.Read(packet)
+	if err == nil {
+		err = json.Unmarshal(packet[:n], &m)
+	}
+	return m, err
+}
+
+func (w *wire) close() { w.conn.Close() }
+
+// text is err's, or nothing.
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// err is the error in a message.
+func (m message) err() error {
+	if m.Error == "" {
+		return nil
+	}
+	if m.Code == 0 {
+		return errors.New(m.Error)
+	}
+	return WithCode(m.Code, errors.New(m.Error))
+}
