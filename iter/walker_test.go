@@ -23,7 +23,7 @@ func TestTreesAreFast(t *testing.T) {
 		t.Fatalf("no program lists cgroups: %+v", err)
 	}
 	walkers.put(w)
-	for _, name := range []string{"cpu", "tasks"} {
+	for _, name := range []string{"cpu", "memory", "psi", "tasks"} {
 		// tasks' own program needs functions that are younger than those of the flavour.
 		if views[name].tree == nil && views["tasks"].cgroup != nil {
 			_, err := readObject(t, name).load(nil, nil, name+treeFlavour)
