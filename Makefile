@@ -37,6 +37,7 @@ objects:
 
 BINDIR = $(PREFIX)/bin
 UNITS  = bpfviewfs.service run-bpfview.mount run-bpfview.automount
+MANUAL = bpfviewfs.8 mount.fuse.bpfviewfs.8
 
 # mount(8) looks for helpers in /sbin alone, wherever the rest is.
 SBINDIR = /sbin
@@ -44,7 +45,7 @@ SBINDIR = /sbin
 INSTALLED = $(BINDIR)/bpfviewfs $(SBINDIR)/mount.fuse.bpfviewfs \
 	$(UNITS:%=$(PREFIX)/lib/systemd/system/%) $(PREFIX)/lib/tmpfiles.d/bpfviewfs.conf \
 	$(PREFIX)/share/bash-completion/completions/bpfviewfs $(PREFIX)/share/zsh/site-functions/_bpfviewfs \
-	$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish
+	$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish $(MANUAL:%=$(PREFIX)/share/man/man8/%)
 
 install: bpfviewfs
 	install -d $(sort $(dir $(INSTALLED:%=$(DESTDIR)%)))
@@ -53,6 +54,7 @@ install: bpfviewfs
 	install -m 0644 $(UNITS:%=packaging/systemd/%) $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed -i 's,@BINDIR@,$(BINDIR),' $(DESTDIR)$(PREFIX)/lib/systemd/system/bpfviewfs.service
 	install -m 0644 packaging/tmpfiles.d/bpfviewfs.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
+	install -m 0644 $(MANUAL:%=packaging/man/%) $(DESTDIR)$(PREFIX)/share/man/man8
 	./bpfviewfs completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bpfviewfs
 	./bpfviewfs completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bpfviewfs
 	./bpfviewfs completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish

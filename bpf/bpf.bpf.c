@@ -4,6 +4,7 @@
 /* One record for each BPF program that runs for the cgroup: attached to it, or to one above and in effect here too. */
 #include "bpfview.h"
 #include "attach.h"
+#include "tree.h"
 
 enum mode {
 	MODE_SINGLE,   /* a program attached below is an error */
@@ -217,3 +218,5 @@ int bpf(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_TREE(bpf, show)

@@ -63,7 +63,11 @@ func TestEverySourceHasItsObject(t *testing.T) {
 }
 
 func TestProgramsAndSections(t *testing.T) {
-	sections := map[string][]string{"": {"iter/cgroup", "iter.s/cgroup", "iter/task_file", "iter/task_vma"}, "___task": {"iter/task"}, "___tree": {"iter/bpf_map_elem"}}
+	sections := map[string][]string{
+		"":        {"iter/cgroup", "iter.s/cgroup", "iter/task_file", "iter/task_vma"},
+		"___task": {"iter/task"},
+		"___tree": {"iter/bpf_map_elem"},
+	}
 	for name, spec := range objects(t) {
 		// bpftool and the kernel show 15 characters of a program's name.
 		if !regexp.MustCompile(`^[a-z][a-z0-9_]{0,14}$`).MatchString(name) || strings.Contains(name, "___") {

@@ -30,14 +30,14 @@ enum access {
 
 struct files_record {
 	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
-	__u32 tid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("thread id: the process id, but for a thread with a table of its own");
+	__u32 tid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("thread id: pid, but for a thread with a table of its own");
 	__u32 fd VIEW_KEY VIEW_WIDTH(5) VIEW_HELP("descriptor");
 	enum file_type type VIEW_HELP("what is open; anon: an event, timer, epoll or BPF object and such");
 	enum access access VIEW_HELP("what it is open for; none: O_PATH, or for ioctl alone");
 	char comm[16] VIEW_HELP("name of the process");
 	__u64 offset_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("where the next read or write begins");
-	__u64 size_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of a regular file");
-	char path[264] VIEW_HELP("as in /proc/PID/fd; .../NAME if that is longer than 263 bytes");
+	__u64 size_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("size of a regular file");
+	char file[264] VIEW_HELP("as in /proc/PID/fd; .../NAME if that is longer than 263 bytes");
 };
 
 VIEW_RECORD(struct files_record)
@@ -76,11 +76,11 @@ static __always_inline void set_path(struct files_record *r, struct file *file)
 {
 	static const char start[] = ".../";
 
-	if (bpf_d_path(&file->f_path, r->path, sizeof(r->path)) >= 0)
+	if (bpf_d_path(&file->f_path, r->file, sizeof(r->file)) >= 0)
 		return;
-	__builtin_memset(r->path, 0, sizeof(r->path));
-	__builtin_memcpy(r->path, start, sizeof(start));
-	bpf_probe_read_kernel_str(&r->path[sizeof(start) - 1], sizeof(r->path) - sizeof(start) + 1,
+	__builtin_memset(r->file, 0, sizeof(r->file));
+	__builtin_memcpy(r->file, start, sizeof(start));
+	bpf_probe_read_kernel_str(&r->file[sizeof(start) - 1], sizeof(r->file) - sizeof(start) + 1,
 				  file->f_path.dentry->d_name.name);
 }
 

@@ -5,9 +5,9 @@
  * The address space of a process by kind: who asks what a cgroup has mapped wants a few lines a process, not the
  * hundreds of /proc/PID/maps. The walk over one process's mappings adds them up, and its end prints the sums.
  *
- * This is an iterator of task_vma, not of cgroups, though that could walk the mappings of all processes in one run: it
- * would have to leave out a process whose mappings are changing at the moment (bpf_iter_task_vma_new only tries the
- * lock), could do it from v6.7 on, and had 32 KiB for all. This waits for the lock, works from v6.1 on, and has no bound.
+ * This is an iterator of task_vma, not of cgroups, though one of cgroups could walk the mappings of all processes in
+ * one run: it would lack a process whose mappings change at the moment, for bpf_iter_task_vma_new (v6.7) only tries the
+ * lock, and had 32 KiB for all. This waits for the lock, works from v6.1 on, and has no bound.
  */
 #include "bpfview.h"
 #include "file.h"
@@ -28,12 +28,12 @@ enum mapping {
 
 struct maps_record {
 	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
-	enum mapping kind VIEW_KEY VIEW_HELP("code: executable file; shmem: shared memory, tmpfs; vdso: the kernel's for all");
-	__u64 mappings VIEW_GAUGE VIEW_WIDTH(8) VIEW_HELP("how many there are");
-	__u64 size_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("address space, in memory or not");
-	__u64 writable_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("of it writable");
-	__u64 shared_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("of it shared with whoever maps the same");
-	__u64 locked_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("of it locked in memory (mlock)");
+	enum mapping kind VIEW_KEY VIEW_HELP("code: of programs, libraries; shmem: shared, tmpfs; vdso: the kernel's");
+	__u64 mappings VIEW_GAUGE VIEW_WIDTH(8) VIEW_HELP("mappings of the kind");
+	__u64 size_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("address space of the kind, in memory or not");
+	__u64 writable_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("address space that is writable");
+	__u64 shared_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("address space that others may share");
+	__u64 locked_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("address space that is locked in memory (mlock)");
 	char comm[16] VIEW_HELP("name of the process");
 };
 

@@ -66,7 +66,7 @@ extern unsigned long bpf_mem_cgroup_page_state(struct mem_cgroup *memcg, int idx
 
 #define MEMCG_UNKNOWN (~0ULL)
 
-/* Pages as bytes; MEMCG_UNKNOWN for the number that means no limit: PAGE_COUNTER_MAX, the most pages a long can count in bytes. */
+/* Pages as bytes; MEMCG_UNKNOWN for no limit: PAGE_COUNTER_MAX, as many pages as have their bytes in a long. */
 static __always_inline __u64 memcg_bytes(__u64 pages, __u64 page_size)
 {
 	return pages >= (~0ULL >> 1) / page_size ? MEMCG_UNKNOWN : pages * page_size;

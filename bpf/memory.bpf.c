@@ -6,51 +6,56 @@
  *
  * The root cgroup is not charged (try_charge_memcg returns at once), so it has no usage, no limits and no events, and
  * no record before v7.0. The items are there since v7.0: the kernel's own functions read them, for their places in
- * memory are its secret.
+ * memory are its secret. On v1 there is one limit, swap is counted together with memory, and events are not summed up:
+ * each cgroup has its own.
  */
 #include "bpfview.h"
 #include "memcg.h"
 #include "tree.h"
 
+#define BYTES(help) VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP(help)
+#define EVENTS(help) VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP(help ", in the cgroup and all below it")
+#define LOCAL_EVENTS(help) VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP(help ", in the cgroup alone")
+
 struct memory_record {
-	__u64 usage_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("charged to the cgroup and all below it");
-	__u64 peak_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("the most that was ever charged");
-	__u64 min_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("never reclaimed (memory.min); missing for max");
-	__u64 low_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("reclaimed last (memory.low); missing for max");
-	__u64 high_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("throttled above it (memory.high); missing for max");
-	__u64 max_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("the limit (memory.max); missing for max");
-	__u64 swap_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("swap in use; not on v1");
-	__u64 swap_peak_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("the most swap that was ever in use");
-	__u64 swap_high_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("throttled above it (memory.swap.high); missing for max");
-	__u64 swap_max_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("the limit (memory.swap.max); missing for max");
+	__u64 usage_bytes BYTES("memory charged to the cgroup and all below it");
+	__u64 peak_bytes BYTES("the most memory that was ever charged");
+	__u64 min_bytes BYTES("memory that is never reclaimed (memory.min); missing for max");
+	__u64 low_bytes BYTES("memory that is reclaimed last (memory.low); missing for max");
+	__u64 high_bytes BYTES("usage above which threads are throttled (memory.high); missing for max");
+	__u64 max_bytes BYTES("limit of usage (memory.max); missing for max");
+	__u64 swap_bytes BYTES("swap in use; missing on v1");
+	__u64 swap_peak_bytes BYTES("the most swap that was ever in use");
+	__u64 swap_high_bytes BYTES("swap use above which threads are throttled (memory.swap.high); missing for max");
+	__u64 swap_max_bytes BYTES("limit of swap use (memory.swap.max); missing for max");
 
-	__u64 low_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("reclaimed below memory.low, here or below");
-	__u64 high_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("throttled for being above memory.high, here or below");
-	__u64 max_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("about to go over memory.max, here or below");
-	__u64 oom_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("allocations that were about to fail, here or below");
-	__u64 oom_kill_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("processes killed for memory, here or below");
-	__u64 oom_group_kill_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("times a group was killed as a whole, here or below");
-	__u64 swap_high_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("times swap was above memory.swap.high, here or below");
-	__u64 swap_max_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("about to go over memory.swap.max, here or below");
-	__u64 swap_fail_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("times nothing could be swapped out, here or below");
-	__u64 local_low_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("as low_events, of this cgroup alone");
-	__u64 local_high_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("as high_events, of this cgroup alone");
-	__u64 local_max_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("as max_events, of this cgroup alone");
-	__u64 local_oom_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("as oom_events, of this cgroup alone");
-	__u64 local_oom_kill_events VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("as oom_kill_events, of this cgroup alone");
+	__u64 low_events EVENTS("reclaims though usage was below memory.low");
+	__u64 high_events EVENTS("times threads were throttled above memory.high");
+	__u64 max_events EVENTS("times usage was about to go over memory.max");
+	__u64 oom_events EVENTS("times an allocation was about to fail at the limit");
+	__u64 oom_kill_events EVENTS("processes killed for lack of memory");
+	__u64 oom_group_kill_events EVENTS("times all processes were killed at once");
+	__u64 swap_high_events EVENTS("times swap use was above memory.swap.high");
+	__u64 swap_max_events EVENTS("times swap use was about to go over memory.swap.max");
+	__u64 swap_fail_events EVENTS("times nothing could be swapped out");
+	__u64 local_low_events LOCAL_EVENTS("reclaims though usage was below memory.low");
+	__u64 local_high_events LOCAL_EVENTS("times threads were throttled above memory.high");
+	__u64 local_max_events LOCAL_EVENTS("times usage was about to go over memory.max");
+	__u64 local_oom_events LOCAL_EVENTS("times an allocation was about to fail at the limit");
+	__u64 local_oom_kill_events LOCAL_EVENTS("processes killed for lack of memory");
 
-	__u64 anon_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("memory of processes that no file backs");
-	__u64 file_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("page cache, tmpfs and shared memory");
-	__u64 shmem_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of it tmpfs and shared memory");
-	__u64 file_mapped_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of it mapped by processes");
-	__u64 file_dirty_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of it not yet written to disk");
-	__u64 file_writeback_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of it on its way to disk");
-	__u64 kernel_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("the kernel's own for the cgroup");
-	__u64 slab_reclaimable_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of it inodes, dentries and such");
-	__u64 slab_unreclaimable_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of it other small objects");
-	__u64 kernel_stack_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of it stacks of threads");
-	__u64 pagetables_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("of it page tables");
-	__u64 sock_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("buffers of sockets");
+	__u64 anon_bytes BYTES("memory of processes that no file backs");
+	__u64 file_bytes BYTES("page cache, with tmpfs and shared memory");
+	__u64 shmem_bytes BYTES("tmpfs and shared memory");
+	__u64 file_mapped_bytes BYTES("page cache that processes map");
+	__u64 file_dirty_bytes BYTES("page cache that is not yet written to disk");
+	__u64 file_writeback_bytes BYTES("page cache on its way to disk");
+	__u64 kernel_bytes BYTES("memory of the kernel's own");
+	__u64 slab_reclaimable_bytes BYTES("small kernel objects that can be reclaimed: inodes, dentries");
+	__u64 slab_unreclaimable_bytes BYTES("small kernel objects that cannot be reclaimed");
+	__u64 kernel_stack_bytes BYTES("kernel stacks of threads");
+	__u64 pagetables_bytes BYTES("page tables");
+	__u64 sock_bytes BYTES("buffers of sockets");
 };
 
 VIEW_RECORD(struct memory_record)
@@ -60,7 +65,7 @@ static __always_inline void read_counters(struct mem_cgroup *memcg, bool v1, __u
 	r->usage_bytes = memcg_bytes(BPF_CORE_READ(memcg, memory.usage.counter), page_size);
 	r->peak_bytes = memcg_bytes(BPF_CORE_READ(memcg, memory.watermark), page_size);
 	r->max_bytes = memcg_bytes(BPF_CORE_READ(memcg, memory.max), page_size);
-	if (v1) /* has no other limits, and counts swap together with memory */
+	if (v1)
 		return;
 	r->min_bytes = memcg_bytes(BPF_CORE_READ(memcg, memory.min), page_size);
 	r->low_bytes = memcg_bytes(BPF_CORE_READ(memcg, memory.low), page_size);
@@ -147,7 +152,7 @@ static __noinline int show_flushed(struct seq_file *seq, struct cgroup *cgrp)
 	}
 	if (!read_items(cgrp, &r) && !cgrp->level)
 		return 0;
-	/* Nothing held the memcg while it was read: if the controller was disabled meanwhile, what was read is anything. */
+	/* Nothing held the memcg while it was read: if the controller was disabled meanwhile, r is anything. */
 	if (cgroup_css(cgrp, memory_cgrp_id) != css)
 		return 0;
 	return view_emit(seq, &r);

@@ -39,6 +39,7 @@ __noinline int proto_varint(struct proto *p, __u64 v)
 	for (int i = 0; i < 10; i++) {
 		__u32 at = p->size;
 
+		barrier_var(at); /* the verifier has to see that what is compared is what is used */
 		p->size = at + 1;
 		if (at >= PROTO_SIZE)
 			return 0;

@@ -25,14 +25,17 @@ enum stall {
 	STALL_FULL,
 };
 
+#define AVERAGE(window)                                                                                                \
+	VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("stalled share of the last " window " s, in millionths, updated every 2 s")
+
 struct psi_record {
 	enum resource resource VIEW_KEY VIEW_HELP("what was waited for: cpu, memory, io, irq");
 	enum stall kind VIEW_KEY VIEW_HELP("some: a thread waited; full: threads waited and none got on");
-	__u32 avg10_ppm VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("share of the last 10 s, in millionths, updated every 2 s");
-	__u32 avg60_ppm VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("share of the last 60 s, in millionths, updated every 2 s");
-	__u32 avg300_ppm VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("share of the last 300 s, in millionths, updated every 2 s");
-	__u32 cpus VIEW_GAUGE VIEW_HELP("CPUs on which it is so now");
-	__u64 total_nsec VIEW_COUNTER VIEW_UNIT("ns") VIEW_HELP("time for which it was so, up to at most 2 s ago");
+	__u32 avg10_ppm AVERAGE("10");
+	__u32 avg60_ppm AVERAGE("60");
+	__u32 avg300_ppm AVERAGE("300");
+	__u32 cpus VIEW_GAUGE VIEW_HELP("CPUs on which threads are stalled now");
+	__u64 total_nsec VIEW_COUNTER VIEW_UNIT("ns") VIEW_HELP("time stalled, as summed up at most 2 s ago");
 };
 
 VIEW_RECORD(struct psi_record)

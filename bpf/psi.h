@@ -112,8 +112,9 @@ __noinline int psi_decay(__u32 average, __u32 fraction, __u64 updates)
 
 /*
  * How many updates of the averages are due. The kernel's worker sleeps when the cgroup does, and whoever reads the
- * cgroup's files makes up for it; until then avg is what it was when the cgroup fell asleep. The clock is sched_clock(),
- * which BPF cannot read, but it is no longer than a time slice ago that the thread which runs this got its CPU.
+ * cgroup's files makes up for it; until then avg is what it was when the cgroup fell asleep. The clock is
+ * sched_clock(), which BPF cannot read, but it is no longer than a time slice ago that the thread which runs this got
+ * its CPU.
  */
 static __always_inline __u64 psi_updates_due(struct psi_group *group)
 {

@@ -8,12 +8,15 @@
 #include "bpfview.h"
 #include "latency.h"
 #include "state.h"
+#include "tree.h"
 
 struct reclaim_record {
-	__u64 machine_usec[LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us") VIEW_HELP("as the machine had too little");
-	__u64 machine_sum_usec VIEW_SUM(machine_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all these together");
-	__u64 limit_usec[LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us") VIEW_HELP("at a limit, memory.max or memory.high");
-	__u64 limit_sum_usec VIEW_SUM(limit_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all these together");
+	__u64 machine_usec[LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us")
+		VIEW_HELP("direct reclaim, as the machine had too little memory");
+	__u64 machine_sum_usec VIEW_SUM(machine_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all of machine_usec together");
+	__u64 limit_usec[LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us")
+		VIEW_HELP("reclaim at a memory cgroup's limit");
+	__u64 limit_sum_usec VIEW_SUM(limit_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all of limit_usec together");
 };
 
 VIEW_RECORD(struct reclaim_record)
@@ -97,3 +100,5 @@ int reclaim(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_TREE(reclaim, show)

@@ -5,10 +5,12 @@
 #include "bpfview.h"
 #include "latency.h"
 #include "state.h"
+#include "tree.h"
 
 struct runqlat_record {
-	__u64 wait_usec[LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us") VIEW_HELP("from being runnable to being on a CPU");
-	__u64 wait_sum_usec VIEW_SUM(wait_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all these waits together");
+	__u64 wait_usec[LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us")
+		VIEW_HELP("waits of threads, from being runnable to being on a CPU");
+	__u64 wait_sum_usec VIEW_SUM(wait_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all of wait_usec together");
 };
 
 VIEW_RECORD(struct runqlat_record)
@@ -70,3 +72,5 @@ int runqlat(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_TREE(runqlat, show)

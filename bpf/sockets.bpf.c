@@ -38,16 +38,20 @@ enum state {
 struct sockets_record {
 	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
 	__u32 fd VIEW_KEY VIEW_WIDTH(5) VIEW_HELP("file descriptor in the process");
-	enum protocol protocol VIEW_WIDTH(11) VIEW_HELP("tcp, mptcp, udp, udplite, unix_stream, unix_dgram, unix_seqpacket");
-	enum state state VIEW_WIDTH(11) VIEW_HELP("as TCP names them; the others are established, listen or close");
+	enum protocol protocol VIEW_HELP("tcp, mptcp, udp, udplite, unix_stream, unix_dgram, unix_seqpacket");
+	enum state state VIEW_HELP("as TCP names them; the others are established, listen or close");
 	__u8 local_address[16] VIEW_ADDRESS VIEW_OPTIONAL VIEW_HELP("own address; not for Unix");
 	__u32 local_port VIEW_WIDTH(5) VIEW_OPTIONAL VIEW_HELP("own port; not for Unix");
 	__u8 remote_address[16] VIEW_ADDRESS VIEW_OPTIONAL VIEW_HELP("address connected to; not for Unix");
 	__u32 remote_port VIEW_WIDTH(5) VIEW_OPTIONAL VIEW_HELP("port connected to; not for Unix");
-	__u64 receive_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_WIDTH(8) VIEW_HELP("received and not read; UDP, MPTCP: memory for it");
-	__u64 send_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_WIDTH(8) VIEW_HELP("sent and not acknowledged; UDP, Unix: memory for it");
-	__u32 backlog VIEW_GAUGE VIEW_OPTIONAL VIEW_WIDTH(5) VIEW_HELP("listening: connections that wait for accept");
-	__u32 backlog_limit VIEW_GAUGE VIEW_OPTIONAL VIEW_WIDTH(5) VIEW_HELP("listening: how many may wait");
+	__u64 receive_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_WIDTH(8)
+		VIEW_HELP("bytes received and not read; UDP, MPTCP: the memory they take");
+	__u64 send_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_WIDTH(8)
+		VIEW_HELP("bytes sent and not acknowledged; UDP, Unix: the memory they take");
+	__u32 backlog VIEW_GAUGE VIEW_OPTIONAL VIEW_WIDTH(5)
+		VIEW_HELP("connections that wait for accept, if it listens");
+	__u32 backlog_limit VIEW_GAUGE VIEW_OPTIONAL VIEW_WIDTH(5)
+		VIEW_HELP("how many connections may wait for accept, if it listens");
 	__u32 rtt_usec VIEW_GAUGE VIEW_UNIT("us") VIEW_OPTIONAL VIEW_WIDTH(8) VIEW_HELP("TCP: smoothed round-trip time");
 	__u32 netns VIEW_HELP("inode number of the network namespace, as in /proc/PID/ns/net");
 	__u64 inode VIEW_WIDTH(10) VIEW_HELP("inode number of the socket, as in /proc/PID/fd");
@@ -189,7 +193,7 @@ static __always_inline void set_path(struct sockets_record *r, struct sock *sk)
 	char *path = addr->name[0].sun_path;
 	__u32 len = BPF_CORE_READ(addr, len) - 2;
 
-	if (!addr || !len || len > sizeof(r->path)) /* bound to nothing */
+	if (!addr || len > sizeof(r->path)) /* bound to nothing */
 		return;
 	bpf_probe_read_kernel(r->path, len, path);
 	if (!r->path[0])

@@ -3,6 +3,7 @@
 
 /* The threads of tasks, in Protobuf: the output is one message Tasks of taskspb.proto. */
 #include "tasks.h"
+#include "tree.h"
 #define PROTO_SIZE 96
 #include "proto.h"
 
@@ -25,11 +26,13 @@ static __noinline int view_emit(struct seq_file *seq, const struct tasks_record 
 	return proto_emit(seq, 1, &p);
 }
 
-SEC("iter/cgroup") VIEW_ENCODED("protobuf") VIEW_HELP("threads, as in tasks, in Protobuf: a message Tasks of taskspb.proto")
+SEC("iter/cgroup") VIEW_ENCODED("protobuf") VIEW_HELP("threads as in tasks, in Protobuf: taskspb.proto")
 int taskspb(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show_tasks);
 }
+
+VIEW_TREE(taskspb, show_tasks)
 
 SEC("iter/task")
 int taskspb___task(struct bpf_iter__task *ctx)

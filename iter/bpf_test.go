@@ -1,14 +1,18 @@
 package iter
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"testing"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
@@ -125,14 +129,53 @@ func TestBPFAgreesWithQuery(t *testing.T) {
 	}
 }
 
+// allowLSM makes a program for a hook of the kernel's security modules, which cilium/ebpf v0.22 cannot for cgroups: it
+// does not look up what that attaches to.
+func allowLSM(t *testing.T, name, hook string) (*ebpf.Program, error) {
+	t.Helper()
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var function *btf.Func
+	if err := kernel.TypeByName(hook, &function); err != nil {
+		t.Fatal(err)
+	}
+	id, err := kernel.TypeID(function)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code bytes.Buffer
+	if err := (asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()}).Marshal(&code, binary.LittleEndian); err != nil {
+		t.Fatal(err)
+	}
+	license := [4]byte{'G', 'P', 'L'}
+	attr := struct { // union bpf_attr of BPF_PROG_LOAD
+		typ, instructions uint32
+		code, license     unsafe.Pointer
+		_                 [6]uint32
+		name              [16]byte
+		_, attachType     uint32
+		_                 [9]uint32
+		attachTo          btf.TypeID
+		_                 [2]uint32
+	}{
+		typ: uint32(ebpf.LSM), instructions: 2, code: unsafe.Pointer(unsafe.SliceData(code.Bytes())), license: unsafe.Pointer(&license),
+		attachType: uint32(ebpf.AttachLSMCgroup), attachTo: id,
+	}
+	copy(attr.name[:], name)
+	fd, err := bpfCall(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	if err != nil {
+		return nil, err
+	}
+	return ebpf.NewProgramFromFD(fd)
+}
+
 func TestBPFOfLSM(t *testing.T) {
 	h := testHierarchy(t, "")
 	view := testViews(t, h, Options{})["bpf"]
 	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "on_create", Type: ebpf.LSM, AttachType: ebpf.AttachLSMCgroup, AttachTo: "socket_create", License: "GPL",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()},
-	})
+	p, err := allowLSM(t, "on_create", "bpf_lsm_socket_create")
 	if errors.Is(err, unix.EPERM) {
 		t.Log("this kernel takes no LSM programs")
 		return
@@ -143,10 +186,14 @@ func TestBPFOfLSM(t *testing.T) {
 	t.Cleanup(func() { p.Close() })
 	linkTo(t, dir, p, ebpf.AttachLSMCgroup)
 	all := rows(t, mustRun(t, view, cgroupID(t, dir)))
-	for _, r := range all {
-		if r["attach_type"] == "lsm_cgroup" && r["hook"] == "bpf_lsm_socket_create" && r["name"] == "on_create" && r["origin"] == "own" {
-			return
+	if len(all) == 0 {
+		t.Fatal("not there")
+	}
+	for column, want := range map[string]string{
+		"attach_type": "lsm_cgroup", "hook": "bpf_lsm_socket_create", "name": "on_create", "origin": "own", "position": "0", "mode": "multi",
+	} {
+		if all[0][column] != want {
+			t.Errorf("%s is not %s: %v", column, want, all[0])
 		}
 	}
-	t.Errorf("not there: %v", all)
 }

@@ -1,6 +1,7 @@
 package iter
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cilium/ebpf/btf"
@@ -15,7 +16,8 @@ func (s *Set) make(src *source, pins *registry, cache *btf.Cache) *View {
 		v.warning = "hides the one that is " + src.hides
 	}
 	if err := v.load(src, pins, cache); err != nil {
-		v.err = &loadError{view: v.name, err: err}
+		v.err = &loadError{view: v.name, err: errors.Join(err, v.close())}
+		v.cgroup, v.task, v.link = nil, nil, nil
 	}
 	return v
 }

@@ -122,6 +122,13 @@ func TestMemoryAgreesWithFiles(t *testing.T) {
 		t.Errorf("%d kills", kills)
 	}
 	above := checkMemory(t, v, parent, sources)
+	for way, v := range ways(v) {
+		tree := rows(t, string(mustTree(t, v, Text, cgroupID(t, parent))))
+		if len(tree) != 2 || tree[0]["path"] != "." || tree[1]["path"] != "memory" ||
+			tree[0]["max_bytes"] != "-" || tree[1]["max_bytes"] != "16777216" {
+			t.Errorf("%s: tree %v", way, tree)
+		}
+	}
 	if h.V1() {
 		return
 	}

@@ -26,9 +26,13 @@ type object struct {
 	attached []string // programs that are no iterators: they count what the view shows
 	traits
 
+	stats  bool      // the verifier is to say how much it looked at
 	pins   *registry // where loaded programs are kept; nil for nowhere
 	origin func(program string) origin
 }
+
+// sessionMap is what view_in_epilogue of bpf/bpfview.h remembers the cgroup in.
+const sessionMap = "view_sessions"
 
 const (
 	taskFlavour = flavourMark + "task"
@@ -182,7 +186,11 @@ func (o *object) load(shared map[string]*ebpf.Map, cache *btf.Cache, programs ..
 	maps.DeleteFunc(spec.Maps, func(name string, _ *ebpf.MapSpec) bool { return !used[name] })
 	shared = maps.Clone(shared)
 	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return !used[name] })
-	return ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: cache, MapReplacements: shared})
+	options := ebpf.CollectionOptions{Cache: cache, MapReplacements: shared}
+	if o.stats {
+		options.Programs.LogLevel = ebpf.LogLevelStats
+	}
+	return ebpf.NewCollectionWithOptions(spec, options)
 }
 
 func usedMaps(programs map[string]*ebpf.ProgramSpec) map[string]bool {

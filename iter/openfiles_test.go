@@ -35,7 +35,7 @@ func TestFilesAgreeWithProc(t *testing.T) {
 			if row["tid"] != row["pid"] || row["comm"] != procComm(t, pid) {
 				t.Errorf("pid %d: %v", pid, row)
 			}
-			for _, column := range []string{"type", "access", "offset_bytes", "size_bytes", "path"} {
+			for _, column := range []string{"type", "access", "offset_bytes", "size_bytes", "file"} {
 				if row[column] != want[fd][column] {
 					t.Errorf("pid %d, fd %s: %s is %q, but /proc has %q", pid, fd, column, row[column], want[fd][column])
 				}
@@ -134,7 +134,7 @@ func procFile(t *testing.T, dir, fd string) map[string]string {
 	if len(path) > 263 {
 		path = ".../" + filepath.Base(path)
 	}
-	file["path"] = string(appendEscaped(nil, []byte(path), true))
+	file["file"] = string(appendEscaped(nil, []byte(path), true))
 	info, err := os.ReadFile(dir + "fdinfo/" + fd)
 	if err != nil {
 		t.Fatal(err)

@@ -58,9 +58,12 @@ func TestPSIAgreesWithPressureFiles(t *testing.T) {
 	if cpu := psiRows(t, v, dir)["cpu some"]; cpu["cpus"] == "0" {
 		t.Errorf("nobody waits for a CPU: %v", cpu)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "cgroup.pressure"), []byte("0"), 0); err != nil {
-		t.Fatal(err)
+	for way, v := range ways(v) {
+		if tree := rows(t, string(mustTree(t, v, Text, cgroupID(t, dir)))); len(tree) != len(psiRows(t, v, dir)) {
+			t.Errorf("%s: tree %v", way, tree)
+		}
 	}
+	writeFile(t, dir, "cgroup.pressure", "0")
 	if rows := psiRows(t, v, dir); len(rows) > 0 {
 		t.Errorf("pressure is off: %v", rows)
 	}

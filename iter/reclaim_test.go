@@ -23,7 +23,7 @@ func memoryCgroup(t *testing.T, h *Hierarchy) (dir, file, amount string) {
 
 func TestReclaimCountsInTheRightCgroup(t *testing.T) {
 	h := testHierarchy(t, "")
-	view := testViews(t, h, Options{})["reclaim"]
+	view := testViews(t, h, Options{}, "reclaim")["reclaim"]
 	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
 	other, file, amount := memoryCgroup(t, h)
 	helper{cgroup: other, threads: 1, comm: "t"}.start(t) // has memory to be reclaimed

@@ -25,7 +25,7 @@ func runDelay(t *testing.T, pid int) (sum int64) {
 
 func TestRunqlatRisesInTheRightCgroup(t *testing.T) {
 	h := testHierarchy(t, "")
-	view := testViews(t, h, Options{})["runqlat"]
+	view := testViews(t, h, Options{}, "runqlat")["runqlat"]
 	parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
 	busy := testCgroup(t, parent, "busy")
 	idle := testCgroup(t, parent, "idle")

@@ -41,7 +41,7 @@ func TestSelftests(t *testing.T) {
 		if ok {
 			dropped++
 		}
-		asPins, n := pin(t, s, path, filepath.Join(pins, name), cgroup)
+		asPins, n := pinAll(t, s, path, filepath.Join(pins, name), cgroup)
 		pinned += n
 		t.Logf("\n| %s | %s | %s |", name, asObject, asPins)
 	}
@@ -74,7 +74,7 @@ func dropIn(t *testing.T, s *Set, path, name, pins, cgroup string) (string, bool
 	if err != nil {
 		return cell(err.Error()), false
 	}
-	v := &View{name: name, set: s}
+	v := &View{name: name, life: newLife(), set: s}
 	err = v.loadObject(o, kernelTypes)
 	for _, m := range mapNames(o.spec) {
 		if err == nil || !strings.Contains(err.Error(), "needs a map") {
@@ -86,7 +86,7 @@ func dropIn(t *testing.T, s *Set, path, name, pins, cgroup string) (string, bool
 			continue
 		}
 		defer made.Close()
-		withMap := &View{name: name, set: s, mapPath: path}
+		withMap := &View{name: name, life: newLife(), set: s, settings: settings{Map: path}}
 		if withMap.loadObject(o, kernelTypes) == nil {
 			v, err = withMap, nil
 		}
@@ -108,8 +108,8 @@ func mapNames(spec *ebpf.CollectionSpec) (names []string) {
 	return names
 }
 
-// pin says what becomes of the object's programs in the registry.
-func pin(t *testing.T, s *Set, object, dir, cgroup string) (string, int) {
+// pinAll says what becomes of the object's programs in the registry.
+func pinAll(t *testing.T, s *Set, object, dir, cgroup string) (string, int) {
 	t.Helper()
 	if out, err := exec.Command("bpftool", "prog", "loadall", object, dir).CombinedOutput(); err != nil {
 		why, _, _ := strings.Cut(string(out[max(0, bytes.Index(out, []byte("libbpf: prog"))):]), "\n")
@@ -118,12 +118,8 @@ func pin(t *testing.T, s *Set, object, dir, cgroup string) (string, int) {
 	var said []string
 	views := 0
 	for _, name := range names(t, dir) {
-		p, err := ebpf.LoadPinnedProgram(filepath.Join(dir, name), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v, err := s.fromProgram(p, name, kernelTypes)
-		if err != nil {
+		v := &View{name: name, life: newLife(), set: s}
+		if err := v.fromPin(&pin{name: name, path: filepath.Join(dir, name)}, kernelTypes); err != nil {
 			said = append(said, name+": "+cell(err.Error()))
 			continue
 		}
@@ -138,7 +134,7 @@ func pin(t *testing.T, s *Set, object, dir, cgroup string) (string, int) {
 func show(t *testing.T, v *View, cgroup string) string {
 	t.Helper()
 	id, where := cgroupID(t, cgroup), "every cgroup"
-	if v.rootOnly {
+	if v.place.rootOnly != "" {
 		id, where = v.set.hierarchy.Root(), "root"
 	}
 	out, err := v.Run(context.Background(), id, nil)

@@ -40,15 +40,12 @@ func Open(h *Hierarchy, c Config) (*Set, error) {
 		c.Logf = func(string, ...any) {}
 	}
 	c.Dirs = slices.Clone(c.Dirs)
-	for _, dir := range []*string{&c.Registry} {
-		if err := absolute(dir); err != nil {
-			return nil, err
-		}
-	}
+	err := absolute(&c.Registry)
 	for i := range c.Dirs {
-		if err := absolute(&c.Dirs[i]); err != nil {
-			return nil, err
-		}
+		err = errors.Join(err, absolute(&c.Dirs[i]))
+	}
+	if err != nil {
+		return nil, err
 	}
 	s := &Set{hierarchy: h, options: c.Options.withDefaults(), config: c, walkers: walkers{objects: c.Builtin}}
 	s.views.Store(new([]*View))
@@ -121,8 +118,7 @@ func (s *Set) reload() (changed bool, err error) {
 	cache := btf.NewCache() // the kernel's types, decoded once: 1 ms a view instead of 20
 	var list []*View
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
-		v := s.next(was[name], sources[name], pins, cache)
-		list = append(list, v)
+		list = append(list, s.next(was[name], sources[name], pins, cache))
 	}
 	pins.prune(list, s.config.Dirs)
 	if slices.Equal(list, *s.views.Load()) {
@@ -151,7 +147,7 @@ func (s *Set) next(old *View, src *source, pins *registry, cache *btf.Cache) *Vi
 	if old == nil || old.err != nil {
 		return v
 	}
-	if wanted := new(absence); v.err != nil && !errors.As(v.err, &wanted) {
+	if _, wanted := errors.AsType[*absence](v.err); v.err != nil && !wanted {
 		v.drop()
 		kept := *old
 		kept.key, kept.warning = v.key, fmt.Sprintf("goes on as it was: %v", v.err)

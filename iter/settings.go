@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/user"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -95,7 +93,7 @@ func (s *settings) check() error {
 			return fmt.Errorf("parameters: %q is no variable's name", name)
 		}
 		switch value.(type) {
-		case int, int64, uint64, bool, string:
+		case int, uint64, bool, string:
 		default:
 			return fmt.Errorf("parameters: %s is neither a whole number nor true, false or text", name)
 		}
@@ -104,78 +102,4 @@ func (s *settings) check() error {
 		return fmt.Errorf("map: %q is no absolute path", s.Map)
 	}
 	return s.accounts()
-}
-
-// accounts looks up who is meant.
-func (s *settings) accounts() (err error) {
-	if s.Owner != nil {
-		err = s.Owner.lookup("owner", "user", func(name string) (string, error) {
-			u, err := user.Lookup(name)
-			if err != nil {
-				return "", err
-			}
-			return u.Uid, nil
-		})
-	}
-	if s.Group != nil && err == nil {
-		err = s.Group.lookup("group", "group", func(name string) (string, error) {
-			g, err := user.LookupGroup(name)
-			if err != nil {
-				return "", err
-			}
-			return g.Gid, nil
-		})
-	}
-	return err
-}
-
-// account is a user or a group, by name or number.
-type account struct {
-	name string
-	id   uint32
-}
-
-func (a *account) number() *uint32 {
-	if a == nil {
-		return nil
-	}
-	return &a.id
-}
-
-func (a *account) UnmarshalYAML(n *yaml.Node) error {
-	if tag := n.ShortTag(); tag != "!!str" && tag != "!!int" {
-		return fmt.Errorf("line %d: %s is neither a name nor a number", n.Line, n.ShortTag())
-	}
-	a.name = n.Value
-	return nil
-}
-
-func (a *account) lookup(key, kind string, find func(name string) (string, error)) error {
-	number := a.name
-	if strings.Trim(number, "0123456789") != "" || number == "" {
-		var err error
-		if number, err = find(a.name); err != nil {
-			return fmt.Errorf("%s: there is no %s %q", key, kind, a.name)
-		}
-	}
-	id, err := strconv.ParseUint(number, 10, 32)
-	if err != nil || id == 1<<32-1 { // chown(2) takes -1 for nobody
-		return fmt.Errorf("%s: %s is no %s's number", key, number, kind)
-	}
-	a.id = uint32(id)
-	return nil
-}
-
-// fileMode are a file's permissions; 0: not said.
-type fileMode uint32
-
-var readable = regexp.MustCompile(`^0?4[04][04]$`)
-
-func (m *fileMode) UnmarshalYAML(n *yaml.Node) error {
-	if n.ShortTag() != "!!str" || !readable.MatchString(n.Value) {
-		return fmt.Errorf("line %d: mode %s: files can only be read: give \"0400\" to \"0444\", in quotes", n.Line, n.Value)
-	}
-	mode, err := strconv.ParseUint(n.Value, 8, 32)
-	*m = fileMode(mode)
-	return err
 }

@@ -3,7 +3,6 @@ package iter
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -13,11 +12,11 @@ import (
 // source is what one view is made of.
 type source struct {
 	name     string
-	object   *file // nil if a program or link of somebody else's is
-	settings *file // nil if there are none
-	pin      *pin  // somebody else's; nil if an object is
-	masked   string
-	err      error
+	object   *file  // nil if a program or link of somebody else's is
+	settings *file  // nil if there are none
+	pin      *pin   // somebody else's; nil if an object is
+	masked   string // path of the link to /dev/null that takes the view away; "" if none does
+	err      error  // why it must not be used
 	hides    string // whose view of the same name is not shown, "" for nobody's
 
 	key     string // equal keys make equal views
@@ -95,49 +94,6 @@ func (l layer) choose(found map[string]*source) {
 	})
 }
 
-// scan lists all places. It fails if one cannot be listed: the views of that place are not gone.
-func (s *Set) scan(said map[string]bool) (map[string]*source, *registry, error) {
-	var layers []layer
-	if s.config.Builtin != nil {
-		l, err := compiledIn(s.config.Builtin)
-		if err != nil {
-			return nil, nil, err
-		}
-		layers = append(layers, l)
-	}
-	for _, dir := range s.config.Dirs {
-		l, err := listDirectory(dir)
-		if err != nil {
-			if s.views.Load() != nil && len(*s.views.Load()) > 0 {
-				return nil, nil, err
-			}
-			s.say(said, "%v", err)
-		}
-		if l.err != nil {
-			s.say(said, "refused: %v", l.err)
-		}
-		layers = append(layers, l)
-	}
-	sources := choose(layers)
-	pins := s.openRegistry(said)
-	for _, p := range pins.foreign() {
-		p.claim(sources)
-	}
-	for name, src := range sources {
-		src.enabled = slices.Contains(s.config.Enable, name)
-		src.seal()
-		if src.hides != "" {
-			s.say(said, "view %s: the one that is %s hides the one that is %s", name, src.origin(), src.hides)
-		}
-	}
-	for _, name := range s.config.Enable {
-		if sources[name] == nil {
-			s.say(said, "no view is called %s, which is to be enabled", name)
-		}
-	}
-	return sources, pins, nil
-}
-
 // seal computes the key.
 func (src *source) seal() {
 	var b strings.Builder
@@ -186,9 +142,5 @@ func (f *file) content() ([]byte, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	raw, err := f.read()
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", filepath.Base(f.path), err)
-	}
-	return raw, nil
+	return f.read()
 }

@@ -61,4 +61,11 @@ func TestTasksOnV1(t *testing.T) {
 	if out := mustRun(t, views["stacks"], cgroupID(t, empty)); out != "PID     TID     STATE COMM\n" {
 		t.Errorf("stacks of nobody: %q", out)
 	}
+	// Cgroup ids of v1 are not what a program of another target compares with: it would show another cgroup's rows.
+	_, err := loadTestdata(t, h, "inside", "", same)
+	checkErrno(t, "request map", err, unix.EOPNOTSUPP)
+	fds := mustLoad(t, h, "fds", "", same)
+	if pids := slices.Compact(numbers(t, mustRun(t, fds, cgroupID(t, other)), "tgid fd")); !slices.Equal(pids, []int{pid}) {
+		t.Errorf("files of %v, want %d", pids, pid)
+	}
 }

@@ -19,7 +19,7 @@ const inContainer = `
 	ls -aR /view
 	for f in views version status.json errors metrics; do cat /view/.bpfview/$f; done 2>/dev/null
 	[ /view/.. -ef / ] || echo .. leads out
-	for way in /view/../$FOREIGN /view/.bpfview/../../$FOREIGN /view/.bpfview/cgroup/$FOREIGN /view/.bpfview/id/$ID; do
+	for way in /view/../$FOREIGN /view/.bpfview/../../$FOREIGN /view/.bpfview/cgroup/$FOREIGN /view/.bpfview/id/$ID /view/.bpfview/self; do
 		ls $way 2>/dev/null && echo $way leads out
 	done
 	touch /view/new 2>&1

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -47,6 +48,8 @@ func TestInstall(t *testing.T) {
 		"/usr/local/lib/tmpfiles.d/bpfviewfs.conf",
 		"/usr/local/share/bash-completion/completions/bpfviewfs",
 		"/usr/local/share/fish/vendor_completions.d/bpfviewfs.fish",
+		"/usr/local/share/man/man8/bpfviewfs.8",
+		"/usr/local/share/man/man8/mount.fuse.bpfviewfs.8",
 		"/usr/local/share/zsh/site-functions/_bpfviewfs",
 	}
 	if got := files(t, root); !slices.Equal(got, want) {
@@ -84,6 +87,16 @@ func TestUnits(t *testing.T) {
 	code, _, stderr = call(t, exec.Command("systemd-tmpfiles", "--create", "--root="+root, root+"/lib/tmpfiles.d/bpfviewfs.conf"))
 	if fi, err := os.Stat(root + "/run/bpfview"); code != 0 || err != nil || fi.Mode().Perm() != 0o755 {
 		t.Errorf("systemd-tmpfiles: exit %d: %s: %v", code, stderr, err)
+	}
+}
+
+// TestManual holds that the manual names every command.
+func TestManual(t *testing.T) {
+	page := read(t, "../../packaging/man/bpfviewfs.8")
+	for _, c := range rootCommand().Commands() {
+		if !c.Hidden && !regexp.MustCompile(`(?m)^\.BR? `+c.Name()+`\b`).MatchString(page) {
+			t.Errorf("%s is not in the manual", c.Name())
+		}
 	}
 }
 

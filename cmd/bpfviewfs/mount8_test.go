@@ -134,6 +134,7 @@ func (m mount8) run(t *testing.T, sbin string) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("unshare", "-m", "sh", "-c", `
+		umount -l $(findmnt -rno TARGET -t fuse.bpfviewfs) 2>/dev/null # of other tests, which wait for their mounts to end
 		mount -t overlay -o lowerdir=$SBIN:/sbin none /sbin || exit 99
 		M() { mount -t fuse.bpfviewfs cgroup2 $D "$@"; }
 		(`+m.line+`)

@@ -15,7 +15,7 @@ import (
 // boot makes a systemd of its own process 1, in namespaces and a cgroup of its own, with no units but those in $UNITS and of the fstab there.
 const boot = `
 	mount --make-rprivate /
-	umount -l /sys/fs/cgroup
+	umount -l /sys/fs/cgroup $(findmnt -rno TARGET -t fuse.bpfviewfs) # of other tests, which wait for their mounts to end
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup &&
 	mount -t proc proc /proc &&
 	mount -t tmpfs -o mode=755 tmpfs /run &&
@@ -134,6 +134,10 @@ func TestSystemd(t *testing.T) {
 	}
 	if text := m.must("cat", "/run/bpfview/.bpfview/views"); strings.Contains(text, "absent") {
 		t.Errorf("with the rights that the unit leaves:\n%s", text)
+	}
+	m.must("systemctl", "reload", "bpfviewfs.service")
+	if n := m.mounts(); n != 1 || !m.readable() {
+		t.Errorf("after a reload: %d mounts", n)
 	}
 
 	main := m.must("systemctl", "show", "-P", "MainPID", "bpfviewfs.service")

@@ -1,0 +1,139 @@
+package iter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+)
+
+// Report is what [Check] found out about an object.
+type Report struct {
+	Name     string
+	Target   string   // what its program iterates: cgroup, task_file, ...
+	Attached []string // programs beside it that are attached while the view is enabled
+	Kind     string   // see View.Kind
+	Schema   []byte   // of a record view
+	RootOnly string   // why only the top cgroup's directory would have the view; "" if that is not so
+	Verifier string   // how much the verifier had to look at, in its own words
+
+	Bytes  int           // that one run wrote, before it was shown
+	Limit  int           // of that in bytes, by the kernel; 0 if it has none
+	Took   time.Duration // one run
+	Output []byte        // as text, or as it was written if it is encoded
+	Lint   []string      // what works here and may not everywhere
+}
+
+// walkLimit is what the kernel lets a cgroup iterator write about one cgroup, in bytes: eight pages, but for the last byte.
+const walkLimit = 32767
+
+// Check loads the object NAME.bpf.o at path with the settings of NAME.yaml beside it, if there are any, runs it once for a
+// cgroup, and forgets it. Nothing is pinned; other programs of the object are attached meanwhile. The error is why it would
+// be absent as a view, or why the run failed; with %+v it has the verifier's whole log.
+func Check(ctx context.Context, h *Hierarchy, path string, cgroup uint64) (*Report, error) {
+	name, ok := strings.CutSuffix(filepath.Base(path), objectSuffix)
+	if !ok || !isViewName(name) {
+		return nil, fmt.Errorf("%s: want a file called NAME.bpf.o, where a name is [a-z][a-z0-9_]*, without ___: %w", path, unix.EINVAL)
+	}
+	v := &View{name: name, set: &Set{hierarchy: h, options: Options{}.withDefaults()}, life: newLife()}
+	o, err := v.open(path)
+	if err == nil {
+		o.stats = true
+		err = v.loadObject(o, btf.NewCache())
+	}
+	if err != nil {
+		return nil, &loadError{view: name, err: err}
+	}
+	defer v.close()
+	r := &Report{
+		Name: name, Target: o.spec.Programs[o.main].AttachTo, Attached: o.attached,
+		Kind: v.Kind(), Schema: v.Schema(), RootOnly: v.place.rootOnly, Verifier: v.verified(),
+	}
+	if r.Target == "cgroup" {
+		r.Limit = walkLimit
+	}
+	start := time.Now()
+	if r.Output, err = v.Run(ctx, cgroup, nil); err != nil {
+		return nil, err
+	}
+	r.Took = time.Since(start)
+	r.Bytes = len(r.Output)
+	if v.record != nil {
+		raw, err := v.Render(ctx, Raw, cgroup, nil)
+		if err != nil {
+			return nil, err
+		}
+		r.Bytes = len(raw) - rawHeader
+	}
+	r.Lint = o.lint(r)
+	return r, nil
+}
+
+// open reads the object and its settings.
+func (v *View) open(path string) (*object, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the object: %w", err)
+	}
+	o, err := parseObject(raw, v.name)
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(strings.TrimSuffix(path, objectSuffix) + settingsSuffix)
+	if errors.Is(err, os.ErrNotExist) {
+		return o, nil
+	}
+	if err == nil {
+		v.settings, err = parseSettings(text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s%s: %w", v.name, settingsSuffix, err)
+	}
+	return o, o.set(v.settings.Parameters)
+}
+
+// verified is the last line of the verifier's log on the program that makes the view.
+func (v *View) verified() string {
+	for _, p := range []*ebpf.Program{v.cgroup, v.whole, v.task} {
+		if p != nil {
+			lines := strings.Split(strings.TrimSpace(p.VerifierLog), "\n")
+			return lines[len(lines)-1]
+		}
+	}
+	return ""
+}
+
+// lint tells what a view's author should know though it works.
+func (o *object) lint(r *Report) (found []string) {
+	main := o.spec.Programs[o.main]
+	used := usedMaps(map[string]*ebpf.ProgramSpec{o.main: main})
+	order, err := orderOf(functionTags(o.spec.Types, o.main))
+	walks := err == nil && order != selfOnly
+	if main.AttachTo == "cgroup" && !used[sessionMap] {
+		found = append(found, "it works in the walk, under cgroup_mutex: mkdir, rmdir and migration on the whole machine wait meanwhile; "+
+			"use view_in_epilogue of bpfview.h")
+	}
+	if walks && order != orders["ancestors_up"] {
+		delete(used, sessionMap)
+		if len(used) == 0 {
+			found = append(found, "it walks descendants and keeps nothing in a map: more than 32 KiB about all of them fail the read")
+		}
+	}
+	if r.Limit > 0 && r.Bytes > r.Limit/2 && o.task == "" {
+		found = append(found, fmt.Sprintf("it has used %d of %d bytes, and no flavour %s to stand in for it", r.Bytes, r.Limit, o.main+taskFlavour))
+	}
+	if o.help == "" {
+		found = append(found, "it does not say what it shows: VIEW_HELP")
+	}
+	if o.record != nil && main.AttachTo == "cgroup" && o.tree == "" && !walks {
+		found = append(found, "a sub-tree is read one cgroup after the other: VIEW_TREE of tree.h makes that one pass")
+	}
+	return found
+}
