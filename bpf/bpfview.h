@@ -119,8 +119,12 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
 /*
  * VIEW_RECORD(struct NAME_record) makes a view a record view: it defines view_emit(seq, record), which writes one
  * record and returns 0, or a negative number when it does not fit. The tag tells user space the type; that is how
- * text, and whatever else, is made of it. Members are integers, enums, char, arrays of char, and what the tags below
- * say. Set padding to zero.
+ * text, JSON, Prometheus metrics and a schema are made of it. Members are integers, bool, enums, char, arrays of char,
+ * and what the tags below say. Set padding to zero.
+ *
+ * Gauges, counters and histograms become metrics; keys become labels of all of them, and all other members labels of
+ * one more. An enum's values are shown by their names in lower case, without the prefix that they share up to an
+ * underscore. No member may be called cgroup, cgroup_id, record or le, which are the names of what stands beside them.
  */
 #define VIEW_RECORD(type)                                                                                              \
 	static __noinline VIEW_TAG("bpfview:record") int view_emit(struct seq_file *seq, const type *record)           \
@@ -134,11 +138,11 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
 #define VIEW_OPTIONAL VIEW_TAG("optional")	 /* all bits set means not available */
 #define VIEW_GAUGE VIEW_TAG("kind:gauge")	 /* goes up and down */
 #define VIEW_COUNTER VIEW_TAG("kind:counter")	 /* only goes up */
-#define VIEW_HISTOGRAM VIEW_TAG("kind:histogram") /* __u64[N]: slot 0 counts values below 2, slot i those of 2^i to 2^(i+1)-1 */
-#define VIEW_SUM(member) VIEW_TAG("sum:" #member) /* a counter: the sum of the values in the histogram member */
+#define VIEW_HISTOGRAM VIEW_TAG("kind:histogram") /* __u64[2 to 64]: slot 0 counts values below 2, slot i those of 2^i to 2^(i+1)-1, the last all above too */
+#define VIEW_SUM(member) VIEW_TAG("sum:" #member) /* __u64: the sum of the values in that histogram, in its unit */
 #define VIEW_ADDRESS VIEW_TAG("kind:address")	 /* __u8[16]: an IPv6 address; an IPv4 one is ::ffff:a.b.c.d */
 #define VIEW_CGROUP VIEW_TAG("kind:cgroup")	 /* __u64: a cgroup's id */
-#define VIEW_UNIT(unit) VIEW_TAG("unit:" unit)	 /* ns, us, bytes, pages; the member's name ends in _nsec, _usec, _bytes, _pages */
+#define VIEW_UNIT(unit) VIEW_TAG("unit:" unit)	 /* ns, us, bytes, pages; the member's name ends in _nsec, _usec, _bytes, _pages; metrics are in seconds and bytes */
 #define VIEW_WIDTH(chars) VIEW_TAG("width:" #chars) /* of the text column */
 #define VIEW_HELP(line) VIEW_TAG("help:" line)	 /* one line of documentation; for a program: of the view */
 

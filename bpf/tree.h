@@ -32,8 +32,10 @@ static __always_inline int view_tree(struct bpf_iter__bpf_map_elem *ctx,
 	struct view_tree_end end;
 	struct cgroup *cgrp;
 
-	if (!id || !*id) /* after the last of the array, or of what is used of it */
+	if (!id) /* after the last of the array */
 		return 0;
+	if (!*id) /* after the last that is used: what is not 0 ends the walk, and makes read(2) say EAGAIN */
+		return 1;
 	end.cgroup = *id;
 	end.bytes = seq->count;
 	cgrp = bpf_cgroup_from_id(end.cgroup);

@@ -148,6 +148,38 @@ func BenchmarkThreads(b *testing.B) {
 	}
 }
 
+// BenchmarkTree shows the tree of many cgroups, beside a reading of cpu.stat or cgroup.procs in each.
+func BenchmarkTree(b *testing.B) {
+	h := testHierarchy(b, "")
+	views := testViews(b, h, Options{})
+	for _, n := range []int{100, 10000} {
+		top := testTree(b, h, n)
+		id := cgroupID(b, top)
+		for name, file := range map[string]string{"cpu": "cpu.stat", "tasks": "cgroup.procs"} {
+			var paths []string
+			for path := range walkDir(b, top) {
+				paths = append(paths, filepath.Join(top, path, file))
+			}
+			for way, v := range ways(views[name]) {
+				b.Run(fmt.Sprintf("cgroups=%d/%s/%s", n, name, way), func(b *testing.B) {
+					compare(b, "files", treeReader(b, v, JSON, id), files(b, paths...))
+				})
+			}
+		}
+	}
+}
+
+func treeReader(b *testing.B, v *View, f Format, id uint64) func() {
+	var out []byte
+	ctx := context.Background()
+	return func() {
+		var err error
+		if out, err = v.Tree(ctx, f, id, out[:0]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkHierarchy(b *testing.B) {
 	h := testHierarchy(b, "")
 	dir := testCgroup(b, h.String(), "bpfviewfs-bench-*")

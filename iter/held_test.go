@@ -25,6 +25,7 @@ func TestNothingIsHeld(t *testing.T) {
 			for _, v := range flavours(t, v) {
 				mustRun(t, v, id)
 			}
+			mustTree(t, v, v.TreeFormats()[0], cgroupID(t, parent))
 		}
 		if _, err := below.Child(below.Root(), "child"); err != nil {
 			t.Fatal(err)

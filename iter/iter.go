@@ -73,9 +73,17 @@
 //
 // # Kinds
 //
-// A text view's bytes are passed on as they are. A record view writes C structs; their type is found in the program's
-// own BTF, at the function that carries the tag "bpfview:record", and they are shown as columns: a header line,
-// then one line a record, sorted by the members tagged "key". See bpf/bpfview.h for the tags.
+// A text view's bytes are passed on as they are, and so are an encoded view's. A record view writes C structs; their
+// type is found in the program's own BTF, at the function that carries the tag "bpfview:record". They are sorted by the
+// members tagged "key" and shown as columns, JSON lines, Prometheus text or raw ([Format]); [View.Schema] tells their
+// type. See bpf/bpfview.h for the tags.
+//
+// # Trees
+//
+// [View.Tree] shows a cgroup and all below it. The cgroups are listed by a BPF program into memory that is shared with
+// this process (bpf/walk), or by their directories where the kernel refuses that. If the object holds NAME___tree
+// (bpf/tree.h), the array of their ids is what that program runs over: it is one iterator, read to its end, however many
+// cgroups there are. Else, and if the output of one of them is above 32 KiB, the view runs for one after the other.
 //
 // # Deadlocks avoided
 //

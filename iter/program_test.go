@@ -16,7 +16,7 @@ func TestRecordSurvivesLoading(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
 	for _, v := range views {
-		for _, p := range []*ebpf.Program{v.cgroup, v.task} {
+		for _, p := range []*ebpf.Program{v.cgroup, v.task, v.tree} {
 			if p != nil {
 				checkRecord(t, p, v.record)
 			}

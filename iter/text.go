@@ -12,8 +12,9 @@ import (
 // not there, and an empty text, is "-". A histogram is four columns: count and percentiles. In a tree each line begins
 // with the cgroup's path, escaped so that it has no spaces, and id.
 func (o *output) appendText(dst []byte) ([]byte, error) {
-	width := o.pathWidth()
+	width := 0
 	if o.tree {
+		width = o.pathWidth(dst)
 		dst = appendTreeHeader(dst, width)
 	}
 	dst = o.record.appendHeader(dst)

@@ -101,7 +101,11 @@ func ways(v *View) map[string]*View {
 func TestTree(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	for _, n := range []int{1, 300, 10000} {
+	sizes := []int{1, 300, 10000}
+	if testing.Short() {
+		sizes = []int{1, 300}
+	}
+	for _, n := range sizes {
 		top := testTree(t, h, n)
 		want := walkDir(t, top)
 		for way, v := range ways(views["cpu"]) {

@@ -9,12 +9,11 @@ import (
 // appendLines renders a text view's tree: each line begins with the cgroup's path and id. If all parts begin with the
 // same line, which has letters but no small ones, that is their header and stands once, above all.
 func (o *output) appendLines(dst []byte) ([]byte, error) {
-	width := o.pathWidth()
+	width := o.pathWidth(dst)
 	header := o.commonHeader()
 	dst = appendTreeHeader(dst, width)
 	if header == nil {
-		dst = dst[:len(dst)-1]
-		dst = append(dst, '\n')
+		dst[len(dst)-1] = '\n'
 	} else {
 		dst = append(append(dst, header...), '\n')
 	}
@@ -22,8 +21,7 @@ func (o *output) appendLines(dst []byte) ([]byte, error) {
 		p := &o.parts[i]
 		text := o.raw[p.raw:p.rawEnd]
 		if header != nil && len(text) > 0 {
-			text = text[len(header):]
-			text = bytes.TrimPrefix(text, []byte{'\n'})
+			_, text, _ = bytes.Cut(text, []byte{'\n'})
 		}
 		for len(text) > 0 {
 			line, rest, _ := bytes.Cut(text, []byte{'\n'})
@@ -82,11 +80,11 @@ func (o *output) appendWhose(dst []byte, p *part, width int) []byte {
 	return append(dst, ' ')
 }
 
-// pathWidth is the width of a tree's column of paths.
-func (o *output) pathWidth() int {
+// pathWidth is the width of a tree's column of paths. The room after dst is used to escape them.
+func (o *output) pathWidth(dst []byte) int {
 	width := len("PATH")
 	for i := range o.parts {
-		width = max(width, o.parts[i].pathEnd-o.parts[i].path)
+		width = max(width, len(appendEscaped(dst, o.path(&o.parts[i]), false))-len(dst))
 	}
 	return min(width, maxWidth)
 }

@@ -5,96 +5,18 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	iofs "io/fs"
-	"sync"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
-
-// walkObject is no view, for it is in a directory. See bpf/walk/walk.bpf.c.
-const walkObject = "walk/walk.bpf.o"
-
-// walkers list the cgroups of a tree with a BPF program, 50 times as fast as by their directories. One lists for one
-// reader at a time, and holds the list while the reader's view runs over it.
-type walkers struct {
-	objects iofs.FS // has the program
-
-	mu      sync.Mutex
-	spec    *ebpf.CollectionSpec // nil before the first tree is read: starts are quick
-	refused error                // why there is none
-	free    []*walker
-}
-
-const (
-	spareWalkers = 2
-	firstNodes   = 4096
-	maxNodes     = 1 << 20 // cgroups in one walk: the kernel ends one that is silent for longer (MAX_ITER_OBJECTS)
-	nodeSize     = 16
-	nameRoom     = 64  // for a cgroup's name, on average
-	longestName  = 256 // NAME_MAX and a NUL
-)
-
-// get gives a walker, to be put back. Its error is why trees are listed by their directories here: this kernel
-// refuses the program, or there is none.
-func (s *walkers) get() (*walker, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if last := len(s.free) - 1; last >= 0 {
-		w := s.free[last]
-		s.free = s.free[:last]
-		return w, nil
-	}
-	if s.refused == nil && s.spec == nil {
-		s.spec, s.refused = parseWalker(s.objects)
-	}
-	if s.refused != nil {
-		return nil, s.refused
-	}
-	w, err := newWalker(s.spec, firstNodes, firstNodes*nameRoom)
-	if err != nil && !errors.Is(err, unix.ENOMEM) && !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) {
-		s.refused = err
-	}
-	return w, err
-}
-
-func parseWalker(objects iofs.FS) (*ebpf.CollectionSpec, error) {
-	if objects == nil {
-		return nil, fmt.Errorf("no object that lists cgroups: %w", unix.ENOENT)
-	}
-	raw, err := iofs.ReadFile(objects, walkObject)
-	if err != nil {
-		return nil, fmt.Errorf("read the object that lists cgroups: %w", err)
-	}
-	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
-	if err != nil {
-		return nil, fmt.Errorf("parse the object that lists cgroups: %w", err)
-	}
-	return spec, nil
-}
-
-func (s *walkers) put(w *walker) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.free) < spareWalkers {
-		s.free = append(s.free, w)
-		return
-	}
-	w.close()
-}
-
-func (s *walkers) close() {
-	for _, w := range s.free {
-		w.close()
-	}
-}
 
 // walker is the program and the memory that it fills.
 type walker struct {
 	coll         *ebpf.Collection
 	nodes, names *ebpf.Memory
 	room         needed
-	used         int // nodes that are not zero
+	used         int // nodes
+	usedNames    int // bytes
 }
 
 // needed is how much a walk takes.
@@ -148,19 +70,19 @@ func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 		return n, goneError{cgroup, unix.ENOENT}
 	}
 	used := int(min(n.nodes, w.room.nodes))
-	if used < w.used {
-		if _, err := w.nodes.WriteAt(make([]byte, (w.used-used)*nodeSize), int64(used)*nodeSize); err != nil {
+	if used < int(w.room.nodes) { // a view's pass ends here
+		if _, err := w.nodes.WriteAt(make([]byte, nodeSize), int64(used)*nodeSize); err != nil {
 			return n, err
 		}
 	}
-	w.used = used
+	w.used, w.usedNames = used, int(min(n.names, w.room.names))
 	return n, nil
 }
 
 // list fills r.nodes from the program's memory.
 func (w *walker) list(r *run) error {
 	nodes := make([]byte, w.used*nodeSize)
-	names := make([]byte, w.room.names)
+	names := make([]byte, w.usedNames)
 	_, err := w.nodes.ReadAt(nodes, 0)
 	_, err2 := w.names.ReadAt(names, 0)
 	if err := errors.Join(err, err2); err != nil {

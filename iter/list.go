@@ -1,0 +1,42 @@
+package iter
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// list fills r.nodes with the cgroup and all below it, in pre-order, by reading directories.
+func (r *run) list(cgroup uint64) error {
+	r.nodes = r.nodes[:0]
+	r.addNode(cgroup, nil, ".")
+	return asENOENT(r.listChildren(0))
+}
+
+func (r *run) listChildren(parent int) error {
+	if err := r.overdue(); err != nil {
+		return err
+	}
+	type child struct {
+		id   uint64
+		name string
+	}
+	var children []child
+	err := r.hierarchy.Children(r.nodes[parent].cgroup, func(id uint64, name string) {
+		children = append(children, child{id, name})
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(children, func(a, b child) int { return cmp.Compare(a.id, b.id) })
+	for _, c := range children {
+		r.addNode(c.id, &r.nodes[parent], c.name)
+		err := r.listChildren(len(r.nodes) - 1)
+		if err != nil && !errors.Is(err, unix.ESTALE) {
+			return err
+		}
+	}
+	return nil
+}

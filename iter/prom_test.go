@@ -1,0 +1,188 @@
+package iter
+
+import (
+	"bytes"
+	"context"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf/btf"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+func TestProm(t *testing.T) {
+	r := everyKind(t)
+	missing := oneOfEach(r, 8, "a")
+	copy(missing[16:24], bytes.Repeat([]byte{0xff}, 8))
+	o := rendering(r, bytes.Join([][]byte{oneOfEach(r, 7, "b\"\\\n\xff\ufffd\u00e9"), oneOfEach(r, 7, "a"), oneOfEach(r, 7, "a"), missing}, nil))
+	o.help = "everything"
+	pageSize = 4096
+	got, err := o.append(Prom, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := []string{
+		`cgroup="/",pid="7",comm="a"`,
+		`cgroup="/",pid="7",comm="a",record="1"`,
+		`cgroup="/",pid="7",comm="b\"\\\n` + "\ufffdff\ufffd\ufffd\u00e9" + `"`,
+		`cgroup="/",pid="8",comm="a"`,
+	}
+	each := func(before, after string) (lines string) {
+		for _, l := range labels {
+			lines += before + "{" + l + after + "\n"
+		}
+		return lines
+	}
+	want := `# HELP bpfview_test_level how\ndeep \\ it is
+# TYPE bpfview_test_level gauge
+` + each("bpfview_test_level", "} -3") + `# HELP bpfview_test_usage_seconds_total test usage_seconds_total
+# TYPE bpfview_test_usage_seconds_total counter
+# UNIT bpfview_test_usage_seconds_total seconds
+` + strings.ReplaceAll(each("bpfview_test_usage_seconds_total", "} 0.0015"), `bpfview_test_usage_seconds_total{`+labels[3]+"} 0.0015\n", "") +
+		`# HELP bpfview_test_rss_bytes test rss_bytes
+# TYPE bpfview_test_rss_bytes gauge
+# UNIT bpfview_test_rss_bytes bytes
+` + each("bpfview_test_rss_bytes", "} 8192") + `# HELP bpfview_test_wait_seconds how long
+# TYPE bpfview_test_wait_seconds histogram
+# UNIT bpfview_test_wait_seconds seconds
+`
+	for _, l := range labels {
+		want += strings.ReplaceAll(`bpfview_test_wait_seconds_bucket{L,le="0.000000001"} 2
+bpfview_test_wait_seconds_bucket{L,le="0.000000003"} 2
+bpfview_test_wait_seconds_bucket{L,le="0.000000007"} 8
+bpfview_test_wait_seconds_bucket{L,le="+Inf"} 9
+bpfview_test_wait_seconds_sum{L} 0.000000045
+bpfview_test_wait_seconds_count{L} 9
+`, "L", l)
+	}
+	want += `# HELP bpfview_test_delta_bytes test delta_bytes
+# TYPE bpfview_test_delta_bytes gauge
+# UNIT bpfview_test_delta_bytes bytes
+` + each("bpfview_test_delta_bytes", "} -18014398509481984") + `# HELP bpfview_test_info everything
+# TYPE bpfview_test_info gauge
+` + each("bpfview_test_info", `,protocol="udp",frozen="1",state="S",peer="127.0.0.1",owner="9007199254740993"} 1`)
+	if string(got) != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	checkProm(t, got)
+}
+
+// checkProm holds a page to be one that Prometheus takes: it parses, no sample is there twice, and nothing is to be
+// said against its names.
+func checkProm(t testing.TB, page []byte) map[string]*dto.MetricFamily {
+	t.Helper()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(page))
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, page)
+	}
+	for name, family := range families {
+		seen := make(map[string]bool)
+		for _, m := range family.Metric {
+			var labels strings.Builder
+			for _, l := range m.Label {
+				labels.WriteString(l.GetName() + "\xff" + l.GetValue() + "\xff")
+			}
+			if seen[labels.String()] {
+				t.Fatalf("%s: %q twice", name, labels.String())
+			}
+			seen[labels.String()] = true
+		}
+	}
+	problems, err := promlint.New(bytes.NewReader(page)).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Fatalf("%v, %v", problems, err)
+	}
+	return families
+}
+
+func TestPromtool(t *testing.T) {
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("needs promtool")
+	}
+	h := testHierarchy(t, "")
+	top := testTree(t, h, 5)
+	helper{cgroup: top}.start(t)
+	for name, v := range testViews(t, h, Options{}) {
+		if v.Kind() != "record" {
+			continue
+		}
+		one, err := v.Render(context.Background(), Prom, cgroupID(t, top), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, page := range [][]byte{one, mustTree(t, v, Prom, cgroupID(t, top))} {
+			checkProm(t, page)
+			cmd := exec.Command(promtool, "check", "metrics")
+			cmd.Stdin = bytes.NewReader(page)
+			if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+				t.Errorf("%s: promtool says %s, %v, of\n%s", name, out, err, page)
+			}
+		}
+	}
+}
+
+// FuzzProm: whatever a program writes, the page parses and has no sample twice.
+func FuzzProm(f *testing.F) {
+	r := everyKind(f)
+	f.Add(oneOfEach(r, 1, "a"), []byte("a/b"))
+	f.Add(bytes.Repeat(oneOfEach(r, 1, "\xff\n\"\\"), 3), []byte("\xff"))
+	f.Add(bytes.Repeat([]byte{0xff}, 256), []byte("."))
+	f.Fuzz(func(t *testing.T, raw, path []byte) {
+		o := rendering(r, raw[:len(raw)/r.size*r.size])
+		o.tree, o.paths, o.parts[0].pathEnd = true, path, len(path)
+		page, err := o.append(Prom, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkProm(t, page)
+	})
+}
+
+func TestMetricNames(t *testing.T) {
+	for _, test := range []struct {
+		member btf.Member
+		want   string
+	}{
+		{member("a_nsec", 0, u64, "kind:gauge", "unit:ns"), "a_seconds"},
+		{member("a_total_usec", 0, u64, "kind:counter", "unit:us"), "a_seconds_total"},
+		{member("a_total", 0, u64, "kind:counter"), "a_total"},
+		{member("a", 0, u64, "kind:counter"), "a_total"},
+		{member("a_pages", 0, u64, "kind:gauge", "unit:pages"), "a_bytes"},
+		{member("a_bytes", 0, u64, "kind:counter", "unit:bytes"), "a_bytes_total"},
+		{member("a", 0, u64, "kind:gauge", "unit:bytes"), "a_bytes"},
+		{member("a", 0, u64), ""},
+		{member("a", 0, u64, "key", "kind:gauge"), ""},
+		{member("a", 0, text(8), "kind:gauge"), ""},
+	} {
+		if got := mustRecord(t, 8, test.member).columns[0].series; got != test.want {
+			t.Errorf("%v is metric %q, want %q", test.member, got, test.want)
+		}
+	}
+}
+
+func TestBaseUnits(t *testing.T) {
+	pageSize = 4096
+	for _, test := range []struct {
+		unit string
+		v    uint64
+		want string
+	}{
+		{"ns", 0, "0"}, {"ns", 1, "0.000000001"}, {"ns", 1e9, "1"}, {"ns", 1500000000, "1.5"},
+		{"ns", 1<<64 - 1, "18446744073.709551615"}, {"us", 100, "0.0001"}, {"us", 1<<64 - 1, "18446744073709.551615"},
+		{"bytes", 1<<64 - 1, "18446744073709551615"}, {"pages", 3, "12288"}, {"pages", 1 << 60, "4.722366482869645e+21"}, {"", 42, "42"},
+	} {
+		if got := (&column{unit: test.unit}).appendBase(nil, test.v); string(got) != test.want {
+			t.Errorf("%d %s are %s, want %s", test.v, test.unit, got, test.want)
+		}
+	}
+	minus := -1500
+	if got := (&column{unit: "us", negative: true}).appendBase(nil, uint64(minus)); string(got) != "-0.0015" {
+		t.Errorf("-1500 us are %s", got)
+	}
+}

@@ -1,0 +1,102 @@
+package iter
+
+import "testing"
+
+// treeOf is a tree's output: of each cgroup its path and what was written, in turn.
+func treeOf(r *record, texts ...string) *output {
+	o := &output{record: r, version: 1, view: "test", cgroup: 9, tree: true, limit: 1 << 20}
+	for i := 0; i < len(texts); i += 2 {
+		p := part{cgroup: uint64(9 + i/2), path: len(o.paths), raw: len(o.raw)}
+		o.paths, o.raw = append(o.paths, texts[i]...), append(o.raw, texts[i+1]...)
+		p.pathEnd, p.rawEnd = len(o.paths), len(o.raw)
+		o.parts = append(o.parts, p)
+	}
+	return o
+}
+
+func TestTreeOfText(t *testing.T) {
+	for name, test := range map[string]struct {
+		texts []string
+		want  string
+	}{
+		"one header": {
+			[]string{".", "LEVEL NAME\n1 a\n2 b\n", "a b", "", "a b/c", "LEVEL NAME\n3 c"},
+			"PATH      CGROUP_ID LEVEL NAME\n.                 9 1 a\n.                 9 2 b\na\\x20b/c         11 3 c\n",
+		},
+		"headers differ": {
+			[]string{".", "LEVEL\n1\n", "a", "DEPTH\n2\n"},
+			"PATH  CGROUP_ID\n.             9 LEVEL\n.             9 1\na            10 DEPTH\na            10 2\n",
+		},
+		"no header": {
+			[]string{".", "0\n", "a", "0\n"},
+			"PATH  CGROUP_ID\n.             9 0\na            10 0\n",
+		},
+		"words": {
+			[]string{".", "Some text\n", "a", "Some text\n\n"},
+			"PATH  CGROUP_ID\n.             9 Some text\na            10 Some text\na            10 \n",
+		},
+		"silence": {
+			[]string{".", "", "a", ""},
+			"PATH  CGROUP_ID\n",
+		},
+	} {
+		got, err := treeOf(nil, test.texts...).append(Text, []byte("before\n"))
+		if err != nil || string(got) != "before\n"+test.want {
+			t.Errorf("%s: got\n%swant\nbefore\n%s%v", name, got, test.want, err)
+		}
+	}
+}
+
+func TestTreeOfRecords(t *testing.T) {
+	r := mustRecord(t, 4, member("key", 0, u8, "key"), member("n_usec", 1, u8, "kind:gauge", "unit:us"), member("c", 2, char))
+	o := treeOf(r, ".", "\x02\x05a\x00\x01\x06b\x00", "x y", "", "x y/\xff", "\x01\x07\n\x00")
+	for f, want := range map[Format]string{
+		Text: "PATH         CGROUP_ID KEY N_USEC C\n" +
+			".                    9   1      6 b\n" +
+			".                    9   2      5 a\n" +
+			"x\\x20y/\\xff         11   1      7 \\n\n",
+		JSON: `{"cgroup":".","cgroup_id":9,"key":1,"n_usec":6,"c":"b"}` + "\n" +
+			`{"cgroup":".","cgroup_id":9,"key":2,"n_usec":5,"c":"a"}` + "\n" +
+			`{"cgroup":"x y/` + "\ufffd" + `","cgroup_id":11,"key":1,"n_usec":7,"c":"\n"}` + "\n",
+		Prom: "# HELP bpfview_test_n_seconds test n_seconds\n# TYPE bpfview_test_n_seconds gauge\n# UNIT bpfview_test_n_seconds seconds\n" +
+			`bpfview_test_n_seconds{cgroup="/",key="1"} 0.000006` + "\n" +
+			`bpfview_test_n_seconds{cgroup="/",key="2"} 0.000005` + "\n" +
+			`bpfview_test_n_seconds{cgroup="/x y/` + "\ufffdff" + `",key="1"} 0.000007` + "\n" +
+			"# HELP bpfview_test_info test info\n# TYPE bpfview_test_info gauge\n" +
+			`bpfview_test_info{cgroup="/",key="1",c="b"} 1` + "\n" +
+			`bpfview_test_info{cgroup="/",key="2",c="a"} 1` + "\n" +
+			`bpfview_test_info{cgroup="/x y/` + "\ufffdff" + `",key="1",c="\n"} 1` + "\n",
+	} {
+		got, err := o.append(f, nil)
+		if err != nil || string(got) != want {
+			t.Errorf("%v: got\n%swant\n%s%v", f, got, want, err)
+		}
+		if f == Prom {
+			checkProm(t, got)
+		}
+	}
+}
+
+// FuzzSplit: whatever a tree's program wrote, its parts lie in the output, in order and apart, or it is an error.
+func FuzzSplit(f *testing.F) {
+	end := func(id, size byte) string { return string([]byte{id, 0, 0, 0, 0, 0, 0, 0, size, 0, 0, 0, 0, 0, 0, 0}) }
+	f.Add([]byte("abc" + end(1, 3) + end(2, 0) + "d" + end(4, 1)))
+	f.Add([]byte(end(1, 3)))
+	f.Add([]byte(end(2, 0) + end(1, 0)))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		r := &run{output: output{raw: raw}, nodes: []node{{cgroup: 1}, {cgroup: 2}, {cgroup: 3}, {cgroup: 4}}}
+		if r.split() != nil {
+			return
+		}
+		at, id := 0, uint64(0)
+		for _, p := range r.output.parts {
+			if p.raw != at || p.rawEnd < at || p.rawEnd > len(raw)-16 || p.cgroup <= id {
+				t.Fatalf("parts %+v of %d bytes", r.output.parts, len(raw))
+			}
+			at, id = p.rawEnd+16, p.cgroup
+		}
+		if at != len(raw) {
+			t.Fatalf("%d bytes of %d", at, len(raw))
+		}
+	})
+}

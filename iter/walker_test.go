@@ -1,0 +1,111 @@
+package iter
+
+import (
+	"bytes"
+	"fmt"
+	iofs "io/fs"
+	"strings"
+	"sync"
+	"testing"
+
+	"bpfviewfs/bpf"
+	"github.com/cilium/ebpf"
+)
+
+// The program that lists cgroups loads everywhere, and the views' flavour for trees wherever the kernel finds cgroups
+// by their ids.
+func TestTreesAreFast(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	walkers := &views["cpu"].set.walkers
+	w, err := walkers.get()
+	if err != nil {
+		t.Fatalf("no program lists cgroups: %+v", err)
+	}
+	walkers.put(w)
+	for _, name := range []string{"cpu", "memory", "psi", "tasks"} {
+		// tasks' own program needs functions that are younger than those of the flavour.
+		if views[name].tree == nil && views["tasks"].cgroup != nil {
+			_, err := readObject(t, name).load(nil, nil, name+treeFlavour)
+			t.Errorf("%s has no flavour for trees: %+v", name, err)
+		}
+	}
+}
+
+// A tree that is greater than the memory for its list is listed again, with more.
+func TestWalkerGrows(t *testing.T) {
+	h := testHierarchy(t, "")
+	v := *testViews(t, h, Options{})["cpu"]
+	raw, err := iofs.ReadFile(bpf.Objects, walkObject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	top := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	for i := range 9 {
+		testCgroup(t, top, strings.Repeat("n", 254)+fmt.Sprint(i))
+	}
+	for _, room := range []needed{{1, longestName}, {100, longestName}, {1, 100 * longestName}} {
+		small, err := newWalker(spec, room.nodes, room.names)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.set = &Set{hierarchy: h, options: Options{}.withDefaults(), walkers: walkers{spec: spec, free: []*walker{small}}}
+		if lines := treeLines(t, mustTree(t, &v, JSON, cgroupID(t, top))); len(lines) != 10 || len(lines[9].Cgroup) != 255 {
+			t.Errorf("room for %+v: %+v", room, lines)
+		}
+		v.set.walkers.close()
+	}
+}
+
+// Trees that are read at one time never mix.
+func TestParallelTrees(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	type side struct {
+		id    uint64
+		paths map[string]uint64
+	}
+	var sides []side
+	for i := range 2 {
+		top := testTree(t, h, 40+50*i)
+		sides = append(sides, side{cgroupID(t, top), walkDir(t, top)})
+	}
+	walkers := &views["cpu"].set.walkers
+	var spare []*walker // as many as are kept
+	for range spareWalkers {
+		w, err := walkers.get()
+		if err != nil {
+			t.Fatal(err)
+		}
+		spare = append(spare, w)
+	}
+	for _, w := range spare {
+		walkers.put(w)
+	}
+	before := descriptors(t)
+	var wg sync.WaitGroup
+	for n := range 6 {
+		wg.Go(func() {
+			s := sides[n%2]
+			for range 50 {
+				lines := treeLines(t, mustTree(t, views["cpu"], JSON, s.id))
+				for _, l := range lines {
+					if s.paths[l.Cgroup] != l.ID {
+						t.Errorf("%q has id %d, not %d", l.Cgroup, l.ID, s.paths[l.Cgroup])
+					}
+				}
+				if len(lines) != len(s.paths) {
+					t.Errorf("%d cgroups, not %d", len(lines), len(s.paths))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
+}
