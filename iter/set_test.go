@@ -123,7 +123,7 @@ func TestReload(t *testing.T) {
 	cpu, builtIn := find(t, s, "cpu"), find(t, s, "tasks")
 	reload(t, s, false)
 
-	write(t, settings, []byte("{owner: 7, group: root, mode: '0444', description: mine}"))
+	write(t, settings, []byte("{owner: 7, group: 0, mode: '0444', description: mine}"))
 	reload(t, s, true)
 	v := find(t, s, "tasks")
 	if v.Mode() != 0o444 || *v.UID() != 7 || *v.GID() != 0 || v.Help() != "mine" || v.Origin() != "built in" || v.Warning() != "" {

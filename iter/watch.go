@@ -2,6 +2,7 @@ package iter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+	"golang.org/x/sys/unix"
 )
 
 // A change is looked at when nothing more has happened for quiet, so that a file is written to its end, and no later
@@ -76,11 +78,21 @@ func (s *Set) arm(w *fsnotify.Watcher) {
 		w.Remove(path) // it may by now be another directory's
 	}
 	for _, place := range s.places() {
-		w.Add(place)
-		for up := filepath.Dir(place); w.Add(up) != nil && up != "/"; {
-			up = filepath.Dir(up)
+		follow(w, filepath.Dir(place))
+		if err := w.Add(place); err != nil && !errors.Is(err, unix.ENOENT) {
+			s.config.Logf("changes in %s are not seen: %v", place, err)
 		}
 	}
+}
+
+// follow watches a directory or, while it is not there, what is nearest above it. What came before the watch above it
+// was made is found by the second try, what comes later is an event.
+func follow(w *fsnotify.Watcher, dir string) {
+	if w.Add(dir) == nil || dir == "/" {
+		return
+	}
+	follow(w, filepath.Dir(dir))
+	w.Add(dir)
 }
 
 // concerns leaves out what happens to the places' neighbours.
