@@ -49,7 +49,7 @@ func (v *View) fromPrograms(main *ebpf.Program, p *pin, cache *btf.Cache) (err e
 		v.tree, _ = ebpf.LoadPinnedProgram(path, nil)
 	}
 	if err := v.take(it); err != nil {
-		return errors.Join(err, v.close())
+		return errors.Join(err, v.abandon())
 	}
 	return nil
 }

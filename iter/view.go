@@ -78,7 +78,7 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	v.traits = o.traits
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, v.close())
+			err = errors.Join(err, v.abandon())
 		}
 	}()
 	if len(o.attached) > 0 {
@@ -133,6 +133,12 @@ func (v *View) close() error {
 	if v.link != nil {
 		errs = append(errs, v.link.Close())
 	}
-	v.state, v.cgroup, v.task, v.tree, v.whole, v.requests, v.elements, v.link = nil, nil, nil, nil, nil, nil, nil, nil
 	return errors.Join(errs...)
+}
+
+// abandon closes what was loaded of a view that cannot be made. Nobody looks at it yet.
+func (v *View) abandon() error {
+	err := v.close()
+	v.state, v.cgroup, v.task, v.tree, v.whole, v.requests, v.elements, v.link = nil, nil, nil, nil, nil, nil, nil, nil
+	return err
 }
