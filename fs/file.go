@@ -26,6 +26,9 @@ type file struct {
 
 // Open runs the view.
 func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	if in.Flags&unix.O_ACCMODE != unix.O_RDONLY {
+		return fuse.EROFS
+	}
 	f.undoOpen(&in.InHeader)
 	n := f.node(in.NodeId)
 	r, err := f.start(cancel, n, in.Uid)
