@@ -96,7 +96,7 @@ func (f *FS) file(fh uint64) (*file, bool) {
 		if word := runWord(r.run.Load()); word != 0 {
 			size = word.size()
 		}
-		f.nodes.opened(o.node, size)
+		f.nodes.opened(o.node, size, r)
 	}
 	return o, true
 }
