@@ -62,7 +62,7 @@ func readLoops(t *testing.T, dirs ...string) (stop func()) {
 	stopped := make(chan struct{})
 	var group sync.WaitGroup
 	kinds := []func(path string) func() (string, error){
-		held, byPath(byRead), byPath(bySplice), byPath(bySendfile), byCat, bySmallReads,
+		func(path string) func() (string, error) { return held(t, path) }, byPath(byRead), byPath(bySplice), byPath(bySendfile), byCat, bySmallReads,
 	}
 	for i := range 18 {
 		next := kinds[i%len(kinds)](dirs[i%len(dirs)] + "/lines")
@@ -95,14 +95,15 @@ func readLoops(t *testing.T, dirs ...string) (stop func()) {
 	return stop
 }
 
-// held keeps the file open and reads it with pread(2).
-func held(path string) func() (string, error) {
+// held keeps the file open until the end of the test and reads it with pread(2).
+func held(t *testing.T, path string) func() (string, error) {
 	var f *os.File
 	return func() (_ string, err error) {
 		if f == nil {
 			if f, err = os.Open(path); err != nil {
 				return "", err
 			}
+			t.Cleanup(func() { f.Close() })
 		}
 		buf := make([]byte, 64<<10)
 		n, err := f.ReadAt(buf, 0)

@@ -31,7 +31,7 @@ func keepMadeUp(dir string) error {
 		Options: mount.Options{Source: "made-up", Target: dir, Foreground: true},
 		Args:    []string{"made-up"},
 		View:    fs.ViewNumber,
-		Logf:    log.New(os.Stderr, "", log.Lmicroseconds).Printf,
+		Logf:    log.New(io.Discard, "", 0).Printf,
 	}
 	return keeper.Run(func(err error) error {
 		if err == nil {
