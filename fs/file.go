@@ -17,6 +17,8 @@ type file struct {
 	record *record
 	turn   chan struct{} // held by whoever starts a new run
 
+	inherited bool // another server opened it
+
 	mu   sync.Mutex
 	run  *run    // nil: the memory has its bytes
 	word runWord // which one it is
