@@ -39,6 +39,21 @@ func (s *server) take(slots []slot, lent, trial bool) {
 	}
 }
 
+// takeEmpty gives the loops those slots that have no request, and returns the others: the server that is about to leave
+// may be answering what its own predecessor left there. What remains when that has ended is this server's.
+func (s *server) takeEmpty(slots []slot) (borrowed []slot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, slot := range slots {
+		if slot.left() != nil {
+			borrowed = append(borrowed, slot)
+		} else {
+			s.free = append(s.free, slot)
+		}
+	}
+	return borrowed
+}
+
 // trialTime is for how long a request is tried alone. Most are done before, or have brought the server down.
 const trialTime = 100 * time.Millisecond
 

@@ -27,13 +27,14 @@ type server struct {
 	proto *fuse.ProtocolServer
 	heir  Heir // the filesystem, if it is one
 
-	idle    atomic.Int32 // loops that wait for a request
-	leaving atomic.Bool  // the loops end, each after the request that it is at
-	group   sync.WaitGroup
-	once    sync.Once
-	ended   chan error // why the loops do not read on
-	region  int
-	other   atomic.Pointer[[]slot] // of another server that may be at work
+	idle     atomic.Int32 // loops that wait for a request
+	leaving  atomic.Bool  // the loops end, each after the request that it is at
+	group    sync.WaitGroup
+	once     sync.Once
+	ended    chan error // why the loops do not read on
+	region   int
+	other    atomic.Pointer[[]slot] // of another server that may be at work
+	borrowed []slot                 // of our region, which that one still answers
 
 	mu    sync.Mutex
 	free  []slot
