@@ -13,7 +13,6 @@ var needed = []int{
 	unix.CAP_BPF,             // load programs, make links and iterators
 	unix.CAP_PERFMON,         // programs that follow kernel pointers
 	unix.CAP_DAC_READ_SEARCH, // open_by_handle_at(2)
-	unix.CAP_SYS_ADMIN,
 }
 
 // giveUp makes the calling thread, and so every program it starts, unable to get any other capability than those
