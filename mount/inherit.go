@@ -123,6 +123,8 @@ func (s *server) obey() {
 			if s.heir != nil {
 				s.heir.Alone()
 			}
+		case wordPing:
+			go s.pong()
 		case wordStop:
 			s.leave()
 			s.conn.keeper.send(message{Word: wordStopped})

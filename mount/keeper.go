@@ -41,6 +41,7 @@ type Keeper struct {
 	retry    <-chan time.Time
 	failures int // starts in a row that came to nothing
 
+	pulse    *time.Ticker
 	hangups  chan os.Signal
 	asked    chan *reload
 	reloads  []*reload // that wait; the first may be under way
@@ -101,6 +102,7 @@ func (k *Keeper) begin() (target string, err error) {
 	k.conn.Logf = k.Logf
 	k.events, k.ended = make(chan event), make(chan struct{})
 	k.asked, k.hangups = make(chan *reload), make(chan os.Signal, 1)
+	k.pulse = time.NewTicker(pulseEvery)
 	if k.state, err = newState(); err != nil {
 		return "", err
 	}
@@ -132,6 +134,7 @@ func (k *Keeper) release() {
 		return
 	}
 	close(k.ended)
+	k.pulse.Stop()
 	signal.Stop(k.hangups)
 	for _, p := range k.processes() {
 		p.Kill()
@@ -181,6 +184,9 @@ func (k *Keeper) step() (again bool, err error) {
 		k.retry = nil
 		again = true
 		k.restart()
+	case <-k.pulse.C:
+		again = true
+		k.beat()
 	case <-k.hangups:
 		again = true
 		k.reloads = append(k.reloads, &reload{})
@@ -222,6 +228,8 @@ func (k *Keeper) heard(p *process, m message) (again bool, err error) {
 			k.ready = nil
 			return true, ready(nil)
 		}
+	case wordPong:
+		p.asked = time.Time{}
 	case wordEnded, wordFailed:
 		p.last = &m
 	}

@@ -18,6 +18,7 @@ type wire struct{ conn *net.UnixConn }
 //	go      begin to serve (Order)
 //	stop    let go of the connection: another server is about to begin
 //	take    answer what a dead server left in the other region
+//	ping    say that you answer
 //
 // and the server reports:
 //
@@ -26,6 +27,7 @@ type wire struct{ conn *net.UnixConn }
 //	stopped    it ends when it has answered what it has in work
 //	ended      the connection has ended: unmounted, or with an Error
 //	failed     it cannot start (Error, Code)
+//	pong       it answers still
 type message struct {
 	Word  string
 	Order order  `json:",omitzero"`
@@ -37,11 +39,13 @@ const (
 	wordGo       = "go"
 	wordStop     = "stop"
 	wordTake     = "take"
+	wordPing     = "ping"
 	wordPrepared = "prepared"
 	wordServing  = "serving"
 	wordStopped  = "stopped"
 	wordEnded    = "ended"
 	wordFailed   = "failed"
+	wordPong     = "pong"
 )
 
 // order says how to begin.

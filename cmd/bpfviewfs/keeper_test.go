@@ -290,6 +290,22 @@ func TestCrashLoop(t *testing.T) {
 	}
 }
 
+// TestStuckServer has a server that lives and does not answer.
+func TestStuckServer(t *testing.T) {
+	if testing.Short() {
+		return // half a minute
+	}
+	dir, _ := keptMadeUp(t)
+	was := status(t, dir)
+	unix.Kill(was.Server, unix.SIGSTOP)
+	if text := read(t, dir+"/lines"); whole(text) != nil {
+		t.Error(whole(text))
+	}
+	if now := status(t, dir); now.Server == was.Server || now.Restarts != was.Restarts+1 {
+		t.Errorf("status: %+v, before %+v", now, was)
+	}
+}
+
 // TestBrokenProgram reloads a program that cannot run.
 func TestBrokenProgram(t *testing.T) {
 	needRoot(t)

@@ -1,0 +1,40 @@
+package mount
+
+import (
+	"os"
+	"time"
+)
+
+// How often the keeper asks the server whether it answers, and for how long that may take.
+const (
+	pulseEvery = 4 * time.Second
+	pulseLimit = 20 * time.Second
+)
+
+// beat asks the server whether it answers, and kills one that has not for too long: another one takes up its requests.
+// It also tells the service manager that the keeper itself is alive, see sd_notify(3).
+func (k *Keeper) beat() {
+	if os.Getenv("WATCHDOG_USEC") != "" {
+		if err := Notify("WATCHDOG=1"); err != nil {
+			k.Logf("%v", err)
+		}
+	}
+	p := k.serving
+	switch {
+	case p == nil || !p.serves:
+	case p.asked.IsZero():
+		p.asked = time.Now()
+		p.wire.send(message{Word: wordPing}) // an error means that it has died
+	case time.Since(p.asked) > pulseLimit:
+		k.Logf("server %d has not answered for %v: killing it", p.Pid, pulseLimit)
+		p.Kill()
+	}
+}
+
+// pong is the server's part: it asks the filesystem for the root, as a reader would.
+func (s *server) pong() {
+	if _, err := s.ask(opGetattr, rootNode, 0, 0); err != nil {
+		s.conn.logf("the root directory: %v", err)
+	}
+	s.conn.keeper.send(message{Word: wordPong})
+}
