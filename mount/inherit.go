@@ -123,8 +123,8 @@ func (s *server) obey() {
 				s.heir.Alone()
 			}
 		case wordStop:
+			s.conn.keeper.send(message{Word: wordStopped}) // first: the process may end at once
 			s.leave()
-			s.conn.keeper.send(message{Word: wordStopped})
 		}
 	}
 }
