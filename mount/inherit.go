@@ -126,8 +126,8 @@ func (s *server) obey() {
 		case wordPing:
 			go s.pong()
 		case wordStop:
+			s.conn.keeper.send(message{Word: wordStopped}) // first: the process may end at once
 			s.leave()
-			s.conn.keeper.send(message{Word: wordStopped})
 		}
 	}
 }

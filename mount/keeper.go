@@ -285,8 +285,12 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 			k.accuse(p, why)
 		}
 	}
-	if k.serving == nil {
+	switch {
+	case k.serving != nil:
+	case k.next == nil:
 		k.delay(p, end)
+	case k.next.prepared:
+		k.promote()
 	}
 	return true, nil
 }

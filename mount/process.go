@@ -79,6 +79,13 @@ func (k *Keeper) spawn(exe *os.File, region int) (*process, error) {
 	}
 	fuse := os.NewFile(uintptr(device), "/dev/fuse")
 	defer fuse.Close()
+	// Above those that the server gets, which are put in their places before its program is opened.
+	program, err := unix.FcntlInt(exe.Fd(), unix.F_DUPFD_CLOEXEC, 100)
+	if err != nil {
+		near.close()
+		return nil, err
+	}
+	defer unix.Close(program)
 	attr := &os.ProcAttr{
 		Dir:   "/",
 		Env:   append(os.Environ(), fmt.Sprintf("%s=%d", KeeperVar, os.Getpid())),
@@ -93,7 +100,7 @@ func (k *Keeper) spawn(exe *os.File, region int) (*process, error) {
 		if err := giveUp(k.Options.needed()); err != nil {
 			k.Logf("the server keeps privileges that it does not need: %v", err)
 		}
-		started, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), k.Args, attr)
+		started, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", program), k.Args, attr)
 	}()
 	<-done
 	if err != nil {
