@@ -83,6 +83,9 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	if v.cgroup == nil && v.task == nil && v.whole == nil {
 		return withTaskReason(err, v.noTask)
 	}
+	if v.set.config.ReadOnly {
+		return v.state.close()
+	}
 	return v.state.attach()
 }
 

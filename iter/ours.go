@@ -29,7 +29,7 @@ func (r *registry) take(name string, want origin) *ebpf.Program {
 
 // put pins a program, in the place of an older one of ours. That it cannot is no reason to do without the view.
 func (r *registry) put(name string, p *ebpf.Program, o origin) {
-	if r == nil {
+	if r == nil || r.readOnly {
 		return
 	}
 	if err := r.replace(name, p, o); err != nil {
@@ -68,7 +68,7 @@ func (r *registry) stateDir(view string) string {
 
 // forget detaches the attached programs of views that are not among those of list, with what they keep.
 func (r *registry) forget(list []*View) {
-	if r == nil {
+	if r == nil || r.readOnly {
 		return
 	}
 	used := make(map[string]bool)
@@ -105,8 +105,16 @@ func (r *registry) prune(list []*View, dirs []string) {
 		if has[base] || !known {
 			continue
 		}
-		if err := os.Remove(filepath.Join(r.dir, name)); err != nil && !errors.Is(err, unix.ENOENT) {
+		if err := r.remove(filepath.Join(r.dir, name)); err != nil && !errors.Is(err, unix.ENOENT) {
 			r.say("unpin program %s: %v", name, err)
 		}
 	}
+}
+
+// remove unpins a program of ours.
+func (r *registry) remove(path string) error {
+	if r.readOnly {
+		return nil
+	}
+	return os.Remove(path)
 }

@@ -19,10 +19,11 @@ import (
 // one that somebody removes is missed by nobody, and is pinned again when its view is loaded again. Pins that are
 // not ours are views, and are never touched. A nil registry is none.
 type registry struct {
-	dir    string
-	ours   map[string]origin
-	others map[string]*pin
-	say    func(format string, args ...any)
+	dir      string
+	readOnly bool
+	ours     map[string]origin
+	others   map[string]*pin
+	say      func(format string, args ...any)
 }
 
 // pin is a view that somebody else pinned.
@@ -38,7 +39,9 @@ const (
 )
 
 func (s *Set) openRegistry(said map[string]bool) *registry {
-	r := &registry{dir: s.config.Registry, ours: make(map[string]origin), others: make(map[string]*pin)}
+	r := &registry{
+		dir: s.config.Registry, readOnly: s.config.ReadOnly, ours: make(map[string]origin), others: make(map[string]*pin),
+	}
 	r.say = func(format string, args ...any) { s.say(said, format, args...) }
 	if r.dir == "" {
 		return nil
@@ -65,8 +68,10 @@ func (s *Set) openRegistry(said map[string]bool) *registry {
 
 // prepare makes the directory, and looks whether it can be one of pins.
 func (r *registry) prepare() error {
-	if err := os.Mkdir(r.dir, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("registry: %w", err)
+	if !r.readOnly {
+		if err := os.Mkdir(r.dir, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("registry: %w", err)
+		}
 	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(r.dir, &fs); err != nil {
@@ -106,7 +111,7 @@ func (r *registry) list(name string) error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		if ours && strings.HasSuffix(name, temporary) { // of a process that died between the two steps of replace
-			return os.Remove(path)
+			return r.remove(path)
 		}
 		if ours {
 			r.ours[name] = origin

@@ -76,7 +76,7 @@ func (v *View) GID() *uint32 { return v.settings.Group.number() }
 func (v *View) close() error {
 	stateful := v.state != nil
 	errs := []error{v.state.close()}
-	if stateful && v.stateDir != "" && v.life.retired.Load() {
+	if stateful && v.stateDir != "" && v.life.retired.Load() && !v.set.config.ReadOnly {
 		errs = append(errs, forgetState(v.stateDir))
 	}
 	for _, p := range []*ebpf.Program{v.cgroup, v.task, v.tree, v.whole} {
