@@ -63,6 +63,9 @@ hierarchy (system.slice/ssh.service, or / for the top itself) or the path of its
 		if v == nil {
 			return noView(args[0])
 		}
+		if err := v.Err(); err != nil {
+			return failed(err)
+		}
 		id, err := src.hierarchy.Find(args[1])
 		if err != nil {
 			return failed(err)
