@@ -21,7 +21,7 @@ type Report struct {
 	Attached []string // programs beside it that are attached while the view is enabled
 	Kind     string   // see View.Kind
 	Schema   []byte   // of a record view
-	RootOnly string   // why only the top cgroup's directory would have the view; "" if that is not so
+	RootOnly string   // why only the root's directory would have the view; "" if that is not so
 	Verifier string   // how much the verifier had to look at, in its own words
 
 	Bytes  int           // that one run wrote, before it was shown

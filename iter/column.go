@@ -186,6 +186,17 @@ func (c *column) appendNumber(dst, rec []byte) []byte {
 	return strconv.AppendUint(dst, c.value(rec), 10)
 }
 
+// appendPlain appends what a record has in a column that holds no text: an address, a value's name, or a number.
+func (c *column) appendPlain(dst, rec []byte) []byte {
+	switch {
+	case c.kind == address:
+		return c.appendAddress(dst, rec)
+	case c.kind == enumeration && c.enumName(rec) != "":
+		return append(dst, c.enumName(rec)...)
+	}
+	return c.appendNumber(dst, rec)
+}
+
 // characters is a text column of one record, to its first NUL.
 func (c *column) characters(rec []byte) []byte {
 	b := c.bytes(rec)

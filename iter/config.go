@@ -18,6 +18,9 @@ type Config struct {
 	// Registry is a directory of a bpffs where programs are pinned: those of Builtin and Dirs, so that the next start
 	// need not verify them, and anybody's, which become views. It is made if it is not there. "" for none.
 	Registry string
+	// ReadOnly is for who only wants to look: what is pinned is used, and left as it is. Nothing is pinned or unpinned, and
+	// stateful views show what the programs that another set has attached have counted.
+	ReadOnly bool
 	Enable   []string // views that are shown though they are off unless asked for, or off by their settings
 	Options
 	Logf func(format string, args ...any) // is told what concerns no view, or the choice between two; may be nil

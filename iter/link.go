@@ -78,16 +78,3 @@ func iterate(link int) (int, error) {
 	iter := struct{ link, flags uint32 }{link: uint32(link)}
 	return bpfCall(unix.BPF_ITER_CREATE, unsafe.Pointer(&iter), unsafe.Sizeof(iter))
 }
-
-func bpfCall(cmd uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
-	for {
-		fd, _, errno := unix.Syscall(unix.SYS_BPF, cmd, uintptr(attr), size)
-		switch errno {
-		case 0:
-			return int(fd), nil
-		case unix.EINTR:
-		default:
-			return -1, errno
-		}
-	}
-}

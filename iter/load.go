@@ -16,8 +16,7 @@ func (s *Set) make(src *source, pins *registry, cache *btf.Cache) *View {
 		v.warning = "hides the one that is " + src.hides
 	}
 	if err := v.load(src, pins, cache); err != nil {
-		v.err = &loadError{view: v.name, err: errors.Join(err, v.close())}
-		v.cgroup, v.task, v.link = nil, nil, nil
+		v.err = &loadError{view: v.name, err: errors.Join(err, v.abandon())}
 	}
 	return v
 }
@@ -57,6 +56,54 @@ func (v *View) load(src *source, pins *registry, cache *btf.Cache) error {
 	o.pins, v.stateDir = pins, pins.stateDir(v.name)
 	o.origin = func(program string) origin { return originOf(src.object.path, program, raw, settings.Parameters) }
 	return v.loadObject(o, cache)
+}
+
+// loadObject loads what this kernel can run of an object, and attaches the rest of it.
+func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
+	v.traits = o.traits
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.abandon())
+		}
+	}()
+	if len(o.attached) > 0 {
+		if v.state, err = o.loadState(v.stateDir, cache); err != nil {
+			return err
+		}
+	}
+	if o.task != "" {
+		v.noTask = v.loadIterator(o, o.task, cache)
+	}
+	if o.tree != "" {
+		if it, err := o.obtain(o.tree, v.state.shared(), cache); err == nil { // a tree is read without it, too
+			v.tree = it.program
+		}
+	}
+	err = v.loadIterator(o, o.main, cache)
+	if v.cgroup == nil && v.task == nil && v.whole == nil {
+		return withTaskReason(err, v.noTask)
+	}
+	if v.set.config.ReadOnly {
+		return v.state.close()
+	}
+	return v.state.attach()
+}
+
+// loadIterator loads one of the object's iterators, or takes it over from the registry.
+func (v *View) loadIterator(o *object, program string, cache *btf.Cache) error {
+	it, err := o.obtain(program, v.state.shared(), cache)
+	if err != nil {
+		return err
+	}
+	return v.take(it)
+}
+
+// withTaskReason adds to an error of the first program why the task flavour could not stand in.
+func withTaskReason(err, noTask error) error {
+	if noTask == nil {
+		return err
+	}
+	return fmt.Errorf("%w; nor per task: %v", err, noTask)
 }
 
 // off says why the view is off, or nil if it is on. One that attaches programs to the kernel costs something all the

@@ -77,11 +77,7 @@ func targetOf(p *ebpf.Program, cache *btf.Cache) (string, error) {
 // to itself.
 func attachedTo(p *ebpf.Program) (btf.ID, btf.TypeID, error) {
 	var info [232]byte
-	attr := struct {
-		fd, size uint32
-		info     unsafe.Pointer
-	}{uint32(p.FD()), uint32(len(info)), unsafe.Pointer(&info)}
-	_, err := bpfCall(unix.BPF_OBJ_GET_INFO_BY_FD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	err := objectInfo(p.FD(), unsafe.Pointer(&info), len(info))
 	runtime.KeepAlive(p)
 	return btf.ID(binary.NativeEndian.Uint32(info[220:])), btf.TypeID(binary.NativeEndian.Uint32(info[224:])), err
 }

@@ -68,7 +68,7 @@ func TestLoadListsBrokenObjects(t *testing.T) {
 		"misnamed.bpf.o":   {Data: builtin(t, "tasks")},
 		"yet_other1.bpf.o": {Data: []byte("\x7fELF")},
 	}
-	s, err := Load(files, &Hierarchy{}, Options{})
+	s, err := Open(&Hierarchy{}, Config{Builtin: files})
 	if err != nil {
 		t.Fatal(err)
 	}

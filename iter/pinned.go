@@ -2,7 +2,6 @@ package iter
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"runtime"
 	"unsafe"
@@ -48,10 +47,7 @@ func (v *View) fromPrograms(main *ebpf.Program, p *pin, cache *btf.Cache) (err e
 	if path := p.flavours["tree"]; path != "" {
 		v.tree, _ = ebpf.LoadPinnedProgram(path, nil)
 	}
-	if err := v.take(it); err != nil {
-		return errors.Join(err, v.abandon())
-	}
-	return nil
+	return v.take(it)
 }
 
 func (v *View) fromFlavour(path string, cache *btf.Cache) error {
@@ -102,15 +98,5 @@ func (v *View) fromLink(cache *btf.Cache) error {
 		return err
 	}
 	v.traits, err = it.traits()
-	return err
-}
-
-// objectInfo is BPF_OBJ_GET_INFO_BY_FD.
-func objectInfo(fd int, info unsafe.Pointer, size int) error {
-	attr := struct {
-		fd, size uint32
-		info     unsafe.Pointer
-	}{uint32(fd), uint32(size), info}
-	_, err := bpfCall(unix.BPF_OBJ_GET_INFO_BY_FD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	return err
 }

@@ -21,7 +21,8 @@ func (v *View) Everywhere() bool {
 	return v.place == place{} && len(v.settings.Match) == 0 && len(v.settings.Requires) == 0
 }
 
-// In is nil if the view has a file in the cgroup's directory; else it says why not, with unix.ENOENT.
+// In is nil if the view has a file in the cgroup's directory; else it says why not, with unix.ENOENT. It names no cgroup: who
+// reads it may have no business to know others, or what lies above.
 func (v *View) In(cgroup uint64) error {
 	if v.Everywhere() {
 		return nil
@@ -35,7 +36,7 @@ func (v *View) In(cgroup uint64) error {
 			return err
 		}
 		if !slices.ContainsFunc(v.settings.Match, func(glob string) bool { return fits(glob, path) }) {
-			return fmt.Errorf("view %s: no match: in its settings fits /%s: %w", v.name, path, unix.ENOENT)
+			return fmt.Errorf("view %s: no match: in its settings fits this cgroup's path: %w", v.name, unix.ENOENT)
 		}
 	}
 	return v.missing(cgroup)
@@ -45,9 +46,9 @@ func (v *View) In(cgroup uint64) error {
 func (v *View) elsewhere(cgroup uint64) error {
 	switch {
 	case v.place.only != 0 && v.place.only != cgroup:
-		return fmt.Errorf("it was pinned for cgroup %d: %w", v.place.only, unix.ENOENT)
+		return fmt.Errorf("it is a link that was pinned for another cgroup: %w", unix.ENOENT)
 	case v.place.rootOnly != "" && cgroup != v.set.hierarchy.Root():
-		return fmt.Errorf("it is in the top directory only: %s: %w", v.place.rootOnly, unix.ENOENT)
+		return fmt.Errorf("it is in the root's directory only: %s: %w", v.place.rootOnly, unix.ENOENT)
 	}
 	return nil
 }

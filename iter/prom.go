@@ -153,15 +153,10 @@ func (c *column) appendLabel(dst, rec []byte) []byte {
 		return dst
 	}
 	dst = append(append(append(dst, ','), c.name...), `="`...)
-	switch {
-	case c.kind == characters:
+	if c.kind == characters {
 		dst = appendLabelText(dst, c.characters(rec), true)
-	case c.kind == address:
-		dst = c.appendAddress(dst, rec)
-	case c.kind == enumeration && c.enumName(rec) != "":
-		dst = append(dst, c.enumName(rec)...)
-	default:
-		dst = c.appendNumber(dst, rec)
+	} else {
+		dst = c.appendPlain(dst, rec)
 	}
 	return append(dst, '"')
 }

@@ -19,10 +19,11 @@ import (
 // one that somebody removes is missed by nobody, and is pinned again when its view is loaded again. Pins that are
 // not ours are views, and are never touched. A nil registry is none.
 type registry struct {
-	dir    string
-	ours   map[string]origin
-	others map[string]*pin
-	say    func(format string, args ...any)
+	dir      string
+	readOnly bool
+	ours     map[string]origin
+	others   map[string]*pin
+	say      func(format string, args ...any)
 }
 
 // pin is a view that somebody else pinned.
@@ -38,7 +39,9 @@ const (
 )
 
 func (s *Set) openRegistry(said map[string]bool) *registry {
-	r := &registry{dir: s.config.Registry, ours: make(map[string]origin), others: make(map[string]*pin)}
+	r := &registry{
+		dir: s.config.Registry, readOnly: s.config.ReadOnly, ours: make(map[string]origin), others: make(map[string]*pin),
+	}
 	r.say = func(format string, args ...any) { s.say(said, format, args...) }
 	if r.dir == "" {
 		return nil
@@ -65,8 +68,10 @@ func (s *Set) openRegistry(said map[string]bool) *registry {
 
 // prepare makes the directory, and looks whether it can be one of pins.
 func (r *registry) prepare() error {
-	if err := os.Mkdir(r.dir, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("registry: %w", err)
+	if !r.readOnly {
+		if err := os.Mkdir(r.dir, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("registry: %w", err)
+		}
 	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(r.dir, &fs); err != nil {
@@ -106,7 +111,7 @@ func (r *registry) list(name string) error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		if ours && strings.HasSuffix(name, temporary) { // of a process that died between the two steps of replace
-			return os.Remove(path)
+			return r.remove(path)
 		}
 		if ours {
 			r.ours[name] = origin
@@ -150,104 +155,4 @@ func (r *registry) foreign() []*pin {
 		return nil
 	}
 	return slices.Collect(maps.Values(r.others))
-}
-
-// take gives the pinned program if it is made of the same, else nil.
-func (r *registry) take(name string, want origin) *ebpf.Program {
-	if r == nil || r.ours[name].sum != want.sum {
-		return nil
-	}
-	p, err := ebpf.LoadPinnedProgram(filepath.Join(r.dir, name), nil)
-	if err != nil {
-		return nil
-	}
-	if is, ours, err := readOrigin(p); err != nil || !ours || is.sum != want.sum { // replaced since it was listed
-		p.Close()
-		return nil
-	}
-	return p
-}
-
-// put pins a program, in the place of an older one of ours. That it cannot is no reason to do without the view.
-func (r *registry) put(name string, p *ebpf.Program, o origin) {
-	if r == nil {
-		return
-	}
-	if err := r.replace(name, p, o); err != nil {
-		r.say("pin program %s in %s: %v", name, r.dir, err)
-		return
-	}
-	r.ours[name] = o
-}
-
-func (r *registry) replace(name string, p *ebpf.Program, o origin) error {
-	if err := o.bind(p); err != nil {
-		return err
-	}
-	path := filepath.Join(r.dir, name)
-	fresh := path + temporary
-	if err := p.Pin(fresh); err != nil {
-		return err
-	}
-	flags := uint(unix.RENAME_NOREPLACE)
-	if _, ours := r.ours[name]; ours {
-		flags = 0
-	}
-	if err := unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, path, flags); err != nil {
-		return errors.Join(err, os.Remove(fresh))
-	}
-	return nil
-}
-
-// stateDir is where a stateful view's attached programs and maps are kept; "" for nowhere.
-func (r *registry) stateDir(view string) string {
-	if r == nil {
-		return ""
-	}
-	return filepath.Join(r.dir, flavourMark+"state", view)
-}
-
-// forget detaches the attached programs of views that are not among those of list, with what they keep.
-func (r *registry) forget(list []*View) {
-	if r == nil {
-		return
-	}
-	used := make(map[string]bool)
-	for _, v := range list {
-		used[v.name] = v.state != nil
-	}
-	entries, err := os.ReadDir(r.stateDir(""))
-	if err != nil { // mostly there is none
-		return
-	}
-	for _, e := range entries {
-		if used[e.Name()] {
-			continue
-		}
-		if err := forgetState(r.stateDir(e.Name())); err != nil {
-			r.say("view %s: %v", e.Name(), err)
-		}
-	}
-}
-
-// prune unpins programs of ours that no view has any more. Another server that shares the registry may have views
-// from directories that this one does not know: a pin goes only if its object is gone, or from a place known here.
-func (r *registry) prune(list []*View, dirs []string) {
-	if r == nil {
-		return
-	}
-	has := make(map[string]bool)
-	for _, v := range list {
-		has[v.name] = v.err == nil
-	}
-	for name, o := range r.ours {
-		base, _, _ := strings.Cut(name, flavourMark)
-		known := o.path == "" || slices.Contains(dirs, filepath.Dir(o.path)) || !dangling(o.path)
-		if has[base] || !known {
-			continue
-		}
-		if err := os.Remove(filepath.Join(r.dir, name)); err != nil && !errors.Is(err, unix.ENOENT) {
-			r.say("unpin program %s: %v", name, err)
-		}
-	}
 }

@@ -15,7 +15,7 @@ func (s *Set) scan(said map[string]bool) (map[string]*source, *registry, error) 
 	for _, dir := range s.config.Dirs {
 		l, err := listDirectory(dir)
 		if err != nil {
-			if s.views.Load() != nil && len(*s.views.Load()) > 0 {
+			if len(*s.views.Load()) > 0 {
 				return nil, nil, err
 			}
 			s.say(said, "%v", err)

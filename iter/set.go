@@ -3,7 +3,6 @@ package iter
 import (
 	"errors"
 	"fmt"
-	iofs "io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -60,11 +59,6 @@ func absolute(path *string) (err error) {
 		*path, err = filepath.Abs(*path)
 	}
 	return err
-}
-
-// Load opens the views of objects alone.
-func Load(objects iofs.FS, h *Hierarchy, o Options) (*Set, error) {
-	return Open(h, Config{Builtin: objects, Options: o})
 }
 
 // Views gives the present views, sorted by name, those that did not load included.

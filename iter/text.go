@@ -82,12 +82,8 @@ func (r *record) appendRow(dst, rec []byte) []byte {
 			if len(dst) == from {
 				dst = append(dst, '-')
 			}
-		case c.kind == address:
-			dst = c.appendAddress(dst, rec)
-		case c.kind == enumeration && c.enumName(rec) != "":
-			dst = append(dst, c.enumName(rec)...)
 		default:
-			dst = c.appendNumber(dst, rec)
+			dst = c.appendPlain(dst, rec)
 		}
 		dst = c.pad(dst, from, last)
 	}

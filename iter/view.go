@@ -2,10 +2,8 @@ package iter
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 )
 
@@ -74,54 +72,11 @@ func (v *View) UID() *uint32 { return v.settings.Owner.number() }
 // GID is the group of the view's files, nil if its settings do not say.
 func (v *View) GID() *uint32 { return v.settings.Group.number() }
 
-func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
-	v.traits = o.traits
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, v.abandon())
-		}
-	}()
-	if len(o.attached) > 0 {
-		if v.state, err = o.loadState(v.stateDir, cache); err != nil {
-			return err
-		}
-	}
-	if o.task != "" {
-		v.noTask = v.loadIterator(o, o.task, cache)
-	}
-	if o.tree != "" {
-		if it, err := o.obtain(o.tree, v.state.shared(), cache); err == nil { // a tree is read without it, too
-			v.tree = it.program
-		}
-	}
-	err = v.loadIterator(o, o.main, cache)
-	if v.cgroup == nil && v.task == nil && v.whole == nil {
-		return withTaskReason(err, v.noTask)
-	}
-	return v.state.attach()
-}
-
-func (v *View) loadIterator(o *object, program string, cache *btf.Cache) error {
-	it, err := o.obtain(program, v.state.shared(), cache)
-	if err != nil {
-		return err
-	}
-	return v.take(it)
-}
-
-// withTaskReason adds to an error of the first program why the task flavour could not stand in.
-func withTaskReason(err, noTask error) error {
-	if noTask == nil {
-		return err
-	}
-	return fmt.Errorf("%w; nor per task: %v", err, noTask)
-}
-
 // close gives back what the view holds. State that is pinned stays; see forgetState.
 func (v *View) close() error {
 	stateful := v.state != nil
 	errs := []error{v.state.close()}
-	if stateful && v.stateDir != "" && v.life.retired.Load() {
+	if stateful && v.stateDir != "" && v.life.retired.Load() && !v.set.config.ReadOnly {
 		errs = append(errs, forgetState(v.stateDir))
 	}
 	for _, p := range []*ebpf.Program{v.cgroup, v.task, v.tree, v.whole} {

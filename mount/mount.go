@@ -4,22 +4,22 @@
 //
 // # Use
 //
+// A keeper mounts and stays. The process that serves is another one, which the keeper starts, and starts again:
+//
 //	o, err := mount.ParseArgs(os.Args[1:]) // or ParseOptions
 //	ready, err := mount.Background(o)
 //	if ready == nil {
 //		return err // the parent of the process in the background
 //	}
-//	c, err := mount.Mount(o)
-//	if err != nil {
-//		return ready(err)
-//	}
-//	defer c.UnmountOnSignal()()
-//	go func() {
-//		if err := ready(c.Ready(ctx)); err != nil {
-//			c.Unmount()
-//		}
-//	}()
+//	keeper := mount.Keeper{Options: o, Args: server}
+//	return keeper.Run(ready)
+//
+// That process begins where its command line, server, leads it:
+//
+//	c, err := mount.Inherit()
 //	return c.Serve(fs, nil)
+//
+// One process can do both, with Mount in place of Inherit; its death is then the mount's.
 //
 // ExitCode turns any of these errors into what mount(8) wants its helper to exit with.
 //

@@ -59,7 +59,7 @@ func printReport(out io.Writer, r *iter.Report) {
 		line("attaches", "%s (so it is off until it is enabled)", strings.Join(r.Attached, ", "))
 	}
 	if r.RootOnly != "" {
-		line("where", "in the top directory only: %s", r.RootOnly)
+		line("where", "in the root's directory only: %s", r.RootOnly)
 	}
 	line("verifier", "%s", r.Verifier)
 	line("one run", "%v", r.Took.Round(time.Microsecond))

@@ -35,7 +35,7 @@ func openSource(name string, c iter.Config) (*source, error) {
 	c.Dirs = append(slices.Clone(viewsDirectories), c.Dirs...)
 	if c.Registry = cmp.Or(c.Registry, registry); c.Registry == "none" {
 		c.Registry = ""
-	} else if c.Registry == registry {
+	} else if c.Registry == registry && !c.ReadOnly {
 		mountBPF()
 	}
 	set, err := iter.Open(h, c)
@@ -52,6 +52,12 @@ func openSource(name string, c iter.Config) (*source, error) {
 	}
 	s.Close()
 	return nil, fmt.Errorf("none of the views can run here: %w", why)
+}
+
+// look opens the views as a mount without options has them, and changes nothing in the kernel.
+func look(name string) (*source, error) {
+	src, err := openSource(name, iter.Config{ReadOnly: true})
+	return src, failed(err)
 }
 
 // mountBPF mounts the bpffs in its usual place, as the service manager does where there is one. Without it views are

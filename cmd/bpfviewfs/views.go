@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"bpfviewfs/iter"
 	"bpfviewfs/mount"
 	"github.com/spf13/cobra"
 )
@@ -22,9 +21,9 @@ func viewsCommand() *cobra.Command {
 	name := sourceFlag(cmd)
 	long := cmd.Flags().Bool("long", false, "print the verifier's whole log for absent views")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		src, err := openSource(*name, iter.Config{})
+		src, err := look(*name)
 		if err != nil {
-			return failed(err)
+			return err
 		}
 		defer src.Close()
 		out := cmd.OutOrStdout()
@@ -55,14 +54,17 @@ hierarchy (system.slice/ssh.service, or / for the top itself) or the path of its
 	}
 	name := sourceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		src, err := openSource(*name, iter.Config{})
+		src, err := look(*name)
 		if err != nil {
-			return failed(err)
+			return err
 		}
 		defer src.Close()
 		v := src.view(args[0])
 		if v == nil {
 			return noView(args[0])
+		}
+		if err := v.Err(); err != nil {
+			return failed(err)
 		}
 		id, err := src.hierarchy.Find(args[1])
 		if err != nil {

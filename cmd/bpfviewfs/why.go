@@ -19,9 +19,9 @@ view is there.`,
 	}
 	source := sourceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		src, err := openSource(*source, iter.Config{})
+		src, err := look(*source)
 		if err != nil {
-			return failed(err)
+			return err
 		}
 		defer src.Close()
 		v := src.view(args[0])

@@ -3,19 +3,7 @@ package mount
 import (
 	"fmt"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
-
-// Check finds out, without mounting, what would keep Mount from mounting on target: not being root, no /dev/fuse, no
-// directory, a live mount there. A dead mount of ours is detached. Errors are as Mount's.
-func Check(target string) error {
-	_, fd, err := begin(target)
-	if err != nil {
-		return err
-	}
-	return unix.Close(fd)
-}
 
 // begin is all of Mount that comes before mount(2): it gives the target's absolute path and a /dev/fuse descriptor.
 func begin(target string) (path string, fd int, err error) {

@@ -1,0 +1,120 @@
+package iter
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// take gives the pinned program if it is made of the same, else nil.
+func (r *registry) take(name string, want origin) *ebpf.Program {
+	if r == nil || r.ours[name].sum != want.sum {
+		return nil
+	}
+	p, err := ebpf.LoadPinnedProgram(filepath.Join(r.dir, name), nil)
+	if err != nil {
+		return nil
+	}
+	if is, ours, err := readOrigin(p); err != nil || !ours || is.sum != want.sum { // replaced since it was listed
+		p.Close()
+		return nil
+	}
+	return p
+}
+
+// put pins a program, in the place of an older one of ours. That it cannot is no reason to do without the view.
+func (r *registry) put(name string, p *ebpf.Program, o origin) {
+	if r == nil || r.readOnly {
+		return
+	}
+	if err := r.replace(name, p, o); err != nil {
+		r.say("pin program %s in %s: %v", name, r.dir, err)
+		return
+	}
+	r.ours[name] = o
+}
+
+func (r *registry) replace(name string, p *ebpf.Program, o origin) error {
+	if err := o.bind(p); err != nil {
+		return err
+	}
+	path := filepath.Join(r.dir, name)
+	fresh := path + temporary
+	if err := p.Pin(fresh); err != nil {
+		return err
+	}
+	flags := uint(unix.RENAME_NOREPLACE)
+	if _, ours := r.ours[name]; ours {
+		flags = 0
+	}
+	if err := unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, path, flags); err != nil {
+		return errors.Join(err, os.Remove(fresh))
+	}
+	return nil
+}
+
+// stateDir is where a stateful view's attached programs and maps are kept; "" for nowhere.
+func (r *registry) stateDir(view string) string {
+	if r == nil {
+		return ""
+	}
+	return filepath.Join(r.dir, flavourMark+"state", view)
+}
+
+// forget detaches the attached programs of views that are not among those of list, with what they keep.
+func (r *registry) forget(list []*View) {
+	if r == nil || r.readOnly {
+		return
+	}
+	used := make(map[string]bool)
+	for _, v := range list {
+		used[v.name] = v.state != nil
+	}
+	entries, err := os.ReadDir(r.stateDir(""))
+	if err != nil { // mostly there is none
+		return
+	}
+	for _, e := range entries {
+		if used[e.Name()] {
+			continue
+		}
+		if err := forgetState(r.stateDir(e.Name())); err != nil {
+			r.say("view %s: %v", e.Name(), err)
+		}
+	}
+}
+
+// prune unpins programs of ours that no view has any more. Another server that shares the registry may have views
+// from directories that this one does not know: a pin goes only if its object is gone, or from a place known here.
+func (r *registry) prune(list []*View, dirs []string) {
+	if r == nil {
+		return
+	}
+	has := make(map[string]bool)
+	for _, v := range list {
+		has[v.name] = v.err == nil
+	}
+	for name, o := range r.ours {
+		base, _, _ := strings.Cut(name, flavourMark)
+		known := o.path == "" || slices.Contains(dirs, filepath.Dir(o.path)) || !dangling(o.path)
+		if has[base] || !known {
+			continue
+		}
+		if err := r.remove(filepath.Join(r.dir, name)); err != nil && !errors.Is(err, unix.ENOENT) {
+			r.say("unpin program %s: %v", name, err)
+		}
+	}
+}
+
+// remove unpins a program of ours.
+func (r *registry) remove(path string) error {
+	if r.readOnly {
+		return nil
+	}
+	return os.Remove(path)
+}

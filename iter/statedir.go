@@ -1,0 +1,108 @@
+package iter
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+)
+
+// lockState makes the directory, and keeps forgetState from removing it.
+func lockState(dir string) (*os.File, error) {
+	for {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make a directory for the view's state: %w", err)
+		}
+		lock, err := os.Open(dir)
+		if errors.Is(err, os.ErrNotExist) { // removed just now
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("open the view's state: %w", err)
+		}
+		if err := unix.Flock(int(lock.Fd()), unix.LOCK_SH); err != nil {
+			return nil, errors.Join(fmt.Errorf("lock the view's state: %w", err), lock.Close())
+		}
+		ours, err1 := lock.Stat()
+		there, err2 := os.Stat(dir)
+		if err1 == nil && err2 == nil && os.SameFile(ours, there) {
+			return lock, nil
+		}
+		lock.Close() // it was removed before it was locked
+	}
+}
+
+// forgetState detaches the programs of a view that is disabled or gone, and frees its maps, unless somebody else uses
+// them: another mount has the same view, or the server that takes over from this one.
+func forgetState(dir string) error {
+	lock, err := os.Open(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open a view's state: %w", err)
+	}
+	defer lock.Close()
+	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("list a view's state: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		errs = append(errs, unpin(filepath.Join(dir, e.Name())))
+	}
+	if err := errors.Join(append(errs, os.Remove(dir))...); err != nil {
+		return fmt.Errorf("remove a view's state: %w", err)
+	}
+	return nil
+}
+
+// unpin removes a pin. The kernel takes a link whose pin is gone away in its own time: emptying the slot stops its program
+// at once.
+func unpin(path string) error {
+	if strings.HasSuffix(path, slotSuffix) {
+		if slot, err := ebpf.LoadPinnedMap(path, nil); err == nil {
+			slot.Delete(uint32(0))
+			slot.Close()
+		}
+	}
+	return os.Remove(path)
+}
+
+// mapPin names a map by all that makes it fit for a program: kind, sizes, flags, and the types of key and value.
+func mapPin(m *ebpf.MapSpec) string {
+	return pinName("map", m.Name, m.Type, m.KeySize, m.ValueSize, m.MaxEntries, m.Flags, layout(m.Key), layout(m.Value))
+}
+
+// programPin names a program by what it is attached to.
+func programPin(p *ebpf.ProgramSpec) string {
+	return pinName("link", p.Name, p.Type, p.AttachType, p.AttachTo, p.SectionName)
+}
+
+// pinName is a name that bpffs takes: no dots.
+func pinName(kind, name string, properties ...any) string {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%q", properties)
+	return fmt.Sprintf("%s_%s_%016x", kind, name, h.Sum64())
+}
+
+// layout spells a type out, members and all.
+func layout(t btf.Type) string {
+	if t == nil {
+		return ""
+	}
+	text, err := new(btf.GoFormatter).TypeDeclaration("t", t)
+	if err != nil { // bit fields, say
+		return fmt.Sprintf("%+10v", t)
+	}
+	return text
+}
