@@ -28,8 +28,8 @@ func TestJSON(t *testing.T) {
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if jq, err := exec.LookPath("jq"); err == nil {
-		cmd := exec.Command(jq, "-ces", `[.[].delta]`)
+	if have(t, "jq") {
+		cmd := exec.Command("jq", "-ces", `[.[].delta]`)
 		cmd.Stdin = bytes.NewReader(got[len("before\n"):])
 		if out, err := cmd.CombinedOutput(); err != nil || string(out) != "[\"-18014398509481984\",\"-18014398509481984\"]\n" {
 			t.Errorf("jq says %s, %v", out, err)

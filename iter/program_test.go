@@ -44,9 +44,8 @@ func checkRecord(t *testing.T, p *ebpf.Program, want *record) {
 func TestRecordSurvivesBpftool(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	bpftool, err := exec.LookPath("bpftool")
-	if err != nil {
-		t.Skip("needs bpftool")
+	if !have(t, "bpftool") {
+		return
 	}
 	dir := t.TempDir()
 	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
@@ -63,7 +62,7 @@ func TestRecordSurvivesBpftool(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if out, err := exec.Command(bpftool, "prog", "loadall", object, pins).CombinedOutput(); err != nil {
+		if out, err := exec.Command("bpftool", "prog", "loadall", object, pins).CombinedOutput(); err != nil {
 			t.Errorf("bpftool loads %s: %v\n%s", name, err, out)
 			continue
 		}

@@ -101,9 +101,8 @@ func checkProm(t testing.TB, page []byte) map[string]*dto.MetricFamily {
 }
 
 func TestPromtool(t *testing.T) {
-	promtool, err := exec.LookPath("promtool")
-	if err != nil {
-		t.Skip("needs promtool")
+	if !have(t, "promtool") {
+		return
 	}
 	h := testHierarchy(t, "")
 	top := testTree(t, h, 5)
@@ -118,7 +117,7 @@ func TestPromtool(t *testing.T) {
 		}
 		for _, page := range [][]byte{one, mustTree(t, v, Prom, cgroupID(t, top))} {
 			checkProm(t, page)
-			cmd := exec.Command(promtool, "check", "metrics")
+			cmd := exec.Command("promtool", "check", "metrics")
 			cmd.Stdin = bytes.NewReader(page)
 			if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 				t.Errorf("%s: promtool says %s, %v, of\n%s", name, out, err, page)

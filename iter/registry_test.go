@@ -305,12 +305,11 @@ func TestUnusableRegistry(t *testing.T) {
 func TestBpftoolPins(t *testing.T) {
 	h := testHierarchy(t, "")
 	registry := testRegistry(t)
-	bpftool, err := exec.LookPath("bpftool")
-	if err != nil {
-		t.Skip("needs bpftool")
+	if !have(t, "bpftool") {
+		return
 	}
 	s := openSet(t, h, Config{Registry: registry})
-	if out, err := exec.Command(bpftool, "prog", "loadall", "../bpf/tasks.bpf.o", filepath.Join(registry, "all")).CombinedOutput(); err != nil {
+	if out, err := exec.Command("bpftool", "prog", "loadall", "../bpf/tasks.bpf.o", filepath.Join(registry, "all")).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	reload(t, s, false) // a directory in the registry is nobody's view

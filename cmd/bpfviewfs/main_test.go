@@ -128,17 +128,32 @@ func newCgroup(t testing.TB, dir string) *cgroup {
 
 func (c *cgroup) child(name string) *cgroup {
 	c.t.Helper()
-	sub := &cgroup{t: c.t, path: c.path + "/" + name, mirror: c.mirror + "/" + name}
-	if err := os.Mkdir(sub.path, 0o755); err != nil {
+	if err := os.Mkdir(c.path+"/"+name, 0o755); err != nil {
 		c.t.Fatal(err)
 	}
+	sub := c.open(name)
+	c.t.Cleanup(sub.remove)
+	return sub
+}
+
+// open is a cgroup below that exists, and that somebody else removes.
+func (c *cgroup) open(name string) *cgroup {
+	c.t.Helper()
+	sub := &cgroup{t: c.t, path: c.path + "/" + name, mirror: c.mirror + "/" + name}
 	fd, err := unix.Open(sub.path, unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	sub.fd = fd
-	c.t.Cleanup(func() { sub.remove() })
+	c.t.Cleanup(sub.close)
 	return sub
+}
+
+func (c *cgroup) close() {
+	if c.fd >= 0 {
+		unix.Close(c.fd)
+	}
+	c.fd = -1
 }
 
 // remove removes the cgroup; its processes, if any, are about to end.
@@ -146,15 +161,20 @@ func (c *cgroup) remove() {
 	if c.fd < 0 {
 		return
 	}
-	unix.Close(c.fd)
-	c.fd = -1
+	c.close()
+	if err := removeCgroup(c.path); err != nil {
+		c.t.Error(err)
+	}
+}
+
+// removeCgroup waits for the cgroup's processes to end, and removes it.
+func removeCgroup(path string) error {
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		err := os.Remove(c.path)
-		if err == nil || errors.Is(err, unix.ENOENT) {
-			return
-		} else if time.Now().After(deadline) {
-			c.t.Errorf("remove cgroup: %v", err)
-			return
+		err := os.Remove(path)
+		if errors.Is(err, unix.ENOENT) {
+			return nil
+		} else if err == nil || time.Now().After(deadline) {
+			return err
 		}
 	}
 }

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"io/fs"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"bpfviewfs/bpf"
+)
+
+// builtin are the names of the views in the binary.
+func builtin(t testing.TB) (names []string) {
+	t.Helper()
+	objects, err := fs.Glob(bpf.Objects, "*.bpf.o")
+	if err != nil || len(objects) == 0 {
+		t.Fatal(err)
+	}
+	for _, name := range objects {
+		names = append(names, strings.TrimSuffix(name, ".bpf.o"))
+	}
+	return names
+}
+
+// everything enables the views that are off unless asked for.
+const everything = "enable=runqlat:reclaim"
+
+// TestEveryBuiltinView reads every view and all its renderings, for a cgroup that has something for most of them to show.
+func TestEveryBuiltinView(t *testing.T) {
+	dir := mountDir(t, "cgroup2", everything, "registry="+newRegistry(t))
+	c := newCgroup(t, dir)
+	c.run(exec.Command("sh", "-c", "while :; do :; done"))
+	c.sleep(2)
+	for _, view := range builtin(t) {
+		row := rowOf(t, c.mirror, view)
+		if !strings.HasPrefix(row, "here ") {
+			if !namesFeature.MatchString(row) {
+				t.Errorf("%s is not there, and the reason names nothing that the kernel lacks: %s", view, row)
+			}
+			continue
+		}
+		fields := strings.Fields(row) // state, kind, version, hash, help
+		out, err := exec.Command("cat", c.mirror+"/"+view).Output()
+		if err != nil {
+			t.Errorf("cat %s: %v", view, err)
+			continue
+		}
+		if fields[1] != "encoded" {
+			header, _, _ := strings.Cut(string(out), "\n")
+			if len(strings.Fields(header)) < 2 || header != strings.ToUpper(header) {
+				t.Errorf("%s begins with %q", view, header)
+			}
+		}
+		if fields[1] == "record" {
+			checkRenderings(t, c, view, fields[2], fields[3])
+		}
+		for _, tree := range treeFiles(t, c, view) {
+			read(t, tree)
+		}
+	}
+	if log := read(t, dir+"/.bpfview/errors"); log != "" {
+		t.Errorf("errors:\n%s", log)
+	}
+}
+
+// namesFeature finds, in the reason why a view is absent, what the kernel lacks: a function, type or program type, or the
+// verifier's or the kernel's own words for it.
+var namesFeature = regexp.MustCompile(`absent .*(kernel|kfunc|func|BTF|type|iterator|helper|argument)`)
+
+func checkRenderings(t *testing.T, c *cgroup, view, version, hash string) {
+	t.Helper()
+	control := c.mirror + "/.bpfview/"
+	var schema struct {
+		View    string
+		Version json.Number
+		Hash    string
+		Size    int
+		Members []struct{ Name, Type string }
+	}
+	if err := json.Unmarshal([]byte(read(t, control+"schema/"+view+".json")), &schema); err != nil {
+		t.Errorf("schema of %s: %v", view, err)
+		return
+	}
+	if schema.View != view || schema.Version.String() != version || schema.Hash != hash || len(schema.Members) == 0 {
+		t.Errorf("%s: schema %+v, but views says version %s, hash %s", view, schema, version, hash)
+	}
+	raw := read(t, control+"raw/"+view)
+	if len(raw) < 32 || raw[:4] != "BPFV" || hex.EncodeToString([]byte(raw[16:24])) != hash || (len(raw)-32)%schema.Size != 0 {
+		t.Errorf("raw/%s: %d bytes, hash %x, want %s and records of %d", view, len(raw), raw[16:24], hash, schema.Size)
+	}
+	for line := range strings.Lines(read(t, control+"json/"+view+".json")) {
+		var record map[string]any
+		if err := json.Unmarshal([]byte(line), &record); err != nil || len(record) == 0 {
+			t.Errorf("json/%s.json: %v: %q", view, err, line)
+		}
+	}
+	read(t, control+"prom/"+view+".prom")
+}
+
+// treeFiles are the files of a view in tree/.
+func treeFiles(t *testing.T, c *cgroup, view string) (paths []string) {
+	t.Helper()
+	for _, suffix := range []string{"", ".json", ".prom", ".raw"} {
+		if path := c.mirror + "/.bpfview/tree/" + view + suffix; exists(path) {
+			paths = append(paths, path)
+		}
+	}
+	if len(paths) == 0 {
+		t.Errorf("%s has no trees", view)
+	}
+	return paths
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestPromtool has Prometheus' own linter look at every page of a cgroup and of a tree.
+func TestPromtool(t *testing.T) {
+	dir := mountDir(t, "cgroup2", everything, "registry="+newRegistry(t))
+	if !have(t, "promtool") {
+		return
+	}
+	c := newCgroup(t, dir)
+	c.child("a \"b\"\\c").sleep(2)
+	c.sleep(1)
+	pages, err := filepath.Glob(c.mirror + "/.bpfview/prom/*.prom")
+	if err != nil || len(pages) < 5 {
+		t.Fatalf("%d pages (%v)", len(pages), err)
+	}
+	for _, page := range pages {
+		for _, page := range []string{page, c.mirror + "/.bpfview/tree/" + filepath.Base(page)} {
+			f, err := os.Open(page)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			check := exec.Command("promtool", "check", "metrics")
+			check.Stdin = f
+			if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+				t.Errorf("%s: %v\n%s", page, err, out)
+			}
+			f.Close()
+		}
+	}
+}
+
+// TestNodeExporter has a node_exporter collect the pages of a cgroup.
+func TestNodeExporter(t *testing.T) {
+	dir := mountDir(t, "cgroup2", everything, "registry="+newRegistry(t))
+	if !have(t, "prometheus-node-exporter") {
+		return
+	}
+	c := newCgroup(t, dir)
+	c.sleep(2)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	exporter := exec.Command("prometheus-node-exporter", "--web.listen-address="+address, "--collector.disable-defaults",
+		"--collector.textfile", "--collector.textfile.directory="+c.mirror+"/.bpfview/prom")
+	var log strings.Builder
+	exporter.Stderr = &log
+	if err := exporter.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		exporter.Process.Kill()
+		exporter.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	}()
+	var page []byte
+	eventually(t, "node_exporter answers", func() bool {
+		res, err := http.Get("http://" + address + "/metrics")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		page, err = io.ReadAll(res.Body)
+		return err == nil && res.StatusCode == http.StatusOK
+	})
+	for _, want := range []string{
+		"\nnode_textfile_scrape_error 0\n",
+		"\nbpfview_cpu_usage_seconds_total{cgroup=\"/\"} ",
+		"\n# TYPE bpfview_runqlat_wait_seconds histogram\n",
+		"\nbpfview_tasks_",
+	} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("no %q among what it serves", want)
+		}
+	}
+	for _, view := range builtin(t) {
+		if exists(c.mirror+"/.bpfview/prom/"+view+".prom") && !strings.Contains(string(page), "/"+view+".prom\"}") {
+			t.Errorf("it did not read %s.prom", view)
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestViewsDirectory does with a views directory what its owner may do, right and wrong, and sees the mount follow.
+func TestViewsDirectory(t *testing.T) {
+	needRoot(t)
+	views := t.TempDir()
+	dir := mountDir(t, "cgroup2", "views="+views, "registry="+newRegistry(t))
+	a := newCgroup(t, dir)
+	b := a.child("b")
+	says, err := os.ReadFile("../../iter/testdata/says.bpf.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	object, settings := filepath.Join(views, "says.bpf.o"), filepath.Join(views, "says.yaml")
+	write := func(path string, content []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set := func(format string, args ...any) {
+		t.Helper()
+		write(settings, fmt.Appendf(nil, format, args...))
+	}
+	text := func(c *cgroup) string {
+		b, _ := os.ReadFile(c.mirror + "/says")
+		return string(b)
+	}
+	row := func(c *cgroup, words ...string) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("%q in views", words), func() bool {
+			row := rowOf(t, c.mirror, "says")
+			for _, w := range words {
+				if !strings.Contains(row, w) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+
+	write(object, says)
+	eventually(t, "it appears", func() bool { return text(a) == "nothing 1\n" && text(b) == "nothing 1\n" })
+
+	const good = `description: what the owner wants it to say
+mode: "0444"
+owner: 1234
+group: 5678
+parameters: {words: %s, number: 42}
+match: ["/%s/b"]
+`
+	set(good, "hello", filepath.Base(a.path))
+	eventually(t, "its settings are taken", func() bool { return text(b) == "hello 42\n" })
+	var st unix.Stat_t
+	if err := unix.Stat(b.mirror+"/says", &st); err != nil || st.Mode != unix.S_IFREG|0o444 || st.Uid != 1234 || st.Gid != 5678 {
+		t.Errorf("%v, mode %o, owner %d:%d", err, st.Mode, st.Uid, st.Gid)
+	}
+	row(b, "here ", "what the owner wants it to say")
+	row(a, "elsewhere ", "match")
+	if exists(a.mirror + "/says") {
+		t.Error("it is where it does not match")
+	}
+
+	write(object, says[:len(says)/2])
+	row(b, "here ", "goes on as it was", "cut short")
+	write(object, says)
+	for content, why := range map[string]string{
+		"colour: red\n":             "colour",
+		"mode: 0x\n":                "mode",
+		"match: [\"[\"]\n":          "glob",
+		"parameters: {words: 1}\n":  "words",
+		"parameters: {speech: 1}\n": "speech",
+	} {
+		set("%s", content)
+		row(b, "here ", "goes on as it was", why)
+		if got := text(b); got != "hello 42\n" {
+			t.Errorf("%s: it says %q", content, got)
+		}
+	}
+
+	set("enabled: false\n")
+	row(b, "absent ", "off")
+	if exists(b.mirror + "/says") {
+		t.Error("it is there though it is off")
+	}
+	set(good, "again", filepath.Base(a.path))
+	eventually(t, "it is back", func() bool { return text(b) == "again 42\n" })
+
+	if err := os.Remove(settings); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is as the object says", func() bool { return text(a) == "nothing 1\n" })
+	if err := os.Remove(object); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is gone", func() bool { return !exists(a.mirror+"/says") && rowOf(t, dir, "says") == "" })
+
+	write(object, says)
+	if err := os.Chmod(object, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	row(a, "absent ", "written by others")
+	if exists(a.mirror + "/says") {
+		t.Error("it is there though anybody could have written it")
+	}
+	if err := os.Chmod(object, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is there once its mode is right", func() bool { return text(a) == "nothing 1\n" })
+}
