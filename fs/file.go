@@ -19,6 +19,8 @@ type file struct {
 	record *record
 	turn   chan struct{} // held by whoever starts a new run
 
+	inherited bool // another server opened it
+
 	mu   sync.Mutex
 	run  *run    // nil: the memory has its bytes
 	word runWord // which one it is
@@ -26,6 +28,9 @@ type file struct {
 
 // Open runs the view.
 func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	if in.Flags&unix.O_ACCMODE != unix.O_RDONLY {
+		return fuse.EROFS
+	}
 	f.undoOpen(&in.InHeader)
 	n := f.node(in.NodeId)
 	r, err := f.start(cancel, n, in.Uid)
@@ -43,7 +48,7 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	o.run, o.word = r, f.memory.keep(record, r.data)
 	out.Fh = f.memory.handle(f.memory.index(record))
 	f.files.add(out.Fh, o)
-	f.nodes.opened(in.NodeId, uint64(len(r.data)))
+	f.nodes.opened(in.NodeId, uint64(len(r.data)), record)
 	f.memory.open(record, out.Fh, &in.InHeader)
 	f.tellSize(in.NodeId, r.data)
 	// Direct I/O brings every read(2) here. Without KEEP_CACHE the kernel drops the pages of an earlier run.
@@ -107,7 +112,8 @@ func (f *FS) again(cancel <-chan struct{}, o *file, h *fuse.InHeader) error {
 	}
 	size := uint64(len(r.data))
 	o.mu.Lock()
-	old := o.run
+	old, known := o.run, o.word
+	held := runWord(o.record.run.Load())
 	o.run, o.word = r, f.memory.keep(o.record, r.data)
 	o.record.first.Store(requester(h)) // after the run: it is the one that this READ asked for
 	o.mu.Unlock()
@@ -117,6 +123,9 @@ func (f *FS) again(cancel <-chan struct{}, o *file, h *fuse.InHeader) error {
 
 	// No lock is held here: the kernel may wait for a READ of this very file.
 	before, cached := f.nodes.rerun(o.node, size)
+	if held != 0 && held != known { // another server's run
+		before, cached = held.size(), true
+	}
 	if cached || before != size {
 		_ = f.kernel.Invalidate(o.node, 0, 0) // ENOENT: nothing to forget
 	}

@@ -43,7 +43,7 @@ func (f *FS) Begin(disabled map[int]string) {
 // are forgotten.
 func (f *FS) Alone() {
 	for _, fh := range f.files.all() {
-		if f.memory.find(fh) == nil {
+		if o, ok := f.files.get(fh); ok && o.inherited && f.memory.find(fh) == nil {
 			f.forget(fh)
 		}
 	}
@@ -90,13 +90,15 @@ func (f *FS) file(fh uint64) (*file, bool) {
 	if r == nil {
 		return nil, false
 	}
-	o, added := f.files.add(fh, newFile(r.node.Load(), r))
+	o := newFile(r.node.Load(), r)
+	o.inherited = true
+	o, added := f.files.add(fh, o)
 	if added {
 		size := uint64(unknownSize)
 		if word := runWord(r.run.Load()); word != 0 {
 			size = word.size()
 		}
-		f.nodes.opened(o.node, size)
+		f.nodes.opened(o.node, size, r)
 	}
 	return o, true
 }

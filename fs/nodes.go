@@ -30,6 +30,7 @@ type nodes struct {
 
 type nodeState struct {
 	attr   fuse.Attr // as LOOKUP found it, but Size: what the kernel was told last
+	record *record   // of the file that was opened last: another server may have told the kernel another size
 	open   int
 	cached bool   // the kernel may have pages of the present run
 	thread uint32 // who reserved it, 0 when nobody can tell
@@ -98,7 +99,7 @@ func (n *nodes) sweep(now time.Time) {
 }
 
 // opened takes the node for an open file whose run has size bytes.
-func (n *nodes) opened(id uint64, size uint64) {
+func (n *nodes) opened(id uint64, size uint64, r *record) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.states[id]
@@ -108,7 +109,7 @@ func (n *nodes) opened(id uint64, size uint64) {
 	}
 	s.open++
 	s.until = time.Time{}
-	s.attr.Size = size
+	s.attr.Size, s.record = size, r
 }
 
 // rerun notes the size of an open node's next run, and tells what the kernel's idea of the node was.
@@ -147,7 +148,13 @@ func (n *nodes) attr(id uint64) (attr fuse.Attr, inUse bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if s := n.states[id]; s != nil {
-		return s.attr, true
+		attr = s.attr
+		if s.record != nil {
+			if word := runWord(s.record.run.Load()); word != 0 {
+				attr.Size = word.size()
+			}
+		}
+		return attr, true
 	}
 	return fuse.Attr{}, false
 }

@@ -1,18 +1,57 @@
 package fs
 
+import "github.com/hanwen/go-fuse/v2/fuse"
+
 // What the embedded default filesystem answers with ENOSYS, and why that is right here.
 //
-//   - Writing of any kind (CREATE, MKDIR, MKNOD, SYMLINK, LINK, UNLINK, RMDIR, RENAME, SETATTR, WRITE, FALLOCATE, TMPFILE): never
-//     sent, the mount is read-only and the kernel answers EROFS.
+//   - WRITE, FALLOCATE, COPY_FILE_RANGE into a file: never sent, no file can be opened for writing.
 //   - ACCESS: never sent with default_permissions, the kernel checks.
-//   - FLUSH, FSYNC, LSEEK (SEEK_DATA and SEEK_HOLE), STATX, COPY_FILE_RANGE: asked once, then the kernel does what
-//     is right for a file without those.
+//   - FLUSH, FSYNC, LSEEK (SEEK_DATA and SEEK_HOLE), STATX: asked once, then the kernel does what is right for a file
+//     without those.
 //   - xattrs, ioctl, locks: there are none; the kernel says EOPNOTSUPP and ENOTTY, and keeps flock(2) locks itself.
 //   - READDIRPLUS: not negotiated. A listing would reserve a node for every view it names, and stat(2) none of them.
-
-import "github.com/hanwen/go-fuse/v2/fuse"
 
 // Options are what the filesystem needs of whoever serves it.
 func (f *FS) Options() *fuse.MountOptions {
 	return &fuse.MountOptions{DisabledCapabilities: fuse.CAP_READDIRPLUS}
 }
+
+// The mount is read-only and the kernel answers EROFS by itself, unless somebody remounts it for writing behind our back
+// (mount -i -o remount,rw).
+
+// SetAttr refuses chmod, chown, truncate and utimes.
+func (f *FS) SetAttr(<-chan struct{}, *fuse.SetAttrIn, *fuse.AttrOut) fuse.Status { return fuse.EROFS }
+
+// Create refuses new files.
+func (f *FS) Create(<-chan struct{}, *fuse.CreateIn, string, *fuse.CreateOut) fuse.Status {
+	return fuse.EROFS
+}
+
+// Mknod refuses new files.
+func (f *FS) Mknod(<-chan struct{}, *fuse.MknodIn, string, *fuse.EntryOut) fuse.Status {
+	return fuse.EROFS
+}
+
+// Mkdir refuses new directories: cgroups are made in cgroupfs.
+func (f *FS) Mkdir(<-chan struct{}, *fuse.MkdirIn, string, *fuse.EntryOut) fuse.Status {
+	return fuse.EROFS
+}
+
+// Symlink refuses new links.
+func (f *FS) Symlink(<-chan struct{}, *fuse.InHeader, string, string, *fuse.EntryOut) fuse.Status {
+	return fuse.EROFS
+}
+
+// Link refuses new names.
+func (f *FS) Link(<-chan struct{}, *fuse.LinkIn, string, *fuse.EntryOut) fuse.Status {
+	return fuse.EROFS
+}
+
+// Unlink refuses.
+func (f *FS) Unlink(<-chan struct{}, *fuse.InHeader, string) fuse.Status { return fuse.EROFS }
+
+// Rmdir refuses: cgroups are removed in cgroupfs.
+func (f *FS) Rmdir(<-chan struct{}, *fuse.InHeader, string) fuse.Status { return fuse.EROFS }
+
+// Rename refuses.
+func (f *FS) Rename(<-chan struct{}, *fuse.RenameIn, string, string) fuse.Status { return fuse.EROFS }

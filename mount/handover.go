@@ -1,7 +1,6 @@
 package mount
 
 import (
-	"encoding/binary"
 	"errors"
 	"time"
 
@@ -40,6 +39,21 @@ func (s *server) take(slots []slot, lent, trial bool) {
 	}
 }
 
+// takeEmpty gives the loops those slots that have no request, and returns the others: the server that is about to leave
+// may be answering what its own predecessor left there. What remains when that has ended is this server's.
+func (s *server) takeEmpty(slots []slot) (borrowed []slot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, slot := range slots {
+		if slot.left() != nil {
+			borrowed = append(borrowed, slot)
+		} else {
+			s.free = append(s.free, slot)
+		}
+	}
+	return borrowed
+}
+
 // trialTime is for how long a request is tried alone. Most are done before, or have brought the server down.
 const trialTime = 100 * time.Millisecond
 
@@ -71,7 +85,7 @@ func (s *server) resume(slot slot, lent bool, done chan<- struct{}) {
 // EINVAL if nobody has interrupted it; and if somebody has, the INTERRUPT, which the dead server may have read, comes anew.
 func (s *server) unanswered(r request) bool {
 	switch r.opcode() {
-	case opInterrupt, opForget, opBatchForget, opNotifyReply: // these have no reply
+	case opInterrupt, opForget, opBatchForget: // these have no reply
 		return true
 	}
 	var reply [replyHeader]byte
@@ -80,29 +94,15 @@ func (s *server) unanswered(r request) bool {
 	return err != unix.ENOENT
 }
 
-// leave ends the reading of requests. It returns when no loop reads; those that are at a request end when it is answered, and
-// then run returns errLeft.
-//
-// A loop counts itself among the waiting before it looks whether we leave, and we look in the other order: so
-// none begins to read unseen. One that is in read(2) already needs a message to come back with.
+// leave makes room for a server that reads from now on: loops end after the request that they are at, and when there is
+// none run returns errLeft. Up to maxIdle loops are in read(2) then, and there is no way to call them back: each may
+// take one more request before. One that is taken as the process ends stays in its slot, for the other server.
 func (s *server) leave() {
 	s.leaving.Store(true)
-	for s.idle.Load() > 0 {
-		if err := s.wake(); err != nil && err != unix.EINTR {
-			break // the connection has ended
-		}
-		time.Sleep(time.Millisecond)
-	}
 	go func() {
-		s.group.Wait()
+		for len(s.inWork()) > 0 {
+			time.Sleep(time.Millisecond)
+		}
 		s.end(errLeft)
 	}()
-}
-
-// wake has the kernel send a message that needs no answer: it is asked for no byte of the root's pages
-// (FUSE_NOTIFY_RETRIEVE). Whoever reads next gets it.
-func (s *server) wake() error {
-	var msg [32]byte // struct fuse_notify_retrieve_out
-	binary.NativeEndian.PutUint64(msg[8:], rootNode)
-	return s.conn.notify(notifyRetrieve, msg[:], nil)
 }

@@ -119,6 +119,7 @@ func (s *server) obey() {
 		case wordTake:
 			s.other.Store(nil)
 			s.take(s.state.region(1-s.region), true, m.Order.Trial)
+			s.take(s.borrowed, false, m.Order.Trial)
 			if s.heir != nil {
 				s.heir.Alone()
 			}

@@ -233,6 +233,9 @@ func (k *Keeper) promote() {
 	p := k.next
 	k.next, k.serving = nil, p
 	p.begun = time.Now()
+	if k.upgrades {
+		k.status.Reloads++
+	}
 	// An error means that it has died: its end is still to come.
 	p.wire.send(message{Word: wordGo, Order: order{
 		Region: p.region, Take: k.leaving == nil, Trial: k.crash, Disabled: k.blame.disabled, Status: k.status,

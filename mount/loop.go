@@ -27,13 +27,14 @@ type server struct {
 	proto *fuse.ProtocolServer
 	heir  Heir // the filesystem, if it is one
 
-	idle    atomic.Int32 // loops that wait for a request
-	leaving atomic.Bool  // the loops end, each after the request that it is at
-	group   sync.WaitGroup
-	once    sync.Once
-	ended   chan error // why the loops do not read on
-	region  int
-	other   atomic.Pointer[[]slot] // of another server that may be at work
+	idle     atomic.Int32 // loops that wait for a request
+	leaving  atomic.Bool  // the loops end, each after the request that it is at
+	group    sync.WaitGroup
+	once     sync.Once
+	ended    chan error // why the loops do not read on
+	region   int
+	other    atomic.Pointer[[]slot] // of another server that may be at work
+	borrowed []slot                 // of our region, which that one still answers
 
 	mu    sync.Mutex
 	free  []slot
@@ -77,14 +78,10 @@ func (s *server) run() error {
 func (s *server) start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.free) == 0 {
+	if len(s.free) == 0 || s.leaving.Load() {
 		return
 	}
 	s.idle.Add(1)
-	if s.leaving.Load() { // in this order: see leave
-		s.idle.Add(-1)
-		return
-	}
 	last := len(s.free) - 1
 	l := &loop{server: s, slot: s.free[last]}
 	s.free = s.free[:last]
@@ -99,7 +96,6 @@ func (l *loop) run() {
 		n, err := l.read(l.slot)
 		if err != nil {
 			l.end(err)
-			l.idle.Add(-1)
 			return
 		}
 		// Somebody must be reading at any time: a request may take long, and its INTERRUPT must get through.
@@ -120,18 +116,13 @@ func (s *server) end(err error) { s.once.Do(func() { s.ended <- err }) }
 func (s *server) wait() bool {
 	for {
 		n := s.idle.Load()
-		if n >= maxIdle {
+		if n >= maxIdle || s.leaving.Load() {
 			return false
 		}
 		if s.idle.CompareAndSwap(n, n+1) {
-			break
+			return true
 		}
 	}
-	if s.leaving.Load() { // in this order: see leave
-		s.idle.Add(-1)
-		return false
-	}
-	return true
 }
 
 func (l *loop) stop() {
@@ -145,11 +136,8 @@ func (l *loop) stop() {
 
 func (l *loop) handle(r request) {
 	opcode, node := r.opcode(), r.node()
-	switch opcode {
-	case opInterrupt:
+	if opcode == opInterrupt {
 		l.interrupted(r)
-		fallthrough
-	case opNotifyReply: // see wake
 		l.slot.done()
 		return
 	}

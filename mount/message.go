@@ -28,7 +28,6 @@ const (
 	opReleasedir  = 29
 	opInterrupt   = 36
 	opIoctl       = 39
-	opNotifyReply = 41
 	opBatchForget = 42
 	opReaddirplus = 44
 )

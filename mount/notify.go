@@ -12,7 +12,6 @@ import (
 const (
 	notifyInvalInode = 2
 	notifyStore      = 4
-	notifyRetrieve   = 5
 )
 
 // storeMax bounds one NOTIFY_STORE, whose size field has 32 bits. A multiple of the page size: the kernel takes a page

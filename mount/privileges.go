@@ -9,16 +9,23 @@ import (
 
 // needed is what a server may do besides what everybody may. It runs as root, so that these are all that exec(2) leaves
 // it of root's.
-var needed = []int{
-	unix.CAP_BPF,             // load programs, make links and iterators
-	unix.CAP_PERFMON,         // programs that follow kernel pointers
-	unix.CAP_DAC_READ_SEARCH, // open_by_handle_at(2)
-	unix.CAP_SYS_ADMIN,
+func (o Options) needed() []int {
+	caps := []int{
+		unix.CAP_BPF,             // load programs, make links and iterators
+		unix.CAP_PERFMON,         // programs that follow kernel pointers
+		unix.CAP_DAC_READ_SEARCH, // open_by_handle_at(2)
+	}
+	if o.Registry != "none" {
+		// What a program that somebody pinned writes and asks for is told by its types and maps, which the kernel gives
+		// by their ids to nobody without (bpf_btf_get_fd_by_id and bpf_map_get_fd_by_id in kernel/bpf/syscall.c).
+		caps = append(caps, unix.CAP_SYS_ADMIN)
+	}
+	return caps
 }
 
-// giveUp makes the calling thread, and so every program it starts, unable to get any other capability than those
+// giveUp makes the calling thread, and so every program it starts, unable to get any other capability than those of
 // needed, also by programs with set-user-ID bits or file capabilities.
-func giveUp() error {
+func giveUp(needed []int) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("set no_new_privs: %w", err)
 	}

@@ -89,7 +89,7 @@ func (k *Keeper) spawn(exe *os.File, region int) (*process, error) {
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine, and with it what it gave up
-		if err := giveUp(); err != nil {
+		if err := giveUp(k.Options.needed()); err != nil {
 			k.Logf("the server keeps privileges that it does not need: %v", err)
 		}
 		started, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), k.Args, attr)

@@ -18,7 +18,6 @@ type reload struct{ answer chan<- error }
 func (k *Keeper) upgrade() {
 	switch {
 	case k.upgrades && k.serving != nil && k.serving.serves && k.next == nil && k.leaving == nil:
-		k.status.Reloads++
 		k.done(nil)
 	case k.upgrades:
 		return

@@ -58,13 +58,16 @@ func (s *server) serve(o order) error {
 	if s.heir != nil && c.keeper != nil {
 		s.heir.Begin(o.Disabled)
 	}
-	s.take(slots, false, o.Trial)
-	if c.keeper != nil { // else there is no other region
-		if lent := s.state.region(1 - o.Region); o.Take {
-			s.take(lent, true, o.Trial)
-		} else {
-			s.other.Store(&lent)
-		}
+	switch {
+	case c.keeper == nil: // then there is no other region
+		s.take(slots, false, o.Trial)
+	case o.Take:
+		s.take(slots, false, o.Trial)
+		s.take(s.state.region(1-o.Region), true, o.Trial)
+	default:
+		s.borrowed = s.takeEmpty(slots)
+		lent := s.state.region(1 - o.Region)
+		s.other.Store(&lent)
 	}
 	close(c.ready)
 	if c.keeper != nil {

@@ -23,7 +23,7 @@ type wire struct{ conn *net.UnixConn }
 //
 //	prepared   it can begin
 //	serving    it answers
-//	stopped    it reads no more requests
+//	stopped    it ends when it has answered what it has in work
 //	ended      the connection has ended: unmounted, or with an Error
 //	failed     it cannot start (Error, Code)
 type message struct {

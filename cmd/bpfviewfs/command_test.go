@@ -123,7 +123,7 @@ func TestWithoutRights(t *testing.T) {
 	for name, tt := range map[string]struct{ script, want string }{
 		"no CAP_SYS_ADMIN": {"exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin $C cgroup2 $D", "CAP_"},
 		"no /dev/fuse":     {"mount -t tmpfs none /dev && mknod /dev/null c 1 3 && exec $C cgroup2 $D", "/dev/fuse"},
-		"no BTF":           {"mount -t tmpfs none /sys/kernel && exec $C cgroup2 $D", "BTF"},
+		"no BTF":           {"mount -t tmpfs none /sys/kernel && exec $C cgroup2 $D -o registry=none", "BTF"},
 		"no cgroup2":       {`for m in $(grep -w cgroup2 /proc/mounts | cut -d' ' -f2); do umount -l $m; done; exec $C cgroup2 $D`, "cgroup2"},
 	} {
 		if exec.Command("setpriv", "--bounding-set", "-sys_admin", "true").Run() != nil && testing.Short() {

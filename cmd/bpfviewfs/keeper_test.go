@@ -62,7 +62,7 @@ func readLoops(t *testing.T, dirs ...string) (stop func()) {
 	stopped := make(chan struct{})
 	var group sync.WaitGroup
 	kinds := []func(path string) func() (string, error){
-		held, byPath(byRead), byPath(bySplice), byPath(bySendfile), byCat, bySmallReads,
+		func(path string) func() (string, error) { return held(t, path) }, byPath(byRead), byPath(bySplice), byPath(bySendfile), byCat, bySmallReads,
 	}
 	for i := range 18 {
 		next := kinds[i%len(kinds)](dirs[i%len(dirs)] + "/lines")
@@ -95,14 +95,15 @@ func readLoops(t *testing.T, dirs ...string) (stop func()) {
 	return stop
 }
 
-// held keeps the file open and reads it with pread(2).
-func held(path string) func() (string, error) {
+// held keeps the file open until the end of the test and reads it with pread(2).
+func held(t *testing.T, path string) func() (string, error) {
 	var f *os.File
 	return func() (_ string, err error) {
 		if f == nil {
 			if f, err = os.Open(path); err != nil {
 				return "", err
 			}
+			t.Cleanup(func() { f.Close() })
 		}
 		buf := make([]byte, 64<<10)
 		n, err := f.ReadAt(buf, 0)
@@ -313,12 +314,12 @@ func TestBrokenProgram(t *testing.T) {
 	}
 	t.Cleanup(func() { unmount(t, dir) })
 	before := status(t, dir)
-	for name, broken := range map[string]string{
-		"no program":  "",
-		"ends":        "#!/bin/sh\nexit 3\n",
-		"wrong views": "#!/bin/sh\nexec " + command + " serve --background -o nonsense -- x y\n",
-	} {
-		install([]byte(broken))
+	ends, err := os.ReadFile("/bin/false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, broken := range map[string][]byte{"no program": nil, "half of one": good[:len(good)/2], "another": ends} {
+		install(broken)
 		out, err := exec.Command(command, "reload", dir).CombinedOutput()
 		if err == nil || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "serves on") {
 			t.Errorf("%s: %v: %s", name, err, out)

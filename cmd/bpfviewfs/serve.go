@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"bpfviewfs/mount"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 // serveArgs is the command line of the server process for a mount. It is read by this version of the program and by the one
@@ -124,8 +126,11 @@ func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
 		}
 		log.Infof("%s: %s with %d views", o.Target, src.hierarchy, len(views))
 		for _, v := range views {
-			if v.Err != nil {
-				log.Warnf("view %s is absent: %v", v.Name, v.Err)
+			switch {
+			case errors.Is(v.Err, unix.ENOENT): // somebody wants it so
+				log.Debug(v.Err)
+			case v.Err != nil:
+				log.Warnf("absent: %v", v.Err)
 			}
 		}
 	}()
