@@ -272,12 +272,17 @@ struct mm_struct___array {
 	struct mm_rss_stat rss_stat;
 };
 
-struct sched_entity {
-	__u64 sum_exec_runtime;
+struct rq {
+	__u64 clock; /* sched_clock() at the CPU's last tick or switch */
 };
 
-struct sched_info { /* with CONFIG_SCHED_INFO */
-	unsigned long long last_arrival; /* on a CPU, by sched_clock() */
+struct cfs_rq {
+	struct rq *rq;
+};
+
+struct sched_entity {
+	__u64 sum_exec_runtime;
+	struct cfs_rq *cfs_rq; /* with CONFIG_FAIR_GROUP_SCHED, of all classes of tasks */
 };
 
 struct task_struct {
@@ -286,7 +291,6 @@ struct task_struct {
 	__u8 on_cpu; /* an int before v7: read no more than this, with BPF_CORE_READ */
 	int exit_state;
 	struct sched_entity se;
-	struct sched_info sched_info;
 	struct mm_struct *mm;
 	int pid;
 	int tgid;

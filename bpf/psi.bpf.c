@@ -60,7 +60,7 @@ static __noinline int show_state(struct seq_file *seq, struct psi_group *group, 
 	__builtin_memset(&r, 0xff, sizeof(r));
 	r.resource = resource_and_stall >> 1;
 	r.kind = resource_and_stall & 1;
-	if (bpf_core_field_exists(struct task_struct, sched_info.last_arrival)) {
+	if (bpf_core_field_exists(struct sched_entity, cfs_rq)) {
 		updates = psi_updates_due(group);
 		r.avg10_ppm = average(group, state, 0, updates);
 		r.avg60_ppm = average(group, state, 1, updates);

@@ -113,12 +113,11 @@ __noinline int psi_decay(__u32 average, __u32 fraction, __u64 updates)
 /*
  * How many updates of the averages are due. The kernel's worker sleeps when the cgroup does, and whoever reads the
  * cgroup's files makes up for it; until then avg is what it was when the cgroup fell asleep. The clock is
- * sched_clock(), which BPF cannot read, but it is no longer than a time slice ago that the thread which runs this got
- * its CPU.
+ * sched_clock(), which BPF cannot read, but this CPU's scheduler did at its last tick.
  */
 static __always_inline __u64 psi_updates_due(struct psi_group *group)
 {
-	__u64 now = bpf_get_current_task_btf()->sched_info.last_arrival;
+	__u64 now = BPF_CORE_READ(bpf_get_current_task_btf(), se.cfs_rq, rq, clock);
 	__u64 next = BPF_CORE_READ(group, avg_next_update);
 
 	return now < next + PSI_PERIOD ? 0 : (now - next) / PSI_PERIOD + 1;

@@ -1,0 +1,75 @@
+package iter
+
+import (
+	"context"
+	"fmt"
+	iofs "io/fs"
+	"regexp"
+	"strings"
+	"testing"
+	"text/tabwriter"
+
+	"bpfviewfs/bpf"
+)
+
+// feature is how an error names what a kernel has not: a kfunc, a helper, a kind of map or iterator, or a place to attach to.
+var feature = regexp.MustCompile(`kfunc|helper|unknown func|map type|iterator not supported|attach `)
+
+// A built-in view works on every kernel in every format, or its error names what this kernel has not.
+func TestEveryView(t *testing.T) {
+	h := testHierarchy(t, "")
+	names, err := iofs.Glob(bpf.Objects, "*"+objectSuffix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range names {
+		names[i] = strings.TrimSuffix(name, objectSuffix)
+	}
+	s, err := Open(h, Config{Builtin: bpf.Objects, Enable: names})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if len(s.Views()) != len(names) {
+		t.Errorf("%d views of %d objects", len(s.Views()), len(names))
+	}
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	helper{cgroup: dir, threads: 1, comm: "t"}.start(t)
+	table := new(strings.Builder)
+	columns := tabwriter.NewWriter(table, 0, 0, 2, ' ', 0)
+	fmt.Fprint(columns, "\nview\tper cgroup\tper task\tper tree\tbytes\n")
+	for _, v := range s.Views() {
+		if v.Err() != nil {
+			fmt.Fprintf(columns, "%s\tabsent: %v\n", v.Name(), v.Err())
+			if !feature.MatchString(v.Err().Error()) {
+				t.Errorf("no feature is named: %+v", v.Err())
+			}
+			continue
+		}
+		fmt.Fprintf(columns, "%s\t%t\t%t\t%t\t%s\n", v.Name(), v.cgroup != nil, v.task != nil, v.tree != nil, inEveryFormat(t, v, cgroupID(t, dir)))
+	}
+	columns.Flush()
+	t.Log(table)
+}
+
+// inEveryFormat runs the view in all that it has, and tells how many bytes each gave.
+func inEveryFormat(t *testing.T, v *View, id uint64) (bytes string) {
+	t.Helper()
+	for _, f := range v.Formats() {
+		out, err := v.Render(context.Background(), f, id, nil)
+		if err != nil || f == Text && len(out) == 0 {
+			t.Errorf("%s as %s: %d bytes, %v", v.Name(), f, len(out), err)
+		}
+		bytes += fmt.Sprintf("%s %d, ", f, len(out))
+	}
+	for _, f := range v.TreeFormats() {
+		if _, err := v.Tree(context.Background(), f, id, nil); err != nil {
+			t.Errorf("tree of %s as %s: %v", v.Name(), f, err)
+		}
+	}
+	return strings.TrimSuffix(bytes, ", ")
+}
