@@ -125,48 +125,51 @@ const (
 // started from. It returns when the new server has taken over and the old one has answered what it had in work. If the new one
 // cannot start, that is the error, and the old one serves on.
 func Reload(dir string) error {
-	at, err := Find(dir)
+	_, line, err := askKeeper(dir, wordReload)
 	if err != nil {
 		return err
 	}
-	conn, err := net.Dial("unix", socketPath(at))
-	if err != nil {
-		return WithCode(ExitUsage, fmt.Errorf("reload %s: its keeper does not answer: %w", dir, err))
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, wordReload); err != nil {
-		return WithCode(ExitSystem, fmt.Errorf("reload %s: %w", dir, err))
-	}
-	line, err := bufio.NewReader(conn).ReadString('\n')
-	if err != nil {
-		return WithCode(ExitSystem, fmt.Errorf("reload %s: the keeper ended: %w", dir, err))
+	if line == "" {
+		return WithCode(ExitSystem, fmt.Errorf("reload %s: the keeper has ended", dir))
 	}
 	return parseOutcome(line)
 }
 
 // ReloadKeeper is Reload, and has the keeper itself run the new program after that. Its process id stays.
 func ReloadKeeper(dir string) error {
-	at, err := Find(dir)
+	path, line, err := askKeeper(dir, wordReplace)
 	if err != nil {
 		return err
 	}
-	conn, err := net.Dial("unix", socketPath(at))
-	if err != nil {
-		return WithCode(ExitUsage, fmt.Errorf("reload %s: its keeper does not answer: %w", dir, err))
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, wordReplace); err != nil {
-		return WithCode(ExitSystem, fmt.Errorf("reload %s: %w", dir, err))
-	}
-	if line, err := bufio.NewReader(conn).ReadString('\n'); err == nil {
+	if line != "" {
 		return parseOutcome(line)
 	}
 	// The old program has ended without an answer. The new one listens when it has taken the mount up.
 	for start := time.Now(); time.Since(start) < prepareLimit; time.Sleep(10 * time.Millisecond) {
-		if again, err := net.Dial("unix", socketPath(at)); err == nil {
-			again.Close()
-			return nil
+		if again, err := net.Dial("unix", path); err == nil {
+			return again.Close()
 		}
 	}
 	return WithCode(ExitSystem, fmt.Errorf("reload %s: the new keeper does not answer", dir))
+}
+
+// askKeeper gives what the keeper of the bpfviewfs at dir answers, "" if it ends before, and the path of its socket.
+func askKeeper(dir, word string) (path, line string, err error) {
+	at, err := Find(dir)
+	if err != nil {
+		return "", "", err
+	}
+	path = socketPath(at)
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		return path, "", WithCode(ExitUsage, fmt.Errorf("reload %s: its keeper does not answer: %w", dir, err))
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, word); err != nil {
+		return path, "", WithCode(ExitSystem, fmt.Errorf("reload %s: %w", dir, err))
+	}
+	if line, err = bufio.NewReader(conn).ReadString('\n'); err != nil {
+		return path, "", nil
+	}
+	return path, line, nil
 }
