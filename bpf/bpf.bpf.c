@@ -12,11 +12,6 @@ enum mode {
 	MODE_MULTI,    /* BPF_F_ALLOW_MULTI: runs beside those above */
 };
 
-enum origin {
-	ORIGIN_OWN,
-	ORIGIN_INHERITED,
-};
-
 struct bpf_record {
 	enum attach_type attach_type VIEW_KEY VIEW_HELP("what it is attached to, as bpftool names it");
 	char hook[40] VIEW_KEY VIEW_WIDTH(6) VIEW_HELP("lsm_cgroup: the function of the kernel it is attached to");
@@ -24,8 +19,7 @@ struct bpf_record {
 	__u32 id VIEW_WIDTH(6) VIEW_HELP("id of the program");
 	__u32 link VIEW_WIDTH(6) VIEW_OPTIONAL VIEW_HELP("id of the link that attaches it, if one does");
 	enum mode mode VIEW_OPTIONAL VIEW_HELP("how it was attached: single, override or multi");
-	enum origin origin VIEW_OPTIONAL VIEW_HELP("own, or inherited from a cgroup above");
-	__u64 attached_to VIEW_CGROUP VIEW_OPTIONAL VIEW_HELP("the cgroup it is attached to");
+	__u32 levels_up VIEW_WIDTH(9) VIEW_OPTIONAL VIEW_HELP("where it is attached: 0 for this cgroup, 1 for its parent, and so on");
 	char name[16] VIEW_HELP("name of the program");
 };
 
@@ -105,11 +99,11 @@ struct walk {
  * those with BPF_F_PREORDER, which come first (compute_effective_progs in kernel/bpf/cgroup.c). Nothing keeps others
  * from attaching meanwhile: then a program may not be found.
  */
-static __always_inline void set_origin(struct bpf_record *r, struct walk *w, struct bpf_prog *prog)
+static __always_inline void set_place(struct bpf_record *r, struct walk *w, struct bpf_prog *prog)
 {
 	struct search *s = &w->search;
 	struct bpf_prog_list *pl;
-	struct cgroup *cgrp;
+	struct cgroup *cgrp, *top = w->cgrp;
 	__u32 link;
 	__u8 mode = 0;
 
@@ -130,8 +124,7 @@ static __always_inline void set_origin(struct bpf_record *r, struct walk *w, str
 	if (link)
 		r->link = link;
 	r->mode = mode;
-	r->attached_to = BPF_CORE_READ(cgrp, kn, id);
-	r->origin = cgrp == w->cgrp ? ORIGIN_OWN : ORIGIN_INHERITED;
+	r->levels_up = BPF_CORE_READ(top, level) - BPF_CORE_READ(cgrp, level);
 }
 
 static __noinline int show_program(struct walk *w, struct bpf_prog *prog, __u32 attach_type)
@@ -149,7 +142,7 @@ static __noinline int show_program(struct walk *w, struct bpf_prog *prog, __u32 
 		bpf_probe_read_kernel_str(r.hook, sizeof(r.hook), BPF_CORE_READ(aux, attach_func_name));
 	r.position = w->position++;
 	r.id = BPF_CORE_READ(aux, id);
-	set_origin(&r, w, prog);
+	set_place(&r, w, prog);
 	bpf_probe_read_kernel_str(r.name, sizeof(r.name), aux->name);
 	return view_emit(w->seq, &r);
 }

@@ -98,15 +98,14 @@ func TestBPFAgreesWithQuery(t *testing.T) {
 	attachTo(t, child, allow(t, "override", ebpf.CGroupSock, create), create, 0)
 	attachTo(t, parent, allow(t, "single", ebpf.CGroupSockopt, get), get, 0)
 
-	here, above := fmt.Sprint(cgroupID(t, child)), fmt.Sprint(cgroupID(t, parent))
-	type row struct{ attach, name, mode, origin, cgroup, link string }
+	type row struct{ attach, name, mode, levels, link string }
 	want := map[row]bool{
-		{"cgroup_inet_egress", "own", "multi", "own", here, "-"}:              true,
-		{"cgroup_inet_egress", "twice", "multi", "own", here, "-"}:            true,
-		{"cgroup_inet_egress", "twice", "multi", "inherited", above, "-"}:     true,
-		{"cgroup_inet_egress", "linked", "multi", "inherited", above, linked}: true,
-		{"cgroup_inet_sock_create", "override", "single", "own", here, "-"}:   true,
-		{"cgroup_getsockopt", "single", "single", "inherited", above, "-"}:    true,
+		{"cgroup_inet_egress", "own", "multi", "0", "-"}:            true,
+		{"cgroup_inet_egress", "twice", "multi", "0", "-"}:          true,
+		{"cgroup_inet_egress", "twice", "multi", "1", "-"}:          true,
+		{"cgroup_inet_egress", "linked", "multi", "1", linked}:      true,
+		{"cgroup_inet_sock_create", "override", "single", "0", "-"}: true,
+		{"cgroup_getsockopt", "single", "single", "1", "-"}:         true,
 	}
 	shown := make(map[string][]string)
 	for _, r := range rows(t, mustRun(t, view, cgroupID(t, child))) {
@@ -115,9 +114,7 @@ func TestBPFAgreesWithQuery(t *testing.T) {
 			t.Errorf("after %d of %s there is %v", len(shown[at]), at, r)
 		}
 		shown[at] = append(shown[at], r["id"])
-		if r["attached_to"] == here || r["attached_to"] == above {
-			delete(want, row{at, r["name"], r["mode"], r["origin"], r["attached_to"], r["link"]})
-		}
+		delete(want, row{at, r["name"], r["mode"], r["levels_up"], r["link"]})
 	}
 	for r := range want {
 		t.Errorf("not there: %+v", r)
@@ -190,7 +187,7 @@ func TestBPFOfLSM(t *testing.T) {
 		t.Fatal("not there")
 	}
 	for column, want := range map[string]string{
-		"attach_type": "lsm_cgroup", "hook": "bpf_lsm_socket_create", "name": "on_create", "origin": "own", "position": "0", "mode": "multi",
+		"attach_type": "lsm_cgroup", "hook": "bpf_lsm_socket_create", "name": "on_create", "levels_up": "0", "position": "0", "mode": "multi",
 	} {
 		if all[0][column] != want {
 			t.Errorf("%s is not %s: %v", column, want, all[0])

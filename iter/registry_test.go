@@ -2,6 +2,7 @@ package iter
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -256,6 +257,9 @@ func TestPinnedLinks(t *testing.T) {
 	s := openSet(t, h, Config{Registry: registry})
 	v := find(t, s, "one")
 	checkErrno(t, "in the top", v.In(h.Root()), unix.ENOENT)
+	if text := v.In(h.Root()).Error(); strings.Contains(text, fmt.Sprint(id)) {
+		t.Errorf("%q tells which cgroup has it", text)
+	}
 	if err := v.In(id); err != nil || v.Everywhere() {
 		t.Errorf("everywhere: %v; in its cgroup: %v", v.Everywhere(), err)
 	}

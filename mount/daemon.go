@@ -32,8 +32,11 @@ func Background(o Options) (ready func(error) error, err error) {
 	if fd := os.Getenv(pipeVar); fd != "" {
 		return inBackground(fd)
 	}
-	if o.Foreground {
+	if again := resuming(); o.Foreground || again {
 		return func(err error) error {
+			if err == nil && again && !o.Foreground {
+				err = os.Chdir("/")
+			}
 			if err != nil {
 				return err
 			}

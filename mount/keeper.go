@@ -28,6 +28,7 @@ type Keeper struct {
 	ready  func(error) error // nil when it was told
 
 	path   string   // of our program, when we were started: there its next version is put
+	dir    string   // where we were started: what our arguments are relative to
 	good   *os.File // the program of the last server that served
 	events chan event
 	ended  chan struct{}
@@ -41,12 +42,13 @@ type Keeper struct {
 	retry    <-chan time.Time
 	failures int // starts in a row that came to nothing
 
-	pulse    *time.Ticker
-	hangups  chan os.Signal
-	asked    chan *reload
-	reloads  []*reload // that wait; the first may be under way
-	upgrades bool      // it is
-	status   Status
+	pulse     *time.Ticker
+	hangups   chan os.Signal
+	asked     chan *reload
+	reloads   []*reload // that wait; the first may be under way
+	upgrades  bool      // it is
+	replacing bool      // the server is ended, so that the keeper can run a new program, too
+	status    Status
 }
 
 // Run mounts, and returns when the mount has ended: nil after an unmount. ready is told how the mount went (see
@@ -62,6 +64,20 @@ func (k *Keeper) Run(ready func(error) error) error {
 }
 
 func (k *Keeper) run() error {
+	k.prepare()
+	if err := k.program(); err != nil {
+		return err
+	}
+	if k.resume() {
+		k.mounted()
+		ready := k.ready
+		k.ready = nil // whatever becomes of the first server: there is a mount that must be kept
+		if err := ready(nil); err != nil {
+			k.Logf("%v", err)
+		}
+		k.restart()
+		return k.keep()
+	}
 	target, err := k.begin()
 	if err != nil {
 		return err
@@ -80,8 +96,13 @@ func (k *Keeper) run() error {
 		clearDead(target)
 		return err
 	}
-	defer k.conn.UnmountOnSignal()()
 	k.promote()
+	return k.keep()
+}
+
+// keep keeps the mount up until it ends.
+func (k *Keeper) keep() error {
+	defer k.conn.UnmountOnSignal()()
 	for {
 		if again, err := k.step(); !again {
 			if err != nil {
@@ -92,40 +113,61 @@ func (k *Keeper) run() error {
 	}
 }
 
-// begin gets everything but the mount.
+// prepare makes what the keeper listens to.
+func (k *Keeper) prepare() {
+	k.events, k.ended = make(chan event), make(chan struct{})
+	k.asked, k.hangups = make(chan *reload), make(chan os.Signal, 1)
+	k.pulse = time.NewTicker(pulseEvery)
+}
+
+// program finds the program that servers run.
+func (k *Keeper) program() (err error) {
+	if k.path, err = os.Executable(); err == nil {
+		k.good, err = os.Open("/proc/self/exe")
+	}
+	if err == nil {
+		k.dir, err = os.Getwd()
+	}
+	return WithCode(ExitSystem, err)
+}
+
+// begin gets everything for a mount but the mount.
 func (k *Keeper) begin() (target string, err error) {
 	target, fd, err := begin(k.Options.Target)
 	if err != nil {
 		return "", err
 	}
 	k.conn = newConn(fd)
-	k.conn.Logf = k.Logf
-	k.events, k.ended = make(chan event), make(chan struct{})
-	k.asked, k.hangups = make(chan *reload), make(chan os.Signal, 1)
-	k.pulse = time.NewTicker(pulseEvery)
 	if k.state, err = newState(); err != nil {
 		return "", err
 	}
 	if k.memory, err = memfd("bpfviewfs-files", 0); err != nil {
 		return "", err
 	}
-	if k.path, err = os.Executable(); err == nil {
-		k.good, err = os.Open("/proc/self/exe")
-	}
-	return target, WithCode(ExitSystem, err)
+	return target, nil
 }
 
-// mount makes the mount, and lets others ask for reloads.
+// mount makes the mount.
 func (k *Keeper) mount(target string) error {
 	if err := k.conn.attach(k.Options, target); err != nil {
 		return err
 	}
+	if err := k.state.setInfo(k.conn.at); err != nil {
+		return err
+	}
+	k.mounted()
+	return nil
+}
+
+// mounted lets others know of the mount: who asks for reloads, and who helps to keep it.
+func (k *Keeper) mounted() {
+	k.conn.Logf = k.Logf
 	k.status = Status{Keeper: os.Getpid(), Mounted: time.Now()}
 	signal.Notify(k.hangups, syscall.SIGHUP)
 	if err := k.listen(); err != nil {
 		k.Logf("no reload but by SIGHUP: %v", err)
 	}
-	return k.state.setInfo(k.conn.at)
+	k.store()
 }
 
 // release ends what still runs, and gives everything back.
@@ -273,6 +315,11 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 	case k.serving:
 		k.serving = nil
 		switch {
+		case k.replacing:
+			k.replacing = false
+			k.Logf("this process goes on as it is: %v", k.replace())
+			k.restart()
+			return true, nil
 		case p.last != nil && p.last.Word == wordEnded:
 			return false, p.last.err()
 		case k.ready != nil:

@@ -8,11 +8,15 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // reload is a request for a server from the program that is now where ours was. The outcome goes to answer, or to
 // the log where that is nil.
-type reload struct{ answer chan<- error }
+type reload struct {
+	answer chan<- error
+	keeper bool // then the keeper is to run the new program, too
+}
 
 // upgrade begins the next reload that waits, when nothing else changes.
 func (k *Keeper) upgrade() {
@@ -44,6 +48,12 @@ func (k *Keeper) done(err error) {
 	}
 	r := k.reloads[0]
 	k.reloads, k.upgrades = k.reloads[1:], false
+	if err == nil && r.keeper {
+		// The new program runs, as this server shows. The one in the keeper's place starts another.
+		k.replacing = true
+		k.serving.Kill()
+		return
+	}
 	switch {
 	case r.answer != nil:
 		r.answer <- err
@@ -88,12 +98,13 @@ func (k *Keeper) listen() error {
 
 func (k *Keeper) attend(conn net.Conn) {
 	defer conn.Close()
-	if word, _ := bufio.NewReader(conn).ReadString('\n'); word != "reload\n" {
+	word, _ := bufio.NewReader(conn).ReadString('\n')
+	if word != wordReload && word != wordReplace {
 		return
 	}
 	answer := make(chan error, 1)
 	select {
-	case k.asked <- &reload{answer}:
+	case k.asked <- &reload{answer, word == wordReplace}:
 	case <-k.ended:
 		return
 	}
@@ -104,25 +115,61 @@ func (k *Keeper) attend(conn net.Conn) {
 	}
 }
 
+// What a keeper may be asked for.
+const (
+	wordReload  = "reload\n"
+	wordReplace = "replace\n"
+)
+
 // Reload has the keeper of the bpfviewfs at dir start a server from the program that is now at the path the keeper was
 // started from. It returns when the new server has taken over and the old one has answered what it had in work. If the new one
 // cannot start, that is the error, and the old one serves on.
 func Reload(dir string) error {
-	at, err := Find(dir)
+	_, line, err := askKeeper(dir, wordReload)
 	if err != nil {
 		return err
 	}
-	conn, err := net.Dial("unix", socketPath(at))
-	if err != nil {
-		return WithCode(ExitUsage, fmt.Errorf("reload %s: its keeper does not answer: %w", dir, err))
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, "reload\n"); err != nil {
-		return WithCode(ExitSystem, fmt.Errorf("reload %s: %w", dir, err))
-	}
-	line, err := bufio.NewReader(conn).ReadString('\n')
-	if err != nil {
-		return WithCode(ExitSystem, fmt.Errorf("reload %s: the keeper ended: %w", dir, err))
+	if line == "" {
+		return WithCode(ExitSystem, fmt.Errorf("reload %s: the keeper has ended", dir))
 	}
 	return parseOutcome(line)
+}
+
+// ReloadKeeper is Reload, and has the keeper itself run the new program after that. Its process id stays.
+func ReloadKeeper(dir string) error {
+	path, line, err := askKeeper(dir, wordReplace)
+	if err != nil {
+		return err
+	}
+	if line != "" {
+		return parseOutcome(line)
+	}
+	// The old program has ended without an answer. The new one listens when it has taken the mount up.
+	for start := time.Now(); time.Since(start) < prepareLimit; time.Sleep(10 * time.Millisecond) {
+		if again, err := net.Dial("unix", path); err == nil {
+			return again.Close()
+		}
+	}
+	return WithCode(ExitSystem, fmt.Errorf("reload %s: the new keeper does not answer", dir))
+}
+
+// askKeeper gives what the keeper of the bpfviewfs at dir answers, "" if it ends before, and the path of its socket.
+func askKeeper(dir, word string) (path, line string, err error) {
+	at, err := Find(dir)
+	if err != nil {
+		return "", "", err
+	}
+	path = socketPath(at)
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		return path, "", WithCode(ExitUsage, fmt.Errorf("reload %s: its keeper does not answer: %w", dir, err))
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, word); err != nil {
+		return path, "", WithCode(ExitSystem, fmt.Errorf("reload %s: %w", dir, err))
+	}
+	if line, err = bufio.NewReader(conn).ReadString('\n'); err != nil {
+		return path, "", nil
+	}
+	return path, line, nil
 }

@@ -290,6 +290,29 @@ func TestCrashLoop(t *testing.T) {
 	}
 }
 
+// TestKeeperReplaced has the keeper run its program anew, under readers.
+func TestKeeperReplaced(t *testing.T) {
+	dir, _ := keptMadeUp(t)
+	was := status(t, dir)
+	var before, after unix.Stat_t
+	if err := unix.Stat(dir, &before); err != nil {
+		t.Fatal(err)
+	}
+	stop := readLoops(t, dir, bindMount(t, dir))
+	for range 5 {
+		if err := mount.ReloadKeeper(dir); err != nil {
+			t.Error(err)
+		}
+	}
+	stop()
+	if err := unix.Stat(dir, &after); err != nil || after.Dev != before.Dev {
+		t.Errorf("device %d, before %d (%v)", after.Dev, before.Dev, err)
+	}
+	if now := status(t, dir); now.Keeper != was.Keeper || now.Server == was.Server || now.Reloads != 0 {
+		t.Errorf("status: %+v, before %+v", now, was)
+	}
+}
+
 // TestStuckServer has a server that lives and does not answer.
 func TestStuckServer(t *testing.T) {
 	if testing.Short() {

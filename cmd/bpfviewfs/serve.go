@@ -138,13 +138,20 @@ func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
 }
 
 func reloadCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "reload DIR",
 		Short: "serve the mount at DIR by the program as it is now",
 		Long: `Serve the mount at DIR by the program that is now where the one that mounted it was, say after an upgrade. Readers notice
 nothing: open files, bind mounts and reads in work go on. If the new program does not start, the error says why, and the
 one before serves on. SIGHUP to the process that mounted does the same.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return failed(mount.Reload(args[0])) },
 	}
+	keeper := cmd.Flags().Bool("keeper", false, "have the process that keeps the mount run the new program, too")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		if *keeper {
+			return failed(mount.ReloadKeeper(args[0]))
+		}
+		return failed(mount.Reload(args[0]))
+	}
+	return cmd
 }

@@ -142,13 +142,17 @@ func TestSystemd(t *testing.T) {
 		t.Errorf("after a reload: %d mounts", n)
 	}
 
-	main := m.must("systemctl", "show", "-P", "MainPID", "bpfviewfs.service")
+	device := func() string { return m.must("stat", "-c", "%d", "/run/bpfview") }
+	main, was := m.must("systemctl", "show", "-P", "MainPID", "bpfviewfs.service"), device()
 	m.must("kill", "-KILL", main)
 	eventually(t, "it is restarted after its death", func() bool {
 		return m.must("systemctl", "show", "-P", "MainPID", "bpfviewfs.service") != main && m.try("systemctl", "is-active", "bpfviewfs.service") == nil
 	})
 	if n := m.mounts(); n != 1 || !m.readable() {
 		t.Errorf("after the main process's death: %d mounts", n)
+	}
+	if now := device(); now != was {
+		t.Errorf("the mount has not outlived the main process: its device is %s, and was %s", now, was)
 	}
 	m.must("systemctl", "restart", "bpfviewfs.service")
 	if n := m.mounts(); n != 1 || !m.readable() {

@@ -1,0 +1,122 @@
+package mount
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A mount goes on as long as somebody holds three descriptors: the connection, the memory of requests and that of open
+// files. So a keeper hands them on: to itself when it runs another program in its place, and to the service manager, which
+// gives them to the next keeper should this one die. Readers wait meanwhile; what was in work is answered.
+
+// The descriptors by name, as in the service manager's store.
+const (
+	heldDevice = "fuse"
+	heldState  = "requests"
+	heldMemory = "files"
+)
+
+// resumeVar has the descriptors for a keeper that runs in an earlier one's place: NAME=NUMBER, parted by spaces.
+const resumeVar = "BPFVIEWFS_RESUME"
+
+// held finds the descriptors that an earlier keeper has left, and forgets where it found them.
+func held() map[string]*os.File {
+	found := make(map[string]*os.File)
+	add := func(name string, fd int) {
+		unix.CloseOnExec(fd)
+		found[name] = os.NewFile(uintptr(fd), name)
+	}
+	for _, word := range strings.Fields(os.Getenv(resumeVar)) {
+		name, number, _ := strings.Cut(word, "=")
+		if fd, err := strconv.Atoi(number); err == nil {
+			add(name, fd)
+		}
+	}
+	if os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid()) { // see sd_listen_fds(3)
+		for i, name := range strings.Split(os.Getenv("LISTEN_FDNAMES"), ":") {
+			add(name, 3+i)
+		}
+	}
+	for _, name := range []string{resumeVar, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
+		os.Unsetenv(name)
+	}
+	return found
+}
+
+// resuming tells whether there is an earlier keeper's mount to take up.
+func resuming() bool { return os.Getenv(resumeVar) != "" }
+
+// resume takes up the mount of an earlier keeper if it is there still. What it cannot use it closes.
+func (k *Keeper) resume() bool {
+	files := held()
+	device, requests, memory := files[heldDevice], files[heldState], files[heldMemory]
+	closeAll := func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}
+	if device == nil || requests == nil || memory == nil {
+		closeAll()
+		return false
+	}
+	s, err := openState(requests)
+	if err == nil {
+		err = s.check()
+	}
+	fd := -1
+	if err == nil {
+		fd, err = unix.FcntlInt(device.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	}
+	if err != nil {
+		k.Logf("the mount of an earlier keeper is left alone: %v", err)
+		closeAll()
+		return false
+	}
+	device.Close()
+	c := newConn(fd)
+	if c.at, err = s.info(); err != nil || c.target() == "" { // unmounted since
+		c.close()
+		s.close()
+		memory.Close()
+		return false
+	}
+	k.conn, k.state, k.memory = c, s, memory
+	return true
+}
+
+// store leaves the descriptors with the service manager, in the place of older ones.
+func (k *Keeper) store() {
+	if os.Getenv("NOTIFY_SOCKET") == "" {
+		return
+	}
+	for _, held := range []struct {
+		name string
+		fd   int
+	}{{heldDevice, k.conn.fd}, {heldState, int(k.state.file.Fd())}, {heldMemory, int(k.memory.Fd())}} {
+		Notify("FDSTOREREMOVE=1\nFDNAME=" + held.name)
+		if err := notifyWith("FDSTORE=1\nFDNAME="+held.name, held.fd); err != nil {
+			k.Logf("without the service manager's help the mount ends with this process: %v", err)
+			return
+		}
+	}
+}
+
+// replace runs the program at the path that this one came from in its place. It returns only if that fails.
+func (k *Keeper) replace() error {
+	var words []string
+	for name, fd := range map[string]int{heldDevice: k.conn.fd, heldState: int(k.state.file.Fd()), heldMemory: int(k.memory.Fd())} {
+		other, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, 3) // not closed by exec
+		if err != nil {
+			return fmt.Errorf("hand on %s: %w", name, err)
+		}
+		defer unix.Close(other)
+		words = append(words, fmt.Sprintf("%s=%d", name, other))
+	}
+	_ = os.Chdir(k.dir) // gone? then no argument is below it
+	err := unix.Exec(k.path, os.Args, append(os.Environ(), resumeVar+"="+strings.Join(words, " ")))
+	return fmt.Errorf("run %s: %w", k.path, err)
+}
