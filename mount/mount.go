@@ -134,10 +134,14 @@ func Mount(o Options) (*Conn, error) {
 
 // attach calls mount(2).
 func (c *Conn) attach(o Options, target string) error {
+	lock, err := lockTarget(target)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	data := fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other,default_permissions,max_read=%d",
 		c.fd, unix.S_IFDIR, maxRead)
-	err := unix.Mount(o.Source, target, Type, o.Flags|always, data)
-	if err != nil {
+	if err := unix.Mount(o.Source, target, Type, o.Flags|always, data); err != nil {
 		return mountError(target, err)
 	}
 	c.at, err = settle(target)

@@ -52,6 +52,7 @@ func (s *server) serve(o order) error {
 	c := s.conn
 	slots := s.state.region(o.Region)
 	if err := s.handshake(slots[0]); err != nil {
+		c.close()
 		return err
 	}
 	s.region = o.Region

@@ -3,6 +3,7 @@ package mount
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -77,8 +78,36 @@ func (p *place) dead() bool {
 	}
 }
 
-// settle finds the mount just made. There was none of ours at the target before; if there are now two, somebody else
-// mounted at the same moment, and nothing tells which is which: both give way.
+// lockTarget keeps others from mounting a bpfviewfs on path until the file is closed. What is locked is the directory
+// below, so that no mount's server is asked.
+func lockTarget(path string) (*os.File, error) {
+	p, err := openPlace(path)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	if _, err := p.info(); err == nil {
+		return nil, busy(path)
+	} else if !errors.Is(err, ErrNotMounted) {
+		return nil, err
+	}
+	dir, err := os.Open(p.link())
+	if err != nil {
+		return nil, fmt.Errorf("mount on %s: %w", path, err)
+	}
+	if err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+		err = clearDead(path)
+	} else if errors.Is(err, unix.EWOULDBLOCK) {
+		err = busy(path)
+	}
+	if err != nil {
+		dir.Close()
+		return nil, err
+	}
+	return dir, nil
+}
+
+// settle finds the mount just made.
 func settle(target string) (Info, error) {
 	list, err := List()
 	if err != nil {
@@ -91,7 +120,11 @@ func settle(target string) (Info, error) {
 		}
 	}
 	if len(at) != 1 {
-		return Info{}, fmt.Errorf("mount on %s: mounted or unmounted by another process at the same time, try again", target)
+		return Info{}, busy(target)
 	}
 	return at[0], nil
+}
+
+func busy(target string) error {
+	return fmt.Errorf("mount on %s: mounted or unmounted by another process at the same time, try again", target)
 }
