@@ -32,6 +32,9 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 		return fuse.EROFS
 	}
 	f.undoOpen(&in.InHeader)
+	if f.nodes.taken(in.NodeId, in.Pid) && f.shared.answer(&in.InHeader) == fuse.Status(unix.ESTALE) {
+		return fuse.Status(unix.ESTALE) // look the path up again, and get a node of your own
+	}
 	n := f.node(in.NodeId)
 	r, err := f.start(cancel, n, in.Uid)
 	if errors.Is(err, unix.ENOENT) {

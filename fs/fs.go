@@ -128,6 +128,7 @@ type FS struct {
 	dirs   handles[*directory]
 	limits *limiter
 	stale  stale
+	shared stale // opens of nodes that are another's
 	errors errorLog
 	counts counts
 

@@ -268,18 +268,25 @@ func TestReservation(t *testing.T) {
 	if two.Ino != one.Ino {
 		t.Error("st_ino differs")
 	}
+	if _, st := m.openNode(one.NodeId); st != fuse.Status(unix.ESTALE) {
+		t.Errorf("a thread opens the node of another: %v", st)
+	}
+	m.thread--
 	f, _ := m.openNode(one.NodeId)
 	if three, _ := m.walk("v"); three.NodeId == one.NodeId {
 		t.Error("an open node was given out")
 	}
 	f.close()
-	m.thread++
+	m.thread += 2
 	if four, _ := m.walk("v"); four.NodeId != one.NodeId {
 		t.Error("a node is not used again after the last close")
 	}
-	// OPEN without LOOKUP, of a node that is open, as by /proc/self/fd.
-	m.thread++
+	// OPEN without LOOKUP, of a node that is open, as by /proc/self/fd: the kernel asks again, and has no other.
+	m.thread--
 	g, _ := m.openNode(two.NodeId)
+	if _, st := m.openNode(two.NodeId); st != fuse.Status(unix.ESTALE) {
+		t.Errorf("reopened, asked once: %v", st)
+	}
 	h, st := m.openNode(two.NodeId)
 	if !st.Ok() || h.size() != 1 {
 		t.Errorf("reopened: %v, size %d", st, h.size())

@@ -18,8 +18,10 @@ import (
 // same thread gets the same node again: it does one thing at a time, and the kernel asks twice when the first answer
 // is not the node it had.
 //
-// Where a reservation has run out, or the path was not looked up (/proc/self/fd/N, a file bind mount), two opens
-// can share a node. Each still holds its own run and read(2) is exact; splice and mmap readers may see the later run.
+// OPEN of a node that has become another's, as the way there took longer than the reservation, is ESTALE: the kernel looks
+// the path up again (do_filp_open in fs/namei.c). Where there is no path to look up (/proc/self/fd/N, a file bind mount)
+// it comes back with the same node, and the two opens share it. Each still holds its own run and read(2) is exact; splice
+// and mmap readers may see the later run.
 type nodes struct {
 	mu     sync.Mutex
 	first  int                   // generation to try first
@@ -83,6 +85,14 @@ func (n *nodes) reserve(file node, attr fuse.Attr, thread uint32) (node, error) 
 		return file, nil
 	}
 	return node{}, fmt.Errorf("%d opens of one file at once: %w", maxGeneration+1, unix.ENFILE)
+}
+
+// taken tells whether a node that a thread is about to open is another's.
+func (n *nodes) taken(id uint64, thread uint32) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.states[id]
+	return s != nil && (s.open > 0 || s.thread != thread && time.Now().Before(s.until))
 }
 
 // sweep drops reservations that ran out: after stat(2) of many files nothing else would.
