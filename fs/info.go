@@ -52,7 +52,11 @@ func appendViews(f *FS, cgroup uint64, dst []byte) ([]byte, error) {
 		if v.Version > 0 {
 			version = strconv.Itoa(v.Version)
 		}
-		dst = fmt.Appendf(dst, row, v.Name, state, cmp.Or(v.Kind, "-"), version, cmp.Or(v.Hash, "-"), about)
+		name := v.Name
+		if !ValidName(name) {
+			name = strconv.Quote(name)
+		}
+		dst = fmt.Appendf(dst, row, name, state, cmp.Or(v.Kind, "-"), version, cmp.Or(v.Hash, "-"), about)
 	}
 	return dst, nil
 }

@@ -17,7 +17,7 @@ type views struct {
 }
 
 // SetViews replaces the list of views. Open files keep the run they hold. It fails, and changes nothing, for a name
-// that is not a view's, for two of the same name, and when more than 512 names were ever in use on this mount.
+// that is not a view's, unless the view is absent, for two of the same name, and when more than 512 names were ever in use on this mount.
 func (f *FS) SetViews(list []View) error {
 	f.viewMu.Lock()
 	defer f.viewMu.Unlock()
@@ -27,6 +27,10 @@ func (f *FS) SetViews(list []View) error {
 		byName:  make(map[string]*View, len(list)),
 	}
 	for _, v := range list {
+		if !ValidName(v.Name) && v.Err != nil { // it is listed, with its reason, and no more
+			next.all = append(next.all, &v)
+			continue
+		}
 		if !ValidName(v.Name) {
 			return fmt.Errorf("view %q: a name is [a-z][a-z0-9_]*, at most 255 bytes", v.Name)
 		}

@@ -3,6 +3,7 @@ package iter
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -17,7 +18,11 @@ type loadError struct {
 
 func (e *loadError) Error() string {
 	// The kernel and the ELF reader may answer in several lines.
-	return "view " + e.view + ": " + strings.Join(strings.Fields(e.err.Error()), " ")
+	view := e.view
+	if !isViewName(view) {
+		view = strconv.Quote(view) // a file's name may be anything
+	}
+	return "view " + view + ": " + strings.Join(strings.Fields(e.err.Error()), " ")
 }
 
 func (e *loadError) Unwrap() error { return e.err }

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 
+	"bpfviewfs/fs"
 	"bpfviewfs/mount"
 	"github.com/spf13/cobra"
 )
@@ -36,7 +38,11 @@ func viewsCommand() *cobra.Command {
 					about = fmt.Sprintf("%+v", err)
 				}
 			}
-			fmt.Fprintf(out, "%-16s %-7s %-7s %s\n", v.Name(), state, v.Kind(), about)
+			name := v.Name()
+			if !fs.ValidName(name) {
+				name = strconv.Quote(name)
+			}
+			fmt.Fprintf(out, "%-16s %-7s %-7s %s\n", name, state, v.Kind(), about)
 		}
 		return nil
 	}

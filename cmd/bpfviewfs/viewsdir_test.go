@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,15 +63,14 @@ match: ["/%s/b"]
 `
 	set(good, "hello", filepath.Base(a.path))
 	eventually(t, "its settings are taken", func() bool { return text(b) == "hello 42\n" })
-	var st unix.Stat_t
-	if err := unix.Stat(b.mirror+"/says", &st); err != nil || st.Mode != unix.S_IFREG|0o444 || st.Uid != 1234 || st.Gid != 5678 {
-		t.Errorf("%v, mode %o, owner %d:%d", err, st.Mode, st.Uid, st.Gid)
-	}
+	eventually(t, "mode and owner", func() bool {
+		var st unix.Stat_t
+		err := unix.Stat(b.mirror+"/says", &st)
+		return err == nil && st.Mode == unix.S_IFREG|0o444 && st.Uid == 1234 && st.Gid == 5678
+	})
 	row(b, "here ", "what the owner wants it to say")
 	row(a, "elsewhere ", "match")
-	if exists(a.mirror + "/says") {
-		t.Error("it is where it does not match")
-	}
+	eventually(t, "it is where it matches alone", func() bool { return !exists(a.mirror + "/says") })
 
 	write(object, says[:len(says)/2])
 	row(b, "here ", "goes on as it was", "cut short")
@@ -90,9 +91,7 @@ match: ["/%s/b"]
 
 	set("enabled: false\n")
 	row(b, "absent ", "off")
-	if exists(b.mirror + "/says") {
-		t.Error("it is there though it is off")
-	}
+	eventually(t, "it is off", func() bool { return !exists(b.mirror + "/says") })
 	set(good, "again", filepath.Base(a.path))
 	eventually(t, "it is back", func() bool { return text(b) == "again 42\n" })
 
@@ -117,4 +116,47 @@ match: ["/%s/b"]
 		t.Fatal(err)
 	}
 	eventually(t, "it is there once its mode is right", func() bool { return text(a) == "nothing 1\n" })
+}
+
+// TestRefusedObjects drops what cannot be a view: each is listed with the reason, and takes nothing else with it.
+func TestRefusedObjects(t *testing.T) {
+	needRoot(t)
+	views := t.TempDir()
+	dir := mountDir(t, "cgroup2", "views="+views, "registry="+newRegistry(t))
+	says, err := os.ReadFile("../../iter/testdata/says.bpf.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	big := slices.Clone(says)
+	big[5] = 2 // EI_DATA: big-endian
+	for name, content := range map[string][]byte{
+		"cut": says[:len(says)/2], "empty": nil, "big": big, "Bad-Name": says, "a\nb": says, "script": []byte("#!/bin/sh\n"),
+	} {
+		if err := os.WriteFile(filepath.Join(views, name+".bpf.o"), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(
+		os.WriteFile(filepath.Join(views, "nothing.yaml"), []byte("enabled: true\n"), 0o644),
+		os.WriteFile(filepath.Join(views, "huge.bpf.o"), nil, 0o644), os.Truncate(filepath.Join(views, "huge.bpf.o"), 100<<20),
+		unix.Mkfifo(filepath.Join(views, "fifo.bpf.o"), 0o644), os.Mkdir(filepath.Join(views, "folder.bpf.o"), 0o755),
+		os.Symlink("/nonexistent", filepath.Join(views, "dangling.bpf.o")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	for name, why := range map[string]string{
+		"cut": "cut short", "empty": "", "big": "", "script": "", "nothing": "", `"Bad-Name"`: "[a-z]", `"a\nb"`: "[a-z]",
+		"huge": "104857600", "fifo": "regular", "folder": "directory", "dangling": "no such file",
+	} {
+		eventually(t, name+" is refused", func() bool {
+			row := rowOf(t, dir, name)
+			return strings.HasPrefix(row, "absent ") && strings.Contains(row, why)
+		})
+	}
+	if err := os.WriteFile(filepath.Join(views, "says.bpf.o"), says, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a good one among them", func() bool { return exists(dir + "/says") })
+	read(t, dir+"/cpu")
+	read(t, mountDir(t, "cgroup2", "views="+views, "registry="+newRegistry(t))+"/says")
 }
