@@ -150,3 +150,14 @@ func crashed(s *os.ProcessState) bool {
 	status, ok := s.Sys().(syscall.WaitStatus)
 	return !ok || !status.Signaled() || status.Signal() != unix.SIGKILL
 }
+
+// why says how a server process ended, as an error.
+func (p *process) why(end *os.ProcessState) error {
+	switch {
+	case p.last != nil && p.last.Error != "":
+		return p.last.err()
+	case p.late.Load():
+		return fmt.Errorf("server %d did not get on and was killed", p.Pid)
+	}
+	return WithCode(ExitSystem, fmt.Errorf("server %d ended: %v", p.Pid, end))
+}

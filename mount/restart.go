@@ -1,0 +1,68 @@
+package mount
+
+import (
+	"os"
+	"time"
+)
+
+// How long to wait before another server is started, after starts that failed: doubled each time up to the last, and
+// reset by a server that served for a while. A server that was killed from outside is replaced at once.
+const (
+	firstDelay = 10 * time.Millisecond
+	lastDelay  = 5 * time.Second
+	longEnough = 10 * time.Second
+)
+
+// delay sees to it that another server is started after the end of p.
+func (k *Keeper) delay(p *process, end *os.ProcessState) {
+	switch {
+	case p.serves && (!crashed(end) || time.Since(p.begun) > longEnough):
+		k.failures = 0
+		k.restart()
+		return
+	case crashed(end):
+		k.failures++
+	}
+	wait := lastDelay
+	if shift := max(0, k.failures-1); shift < 9 {
+		wait = firstDelay << shift
+	}
+	k.retry = time.After(min(wait, lastDelay))
+}
+
+// restart starts a server where there is none, from the program that served last: a new one may be what does not run.
+func (k *Keeper) restart() {
+	if k.serving != nil || k.next != nil {
+		return
+	}
+	k.retry = nil
+	if err := k.start(k.good); err != nil {
+		k.Logf("%v", err)
+		k.failures++
+		k.retry = time.After(lastDelay)
+	}
+}
+
+// How long a server may take: to prepare itself, to stop reading requests, and to answer those it has.
+const (
+	prepareLimit = time.Minute
+	stopLimit    = 2 * time.Second
+	leaveLimit   = 15 * time.Second
+)
+
+// start has a server prepare itself.
+func (k *Keeper) start(exe *os.File) error {
+	region := 0
+	if k.serving != nil {
+		region = 1 - k.serving.region
+	} else if k.leaving != nil {
+		region = 1 - k.leaving.region
+	}
+	p, err := k.spawn(exe, region)
+	if err != nil {
+		return err
+	}
+	p.within(prepareLimit)
+	k.next = p
+	return nil
+}

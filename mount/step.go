@@ -1,0 +1,135 @@
+package mount
+
+import (
+	"os"
+	"time"
+)
+
+// step waits for one thing to happen and does what is to be done. It returns false at the end of the mount.
+func (k *Keeper) step() (again bool, err error) {
+	select {
+	case e := <-k.events:
+		if e.end != nil {
+			again, err = k.died(e.from, e.end)
+		} else {
+			again, err = k.heard(e.from, e.said)
+		}
+	case <-k.retry:
+		k.retry = nil
+		again = true
+		k.restart()
+	case <-k.pulse.C:
+		again = true
+		k.beat()
+	case <-k.hangups:
+		again = true
+		k.reloads = append(k.reloads, &reload{})
+	case r := <-k.asked:
+		again = true
+		k.reloads = append(k.reloads, r)
+	}
+	if again {
+		k.upgrade()
+	}
+	return again, err
+}
+
+// heard acts upon what a server process said.
+func (k *Keeper) heard(p *process, m message) (again bool, err error) {
+	switch m.Word {
+	case wordPrepared:
+		p.prepared = true
+		p.limit.Stop()
+		switch {
+		case k.conn.at.Target == "": // see run
+		case k.serving == nil:
+			k.promote()
+		default:
+			k.serving.within(stopLimit)
+			k.serving.wire.send(message{Word: wordStop})
+		}
+	case wordStopped:
+		if p == k.serving && k.next != nil {
+			p.within(leaveLimit)
+			k.leaving, k.serving = p, nil
+			k.promote()
+		}
+	case wordServing:
+		p.serves = true
+		k.good = p.exe
+		if k.ready != nil {
+			ready := k.ready
+			k.ready = nil
+			return true, ready(nil)
+		}
+	case wordPong:
+		p.asked = time.Time{}
+	case wordEnded, wordFailed:
+		p.last = &m
+	}
+	return true, nil
+}
+
+// promote has the next server begin.
+func (k *Keeper) promote() {
+	p := k.next
+	k.next, k.serving = nil, p
+	p.begun = time.Now()
+	if k.upgrades {
+		k.status.Reloads++
+	}
+	// An error means that it has died: its end is still to come.
+	p.wire.send(message{Word: wordGo, Order: order{
+		Region: p.region, Take: k.leaving == nil, Trial: k.crash, Disabled: k.blame.disabled, Status: k.status,
+	}})
+	k.crash = false
+}
+
+// died acts upon the end of a server process.
+func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) {
+	p.limit.Stop()
+	why := p.why(end)
+	switch p {
+	case k.leaving:
+		k.leaving = nil
+		if k.serving != nil { // else the next one is told so when it begins
+			k.serving.wire.send(message{Word: wordTake})
+		}
+		return true, nil
+	case k.next:
+		k.next = nil
+		if k.ready != nil {
+			return false, why
+		}
+		if k.upgrades {
+			k.done(why)
+		}
+	case k.serving:
+		k.serving = nil
+		switch {
+		case k.replacing:
+			k.replacing = false
+			k.Logf("this process goes on as it is: %v", k.replace())
+			k.restart()
+			return true, nil
+		case p.last != nil && p.last.Word == wordEnded:
+			return false, p.last.err()
+		case k.ready != nil:
+			return false, why
+		}
+		k.Logf("%v: starting another", why)
+		k.status.Restarts++
+		k.crash = crashed(end)
+		if k.crash {
+			k.accuse(p, why)
+		}
+	}
+	switch {
+	case k.serving != nil:
+	case k.next == nil:
+		k.delay(p, end)
+	case k.next.prepared:
+		k.promote()
+	}
+	return true, nil
+}
