@@ -5,7 +5,11 @@
 //
 //   - A node id says what the node is (see node): a directory's is the cgroup's id, a view's is made of the cgroup's
 //     id, the view's number and a generation. So a million cgroups cost no memory, and FORGET has nothing to free.
-//   - Only open files have state: the run they hold (see file) and the size that GETATTR answers meanwhile.
+//   - Only open files have state: the run they hold (see file) and the size that GETATTR answers meanwhile. What the next
+//     server must know of it is kept in a file that outlives this one (see memory and [FS.Inherit]).
+//
+// Below .bpfview are other renderings of the same views (see [Rendering]), links (see links.go) and files about the
+// mount itself (see info).
 //
 // # What one read does
 //
