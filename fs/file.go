@@ -32,7 +32,7 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 		return fuse.EROFS
 	}
 	f.undoOpen(&in.InHeader)
-	if f.nodes.taken(in.NodeId, in.Pid) && f.shared.answer(&in.InHeader) == fuse.Status(unix.ESTALE) {
+	if f.nodes.taken(in.NodeId, in.Pid) && f.late.first(in.Pid, 0) {
 		return fuse.Status(unix.ESTALE) // look the path up again, and get a node of your own
 	}
 	n := f.node(in.NodeId)

@@ -132,7 +132,7 @@ type FS struct {
 	dirs   handles[*directory]
 	limits *limiter
 	stale  stale
-	shared stale // opens of nodes that are another's
+	late   stale // who opened a node that is another's
 	errors errorLog
 	counts counts
 
@@ -161,6 +161,7 @@ func New(c Config) *FS {
 	}
 	f.memory, _ = openMemory(nil)
 	f.nodes.init()
+	f.stale.window, f.late.window = directoryTimeout, reservation
 	f.files.init()
 	f.dirs.init()
 	f.views.Store(&views{})

@@ -282,8 +282,12 @@ func TestReservation(t *testing.T) {
 		t.Error("a node is not used again after the last close")
 	}
 	// OPEN without LOOKUP, of a node that is open, as by /proc/self/fd: the kernel asks again, and has no other.
-	m.thread--
-	g, _ := m.openNode(two.NodeId)
+	m.thread += 10
+	m.openNode(two.NodeId)
+	g, st := m.openNode(two.NodeId)
+	if !st.Ok() {
+		t.Errorf("opened, asked twice: %v", st)
+	}
 	if _, st := m.openNode(two.NodeId); st != fuse.Status(unix.ESTALE) {
 		t.Errorf("reopened, asked once: %v", st)
 	}
@@ -301,6 +305,18 @@ func TestReservation(t *testing.T) {
 	if six, _ := m.walk("v"); six.NodeId == five.NodeId {
 		t.Error("two callers without a thread id share a node")
 	}
+}
+
+// Many threads that look a file up and do not open it keep nobody from opening it.
+func TestManyLookups(t *testing.T) {
+	m := newMount(t, Config{}, text("v", "x"))
+	for range maxGeneration + 2 {
+		m.thread++
+		if _, st := m.walk("v"); !st.Ok() {
+			t.Fatal(st)
+		}
+	}
+	m.open("v").close()
 }
 
 func TestManyOpensOfOneFile(t *testing.T) {

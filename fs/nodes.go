@@ -41,7 +41,7 @@ type nodeState struct {
 
 // A reservation must outlast the way from LOOKUP to OPEN inside one open(2). It is not held for longer because
 // stat(2), which looks up and never opens, leaves one behind.
-const reservation = time.Second
+const reservation = 5 * time.Second
 
 // Reservations that ran out are dropped when there are many states, and either twice as many as the last time or some time
 // has passed since.
@@ -72,19 +72,30 @@ func (n *nodes) reserve(file node, attr fuse.Attr, thread uint32) (node, error) 
 	defer n.mu.Unlock()
 	now := time.Now()
 	n.sweep(now)
+	var found *nodeState
+	at := 0
 	for i := range maxGeneration + 1 {
 		file.generation = (n.first + i) & maxGeneration
 		s := n.states[file.id()]
 		if s == nil {
 			s = &nodeState{}
 			n.states[file.id()] = s
-		} else if !s.free(thread, now) {
-			continue
 		}
-		*s = nodeState{attr: attr, thread: thread, until: now.Add(reservation)}
-		return file, nil
+		if s.free(thread, now) {
+			found, at = s, file.generation
+			break
+		}
+		// Many threads that only look must not keep others from opening: the oldest reservation is given up then.
+		if s.open == 0 && (found == nil || s.until.Before(found.until)) {
+			found, at = s, file.generation
+		}
 	}
-	return node{}, fmt.Errorf("%d opens of one file at once: %w", maxGeneration+1, unix.ENFILE)
+	if found == nil {
+		return node{}, fmt.Errorf("%d opens of one file at once: %w", maxGeneration+1, unix.ENFILE)
+	}
+	*found = nodeState{attr: attr, thread: thread, until: now.Add(reservation)}
+	file.generation = at
+	return file, nil
 }
 
 // taken tells whether a node that a thread is about to open is another's.

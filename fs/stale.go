@@ -16,8 +16,10 @@ import (
 // walk starts inside the removed directory (the working directory, a bind mount) the second walk ends at the same
 // node: then, and only then, the same thread asks about the same node again, and ENOENT is the answer.
 type stale struct {
+	window time.Duration // how long the kernel may take to come back
+
 	mu     sync.Mutex
-	recent [64]staleAnswer // by thread; an overwritten one costs a reader ESTALE instead of ENOENT
+	recent [256]staleAnswer // by thread; an overwritten one costs a reader one more ESTALE
 }
 
 type staleAnswer struct {
@@ -27,14 +29,22 @@ type staleAnswer struct {
 }
 
 func (s *stale) answer(h *fuse.InHeader) fuse.Status {
+	if s.first(h.Pid, h.NodeId) {
+		return fuse.Status(unix.ESTALE)
+	}
+	return fuse.ENOENT
+}
+
+// first tells whether a thread did not ask the same just before.
+func (s *stale) first(thread uint32, node uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	last := &s.recent[h.Pid%uint32(len(s.recent))]
+	last := &s.recent[thread%uint32(len(s.recent))]
 	now := time.Now()
-	if last.thread == h.Pid && last.node == h.NodeId && now.Sub(last.at) < directoryTimeout {
+	if last.thread == thread && last.node == node && now.Sub(last.at) < s.window {
 		*last = staleAnswer{}
-		return fuse.ENOENT
+		return false
 	}
-	*last = staleAnswer{h.Pid, h.NodeId, now}
-	return fuse.Status(unix.ESTALE)
+	*last = staleAnswer{thread, node, now}
+	return true
 }

@@ -74,6 +74,7 @@ func (k *Keeper) run() error {
 		if err := ready(nil); err != nil {
 			k.Logf("%v", err)
 		}
+		defer k.conn.UnmountOnSignal()()
 		k.restart()
 		return k.keep()
 	}
@@ -95,13 +96,13 @@ func (k *Keeper) run() error {
 		clearDead(target)
 		return err
 	}
+	defer k.conn.UnmountOnSignal()()
 	k.promote()
 	return k.keep()
 }
 
 // keep keeps the mount up until it ends.
 func (k *Keeper) keep() error {
-	defer k.conn.UnmountOnSignal()()
 	for {
 		if again, err := k.step(); !again {
 			if err != nil {
