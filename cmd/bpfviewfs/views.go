@@ -60,15 +60,11 @@ hierarchy (system.slice/ssh.service, or / for the top itself) or the path of its
 	}
 	name := sourceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		src, err := look(*name)
+		src, v, err := lookFor(*name, args[0])
 		if err != nil {
 			return err
 		}
 		defer src.Close()
-		v := src.view(args[0])
-		if v == nil {
-			return noView(args[0])
-		}
 		if err := v.Err(); err != nil {
 			return failed(err)
 		}

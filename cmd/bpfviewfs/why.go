@@ -19,15 +19,11 @@ view is there.`,
 	}
 	source := sourceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		src, err := look(*source)
+		src, v, err := lookFor(*source, args[0])
 		if err != nil {
 			return err
 		}
 		defer src.Close()
-		v := src.view(args[0])
-		if v == nil {
-			return noView(args[0])
-		}
 		out := cmd.OutOrStdout()
 		fmt.Fprintf(out, "view %s, %s\n", v.Name(), v.Origin())
 		if warning := v.Warning(); warning != "" {
@@ -52,16 +48,17 @@ view is there.`,
 	return cmd
 }
 
-// view finds a view by its name, nil if there is none.
-func (s *source) view(name string) *iter.View {
-	for _, v := range s.set.Views() {
+// lookFor is look for one view by its name. The caller closes the source.
+func lookFor(hierarchy, name string) (*source, *iter.View, error) {
+	src, err := look(hierarchy)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, v := range src.set.Views() {
 		if v.Name() == name {
-			return v
+			return src, v, nil
 		}
 	}
-	return nil
-}
-
-func noView(name string) error {
-	return usageError("no view is called %q: bpfviewfs views lists them", name)
+	src.Close()
+	return nil, nil, usageError("no view is called %q: bpfviewfs views lists them", name)
 }
