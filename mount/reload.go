@@ -99,7 +99,12 @@ func (k *Keeper) listen() error {
 func (k *Keeper) attend(conn net.Conn) {
 	defer conn.Close()
 	word, _ := bufio.NewReader(conn).ReadString('\n')
-	if word != wordReload && word != wordReplace {
+	switch word {
+	case wordReload, wordReplace:
+	case wordHere:
+		io.WriteString(conn, formatOutcome(nil))
+		return
+	default:
 		return
 	}
 	answer := make(chan error, 1)
@@ -119,13 +124,14 @@ func (k *Keeper) attend(conn net.Conn) {
 const (
 	wordReload  = "reload\n"
 	wordReplace = "replace\n"
+	wordHere    = "here?\n"
 )
 
 // Reload has the keeper of the bpfviewfs at dir start a server from the program that is now at the path the keeper was
 // started from. It returns when the new server has taken over and the old one has answered what it had in work. If the new one
 // cannot start, that is the error, and the old one serves on.
 func Reload(dir string) error {
-	_, line, err := askKeeper(dir, wordReload)
+	line, err := askKeeper(dir, wordReload)
 	if err != nil {
 		return err
 	}
@@ -137,39 +143,39 @@ func Reload(dir string) error {
 
 // ReloadKeeper is Reload, and has the keeper itself run the new program after that. Its process id stays.
 func ReloadKeeper(dir string) error {
-	path, line, err := askKeeper(dir, wordReplace)
+	line, err := askKeeper(dir, wordReplace)
 	if err != nil {
 		return err
 	}
 	if line != "" {
 		return parseOutcome(line)
 	}
-	// The old program has ended without an answer. The new one listens when it has taken the mount up.
+	// The old program has ended without an answer. The new one listens when it has taken the mount up; its answer is waited for
+	// because a connection may still have been the old one's.
 	for start := time.Now(); time.Since(start) < prepareLimit; time.Sleep(10 * time.Millisecond) {
-		if again, err := net.Dial("unix", path); err == nil {
-			return again.Close()
+		if line, err := askKeeper(dir, wordHere); err == nil && line != "" {
+			return parseOutcome(line)
 		}
 	}
 	return WithCode(ExitSystem, fmt.Errorf("reload %s: the new keeper does not answer", dir))
 }
 
 // askKeeper gives what the keeper of the bpfviewfs at dir answers, "" if it ends before, and the path of its socket.
-func askKeeper(dir, word string) (path, line string, err error) {
+func askKeeper(dir, word string) (line string, err error) {
 	at, err := Find(dir)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
-	path = socketPath(at)
-	conn, err := net.Dial("unix", path)
+	conn, err := net.Dial("unix", socketPath(at))
 	if err != nil {
-		return path, "", WithCode(ExitUsage, fmt.Errorf("reload %s: its keeper does not answer: %w", dir, err))
+		return "", WithCode(ExitUsage, fmt.Errorf("reload %s: its keeper does not answer: %w", dir, err))
 	}
 	defer conn.Close()
 	if _, err := io.WriteString(conn, word); err != nil {
-		return path, "", WithCode(ExitSystem, fmt.Errorf("reload %s: %w", dir, err))
+		return "", WithCode(ExitSystem, fmt.Errorf("reload %s: %w", dir, err))
 	}
 	if line, err = bufio.NewReader(conn).ReadString('\n'); err != nil {
-		return path, "", nil
+		return "", nil
 	}
-	return path, line, nil
+	return line, nil
 }
