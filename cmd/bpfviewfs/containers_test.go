@@ -46,14 +46,14 @@ func (i isolation) host() int {
 	return int(i.uid)
 }
 
-// bundle makes a container with busybox that has dir at /view.
-func (i isolation) bundle(t *testing.T, dir, cgroupsPath string, env ...string) string {
+// bundle makes a container with busybox that has dir at /view and runs args.
+func (i isolation) bundle(t *testing.T, dir, cgroupsPath string, args []string, env ...string) string {
 	t.Helper()
 	bundle := t.TempDir()
 	for p := bundle; p != "/tmp" && p != "/"; p = filepath.Dir(p) {
 		os.Chmod(p, 0o755) // it is not root who looks at it
 	}
-	for _, dir := range []string{"bin", "proc", "dev", "view"} {
+	for _, dir := range []string{"bin", "proc", "dev", "tmp", "view"} {
 		os.MkdirAll(bundle+"/rootfs/"+dir, 0o755)
 	}
 	if out, err := exec.Command("sh", "-c", "cp $(command -v busybox) $0/busybox && chroot $0/.. /bin/busybox --install -s /bin", bundle+"/rootfs/bin").CombinedOutput(); err != nil {
@@ -81,7 +81,7 @@ func (i isolation) bundle(t *testing.T, dir, cgroupsPath string, env ...string) 
 		"ociVersion": "1.0.2",
 		"process": object{
 			"user": object{"uid": i.uid, "gid": i.uid},
-			"args": []string{"sh", "-c", inContainer},
+			"args": args,
 			"env":  append(env, "PATH=/bin"),
 			"cwd":  "/",
 		},
@@ -89,6 +89,7 @@ func (i isolation) bundle(t *testing.T, dir, cgroupsPath string, env ...string) 
 		"mounts": []object{
 			{"destination": "/proc", "type": "proc", "source": "proc"},
 			{"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": []string{"nosuid", "mode=755"}},
+			{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": []string{"nosuid", "mode=1777"}},
 			{"destination": "/view", "type": "bind", "source": dir, "options": []string{"rbind", "ro", "nosuid", "nodev", "noexec"}},
 		},
 		"linux": linux,
@@ -154,7 +155,7 @@ func (i isolation) test(t *testing.T, dir string) {
 	eventually(t, "the process has a child", func() bool { return strings.Contains(read(t, shown.mirror+"/tasks"), " sleep\n") })
 
 	path := "/" + filepath.Base(parent.path) + "/container"
-	bundle := i.bundle(t, shown.mirror, path, "FOREIGN=foreign", fmt.Sprintf("ID=%d", inode(t, foreign.path)))
+	bundle := i.bundle(t, shown.mirror, path, []string{"sh", "-c", inContainer}, "FOREIGN=foreign", fmt.Sprintf("ID=%d", inode(t, foreign.path)))
 	cmd := i.command(bundle)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

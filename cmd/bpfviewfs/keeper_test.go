@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -60,12 +61,36 @@ func whole(text string) error {
 func readLoops(t *testing.T, dirs ...string) (stop func()) {
 	t.Helper()
 	stopped := make(chan struct{})
-	var group sync.WaitGroup
-	kinds := []func(path string) func() (string, error){
-		func(path string) func() (string, error) { return held(t, path) }, byPath(byRead), byPath(bySplice), byPath(bySendfile), byCat, bySmallReads,
+	ended := make(chan error)
+	go func() { ended <- readUntil(stopped, dirs...) }()
+	stop = sync.OnceFunc(func() {
+		close(stopped)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func readUntil(stopped <-chan struct{}, dirs ...string) error {
+	var files []*os.File
+	held := func(path string) func() (string, error) {
+		f, err := os.Open(path)
+		files = append(files, f)
+		return func() (string, error) {
+			if err != nil {
+				return "", err
+			}
+			return byPread(f)
+		}
 	}
-	for i := range 18 {
-		next := kinds[i%len(kinds)](dirs[i%len(dirs)] + "/lines")
+	kinds := []func(path string) func() (string, error){held, byPath(byRead), byPath(bySplice), byPath(bySendfile), byCat, bySmallReads}
+	errs := make([]error, 18)
+	var group sync.WaitGroup
+	for i := range errs {
+		kind := i % len(kinds)
+		next := kinds[kind](dirs[i/len(kinds)%len(dirs)] + "/lines")
 		group.Go(func() {
 			for last := false; ; {
 				text, err := next()
@@ -73,7 +98,7 @@ func readLoops(t *testing.T, dirs ...string) (stop func()) {
 					err = whole(text)
 				}
 				if err != nil {
-					t.Errorf("reader of kind %d: %v", i%len(kinds), err)
+					errs[i] = fmt.Errorf("reader of kind %d: %w", kind, err)
 					return
 				}
 				if last {
@@ -87,34 +112,70 @@ func readLoops(t *testing.T, dirs ...string) (stop func()) {
 			}
 		})
 	}
-	stop = sync.OnceFunc(func() {
+	group.Wait()
+	for _, f := range files {
+		f.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// readVar has this program read the view lines in the directory of that name until its input ends: see inRunc.
+const readVar = "BPFVIEWFS_TEST_READ"
+
+func readForTest(dir string) error {
+	stopped := make(chan struct{})
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
 		close(stopped)
-		group.Wait()
+	}()
+	return readUntil(stopped, dir)
+}
+
+// inRunc is readLoops in a container that has dir at /view and its own cgroup below the given.
+func inRunc(t *testing.T, dir string, group *cgroup) (stop func()) {
+	t.Helper()
+	i := isolation{runtime: "runc", cgroups: true}
+	bundle := i.bundle(t, dir, "/"+filepath.Base(group.path)+"/container", []string{"/bin/reader"}, readVar+"=/view")
+	build := exec.Command("go", "test", "-c", "-o", bundle+"/rootfs/bin/reader", ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // there are no libraries in the container
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	cmd := i.command(bundle)
+	var said strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, &said
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop = sync.OnceFunc(func() {
+		stdin.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("in the container: %v: %s", err, &said)
+		}
 	})
 	t.Cleanup(stop)
+	eventually(t, "the container reads", func() bool {
+		text, _ := os.ReadFile(group.path + "/container/cgroup.procs")
+		return len(text) > 0
+	})
 	return stop
 }
 
-// held keeps the file open until the end of the test and reads it with pread(2).
-func held(t *testing.T, path string) func() (string, error) {
-	var f *os.File
-	return func() (_ string, err error) {
-		if f == nil {
-			if f, err = os.Open(path); err != nil {
-				return "", err
-			}
-			t.Cleanup(func() { f.Close() })
-		}
-		buf := make([]byte, 64<<10)
-		n, err := f.ReadAt(buf, 0)
-		if err != io.EOF {
-			return "", fmt.Errorf("pread: %d bytes, %w", n, err)
-		}
-		if fi, err := f.Stat(); err != nil || fi.Size() != int64(n) {
-			return "", fmt.Errorf("fstat after %d bytes: %v, %w", n, fi, err)
-		}
-		return string(buf[:n]), nil
+// byPread reads what is kept open.
+func byPread(f *os.File) (string, error) {
+	buf := make([]byte, 64<<10)
+	n, err := f.ReadAt(buf, 0)
+	if err != io.EOF {
+		return "", fmt.Errorf("pread: %d bytes, %w", n, err)
 	}
+	if fi, err := f.Stat(); err != nil || fi.Size() != int64(n) {
+		return "", fmt.Errorf("fstat after %d bytes: %v, %w", n, fi, err)
+	}
+	return string(buf[:n]), nil
 }
 
 func byPath(read func(*os.File) (string, error)) func(string) func() (string, error) {
@@ -164,15 +225,15 @@ func bindMount(t *testing.T, dir string) (bound string) {
 	return bound
 }
 
-// TestServerKilled kills one server after the other under readers.
+// TestServerKilled kills one server after the other, for a minute, under readers by path, in a bind mount and in a container.
 func TestServerKilled(t *testing.T) {
 	dir, keeper := keptMadeUp(t)
 	group := newCgroup(t, dir)
-	stop := readLoops(t, dir, bindMount(t, group.mirror))
-	kills := 50
-	if testing.Short() {
-		kills = 10
+	kills, stopContainer := 10, func() {}
+	if !testing.Short() {
+		kills, stopContainer = 300, inRunc(t, group.mirror, group)
 	}
+	stop := readLoops(t, dir, bindMount(t, group.mirror))
 	for range kills {
 		before := servers(keeper.Pid)
 		for _, pid := range before {
@@ -181,6 +242,7 @@ func TestServerKilled(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 	}
 	stop()
+	stopContainer()
 	if s := status(t, dir); s.Restarts == 0 || s.Keeper != keeper.Pid {
 		t.Errorf("status: %+v", s)
 	}

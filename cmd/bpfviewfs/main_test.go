@@ -31,15 +31,26 @@ var (
 // roleVar makes this test binary a process that a test wants in a cgroup.
 const roleVar = "BPFVIEWFS_TEST_THREADS"
 
+// roleOf is what this process does in place of testing.
+func roleOf() func() error {
+	if dir := os.Getenv(readVar); dir != "" {
+		return func() error { return readForTest(dir) }
+	}
+	dir := os.Getenv(serveVar)
+	switch {
+	case dir == "":
+		return nil
+	case os.Getenv(mount.KeeperVar) != "":
+		return serveMadeUp
+	}
+	return func() error { return keepMadeUp(dir) }
+}
+
 func TestMain(m *testing.M) {
 	if n := os.Getenv(roleVar); n != "" {
 		sleepWithThreads(n)
 	}
-	if dir := os.Getenv(serveVar); dir != "" {
-		role := func() error { return keepMadeUp(dir) }
-		if os.Getenv(mount.KeeperVar) != "" {
-			role = serveMadeUp
-		}
+	if role := roleOf(); role != nil {
 		if err := role(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
