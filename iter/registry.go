@@ -137,13 +137,13 @@ func (r *registry) list(name string) error {
 // pinned over it: so the object's view is the one that is hidden.
 func (p *pin) claim(found map[string]*source) {
 	src := &source{name: p.name, pin: p}
-	if old := found[p.name]; old != nil {
-		if old.masked != "" {
+	if old := found[p.name]; old != nil && old.err == nil { // what is refused has no say
+		switch {
+		case old.masked != "":
 			return
-		}
-		if old.object != nil {
+		case old.object != nil:
 			src.hides = old.origin()
-		} else {
+		default:
 			src.settings = old.settings
 		}
 	}
