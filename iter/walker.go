@@ -98,10 +98,14 @@ func (w *walker) list(r *run) error {
 			return fmt.Errorf("cgroup %d of %d is at depth %d below %d others: %w", i, w.used, depth, len(above), unix.EIO)
 		}
 		above = append(above[:depth], i)
+		var parent *node
 		if depth == 0 {
-			r.addNode(binary.NativeEndian.Uint64(entry), nil, ".")
+			name = []byte(".")
 		} else {
-			r.addNode(binary.NativeEndian.Uint64(entry), &r.nodes[above[depth-1]], string(name))
+			parent = &r.nodes[above[depth-1]]
+		}
+		if err := r.addNode(binary.NativeEndian.Uint64(entry), parent, string(name)); err != nil {
+			return err
 		}
 	}
 	return nil
