@@ -3,6 +3,7 @@ package iter
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -67,6 +68,13 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 		}
 	}()
 	if len(o.attached) > 0 {
+		if v.stateDir != "" && !v.set.config.ReadOnly {
+			loading, err := lockState(filepath.Dir(v.stateDir), unix.LOCK_EX)
+			if err != nil {
+				return err
+			}
+			defer loading.Close()
+		}
 		if v.state, err = o.loadState(v.stateDir, cache); err != nil {
 			return err
 		}
