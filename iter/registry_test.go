@@ -139,6 +139,24 @@ func TestProgramsAreReused(t *testing.T) {
 	checkWords(t, "pins", pins(t, registry), "cgroup")
 }
 
+// The program of a view may have any name, also another view's.
+func TestPinsHaveTheViewsName(t *testing.T) {
+	h := testHierarchy(t, "")
+	registry, dir := testRegistry(t), t.TempDir()
+	write(t, filepath.Join(dir, "a.bpf.o"), testdata(t, "symbols"))
+	write(t, filepath.Join(dir, "b.bpf.o"), append(testdata(t, "symbols"), 0))
+	var was []ebpf.ProgramID
+	for range 2 {
+		s := openSet(t, h, Config{Dirs: []string{dir}, Registry: registry})
+		is := []ebpf.ProgramID{programID(t, find(t, s, "a").whole), programID(t, find(t, s, "b").whole)}
+		if was != nil && !slices.Equal(is, was) {
+			t.Errorf("programs %v, were %v", is, was)
+		}
+		was = is
+		checkWords(t, "pins", pins(t, registry), "a b")
+	}
+}
+
 // Two servers share the registry, and each has a directory that the other does not know.
 func TestSharedRegistry(t *testing.T) {
 	h := testHierarchy(t, "")
