@@ -284,6 +284,9 @@ func TestPinnedLinks(t *testing.T) {
 	if out := mustRun(t, v, id); len(out) != 3*512 {
 		t.Errorf("%d bytes", len(out))
 	}
+	removeCgroup(t, dir)
+	_, err = v.Run(context.Background(), id, nil)
+	checkErrno(t, "removed cgroup", err, unix.ENOENT)
 	v = find(t, s, "all")
 	checkErrno(t, "below the top", v.In(id), unix.ENOENT)
 	_, err = v.Run(context.Background(), id, nil)
