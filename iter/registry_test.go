@@ -307,21 +307,25 @@ func TestUnusableRegistry(t *testing.T) {
 	if err := os.Chmod(open, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	for _, registry := range []string{t.TempDir(), open, filepath.Join(open, "a", "b"), "/proc/self/nothing"} {
+	disk := t.TempDir()
+	for registry, words := range map[string]string{
+		disk: "mount -t bpf", filepath.Join(disk, "new"): "mount -t bpf", "/sys/kernel/bpfview": "mount -t bpf",
+		open: "chmod go-w", filepath.Join(open, "a", "b"): "no such file",
+	} {
 		var said []string
-		c := Config{Builtin: only(t, "cpu"), Registry: registry, Logf: func(format string, args ...any) { said = append(said, format) }}
+		c := Config{Builtin: only(t, "cpu"), Registry: registry, Logf: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }}
 		s, err := Open(h, c)
 		if err != nil {
 			t.Fatal(err)
 		}
 		mustRun(t, find(t, s, "cpu"), h.Root())
 		reload(t, s, false)
-		if len(said) != 1 {
+		if len(said) != 1 || !strings.Contains(said[0], words) {
 			t.Errorf("%s: said %q", registry, said)
 		}
 		s.Close()
 	}
-	if got := pins(t, open); len(got) > 0 {
+	if got := append(pins(t, open), pins(t, disk)...); len(got) > 0 {
 		t.Errorf("pins %q", got)
 	}
 }
