@@ -323,6 +323,29 @@ func TestTooManyRequests(t *testing.T) {
 	checkErrno(t, "run", err, unix.EAGAIN)
 }
 
+// What readers that were killed have left does not fill the map for ever: the pinned program keeps it.
+func TestRequestsOfTheDead(t *testing.T) {
+	h := testHierarchy(t, "")
+	registry, dir := testRegistry(t), t.TempDir()
+	write(t, filepath.Join(dir, "inside.bpf.o"), testdata(t, "inside"))
+	config := Config{Dirs: []string{dir}, Registry: registry}
+	first := find(t, openSet(t, h, config), "inside")
+	living := helper{cgroup: testCgroup(t, h.String(), "bpfviewfs-test-*"), threads: 1}.start(t)
+	if err := first.requests.Put(uint32(slices.Max(threadsOf(t, living))), request{}); err != nil { // of any thread
+		t.Fatal(err)
+	}
+	for i := range first.requests.MaxEntries() - 1 {
+		if err := first.requests.Put(nobody-i, request{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := find(t, openSet(t, h, config), "inside")
+	mustRun(t, second, h.Root())
+	if programID(t, first.whole) != programID(t, second.whole) || countEntries(t, second.requests) != 1 {
+		t.Errorf("%d requests are left", countEntries(t, second.requests))
+	}
+}
+
 // A program found pinned makes the view that its object would.
 func TestViewOfLoadedProgram(t *testing.T) {
 	h := testHierarchy(t, "")
