@@ -272,6 +272,12 @@ func TestPinnedLinks(t *testing.T) {
 		}
 	}
 
+	v1 := openSet(t, &Hierarchy{dir: h.dir, path: h.path, root: h.root, v1: true}, Config{Registry: registry})
+	checkErrno(t, "cgroup v1 has ids of its own", find(t, v1, "one").Err(), unix.EOPNOTSUPP)
+	if err := find(t, v1, "all").Err(); err != nil {
+		t.Error(err)
+	}
+
 	s := openSet(t, h, Config{Registry: registry})
 	v := find(t, s, "one")
 	checkErrno(t, "in the top", v.In(h.Root()), unix.ENOENT)
