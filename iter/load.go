@@ -29,6 +29,9 @@ func (v *View) load(src *source, pins *registry, cache *btf.Cache) error {
 		return err
 	}
 	v.settings = settings
+	if settings.Map != "" {
+		v.mapPin = look(settings.Map)
+	}
 	defer func() {
 		if settings.Description != "" {
 			v.help = settings.Description
