@@ -19,6 +19,23 @@ func testLayer(place string, names ...string) layer {
 	return l
 }
 
+func inWordsOf(src *source) string {
+	line := src.name + "=" + src.origin()
+	if src.masked != "" {
+		line = src.name + "=masked " + src.masked
+	}
+	if src.settings != nil {
+		line += "+" + src.settings.path
+	}
+	if src.hides != "" {
+		line += ">" + src.hides
+	}
+	if src.err != nil {
+		line += "!"
+	}
+	return line
+}
+
 func TestChoose(t *testing.T) {
 	refused := testLayer("/open", "a.bpf.o", "b.yaml", "new.bpf.o")
 	refused.err = errors.New("refused")
@@ -41,21 +58,21 @@ func TestChoose(t *testing.T) {
 	} {
 		var got []string
 		for _, src := range choose(test.layers) {
-			line := src.name + "=" + src.origin()
-			if src.masked != "" {
-				line = src.name + "=masked " + src.masked
-			}
-			if src.settings != nil {
-				line += "+" + src.settings.path
-			}
-			if src.hides != "" {
-				line += ">" + src.hides
-			}
-			if src.err != nil {
-				line += "!"
-			}
-			got = append(got, line)
+			got = append(got, inWordsOf(src))
 		}
 		checkWords(t, name, got, test.want)
 	}
+}
+
+// What a pin makes of what views directories say of its name.
+func TestClaim(t *testing.T) {
+	refused := testLayer("/open", "a.bpf.o=masks", "b.yaml", "c.bpf.o")
+	refused.err = errors.New("refused")
+	found := choose([]layer{refused, testLayer("/1", "d.bpf.o=masks", "e.yaml", "f.bpf.o", "f.yaml")})
+	var got []string
+	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+		(&pin{name: name, path: "/pins/" + name}).claim(found)
+		got = append(got, inWordsOf(found[name]))
+	}
+	checkWords(t, "refused, then trusted", got, "a=/pins/a b=/pins/b c=/pins/c d=masked /1/d.bpf.o e=/pins/e+/1/e.yaml f=/pins/f>/1/f.bpf.o")
 }

@@ -10,7 +10,7 @@ import (
 // their order, Registry.
 type Config struct {
 	Builtin iofs.FS // objects compiled in
-	// Dirs are views directories: NAME.bpf.o is a view, NAME.yaml its settings (see [SettingsSchema]), or those of the
+	// Dirs are views directories: NAME.bpf.o is a view, NAME.yaml its settings (see the package comment), or those of the
 	// view of that name that an earlier place has. A NAME.bpf.o that is a link to /dev/null takes the view away, such
 	// a NAME.yaml the settings. A directory or file that others than root and this process's user can write is
 	// refused: what it holds would run in the kernel. A directory need not exist.

@@ -57,7 +57,7 @@ func compiledIn(objects iofs.FS) (layer, error) {
 // listDirectory lists a views directory; one that is not there is empty.
 func listDirectory(dir string) (layer, error) {
 	l := layer{files: make(map[string]*file)}
-	d, err := os.Open(dir)
+	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0) // a FIFO would wait for a writer
 	if errors.Is(err, unix.ENOENT) {
 		return l, nil
 	}
@@ -78,8 +78,13 @@ func listDirectory(dir string) (layer, error) {
 		if !isViewFile(name) {
 			continue
 		}
-		f := look(filepath.Join(dir, name))
-		if errors.Is(f.err, unix.ENOENT) && !dangling(f.path) { // removed meanwhile
+		path := filepath.Join(dir, name)
+		if l.err != nil { // it may lead anywhere, also to where nobody answers
+			l.files[name] = &file{path: path, err: l.err}
+			continue
+		}
+		f := look(path)
+		if errors.Is(f.err, unix.ENOENT) && !dangling(path) { // removed meanwhile
 			continue
 		}
 		l.files[name] = f

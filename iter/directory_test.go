@@ -117,4 +117,24 @@ func TestUntrustedDirectory(t *testing.T) {
 		t.Errorf("cpu: %v, from %s", v.Err(), v.Origin())
 	}
 	checkErrno(t, "tasks", find(t, s, "tasks").Err(), unix.EPERM)
+
+	// Where links there lead makes no difference, for nobody follows them.
+	elsewhere := filepath.Join(t.TempDir(), "stacks")
+	if err := os.Symlink(elsewhere, filepath.Join(dir, "stacks.bpf.o")); err != nil {
+		t.Fatal(err)
+	}
+	reload(t, s, true)
+	write(t, elsewhere, builtin(t, "stacks"))
+	reload(t, s, false)
+	checkErrno(t, "stacks", find(t, s, "stacks").Err(), unix.EPERM)
+}
+
+// Nobody waits for what stands in a directory's place.
+func TestNoDirectory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "views.d")
+	if err := unix.Mkfifo(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := listDirectory(path)
+	checkErrno(t, "FIFO", err, unix.ENOTDIR)
 }

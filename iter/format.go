@@ -33,7 +33,7 @@ func (f Format) String() string {
 	return "format " + strconv.Itoa(int(f))
 }
 
-// Formats are those that [View.Render] knows for the view; none if it is absent.
+// Formats are those that [View.Render] knows for the view; an absent one runs in none.
 func (v *View) Formats() []Format {
 	switch v.Kind() {
 	case "record":

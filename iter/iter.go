@@ -30,11 +30,11 @@
 //     settings were replaced by others that do not load goes on as it was, with a warning.
 //   - A replaced or removed view closes its programs when its last run ends; a run that begins on a replaced one
 //     is made by what came in its place.
-//   - Programs of objects are pinned in the registry under their own names, with what they were made of (origin.go),
+//   - Programs of objects are pinned in the registry under their views' names, with what they were made of (origin.go),
 //     and taken from there by the next Open if they are made of the same: nothing is verified twice.
 //
 // NAME.yaml beside NAME.bpf.o, or in a later directory, has the view's settings; docs/example.yaml explains them,
-// [SettingsSchema] is for editors. All are optional, an unknown one is an error.
+// settings.schema.json is for editors. All settings are optional, an unknown one is an error.
 //
 //	description  text of one line          shown in place of what the object says
 //	enabled      true or false             see Config.Enable

@@ -11,7 +11,9 @@ import (
 // list fills r.nodes with the cgroup and all below it, in pre-order, by reading directories.
 func (r *run) list(cgroup uint64) error {
 	r.nodes = r.nodes[:0]
-	r.addNode(cgroup, nil, ".")
+	if err := r.addNode(cgroup, nil, "."); err != nil {
+		return err
+	}
 	return asENOENT(r.listChildren(0))
 }
 
@@ -32,9 +34,10 @@ func (r *run) listChildren(parent int) error {
 	}
 	slices.SortFunc(children, func(a, b child) int { return cmp.Compare(a.id, b.id) })
 	for _, c := range children {
-		r.addNode(c.id, &r.nodes[parent], c.name)
-		err := r.listChildren(len(r.nodes) - 1)
-		if err != nil && !errors.Is(err, unix.ESTALE) {
+		if err := r.addNode(c.id, &r.nodes[parent], c.name); err != nil {
+			return err
+		}
+		if err := r.listChildren(len(r.nodes) - 1); err != nil && !errors.Is(err, unix.ESTALE) {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package iter
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -28,6 +29,9 @@ func (v *View) load(src *source, pins *registry, cache *btf.Cache) error {
 		return err
 	}
 	v.settings = settings
+	if settings.Map != "" {
+		v.mapPin = look(settings.Map)
+	}
 	defer func() {
 		if settings.Description != "" {
 			v.help = settings.Description
@@ -67,6 +71,13 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 		}
 	}()
 	if len(o.attached) > 0 {
+		if v.stateDir != "" && !v.set.config.ReadOnly {
+			loading, err := lockState(filepath.Dir(v.stateDir), unix.LOCK_EX)
+			if err != nil {
+				return err
+			}
+			defer loading.Close()
+		}
 		if v.state, err = o.loadState(v.stateDir, cache); err != nil {
 			return err
 		}

@@ -36,9 +36,10 @@ func (r *run) processes(dir int, kind string) error {
 	if kind == "v1" || kind == "root" || kind == "domain" {
 		return r.readIDs(dir, "cgroup.procs")
 	}
-	err := r.readIDs(dir, "cgroup.threads")
-	r.ids = processesOf(r.ids)
-	return err
+	if err := r.readIDs(dir, "cgroup.threads"); err != nil {
+		return err
+	}
+	return r.toProcesses()
 }
 
 // kind is what cgroup.type says, or v1, or root: there is no such file.
@@ -61,10 +62,13 @@ func (r *run) kind(dir int) (string, error) {
 	return string(bytes.TrimSpace(r.buf[:n])), nil
 }
 
-// processesOf turns threads into their processes, in place, each once. A thread that is gone has none.
-func processesOf(ids []uint32) []uint32 {
-	processes := ids[:0]
-	for _, tid := range ids {
+// toProcesses turns r.ids from threads into their processes, each once. A thread that is gone has none.
+func (r *run) toProcesses() error {
+	processes := r.ids[:0]
+	for _, tid := range r.ids {
+		if err := r.overdue(); err != nil {
+			return err
+		}
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
 		if err != nil {
 			continue
@@ -76,7 +80,8 @@ func processesOf(ids []uint32) []uint32 {
 		}
 	}
 	slices.Sort(processes)
-	return slices.Compact(processes)
+	r.ids = slices.Compact(processes)
+	return nil
 }
 
 func (r *run) readIDs(dir int, file string) error {

@@ -20,7 +20,8 @@ import (
 // object is what a view's object file holds, before anything of it is loaded.
 type object struct {
 	spec     *ebpf.CollectionSpec
-	main     string   // iterator program that makes the view
+	view     string   // its name
+	main     string   // iterator program that makes the view, whatever that is called if it is the only one
 	task     string   // its flavour that is run on each task, "" if there is none
 	tree     string   // its flavour that is run on each of an array of cgroups, "" if there is none
 	attached []string // programs that are no iterators: they count what the view shows
@@ -87,7 +88,7 @@ func checkMachine(raw []byte) error {
 }
 
 func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
-	o := &object{spec: spec}
+	o := &object{spec: spec, view: name}
 	var iterators []string
 	for _, program := range slices.Sorted(maps.Keys(spec.Programs)) {
 		p := spec.Programs[program]
@@ -156,9 +157,13 @@ func (o *object) obtain(program string, shared map[string]*ebpf.Map, cache *btf.
 		pins = nil
 	}
 	var origin origin
+	pin := program
+	if program == o.main {
+		pin = o.view
+	}
 	if pins != nil {
 		origin = o.origin(program)
-		if it.program = pins.take(program, origin); it.program != nil {
+		if it.program = pins.take(pin, origin); it.program != nil {
 			if !usedMaps(map[string]*ebpf.ProgramSpec{program: o.spec.Programs[program]})[requestMap] {
 				return it, nil
 			}
@@ -172,7 +177,7 @@ func (o *object) obtain(program string, shared map[string]*ebpf.Map, cache *btf.
 	defer coll.Close()
 	it.program, it.requests = coll.DetachProgram(program), coll.DetachMap(requestMap)
 	if pins != nil {
-		pins.put(program, it.program, origin)
+		pins.put(pin, it.program, origin)
 	}
 	return it, nil
 }

@@ -86,6 +86,9 @@ func (v *View) fromLink(cache *btf.Cache) error {
 	name, _, _ := bytes.Cut(target[:], []byte{0})
 	v.place.rootOnly = fmt.Sprintf("it is a pinned link that iterates %s", name)
 	if string(name) == "cgroup" {
+		if v.set.hierarchy.V1() {
+			return fmt.Errorf("it is a pinned link for a cgroup of cgroup2, by an id that here is another's: %w", unix.EOPNOTSUPP)
+		}
 		v.place = place{only: info.cgroup}
 	}
 	p, err := ebpf.NewProgramFromID(ebpf.ProgramID(info.prog))

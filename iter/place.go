@@ -2,6 +2,7 @@ package iter
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,6 +33,9 @@ func (v *View) In(cgroup uint64) error {
 	}
 	if len(v.settings.Match) > 0 {
 		path, err := v.set.hierarchy.below(cgroup)
+		if errors.Is(err, unix.ENAMETOOLONG) {
+			return fmt.Errorf("view %s: this cgroup's path is too long to be told, so no match: in its settings fits it: %w", v.name, unix.ENOENT)
+		}
 		if err != nil {
 			return err
 		}

@@ -81,6 +81,8 @@ func TestIn(t *testing.T) {
 	if err := in(&View{settings: settings{Requires: enabled}}, h.String()); err != nil {
 		t.Errorf("requires %v: %v", enabled, err)
 	}
+	deep := &View{settings: settings{Match: []string{"**"}}, name: "v", set: &Set{hierarchy: h}}
+	checkErrno(t, "a path above PATH_MAX", deep.In(longNames(t, outer, 17)), unix.ENOENT)
 	if err := os.Remove(inner); err != nil {
 		t.Fatal(err)
 	}

@@ -66,19 +66,24 @@ func (s *Set) openRegistry(said map[string]bool) *registry {
 	return r
 }
 
-// prepare makes the directory, and looks whether it can be one of pins.
+// prepare makes the directory if it is in a bpffs, and looks whether it can be one of pins.
 func (r *registry) prepare() error {
-	if !r.readOnly {
-		if err := os.Mkdir(r.dir, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("registry: %w", err)
-		}
-	}
 	var fs unix.Statfs_t
-	if err := unix.Statfs(r.dir, &fs); err != nil {
+	err := unix.Statfs(r.dir, &fs)
+	missing := errors.Is(err, unix.ENOENT) && !r.readOnly
+	if missing {
+		err = unix.Statfs(filepath.Dir(r.dir), &fs)
+	}
+	if err != nil {
 		return fmt.Errorf("registry %s: %w", r.dir, err)
 	}
 	if fs.Type != unix.BPF_FS_MAGIC {
 		return fmt.Errorf("registry %s is not in a bpffs (mount -t bpf bpf /sys/fs/bpf): %w", r.dir, unix.EINVAL)
+	}
+	if missing {
+		if err := os.Mkdir(r.dir, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("registry: %w", err)
+		}
 	}
 	info, err := os.Stat(r.dir)
 	if err != nil {
@@ -137,13 +142,13 @@ func (r *registry) list(name string) error {
 // pinned over it: so the object's view is the one that is hidden.
 func (p *pin) claim(found map[string]*source) {
 	src := &source{name: p.name, pin: p}
-	if old := found[p.name]; old != nil {
-		if old.masked != "" {
+	if old := found[p.name]; old != nil && old.err == nil { // what is refused has no say
+		switch {
+		case old.masked != "":
 			return
-		}
-		if old.object != nil {
+		case old.object != nil:
 			src.hides = old.origin()
-		} else {
+		default:
 			src.settings = old.settings
 		}
 	}

@@ -139,6 +139,24 @@ func TestProgramsAreReused(t *testing.T) {
 	checkWords(t, "pins", pins(t, registry), "cgroup")
 }
 
+// The program of a view may have any name, also another view's.
+func TestPinsHaveTheViewsName(t *testing.T) {
+	h := testHierarchy(t, "")
+	registry, dir := testRegistry(t), t.TempDir()
+	write(t, filepath.Join(dir, "a.bpf.o"), testdata(t, "symbols"))
+	write(t, filepath.Join(dir, "b.bpf.o"), append(testdata(t, "symbols"), 0))
+	var was []ebpf.ProgramID
+	for range 2 {
+		s := openSet(t, h, Config{Dirs: []string{dir}, Registry: registry})
+		is := []ebpf.ProgramID{programID(t, find(t, s, "a").whole), programID(t, find(t, s, "b").whole)}
+		if was != nil && !slices.Equal(is, was) {
+			t.Errorf("programs %v, were %v", is, was)
+		}
+		was = is
+		checkWords(t, "pins", pins(t, registry), "a b")
+	}
+}
+
 // Two servers share the registry, and each has a directory that the other does not know.
 func TestSharedRegistry(t *testing.T) {
 	h := testHierarchy(t, "")
@@ -254,6 +272,12 @@ func TestPinnedLinks(t *testing.T) {
 		}
 	}
 
+	v1 := openSet(t, &Hierarchy{dir: h.dir, path: h.path, root: h.root, v1: true}, Config{Registry: registry})
+	checkErrno(t, "cgroup v1 has ids of its own", find(t, v1, "one").Err(), unix.EOPNOTSUPP)
+	if err := find(t, v1, "all").Err(); err != nil {
+		t.Error(err)
+	}
+
 	s := openSet(t, h, Config{Registry: registry})
 	v := find(t, s, "one")
 	checkErrno(t, "in the top", v.In(h.Root()), unix.ENOENT)
@@ -266,6 +290,9 @@ func TestPinnedLinks(t *testing.T) {
 	if out := mustRun(t, v, id); len(out) != 3*512 {
 		t.Errorf("%d bytes", len(out))
 	}
+	removeCgroup(t, dir)
+	_, err = v.Run(context.Background(), id, nil)
+	checkErrno(t, "removed cgroup", err, unix.ENOENT)
 	v = find(t, s, "all")
 	checkErrno(t, "below the top", v.In(id), unix.ENOENT)
 	_, err = v.Run(context.Background(), id, nil)
@@ -286,21 +313,25 @@ func TestUnusableRegistry(t *testing.T) {
 	if err := os.Chmod(open, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	for _, registry := range []string{t.TempDir(), open, filepath.Join(open, "a", "b"), "/proc/self/nothing"} {
+	disk := t.TempDir()
+	for registry, words := range map[string]string{
+		disk: "mount -t bpf", filepath.Join(disk, "new"): "mount -t bpf", "/sys/kernel/bpfview": "mount -t bpf",
+		open: "chmod go-w", filepath.Join(open, "a", "b"): "no such file",
+	} {
 		var said []string
-		c := Config{Builtin: only(t, "cpu"), Registry: registry, Logf: func(format string, args ...any) { said = append(said, format) }}
+		c := Config{Builtin: only(t, "cpu"), Registry: registry, Logf: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }}
 		s, err := Open(h, c)
 		if err != nil {
 			t.Fatal(err)
 		}
 		mustRun(t, find(t, s, "cpu"), h.Root())
 		reload(t, s, false)
-		if len(said) != 1 {
+		if len(said) != 1 || !strings.Contains(said[0], words) {
 			t.Errorf("%s: said %q", registry, said)
 		}
 		s.Close()
 	}
-	if got := pins(t, open); len(got) > 0 {
+	if got := append(pins(t, open), pins(t, disk)...); len(got) > 0 {
 		t.Errorf("pins %q", got)
 	}
 }

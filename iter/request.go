@@ -25,6 +25,7 @@ func (v *View) checkWhole(target string) error {
 	case v.requests != nil && !inHostPIDNamespace():
 		return fmt.Errorf("it knows its reader by its thread id; run in the host's pid namespace: %w", unix.EXDEV)
 	}
+	v.forgetRequests()
 	if v.settings.Map != "" {
 		elements, err := ebpf.LoadPinnedMap(v.settings.Map, nil)
 		if err != nil {
@@ -40,6 +41,25 @@ func (v *View) checkWhole(target string) error {
 		return fmt.Errorf("link the iterator of %s: %w", target, err)
 	}
 	return unix.Close(fd)
+}
+
+// forgetRequests takes back those of threads that are gone: a process that is killed in a run leaves its own in the map, which
+// a pinned program keeps.
+func (v *View) forgetRequests() {
+	if v.requests == nil {
+		return
+	}
+	var gone []uint32
+	var reader uint32
+	var asked request
+	for requests := v.requests.Iterate(); requests.Next(&reader, &asked); {
+		if unix.Kill(int(reader), 0) == unix.ESRCH {
+			gone = append(gone, reader)
+		}
+	}
+	for _, reader := range gone {
+		v.requests.Delete(reader)
+	}
 }
 
 func (v *View) openWhole() (int, error) {
@@ -68,13 +88,5 @@ func (r *run) everything(cgroup uint64, dst []byte) ([]byte, error) {
 		return nil, fmt.Errorf("link the iterator: %w", err)
 	}
 	defer unix.Close(fd)
-	out, err := r.drain(fd, len(dst), dst)
-	if err != nil {
-		return nil, err
-	}
-	// It found nothing of a cgroup that is gone, though it may have printed a header.
-	if _, err := r.hierarchy.Stat(cgroup); err != nil {
-		return nil, err
-	}
-	return out, nil
+	return r.drain(fd, len(dst), dst)
 }

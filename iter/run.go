@@ -83,29 +83,29 @@ func within[T any](s []T, bytes int) []T {
 }
 
 // collect appends what the view's programs write about the cgroup, with the flavour that fits.
-func (r *run) collect(cgroup uint64, dst []byte) ([]byte, error) {
+func (r *run) collect(cgroup uint64, dst []byte) (out []byte, err error) {
 	v := r.view
 	switch {
 	case v.link != nil:
-		return r.linked(dst)
+		out, err = r.linked(dst)
 	case v.whole != nil:
-		return r.everything(cgroup, dst)
-	}
-	if v.cgroup == nil || v.task != nil && r.hierarchy.V1() {
+		out, err = r.everything(cgroup, dst)
+	case v.cgroup == nil || v.task != nil && r.hierarchy.V1():
 		return r.perTask(cgroup, dst)
+	default:
+		out, err = r.once(cgroup, dst)
+		if errors.Is(err, unix.E2BIG) || errors.Is(err, unix.EOPNOTSUPP) {
+			if v.task == nil {
+				return nil, withTaskReason(err, v.noTask)
+			}
+			return r.perTask(cgroup, dst)
+		}
+		if len(out) > len(dst) {
+			return out, nil
+		}
 	}
-	out, err := r.once(cgroup, dst)
-	switch {
-	case err == nil && len(out) == len(dst):
-		// Nothing is an answer, unless there was nobody to answer.
-		if _, err := r.hierarchy.Stat(cgroup); err != nil {
-			return nil, err
-		}
-	case errors.Is(err, unix.E2BIG), errors.Is(err, unix.EOPNOTSUPP):
-		if v.task == nil {
-			return nil, withTaskReason(err, v.noTask)
-		}
-		return r.perTask(cgroup, dst)
+	if err == nil { // nothing, or a header alone, is an answer, unless there was nobody to answer
+		_, err = r.hierarchy.Stat(cgroup)
 	}
 	return out, err
 }

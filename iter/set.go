@@ -134,7 +134,7 @@ func (s *Set) reload() (changed bool, err error) {
 
 // next is the view that src makes, where there was old, or nothing.
 func (s *Set) next(old *View, src *source, pins *registry, cache *btf.Cache) *View {
-	if old != nil && old.key == src.key {
+	if old != nil && old.key == src.key && (old.mapPin == nil || old.mapPin.stamp == look(old.mapPin.path).stamp) {
 		return old
 	}
 	v := s.make(src, pins, cache)
@@ -144,7 +144,7 @@ func (s *Set) next(old *View, src *source, pins *registry, cache *btf.Cache) *Vi
 	if _, wanted := errors.AsType[*absence](v.err); v.err != nil && !wanted {
 		v.drop()
 		kept := *old
-		kept.key, kept.warning = v.key, fmt.Sprintf("goes on as it was: %v", v.err)
+		kept.key, kept.mapPin, kept.warning = v.key, v.mapPin, fmt.Sprintf("goes on as it was: %v", v.err)
 		s.config.Logf("view %s %s", v.name, kept.warning)
 		return &kept
 	}

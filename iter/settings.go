@@ -2,7 +2,6 @@ package iter
 
 import (
 	"bytes"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -14,12 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SettingsSchema is the JSON schema of NAME.yaml, the settings of view NAME in a views directory.
-//
-//go:embed settings.schema.json
-var SettingsSchema []byte
-
-// settings are what NAME.yaml says of view NAME. Every key is optional; an unknown one is an error.
+// settings are what NAME.yaml in a views directory says of view NAME. Every key is optional; an unknown one is an error.
+// settings.schema.json tells editors the same.
 type settings struct {
 	Description string   `yaml:"description"` // shown in place of what the object says
 	Enabled     *bool    `yaml:"enabled"`     // false: off; true: on, though it attaches programs to the kernel

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
 )
 
 // state is the part of a stateful view that lives on between its runs: programs that are attached, and the maps that
@@ -105,7 +106,7 @@ func (s *state) pinMaps(kept map[string]bool) error {
 		return nil
 	}
 	var err error
-	if s.lock, err = lockState(s.dir); err != nil {
+	if s.lock, err = lockState(s.dir, unix.LOCK_SH); err != nil {
 		return err
 	}
 	for name, pin := range s.pins {

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -200,6 +201,37 @@ func TestReloadLosesNoEvent(t *testing.T) {
 	wait()
 	v = mustLoad(t, h, "renames", dir, same)
 	checkCount(t, v, cgroup, events+500)
+}
+
+// Two mounts that start at one time, with nothing pinned yet, count in the same maps.
+func TestLoadedByTwoAtOnce(t *testing.T) {
+	h := testHierarchy(t, "")
+	cgroup := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	begin, wait := startRenamer(t, cgroup)
+	dir := filepath.Join(testBPFFS(t), "state", "renames")
+	for range 10 {
+		var views [2]*View
+		var errs [2]error
+		var wg sync.WaitGroup
+		for i := range views {
+			wg.Go(func() { views[i], errs[i] = loadTestdata(t, h, "renames", dir, same) })
+		}
+		wg.Wait()
+		if err := errors.Join(errs[:]...); err != nil {
+			t.Fatal(err)
+		}
+		begin(10)
+		wait()
+		for _, v := range views {
+			checkCount(t, v, cgroup, 10)
+			if err := v.close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := forgetState(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // An object whose map has another type starts that map anew, and leaves nothing of the old one.

@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockState makes the directory, and keeps forgetState from removing it.
-func lockState(dir string) (*os.File, error) {
+// lockState makes a directory and locks it. A view's own is shared by all that use it, which keeps forgetState from removing
+// it. The one above is a loader's alone: of two that find nothing pinned, each would count in maps that the other does not have.
+func lockState(dir string, how int) (*os.File, error) {
 	for {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("make a directory for the view's state: %w", err)
@@ -26,7 +27,7 @@ func lockState(dir string) (*os.File, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open the view's state: %w", err)
 		}
-		if err := unix.Flock(int(lock.Fd()), unix.LOCK_SH); err != nil {
+		if err := unix.Flock(int(lock.Fd()), how); err != nil {
 			return nil, errors.Join(fmt.Errorf("lock the view's state: %w", err), lock.Close())
 		}
 		ours, err1 := lock.Stat()

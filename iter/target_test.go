@@ -2,6 +2,7 @@ package iter
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 )
 
@@ -112,6 +114,40 @@ func TestTwinsAreNoHeader(t *testing.T) {
 	out := mustRun(t, mustLoad(t, h, "twins", "", same), cgroupID(t, dir))
 	if strings.Count(out, "1 process\n") != 3 {
 		t.Errorf("%q", out)
+	}
+}
+
+// printing is a program that prints eight characters for each task.
+func printing(text string) *ebpf.ProgramSpec {
+	p := iterator("v", "task")
+	p.License, p.Instructions = "GPL", asm.Instructions{
+		asm.LoadMem(asm.R2, asm.R1, 8, asm.DWord).WithSymbol("v"),
+		asm.JEq.Imm(asm.R2, 0, "end"),
+		asm.LoadMem(asm.R1, asm.R1, 0, asm.DWord),
+		asm.LoadMem(asm.R1, asm.R1, 0, asm.DWord),
+		asm.LoadImm(asm.R3, int64(binary.NativeEndian.Uint64([]byte(text))), asm.DWord),
+		asm.StoreMem(asm.RFP, -8, asm.R3, asm.DWord),
+		asm.Mov.Reg(asm.R2, asm.RFP),
+		asm.Add.Imm(asm.R2, -8),
+		asm.Mov.Imm(asm.R3, 8),
+		asm.FnSeqWrite.Call(),
+		asm.Mov.Imm(asm.R0, 0).WithSymbol("end"),
+		asm.Return(),
+	}
+	return p
+}
+
+// Nor is it one if there is nothing else, with digits or without.
+func TestNothingButHeadersAreNone(t *testing.T) {
+	h := testHierarchy(t, "")
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	helper{cgroup: dir, children: 2}.start(t)
+	for _, text := range []string{"sleeper\n", "sleep 1\n", "sleeping"} {
+		before := len(idsIn(t, dir, "cgroup.threads"))
+		got := strings.Count(mustRun(t, programView(t, h, Options{}, printing(text)), cgroupID(t, dir)), text)
+		if after := len(idsIn(t, dir, "cgroup.threads")); got < before || got > after {
+			t.Errorf("%q for %d of %d to %d threads", text, got, before, after)
+		}
 	}
 }
 
@@ -321,6 +357,29 @@ func TestTooManyRequests(t *testing.T) {
 	}
 	_, err := v.Run(context.Background(), h.Root(), nil)
 	checkErrno(t, "run", err, unix.EAGAIN)
+}
+
+// What readers that were killed have left does not fill the map for ever: the pinned program keeps it.
+func TestRequestsOfTheDead(t *testing.T) {
+	h := testHierarchy(t, "")
+	registry, dir := testRegistry(t), t.TempDir()
+	write(t, filepath.Join(dir, "inside.bpf.o"), testdata(t, "inside"))
+	config := Config{Dirs: []string{dir}, Registry: registry}
+	first := find(t, openSet(t, h, config), "inside")
+	living := helper{cgroup: testCgroup(t, h.String(), "bpfviewfs-test-*"), threads: 1}.start(t)
+	if err := first.requests.Put(uint32(slices.Max(threadsOf(t, living))), request{}); err != nil { // of any thread
+		t.Fatal(err)
+	}
+	for i := range first.requests.MaxEntries() - 1 {
+		if err := first.requests.Put(nobody-i, request{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := find(t, openSet(t, h, config), "inside")
+	mustRun(t, second, h.Root())
+	if programID(t, first.whole) != programID(t, second.whole) || countEntries(t, second.requests) != 1 {
+		t.Errorf("%d requests are left", countEntries(t, second.requests))
+	}
 }
 
 // A program found pinned makes the view that its object would.

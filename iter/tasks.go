@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,7 +30,7 @@ func (r *run) perTask(cgroup uint64, dst []byte) ([]byte, error) {
 		r.ids = append(r.ids, nobody) // for the header
 	}
 	from := len(dst)
-	headerEnd := -1
+	var starts []int // of what was written about each, if anything was
 	for _, id := range r.ids {
 		start := len(dst)
 		if dst, err = r.member(target(id), from, dst); err != nil {
@@ -40,35 +41,48 @@ func (r *run) perTask(cgroup uint64, dst []byte) ([]byte, error) {
 				return nil, err
 			}
 		}
-		switch {
-		case !text || len(dst) == start:
-		case headerEnd < 0:
-			if headerEnd, err = r.header(target, from, dst); err != nil {
-				return nil, err
-			}
-		case bytes.HasPrefix(dst[start:], dst[from:headerEnd]):
-			dst = append(dst[:start], dst[start+headerEnd-from:]...)
+		if text && len(dst) > start {
+			starts = append(starts, start)
 		}
+	}
+	if len(starts) < 2 {
+		return dst, nil
+	}
+	var parts [][]byte
+	for i, start := range starts[1:] {
+		parts = append(parts, dst[starts[i]:start])
+	}
+	parts = append(parts, dst[starts[len(starts)-1]:])
+	header, err := r.header(target(nobody), from, dst, parts)
+	if err != nil {
+		return nil, err
+	}
+	dst = dst[:starts[1]]
+	for _, part := range parts[1:] {
+		dst = append(dst, bytes.TrimPrefix(part, header)...)
 	}
 	return dst, nil
 }
 
-// header gives where the header ends that dst begins with at from. A first line without digits is one; one with digits
-// may be about a task that has a twin in another process, unless it is printed for nobody, too.
-func (r *run) header(target func(id uint32) target, from int, dst []byte) (int, error) {
-	end := from + bytes.IndexByte(dst[from:], '\n') + 1
-	line := dst[from:end]
-	if !bytes.ContainsAny(line, "0123456789") {
-		return end, nil
+// header gives the first line of the parts of dst, if it is their header and says nothing of a task, which may have a twin: it has
+// no digits, all have it at their beginning and not again, and some have more; or it is printed for nobody, too.
+func (r *run) header(none target, from int, dst []byte, parts [][]byte) ([]byte, error) {
+	line := parts[0][:bytes.IndexByte(parts[0], '\n')+1]
+	again := slices.Concat([]byte{'\n'}, line)
+	once, more := !bytes.ContainsAny(line, "0123456789"), false
+	for _, part := range parts {
+		rest, ok := bytes.CutPrefix(part, line)
+		once = once && ok && !bytes.HasPrefix(rest, line) && !bytes.Contains(rest, again)
+		more = more || len(rest) > 0
 	}
-	all, err := r.member(target(nobody), from, dst)
-	if err != nil {
-		return 0, err
+	if once && more {
+		return line, nil
 	}
-	if bytes.HasPrefix(all[len(dst):], line) {
-		return end, nil
+	all, err := r.member(none, from, dst)
+	if err != nil || !bytes.HasPrefix(all[len(dst):], line) {
+		return nil, err
 	}
-	return from, nil
+	return line, nil
 }
 
 // nobody is a process id above any that Linux gives (PID_MAX_LIMIT is 4194304).

@@ -3,6 +3,7 @@ package iter
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,8 +68,10 @@ func (r *run) collectEach() error {
 		if err := r.overdue(); err != nil {
 			return err
 		}
-		if r.view.In(n.cgroup) != nil {
+		if err := r.view.In(n.cgroup); errors.Is(err, unix.ENOENT) {
 			continue
+		} else if err != nil {
+			return err
 		}
 		from := len(o.raw)
 		r.limit = o.limit - int64(from)
@@ -85,8 +88,9 @@ func (r *run) collectEach() error {
 	return nil
 }
 
-// addNode appends a cgroup; parent is nil for the one that was asked for.
-func (r *run) addNode(cgroup uint64, parent *node, name string) {
+// addNode appends a cgroup; parent is nil for the one that was asked for. Each path holds all names above it, so that a chain of
+// cgroups would take memory by its length's square: paths, too, are bounded as the output is.
+func (r *run) addNode(cgroup uint64, parent *node, name string) error {
 	o := &r.output
 	n := node{cgroup: cgroup, path: len(o.paths)}
 	if parent != nil && parent != &r.nodes[0] {
@@ -95,4 +99,8 @@ func (r *run) addNode(cgroup uint64, parent *node, name string) {
 	o.paths = append(o.paths, name...)
 	n.pathEnd = len(o.paths)
 	r.nodes = append(r.nodes, n)
+	if int64(len(o.paths)) > o.limit {
+		return fmt.Errorf("the cgroups' paths: %w", tooLong(o.limit))
+	}
+	return nil
 }

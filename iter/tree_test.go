@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	iofs "io/fs"
 	"os"
@@ -238,6 +239,61 @@ func TestTreeWhileCgroupsVanish(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// longNames makes a chain of so many cgroups, with names of 250 bytes, and gives the id of the last. There need be no path to it.
+func longNames(t testing.TB, dir string, n int) (id uint64) {
+	t.Helper()
+	name := strings.Repeat("n", 250)
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_CLOEXEC, 0)
+	for range n {
+		if err != nil {
+			t.Fatal(err)
+		}
+		above := fd
+		if err := unix.Mkdirat(above, name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := errors.Join(unix.Unlinkat(above, name, unix.AT_REMOVEDIR), unix.Close(above)); err != nil {
+				t.Error(err)
+			}
+		})
+		fd, err = unix.Openat(above, name, unix.O_PATH|unix.O_CLOEXEC, 0)
+	}
+	var st unix.Stat_t
+	if err := errors.Join(err, unix.Fstat(fd, &st), unix.Close(fd)); err != nil {
+		t.Fatal(err)
+	}
+	return st.Ino
+}
+
+// Paths are bounded, too, whatever the view says of those cgroups.
+func TestTreeOfLongPaths(t *testing.T) {
+	h := testHierarchy(t, "")
+	v := *testViews(t, h, Options{MaxRun: 20 << 10})["tasks"]
+	for way, v := range ways(&v) {
+		fits, doesNot := testCgroup(t, h.String(), "bpfviewfs-test-*"), testCgroup(t, h.String(), "bpfviewfs-test-*")
+		longNames(t, fits, 12) // 19 KiB of paths
+		longNames(t, doesNot, 13)
+		mustTree(t, v, JSON, cgroupID(t, fits))
+		_, err := v.Tree(context.Background(), JSON, cgroupID(t, doesNot), nil)
+		checkErrno(t, way, err, unix.EFBIG)
+	}
+}
+
+// What cannot be asked is not left out.
+func TestTreeWithoutAnswer(t *testing.T) {
+	h := testHierarchy(t, "")
+	v := *testViews(t, h, Options{})["cpu"]
+	v.settings.Match = []string{"**"}
+	top := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	testCgroup(t, top, "child")
+	broken := &Hierarchy{dir: -1, path: top, root: cgroupID(t, top)}
+	v.set = &Set{hierarchy: broken, options: v.set.options, walkers: walkers{objects: v.set.walkers.objects}}
+	defer v.set.walkers.close()
+	_, err := v.Tree(context.Background(), Text, broken.root, nil)
+	checkErrno(t, "tree", err, unix.EBADF)
 }
 
 func TestTreeErrors(t *testing.T) {

@@ -18,6 +18,7 @@ type View struct {
 	warning  string
 	key      string // what it is made of
 	settings settings
+	mapPin   *file // of the map that the settings name, as it was found; nil if they name none
 	place    place
 	life     *life
 

@@ -60,11 +60,16 @@ func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 		return n, fmt.Errorf("link the iterator that lists cgroups: %w", err)
 	}
 	defer unix.Close(fd)
-	if _, err := r.drain(fd, 0, nil); err != nil {
+	_, err = r.drain(fd, 0, nil)
+	interrupted := errors.Is(err, unix.EOPNOTSUPP) // by the kernel, as it prints nothing
+	if err != nil && !interrupted {
 		return n, err
 	}
 	if err := errors.Join(nodes.Get(&n.nodes), names.Get(&n.names)); err != nil {
 		return n, err
+	}
+	if interrupted || n.nodes > maxNodes {
+		return n, fmt.Errorf("there are more than %d cgroups: read a part of the tree: %w", maxNodes, unix.EFBIG)
 	}
 	if n.nodes == 0 { // died between link and walk
 		return n, goneError{cgroup, unix.ENOENT}
@@ -98,10 +103,14 @@ func (w *walker) list(r *run) error {
 			return fmt.Errorf("cgroup %d of %d is at depth %d below %d others: %w", i, w.used, depth, len(above), unix.EIO)
 		}
 		above = append(above[:depth], i)
+		var parent *node
 		if depth == 0 {
-			r.addNode(binary.NativeEndian.Uint64(entry), nil, ".")
+			name = []byte(".")
 		} else {
-			r.addNode(binary.NativeEndian.Uint64(entry), &r.nodes[above[depth-1]], string(name))
+			parent = &r.nodes[above[depth-1]]
+		}
+		if err := r.addNode(binary.NativeEndian.Uint64(entry), parent, string(name)); err != nil {
+			return err
 		}
 	}
 	return nil

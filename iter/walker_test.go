@@ -1,15 +1,14 @@
 package iter
 
 import (
-	"bytes"
+	"context"
 	"fmt"
-	iofs "io/fs"
 	"strings"
 	"sync"
 	"testing"
 
 	"bpfviewfs/bpf"
-	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 )
 
 // The program that lists cgroups loads everywhere, and the views' flavour for trees wherever the kernel finds cgroups
@@ -36,11 +35,7 @@ func TestTreesAreFast(t *testing.T) {
 func TestWalkerGrows(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := *testViews(t, h, Options{})["cpu"]
-	raw, err := iofs.ReadFile(bpf.Objects, walkObject)
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
+	spec, err := parseWalker(bpf.Objects)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +54,24 @@ func TestWalkerGrows(t *testing.T) {
 		}
 		v.set.walkers.close()
 	}
+}
+
+// Of a walk that the kernel ends before its time, as it does after a million cgroups, no part is shown. It is the same to one that
+// prints.
+func TestInterruptedWalk(t *testing.T) {
+	h := testHierarchy(t, "")
+	v := *testViews(t, h, Options{})["cpu"]
+	spec, err := parseWalker(bpf.Objects)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec.Programs["walk"].Instructions = writing("walk", "cgroup", 40).Instructions
+	top := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	testCgroup(t, top, "child")
+	v.set = &Set{hierarchy: h, options: v.set.options, walkers: walkers{spec: spec}}
+	defer v.set.walkers.close()
+	_, err = v.Tree(context.Background(), JSON, cgroupID(t, top), nil)
+	checkErrno(t, "tree", err, unix.EFBIG)
 }
 
 // Trees that are read at one time never mix.

@@ -102,9 +102,6 @@ func (r *run) walk(walkers *walkers, w *walker, cgroup uint64) (*walker, error) 
 			return nil, err
 		}
 		w.close()
-		if n.nodes > maxNodes {
-			return nil, fmt.Errorf("%d cgroups are more than %d: %w", n.nodes, maxNodes, unix.EFBIG)
-		}
 		nodes, names := min(n.nodes+n.nodes/4, maxNodes), n.names+n.names/4+longestName
 		w, err = newWalker(walkers.spec, max(nodes, w.room.nodes), max(names, w.room.names))
 		if err != nil {

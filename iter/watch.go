@@ -20,15 +20,15 @@ const (
 	latest = 500 * time.Millisecond
 )
 
-// Watch makes the list of views follow the views directories and the registry until ctx is done. It calls changed,
+// Watch makes the list of views follow the views directories, the registry and the maps that settings name until ctx is done. It calls changed,
 // from its own goroutine, after Views has changed; also at once if that happened since Open. bpf(2) pins through the VFS, so
 // that inotify(7) tells of pins as of files.
 //
-// A symbolic link's target is not watched, nor what lies above a directory's parent.
+// A symbolic link's target is not watched, nor what lies above a directory's parent, nor what is mounted.
 func (s *Set) Watch(ctx context.Context, changed func()) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
-		return fmt.Errorf("watch the views directories: %w", err)
+		return fmt.Errorf("watch the views directories (too many watchers: sysctl fs.inotify.max_user_instances): %w", err)
 	}
 	defer w.Close()
 	due := time.NewTimer(0) // the first look
@@ -53,6 +53,7 @@ func (s *Set) Watch(ctx context.Context, changed func()) error {
 				s.config.Logf("views stay as they are: %v", err)
 			case now:
 				changed()
+				due.Reset(0) // it may name maps that are not watched yet
 			}
 			continue
 		}
@@ -63,11 +64,16 @@ func (s *Set) Watch(ctx context.Context, changed func()) error {
 	}
 }
 
-// places are the directories that views come from.
+// places are the directories that views come from, and the pins of maps that they are about.
 func (s *Set) places() []string {
 	places := slices.Clone(s.config.Dirs)
 	if s.config.Registry != "" {
 		places = append(places, s.config.Registry)
+	}
+	for _, v := range *s.views.Load() {
+		if v.mapPin != nil {
+			places = append(places, v.mapPin.path)
+		}
 	}
 	return places
 }
@@ -80,7 +86,7 @@ func (s *Set) arm(w *fsnotify.Watcher) {
 	for _, place := range s.places() {
 		follow(w, filepath.Dir(place))
 		if err := w.Add(place); err != nil && !errors.Is(err, unix.ENOENT) {
-			s.config.Logf("changes in %s are not seen: %v", place, err)
+			s.config.Logf("changes in %s are not seen (no space: sysctl fs.inotify.max_user_watches): %v", place, err)
 		}
 	}
 }

@@ -2,11 +2,15 @@ package iter
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -163,6 +167,38 @@ func TestWatchRegistry(t *testing.T) {
 	}
 	pinForeign(t, path, writing("theirs", "cgroup", 1))
 	w.until(t, "pinned in a new registry", w.from("x", path))
+}
+
+// The map that settings name may come later, and another in its place.
+func TestWatchMap(t *testing.T) {
+	h := testHierarchy(t, "")
+	dir, path := t.TempDir(), filepath.Join(testBPFFS(t), "maps", "m")
+	write(t, filepath.Join(dir, "elements.bpf.o"), testdata(t, "elements"))
+	write(t, filepath.Join(dir, "elements.yaml"), []byte("map: "+path))
+	s := openSet(t, h, Config{Dirs: []string{dir}})
+	checkErrno(t, "no map", find(t, s, "elements").Err(), unix.ENOENT)
+	w := watch(t, s)
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if err := errors.Join(m.Put(uint32(7), uint64(i)), m.Pin(path)); err != nil {
+			t.Fatal(err)
+		}
+		w.until(t, "map pinned", func() bool {
+			v := find(t, s, "elements")
+			return v.Err() == nil && v.Warning() == "" && strings.Contains(mustRun(t, v, h.Root()), fmt.Sprintf("\n7 %d\n", i))
+		})
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		w.until(t, "map unpinned", func() bool { return find(t, s, "elements").Warning() != "" })
+	}
 }
 
 func TestWatchEnds(t *testing.T) {
