@@ -126,6 +126,11 @@ func filesOfAllTypes(t *testing.T) []*os.File {
 		return f
 	}
 	open(dir, unix.O_DIRECTORY)
+	pidfd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, os.NewFile(uintptr(pidfd), "pidfd"))
 	open(filepath.Join(dir, "link"), unix.O_PATH|unix.O_NOFOLLOW)
 	open(filepath.Join(dir, "fifo"), unix.O_RDWR)
 	open("/dev/null", unix.O_WRONLY)
