@@ -45,7 +45,7 @@ static __always_inline void count_times(struct cgroup *cgrp, struct cpu_record *
 	if (cgrp->root->hierarchy_id) { /* v1: with the cpuacct controller alone */
 		if (!cpuacct_times(cgroup_css(cgrp, cpuacct_cgrp_id), &acct))
 			return;
-		cputime_share(t);
+		cputime_adjust(t, &cgrp->prev_cputime);
 	} else if (!cgrp->level) { /* the root's is the machine's, and not counted per cgroup (root_cgroup_cputime) */
 		if (!cpuacct_times(root_cpuacct(), &acct))
 			return;

@@ -55,10 +55,8 @@ __noinline int cputime_share(struct cputime *t)
 		t->system = t->prev_system;
 		return 0;
 	}
-	if (!t->user)
-		t->system = t->runtime;
-	else if (t->system)
-		t->system = scale(t->system, t->runtime, t->user + t->system);
+	if (t->system) /* without a tick it is all user time */
+		t->system = t->user ? scale(t->system, t->runtime, t->user + t->system) : t->runtime;
 	if (t->system < t->prev_system)
 		t->system = t->prev_system;
 	t->user = t->runtime - t->system;

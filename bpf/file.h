@@ -8,6 +8,7 @@
 /* Of linux/magic.h. */
 #define ANON_INODE_FS_MAGIC 0x09041934
 #define HUGETLBFS_MAGIC 0x958458f6
+#define PID_FS_MAGIC 0x50494446 /* since v6.9 a pidfd is of a file system of its own */
 #define TMPFS_MAGIC 0x01021994
 
 /* Of i_mode. */

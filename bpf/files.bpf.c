@@ -3,8 +3,9 @@
 
 /*
  * The open files of a process: a record for each descriptor. Threads that have a table of their own have records of
- * their own; the others share the one of their first thread, and it is shown where that lives. If that has exited, each
- * of them shows it.
+ * their own (on kernels before v6.7 user space cannot ask for them); the others share the one of their first thread. If
+ * that has exited, each of them shows it. What is held without a descriptor is not there: files registered with io_uring,
+ * or on their way through a Unix socket.
  */
 #include "bpfview.h"
 #include "file.h"
@@ -32,7 +33,7 @@ struct files_record {
 	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
 	__u32 tid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("thread id: pid, but for a thread with a table of its own");
 	__u32 fd VIEW_KEY VIEW_WIDTH(5) VIEW_HELP("descriptor");
-	enum file_type type VIEW_HELP("what is open; anon: an event, timer, epoll or BPF object and such");
+	enum file_type type VIEW_HELP("what is open; anon: an event, timer, epoll, pidfd, BPF object and such");
 	enum access access VIEW_HELP("what it is open for; none: O_PATH, or for ioctl alone");
 	char comm[16] VIEW_HELP("name of the process");
 	__u64 offset_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("where the next read or write begins");
@@ -44,7 +45,7 @@ VIEW_RECORD(struct files_record)
 
 static __always_inline enum file_type type_of(const struct file *file)
 {
-	if (file_is_on(file, ANON_INODE_FS_MAGIC))
+	if (file_is_on(file, ANON_INODE_FS_MAGIC) || file_is_on(file, PID_FS_MAGIC))
 		return FILE_ANON;
 	switch (file->f_inode->i_mode & S_IFMT) {
 	case S_IFBLK:

@@ -300,7 +300,7 @@ struct task_struct {
 	__u64 utime;
 	__u64 stime;
 	struct prev_cputime prev_cputime;
-	const struct cred *cred;
+	const struct cred *real_cred; /* what /proc shows; cred may be a file system's for a while */
 	char comm[16];
 	struct files_struct *files;
 	struct css_set *cgroups;

@@ -35,10 +35,12 @@ static __always_inline void latency_begin(__u32 tid, __u64 flags)
 static __always_inline bool latency_end(__u32 tid, __u64 *ns)
 {
 	__u64 *since = bpf_map_lookup_elem(&latency_since, &tid);
+	__s64 passed;
 
 	if (!since)
 		return false;
-	*ns = bpf_ktime_get_ns() - *since;
+	passed = bpf_ktime_get_ns() - *since;
+	*ns = passed > 0 ? passed : 0; /* the clock may step back a little (ktime_get_mono_fast_ns) */
 	bpf_map_delete_elem(&latency_since, &tid);
 	return true;
 }

@@ -6,8 +6,8 @@
  *
  * The root cgroup is not charged (try_charge_memcg returns at once), so it has no usage, no limits and no events, and
  * no record before v7.0. The items are there since v7.0: the kernel's own functions read them, for their places in
- * memory are its secret. On v1 there is one limit, swap is counted together with memory, and events are not summed up:
- * each cgroup has its own.
+ * memory are its secret. On v1 there is one limit, swap is counted together with memory, and events are those of the
+ * cgroup alone: nobody sums them up.
  */
 #include "bpfview.h"
 #include "memcg.h"
@@ -76,10 +76,17 @@ static __always_inline void read_counters(struct mem_cgroup *memcg, bool v1, __u
 	r->swap_max_bytes = memcg_bytes(BPF_CORE_READ(memcg, swap.max), page_size);
 }
 
-static __always_inline void read_events(struct mem_cgroup *memcg, struct memory_record *r)
+static __always_inline void read_events(struct mem_cgroup *memcg, bool v1, struct memory_record *r)
 {
 	atomic_long_t *all = memcg->memory_events, *local = memcg->memory_events_local;
 
+	r->local_low_events = memcg_event(local, MEMCG_LOW);
+	r->local_high_events = memcg_event(local, MEMCG_HIGH);
+	r->local_max_events = memcg_event(local, MEMCG_MAX);
+	r->local_oom_events = memcg_event(local, MEMCG_OOM);
+	r->local_oom_kill_events = memcg_event(local, MEMCG_OOM_KILL);
+	if (v1)
+		return;
 	r->low_events = memcg_event(all, MEMCG_LOW);
 	r->high_events = memcg_event(all, MEMCG_HIGH);
 	r->max_events = memcg_event(all, MEMCG_MAX);
@@ -89,11 +96,6 @@ static __always_inline void read_events(struct mem_cgroup *memcg, struct memory_
 	r->swap_high_events = memcg_event(all, MEMCG_SWAP_HIGH);
 	r->swap_max_events = memcg_event(all, MEMCG_SWAP_MAX);
 	r->swap_fail_events = memcg_event(all, MEMCG_SWAP_FAIL);
-	r->local_low_events = memcg_event(local, MEMCG_LOW);
-	r->local_high_events = memcg_event(local, MEMCG_HIGH);
-	r->local_max_events = memcg_event(local, MEMCG_MAX);
-	r->local_oom_events = memcg_event(local, MEMCG_OOM);
-	r->local_oom_kill_events = memcg_event(local, MEMCG_OOM_KILL);
 }
 
 /* Brings what the CPUs have counted for themselves into the items of the cgroup and all below it. */
@@ -148,7 +150,7 @@ static __noinline int show_flushed(struct seq_file *seq, struct cgroup *cgrp)
 	__builtin_memset(&r, 0xff, sizeof(r));
 	if (cgrp->level) {
 		read_counters(memcg, v1, seq->size >> 3, &r); /* the buffer has eight pages (bpf_seq_read) */
-		read_events(memcg, &r);
+		read_events(memcg, v1, &r);
 	}
 	if (!read_items(cgrp, &r) && !cgrp->level)
 		return 0;

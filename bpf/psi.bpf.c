@@ -34,7 +34,7 @@ struct psi_record {
 	__u32 avg10_ppm AVERAGE("10");
 	__u32 avg60_ppm AVERAGE("60");
 	__u32 avg300_ppm AVERAGE("300");
-	__u32 cpus VIEW_GAUGE VIEW_HELP("CPUs on which threads are stalled now");
+	__u32 cpus VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("CPUs on which threads are stalled now; missing for irq");
 	__u64 total_nsec VIEW_COUNTER VIEW_UNIT("ns") VIEW_HELP("time stalled, as summed up at most 2 s ago");
 };
 
@@ -66,7 +66,8 @@ static __noinline int show_state(struct seq_file *seq, struct psi_group *group, 
 		r.avg60_ppm = average(group, state, 1, updates);
 		r.avg300_ppm = average(group, state, 2, updates);
 	}
-	r.cpus = cpus->in[state % PSI_STATES];
+	if (r.resource != RESOURCE_IRQ) /* the kernel counts its time, and keeps no state of it */
+		r.cpus = cpus->in[state % PSI_STATES];
 	bpf_probe_read_kernel(&r.total_nsec, sizeof(r.total_nsec), &group->total[state]);
 	return view_emit(seq, &r);
 }
@@ -97,7 +98,7 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	return 0;
 }
 
-SEC("iter/cgroup") VIEW_HELP("pressure: how long threads waited for CPU, memory and IO, and do now")
+SEC("iter/cgroup") VIEW_HELP("pressure: how long threads waited for CPU, memory and IO, and do now") VIEW_VERSION(2)
 int psi(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);

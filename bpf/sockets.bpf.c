@@ -56,7 +56,7 @@ struct sockets_record {
 	__u32 netns VIEW_HELP("inode number of the network namespace, as in /proc/PID/ns/net");
 	__u64 inode VIEW_WIDTH(10) VIEW_HELP("inode number of the socket, as in /proc/PID/fd");
 	__u64 peer_inode VIEW_OPTIONAL VIEW_WIDTH(10) VIEW_HELP("Unix: inode number of the socket connected to");
-	char path[108] VIEW_WIDTH(20) VIEW_HELP("Unix: path bound to; @ and the name if it is abstract");
+	char path[108] VIEW_WIDTH(20) VIEW_HELP("Unix: path bound to; abstract: the name, with @ for each NUL");
 };
 
 VIEW_RECORD(struct sockets_record)
@@ -75,18 +75,22 @@ static __always_inline void set_backlog(struct sockets_record *r, struct sock *s
 	r->backlog_limit = BPF_CORE_READ(sk, sk_max_ack_backlog);
 }
 
+/* No one holds the socket's lock: of two ends of a queue the one is read first that cannot overtake the other. */
 static __always_inline void set_tcp(struct sockets_record *r, struct sock *sk)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	__u32 copied, acknowledged;
 	__s32 unread;
 
 	if (r->state == STATE_LISTEN) {
 		set_backlog(r, sk);
 		return;
 	}
-	unread = BPF_CORE_READ(tp, rcv_nxt) - BPF_CORE_READ(tp, copied_seq);
+	copied = BPF_CORE_READ(tp, copied_seq);
+	unread = BPF_CORE_READ(tp, rcv_nxt) - copied;
 	r->receive_bytes = unread > 0 ? unread : 0; /* copied_seq runs ahead by one after a FIN */
-	r->send_bytes = BPF_CORE_READ(tp, write_seq) - BPF_CORE_READ(tp, snd_una);
+	acknowledged = BPF_CORE_READ(tp, snd_una);
+	r->send_bytes = BPF_CORE_READ(tp, write_seq) - acknowledged;
 	set_rtt(r, sk);
 }
 
@@ -104,6 +108,7 @@ static __always_inline void set_mptcp(struct sockets_record *r, struct sock *sk)
 {
 	struct mptcp_sock *msk = (struct mptcp_sock *)sk;
 	struct sock *first;
+	__u64 acknowledged;
 
 	if (!bpf_core_field_exists(msk->first))
 		return;
@@ -113,14 +118,17 @@ static __always_inline void set_mptcp(struct sockets_record *r, struct sock *sk)
 		return;
 	}
 	r->receive_bytes = receive_memory(sk);
-	r->send_bytes = BPF_CORE_READ(msk, write_seq) - BPF_CORE_READ(msk, snd_una);
+	acknowledged = BPF_CORE_READ(msk, snd_una);
+	r->send_bytes = BPF_CORE_READ(msk, write_seq) - acknowledged;
 	if (first)
 		set_rtt(r, first);
 }
 
 static __always_inline void set_udp(struct sockets_record *r, struct sock *sk)
 {
-	r->receive_bytes = receive_memory(sk) - BPF_CORE_READ((struct udp_sock *)sk, forward_deficit);
+	__s64 unread = receive_memory(sk) - BPF_CORE_READ((struct udp_sock *)sk, forward_deficit);
+
+	r->receive_bytes = unread > 0 ? unread : 0; /* either may change before the other is read */
 	r->send_bytes = send_memory(sk);
 }
 
@@ -187,6 +195,15 @@ static __always_inline void set_unix_queues(struct sockets_record *r, struct soc
 	r->send_bytes = send_memory(sk);
 }
 
+static int show_nul(__u32 i, struct sockets_record *r)
+{
+	if (i >= sizeof(r->path))
+		return 1;
+	if (!r->path[i])
+		r->path[i] = '@';
+	return 0;
+}
+
 static __always_inline void set_path(struct sockets_record *r, struct sock *sk)
 {
 	struct unix_address *addr = BPF_CORE_READ((struct unix_sock *)sk, addr);
@@ -196,8 +213,8 @@ static __always_inline void set_path(struct sockets_record *r, struct sock *sk)
 	if (!addr || len > sizeof(r->path)) /* bound to nothing */
 		return;
 	bpf_probe_read_kernel(r->path, len, path);
-	if (!r->path[0])
-		r->path[0] = '@';
+	if (!r->path[0]) /* abstract: any bytes, shown as /proc/net/unix does */
+		bpf_loop(len, show_nul, r, 0);
 }
 
 static __always_inline void set_unix(struct sockets_record *r, struct sock *sk)

@@ -48,7 +48,7 @@ static __noinline int show_task(struct seq_file *seq, struct task_struct *task, 
 	r.tid = task->pid;
 	r.ppid = task->real_parent->tgid;
 	r.nspid = innermost(task->group_leader);
-	r.uid = task->cred->euid.val;
+	r.uid = task->real_cred->euid.val;
 	r.state = task_state(task);
 	r.user_usec = t.user / 1000;
 	r.system_usec = t.system / 1000;

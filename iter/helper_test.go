@@ -67,7 +67,11 @@ func help(job string) error {
 		go func() {
 			runtime.LockOSThread()
 			name := fmt.Sprintf("%s%d", f[4], i)
-			started <- unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData(name+"\x00"))), 0, 0, 0)
+			err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData(name+"\x00"))), 0, 0, 0)
+			if f[3] == "apart" && i == 0 {
+				err = errors.Join(err, ownTable())
+			}
+			started <- err
 			for busy.Load() {
 			}
 			for {
@@ -94,9 +98,18 @@ func help(job string) error {
 }
 
 func init() {
-	if strings.Contains(os.Getenv(helperEnv), ";headless;") {
+	if job := os.Getenv(helperEnv); strings.Contains(job, ";headless;") || strings.Contains(job, ";apart;") {
 		runtime.LockOSThread() // main is this thread's alone
 	}
+}
+
+// ownTable gives this thread a table of files of its own, with one socket more.
+func ownTable() error {
+	if err := unix.Unshare(unix.CLONE_FILES); err != nil {
+		return err
+	}
+	_, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	return err
 }
 
 // headless tells whether the first thread of this process has exited.
@@ -126,6 +139,7 @@ type helper struct {
 	busy     bool
 	maps     bool // memory of every kind
 	headless bool // its first thread exits
+	apart    bool // its first other thread has a table of files of its own
 	comm     string
 	files    []*os.File // what it has open from descriptor 3 on
 }
@@ -141,6 +155,8 @@ func (j helper) start(t testing.TB) (pid int) {
 		mode = "maps"
 	case j.headless:
 		mode = "headless"
+	case j.apart:
+		mode = "apart"
 	}
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s;%d;%d;%s;%s", helperEnv, filepath.Join(j.cgroup, "cgroup.procs"), j.threads, j.children, mode, j.comm))

@@ -20,6 +20,8 @@ func (r *run) members(dir int) (func(id uint32) target, error) {
 	switch {
 	case err != nil:
 		return nil, err
+	case r.view.taskTarget == "task_file" && walksTables():
+		return process, r.processes(dir, kind)
 	case r.view.taskTarget != "task":
 		return thread, r.processes(dir, kind)
 	case kind == "v1":
@@ -30,8 +32,16 @@ func (r *run) members(dir int) (func(id uint32) target, error) {
 	return thread, r.readIDs(dir, "cgroup.threads")
 }
 
-// processes fills r.ids with the main threads of the processes that have a thread here, for iterators of what all
-// threads of a process share. Kernels before 87abbf7a5dbe (v6.7), asked for a process, go through it more than once.
+// walksTables tells whether the kernel, asked for the files of a process, goes through each table of its threads once,
+// that of a thread that has its own included. Before 87abbf7a5dbe (v6.7) it goes through one twice, and leaves out others:
+// then the main thread's has to do. futex_wake(2) is of the same version; without an address it is EINVAL.
+var walksTables = sync.OnceValue(func() bool {
+	_, _, errno := unix.Syscall6(unix.SYS_FUTEX_WAKE, 0, 0, 0, 0, 0, 0)
+	return errno == unix.EINVAL
+})
+
+// processes fills r.ids with the processes that have a thread here, for iterators of what all threads of a process
+// share. Their ids are those of their main threads.
 func (r *run) processes(dir int, kind string) error {
 	if kind == "v1" || kind == "root" || kind == "domain" {
 		return r.readIDs(dir, "cgroup.procs")

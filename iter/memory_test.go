@@ -130,6 +130,11 @@ func TestMemoryAgreesWithFiles(t *testing.T) {
 		}
 	}
 	if h.V1() {
+		for _, column := range []string{"max_events", "oom_kill_events", "swap_fail_events"} {
+			if above[column] != "-" {
+				t.Errorf("%s is %s, but nobody sums it up", column, above[column])
+			}
+		}
 		return
 	}
 	if number(t, above["oom_kill_events"]) < 1 || above["local_oom_kill_events"] != "0" || above["high_bytes"] != "-" {

@@ -53,6 +53,52 @@ func TestFilesAgreeWithProc(t *testing.T) {
 	}
 }
 
+// A thread may have a table of its own, and in it what no other has.
+func TestFilesOfThreadsApart(t *testing.T) {
+	if !walksTables() {
+		t.Log("this kernel shows the first thread's files alone")
+		return
+	}
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	pid := helper{cgroup: dir, threads: 3, apart: true, comm: "t"}.start(t)
+	want, sockets := make(map[string]bool), 0
+	for _, tid := range threadsOf(t, pid) {
+		task := fmt.Sprintf("/proc/%d/task/%d/", pid, tid)
+		comm, err := os.ReadFile(task + "comm")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tid != pid && string(comm) != "t0\n" { // it shares the first thread's
+			continue
+		}
+		fds, err := os.ReadDir(task + "fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fd := range fds {
+			want[fmt.Sprint(tid, fd.Name())] = true
+			if link, _ := os.Readlink(task + "fd/" + fd.Name()); strings.HasPrefix(link, "socket:") {
+				sockets++
+			}
+		}
+	}
+	for _, row := range rows(t, mustRun(t, views["files"], cgroupID(t, dir))) {
+		key := row["tid"] + row["fd"]
+		if row["pid"] != strconv.Itoa(pid) || !want[key] {
+			t.Errorf("a row too many: %v", row)
+		}
+		delete(want, key)
+	}
+	if len(want) > 0 {
+		t.Errorf("missing are %v", want)
+	}
+	if all := rows(t, mustRun(t, views["sockets"], cgroupID(t, dir))); sockets != 1 || len(all) != sockets {
+		t.Errorf("%d sockets, shown are %v", sockets, all)
+	}
+}
+
 // filesOfAllTypes gives one file of each type, and some with an odd name.
 func filesOfAllTypes(t *testing.T) []*os.File {
 	t.Helper()
@@ -80,6 +126,11 @@ func filesOfAllTypes(t *testing.T) []*os.File {
 		return f
 	}
 	open(dir, unix.O_DIRECTORY)
+	pidfd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, os.NewFile(uintptr(pidfd), "pidfd"))
 	open(filepath.Join(dir, "link"), unix.O_PATH|unix.O_NOFOLLOW)
 	open(filepath.Join(dir, "fifo"), unix.O_RDWR)
 	open("/dev/null", unix.O_WRONLY)

@@ -94,6 +94,9 @@ func checkPressure(t *testing.T, v *View, dir string, root bool) {
 		if averages := averages(t, row); b.averages == a.averages && averages != b.averages {
 			t.Fatalf("%s: %s %s, but the file has %s", dir, key, averages, b.averages)
 		}
+		if unknown := row["cpus"] == "-"; unknown != (row["resource"] == "irq") {
+			t.Fatalf("%s: %s on %s CPUs", dir, key, row["cpus"])
+		}
 	}
 }
 

@@ -1,10 +1,14 @@
 package iter
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // memoryCgroup makes a cgroup whose memory is accounted for, of cgroup2 or of v1, and gives the file of it that a write
@@ -37,5 +41,42 @@ func TestReclaimCountsInTheRightCgroup(t *testing.T) {
 	}
 	if row := see(dir); number(t, row["limit_usec_count"]) < 1 || number(t, row["limit_sum_usec"]) < 1 || row["limit_usec_p50"] == "-" {
 		t.Errorf("after a reclaim: %v", row)
+	}
+}
+
+func init() { jobs["hog"] = hog }
+
+// hog joins a cgroup and takes memory until it is killed; of all processes, it.
+func hog(procs string) error {
+	err := errors.Join(os.WriteFile(procs, []byte("0"), 0), os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0))
+	for err == nil {
+		_, err = unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
+	}
+	return err
+}
+
+// Who takes the machine's last memory has to free some before anybody is killed for it. No machine with anybody else on
+// it is for this.
+func TestReclaimOfTheMachine(t *testing.T) {
+	if os.Getenv("BPFVIEWFS_TEST_VM") == "" {
+		t.Log("in a virtual machine alone")
+		return
+	}
+	h := testHierarchy(t, "")
+	view := testViews(t, h, Options{}, "reclaim")["reclaim"]
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	empty := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), helperEnv+"=hog;"+filepath.Join(dir, "cgroup.procs"))
+	if out, err := cmd.CombinedOutput(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
+		t.Fatalf("who takes all memory ended with %v: %s", err, out)
+	}
+	see := func(dir string) map[string]string { return oneRow(t, mustRun(t, view, cgroupID(t, dir))) }
+	if row := see(dir); number(t, row["machine_usec_count"]) < 1 || number(t, row["machine_sum_usec"]) < 1 ||
+		row["machine_usec_p50"] == "-" || row["limit_usec_count"] != "0" {
+		t.Errorf("who took all memory: %v", row)
+	}
+	if row := see(empty); row["machine_usec_count"] != "0" {
+		t.Errorf("a cgroup without threads: %v", row)
 	}
 }

@@ -1,12 +1,15 @@
 package iter
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -62,4 +65,67 @@ func TestRunqlatRisesInTheRightCgroup(t *testing.T) {
 	if count, _ := see(parent); count != 0 {
 		t.Errorf("%d waits in a cgroup without threads", count)
 	}
+}
+
+// The clock of BPF may step back between two readings: such a wait was short, and not of half an eternity.
+func TestRunqlatWhenTheClockStepsBack(t *testing.T) {
+	h := testHierarchy(t, "")
+	view := testViews(t, h, Options{}, "runqlat")["runqlat"]
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	pid := helper{cgroup: dir, threads: 1, comm: "t"}.start(t)
+	tid := slices.Max(threadsOf(t, pid))
+	see := func() map[string]string { return oneRow(t, mustRun(t, view, cgroupID(t, dir))) }
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		t.Fatal(err)
+	}
+	since := stateMap(t, view, "latency_since")
+	before := number(t, see()["wait_usec_count"])
+	if err := since.Put(uint32(tid), uint64(now.Nano()+3600e9)); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		if err := unix.Tgkill(pid, tid, unix.SIGURG); err != nil {
+			t.Fatal(err)
+		}
+		if err := since.Lookup(uint32(tid), new(uint64)); errors.Is(err, ebpf.ErrKeyNotExist) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the thread does not run")
+		}
+	}
+	if row := see(); number(t, row["wait_usec_count"]) <= before || number(t, row["wait_sum_usec"]) > 1e9 {
+		t.Errorf("%v", row)
+	}
+}
+
+// stateMap opens a map of the programs that a stateful view has attached.
+func stateMap(t *testing.T, v *View, name string) *ebpf.Map {
+	t.Helper()
+	for _, g := range v.state.gates {
+		var program *ebpf.Program
+		if err := g.slot.Lookup(uint32(0), &program); err != nil {
+			t.Fatal(err)
+		}
+		defer program.Close()
+		info, err := program.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids, _ := info.MapIDs()
+		for _, id := range ids {
+			m, err := ebpf.NewMapFromID(id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i, err := m.Info(); err == nil && i.Name == name {
+				t.Cleanup(func() { m.Close() })
+				return m
+			}
+			m.Close()
+		}
+	}
+	t.Fatalf("no map %s", name)
+	return nil
 }

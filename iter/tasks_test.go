@@ -1,15 +1,21 @@
 package iter
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // flavours gives a view made in each way that it can be made.
@@ -221,5 +227,106 @@ func TestTasksOfThreadedCgroups(t *testing.T) {
 			checkAllThere(t, v, domain)
 			checkAllThere(t, v, threaded)
 		})
+	}
+}
+
+func init() { jobs["overlay"] = writeOverlay }
+
+// writeOverlay does "cgroup.procs file;path": joins the cgroup, opens the file, becomes another user, and writes from memory
+// that userfaultfd(2) never gives. The file system is called with the rights of who mounted it meanwhile.
+func writeOverlay(rest string) error {
+	runtime.LockOSThread()
+	procs, path, _ := strings.Cut(rest, ";")
+	if err := os.WriteFile(procs, []byte("0"), 0); err != nil {
+		return err
+	}
+	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return err
+	}
+	uffd, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC, 0, 0)
+	if errno != 0 {
+		return fmt.Errorf("userfaultfd: %w", errno)
+	}
+	api := [3]uint64{0xaa} // struct uffdio_api
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uffd, 0xc018aa3f, uintptr(unsafe.Pointer(&api))); errno != 0 {
+		return fmt.Errorf("UFFDIO_API: %w", errno)
+	}
+	start := uintptr(unsafe.Pointer(unsafe.SliceData(page)))
+	register := [4]uint64{uint64(start), uint64(len(page)), 1} // struct uffdio_register: missing pages
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uffd, 0xc020aa00, uintptr(unsafe.Pointer(&register))); errno != 0 {
+		return fmt.Errorf("UFFDIO_REGISTER: %w", errno)
+	}
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT, 0o666)
+	if err != nil {
+		return err
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 1000, 1000, 1000); errno != 0 { // this thread alone
+		return errno
+	}
+	fmt.Println(unix.Gettid())
+	unix.Syscall(unix.SYS_WRITE, uintptr(fd), start, uintptr(len(page)))
+	return nil
+}
+
+// A thread that works for a file system may have other rights for a while; whose it is does not change.
+func TestTasksOfWhomWhileOverlayWrites(t *testing.T) {
+	h := testHierarchy(t, "")
+	view := testViews(t, h, Options{})["tasks"]
+	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	files := t.TempDir()
+	mount := func(source, dir, kind, data string) error {
+		if err := unix.Mount(source, dir, kind, 0, data); err != nil {
+			return err
+		}
+		t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+		return nil
+	}
+	if err := mount("none", files, "tmpfs", ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"lower", "upper", "work", "merged"} {
+		if err := os.Mkdir(filepath.Join(files, name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	merged := filepath.Join(files, "merged")
+	if err := mount("none", merged, "overlay", fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", files)); err != nil {
+		t.Logf("no overlay here: %v", err)
+		return
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=overlay;%s;%s", helperEnv, filepath.Join(dir, "cgroup.procs"), filepath.Join(merged, "file")))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	var tid int
+	if _, err := fmt.Fscan(out, &tid); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		stack, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stack", cmd.Process.Pid, tid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(stack, []byte("handle_userfault")) && bytes.Contains(stack, []byte("ovl_write_iter")) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not write, but is at\n%s", stack)
+		}
+	}
+	all := parseTasks(t, mustRun(t, view, cgroupID(t, dir)))
+	if i := slices.IndexFunc(all, func(r row) bool { return r.tid == tid }); i < 0 || all[i].uid != 1000 {
+		t.Errorf("thread %d is not of user 1000: %v", tid, all)
 	}
 }
