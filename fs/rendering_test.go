@@ -55,7 +55,7 @@ func TestRenderings(t *testing.T) {
 	}
 }
 
-// A view that leaves one directory has no file of any kind there, and hides no child cgroup.
+// A view that leaves one directory has no file of its own there, and hides no child cgroup. Its trees are its own business.
 func TestViewsThatAreNotEverywhere(t *testing.T) {
 	here := recordView("cpu")
 	m := newMount(t, Config{})
@@ -79,6 +79,21 @@ func TestViewsThatAreNotEverywhere(t *testing.T) {
 	}
 	if _, st := m.walk("b", ".bpfview", "json", "cpu.json"); st != fuse.ENOENT {
 		t.Errorf("its rendering in b: %v", st)
+	}
+	trees := func() []string {
+		dir, _ := m.walk("b", ".bpfview", "tree")
+		return m.list(dir.NodeId, 4096)[2:]
+	}
+	if _, st := m.walk("b", ".bpfview", "tree", "cpu.json"); !st.Ok() || len(trees()) != 4 {
+		t.Errorf("its tree in b: %v, among %q", st, trees())
+	}
+	nowhere := here
+	nowhere.InTree = here.In
+	if err := m.SetViews([]View{nowhere}); err != nil {
+		t.Fatal(err)
+	}
+	if _, st := m.walk("b", ".bpfview", "tree", "cpu.json"); st != fuse.ENOENT || len(trees()) != 0 {
+		t.Errorf("its tree where it has none: %v, among %q", st, trees())
 	}
 	dir, _ := m.walk("b")
 	if got := m.list(dir.NodeId, 4096); !slices.Equal(got, []string{".", "..", "cpu"}) {

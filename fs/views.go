@@ -77,7 +77,7 @@ func (v *views) count() (here, absent int) {
 // file finds the view that has a file in a cgroup's directory, or in one of the directories below its .bpfview.
 func (v *views) file(cgroup uint64, name string, as Rendering) (n node, ok bool) {
 	view := v.byName[name]
-	if view == nil || view.Err != nil || !view.has(as) || !view.isIn(cgroup) {
+	if view == nil || view.Err != nil || !view.has(as) || !view.isIn(cgroup, as) {
 		return node{}, false
 	}
 	return viewNode(cgroup, v.numbers[name], as), true
@@ -92,7 +92,14 @@ func (v *views) takes(cgroup uint64, name string) bool {
 
 func (v *View) has(r Rendering) bool { return r == Plain || slices.Contains(v.Renderings, r) }
 
-func (v *View) isIn(cgroup uint64) bool { return v.In == nil || v.In(cgroup) == nil }
+// isIn tells whether a cgroup has the view's file in a rendering.
+func (v *View) isIn(cgroup uint64, as Rendering) bool {
+	in := v.In
+	if as.isTree() {
+		in = v.InTree
+	}
+	return in == nil || in(cgroup) == nil
+}
 
 // ValidName tells whether a view may have this name: [a-z][a-z0-9_]*, at most 255 bytes.
 func ValidName(name string) bool {

@@ -61,8 +61,10 @@ func (r *run) collectEach() error {
 		if err := r.overdue(); err != nil {
 			return err
 		}
-		if r.view.In(n.cgroup) != nil {
+		if err := r.view.In(n.cgroup); errors.Is(err, unix.ENOENT) {
 			continue
+		} else if err != nil {
+			return err
 		}
 		from := len(o.raw)
 		r.limit = o.limit - int64(from)
