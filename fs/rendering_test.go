@@ -58,6 +58,7 @@ func TestRenderings(t *testing.T) {
 // A view that leaves one directory has no file of its own there, and hides no child cgroup. Its trees are its own business.
 func TestViewsThatAreNotEverywhere(t *testing.T) {
 	here := recordView("cpu")
+	here.Warning = "goes on as it was"
 	m := newMount(t, Config{})
 	a := m.tree.mkdir(rootID, "a")
 	b := m.tree.mkdir(rootID, "b")
@@ -100,7 +101,7 @@ func TestViewsThatAreNotEverywhere(t *testing.T) {
 		t.Errorf("b holds %q", got)
 	}
 	if got, _ := m.open("b", ".bpfview", "views").pread(0, 4096); !slices.Contains(lines(got), fmt.Sprintf(
-		"%-16s %-9s %-7s %7d %-16s only in %d", "cpu", "elsewhere", "record", 3, "0123456789abcdef", a)) {
+		"%-16s %-9s %-7s %7d %-16s only in %d (warning: goes on as it was)", "cpu", "elsewhere", "record", 3, "0123456789abcdef", a)) {
 		t.Errorf("views in b says:\n%s", got)
 	}
 }
