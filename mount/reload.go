@@ -2,6 +2,7 @@ package mount
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -69,7 +70,7 @@ func socketPath(at Info) string {
 	return filepath.Join(socketDir, fmt.Sprintf("%d:%d", at.Major, at.Minor))
 }
 
-// listen takes requests for reloads until the keeper ends: one line in, one line out (see parseOutcome).
+// listen takes requests until the keeper ends: one line in, one line out (see parseOutcome).
 func (k *Keeper) listen() error {
 	if err := os.Mkdir(socketDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
@@ -99,7 +100,12 @@ func (k *Keeper) listen() error {
 func (k *Keeper) attend(conn net.Conn) {
 	defer conn.Close()
 	word, _ := bufio.NewReader(conn).ReadString('\n')
-	if word != wordReload && word != wordReplace {
+	switch word {
+	case wordReload, wordReplace:
+	case wordOptions:
+		json.NewEncoder(conn).Encode(k.Options.own())
+		return
+	default:
 		return
 	}
 	answer := make(chan error, 1)
@@ -119,6 +125,7 @@ func (k *Keeper) attend(conn net.Conn) {
 const (
 	wordReload  = "reload\n"
 	wordReplace = "replace\n"
+	wordOptions = "options\n" // our own; the answer is a list in JSON
 )
 
 // Reload has the keeper of the bpfviewfs at dir start a server from the program that is now at the path the keeper was
