@@ -45,7 +45,8 @@ SBINDIR = /sbin
 INSTALLED = $(BINDIR)/bpfviewfs $(SBINDIR)/mount.fuse.bpfviewfs \
 	$(UNITS:%=$(PREFIX)/lib/systemd/system/%) $(PREFIX)/lib/tmpfiles.d/bpfviewfs.conf \
 	$(PREFIX)/share/bash-completion/completions/bpfviewfs $(PREFIX)/share/zsh/site-functions/_bpfviewfs \
-	$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish $(MANUAL:%=$(PREFIX)/share/man/man8/%)
+	$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish $(MANUAL:%=$(PREFIX)/share/man/man8/%) \
+	$(PREFIX)/share/bpfviewfs/example.yaml $(PREFIX)/share/bpfviewfs/settings.schema.json
 
 install: bpfviewfs
 	install -d $(sort $(dir $(INSTALLED:%=$(DESTDIR)%)))
@@ -55,6 +56,7 @@ install: bpfviewfs
 	sed -i 's,@BINDIR@,$(BINDIR),' $(DESTDIR)$(PREFIX)/lib/systemd/system/bpfviewfs.service
 	install -m 0644 packaging/tmpfiles.d/bpfviewfs.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 	install -m 0644 $(MANUAL:%=packaging/man/%) $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 0644 docs/example.yaml iter/settings.schema.json $(DESTDIR)$(PREFIX)/share/bpfviewfs
 	./bpfviewfs completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bpfviewfs
 	./bpfviewfs completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bpfviewfs
 	./bpfviewfs completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish

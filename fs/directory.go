@@ -110,7 +110,7 @@ func (f *FS) list(dir node) ([]fuse.DirEntry, error) {
 	switch {
 	case dir.kind == kindCgroup:
 		for number, v := range views.byNumber {
-			if v != nil && v.isIn(dir.cgroup) {
+			if v != nil && v.isIn(dir.cgroup, Plain) {
 				add(v.Name, unix.S_IFREG, offsetFiles+uint64(number), viewNode(dir.cgroup, number, Plain))
 			}
 		}
@@ -123,7 +123,7 @@ func (f *FS) list(dir node) ([]fuse.DirEntry, error) {
 				continue
 			}
 			for number, v := range views.byNumber {
-				if v != nil && v.has(r) && v.isIn(dir.cgroup) {
+				if v != nil && v.has(r) && v.isIn(dir.cgroup, r) {
 					add(r.fileName(v.Name), unix.S_IFREG, offsetRendering(r, number), viewNode(dir.cgroup, number, r))
 				}
 			}

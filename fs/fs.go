@@ -76,7 +76,8 @@ type View struct {
 	// Err says why the view is absent: no file, but a line in .bpfview/views.
 	Err error
 	// In tells why the view has no file in a cgroup's directory, or nil if it has one. A nil In is a file everywhere.
-	In func(cgroup uint64) error
+	// InTree is the same for the files of trees: a view may be in cgroups below, and not in the cgroup itself.
+	In, InTree func(cgroup uint64) error
 	// Run appends one whole run for a cgroup to dst. It gives an error rather than less than the whole:
 	// unix.ENOENT when the cgroup is gone. Many runs may be under way at once.
 	Run func(ctx context.Context, cgroup uint64, dst []byte) ([]byte, error)

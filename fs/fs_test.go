@@ -66,6 +66,28 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// Names are numbered once for a mount. When the numbers are used up the views that there are go on, and may leave.
+func TestTooManyNames(t *testing.T) {
+	m := newMount(t, Config{}, text("stays", "it does"))
+	for i := range 2 * (maxNumber + 1) {
+		if err := m.SetViews([]View{text("stays", "it does"), text(fmt.Sprint("v", i), "")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, st := m.open("stays").pread(0, 4096); got != "it does" {
+		t.Errorf("%q (%v)", got, st)
+	}
+	if got, _ := m.open(".bpfview", "views").pread(0, 4096); !strings.Contains(got, "absent") || !strings.Contains(got, "mount again") {
+		t.Errorf("views says:\n%s", got)
+	}
+	if err := m.SetViews([]View{text("v0", "again")}); err != nil {
+		t.Fatal(err)
+	}
+	if got, st := m.open("v0").pread(0, 4096); got != "again" {
+		t.Errorf("%q (%v)", got, st)
+	}
+}
+
 func TestLookup(t *testing.T) {
 	absent := text("absent", "")
 	absent.Err = errors.New("kernel lacks it")

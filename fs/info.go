@@ -73,16 +73,16 @@ func (v *View) state(cgroup uint64) (state, about string) {
 	if v.Err != nil {
 		return absent, oneLine(v.Err.Error())
 	}
+	state, about = here, oneLine(v.Help)
 	if v.In != nil {
 		if err := v.In(cgroup); err != nil {
-			return elsewhere, oneLine(err.Error())
+			state, about = elsewhere, oneLine(err.Error())
 		}
 	}
-	about = v.Help
 	if v.Warning != "" {
 		about += " (warning: " + oneLine(v.Warning) + ")"
 	}
-	return here, about
+	return state, about
 }
 
 func appendVersion(f *FS, _ uint64, dst []byte) ([]byte, error) {

@@ -30,6 +30,8 @@ var renderings = [...]struct{ dir, suffix string }{
 	TreeRaw:  {"tree", ".raw"},
 }
 
+func (r Rendering) isTree() bool { return r >= Tree }
+
 // fileName is the name of a view's file in the rendering's directory.
 func (r Rendering) fileName(view string) string { return view + renderings[r].suffix }
 

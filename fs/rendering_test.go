@@ -55,9 +55,10 @@ func TestRenderings(t *testing.T) {
 	}
 }
 
-// A view that leaves one directory has no file of any kind there, and hides no child cgroup.
+// A view that leaves one directory has no file of its own there, and hides no child cgroup. Its trees are its own business.
 func TestViewsThatAreNotEverywhere(t *testing.T) {
 	here := recordView("cpu")
+	here.Warning = "goes on as it was"
 	m := newMount(t, Config{})
 	a := m.tree.mkdir(rootID, "a")
 	b := m.tree.mkdir(rootID, "b")
@@ -80,12 +81,27 @@ func TestViewsThatAreNotEverywhere(t *testing.T) {
 	if _, st := m.walk("b", ".bpfview", "json", "cpu.json"); st != fuse.ENOENT {
 		t.Errorf("its rendering in b: %v", st)
 	}
+	trees := func() []string {
+		dir, _ := m.walk("b", ".bpfview", "tree")
+		return m.list(dir.NodeId, 4096)[2:]
+	}
+	if _, st := m.walk("b", ".bpfview", "tree", "cpu.json"); !st.Ok() || len(trees()) != 4 {
+		t.Errorf("its tree in b: %v, among %q", st, trees())
+	}
+	nowhere := here
+	nowhere.InTree = here.In
+	if err := m.SetViews([]View{nowhere}); err != nil {
+		t.Fatal(err)
+	}
+	if _, st := m.walk("b", ".bpfview", "tree", "cpu.json"); st != fuse.ENOENT || len(trees()) != 0 {
+		t.Errorf("its tree where it has none: %v, among %q", st, trees())
+	}
 	dir, _ := m.walk("b")
 	if got := m.list(dir.NodeId, 4096); !slices.Equal(got, []string{".", "..", "cpu"}) {
 		t.Errorf("b holds %q", got)
 	}
 	if got, _ := m.open("b", ".bpfview", "views").pread(0, 4096); !slices.Contains(lines(got), fmt.Sprintf(
-		"%-16s %-9s %-7s %7d %-16s only in %d", "cpu", "elsewhere", "record", 3, "0123456789abcdef", a)) {
+		"%-16s %-9s %-7s %7d %-16s only in %d (warning: goes on as it was)", "cpu", "elsewhere", "record", 3, "0123456789abcdef", a)) {
 		t.Errorf("views in b says:\n%s", got)
 	}
 }

@@ -9,15 +9,16 @@ import (
 
 // views is one state of the list of views. It never changes: SetViews puts another in its place.
 type views struct {
-	all      []*View        // absent ones too, by name
-	numbers  map[string]int // of all, see memory
+	all      []*View // absent ones too, by name
 	byName   map[string]*View
+	numbers  map[string]int       // of those that are not absent, see memory
 	byNumber [maxNumber + 1]*View // nil where there is no such file now
 	meters   [maxNumber + 1]*meter
 }
 
 // SetViews replaces the list of views. Open files keep the run they hold. It fails, and changes nothing, for a name
-// that is not a view's, unless the view is absent, for two of the same name, and when more than 512 names were ever in use on this mount.
+// that is not a view's, unless the view is absent, and for two of the same name. A view that comes when 512 names were in use on
+// this mount is absent.
 func (f *FS) SetViews(list []View) error {
 	f.viewMu.Lock()
 	defer f.viewMu.Unlock()
@@ -27,31 +28,30 @@ func (f *FS) SetViews(list []View) error {
 		byName:  make(map[string]*View, len(list)),
 	}
 	for _, v := range list {
-		if !ValidName(v.Name) && v.Err != nil { // it is listed, with its reason, and no more
-			next.all = append(next.all, &v)
-			continue
-		}
-		if !ValidName(v.Name) {
+		if !ValidName(v.Name) && v.Err == nil {
 			return fmt.Errorf("view %q: a name is [a-z][a-z0-9_]*, at most 255 bytes", v.Name)
 		}
 		if next.byName[v.Name] != nil {
 			return fmt.Errorf("view %s: two of that name", v.Name)
 		}
-		number, ok := f.memory.number(v.Name)
-		if !ok {
-			return fmt.Errorf("view %s: this mount has had %d names of views, which is the limit: mount again", v.Name, maxNumber+1)
-		}
-		next.numbers[v.Name] = number
-		if why, ok := f.disabled[number]; ok && v.Err == nil {
-			v.Err = errors.New(why)
-		}
 		next.byName[v.Name] = &v
 		next.all = append(next.all, &v)
-		if v.Err == nil {
-			next.byNumber[number] = &v
-			if next.meters[number] = now.meters[number]; next.meters[number] == nil {
-				next.meters[number] = f.metrics.meter(v.Name)
-			}
+		if v.Err != nil { // it is listed, with its reason, and no more
+			continue
+		}
+		number, ok := f.memory.number(v.Name)
+		if !ok {
+			v.Err = fmt.Errorf("this mount has had %d names of views, which is the limit: mount again", maxNumber+1)
+			continue
+		}
+		if why, ok := f.disabled[number]; ok {
+			v.Err = errors.New(why)
+			continue
+		}
+		next.numbers[v.Name] = number
+		next.byNumber[number] = &v
+		if next.meters[number] = now.meters[number]; next.meters[number] == nil {
+			next.meters[number] = f.metrics.meter(v.Name)
 		}
 	}
 	for name, number := range now.numbers {
@@ -77,7 +77,7 @@ func (v *views) count() (here, absent int) {
 // file finds the view that has a file in a cgroup's directory, or in one of the directories below its .bpfview.
 func (v *views) file(cgroup uint64, name string, as Rendering) (n node, ok bool) {
 	view := v.byName[name]
-	if view == nil || view.Err != nil || !view.has(as) || !view.isIn(cgroup) {
+	if view == nil || view.Err != nil || !view.has(as) || !view.isIn(cgroup, as) {
 		return node{}, false
 	}
 	return viewNode(cgroup, v.numbers[name], as), true
@@ -92,7 +92,14 @@ func (v *views) takes(cgroup uint64, name string) bool {
 
 func (v *View) has(r Rendering) bool { return r == Plain || slices.Contains(v.Renderings, r) }
 
-func (v *View) isIn(cgroup uint64) bool { return v.In == nil || v.In(cgroup) == nil }
+// isIn tells whether a cgroup has the view's file in a rendering.
+func (v *View) isIn(cgroup uint64, as Rendering) bool {
+	in := v.In
+	if as.isTree() {
+		in = v.InTree
+	}
+	return in == nil || in(cgroup) == nil
+}
 
 // ValidName tells whether a view may have this name: [a-z][a-z0-9_]*, at most 255 bytes.
 func ValidName(name string) bool {

@@ -45,7 +45,7 @@ func FuzzJSON(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0xff}, 256), []byte("."))
 	f.Fuzz(func(t *testing.T, raw, path []byte) {
 		o := rendering(r, raw[:len(raw)/r.size*r.size])
-		o.tree, o.paths, o.parts[0].pathEnd = true, path, len(path)
+		o.tree, o.names, o.parts[0].nameEnd = true, path, len(path)
 		out, err := o.append(JSON, nil)
 		if err != nil {
 			t.Fatal(err)

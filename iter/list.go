@@ -8,12 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// list fills r.nodes with the cgroup and all below it, in pre-order, by reading directories.
+// list fills the output's nodes with the cgroup and all below it, in pre-order, by reading directories.
 func (r *run) list(cgroup uint64) error {
-	r.nodes = r.nodes[:0]
-	if err := r.addNode(cgroup, nil, "."); err != nil {
-		return err
-	}
+	r.output.nodes, r.output.names = r.output.nodes[:0], r.output.names[:0]
+	r.output.addNode(cgroup, 0, ".")
 	return asENOENT(r.listChildren(0))
 }
 
@@ -26,7 +24,7 @@ func (r *run) listChildren(parent int) error {
 		name string
 	}
 	var children []child
-	err := r.hierarchy.Children(r.nodes[parent].cgroup, func(id uint64, name string) {
+	err := r.hierarchy.Children(r.output.nodes[parent].cgroup, func(id uint64, name string) {
 		children = append(children, child{id, name})
 	})
 	if err != nil {
@@ -34,10 +32,8 @@ func (r *run) listChildren(parent int) error {
 	}
 	slices.SortFunc(children, func(a, b child) int { return cmp.Compare(a.id, b.id) })
 	for _, c := range children {
-		if err := r.addNode(c.id, &r.nodes[parent], c.name); err != nil {
-			return err
-		}
-		if err := r.listChildren(len(r.nodes) - 1); err != nil && !errors.Is(err, unix.ESTALE) {
+		err := r.listChildren(r.output.addNode(c.id, parent, c.name))
+		if err != nil && !errors.Is(err, unix.ESTALE) {
 			return err
 		}
 	}

@@ -18,7 +18,9 @@ type output struct {
 	tree    bool
 
 	raw   []byte
-	paths []byte // of the parts of a tree, relative to the cgroup that was asked for
+	nodes []node // of a tree
+	names []byte // of the nodes
+	whole []byte // room for one path
 	parts []part
 	order []uint32 // the records of all parts, each part's sorted by their keys
 
@@ -26,15 +28,50 @@ type output struct {
 	limit int64 // bytes it may have
 }
 
+// node is a cgroup of a tree that is read. All paths together would grow with the square of the depth, which anybody may
+// choose who has a cgroup: so a node has its name alone.
+type node struct {
+	cgroup        uint64
+	parent        int // among the nodes; 0 for the first of them, too
+	name, nameEnd int // in names
+}
+
 // part is what was written about one cgroup.
 type part struct {
-	cgroup           uint64
-	path, pathEnd    int // in paths
+	node
 	raw, rawEnd      int // in raw
 	first, firstNext int // in order
 }
 
-func (o *output) path(p *part) []byte { return o.paths[p.path:p.pathEnd] }
+// addNode appends a cgroup, and gives its place. The first is called ".".
+func (o *output) addNode(cgroup uint64, parent int, name string) int {
+	n := node{cgroup: cgroup, parent: parent, name: len(o.names)}
+	o.names = append(o.names, name...)
+	n.nameEnd = len(o.names)
+	o.nodes = append(o.nodes, n)
+	return len(o.nodes) - 1
+}
+
+// path is a part's, relative to the cgroup that was asked for. It is good until the next one is asked for.
+func (o *output) path(p *part) []byte {
+	if p.parent == 0 {
+		return o.names[p.name:p.nameEnd]
+	}
+	size := p.nameEnd - p.name
+	for n := p.parent; n != 0; n = o.nodes[n].parent {
+		size += o.nodes[n].nameEnd - o.nodes[n].name + 1
+	}
+	o.whole = slices.Grow(o.whole[:0], size)[:size]
+	for n := &p.node; ; n = &o.nodes[n.parent] {
+		size -= n.nameEnd - n.name
+		copy(o.whole[size:], o.names[n.name:n.nameEnd])
+		if n.parent == 0 {
+			return o.whole
+		}
+		size--
+		o.whole[size] = '/'
+	}
+}
 
 // records are a part's, by number, as sorted.
 func (o *output) records(p *part) []uint32 { return o.order[p.first:p.firstNext] }

@@ -36,26 +36,25 @@ func (r *run) collectPass(w *walker, cgroup uint64) error {
 func (r *run) split() error {
 	const endSize = 16
 	o := &r.output
-	i := len(r.nodes) - 1
+	i := len(o.nodes) - 1
 	for end := len(o.raw); end > 0; i-- {
 		if end < endSize {
 			return fmt.Errorf("%d bytes before the first cgroup's output: %w", end, unix.EIO)
 		}
 		id, size := binary.NativeEndian.Uint64(o.raw[end-endSize:]), binary.NativeEndian.Uint64(o.raw[end-endSize+8:])
 		end -= endSize
-		for i >= 0 && r.nodes[i].cgroup != id {
+		for i >= 0 && o.nodes[i].cgroup != id {
 			i--
 		}
 		if i < 0 || size > uint64(end) {
 			return fmt.Errorf("output of %d bytes for cgroup %d, which is not in its place: %w", size, id, unix.EIO)
 		}
-		n := r.nodes[i]
-		o.parts = append(o.parts, part{cgroup: id, path: n.path, pathEnd: n.pathEnd, raw: end - int(size), rawEnd: end})
+		o.parts = append(o.parts, part{node: o.nodes[i], raw: end - int(size), rawEnd: end})
 		end -= int(size)
 	}
 	slices.Reverse(o.parts)
-	if len(o.parts) == 0 || o.parts[0].cgroup != r.nodes[0].cgroup {
-		return goneError{r.nodes[0].cgroup, unix.ENOENT}
+	if len(o.parts) == 0 || o.parts[0].cgroup != o.nodes[0].cgroup {
+		return goneError{o.nodes[0].cgroup, unix.ENOENT}
 	}
 	return nil
 }

@@ -28,13 +28,13 @@ func (v *View) In(cgroup uint64) error {
 	if v.Everywhere() {
 		return nil
 	}
-	if err := v.elsewhere(cgroup); err != nil {
-		return fmt.Errorf("view %s: %w", v.name, err)
+	if err := v.InTree(cgroup); err != nil {
+		return err
 	}
 	if len(v.settings.Match) > 0 {
 		path, err := v.set.hierarchy.below(cgroup)
-		if errors.Is(err, unix.ENAMETOOLONG) {
-			return fmt.Errorf("view %s: this cgroup's path is too long to be told, so no match: in its settings fits it: %w", v.name, unix.ENOENT)
+		if errors.Is(err, unix.ENAMETOOLONG) { // the kernel tells paths of up to a page
+			return fmt.Errorf("view %s: this cgroup's path is too long for match: in its settings: %w", v.name, unix.ENOENT)
 		}
 		if err != nil {
 			return err
@@ -44,6 +44,14 @@ func (v *View) In(cgroup uint64) error {
 		}
 	}
 	return v.missing(cgroup)
+}
+
+// InTree is In for [View.Tree]: settings choose among the cgroups of a tree, and the view is in a tree of which they choose none.
+func (v *View) InTree(cgroup uint64) error {
+	if err := v.elsewhere(cgroup); err != nil {
+		return fmt.Errorf("view %s: %w", v.name, err)
+	}
+	return nil
 }
 
 // elsewhere says why a run for the cgroup would not be about it.
@@ -109,6 +117,9 @@ func (h *Hierarchy) controllers(cgroup uint64) ([]string, error) {
 	defer unix.Close(fd)
 	var buf [1024]byte // there are some 15 controllers
 	n, err := unix.Read(fd, buf[:])
+	if err == unix.ENODEV {
+		return nil, goneError{cgroup, unix.ENOENT}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read cgroup.controllers: %w", err)
 	}

@@ -134,7 +134,7 @@ func FuzzProm(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0xff}, 256), []byte("."))
 	f.Fuzz(func(t *testing.T, raw, path []byte) {
 		o := rendering(r, raw[:len(raw)/r.size*r.size])
-		o.tree, o.paths, o.parts[0].pathEnd = true, path, len(path)
+		o.tree, o.names, o.parts[0].nameEnd = true, path, len(path)
 		page, err := o.append(Prom, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -82,8 +82,10 @@ func TestRaw(t *testing.T) {
 	if err != nil || got.size != 3 || got.version != 1 || got.cgroup != 7 || got.hash != fmt.Sprintf("%x", r.sum) || string(got.singleData) != "abcdef" {
 		t.Errorf("%+v, %v", got, err)
 	}
-	o.tree, o.paths = true, []byte(".a/bc")
-	o.parts = []part{{cgroup: 7, pathEnd: 1, rawEnd: 3}, {cgroup: 8, path: 1, pathEnd: 5, raw: 3, rawEnd: 3}, {cgroup: 9, path: 1, pathEnd: 2, raw: 3, rawEnd: 6}}
+	o.tree = true
+	o.addNode(7, 0, ".")
+	o.addNode(8, o.addNode(9, 0, "a"), "bc")
+	o.parts = []part{{node: o.nodes[0], rawEnd: 3}, {node: o.nodes[2], raw: 3, rawEnd: 3}, {node: o.nodes[1], raw: 3, rawEnd: 6}}
 	if out, err = o.append(Raw, []byte("before!")); err != nil {
 		t.Fatal(err)
 	}
@@ -122,8 +124,8 @@ func FuzzRaw(f *testing.F) {
 		r := mustRecord(t, uint32(n), member("a", 0, &btf.Int{Name: "char", Size: 1}))
 		raw = raw[:len(raw)/n*n]
 		o := rendering(r, append(raw, raw...))
-		o.tree, o.paths = true, path
-		o.parts = []part{{cgroup: 7, pathEnd: len(path), rawEnd: len(raw)}, {cgroup: 8, raw: len(raw), rawEnd: 2 * len(raw)}}
+		o.tree, o.names = true, path
+		o.parts = []part{{node: node{cgroup: 7, nameEnd: len(path)}, rawEnd: len(raw)}, {node: node{cgroup: 8}, raw: len(raw), rawEnd: 2 * len(raw)}}
 		out, err := o.append(Raw, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -136,8 +138,8 @@ func FuzzRaw(f *testing.F) {
 }
 
 func TestRawOfEncoded(t *testing.T) {
-	o := output{view: "v", version: 3, cgroup: 7, tree: true, raw: []byte("\x08\x01\x08\x02"), paths: []byte("."), limit: 1000}
-	o.parts = []part{{cgroup: 7, pathEnd: 1, rawEnd: 4}}
+	o := output{view: "v", version: 3, cgroup: 7, tree: true, raw: []byte("\x08\x01\x08\x02"), names: []byte("."), limit: 1000}
+	o.parts = []part{{node: node{cgroup: 7, nameEnd: 1}, rawEnd: 4}}
 	out, err := o.append(Raw, nil)
 	if err != nil {
 		t.Fatal(err)

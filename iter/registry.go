@@ -31,6 +31,7 @@ type pin struct {
 	name, path string
 	stamp      string            // another one when it was replaced
 	flavours   map[string]string // paths of NAME___task and the like
+	err        error             // why it makes no view
 }
 
 const (
@@ -59,8 +60,9 @@ func (s *Set) openRegistry(said map[string]bool) *registry {
 		if e.IsDir() {
 			continue
 		}
-		if err := r.list(e.Name()); err != nil && !errors.Is(err, unix.ENOENT) {
-			r.say("%v", err)
+		name := e.Name()
+		if err := r.list(name); err != nil && !errors.Is(err, unix.ENOENT) {
+			r.others[name] = &pin{name: name, path: filepath.Join(r.dir, name), stamp: err.Error(), err: err}
 		}
 	}
 	return r
@@ -141,10 +143,10 @@ func (r *registry) list(name string) error {
 // claim makes the pin a view's source. Whoever pinned it meant this name, and an object's program cannot be
 // pinned over it: so the object's view is the one that is hidden.
 func (p *pin) claim(found map[string]*source) {
-	src := &source{name: p.name, pin: p}
+	src := &source{name: p.name, pin: p, err: p.err}
 	if old := found[p.name]; old != nil && old.err == nil { // what is refused has no say
 		switch {
-		case old.masked != "":
+		case old.masked != "" || p.err != nil:
 			return
 		case old.object != nil:
 			src.hides = old.origin()

@@ -202,7 +202,14 @@ func TestForeignPins(t *testing.T) {
 	for _, v := range s.Views() {
 		names = append(names, v.Name())
 	}
-	checkWords(t, "views", names, "cgroup cpu filter new")
+	checkWords(t, "views", names, "Upper amap cgroup cgroup___task cpu filter lonely___task new")
+	for name, why := range map[string]string{
+		"Upper": "a name that no view has", "amap": "a pinned map", "lonely___task": "the same hand", "cgroup___task": "the same hand",
+	} {
+		if err := find(t, s, name).Err(); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	for name, size := range map[string]int{"cpu": 512, "new": 1024} {
 		v := find(t, s, name)
 		if v.Err() != nil || v.Origin() != path(name) || v.Kind() != "text" || !v.Everywhere() {

@@ -29,7 +29,7 @@ func (v *View) render(ctx context.Context, f Format, cgroup uint64, dst []byte) 
 		return nil, err
 	}
 	o.raw = raw
-	o.parts = append(o.parts, part{cgroup: cgroup, rawEnd: len(raw)})
+	o.parts = append(o.parts, part{node: node{cgroup: cgroup}, rawEnd: len(raw)})
 	return o.append(f, dst)
 }
 
@@ -43,7 +43,6 @@ type run struct {
 
 	buf    [readSize]byte
 	output output
-	nodes  []node   // of a tree
 	ids    []uint32 // of processes or threads
 }
 
@@ -59,7 +58,7 @@ func (v *View) newRun(ctx context.Context, cgroup uint64) *run {
 	o := &r.output
 	o.record, o.version, o.view, o.help = v.record, v.version, v.name, v.help
 	o.cgroup, o.tree, o.limit = cgroup, false, r.limit
-	o.raw, o.paths, o.parts = o.raw[:0], o.paths[:0], o.parts[:0]
+	o.raw, o.nodes, o.names, o.parts = o.raw[:0], o.nodes[:0], o.names[:0], o.parts[:0]
 	return r
 }
 
@@ -68,8 +67,8 @@ func (r *run) release() {
 	const keep = 1 << 20 // bytes
 	r.ctx, r.view, r.hierarchy, r.output.record = nil, nil, nil, nil
 	o := &r.output
-	o.raw, o.paths, o.parts, o.order = within(o.raw, keep), within(o.paths, keep), within(o.parts, keep), within(o.order, keep)
-	r.nodes, r.ids = within(r.nodes, keep), within(r.ids, keep)
+	o.raw, o.parts, o.order, r.ids = within(o.raw, keep), within(o.parts, keep), within(o.order, keep), within(r.ids, keep)
+	o.nodes, o.names, o.whole = within(o.nodes, keep), within(o.names, keep), within(o.whole, keep)
 	runs.Put(r)
 }
 

@@ -112,10 +112,10 @@ func (src *source) seal() {
 // open reads the settings and, if there is one, the object; or says why there can be no view.
 func (src *source) open() (settings settings, raw []byte, err error) {
 	switch {
-	case !isViewName(src.name):
-		return settings, nil, fmt.Errorf("name %q: a view is called [a-z][a-z0-9_]*, without ___: %w", src.name, unix.EINVAL)
 	case src.err != nil:
 		return settings, nil, src.err
+	case !isViewName(src.name):
+		return settings, nil, fmt.Errorf("name %q: a view is called [a-z][a-z0-9_]*, without ___: %w", src.name, unix.EINVAL)
 	case src.masked != "":
 		return settings, nil, &absence{"masked: " + src.masked + " is a link to /dev/null"}
 	case src.object == nil && src.pin == nil:

@@ -30,7 +30,7 @@ func put(r *record, values ...any) []byte {
 func rendering(r *record, raw []byte) *output {
 	return &output{
 		record: r, version: 1, view: "test", cgroup: 7,
-		raw: raw, parts: []part{{cgroup: 7, rawEnd: len(raw)}}, limit: 1 << 30,
+		raw: raw, parts: []part{{node: node{cgroup: 7}, rawEnd: len(raw)}}, limit: 1 << 30,
 	}
 }
 

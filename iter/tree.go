@@ -3,16 +3,9 @@ package iter
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 )
-
-// node is a cgroup of a tree that is read.
-type node struct {
-	cgroup        uint64
-	path, pathEnd int // in the output's paths
-}
 
 func (v *View) renderTree(ctx context.Context, f Format, cgroup uint64, dst []byte) ([]byte, error) {
 	if err := v.usable(f, v.TreeFormats()); err != nil {
@@ -64,7 +57,7 @@ func (r *run) collectListed(cgroup uint64) error {
 // collectEach runs the view for one cgroup of the tree after the other.
 func (r *run) collectEach() error {
 	o := &r.output
-	for i, n := range r.nodes {
+	for i, n := range o.nodes {
 		if err := r.overdue(); err != nil {
 			return err
 		}
@@ -83,24 +76,7 @@ func (r *run) collectEach() error {
 			return err
 		}
 		o.raw = raw
-		o.parts = append(o.parts, part{cgroup: n.cgroup, path: n.path, pathEnd: n.pathEnd, raw: from, rawEnd: len(raw)})
-	}
-	return nil
-}
-
-// addNode appends a cgroup; parent is nil for the one that was asked for. Each path holds all names above it, so that a chain of
-// cgroups would take memory by its length's square: paths, too, are bounded as the output is.
-func (r *run) addNode(cgroup uint64, parent *node, name string) error {
-	o := &r.output
-	n := node{cgroup: cgroup, path: len(o.paths)}
-	if parent != nil && parent != &r.nodes[0] {
-		o.paths = append(append(o.paths, o.paths[parent.path:parent.pathEnd]...), '/')
-	}
-	o.paths = append(o.paths, name...)
-	n.pathEnd = len(o.paths)
-	r.nodes = append(r.nodes, n)
-	if int64(len(o.paths)) > o.limit {
-		return fmt.Errorf("the cgroups' paths: %w", tooLong(o.limit))
+		o.parts = append(o.parts, part{node: n, raw: from, rawEnd: len(raw)})
 	}
 	return nil
 }

@@ -268,20 +268,6 @@ func longNames(t testing.TB, dir string, n int) (id uint64) {
 	return st.Ino
 }
 
-// Paths are bounded, too, whatever the view says of those cgroups.
-func TestTreeOfLongPaths(t *testing.T) {
-	h := testHierarchy(t, "")
-	v := *testViews(t, h, Options{MaxRun: 20 << 10})["tasks"]
-	for way, v := range ways(&v) {
-		fits, doesNot := testCgroup(t, h.String(), "bpfviewfs-test-*"), testCgroup(t, h.String(), "bpfviewfs-test-*")
-		longNames(t, fits, 12) // 19 KiB of paths
-		longNames(t, doesNot, 13)
-		mustTree(t, v, JSON, cgroupID(t, fits))
-		_, err := v.Tree(context.Background(), JSON, cgroupID(t, doesNot), nil)
-		checkErrno(t, way, err, unix.EFBIG)
-	}
-}
-
 // What cannot be asked is not left out.
 func TestTreeWithoutAnswer(t *testing.T) {
 	h := testHierarchy(t, "")

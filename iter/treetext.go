@@ -84,7 +84,11 @@ func (o *output) appendWhose(dst []byte, p *part, width int) []byte {
 func (o *output) pathWidth(dst []byte) int {
 	width := len("PATH")
 	for i := range o.parts {
-		width = max(width, len(appendEscaped(dst, o.path(&o.parts[i]), false))-len(dst))
+		path := o.path(&o.parts[i])
+		if len(path) >= maxWidth { // escaped it is no shorter
+			return maxWidth
+		}
+		width = max(width, len(appendEscaped(dst, path, false))-len(dst))
 	}
 	return min(width, maxWidth)
 }

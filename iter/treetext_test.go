@@ -1,17 +1,44 @@
 package iter
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // treeOf is a tree's output: of each cgroup its path and what was written, in turn.
 func treeOf(r *record, texts ...string) *output {
 	o := &output{record: r, version: 1, view: "test", cgroup: 9, tree: true, limit: 1 << 20}
 	for i := 0; i < len(texts); i += 2 {
-		p := part{cgroup: uint64(9 + i/2), path: len(o.paths), raw: len(o.raw)}
-		o.paths, o.raw = append(o.paths, texts[i]...), append(o.raw, texts[i+1]...)
-		p.pathEnd, p.rawEnd = len(o.paths), len(o.raw)
+		p := part{node: node{cgroup: uint64(9 + i/2), name: len(o.names)}, raw: len(o.raw)}
+		o.names, o.raw = append(o.names, texts[i]...), append(o.raw, texts[i+1]...)
+		p.nameEnd, p.rawEnd = len(o.names), len(o.raw)
 		o.parts = append(o.parts, p)
 	}
 	return o
+}
+
+// Who has a cgroup may make any depth below it. What a tree takes to read grows with that, not with its square.
+func TestDeepTree(t *testing.T) {
+	const depth = 5000
+	var o output
+	name := strings.Repeat("d", 255)
+	at := o.addNode(1, 0, ".")
+	for i := range depth {
+		at = o.addNode(uint64(2+i), at, name)
+	}
+	o.parts = []part{{node: o.nodes[0]}, {node: o.nodes[at]}}
+	if got, want := string(o.path(&o.parts[1])), strings.Repeat(name+"/", depth-1)+name; got != want {
+		t.Errorf("a path of %d bytes, want %d", len(got), len(want))
+	}
+	if got := string(o.path(&o.parts[0])); got != "." {
+		t.Errorf("the first is called %q", got)
+	}
+	if width := o.pathWidth(nil); width != maxWidth {
+		t.Errorf("the column is %d wide", width)
+	}
+	if kept := cap(o.names) + cap(o.whole); kept > 10*depth*len(name) {
+		t.Errorf("%d bytes are kept for %d names", kept, depth)
+	}
 }
 
 func TestTreeOfText(t *testing.T) {
@@ -84,7 +111,7 @@ func FuzzSplit(f *testing.F) {
 	f.Add([]byte(end(1, 3)))
 	f.Add([]byte(end(2, 0) + end(1, 0)))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		r := &run{output: output{raw: raw}, nodes: []node{{cgroup: 1}, {cgroup: 2}, {cgroup: 3}, {cgroup: 4}}}
+		r := &run{output: output{raw: raw, nodes: []node{{cgroup: 1}, {cgroup: 2}, {cgroup: 3}, {cgroup: 4}}}}
 		if r.split() != nil {
 			return
 		}

@@ -84,7 +84,7 @@ func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 	return n, nil
 }
 
-// list fills r.nodes from the program's memory.
+// list fills the output's nodes from the program's memory.
 func (w *walker) list(r *run) error {
 	nodes := make([]byte, w.used*nodeSize)
 	names := make([]byte, w.usedNames)
@@ -93,7 +93,7 @@ func (w *walker) list(r *run) error {
 	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
-	r.nodes = r.nodes[:0]
+	r.output.nodes, r.output.names = r.output.nodes[:0], r.output.names[:0]
 	var above []int // the nodes from the first to the last one's parent
 	for i := range w.used {
 		entry := nodes[i*nodeSize:]
@@ -103,14 +103,10 @@ func (w *walker) list(r *run) error {
 			return fmt.Errorf("cgroup %d of %d is at depth %d below %d others: %w", i, w.used, depth, len(above), unix.EIO)
 		}
 		above = append(above[:depth], i)
-		var parent *node
 		if depth == 0 {
-			name = []byte(".")
+			r.output.addNode(binary.NativeEndian.Uint64(entry), 0, ".")
 		} else {
-			parent = &r.nodes[above[depth-1]]
-		}
-		if err := r.addNode(binary.NativeEndian.Uint64(entry), parent, string(name)); err != nil {
-			return err
+			r.output.addNode(binary.NativeEndian.Uint64(entry), above[depth-1], string(name))
 		}
 	}
 	return nil

@@ -48,7 +48,7 @@ type Options struct {
 // fstab and mount.fuse3 add for their own use is ignored, and so are rw, dev, suid and exec, which open nothing.
 // Anything else is an error that names the word.
 //
-// With remount, mount(8) adds what /proc/self/mountinfo shows for the mount. Own options are then errors with ExitMount.
+// With remount, mount(8) adds what fstab or /proc/self/mountinfo says of the mount; see Remount.
 func ParseOptions(lists ...string) (Options, error) {
 	o := newOptions()
 	return o, o.parse(lists)
@@ -72,12 +72,21 @@ func (o *Options) parse(lists []string) error {
 	return first
 }
 
+// own are the words that are options of ours.
+func (o Options) own() (words []string) {
+	for _, list := range o.Lists {
+		for _, word := range split(list) {
+			if name, _, _ := strings.Cut(word, "="); own[name] {
+				words = append(words, word)
+			}
+		}
+	}
+	return words
+}
+
 func (o *Options) set(word string) error {
 	name, value, hasValue := strings.Cut(word, "=")
 	value = unquote(value)
-	if o.Remount && own[name] {
-		return WithCode(ExitMount, fmt.Errorf("option %s: a remount cannot change it: unmount, and mount with it", word))
-	}
 	switch name {
 	case "":
 		if !hasValue {

@@ -92,7 +92,6 @@ func TestParseOptionsErrors(t *testing.T) {
 		{"enable=a::b", ExitUsage, []string{`"a::b"`}},
 		{"registry=x", ExitUsage, []string{`"x"`, "bpffs"}},
 		{"nosuch,remount,ro", ExitUsage, []string{`"nosuch"`}},
-		{"mode=0444,remount", ExitMount, []string{"option mode=0444", "remount"}},
 		{"max_read=4096", ExitUsage, []string{"max_read=4096"}},
 	} {
 		_, err := ParseOptions(c.list)

@@ -2,6 +2,7 @@ package mount
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -69,7 +70,7 @@ func socketPath(at Info) string {
 	return filepath.Join(socketDir, fmt.Sprintf("%d:%d", at.Major, at.Minor))
 }
 
-// listen takes requests for reloads until the keeper ends: one line in, one line out (see parseOutcome).
+// listen takes requests until the keeper ends: one line in, one line out (see parseOutcome).
 func (k *Keeper) listen() error {
 	if err := os.Mkdir(socketDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
@@ -104,6 +105,9 @@ func (k *Keeper) attend(conn net.Conn) {
 	case wordHere:
 		io.WriteString(conn, formatOutcome(nil))
 		return
+	case wordOptions:
+		json.NewEncoder(conn).Encode(k.Options.own())
+		return
 	default:
 		return
 	}
@@ -125,6 +129,7 @@ const (
 	wordReload  = "reload\n"
 	wordReplace = "replace\n"
 	wordHere    = "here?\n"
+	wordOptions = "options\n" // our own; the answer is a list in JSON
 )
 
 // Reload has the keeper of the bpfviewfs at dir start a server from the program that is now at the path the keeper was

@@ -1,20 +1,26 @@
 package mount
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// Remount gives the bpfviewfs at o.Target the mount flags of o, of which only the atime family can differ. It asks nothing
-// of the filesystem: MS_BIND limits it to this one mount, see mount(2). So it also works on one whose server is dead.
+// Remount gives the bpfviewfs at o.Target the mount flags of o, of which only the atime family can differ. Options of our
+// own must be among those that the mount was made with: mount(8) repeats what fstab says. Nothing is asked of the
+// filesystem: MS_BIND limits the call to this one mount, see mount(2). So it also works on one whose server is dead.
 func Remount(o Options) error {
 	p, err := openMounted(o.Target, func(Info) bool { return true })
 	if err != nil {
 		return fmt.Errorf("remount: %w", err)
 	}
 	defer p.close()
+	if err := o.unchanged(p.path); err != nil {
+		return err
+	}
 	err = unix.Mount("", p.link(), "", unix.MS_REMOUNT|unix.MS_BIND|o.Flags|always, "")
 	switch {
 	case err == nil:
@@ -23,4 +29,23 @@ func Remount(o Options) error {
 		return WithCode(ExitUsage, fmt.Errorf("remount %s: %w: needs root with CAP_SYS_ADMIN", p.path, err))
 	}
 	return fmt.Errorf("remount %s: %w", p.path, err)
+}
+
+// unchanged tells whether the mount at dir was made with our own options in o.
+func (o Options) unchanged(dir string) error {
+	words := o.own()
+	if len(words) == 0 {
+		return nil
+	}
+	var has []string
+	line, err := askKeeper(dir, wordOptions)
+	if err == nil {
+		err = json.Unmarshal([]byte(line), &has)
+	}
+	for _, word := range words {
+		if err != nil || !slices.Contains(has, word) {
+			return fmt.Errorf("option %s: a remount cannot change it: unmount, and mount with it", word)
+		}
+	}
+	return nil
 }

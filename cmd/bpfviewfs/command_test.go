@@ -50,7 +50,7 @@ func TestBadInput(t *testing.T) {
 		{"cgroup2 DIR -o", 1, "-o"},
 		{"cgroup2", 1, "cgroup2"},
 		{"cgroup2 DIR -o remount,ro", 32, "is mounted there"},
-		{"cgroup2 DIR -o remount,mode=0444", 32, "mode=0444"},
+		{"cgroup2 DIR -o remount,mode=0444", 32, "is mounted there"},
 		{"cgroup2 DIR/missing", 32, "missing"},
 		{"cgroup2 FILE", 32, "not a directory"},
 		{"DIR DIR", 32, "cgroup"},

@@ -47,6 +47,8 @@ func TestInstall(t *testing.T) {
 		"/usr/local/lib/systemd/system/run-bpfview.mount",
 		"/usr/local/lib/tmpfiles.d/bpfviewfs.conf",
 		"/usr/local/share/bash-completion/completions/bpfviewfs",
+		"/usr/local/share/bpfviewfs/example.yaml",
+		"/usr/local/share/bpfviewfs/settings.schema.json",
 		"/usr/local/share/fish/vendor_completions.d/bpfviewfs.fish",
 		"/usr/local/share/man/man8/bpfviewfs.8",
 		"/usr/local/share/man/man8/mount.fuse.bpfviewfs.8",

@@ -84,7 +84,7 @@ func (s *source) views() []fs.View {
 			Run: v.Run, Renderings: renderings(v), Render: render(v),
 		}
 		if !v.Everywhere() {
-			view.In = v.In
+			view.In, view.InTree = v.In, v.InTree
 		}
 		list = append(list, view)
 	}

@@ -71,6 +71,9 @@ match: ["/%s/b"]
 	row(b, "here ", "what the owner wants it to say")
 	row(a, "elsewhere ", "match")
 	eventually(t, "it is where it matches alone", func() bool { return !exists(a.mirror + "/says") })
+	if got := strings.Fields(read(t, a.mirror+"/.bpfview/tree/says")); !slices.Equal(got, []string{"PATH", "CGROUP_ID", "b", fmt.Sprint(inode(t, b.path)), "hello", "42"}) {
+		t.Errorf("the tree above: %q", got)
+	}
 
 	write(object, says[:len(says)/2])
 	row(b, "here ", "goes on as it was", "cut short")
