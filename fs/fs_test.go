@@ -307,6 +307,35 @@ func TestReservation(t *testing.T) {
 	}
 }
 
+// TestLongOpen: a run may take longer than a reservation lasts, and its node is the opener's all the while.
+func TestLongOpen(t *testing.T) {
+	enter, leave := make(chan bool), make(chan bool)
+	m := newMount(t, Config{}, View{Name: "v", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+		enter <- true
+		<-leave
+		return append(dst, "x"...), nil
+	}})
+	one, _ := m.walk("v")
+	opened := make(chan *openFile)
+	go func() {
+		f, _ := m.openNode(one.NodeId)
+		opened <- f
+	}()
+	<-enter
+	for _, s := range m.nodes.states {
+		s.until = time.Time{} // its time passes
+	}
+	if two, _ := m.walk("v"); two.NodeId == one.NodeId {
+		t.Error("a node was given out that is about to be open")
+	}
+	leave <- true
+	f := <-opened
+	if f.size() != 1 {
+		t.Errorf("its size is %d", f.size())
+	}
+	f.close()
+}
+
 // Many threads that look a file up and do not open it keep nobody from opening it.
 func TestManyLookups(t *testing.T) {
 	m := newMount(t, Config{}, text("v", "x"))
@@ -435,21 +464,21 @@ func TestLimits(t *testing.T) {
 	}}
 	m := newMount(t, Config{Limits: Limits{Runs: 2, Wait: 50 * time.Millisecond, Held: 3 * 5000}}, slow, text("v", strings.Repeat("x", 904)))
 	m.uid = 1000
-	out, _ := m.walk("slow")
 	cancel := make(chan struct{})
 	results := make(chan fuse.Status)
-	open := func(cancel chan struct{}) fuse.Status {
+	open := func(cancel chan struct{}, name string) fuse.Status {
+		out, _ := m.walk(name)
 		return m.Open(cancel, &fuse.OpenIn{InHeader: m.header(out.NodeId)}, &fuse.OpenOut{})
 	}
 	for range 2 {
-		go func() { results <- open(cancel) }()
+		go func() { results <- open(cancel, "slow") }()
 		<-enter
 	}
-	if st := open(nil); st != fuse.EBUSY {
+	if st := open(nil, "slow"); st != fuse.EBUSY {
 		t.Errorf("a third run at once: %v, want EBUSY", st)
 	}
 	close(cancel)
-	if st := open(cancel); st != fuse.EINTR {
+	if st := open(cancel, "slow"); st != fuse.EINTR {
 		t.Errorf("one that is interrupted while it waits: %v, want EINTR", st)
 	}
 	for range 2 {
@@ -464,8 +493,7 @@ func TestLimits(t *testing.T) {
 	for range 3 {
 		m.open("v")
 	}
-	out, _ = m.walk("v")
-	if st := open(nil); st != fuse.Status(unix.ENOBUFS) {
+	if st := open(nil, "v"); st != fuse.Status(unix.ENOBUFS) {
 		t.Errorf("more bytes than may be held: %v, want ENOBUFS", st)
 	}
 	m.uid = 1001
@@ -483,13 +511,17 @@ func TestTooManyWait(t *testing.T) {
 		<-leave
 		return dst, nil
 	}})
-	out, _ := m.walk("slow")
 	results := make(chan fuse.Status)
-	open := func() { results <- m.Open(nil, &fuse.OpenIn{InHeader: m.header(out.NodeId)}, &fuse.OpenOut{}) }
-	go open()
+	open := func() {
+		m.thread++
+		out, _ := m.walk("slow")
+		in := &fuse.OpenIn{InHeader: m.header(out.NodeId)}
+		go func() { results <- m.Open(nil, in, &fuse.OpenOut{}) }()
+	}
+	open()
 	<-enter
-	go open()
-	go open()
+	open()
+	open()
 	if st := <-results; st != fuse.EBUSY {
 		t.Errorf("one too many: %v, want EBUSY", st)
 	}
