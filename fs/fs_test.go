@@ -535,6 +535,28 @@ func TestTooManyWait(t *testing.T) {
 	}
 }
 
+// TestManyNames: a name too many is one view's bad luck.
+func TestManyNames(t *testing.T) {
+	m := newMount(t, Config{}, text("v", "x"))
+	for i := range maxNumber {
+		if err := m.SetViews([]View{text("v", "x"), text(fmt.Sprint("v", i), "x")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.SetViews([]View{text("v", "y"), text("more", "x")}); err != nil {
+		t.Fatal(err)
+	}
+	if got, st := m.open("v").pread(0, 10); got != "y" {
+		t.Errorf("the other view gives %q (%v)", got, st)
+	}
+	if _, st := m.walk("more"); st != fuse.ENOENT {
+		t.Errorf("the one without a number: %v", st)
+	}
+	if views, _ := m.open(".bpfview", "views").pread(0, 1<<20); !strings.Contains(views, "mount again") {
+		t.Errorf("views:\n%s", views)
+	}
+}
+
 // FuzzRead compares random reads of open files with what the contract says of them.
 func FuzzRead(f *testing.F) {
 	f.Add(uint64(1), uint64(2))

@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,7 +18,8 @@ type views struct {
 }
 
 // SetViews replaces the list of views. Open files keep the run they hold. It fails, and changes nothing, for a name
-// that is not a view's, unless the view is absent, for two of the same name, and when more than 512 names were ever in use on this mount.
+// that is not a view's, unless the view is absent, and for two of the same name. When 512 names were in use on this mount, views
+// of further names are absent.
 func (f *FS) SetViews(list []View) error {
 	f.viewMu.Lock()
 	defer f.viewMu.Unlock()
@@ -37,16 +39,17 @@ func (f *FS) SetViews(list []View) error {
 		if next.byName[v.Name] != nil {
 			return fmt.Errorf("view %s: two of that name", v.Name)
 		}
+		next.byName[v.Name] = &v
+		next.all = append(next.all, &v)
 		number, ok := f.memory.number(v.Name)
 		if !ok {
-			return fmt.Errorf("view %s: this mount has had %d names of views, which is the limit: mount again", v.Name, maxNumber+1)
+			v.Err = cmp.Or(v.Err, fmt.Errorf("this mount has had %d names of views, which is the limit: mount again", maxNumber+1))
+			continue
 		}
 		next.numbers[v.Name] = number
 		if why, ok := f.disabled[number]; ok && v.Err == nil {
 			v.Err = errors.New(why)
 		}
-		next.byName[v.Name] = &v
-		next.all = append(next.all, &v)
 		if v.Err == nil {
 			next.byNumber[number] = &v
 			if next.meters[number] = now.meters[number]; next.meters[number] == nil {
