@@ -557,6 +557,46 @@ func TestManyNames(t *testing.T) {
 	}
 }
 
+// TestManyUsers: users who together would use up what requests are served with leave some of it to root.
+func TestManyUsers(t *testing.T) {
+	enter, leave := make(chan bool), make(chan bool)
+	m := newMount(t, Config{Limits: Limits{Users: 3}}, View{Name: "slow", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+		enter <- true
+		<-leave
+		return dst, nil
+	}})
+	results := make(chan fuse.Status)
+	open := func(uid uint32) {
+		m.thread++
+		m.uid = uid
+		out, _ := m.walk("slow")
+		in := &fuse.OpenIn{InHeader: m.header(out.NodeId)}
+		go func() { results <- m.Open(nil, in, &fuse.OpenOut{}) }()
+	}
+	for uid := range uint32(3) {
+		open(1000 + uid)
+		<-enter
+	}
+	open(1003)
+	if st := <-results; st != fuse.EBUSY {
+		t.Errorf("one too many: %v, want EBUSY", st)
+	}
+	open(0)
+	<-enter
+	for range 4 {
+		leave <- true
+		if st := <-results; !st.Ok() {
+			t.Error(st)
+		}
+	}
+	open(1003)
+	<-enter
+	leave <- true
+	if st := <-results; !st.Ok() {
+		t.Errorf("when the others are done: %v", st)
+	}
+}
+
 // FuzzRead compares random reads of open files with what the contract says of them.
 func FuzzRead(f *testing.F) {
 	f.Add(uint64(1), uint64(2))
