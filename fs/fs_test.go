@@ -597,6 +597,38 @@ func TestManyUsers(t *testing.T) {
 	}
 }
 
+// TestListingsAreCharged: open directories hold memory, too.
+func TestListingsAreCharged(t *testing.T) {
+	m := newMount(t, Config{Limits: Limits{Held: 1 << 20}})
+	for i := range 1000 {
+		m.tree.mkdir(rootID, fmt.Sprint(i))
+	}
+	m.uid = 1000
+	var open []uint64
+	for len(open) < 100 {
+		var out fuse.OpenOut
+		st := m.OpenDir(nil, &fuse.OpenIn{InHeader: m.header(fuse.FUSE_ROOT_ID)}, &out)
+		if st == fuse.Status(unix.ENOBUFS) {
+			break
+		} else if !st.Ok() {
+			t.Fatal(st)
+		}
+		open = append(open, out.Fh)
+	}
+	if n := len(open); n < 5 || n == 100 {
+		t.Errorf("%d listings of 1000 cgroups fit into a MiB", n)
+	}
+	for _, fh := range open {
+		m.ReleaseDir(&fuse.ReleaseIn{Fh: fh})
+	}
+	if got := m.list(fuse.FUSE_ROOT_ID, 4096); len(got) != 1002 {
+		t.Errorf("then %d names are listed", len(got))
+	}
+	if n := len(m.limits.accounts); n != 0 {
+		t.Errorf("%d users are charged after all is closed", n)
+	}
+}
+
 // FuzzRead compares random reads of open files with what the contract says of them.
 func FuzzRead(f *testing.F) {
 	f.Add(uint64(1), uint64(2))

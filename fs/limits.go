@@ -22,7 +22,8 @@ type Limits struct {
 	// Users is how many runs of all users but root may be under way or wait; one more is EBUSY at once: two users must not use
 	// up together what one cannot. Default: 384.
 	Users int
-	// Held is how many bytes of runs the open files of one user other than root may hold; more is ENOBUFS. Default: 256 MiB.
+	// Held is how many bytes of runs and listings the open files and directories of one user other than root may hold; more is
+	// ENOBUFS. Default: 256 MiB.
 	Held int64
 }
 
@@ -60,7 +61,7 @@ type account struct {
 	running chan struct{} // one element a run
 
 	// Under limiter.mu:
-	users   int // runs that wait, are under way or are held
+	users   int // runs that wait, are under way or are held, and listings
 	waiting int
 	held    int64 // bytes
 }
@@ -92,7 +93,7 @@ func (l *limiter) sum() (all struct{ held, waiting int }) {
 	return all
 }
 
-// charge accounts for the bytes of a run that will be held.
+// charge accounts for bytes that will be held.
 func (a *account) charge(bytes int64) error {
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
