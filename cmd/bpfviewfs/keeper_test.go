@@ -260,6 +260,39 @@ func TestInterruptedBeforeDeath(t *testing.T) {
 	}
 }
 
+// TestInterruptedBesideLeaving interrupts a reader whose request a dead server has left to the next one, which is about to leave.
+func TestInterruptedBesideLeaving(t *testing.T) {
+	dir, _ := keptMadeUp(t)
+	cat := exec.Command("cat", dir+"/slow")
+	if err := cat.Start(); err != nil {
+		t.Fatal(err)
+	}
+	inFuse(t, cat.Process.Pid)
+	unix.Kill(status(t, dir).Server, unix.SIGKILL)
+	was := status(t, dir).Server
+	reloaded := make(chan error, 1)
+	go func() { reloaded <- mount.Reload(dir) }()
+	// The server that leaves may take two more requests: these are not the INTERRUPT then.
+	eventually(t, "the next server begins", func() bool { return status(t, dir).Server != was })
+	status(t, dir)
+	select {
+	case err := <-reloaded:
+		t.Fatalf("the server has left at once (%v): nothing is tested", err)
+	default:
+	}
+	cat.Process.Signal(unix.SIGKILL)
+	cat.Wait()
+	select {
+	case <-reloaded:
+		t.Error("a killed reader waits until the server has left")
+	default:
+		unix.Kill(was, unix.SIGKILL)
+		if err := <-reloaded; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func inFuse(t *testing.T, pid int) {
 	t.Helper()
 	eventually(t, "it waits for the run", func() bool {
