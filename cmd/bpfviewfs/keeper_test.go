@@ -346,6 +346,45 @@ func TestKeeperReplaced(t *testing.T) {
 	}
 }
 
+// TestHangupDuringReplacement: a SIGHUP that comes when the keeper's new program does not heed any yet must not end it.
+func TestHangupDuringReplacement(t *testing.T) {
+	dir, keeper := keptMadeUp(t)
+	sent := 0
+	for range 5 {
+		replaced := make(chan error, 1)
+		go func() { replaced <- mount.ReloadKeeper(dir) }()
+		for done := false; !done; {
+			select {
+			case err := <-replaced:
+				if err != nil {
+					t.Error(err)
+				}
+				done = true
+			default:
+				if ignores(t, keeper.Pid, unix.SIGHUP) {
+					keeper.Signal(unix.SIGHUP)
+					sent++
+				}
+			}
+		}
+	}
+	if sent == 0 {
+		t.Error("a SIGHUP would have ended it at any time")
+	}
+	read(t, dir+"/lines")
+}
+
+// ignores tells whether a process ignores a signal.
+func ignores(t *testing.T, pid int, signal unix.Signal) bool {
+	t.Helper()
+	var mask uint64
+	_, after, _ := strings.Cut(read(t, fmt.Sprintf("/proc/%d/status", pid)), "\nSigIgn:")
+	if _, err := fmt.Sscanf(after, "%x", &mask); err != nil {
+		t.Fatal(err)
+	}
+	return mask>>(signal-1)&1 == 1
+}
+
 // TestStuckServer has a server that lives and does not answer.
 func TestStuckServer(t *testing.T) {
 	if testing.Short() {
