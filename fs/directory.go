@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"unsafe"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -15,11 +16,13 @@ import (
 // Entries are sorted by their offsets: files first, then child cgroups by id, which is the order of their creation. So
 // an offset (telldir, seekdir, the position of an open directory) has a meaning without the listing it came from.
 type directory struct {
-	node node
+	node    node
+	account *account // who is charged for the entries
 
 	mu      sync.Mutex
 	begun   bool
 	entries []fuse.DirEntry
+	charged int64
 }
 
 // Offsets of entries: "." and ".." first, then files by their numbers, then cgroups by id.
@@ -39,11 +42,12 @@ func offsetRendering(r Rendering, number int) uint64 {
 
 // OpenDir lists a directory.
 func (f *FS) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	d := &directory{node: f.node(in.NodeId)}
-	var err error
-	if d.entries, err = f.list(d.node); isGone(err) {
-		return f.stale.answer(&in.InHeader)
-	} else if err != nil {
+	d := &directory{node: f.node(in.NodeId), account: f.limits.account(in.Uid)}
+	if err := f.fill(d); err != nil {
+		d.account.release(0)
+		if isGone(err) {
+			return f.stale.answer(&in.InHeader)
+		}
 		return errno(err)
 	}
 	out.Fh = f.memory.handle(0)
@@ -55,13 +59,16 @@ func (f *FS) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse
 func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	d, ok := f.dirs.get(in.Fh)
 	if !ok { // opened when another server was here: an offset means the same in a listing made now
-		d, _ = f.dirs.add(in.Fh, &directory{node: f.node(in.NodeId)})
+		account := f.limits.account(in.Uid)
+		var added bool
+		if d, added = f.dirs.add(in.Fh, &directory{node: f.node(in.NodeId), account: account}); !added {
+			account.release(0)
+		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if in.Offset == 0 && d.begun || d.entries == nil { // rewinddir(3): what there is now
-		var err error
-		if d.entries, err = f.list(d.node); isGone(err) {
+		if err := f.fill(d); isGone(err) {
 			return fuse.ENOENT
 		} else if err != nil {
 			return errno(err)
@@ -80,7 +87,30 @@ func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList)
 }
 
 // ReleaseDir forgets an open directory.
-func (f *FS) ReleaseDir(in *fuse.ReleaseIn) { f.dirs.remove(in.Fh) }
+func (f *FS) ReleaseDir(in *fuse.ReleaseIn) {
+	if d, ok := f.dirs.remove(in.Fh); ok {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.account.release(d.charged)
+	}
+}
+
+// fill lists the directory as it is now.
+func (f *FS) fill(d *directory) error {
+	entries, err := f.list(d.node)
+	if err != nil {
+		return err
+	}
+	charge := int64(4096)
+	for _, e := range entries {
+		charge += int64(unsafe.Sizeof(e)) + int64(len(e.Name))
+	}
+	if err := d.account.charge(charge - d.charged); err != nil {
+		return err
+	}
+	d.entries, d.charged = entries, charge
+	return nil
+}
 
 // list makes a directory's entries.
 func (f *FS) list(dir node) ([]fuse.DirEntry, error) {

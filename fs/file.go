@@ -16,10 +16,9 @@ import (
 // same bytes until the next read(2) at offset 0, which starts a new run.
 type file struct {
 	node   uint64
-	record *record
+	handle uint64
+	record *record       // the handle's, unless the file was closed: a READ that was answered in our place goes on
 	turn   chan struct{} // held by whoever starts a new run
-
-	inherited bool // another server opened it
 
 	mu   sync.Mutex
 	run  *run    // nil: the memory has its bytes
@@ -35,32 +34,37 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	if f.nodes.taken(in.NodeId, in.Pid) && f.late.first(in.Pid, 0) {
 		return fuse.Status(unix.ESTALE) // look the path up again, and get a node of your own
 	}
-	n := f.node(in.NodeId)
-	r, err := f.start(cancel, n, in.Uid)
-	if errors.Is(err, unix.ENOENT) {
-		return f.stale.answer(&in.InHeader)
-	} else if err != nil {
+	f.nodes.opened(in.NodeId) // before the run, which may take longer than a reservation lasts
+	r, err := f.start(cancel, f.node(in.NodeId), in.Uid)
+	var record *record
+	if err == nil {
+		if record = f.memory.take(&in.InHeader); record == nil {
+			r.done()
+			err = unix.ENFILE
+		}
+	}
+	if err != nil {
+		f.nodes.closed(in.NodeId)
+		if errors.Is(err, unix.ENOENT) {
+			return f.stale.answer(&in.InHeader)
+		}
 		return errno(err)
 	}
-	record := f.memory.take(&in.InHeader)
-	if record == nil {
-		r.done()
-		return fuse.Status(unix.ENFILE)
-	}
-	o := newFile(in.NodeId, record)
-	o.run, o.word = r, f.memory.keep(record, r.data)
 	out.Fh = f.memory.handle(f.memory.index(record))
-	f.files.add(out.Fh, o)
-	f.nodes.opened(in.NodeId, uint64(len(r.data)), record)
+	o := newFile(in.NodeId, out.Fh, record)
+	o.run = r
+	o.word, _ = f.memory.keep(record, 0, r.data)
 	f.memory.open(record, out.Fh, &in.InHeader)
+	f.files.add(out.Fh, o)
+	f.nodes.holds(in.NodeId, uint64(len(r.data)), record)
 	f.tellSize(in.NodeId, r.data)
 	// Direct I/O brings every read(2) here. Without KEEP_CACHE the kernel drops the pages of an earlier run.
 	out.OpenFlags = fuse.FOPEN_DIRECT_IO | fuse.FOPEN_NOFLUSH
 	return fuse.OK
 }
 
-func newFile(node uint64, r *record) *file {
-	return &file{node: node, record: r, turn: make(chan struct{}, 1)}
+func newFile(node, handle uint64, r *record) *file {
+	return &file{node: node, handle: handle, record: r, turn: make(chan struct{}, 1)}
 }
 
 // tellSize makes the inode as large as the run by storing its last byte: splice(2), sendfile(2) and mmap(2) believe the
@@ -117,15 +121,21 @@ func (f *FS) again(cancel <-chan struct{}, o *file, h *fuse.InHeader) error {
 	o.mu.Lock()
 	old, known := o.run, o.word
 	held := runWord(o.record.run.Load())
-	o.run, o.word = r, f.memory.keep(o.record, r.data)
+	word, kept := f.memory.keep(o.record, o.handle, r.data)
+	if !kept {
+		o.mu.Unlock()
+		r.done()
+		return errClosed
+	}
+	o.run, o.word = r, word
 	o.record.first.Store(requester(h)) // after the run: it is the one that this READ asked for
+	before, cached := f.nodes.rerun(o.node, size)
 	o.mu.Unlock()
 	if old != nil {
 		old.done()
 	}
 
 	// No lock is held here: the kernel may wait for a READ of this very file.
-	before, cached := f.nodes.rerun(o.node, size)
 	if held != 0 && held != known { // another server's run
 		before, cached = held.size(), true
 	}
@@ -138,15 +148,18 @@ func (f *FS) again(cancel <-chan struct{}, o *file, h *fuse.InHeader) error {
 	return nil
 }
 
+// errClosed is nobody's to see: the reader has been answered in our place, and has closed the file.
+var errClosed = unix.EBADF
+
 // Release forgets an open file.
 func (f *FS) Release(_ <-chan struct{}, in *fuse.ReleaseIn) { f.forget(in.Fh) }
 
 func (f *FS) forget(fh uint64) {
 	f.file(fh) // one of an earlier server's is counted before it is not any more
 	if o, ok := f.files.remove(fh); ok {
-		f.nodes.closed(o.node)
 		o.mu.Lock()
 		defer o.mu.Unlock()
+		f.nodes.closed(o.node) // under the lock: again tells nodes of its run there
 		if o.run != nil {
 			o.run.done()
 		}

@@ -329,6 +329,35 @@ func TestReservation(t *testing.T) {
 	}
 }
 
+// TestLongOpen: a run may take longer than a reservation lasts, and its node is the opener's all the while.
+func TestLongOpen(t *testing.T) {
+	enter, leave := make(chan bool), make(chan bool)
+	m := newMount(t, Config{}, View{Name: "v", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+		enter <- true
+		<-leave
+		return append(dst, "x"...), nil
+	}})
+	one, _ := m.walk("v")
+	opened := make(chan *openFile)
+	go func() {
+		f, _ := m.openNode(one.NodeId)
+		opened <- f
+	}()
+	<-enter
+	for _, s := range m.nodes.states {
+		s.until = time.Time{} // its time passes
+	}
+	if two, _ := m.walk("v"); two.NodeId == one.NodeId {
+		t.Error("a node was given out that is about to be open")
+	}
+	leave <- true
+	f := <-opened
+	if f.size() != 1 {
+		t.Errorf("its size is %d", f.size())
+	}
+	f.close()
+}
+
 // Many threads that look a file up and do not open it keep nobody from opening it.
 func TestManyLookups(t *testing.T) {
 	m := newMount(t, Config{}, text("v", "x"))
@@ -457,21 +486,21 @@ func TestLimits(t *testing.T) {
 	}}
 	m := newMount(t, Config{Limits: Limits{Runs: 2, Wait: 50 * time.Millisecond, Held: 3 * 5000}}, slow, text("v", strings.Repeat("x", 904)))
 	m.uid = 1000
-	out, _ := m.walk("slow")
 	cancel := make(chan struct{})
 	results := make(chan fuse.Status)
-	open := func(cancel chan struct{}) fuse.Status {
+	open := func(cancel chan struct{}, name string) fuse.Status {
+		out, _ := m.walk(name)
 		return m.Open(cancel, &fuse.OpenIn{InHeader: m.header(out.NodeId)}, &fuse.OpenOut{})
 	}
 	for range 2 {
-		go func() { results <- open(cancel) }()
+		go func() { results <- open(cancel, "slow") }()
 		<-enter
 	}
-	if st := open(nil); st != fuse.EBUSY {
+	if st := open(nil, "slow"); st != fuse.EBUSY {
 		t.Errorf("a third run at once: %v, want EBUSY", st)
 	}
 	close(cancel)
-	if st := open(cancel); st != fuse.EINTR {
+	if st := open(cancel, "slow"); st != fuse.EINTR {
 		t.Errorf("one that is interrupted while it waits: %v, want EINTR", st)
 	}
 	for range 2 {
@@ -486,8 +515,7 @@ func TestLimits(t *testing.T) {
 	for range 3 {
 		m.open("v")
 	}
-	out, _ = m.walk("v")
-	if st := open(nil); st != fuse.Status(unix.ENOBUFS) {
+	if st := open(nil, "v"); st != fuse.Status(unix.ENOBUFS) {
 		t.Errorf("more bytes than may be held: %v, want ENOBUFS", st)
 	}
 	m.uid = 1001
@@ -505,13 +533,17 @@ func TestTooManyWait(t *testing.T) {
 		<-leave
 		return dst, nil
 	}})
-	out, _ := m.walk("slow")
 	results := make(chan fuse.Status)
-	open := func() { results <- m.Open(nil, &fuse.OpenIn{InHeader: m.header(out.NodeId)}, &fuse.OpenOut{}) }
-	go open()
+	open := func() {
+		m.thread++
+		out, _ := m.walk("slow")
+		in := &fuse.OpenIn{InHeader: m.header(out.NodeId)}
+		go func() { results <- m.Open(nil, in, &fuse.OpenOut{}) }()
+	}
+	open()
 	<-enter
-	go open()
-	go open()
+	open()
+	open()
 	if st := <-results; st != fuse.EBUSY {
 		t.Errorf("one too many: %v, want EBUSY", st)
 	}
@@ -522,6 +554,100 @@ func TestTooManyWait(t *testing.T) {
 		if st := <-results; !st.Ok() {
 			t.Errorf("one that waited: %v", st)
 		}
+	}
+}
+
+// TestManyNames: a name too many is one view's bad luck.
+func TestManyNames(t *testing.T) {
+	m := newMount(t, Config{}, text("v", "x"))
+	for i := range maxNumber {
+		if err := m.SetViews([]View{text("v", "x"), text(fmt.Sprint("v", i), "x")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.SetViews([]View{text("v", "y"), text("more", "x")}); err != nil {
+		t.Fatal(err)
+	}
+	if got, st := m.open("v").pread(0, 10); got != "y" {
+		t.Errorf("the other view gives %q (%v)", got, st)
+	}
+	if _, st := m.walk("more"); st != fuse.ENOENT {
+		t.Errorf("the one without a number: %v", st)
+	}
+	if views, _ := m.open(".bpfview", "views").pread(0, 1<<20); !strings.Contains(views, "mount again") {
+		t.Errorf("views:\n%s", views)
+	}
+}
+
+// TestManyUsers: users who together would use up what requests are served with leave some of it to root.
+func TestManyUsers(t *testing.T) {
+	enter, leave := make(chan bool), make(chan bool)
+	m := newMount(t, Config{Limits: Limits{Users: 3}}, View{Name: "slow", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+		enter <- true
+		<-leave
+		return dst, nil
+	}})
+	results := make(chan fuse.Status)
+	open := func(uid uint32) {
+		m.thread++
+		m.uid = uid
+		out, _ := m.walk("slow")
+		in := &fuse.OpenIn{InHeader: m.header(out.NodeId)}
+		go func() { results <- m.Open(nil, in, &fuse.OpenOut{}) }()
+	}
+	for uid := range uint32(3) {
+		open(1000 + uid)
+		<-enter
+	}
+	open(1003)
+	if st := <-results; st != fuse.EBUSY {
+		t.Errorf("one too many: %v, want EBUSY", st)
+	}
+	open(0)
+	<-enter
+	for range 4 {
+		leave <- true
+		if st := <-results; !st.Ok() {
+			t.Error(st)
+		}
+	}
+	open(1003)
+	<-enter
+	leave <- true
+	if st := <-results; !st.Ok() {
+		t.Errorf("when the others are done: %v", st)
+	}
+}
+
+// TestListingsAreCharged: open directories hold memory, too.
+func TestListingsAreCharged(t *testing.T) {
+	m := newMount(t, Config{Limits: Limits{Held: 1 << 20}})
+	for i := range 1000 {
+		m.tree.mkdir(rootID, fmt.Sprint(i))
+	}
+	m.uid = 1000
+	var open []uint64
+	for len(open) < 100 {
+		var out fuse.OpenOut
+		st := m.OpenDir(nil, &fuse.OpenIn{InHeader: m.header(fuse.FUSE_ROOT_ID)}, &out)
+		if st == fuse.Status(unix.ENOBUFS) {
+			break
+		} else if !st.Ok() {
+			t.Fatal(st)
+		}
+		open = append(open, out.Fh)
+	}
+	if n := len(open); n < 5 || n == 100 {
+		t.Errorf("%d listings of 1000 cgroups fit into a MiB", n)
+	}
+	for _, fh := range open {
+		m.ReleaseDir(&fuse.ReleaseIn{Fh: fh})
+	}
+	if got := m.list(fuse.FUSE_ROOT_ID, 4096); len(got) != 1002 {
+		t.Errorf("then %d names are listed", len(got))
+	}
+	if n := len(m.limits.accounts); n != 0 {
+		t.Errorf("%d users are charged after all is closed", n)
 	}
 }
 

@@ -40,10 +40,10 @@ func (f *FS) Begin(disabled map[int]string) {
 }
 
 // Alone is called when no other server works for this mount any more. Files that the other has closed in its last moments
-// are forgotten.
+// are forgotten, whichever of the two had opened them.
 func (f *FS) Alone() {
 	for _, fh := range f.files.all() {
-		if o, ok := f.files.get(fh); ok && o.inherited && f.memory.find(fh) == nil {
+		if f.memory.find(fh) == nil {
 			f.forget(fh)
 		}
 	}
@@ -90,15 +90,14 @@ func (f *FS) file(fh uint64) (*file, bool) {
 	if r == nil {
 		return nil, false
 	}
-	o := newFile(r.node.Load(), r)
-	o.inherited = true
-	o, added := f.files.add(fh, o)
+	o, added := f.files.add(fh, newFile(r.node.Load(), fh, r))
 	if added {
 		size := uint64(unknownSize)
 		if word := runWord(r.run.Load()); word != 0 {
 			size = word.size()
 		}
-		f.nodes.opened(o.node, size, r)
+		f.nodes.opened(o.node)
+		f.nodes.holds(o.node, size, r)
 	}
 	return o, true
 }

@@ -19,7 +19,11 @@ type Limits struct {
 	// one more is EBUSY at once, so that nobody can use up what requests are served with. Defaults: 10 s, 256.
 	Wait    time.Duration
 	Waiting int
-	// Held is how many bytes of runs the open files of one user other than root may hold; more is ENOBUFS. Default: 256 MiB.
+	// Users is how many runs of all users but root may be under way or wait; one more is EBUSY at once: two users must not use
+	// up together what one cannot. Default: 384.
+	Users int
+	// Held is how many bytes of runs and listings the open files and directories of one user other than root may hold; more is
+	// ENOBUFS. Default: 256 MiB.
 	Held int64
 }
 
@@ -33,6 +37,9 @@ func (l Limits) withDefaults() Limits {
 	if l.Waiting == 0 {
 		l.Waiting = 256
 	}
+	if l.Users == 0 {
+		l.Users = 384
+	}
 	if l.Held == 0 {
 		l.Held = 256 << 20
 	}
@@ -44,6 +51,7 @@ type limiter struct {
 	Limits
 	mu       sync.Mutex
 	accounts map[uint32]*account // of users who run or hold something
+	begun    int                 // runs of users other than root that wait or are under way
 }
 
 // account is what one user has under way.
@@ -53,7 +61,7 @@ type account struct {
 	running chan struct{} // one element a run
 
 	// Under limiter.mu:
-	users   int // runs that wait, are under way or are held
+	users   int // runs that wait, are under way or are held, and listings
 	waiting int
 	held    int64 // bytes
 }
@@ -85,7 +93,7 @@ func (l *limiter) sum() (all struct{ held, waiting int }) {
 	return all
 }
 
-// charge accounts for the bytes of a run that will be held.
+// charge accounts for bytes that will be held.
 func (a *account) charge(bytes int64) error {
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
@@ -123,6 +131,10 @@ func (a *account) release(bytes int64) {
 
 // run makes one run, in its user's turn.
 func (l *limiter) run(cancel <-chan struct{}, uid uint32, generate func(context.Context, []byte) ([]byte, error)) (*run, error) {
+	if !l.begin(uid) {
+		return nil, fmt.Errorf("%d runs of all users are under way: read less at once: %w", l.Users, unix.EBUSY)
+	}
+	defer l.end(uid)
 	a := l.account(uid)
 	if err := a.enter(cancel); err != nil {
 		a.release(0)
@@ -130,6 +142,28 @@ func (l *limiter) run(cancel <-chan struct{}, uid uint32, generate func(context.
 	}
 	defer func() { <-a.running }()
 	return a.generate(request{context.Background(), cancel}, generate)
+}
+
+// begin counts a run; false when there are too many.
+func (l *limiter) begin(uid uint32) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case uid == 0:
+	case l.begun >= l.Users:
+		return false
+	default:
+		l.begun++
+	}
+	return true
+}
+
+func (l *limiter) end(uid uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if uid != 0 {
+		l.begun--
+	}
 }
 
 // request is a context that is done when the kernel interrupts the request.

@@ -202,27 +202,37 @@ func placeAt(index uint32, place int) int64 {
 }
 
 // keep puts a run's bytes beside those of the one before, and then, at once, in its place. Another server that works on
-// the same open file writes elsewhere.
-func (m *memory) keep(r *record, data []byte) runWord {
-	old := runWord(r.run.Load())
+// the same open file writes elsewhere. It gives false when the record is not the handle's any more.
+func (m *memory) keep(r *record, fh uint64, data []byte) (next runWord, kept bool) {
+	for {
+		old := runWord(r.run.Load())
+		if r.handle.Load() != fh {
+			return 0, false
+		}
+		next = m.put(r, old, data)
+		if !r.run.CompareAndSwap(uint64(old), uint64(next)) {
+			continue // another server's run, or another file's
+		}
+		if old.size() > keepPlace {
+			m.punch(m.index(r), old.place(), 1)
+		}
+		return next, true
+	}
+}
+
+// put writes a run's bytes to where those of the run before are not.
+func (m *memory) put(r *record, old runWord, data []byte) runWord {
 	if m.file == nil || len(data) > largestKept {
-		r.run.Store(0)
 		return 0
 	}
-	index, place := m.index(r), m.side*2
+	place := m.side * 2
 	if old.place() == place {
 		place++
 	}
-	if _, err := m.file.WriteAt(data, placeAt(index, place)); err != nil {
-		r.run.Store(0) // for want of memory: this reader has its bytes all the same
-		return 0
+	if _, err := m.file.WriteAt(data, placeAt(m.index(r), place)); err != nil {
+		return 0 // for want of memory: this reader has its bytes all the same
 	}
-	next := runWord((old.number()+1)<<runNumberAt | uint64(len(data))<<runSizeAt | uint64(place))
-	r.run.Store(uint64(next))
-	if old.size() > keepPlace {
-		m.punch(index, old.place(), 1)
-	}
-	return next
+	return runWord((old.number()+1)<<runNumberAt | uint64(len(data))<<runSizeAt | uint64(place))
 }
 
 // load appends the bytes of the run that the record tells of to dst. It gives false when they are not there.

@@ -119,8 +119,8 @@ func (n *nodes) sweep(now time.Time) {
 	n.swept, n.kept = now, len(n.states)
 }
 
-// opened takes the node for an open file whose run has size bytes.
-func (n *nodes) opened(id uint64, size uint64, r *record) {
+// opened takes the node for a file that is open, or about to be.
+func (n *nodes) opened(id uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.states[id]
@@ -130,6 +130,13 @@ func (n *nodes) opened(id uint64, size uint64, r *record) {
 	}
 	s.open++
 	s.until = time.Time{}
+}
+
+// holds notes the run of an open file.
+func (n *nodes) holds(id uint64, size uint64, r *record) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.states[id]
 	s.attr.Size, s.record = size, r
 }
 

@@ -48,6 +48,9 @@ func (r *run) done() {
 func (f *FS) slice(o *file, off uint64, size int) (*slice, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.record.handle.Load() != o.handle {
+		return nil, errClosed
+	}
 	if word := runWord(o.record.run.Load()); o.run == nil || word != o.word {
 		r, word, ok := f.recall(o.record)
 		if !ok {

@@ -14,7 +14,9 @@ var errLeft = errors.New("another server has taken over")
 // region. In a trial they are answered one after the other, each for a moment alone: the server before died of one of
 // them, and so it is known of which if this one dies, too.
 func (s *server) take(slots []slot, lent, trial bool) {
+	start := time.Now()
 	for _, slot := range slots {
+		trial := trial && time.Since(start) < trialsTime
 		r := slot.left()
 		if r == nil {
 			if !lent {
@@ -54,8 +56,12 @@ func (s *server) takeEmpty(slots []slot) (borrowed []slot) {
 	return borrowed
 }
 
-// trialTime is for how long a request is tried alone. Most are done before, or have brought the server down.
-const trialTime = 100 * time.Millisecond
+// trialTime is for how long a request is tried alone: most are done before, or have brought the server down. trialsTime bounds
+// all of that, as nobody else is served meanwhile.
+const (
+	trialTime  = 100 * time.Millisecond
+	trialsTime = 2 * time.Second
+)
 
 // resume starts a loop that first answers the request in its slot.
 func (s *server) resume(slot slot, lent bool, done chan<- struct{}) {
@@ -63,7 +69,7 @@ func (s *server) resume(slot slot, lent bool, done chan<- struct{}) {
 	s.mu.Lock()
 	s.loops[l] = struct{}{}
 	s.mu.Unlock()
-	s.group.Go(func() {
+	go func() {
 		r := l.slot.left()
 		if l.unanswered(r) {
 			l.handle(r)
@@ -76,22 +82,27 @@ func (s *server) resume(slot slot, lent bool, done chan<- struct{}) {
 			return
 		}
 		l.run()
-	})
+	}()
 }
 
 // unanswered tells whether the kernel still waits for the reply to a request: a server may have died between its reply
-// and the clearing of its slot, and what the request does must not be done twice. It sends the reply to an INTERRUPT of the
-// request, one that asks to be interrupted again (fuse_dev_do_write in fs/fuse/dev.c): ENOENT if the request is gone,
-// EINVAL if nobody has interrupted it; and if somebody has, the INTERRUPT, which the dead server may have read, comes anew.
+// and the clearing of its slot, and what the request does must not be done twice. If somebody has interrupted it the INTERRUPT,
+// which the dead server may have read, comes anew.
 func (s *server) unanswered(r request) bool {
 	switch r.opcode() {
 	case opInterrupt, opForget, opBatchForget: // these have no reply
 		return true
 	}
+	return s.interruptAgain(r.unique()) != unix.ENOENT
+}
+
+// interruptAgain has the kernel send the INTERRUPT of a request once more: that is what it takes a certain reply to an INTERRUPT
+// for (fuse_dev_do_write in fs/fuse/dev.c). ENOENT: the request is gone; EINVAL: nobody has interrupted it.
+func (s *server) interruptAgain(unique uint64) error {
 	var reply [replyHeader]byte
-	putReply(reply[:], replyHeader, -int32(unix.EAGAIN), r.unique()|1)
+	putReply(reply[:], replyHeader, -int32(unix.EAGAIN), unique|1)
 	_, err := unix.Write(s.conn.fd, reply[:])
-	return err != unix.ENOENT
+	return err
 }
 
 // leave makes room for a server that reads from now on: loops end after the request that they are at, and when there is

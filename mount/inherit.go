@@ -117,9 +117,9 @@ func (s *server) obey() {
 		}
 		switch m.Word {
 		case wordTake:
-			s.other.Store(nil)
-			s.take(s.state.region(1-s.region), true, m.Order.Trial)
-			s.take(s.borrowed, false, m.Order.Trial)
+			s.others.Store(nil)
+			s.take(s.state.region(1-s.region), true, false)
+			s.take(s.borrowed, false, false)
 			if s.heir != nil {
 				s.heir.Alone()
 			}

@@ -22,6 +22,10 @@ func (s *server) interrupted(r request) {
 		return
 	}
 	unique := binary.NativeEndian.Uint64(r[requestHeader:]) // struct fuse_interrupt_in
+	if s.leaving.Load() {
+		s.interruptAgain(unique) // what it interrupts may be the next server's, and this one may end before anything comes of it
+		return
+	}
 	time.AfterFunc(interruptGrace, func() {
 		if !s.waits(unique) {
 			return
@@ -36,8 +40,8 @@ func (s *server) waits(unique uint64) bool {
 	if slices.Contains(s.inWork(), unique) {
 		return true
 	}
-	other := s.other.Load()
-	return other != nil && slices.ContainsFunc(*other, func(slot slot) bool {
+	others := s.others.Load()
+	return others != nil && slices.ContainsFunc(*others, func(slot slot) bool {
 		r := slot.left()
 		return r != nil && r.unique() == unique
 	})

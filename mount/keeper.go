@@ -46,8 +46,9 @@ type Keeper struct {
 	asked     chan *reload
 	reloads   []*reload // that wait; the first may be under way
 	upgrades  bool      // it is
-	replacing bool      // the server is ended, so that the keeper can run a new program, too
+	replacing *reload   // the server is ended, so that the keeper can run a new program, too
 	status    Status
+	socket    *socket
 }
 
 // Run mounts, and returns when the mount has ended: nil after an unmount. ready is told how the mount went (see
@@ -69,12 +70,8 @@ func (k *Keeper) run() error {
 	}
 	if k.resume() {
 		k.mounted()
-		ready := k.ready
-		k.ready = nil // whatever becomes of the first server: there is a mount that must be kept
-		if err := ready(nil); err != nil {
-			k.Logf("%v", err)
-		}
 		defer k.conn.UnmountOnSignal()()
+		k.tellReady()
 		k.restart()
 		return k.keep()
 	}
@@ -164,9 +161,7 @@ func (k *Keeper) mounted() {
 	k.conn.Logf = k.Logf
 	k.status = Status{Keeper: os.Getpid(), Mounted: time.Now()}
 	signal.Notify(k.hangups, syscall.SIGHUP)
-	if err := k.listen(); err != nil {
-		k.Logf("no reload but by SIGHUP: %v", err)
-	}
+	k.tryListen()
 	k.store()
 }
 
@@ -178,6 +173,7 @@ func (k *Keeper) release() {
 	close(k.ended)
 	k.pulse.Stop()
 	signal.Stop(k.hangups)
+	k.socket.close()
 	for _, p := range k.processes() {
 		p.Kill()
 	}

@@ -29,12 +29,11 @@ type server struct {
 
 	idle     atomic.Int32 // loops that wait for a request
 	leaving  atomic.Bool  // the loops end, each after the request that it is at
-	group    sync.WaitGroup
 	once     sync.Once
 	ended    chan error // why the loops do not read on
 	region   int
-	other    atomic.Pointer[[]slot] // of another server that may be at work
-	borrowed []slot                 // of our region, which that one still answers
+	others   atomic.Pointer[[]slot] // that another server may still answer
+	borrowed []slot                 // those of our region among them
 
 	mu    sync.Mutex
 	free  []slot
@@ -86,7 +85,7 @@ func (s *server) start() {
 	l := &loop{server: s, slot: s.free[last]}
 	s.free = s.free[:last]
 	s.loops[l] = struct{}{}
-	s.group.Go(l.run)
+	go l.run()
 }
 
 func (l *loop) run() {
@@ -205,22 +204,17 @@ func (s *server) read(into []byte) (int, error) {
 // limit. A request is cancelled by an INTERRUPT of our own; a loop may be about to take up the request it has just
 // read, hence the rounds.
 func (s *server) drain(limit time.Duration) (left int) {
-	done := make(chan struct{})
-	go func() {
-		s.group.Wait()
-		close(done)
-	}()
-	for start := time.Now(); time.Since(start) < limit; {
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
 		for _, unique := range s.inWork() {
 			s.ask(opInterrupt, 0, unique)
 		}
-		select {
-		case <-done:
-			return 0
-		case <-time.After(10 * time.Millisecond):
+		s.mu.Lock()
+		left = len(s.loops)
+		s.mu.Unlock()
+		if left == 0 || time.Since(start) > limit {
+			return left
 		}
 	}
-	return len(s.inWork())
 }
 
 func (s *server) inWork() (uniques []uint64) {

@@ -24,7 +24,7 @@ type process struct {
 	begun    time.Time // when it was told to begin
 	serves   bool      // it has said so
 	last     *message  // what it said last: wordEnded or wordFailed
-	asked    time.Time // when it was asked whether it answers; zero when it has answered
+	missed   int       // beats since it was asked whether it answers; 0 when it has answered
 
 	limit *time.Timer // kills it when it does not get on
 	late  atomic.Bool // it was

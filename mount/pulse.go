@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// How often the keeper asks the server whether it answers, and for how long that may take.
+// How often the keeper asks the server whether it answers, and how many such beats that may take. A keeper that did not run
+// for a while, say in a frozen cgroup, has missed them itself, and does not count them.
 const (
-	pulseEvery = 4 * time.Second
-	pulseLimit = 20 * time.Second
+	pulseEvery  = 4 * time.Second
+	missedBeats = 5
 )
 
 // beat asks the server whether it answers, and kills one that has not for too long: another one takes up its requests.
@@ -22,13 +23,14 @@ func (k *Keeper) beat() {
 	p := k.serving
 	switch {
 	case p == nil || !p.serves:
-	case p.asked.IsZero():
-		p.asked = time.Now()
+		return
+	case p.missed == 0:
 		p.wire.send(message{Word: wordPing}) // an error means that it has died
-	case time.Since(p.asked) > pulseLimit:
-		k.Logf("server %d has not answered for %v: killing it", p.Pid, pulseLimit)
+	case p.missed >= missedBeats:
+		k.Logf("server %d has not answered for %v: killing it", p.Pid, missedBeats*pulseEvery)
 		p.Kill()
 	}
+	p.missed++
 }
 
 // pong is the server's part: it asks the filesystem for the root, as a reader would.

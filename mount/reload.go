@@ -27,7 +27,7 @@ func (k *Keeper) upgrade() {
 	case k.upgrades:
 		return
 	}
-	if len(k.reloads) == 0 || k.next != nil || k.leaving != nil || k.serving != nil && !k.serving.serves {
+	if len(k.reloads) == 0 || k.replacing != nil || k.next != nil || k.leaving != nil || k.serving != nil && !k.serving.serves {
 		return
 	}
 	k.upgrades = true
@@ -51,10 +51,15 @@ func (k *Keeper) done(err error) {
 	k.reloads, k.upgrades = k.reloads[1:], false
 	if err == nil && r.keeper {
 		// The new program runs, as this server shows. The one in the keeper's place starts another.
-		k.replacing = true
+		k.replacing = r
 		k.serving.Kill()
 		return
 	}
+	k.tell(r, err)
+}
+
+// tell gives the outcome of a reload to whoever has asked for it.
+func (k *Keeper) tell(r *reload, err error) {
 	switch {
 	case r.answer != nil:
 		r.answer <- err
@@ -70,21 +75,50 @@ func socketPath(at Info) string {
 	return filepath.Join(socketDir, fmt.Sprintf("%d:%d", at.Major, at.Minor))
 }
 
-// listen takes requests until the keeper ends: one line in, one line out (see parseOutcome).
-func (k *Keeper) listen() error {
+type socket struct {
+	*net.UnixListener
+	path string
+	file os.FileInfo
+}
+
+func newSocket(path string) (*socket, error) {
 	if err := os.Mkdir(socketDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
+		return nil, err
 	}
-	path := socketPath(k.conn.at)
 	os.Remove(path) // of a mount that had the number before
-	socket, err := net.Listen("unix", path)
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
+		return nil, err
+	}
+	listener.SetUnlinkOnClose(false)
+	s := &socket{UnixListener: listener, path: path}
+	s.file, err = os.Lstat(path)
+	return s, err
+}
+
+// close also removes the socket's file, unless it is another's by now: the number is free as soon as the mount has ended.
+func (s *socket) close() {
+	if s == nil {
+		return
+	}
+	if now, err := os.Lstat(s.path); err == nil && os.SameFile(s.file, now) {
+		os.Remove(s.path)
+	}
+	s.Close()
+}
+
+func (k *Keeper) tryListen() {
+	if err := k.listen(); err != nil {
+		k.Logf("no reload but by SIGHUP: %v", err)
+	}
+}
+
+// listen takes requests until the keeper ends: one line in, one line out (see parseOutcome).
+func (k *Keeper) listen() (err error) {
+	if k.socket, err = newSocket(socketPath(k.conn.at)); err != nil {
 		return err
 	}
-	go func() {
-		<-k.ended
-		socket.Close()
-	}()
+	socket := k.socket
 	go func() {
 		for {
 			conn, err := socket.Accept()

@@ -3,8 +3,10 @@ package mount
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -78,7 +80,7 @@ func (k *Keeper) resume() bool {
 	}
 	device.Close()
 	c := newConn(fd)
-	if c.at, err = s.info(); err != nil || c.target() == "" { // unmounted since
+	if c.at, err = s.info(); err != nil || c.target() == "" {
 		c.close()
 		s.close()
 		memory.Close()
@@ -107,16 +109,40 @@ func (k *Keeper) store() {
 
 // replace runs the program at the path that this one came from in its place. It returns only if that fails.
 func (k *Keeper) replace() error {
-	var words []string
-	for name, fd := range map[string]int{heldDevice: k.conn.fd, heldState: int(k.state.file.Fd()), heldMemory: int(k.memory.Fd())} {
-		other, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, 3) // not closed by exec
-		if err != nil {
-			return fmt.Errorf("hand on %s: %w", name, err)
-		}
-		defer unix.Close(other)
-		words = append(words, fmt.Sprintf("%s=%d", name, other))
+	if k.conn.target() == "" { // the new one would mount anew
+		return ErrNotMounted
+	}
+	words, takeBack, err := k.handOn()
+	defer takeBack()
+	if err != nil {
+		return err
 	}
 	_ = os.Chdir(k.dir) // gone? then no argument is below it
-	err := unix.Exec(k.path, os.Args, append(os.Environ(), resumeVar+"="+strings.Join(words, " ")))
+	k.socket.close()    // who waits for the new program must not find this one
+	defer k.tryListen()
+	// One that comes before the new program heeds it would end it, and the mount. What it asks for is done anyway.
+	signal.Ignore(syscall.SIGHUP)
+	defer signal.Notify(k.hangups, syscall.SIGHUP)
+	err = unix.Exec(k.path, os.Args, append(os.Environ(), resumeVar+"="+words))
 	return fmt.Errorf("run %s: %w", k.path, err)
+}
+
+// handOn makes descriptors that exec(2) does not close, and tells them as resumeVar does.
+func (k *Keeper) handOn() (said string, takeBack func(), err error) {
+	var words []string
+	var fds []int
+	takeBack = func() {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+	}
+	for name, fd := range map[string]int{heldDevice: k.conn.fd, heldState: int(k.state.file.Fd()), heldMemory: int(k.memory.Fd())} {
+		other, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, 3)
+		if err != nil {
+			return "", takeBack, fmt.Errorf("hand on %s: %w", name, err)
+		}
+		fds = append(fds, other)
+		words = append(words, fmt.Sprintf("%s=%d", name, other))
+	}
+	return strings.Join(words, " "), takeBack, nil
 }

@@ -67,8 +67,8 @@ func (s *server) serve(o order) error {
 		s.take(s.state.region(1-o.Region), true, o.Trial)
 	default:
 		s.borrowed = s.takeEmpty(slots)
-		lent := s.state.region(1 - o.Region)
-		s.other.Store(&lent)
+		others := append(s.state.region(1-o.Region), s.borrowed...)
+		s.others.Store(&others)
 	}
 	close(c.ready)
 	if c.keeper != nil {

@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"fmt"
 	"os"
 	"time"
 )
@@ -49,25 +50,39 @@ func (k *Keeper) heard(p *process, m message) (again bool, err error) {
 			k.serving.wire.send(message{Word: wordStop})
 		}
 	case wordStopped:
-		if p == k.serving && k.next != nil {
+		if p == k.serving {
 			p.within(leaveLimit)
 			k.leaving, k.serving = p, nil
-			k.promote()
+			switch {
+			case k.next == nil: // it has died since
+				k.restart()
+			case k.next.prepared:
+				k.promote()
+			}
 		}
 	case wordServing:
 		p.serves = true
+		p.limit.Stop()
 		k.good = p.exe
-		if k.ready != nil {
-			ready := k.ready
-			k.ready = nil
-			return true, ready(nil)
-		}
+		k.tellReady()
 	case wordPong:
-		p.asked = time.Time{}
+		p.missed = 0
 	case wordEnded, wordFailed:
 		p.last = &m
 	}
 	return true, nil
+}
+
+// tellReady says that there is a mount, to whoever waits for one.
+func (k *Keeper) tellReady() {
+	ready := k.ready
+	k.ready = nil // whatever becomes of the server: there is a mount that must be kept
+	if ready == nil {
+		return
+	}
+	if err := ready(nil); err != nil {
+		k.Logf("%v", err)
+	}
 }
 
 // promote has the next server begin.
@@ -75,6 +90,7 @@ func (k *Keeper) promote() {
 	p := k.next
 	k.next, k.serving = nil, p
 	p.begun = time.Now()
+	p.within(prepareLimit)
 	if k.upgrades {
 		k.status.Reloads++
 	}
@@ -103,13 +119,18 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 		}
 		if k.upgrades {
 			k.done(why)
+		} else {
+			k.Logf("%v: starting another", why)
+		}
+		if k.serving == nil && k.conn.over() { // a server would have told
+			return false, why
 		}
 	case k.serving:
 		k.serving = nil
 		switch {
-		case k.replacing:
-			k.replacing = false
-			k.Logf("this process goes on as it is: %v", k.replace())
+		case k.replacing != nil:
+			k.tell(k.replacing, fmt.Errorf("reload: the keeper goes on as it is: %w", k.replace()))
+			k.replacing = nil
 			k.restart()
 			return true, nil
 		case p.last != nil && p.last.Word == wordEnded:
@@ -122,6 +143,12 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 		k.crash = crashed(end)
 		if k.crash {
 			k.accuse(p, why)
+		}
+		if k.upgrades && !p.serves {
+			k.done(why)
+		}
+		if k.leaving != nil {
+			k.leaving.Kill() // or nobody knew which requests are the dead one's until it ends
 		}
 	}
 	switch {

@@ -24,15 +24,22 @@ func (c *Conn) Unmount() error {
 // ours goes by the device number: a mount's id may have been given to another.
 func (c *Conn) ours(at Info) bool { return at.Major == c.at.Major && at.Minor == c.at.Minor }
 
-// target is where our mount is by now: mount --move may have taken it elsewhere.
+// target is where our mount is by now: mount --move may have taken it elsewhere. It is "" when there is none any more.
 func (c *Conn) target() string {
 	list, _ := List()
 	for _, at := range list {
-		if c.ours(at) && at.ID == c.at.ID {
+		if c.ours(at) && (at.ID == c.at.ID || at.Target == c.at.Target) {
 			return at.Target
 		}
 	}
-	return c.at.Target
+	return ""
+}
+
+// over tells whether the connection has ended (fuse_dev_poll in fs/fuse/dev.c).
+func (c *Conn) over() bool {
+	fds := []unix.PollFd{{Fd: int32(c.fd)}}
+	n, _ := unix.Poll(fds, 0)
+	return n > 0 && fds[0].Revents&unix.POLLERR != 0
 }
 
 func (c *Conn) mounted() bool {

@@ -322,6 +322,39 @@ func TestInterruptedBeforeDeath(t *testing.T) {
 	}
 }
 
+// TestInterruptedBesideLeaving interrupts a reader whose request a dead server has left to the next one, which is about to leave.
+func TestInterruptedBesideLeaving(t *testing.T) {
+	dir, _ := keptMadeUp(t)
+	cat := exec.Command("cat", dir+"/slow")
+	if err := cat.Start(); err != nil {
+		t.Fatal(err)
+	}
+	inFuse(t, cat.Process.Pid)
+	unix.Kill(status(t, dir).Server, unix.SIGKILL)
+	was := status(t, dir).Server
+	reloaded := make(chan error, 1)
+	go func() { reloaded <- mount.Reload(dir) }()
+	// The server that leaves may take two more requests: these are not the INTERRUPT then.
+	eventually(t, "the next server begins", func() bool { return status(t, dir).Server != was })
+	status(t, dir)
+	select {
+	case err := <-reloaded:
+		t.Fatalf("the server has left at once (%v): nothing is tested", err)
+	default:
+	}
+	cat.Process.Signal(unix.SIGKILL)
+	cat.Wait()
+	select {
+	case <-reloaded:
+		t.Error("a killed reader waits until the server has left")
+	default:
+		unix.Kill(was, unix.SIGKILL)
+		if err := <-reloaded; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func inFuse(t *testing.T, pid int) {
 	t.Helper()
 	eventually(t, "it waits for the run", func() bool {
@@ -373,6 +406,45 @@ func TestKeeperReplaced(t *testing.T) {
 	if now := status(t, dir); now.Keeper != was.Keeper || now.Server == was.Server || now.Reloads != 0 {
 		t.Errorf("status: %+v, before %+v", now, was)
 	}
+}
+
+// TestHangupDuringReplacement: a SIGHUP that comes when the keeper's new program does not heed any yet must not end it.
+func TestHangupDuringReplacement(t *testing.T) {
+	dir, keeper := keptMadeUp(t)
+	sent := 0
+	for range 5 {
+		replaced := make(chan error, 1)
+		go func() { replaced <- mount.ReloadKeeper(dir) }()
+		for done := false; !done; {
+			select {
+			case err := <-replaced:
+				if err != nil {
+					t.Error(err)
+				}
+				done = true
+			default:
+				if ignores(t, keeper.Pid, unix.SIGHUP) {
+					keeper.Signal(unix.SIGHUP)
+					sent++
+				}
+			}
+		}
+	}
+	if sent == 0 {
+		t.Error("a SIGHUP would have ended it at any time")
+	}
+	read(t, dir+"/lines")
+}
+
+// ignores tells whether a process ignores a signal.
+func ignores(t *testing.T, pid int, signal unix.Signal) bool {
+	t.Helper()
+	var mask uint64
+	_, after, _ := strings.Cut(read(t, fmt.Sprintf("/proc/%d/status", pid)), "\nSigIgn:")
+	if _, err := fmt.Sscanf(after, "%x", &mask); err != nil {
+		t.Fatal(err)
+	}
+	return mask>>(signal-1)&1 == 1
 }
 
 // TestStuckServer has a server that lives and does not answer.

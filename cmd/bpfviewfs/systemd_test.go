@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io/fs"
 	"os"
@@ -117,6 +118,23 @@ func (m *machine) readable() bool { return m.reads("/run/bpfview") }
 
 func (m *machine) reads(dir string) bool { return m.try("grep", "-q", "COMM", dir+"/tasks") == nil }
 
+// holdOpen has a process keep a file open until the machine ends.
+func (m *machine) holdOpen(path string) {
+	m.t.Helper()
+	holder := m.command("sh", "-c", "exec 3<$0 && echo open && exec sleep 1000 >/dev/null", path)
+	out, err := holder.StdoutPipe()
+	if err == nil {
+		err = holder.Start()
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "open\n" {
+		m.t.Fatalf("open %s: %q %v", path, line, err)
+	}
+	m.t.Cleanup(func() { holder.Process.Kill(); holder.Wait() })
+}
+
 // TestSystemd runs the units under a real systemd, and looks at the mount from outside of them.
 func TestSystemd(t *testing.T) {
 	needRoot(t)
@@ -158,6 +176,7 @@ func TestSystemd(t *testing.T) {
 	if n := m.mounts(); n != 1 || !m.readable() {
 		t.Errorf("after a restart: %d mounts", n)
 	}
+	m.holdOpen("/run/bpfview/tasks")
 	m.must("systemctl", "stop", "bpfviewfs.service")
 	if n, state := m.mounts(), m.must("systemctl", "show", "-P", "Result", "bpfviewfs.service"); n != 0 || state != "success" {
 		t.Errorf("stopped, with %s, and there are %d mounts", state, n)

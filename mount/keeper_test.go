@@ -1,0 +1,262 @@
+package mount
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// newKeeper is a keeper whose mount and servers the test makes up. Servers that it starts by itself end at once.
+func newKeeper(t *testing.T) *Keeper {
+	t.Helper()
+	needRoot(t)
+	log := &logbook{}
+	k := &Keeper{Args: []string{"server"}, View: func(uint64) (int, bool) { return 0, false }, Logf: log.printf}
+	k.prepare()
+	k.pulse.Stop()
+	var err error
+	if k.good, err = os.Open("/bin/false"); err != nil {
+		t.Fatal(err)
+	}
+	if k.state, err = newState(); err != nil {
+		t.Fatal(err)
+	}
+	if k.memory, err = memfd("files", 0); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.conn = newConn(fd)
+	t.Cleanup(func() {
+		k.release()
+		k.good.Close()
+		if t.Failed() {
+			t.Logf("the keeper says:\n%s", log)
+		}
+	})
+	return k
+}
+
+// server is a process that does nothing, for the keeper to take for a server; said is what the keeper tells it.
+func (k *Keeper) server(t *testing.T) (p *process, said *wire) {
+	t.Helper()
+	near, far, err := newWire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err = openWire(far)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sleep := exec.Command("sleep", "1000")
+	if err := sleep.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p = &process{Process: sleep.Process, wire: near}
+	p.within(time.Hour)
+	t.Cleanup(func() {
+		k.forget(p)
+		p.limit.Stop()
+		p.Kill()
+		p.Wait()
+		near.close()
+		said.close()
+	})
+	return p, said
+}
+
+// killed ends a process.
+func (p *process) killed(t *testing.T) *os.ProcessState {
+	t.Helper()
+	p.Kill()
+	return p.ends(t)
+}
+
+// ends waits for the end of a process that somebody else brings about.
+func (p *process) ends(t *testing.T) *os.ProcessState {
+	t.Helper()
+	ended := make(chan *os.ProcessState, 1)
+	go func() {
+		end, _ := p.Wait()
+		ended <- end
+	}()
+	select {
+	case end := <-ended:
+		return end
+	case <-time.After(hang):
+		t.Fatal("a server that should be killed lives on")
+	}
+	return nil
+}
+
+// TestNewServerDiesBeforeItServes: then the one before serves again, and whoever asked for the reload must not be told that all
+// is well.
+func TestNewServerDiesBeforeItServes(t *testing.T) {
+	k := newKeeper(t)
+	p, _ := k.server(t)
+	answer := make(chan error, 1)
+	k.upgrades, k.reloads, k.next = true, []*reload{{answer: answer}}, p
+	k.promote()
+	k.died(p, p.killed(t))
+	select {
+	case err := <-answer:
+		if err == nil || !strings.Contains(err.Error(), "the new server does not start") {
+			t.Errorf("the answer is: %v", err)
+		}
+	default:
+		t.Error("there is no answer")
+	}
+}
+
+// TestKeeperCannotBeReplaced: the program is not there any more when the keeper is to run it.
+func TestKeeperCannotBeReplaced(t *testing.T) {
+	k := newKeeper(t)
+	k.mountAnew(t)
+	k.path, k.dir = t.TempDir()+"/gone", "/"
+	p, _ := k.server(t)
+	answer := make(chan error, 1)
+	k.serving, p.serves = p, true
+	k.upgrades, k.reloads = true, []*reload{{answer: answer, keeper: true}}
+	k.upgrade()
+	k.died(p, p.ends(t))
+	select {
+	case err := <-answer:
+		if err == nil || !strings.Contains(err.Error(), "gone") {
+			t.Errorf("the answer is: %v", err)
+		}
+	default:
+		t.Error("there is no answer")
+	}
+	if k.next == nil {
+		t.Error("no server is started in place of the one that was ended")
+	}
+}
+
+// TestServerDiesBesideLeaving: what the dead one had in work must not wait until the one before has ended.
+func TestServerDiesBesideLeaving(t *testing.T) {
+	k := newKeeper(t)
+	old, _ := k.server(t)
+	p, _ := k.server(t)
+	k.leaving, k.serving, p.serves = old, p, true
+	k.died(p, p.killed(t))
+	k.died(old, old.ends(t))
+}
+
+// TestSuccessorDies: a server that has let go of the connection does not come back to it.
+func TestSuccessorDies(t *testing.T) {
+	k := newKeeper(t)
+	p, said := k.server(t)
+	next, _ := k.server(t)
+	k.conn.at.Target = "/somewhere"
+	k.serving, p.serves, k.next = p, true, next
+	k.heard(next, message{Word: wordPrepared})
+	if m, err := said.receive(); m.Word != wordStop {
+		t.Fatalf("the server is told %q (%v)", m.Word, err)
+	}
+	k.died(next, next.killed(t))
+	k.heard(p, message{Word: wordStopped})
+	if k.next == nil {
+		t.Error("nobody serves, and no server is started")
+	}
+	k.died(p, p.killed(t))
+}
+
+// TestPulse counts beats, not time: a keeper that did not run itself must not take it out on its server.
+func TestPulse(t *testing.T) {
+	k := newKeeper(t)
+	p, _ := k.server(t)
+	k.serving, p.serves = p, true
+	for range 3 {
+		for range missedBeats {
+			k.beat()
+		}
+		k.heard(p, message{Word: wordPong})
+	}
+	if p.Signal(unix.Signal(0)) != nil {
+		t.Fatal("a server that answers is killed")
+	}
+	for range missedBeats + 1 {
+		k.beat()
+	}
+	k.died(p, p.ends(t))
+}
+
+// TestUnmountedWithoutServer: nobody but the keeper can notice.
+func TestUnmountedWithoutServer(t *testing.T) {
+	k := newKeeper(t)
+	if err := unix.Unmount(k.mountAnew(t), 0); err != nil {
+		t.Fatal(err)
+	}
+	p, _ := k.server(t)
+	k.next = p
+	if again, err := k.died(p, p.killed(t)); again {
+		t.Errorf("it goes on (%v)", err)
+	}
+}
+
+// mountAnew gives the keeper a real mount.
+func (k *Keeper) mountAnew(t *testing.T) (target string) {
+	t.Helper()
+	target, fd, err := begin(tempDir(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.conn.close()
+	k.conn = newConn(fd)
+	if err := k.conn.attach(Options{Source: "src"}, target); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.state.setInfo(k.conn.at); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(target, unix.MNT_DETACH) })
+	return target
+}
+
+// TestResumeUnmounted: what an earlier keeper has left is no mount any more.
+func TestResumeUnmounted(t *testing.T) {
+	old := newKeeper(t)
+	if err := unix.Unmount(old.mountAnew(t), 0); err != nil {
+		t.Fatal(err)
+	}
+	words, _, err := old.handOn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(resumeVar, words)
+	k := Keeper{Logf: t.Logf}
+	if k.resume() {
+		t.Errorf("taken up: %+v", k.conn.at)
+		k.conn.close()
+	}
+}
+
+// TestSocketOfAnother: when a mount has ended its device number is free, and the next mount's keeper may have it before this one's
+// has ended.
+func TestSocketOfAnother(t *testing.T) {
+	old, next := newKeeper(t), newKeeper(t)
+	at := Info{Minor: 1<<20 - 1}
+	old.conn.at, next.conn.at = at, at
+	for _, k := range []*Keeper{old, next} {
+		if err := k.listen(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old.release()
+	conn, err := net.Dial("unix", socketPath(at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	next.release()
+	if _, err := os.Lstat(socketPath(at)); err == nil {
+		t.Error("the socket outlives its keeper")
+	}
+}
