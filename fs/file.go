@@ -31,8 +31,11 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 		return fuse.EROFS
 	}
 	f.undoOpen(&in.InHeader)
-	if f.nodes.taken(in.NodeId, in.Pid) && f.late.first(in.Pid, 0) {
-		return fuse.Status(unix.ESTALE) // look the path up again, and get a node of your own
+	if f.nodes.taken(in.NodeId, in.Pid) {
+		f.forgetClosed() // the server before us may have closed the file and given its node away since
+		if f.nodes.taken(in.NodeId, in.Pid) && f.late.first(in.Pid, 0) {
+			return fuse.Status(unix.ESTALE) // look the path up again, and get a node of your own
+		}
 	}
 	f.nodes.opened(in.NodeId) // before the run, which may take longer than a reservation lasts
 	r, err := f.start(cancel, f.node(in.NodeId), in.Uid)
@@ -159,13 +162,14 @@ func (f *FS) forget(fh uint64) {
 	if o, ok := f.files.remove(fh); ok {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		f.nodes.closed(o.node) // under the lock: again tells nodes of its run there
 		if o.run != nil {
 			o.run.done()
 		}
+		// The node is nobody else's before all servers can see that the file is closed. The lock is for again, which tells nodes of its run.
 		if f.memory.find(fh) == o.record {
 			f.memory.drop(o.record)
 		}
+		f.nodes.closed(o.node)
 	}
 }
 

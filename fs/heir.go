@@ -41,7 +41,10 @@ func (f *FS) Begin(disabled map[int]string) {
 
 // Alone is called when no other server works for this mount any more. Files that the other has closed in its last moments
 // are forgotten, whichever of the two had opened them.
-func (f *FS) Alone() {
+func (f *FS) Alone() { f.forgetClosed() }
+
+// forgetClosed forgets the open files that another server has closed.
+func (f *FS) forgetClosed() {
 	for _, fh := range f.files.all() {
 		if f.memory.find(fh) == nil {
 			f.forget(fh)
@@ -90,14 +93,15 @@ func (f *FS) file(fh uint64) (*file, bool) {
 	if r == nil {
 		return nil, false
 	}
-	o, added := f.files.add(fh, newFile(r.node.Load(), fh, r))
-	if added {
-		size := uint64(unknownSize)
-		if word := runWord(r.run.Load()); word != 0 {
-			size = word.size()
-		}
-		f.nodes.opened(o.node)
-		f.nodes.holds(o.node, size, r)
+	node, size := r.node.Load(), uint64(unknownSize)
+	if word := runWord(r.run.Load()); word != 0 {
+		size = word.size()
+	}
+	f.nodes.opened(node) // first, as the file may be forgotten as soon as it is there
+	f.nodes.holds(node, size, r)
+	o, added := f.files.add(fh, newFile(node, fh, r))
+	if !added {
+		f.nodes.closed(node)
 	}
 	return o, true
 }

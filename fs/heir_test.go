@@ -100,6 +100,29 @@ func TestReleasedByAnother(t *testing.T) {
 	}
 }
 
+// TestClosedByAnother has the old server close a file that the next one knows, and give its node away.
+func TestClosedByAnother(t *testing.T) {
+	old, next := newServers(t, text("v", "x"))
+	f := old.open("v")
+	f.at(next).size()
+	f.close()
+	again, _ := old.walk("v")
+	if again.NodeId != f.id {
+		t.Fatal("another node: nothing is tested")
+	}
+	g, st := next.openNode(f.id)
+	if !st.Ok() {
+		t.Fatalf("open: %v", st)
+	}
+	if n := next.nodes.states[f.id].open; n != 1 {
+		t.Errorf("the node is open %d times", n)
+	}
+	g.close()
+	if n := next.left(); n != 0 {
+		t.Errorf("%d things left after the last close", n)
+	}
+}
+
 // TestTakenUp reads a file on at the next server.
 func TestTakenUp(t *testing.T) {
 	old, next := newServers(t, counting("v", func(n int) string { return []string{"", "one", "second", "third"}[n] }))

@@ -137,6 +137,10 @@ func (f *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) f
 		known, inUse = f.nodes.attr(in.NodeId)
 	}
 	if inUse && known.Size == unknownSize {
+		f.forgetClosed()
+		known, inUse = f.nodes.attr(in.NodeId)
+	}
+	if inUse && known.Size == unknownSize {
 		return fuse.Status(unix.ESTALE)
 	}
 	if inUse && known.Ino != 0 {
