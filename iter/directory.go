@@ -32,6 +32,7 @@ const (
 	objectSuffix   = ".bpf.o"
 	settingsSuffix = ".yaml"
 	maxObject      = 16 << 20
+	maxRefused     = 64 // files of one directory that are listed for nothing but the reason: anybody may have put them there
 )
 
 // isViewFile leaves out editors' and installers' hidden files.
@@ -80,7 +81,9 @@ func listDirectory(dir string) (layer, error) {
 		}
 		path := filepath.Join(dir, name)
 		if l.err != nil { // it may lead anywhere, also to where nobody answers
-			l.files[name] = &file{path: path, err: l.err}
+			if len(l.files) < maxRefused {
+				l.files[name] = &file{path: path, err: l.err}
+			}
 			continue
 		}
 		f := look(path)

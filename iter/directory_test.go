@@ -1,6 +1,7 @@
 package iter
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -127,6 +128,14 @@ func TestUntrustedDirectory(t *testing.T) {
 	write(t, elsewhere, builtin(t, "stacks"))
 	reload(t, s, false)
 	checkErrno(t, "stacks", find(t, s, "stacks").Err(), unix.EPERM)
+
+	for i := range 1000 {
+		write(t, filepath.Join(dir, fmt.Sprintf("many%d.bpf.o", i)), nil)
+	}
+	reload(t, s, true)
+	if n := len(s.Views()); n > 1+maxRefused {
+		t.Errorf("%d views", n)
+	}
 }
 
 // Nobody waits for what stands in a directory's place.

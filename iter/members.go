@@ -80,8 +80,11 @@ func (r *run) toProcesses() error {
 			return err
 		}
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
-		if err != nil {
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
 			continue
+		}
+		if err != nil {
+			return fmt.Errorf("find the process of a thread: %w", err)
 		}
 		var pid uint32
 		_, tgid, _ := bytes.Cut(status, []byte("\nTgid:"))

@@ -1,12 +1,15 @@
 package iter
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -56,6 +59,33 @@ func TestIDs(t *testing.T) {
 		_, err := parseIDs(text)
 		checkErrno(t, text, err, want)
 	}
+}
+
+// Of threads those that are gone have no process. That nothing can be asked just now is no reason to leave one out.
+func TestProcessesOfThreads(t *testing.T) {
+	r := &run{ctx: context.Background(), deadline: time.Now().Add(time.Minute)}
+	pid := uint32(os.Getpid())
+	for _, tid := range threadsOf(t, os.Getpid()) {
+		r.ids = append(r.ids, uint32(tid))
+	}
+	r.ids = append(r.ids, nobody)
+	if err := r.toProcesses(); err != nil || !slices.Equal(r.ids, []uint32{pid}) {
+		t.Errorf("%v, %v", r.ids, err)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := limit
+	none.Cur = 0
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	err := r.toProcesses()
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	checkErrno(t, "no descriptors", err, unix.EMFILE)
 }
 
 // In the host's pid namespace 0 is who has just exited.

@@ -45,9 +45,22 @@ func (v *View) fromPrograms(main *ebpf.Program, p *pin, cache *btf.Cache) (err e
 		v.noTask = v.fromFlavour(path, cache)
 	}
 	if path := p.flavours["tree"]; path != "" {
-		v.tree, _ = ebpf.LoadPinnedProgram(path, nil)
+		v.tree = loadTree(path, cache)
 	}
 	return v.take(it)
+}
+
+// loadTree gives the program pinned at path if it can be run on an array of cgroups, else nil: a tree is read without it, too.
+func loadTree(path string, cache *btf.Cache) *ebpf.Program {
+	p, err := ebpf.LoadPinnedProgram(path, nil)
+	if err != nil {
+		return nil
+	}
+	if target, err := targetOf(p, cache); err != nil || target != "bpf_map_elem" {
+		p.Close()
+		return nil
+	}
+	return p
 }
 
 func (v *View) fromFlavour(path string, cache *btf.Cache) error {

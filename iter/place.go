@@ -78,6 +78,9 @@ func (v *View) missing(cgroup uint64) error {
 	if len(v.settings.Requires) == 0 {
 		return nil
 	}
+	if v.set.hierarchy.V1() {
+		return fmt.Errorf("view %s: it requires controllers, and cgroup v1 does not tell which are enabled: %w", v.name, unix.ENOENT)
+	}
 	has, err := v.set.hierarchy.controllers(cgroup)
 	if err != nil {
 		return err
@@ -103,7 +106,7 @@ func (h *Hierarchy) below(cgroup uint64) (string, error) {
 	return strings.TrimPrefix(strings.TrimPrefix(path, strings.TrimRight(h.path, "/")), "/"), nil
 }
 
-// controllers are those enabled in a cgroup: cgroup.controllers (cgroup-v2.rst). A v1 hierarchy has no such file.
+// controllers are those enabled in a cgroup: cgroup.controllers (cgroup-v2.rst).
 func (h *Hierarchy) controllers(cgroup uint64) ([]string, error) {
 	dir, err := h.open(cgroup, unix.O_PATH)
 	if err != nil {

@@ -73,6 +73,11 @@ func TestIn(t *testing.T) {
 	checkIn("root only", &View{place: place{rootOnly: "why"}}, h.String())
 	checkIn("requires", &View{settings: settings{Requires: []string{"nonsense"}}})
 
+	onV1 := &View{settings: settings{Requires: []string{"cpu"}}, set: &Set{hierarchy: &Hierarchy{dir: h.dir, v1: true}}}
+	if err := onV1.In(h.Root()); err == nil || !strings.Contains(err.Error(), "cgroup v1") {
+		t.Errorf("on cgroup v1: %v", err)
+	}
+
 	raw, err := os.ReadFile(filepath.Join(h.String(), "cgroup.controllers"))
 	if err != nil {
 		t.Fatal(err)

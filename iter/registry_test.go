@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/bpf"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
@@ -181,6 +182,7 @@ func TestForeignPins(t *testing.T) {
 
 	foreign := pinForeign(t, path("cpu"), writing("theirs", "cgroup", 1))
 	pinForeign(t, path("new"), writing("theirs", "cgroup", 2))
+	pinForeign(t, path("new___tree"), writing("theirs", "task", 2)) // which it cannot be run on
 	pinForeign(t, path("Upper"), writing("theirs", "cgroup", 2))
 	pinForeign(t, path("lonely___task"), writing("theirs", "task", 2))
 	pinForeign(t, path("cgroup___task"), writing("theirs", "task", 2))
@@ -219,6 +221,10 @@ func TestForeignPins(t *testing.T) {
 		if out := mustRun(t, v, id); len(out) != size {
 			t.Errorf("%s: %d bytes", name, len(out))
 		}
+	}
+	s.walkers.objects = bpf.Objects
+	if _, err := find(t, s, "new").Tree(context.Background(), Text, id, nil); err != nil {
+		t.Error(err)
 	}
 	if warning := find(t, s, "cpu").Warning(); warning != "hides the one that is built in" {
 		t.Errorf("warning %q", warning)

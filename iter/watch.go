@@ -45,7 +45,8 @@ func (s *Set) Watch(ctx context.Context, changed func()) error {
 		case <-w.Errors: // events were lost
 		case <-due.C:
 			first = time.Time{}
-			s.arm(w) // before the look, so that nothing between the two is missed
+			places := s.places()
+			s.arm(w, places) // before the look, so that nothing between the two is missed
 			switch now, err := s.reload(); {
 			case s.closed.Load():
 				return err
@@ -53,7 +54,9 @@ func (s *Set) Watch(ctx context.Context, changed func()) error {
 				s.config.Logf("views stay as they are: %v", err)
 			case now:
 				changed()
-				due.Reset(0) // it may name maps that are not watched yet
+			}
+			if !slices.Equal(places, s.places()) { // other maps are named
+				due.Reset(0)
 			}
 			continue
 		}
@@ -79,11 +82,11 @@ func (s *Set) places() []string {
 }
 
 // arm watches each place and its parent, or what there is above it: it may appear, or be replaced.
-func (s *Set) arm(w *fsnotify.Watcher) {
+func (s *Set) arm(w *fsnotify.Watcher, places []string) {
 	for _, path := range w.WatchList() {
 		w.Remove(path) // it may by now be another directory's
 	}
-	for _, place := range s.places() {
+	for _, place := range places {
 		follow(w, filepath.Dir(place))
 		if err := w.Add(place); err != nil && !errors.Is(err, unix.ENOENT) {
 			s.config.Logf("changes in %s are not seen (no space: sysctl fs.inotify.max_user_watches): %v", place, err)
