@@ -34,10 +34,11 @@ func (r *run) members(dir int) (func(id uint32) target, error) {
 
 // walksTables tells whether the kernel, asked for the files of a process, goes through each table of its threads once,
 // that of a thread that has its own included. Before 87abbf7a5dbe (v6.7) it goes through one twice, and leaves out others:
-// then the main thread's has to do. futex_wake(2) is of the same version; without an address it is EINVAL.
+// then the main thread's has to do. It does not show; but bpf_iter_css_task_new, of the same version, is among the
+// kernel's types.
 var walksTables = sync.OnceValue(func() bool {
-	_, _, errno := unix.Syscall6(unix.SYS_FUTEX_WAKE, 0, 0, 0, 0, 0, 0)
-	return errno == unix.EINVAL
+	types, err := os.ReadFile("/sys/kernel/btf/vmlinux")
+	return err == nil && bytes.Contains(types, []byte("\x00bpf_iter_css_task_new\x00"))
 })
 
 // processes fills r.ids with the processes that have a thread here, for iterators of what all threads of a process
