@@ -2,7 +2,6 @@ package mount
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +16,9 @@ const roleVar = "BPFVIEWFS_TEST_ROLE"
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVar); role != "" {
+		if os.Getenv(KeeperVar) != "" {
+			role = "server"
+		}
 		if err := roles[role](os.Args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(ExitCode(err))
@@ -27,10 +29,11 @@ func TestMain(m *testing.M) {
 }
 
 var roles = map[string]func(args []string) error{
-	"ours":  serveOurs,
-	"stock": serveStock,
-	"main":  mainProgram,
-	"die":   dieInBackground,
+	"ours":   keepOurs,
+	"server": serveOurs,
+	"stock":  serveStock,
+	"main":   mainProgram,
+	"die":    dieInBackground,
 }
 
 func child(role string, args ...string) *exec.Cmd {
@@ -61,17 +64,34 @@ func spawn(tb testing.TB, role string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func serveOurs(args []string) error {
-	c, err := Mount(Options{Source: "ours", Target: args[0]})
+func keepOurs(args []string) error {
+	k := newChildKeeper(Options{Source: "ours", Target: args[0], Foreground: true})
+	return k.Run(func(err error) error {
+		if err == nil {
+			fmt.Println("ready")
+		}
+		return err
+	})
+}
+
+func newChildKeeper(o Options) *Keeper {
+	return &Keeper{
+		Options: o,
+		Args:    []string{"server"},
+		View:    func(uint64) (int, bool) { return 0, false },
+		Logf:    func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) },
+	}
+}
+
+// serveOurs is what these keepers start.
+func serveOurs([]string) error {
+	c, err := Inherit()
 	if err != nil {
 		return err
 	}
-	go func() {
-		if c.Ready(context.Background()) == nil {
-			fmt.Println("ready")
-		}
-	}()
-	return c.Serve(benchFile(), nil)
+	fs := benchFile()
+	fs.files = append(fs.files, direct("pid", os.Getenv(KeeperVar)))
+	return c.Serve(fs, nil)
 }
 
 func serveStock(args []string) error {
@@ -97,18 +117,7 @@ func mainProgram(args []string) error {
 	if ready == nil {
 		return err
 	}
-	c, err := Mount(o)
-	if err != nil {
-		return ready(err)
-	}
-	c.Logf = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
-	defer c.UnmountOnSignal()()
-	go func() {
-		if err := ready(c.Ready(context.Background())); err != nil {
-			c.Unmount()
-		}
-	}()
-	return c.Serve(newFS(direct("hello", trivial), direct("pid", fmt.Sprint(os.Getpid()))), nil)
+	return newChildKeeper(o).Run(ready)
 }
 
 func dieInBackground([]string) error {

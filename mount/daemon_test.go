@@ -135,16 +135,26 @@ func TestSignalInForeground(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill() })
-	buf := make([]byte, 100)
-	if n, err := manager.Read(buf); string(buf[:max(n, 0)]) != "READY=1" {
-		t.Fatalf("%q, %v", buf[:max(n, 0)], err)
+	told := func() string {
+		for buf := make([]byte, 100); ; {
+			n, err := manager.Read(buf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := string(buf[:n]); !strings.HasPrefix(text, "FDSTORE") {
+				return text
+			}
+		}
+	}
+	if text := told(); text != "READY=1" {
+		t.Fatalf("the manager is told %q", text)
 	}
 	if got := slurp(t, filepath.Join(dir, "hello")); got != trivial {
 		t.Errorf("read %q", got)
 	}
 	cmd.Process.Signal(unix.SIGTERM)
-	if n, err := manager.Read(buf); string(buf[:max(n, 0)]) != "STOPPING=1" {
-		t.Errorf("%q, %v", buf[:max(n, 0)], err)
+	if text := told(); text != "STOPPING=1" {
+		t.Errorf("the manager is told %q", text)
 	}
 	if err := exits(t, cmd); err != nil || line(t, dir) != "" {
 		t.Errorf("%v; mounted: %q", err, line(t, dir))

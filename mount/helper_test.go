@@ -44,13 +44,17 @@ func serve(tb testing.TB, fs *memFS) *mounted {
 	needRoot(tb)
 	leaks(tb)
 	m := &mounted{dir: tempDir(tb), served: make(chan error, 1), log: &logbook{}}
-	c, err := Mount(Options{Source: "src", Target: m.dir})
+	c, kept, err := mountHere(Options{Source: "src", Target: m.dir})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	m.Conn, fs.conn = c, c
 	c.Logf = m.log.printf
-	go func() { m.served <- c.Serve(fs, &fuse.MountOptions{DisableReadDirPlus: true}) }()
+	go func() {
+		err := c.Serve(fs, &fuse.MountOptions{DisableReadDirPlus: true})
+		<-kept
+		m.served <- err
+	}()
 	tb.Cleanup(func() {
 		if err := c.Unmount(); err != nil {
 			tb.Error(err)
@@ -67,6 +71,59 @@ func serve(tb testing.TB, fs *memFS) *mounted {
 		tb.Fatal(err)
 	}
 	return m
+}
+
+// mountHere mounts, and is the keeper of a server in this very process: so a test knows what its filesystem is asked for. kept is
+// closed at the end of the mount.
+func mountHere(o Options) (c *Conn, kept <-chan struct{}, err error) {
+	target, fd, err := begin(o.Target)
+	if err != nil {
+		return nil, nil, err
+	}
+	c = newConn(fd)
+	near, far, err := newWire()
+	if err == nil {
+		c.keeper, err = openWire(far)
+	}
+	if err == nil {
+		c.state, err = newState()
+	}
+	if err == nil {
+		err = c.attach(o, target)
+	}
+	if err == nil {
+		err = c.state.setInfo(c.at)
+	}
+	giveBack := func() {
+		near.close()
+		c.keeper.close()
+		c.state.file.Close()
+	}
+	if err != nil {
+		giveBack()
+		c.close()
+		clearDead(target)
+		return nil, nil, err
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer giveBack()
+		for {
+			switch m, err := near.receive(); {
+			case err != nil:
+				return
+			case m.Word == wordPrepared:
+				near.send(message{Word: wordGo, Order: order{Take: true}})
+			case m.Word == wordEnded:
+				if m.Error != "" {
+					c.Unmount()
+				}
+				return
+			}
+		}
+	}()
+	return c, ended, nil
 }
 
 // end waits for Serve to return.

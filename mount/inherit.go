@@ -59,7 +59,7 @@ func Inherit() (*Conn, error) {
 }
 
 // Memory is a file of no meaning to this package that every server of the mount inherits: what a filesystem keeps there
-// outlives the server. Nil where there is no keeper.
+// outlives the server.
 func (c *Conn) Memory() *os.File { return c.memory }
 
 // Status is known when Serve has begun.
@@ -84,9 +84,6 @@ var errNoKeeper = errors.New("the keeper has died: the mount is dead until the n
 
 // await waits for the order to begin.
 func (c *Conn) await() (order, error) {
-	if c.keeper == nil {
-		return order{}, nil
-	}
 	if err := c.keeper.send(message{Word: wordPrepared}); err != nil {
 		return order{}, errNoKeeper
 	}

@@ -102,8 +102,10 @@ func (k *Keeper) run() error {
 func (k *Keeper) keep() error {
 	for {
 		if again, err := k.step(); !again {
-			if err != nil {
-				k.conn.undo()
+			if err != nil { // a mount that nobody serves
+				if err := k.conn.Unmount(); err != nil {
+					k.Logf("%v", err)
+				}
 			}
 			return err
 		}

@@ -19,8 +19,6 @@
 //	c, err := mount.Inherit()
 //	return c.Serve(fs, nil)
 //
-// One process can do both, with Mount in place of Inherit; its death is then the mount's.
-//
 // ExitCode turns any of these errors into what mount(8) wants its helper to exit with.
 //
 // # What mount(2) gets
@@ -75,8 +73,7 @@
 //  2. Tests that read their own mount must open files by unix.Open, not os.Open, which registers them with the runtime's
 //     poller in a call that keeps the processor, and must not fault in pages of a mapped file in Go code.
 //  3. Store and Invalidate wait for pages that a reader has locked: never call them while answering a READ of that node.
-//  4. Nobody reads before Serve runs. Mount returns before; a stat on the target waits meanwhile.
-//  5. With all 512 loops at work even an INTERRUPT waits. Bound the time of what a request does.
+//  4. With all 512 loops at work even an INTERRUPT waits. Bound the time of what a request does.
 package mount
 
 import (
@@ -103,7 +100,7 @@ type Conn struct {
 	status Status
 	at     Info          // our mount
 	state  *state        // what outlives this process
-	keeper *wire         // to the keeper; nil in a process that mounts and serves alone
+	keeper *wire         // to the keeper; nil in the keeper itself
 	memory *os.File      // see Memory
 	server *server       // set by Serve
 	ready  chan struct{} // closed when INIT is answered
@@ -113,23 +110,17 @@ type Conn struct {
 	fd int          // -1 when closed
 }
 
-// Mount mounts a bpfviewfs at o.Target: a /dev/fuse descriptor of our own and mount(2). Nothing answers before Serve
-// runs. An error is one line, carries the exit code and leaves nothing mounted.
-//
-// A dead mount of ours at the target is detached first; a live one is an error.
-func Mount(o Options) (*Conn, error) {
-	target, fd, err := begin(o.Target)
-	if err != nil {
-		return nil, err
+// begin is all that comes before mount(2): it gives the target's absolute path and a /dev/fuse descriptor. A dead mount of ours at
+// the target is detached; a live one is an error.
+func begin(target string) (path string, fd int, err error) {
+	if uid := os.Geteuid(); uid != 0 {
+		return "", -1, WithCode(ExitUsage, fmt.Errorf("mount %s: must be root, this is uid %d", target, uid))
 	}
-	c := newConn(fd)
-	c.state = privateState()
-	if err := c.attach(o, target); err != nil {
-		c.close() // a mount that was made is dead now, which tells it from any other
-		clearDead(target)
-		return nil, err
+	if path, err = prepare(target); err != nil {
+		return "", -1, err
 	}
-	return c, nil
+	fd, err = openDevice()
+	return path, fd, err
 }
 
 // attach calls mount(2).

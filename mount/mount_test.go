@@ -93,7 +93,7 @@ func TestMountRefuses(t *testing.T) {
 		{filepath.Join(filepath.Dir(file), "missing"), "create the directory"},
 		{"", "no such file"},
 	} {
-		_, err := Mount(Options{Source: "src", Target: c.target})
+		_, _, err := mountHere(Options{Source: "src", Target: c.target})
 		if err == nil || ExitCode(err) != ExitMount || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v, exit code %d; want %q and %d", c.target, err, ExitCode(err), c.says, ExitMount)
 		}
@@ -121,7 +121,7 @@ func TestStrangeNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	const source = "a source, uid=0 # \\ and\na newline"
-	c, err := Mount(Options{Source: source, Target: dir})
+	c, kept, err := mountHere(Options{Source: source, Target: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,6 +140,7 @@ func TestStrangeNames(t *testing.T) {
 	if err := <-served; err != nil {
 		t.Error(err)
 	}
+	<-kept
 }
 
 // Two mounts at once on one target: one of them, at most, is left.
@@ -155,7 +156,7 @@ func TestMountRace(t *testing.T) {
 	results := make(chan result)
 	for range 4 {
 		go func() {
-			c, err := Mount(Options{Source: "src", Target: dir})
+			c, _, err := mountHere(Options{Source: "src", Target: dir})
 			if err == nil {
 				go c.Serve(newFS(), nil)
 			}

@@ -26,11 +26,11 @@ const stuck = 5 * time.Second
 // when it was detached, its open files), or the connection is aborted. opts may be nil; what the mount needs is set
 // over it. Serve may be called once.
 //
-// It returns nil after an unmount, and after another server has taken over. After an abort it takes the dead mount away
-// and returns an error. Requests in work at the end have their cancel channel closed and are waited for, for a few
+// It returns nil after an unmount, and after another server has taken over, and an error after an abort; the keeper then
+// takes the dead mount away. Requests in work at the end have their cancel channel closed and are waited for, for a few
 // seconds.
 //
-// In a server process of a keeper, Serve tells it that all is prepared, and begins when it is told to.
+// Serve tells the keeper that all is prepared, and begins when it is told to.
 func (c *Conn) Serve(fs fuse.RawFileSystem, opts *fuse.MountOptions) error {
 	defer close(c.served)
 	order, err := c.await()
@@ -44,7 +44,14 @@ func (c *Conn) Serve(fs fuse.RawFileSystem, opts *fuse.MountOptions) error {
 	if err == errLeft {
 		return nil
 	}
-	return c.finish(err)
+	if err != nil {
+		err = fmt.Errorf("serve %s: %w", c.at.Target, err)
+	}
+	if c.OnEnd != nil {
+		c.OnEnd()
+	}
+	c.keeper.send(message{Word: wordEnded, Error: text(err)})
+	return err
 }
 
 // serve runs the loops to the end.
@@ -56,24 +63,19 @@ func (s *server) serve(o order) error {
 		return err
 	}
 	s.region = o.Region
-	if s.heir != nil && c.keeper != nil {
+	if s.heir != nil {
 		s.heir.Begin(o.Disabled)
 	}
-	switch {
-	case c.keeper == nil: // then there is no other region
-		s.take(slots, false, o.Trial)
-	case o.Take:
+	if o.Take {
 		s.take(slots, false, o.Trial)
 		s.take(s.state.region(1-o.Region), true, o.Trial)
-	default:
+	} else {
 		s.borrowed = s.takeEmpty(slots)
 		others := append(s.state.region(1-o.Region), s.borrowed...)
 		s.others.Store(&others)
 	}
 	close(c.ready)
-	if c.keeper != nil {
-		go s.obey()
-	}
+	go s.obey()
 	if err := s.run(); err != nil {
 		return err
 	}
@@ -86,30 +88,6 @@ func (s *server) serve(o order) error {
 		return errors.New("the connection was aborted (umount -f, or through fusectl)")
 	}
 	return nil
-}
-
-// finish leaves no mount that nobody serves. For a server process its keeper does that.
-func (c *Conn) finish(err error) error {
-	if err != nil {
-		err = fmt.Errorf("serve %s: %w", c.at.Target, err)
-	}
-	if c.OnEnd != nil {
-		c.OnEnd()
-	}
-	switch {
-	case c.keeper != nil:
-		c.keeper.send(message{Word: wordEnded, Error: text(err)})
-	case err != nil:
-		c.undo()
-	}
-	return err
-}
-
-// undo leaves no mount that nobody serves.
-func (c *Conn) undo() {
-	if err := c.Unmount(); err != nil {
-		c.logf("%v", err)
-	}
 }
 
 // options sets over what the caller gave what this mount needs.

@@ -19,7 +19,7 @@ import (
 // Two servers live at once while one hands over to the next: each reads into a region of its own. A region whose server
 // has died is given to the next, which answers what it finds there.
 type state struct {
-	file *os.File // nil where there is no keeper: the memory then dies with the process
+	file *os.File
 	mem  []byte
 }
 
@@ -69,9 +69,6 @@ func (s *state) check() error {
 	return nil
 }
 
-// privateState is memory for a server without a keeper.
-func privateState() *state { return &state{mem: make([]byte, regionAt+regionSize)} }
-
 func memfd(name string, size int64) (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err == nil {
@@ -84,16 +81,14 @@ func memfd(name string, size int64) (*os.File, error) {
 }
 
 func (s *state) close() {
-	if s.file != nil {
-		unix.Munmap(s.mem)
-		s.file.Close()
-	}
+	unix.Munmap(s.mem)
+	s.file.Close()
 }
 
 // region gives the slots of one of the two regions.
 func (s *state) region(n int) []slot {
 	at := regionAt + n*regionSize
-	return newSlots(s.mem[at:min(at+regionSize, len(s.mem))])
+	return newSlots(s.mem[at : at+regionSize])
 }
 
 func (s *state) setInfo(at Info) error {
