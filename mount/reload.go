@@ -169,7 +169,7 @@ func askKeeper(dir, word string) (path, line string, err error) {
 	path = socketPath(at)
 	conn, err := net.Dial("unix", path)
 	if err != nil {
-		return path, "", WithCode(ExitUsage, fmt.Errorf("reload %s: its keeper does not answer: %w", dir, err))
+		return path, "", WithCode(ExitUsage, fmt.Errorf("reload %s: its keeper does not answer: %w: if it has died, mount again", dir, err))
 	}
 	defer conn.Close()
 	if _, err := io.WriteString(conn, word); err != nil {
