@@ -484,7 +484,7 @@ func TestLimits(t *testing.T) {
 		<-leave
 		return dst, ctx.Err()
 	}}
-	m := newMount(t, Config{Limits: Limits{Runs: 2, Wait: 50 * time.Millisecond, Held: 3 * 5000}}, slow, text("v", strings.Repeat("x", 904)))
+	m := newMount(t, Config{Limits: Limits{Runs: 2, Wait: 50 * time.Millisecond, Held: 3 * (leastHeld + 1000)}}, slow, text("v", strings.Repeat("x", 800)))
 	m.uid = 1000
 	cancel := make(chan struct{})
 	results := make(chan fuse.Status)
@@ -523,6 +523,32 @@ func TestLimits(t *testing.T) {
 	m.uid = 0
 	for range 5 {
 		m.open("v")
+	}
+}
+
+// Users are charged for the memory that is held, of which a small run in a large one's buffer would be little.
+func TestHeld(t *testing.T) {
+	m := newMount(t, Config{}, text("large", strings.Repeat("x", keepBuffer)), text("small", "x"))
+	m.uid = 1000
+	for range 10 {
+		var large []*openFile
+		for range 10 {
+			large = append(large, m.open("large"))
+		}
+		for _, f := range large {
+			f.close()
+		}
+		for range 10 {
+			m.open("small")
+		}
+	}
+	var held int
+	for _, fh := range m.files.all() {
+		f, _ := m.files.get(fh)
+		held += cap(f.run.data)
+	}
+	if charged := m.limits.sum().held; held > charged || charged < 100*leastHeld {
+		t.Errorf("%d bytes are held and %d charged", held, charged)
 	}
 }
 

@@ -126,7 +126,7 @@ func (f *FS) recall(r *record) (*run, runWord, bool) {
 		held.done()
 		return nil, 0, false
 	}
-	held.charged = int64(len(held.data)) + 4096
+	held.charged = held.fit()
 	held.account.force(held.charged)
 	return held, word, true
 }

@@ -233,11 +233,10 @@ func (a *account) generate(ctx context.Context, generate func(context.Context, [
 	if r.data, err = generate(ctx, r.data); err != nil {
 		return nil, err
 	}
-	// The memory behind a small run is charged too, so that a million open empty files are no way around.
-	charge := int64(len(r.data)) + 4096
-	if err := a.charge(charge); err != nil {
+	cost := r.fit()
+	if err := a.charge(cost); err != nil {
 		return nil, err
 	}
-	r.charged = charge
+	r.charged = cost
 	return r, nil
 }

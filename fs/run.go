@@ -29,6 +29,22 @@ func newRun() *run {
 	return r
 }
 
+// leastHeld is what every held run costs, in bytes: there are so many open files for all users (maxRecords), and one user
+// must not have them all with runs of a few bytes.
+const leastHeld = 16 << 10
+
+// fit tells what it costs to hold the run, and gives a buffer that is larger than that back to other runs. A buffer that
+// grows has up to a quarter more than it needs.
+func (r *run) fit() (cost int64) {
+	most := len(r.data) + len(r.data)/4 + leastHeld
+	if cap(r.data) > most {
+		other := newRun()
+		other.data, r.data = r.data[:0], append([]byte(nil), r.data...)
+		other.done()
+	}
+	return int64(most)
+}
+
 func (r *run) done() {
 	if r.users.Add(-1) > 0 {
 		return

@@ -31,6 +31,10 @@ func (it *loaded) close() {
 //
 // The iterator is the view's from now on; on an error it is closed.
 func (v *View) take(it *loaded) (err error) {
+	if v.settings.Map != "" && (it.target == "cgroup" || taskTarget(it.target) && it.requests == nil) {
+		it.close()
+		return fmt.Errorf("map: it iterates %s, not the elements of a map: %w", it.target, unix.EINVAL)
+	}
 	switch {
 	case it.target == "cgroup":
 		v.cgroup = it.program

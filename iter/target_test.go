@@ -223,6 +223,8 @@ func TestElementsOfMap(t *testing.T) {
 		_, err := loadTestdataOf(t, h, "elements", wrong.path)
 		checkErrno(t, name, err, wrong.errno)
 	}
+	_, err = loadTestdataOf(t, h, "says", path)
+	checkErrno(t, "a map for no map's elements", err, unix.EINVAL)
 	v, err := loadTestdataOf(t, h, "elements", path)
 	if err != nil {
 		t.Fatal(err)

@@ -83,7 +83,7 @@ func (k *Keeper) spawn(exe *os.File, region int) (*process, error) {
 	program, err := unix.FcntlInt(exe.Fd(), unix.F_DUPFD_CLOEXEC, 100)
 	if err != nil {
 		near.close()
-		return nil, err
+		return nil, fmt.Errorf("start a server: a descriptor above 100: %w: see ulimit -n", err)
 	}
 	defer unix.Close(program)
 	attr := &os.ProcAttr{

@@ -199,7 +199,7 @@ func ReloadKeeper(dir string) error {
 	return WithCode(ExitSystem, fmt.Errorf("reload %s: the new keeper does not answer", dir))
 }
 
-// askKeeper gives what the keeper of the bpfviewfs at dir answers, "" if it ends before, and the path of its socket.
+// askKeeper gives what the keeper of the bpfviewfs at dir answers, "" if it ends before.
 func askKeeper(dir, word string) (line string, err error) {
 	at, err := Find(dir)
 	if err != nil {
@@ -207,7 +207,7 @@ func askKeeper(dir, word string) (line string, err error) {
 	}
 	conn, err := net.Dial("unix", socketPath(at))
 	if err != nil {
-		return "", WithCode(ExitUsage, fmt.Errorf("reload %s: its keeper does not answer: %w", dir, err))
+		return "", WithCode(ExitUsage, fmt.Errorf("reload %s: its keeper does not answer: %w: if it has died, mount again", dir, err))
 	}
 	defer conn.Close()
 	if _, err := io.WriteString(conn, word); err != nil {

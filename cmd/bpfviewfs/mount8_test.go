@@ -36,6 +36,7 @@ var mount8s = []mount8{
 	{line: "M -n", mounts: "ro,relatime"},
 	{line: "M -o mode=0444 -o uid=7,gid=8 && stat -c '%u %g %a' $D/tasks", says: "7 8 444", mounts: "ro,relatime"},
 	{line: "cd $D/.. && ln -s $D $T/link && mount -t fuse.bpfviewfs cgroup2 $T/link", mounts: "ro,relatime"},
+	{line: "ulimit -n 64 && M", code: 32, says: "ulimit -n"},
 	{line: "mount -t fuse.bpfviewfs --source cgroup2 --target $D", mounts: "ro,relatime"},
 	// Whoever holds the pipe keeps the substitution waiting: the server must not.
 	{line: `x=$(M -v) && cat $D/tasks >/dev/null`, mounts: "ro,relatime"},
@@ -89,8 +90,9 @@ var mount8s = []mount8{
 	{line: "mkdir $T/b && M && mount --bind $D $T/b && umount $D && cat $T/b/tasks >/dev/null && umount $T/b"},
 }
 
-// helper8s need the helper: mount.fuse3 keeps -f and -s to itself.
+// helper8s need the helper: mount.fuse3 keeps -f and -s to itself, and complains of a working directory that is gone.
 var helper8s = []mount8{
+	{line: "mkdir $T/cwd && cd $T/cwd && rmdir $T/cwd && M && $C reload --keeper $D", mounts: "ro,relatime"},
 	{line: "M -f"},
 	{line: "mount -fav -T $T/fstab", fstab: "cgroup2 $D fuse.bpfviewfs", says: "successfully mounted"},
 	{line: "M -s -o colour=red,mode=0444 && stat -c %a $D/tasks", says: "444", mounts: "ro,relatime"},
