@@ -4,9 +4,10 @@ package bpf
 
 import "embed"
 
-// Objects are the views' object files, NAME.bpf.o, for little-endian machines; and walk/walk.bpf.o, which lists cgroups.
+// Objects are the views' object files, NAME.bpf.o, for little-endian machines, with settings, NAME.yaml, where a view needs
+// them; and walk/walk.bpf.o, which lists cgroups.
 //
-//go:embed *.bpf.o walk/walk.bpf.o
+//go:embed *.bpf.o *.yaml walk/walk.bpf.o
 var Objects embed.FS
 
 // Headers are what the source of a view includes, beside libbpf's.

@@ -140,25 +140,32 @@ func TestLookup(t *testing.T) {
 }
 
 func TestRights(t *testing.T) {
-	u, g, mode := uint32(5), uint32(6), uint32(0o444)
-	view := text("v", "")
-	view.Mode = 0o400
+	u, g, mode, root := uint32(5), uint32(6), uint32(0o444), uint32(0)
+	plain, own := text("plain", ""), text("own", "")
+	own.Mode, own.UID = 0o400, &root
 	for name, tt := range map[string]struct {
-		config Config
-		want   fuse.Owner
-		mode   uint32
+		config     Config
+		owner, own fuse.Owner
+		mode       uint32
 	}{
-		"the cgroup's":  {Config{}, fuse.Owner{Uid: 1000, Gid: 1000}, 0o400},
-		"the options'":  {Config{UID: &u, GID: &g, Mode: &mode}, fuse.Owner{Uid: 5, Gid: 6}, 0o444},
-		"the gid only":  {Config{GID: &g}, fuse.Owner{Uid: 1000, Gid: 6}, 0o400},
-		"the mode only": {Config{Mode: &mode}, fuse.Owner{Uid: 1000, Gid: 1000}, 0o444},
+		"the cgroup's":  {Config{}, fuse.Owner{Uid: 1000, Gid: 1000}, fuse.Owner{Gid: 1000}, 0o440},
+		"the options'":  {Config{UID: &u, GID: &g, Mode: &mode}, fuse.Owner{Uid: 5, Gid: 6}, fuse.Owner{Gid: 6}, 0o444},
+		"the gid only":  {Config{GID: &g}, fuse.Owner{Uid: 1000, Gid: 6}, fuse.Owner{Gid: 6}, 0o440},
+		"the mode only": {Config{Mode: &mode}, fuse.Owner{Uid: 1000, Gid: 1000}, fuse.Owner{Gid: 1000}, 0o444},
 	} {
-		m := newMount(t, tt.config, view)
+		m := newMount(t, tt.config, plain, own)
 		m.tree.groups[m.tree.mkdir(rootID, "a")].uid = 1000
-		dir, _ := m.walk("a")
-		file, _ := m.walk("a", "v")
-		if dir.Owner != tt.want || dir.Mode != unix.S_IFDIR|0o755 || file.Owner != tt.want || file.Mode != unix.S_IFREG|tt.mode {
-			t.Errorf("%s: directory %v %o, file %v %o", name, dir.Owner, dir.Mode, file.Owner, file.Mode)
+		for path, want := range map[string]struct {
+			owner fuse.Owner
+			mode  uint32
+		}{
+			"a":       {tt.owner, unix.S_IFDIR | 0o755},
+			"a plain": {tt.owner, unix.S_IFREG | tt.mode},
+			"a own":   {tt.own, unix.S_IFREG | 0o400}, // what is said of one view goes first
+		} {
+			if got, _ := m.walk(strings.Fields(path)...); got.Owner != want.owner || got.Mode != want.mode {
+				t.Errorf("%s: %s: %v %o, want %v %o", name, path, got.Owner, got.Mode, want.owner, want.mode)
+			}
 		}
 	}
 }

@@ -86,14 +86,14 @@ func (f *FS) attr(n node, st *unix.Stat_t) fuse.Attr {
 		Ctime: uint64(st.Ctim.Sec), Ctimensec: uint32(st.Ctim.Nsec),
 		Blksize: 4096,
 	}
-	if n.isView() {
-		f.viewRights(n.number, &a)
-	}
 	if f.uid != nil {
 		a.Uid = *f.uid
 	}
 	if f.gid != nil {
 		a.Gid = *f.gid
+	}
+	if n.isView() {
+		f.viewRights(n.number, &a)
 	}
 	switch n.kind {
 	case kindCgroup:
@@ -110,9 +110,13 @@ func (f *FS) attr(n node, st *unix.Stat_t) fuse.Attr {
 	return a
 }
 
-// viewRights fills in what a view's file has of its own: mode and, where the view says so, owner.
+// viewRights fills in what a view's file has of its own: mode and, where the view says so, owner. What is said of one view goes
+// before what is said of the whole mount.
 func (f *FS) viewRights(number int, a *fuse.Attr) {
 	a.Mode = unix.S_IFREG | 0o440
+	if f.mode != nil {
+		a.Mode = unix.S_IFREG | *f.mode
+	}
 	if view := f.views.Load().byNumber[number]; view != nil {
 		if view.Mode != 0 {
 			a.Mode = unix.S_IFREG | view.Mode
@@ -123,9 +127,6 @@ func (f *FS) viewRights(number int, a *fuse.Attr) {
 		if view.GID != nil {
 			a.Gid = *view.GID
 		}
-	}
-	if f.mode != nil {
-		a.Mode = unix.S_IFREG | *f.mode
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 // inContainer is run by a container that has a cgroup's directory at /view. It prints what it finds there, says "removed?",
 // waits until the cgroup is, and looks again. $FOREIGN is another cgroup's name, $ID its id.
 const inContainer = `
-	cat /view/tasks /view/cpu /view/cgroup /view/stacks || echo cannot read
+	cat /view/tasks /view/cpu /view/cgroup || echo cannot read
+	cat /view/stacks >/dev/null 2>&1 && echo reads stacks
 	ls -aR /view
 	for f in views version status.json errors metrics; do cat /view/.bpfview/$f; done 2>/dev/null
 	[ /view/.. -ef / ] || echo .. leads out
@@ -186,6 +187,9 @@ func (i isolation) test(t *testing.T, dir string) {
 	}
 	if rows != 1 || !strings.Contains(said, "tasks     ") || !strings.Contains(said, "Read-only file system") {
 		t.Errorf("it does not see its cgroup:\n%s", said)
+	}
+	if stacks := strings.Contains(said, "reads stacks"); stacks != (i.host() == 0) {
+		t.Errorf("reads kernel stacks: %v", stacks)
 	}
 	for _, bad := range []string{"cannot read", "leads out", "foreign", fmt.Sprintf(" %d ", outside.Process.Pid)} {
 		if strings.Contains(said, bad) {
