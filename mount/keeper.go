@@ -124,9 +124,7 @@ func (k *Keeper) program() (err error) {
 	if k.path, err = os.Executable(); err == nil {
 		k.good, err = os.Open("/proc/self/exe")
 	}
-	if err == nil {
-		k.dir, err = os.Getwd()
-	}
+	k.dir, _ = os.Getwd() // removed? then no argument is below it
 	return WithCode(ExitSystem, err)
 }
 
