@@ -117,8 +117,8 @@ func (k *Keeper) replace() error {
 	if err != nil {
 		return err
 	}
-	_ = os.Chdir(k.dir) // gone? then no argument is below it
-	k.socket.close()    // who waits for the new program must not find this one
+	_ = os.Chdir(k.dir)
+	k.socket.close() // who waits for the new program must not find this one
 	defer k.tryListen()
 	// One that comes before the new program heeds it would end it, and the mount. What it asks for is done anyway.
 	signal.Ignore(syscall.SIGHUP)

@@ -34,6 +34,7 @@ var mount8s = []mount8{
 	{line: "M -o relatime,nodiratime", mounts: "ro,nodiratime,relatime"},
 	{line: "M -o strictatime,lazytime", mounts: "ro"},
 	{line: "M -n", mounts: "ro,relatime"},
+	{line: "mkdir $T/gone && cd $T/gone && rmdir $T/gone && M 2>/dev/null", mounts: "ro,relatime"},
 	{line: "M -o mode=0444 -o uid=7,gid=8 && stat -c '%u %g %a' $D/tasks", says: "7 8 444", mounts: "ro,relatime"},
 	{line: "cd $D/.. && ln -s $D $T/link && mount -t fuse.bpfviewfs cgroup2 $T/link", mounts: "ro,relatime"},
 	{line: "ulimit -n 64 && M", code: 32, says: "ulimit -n"},
