@@ -19,6 +19,7 @@ import (
 
 // object is what a view's object file holds, before anything of it is loaded.
 type object struct {
+	view     string
 	spec     *ebpf.CollectionSpec
 	main     string   // iterator program that makes the view
 	task     string   // its flavour that is run on each task, "" if there is none
@@ -87,7 +88,7 @@ func checkMachine(raw []byte) error {
 }
 
 func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
-	o := &object{spec: spec}
+	o := &object{view: name, spec: spec}
 	var iterators []string
 	for _, program := range slices.Sorted(maps.Keys(spec.Programs)) {
 		p := spec.Programs[program]
@@ -158,7 +159,7 @@ func (o *object) obtain(program string, shared map[string]*ebpf.Map, cache *btf.
 	var origin origin
 	if pins != nil {
 		origin = o.origin(program)
-		if it.program = pins.take(program, origin); it.program != nil {
+		if it.program = pins.take(o.pin(program), origin); it.program != nil {
 			if !usedMaps(map[string]*ebpf.ProgramSpec{program: o.spec.Programs[program]})[requestMap] {
 				return it, nil
 			}
@@ -172,9 +173,17 @@ func (o *object) obtain(program string, shared map[string]*ebpf.Map, cache *btf.
 	defer coll.Close()
 	it.program, it.requests = coll.DetachProgram(program), coll.DetachMap(requestMap)
 	if pins != nil {
-		pins.put(program, it.program, origin)
+		pins.put(o.pin(program), it.program, origin)
 	}
 	return it, nil
+}
+
+// pin is the name that a program is pinned under: the view's, though the program may have another.
+func (o *object) pin(program string) string {
+	if program == o.main {
+		return o.view
+	}
+	return program
 }
 
 // load loads some of the programs with the maps they use: those of shared, and new ones.

@@ -78,6 +78,7 @@ func TestProgramsAreReused(t *testing.T) {
 	registry, dir := testRegistry(t), t.TempDir()
 	path := filepath.Join(dir, "cpu.bpf.o")
 	write(t, path, builtin(t, "cpu"))
+	write(t, filepath.Join(dir, "renamed"+objectSuffix), testdata(t, "symbols"))
 	config := Config{Builtin: only(t, "cgroup"), Dirs: []string{dir}, Registry: registry}
 	ids := func(s *Set) (ids []ebpf.ProgramID) {
 		for _, v := range s.Views() {
@@ -85,13 +86,17 @@ func TestProgramsAreReused(t *testing.T) {
 				t.Fatal(v.Err())
 			}
 			mustRun(t, v, h.Root())
-			ids = append(ids, programID(t, v.cgroup))
+			program := v.cgroup
+			if program == nil {
+				program = v.whole
+			}
+			ids = append(ids, programID(t, program))
 		}
 		return ids
 	}
 	first := openSet(t, h, config)
 	was := ids(first)
-	checkWords(t, "pins", pins(t, registry), "cgroup cpu")
+	checkWords(t, "pins", pins(t, registry), "cgroup cpu renamed")
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +132,7 @@ func TestProgramsAreReused(t *testing.T) {
 		t.Fatal(err)
 	}
 	reload(t, second, true)
-	checkWords(t, "pins", pins(t, registry), "")
+	checkWords(t, "pins", pins(t, registry), "renamed")
 	if err := second.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +141,7 @@ func TestProgramsAreReused(t *testing.T) {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
 	openSet(t, h, config)
-	checkWords(t, "pins", pins(t, registry), "cgroup")
+	checkWords(t, "pins", pins(t, registry), "cgroup renamed")
 }
 
 // Two servers share the registry, and each has a directory that the other does not know.
