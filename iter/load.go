@@ -59,7 +59,12 @@ func (v *View) load(src *source, pins *registry, cache *btf.Cache) error {
 	}
 	o.pins, v.stateDir = pins, pins.stateDir(v.name)
 	o.origin = func(program string) origin { return originOf(src.object.path, program, raw, settings.Parameters) }
-	return v.loadObject(o, cache)
+	before := pins.previous(v.name, o.origin(o.main), cache)
+	if err := v.loadObject(o, cache); err != nil {
+		return err
+	}
+	v.compare(before)
+	return nil
 }
 
 // loadObject loads what this kernel can run of an object, and attaches the rest of it.

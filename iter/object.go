@@ -88,7 +88,7 @@ func checkMachine(raw []byte) error {
 }
 
 func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
-	o := &object{spec: spec, view: name}
+	o := &object{view: name, spec: spec}
 	var iterators []string
 	for _, program := range slices.Sorted(maps.Keys(spec.Programs)) {
 		p := spec.Programs[program]
@@ -157,13 +157,9 @@ func (o *object) obtain(program string, shared map[string]*ebpf.Map, cache *btf.
 		pins = nil
 	}
 	var origin origin
-	pin := program
-	if program == o.main {
-		pin = o.view
-	}
 	if pins != nil {
 		origin = o.origin(program)
-		if it.program = pins.take(pin, origin); it.program != nil {
+		if it.program = pins.take(o.pin(program), origin); it.program != nil {
 			if !usedMaps(map[string]*ebpf.ProgramSpec{program: o.spec.Programs[program]})[requestMap] {
 				return it, nil
 			}
@@ -177,9 +173,17 @@ func (o *object) obtain(program string, shared map[string]*ebpf.Map, cache *btf.
 	defer coll.Close()
 	it.program, it.requests = coll.DetachProgram(program), coll.DetachMap(requestMap)
 	if pins != nil {
-		pins.put(pin, it.program, origin)
+		pins.put(o.pin(program), it.program, origin)
 	}
 	return it, nil
+}
+
+// pin is the name that a program is pinned under: the view's, though the program may have another.
+func (o *object) pin(program string) string {
+	if program == o.main {
+		return o.view
+	}
+	return program
 }
 
 // load loads some of the programs with the maps they use: those of shared, and new ones.

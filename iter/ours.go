@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,6 +26,31 @@ func (r *registry) take(name string, want origin) *ebpf.Program {
 		return nil
 	}
 	return p
+}
+
+// previous is what the program was that is pinned under a name, if it is one of ours and not made of the same; else nil. An
+// upgrade may change a view while no server runs that knew it.
+func (r *registry) previous(name string, now origin, cache *btf.Cache) *View {
+	if r == nil {
+		return nil
+	}
+	if was, ours := r.ours[name]; !ours || was.sum == now.sum {
+		return nil
+	}
+	p, err := ebpf.LoadPinnedProgram(filepath.Join(r.dir, name), nil)
+	if err != nil {
+		return nil
+	}
+	it := &loaded{program: p}
+	defer it.close()
+	if it.inspect(cache) != nil {
+		return nil
+	}
+	traits, err := it.traits()
+	if err != nil {
+		return nil
+	}
+	return &View{traits: traits}
 }
 
 // put pins a program, in the place of an older one of ours. That it cannot is no reason to do without the view.

@@ -79,6 +79,7 @@ func TestProgramsAreReused(t *testing.T) {
 	registry, dir := testRegistry(t), t.TempDir()
 	path := filepath.Join(dir, "cpu.bpf.o")
 	write(t, path, builtin(t, "cpu"))
+	write(t, filepath.Join(dir, "renamed"+objectSuffix), testdata(t, "symbols"))
 	config := Config{Builtin: only(t, "cgroup"), Dirs: []string{dir}, Registry: registry}
 	ids := func(s *Set) (ids []ebpf.ProgramID) {
 		for _, v := range s.Views() {
@@ -86,13 +87,17 @@ func TestProgramsAreReused(t *testing.T) {
 				t.Fatal(v.Err())
 			}
 			mustRun(t, v, h.Root())
-			ids = append(ids, programID(t, v.cgroup))
+			program := v.cgroup
+			if program == nil {
+				program = v.whole
+			}
+			ids = append(ids, programID(t, program))
 		}
 		return ids
 	}
 	first := openSet(t, h, config)
 	was := ids(first)
-	checkWords(t, "pins", pins(t, registry), "cgroup cpu")
+	checkWords(t, "pins", pins(t, registry), "cgroup cpu renamed")
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +133,7 @@ func TestProgramsAreReused(t *testing.T) {
 		t.Fatal(err)
 	}
 	reload(t, second, true)
-	checkWords(t, "pins", pins(t, registry), "")
+	checkWords(t, "pins", pins(t, registry), "renamed")
 	if err := second.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +142,7 @@ func TestProgramsAreReused(t *testing.T) {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
 	openSet(t, h, config)
-	checkWords(t, "pins", pins(t, registry), "cgroup")
+	checkWords(t, "pins", pins(t, registry), "cgroup renamed")
 }
 
 // The program of a view may have any name, also another view's.

@@ -148,10 +148,7 @@ func (s *Set) next(old *View, src *source, pins *registry, cache *btf.Cache) *Vi
 		s.config.Logf("view %s %s", v.name, kept.warning)
 		return &kept
 	}
-	if warning := changedRecord(old, v); warning != "" {
-		v.warning = warning
-		s.config.Logf("view %s: %s", v.name, warning)
-	}
+	v.compare(old)
 	return v
 }
 

@@ -212,4 +212,18 @@ func TestRecordChanges(t *testing.T) {
 			t.Errorf("output %q", out)
 		}
 	}
+
+	// An upgrade: the server that knew the old object has ended.
+	config := Config{Dirs: []string{dir}, Registry: testRegistry(t)}
+	for _, step := range []struct {
+		object []byte
+		warns  bool
+	}{{object, false}, {object, false}, {changed, true}, {changed, false}} {
+		replace(t, path, step.object)
+		s := openSet(t, h, config)
+		if v := find(t, s, "cpu"); v.Err() != nil || strings.Contains(v.Warning(), "without a new version") != step.warns {
+			t.Errorf("after a start: %v, %q", v.Err(), v.Warning())
+		}
+		s.Close()
+	}
 }

@@ -57,11 +57,14 @@ func (v *View) Hash() string {
 	return fmt.Sprintf("%x", v.record.sum)
 }
 
-// changedRecord warns if a view's record is not what it was and its version is: whoever reads raw records
-// has nothing else to go by.
-func changedRecord(old, v *View) string {
-	if old.record == nil || v.record == nil || old.version != v.version || old.Hash() == v.Hash() {
-		return ""
+// compare warns if the view's record is not what it was and its version is: whoever reads raw records has nothing else to
+// go by. A nil before is none.
+func (v *View) compare(before *View) {
+	if before == nil || before.record == nil || v.record == nil || before.version != v.version || before.Hash() == v.Hash() {
+		return
 	}
-	return fmt.Sprintf("its record changed without a new version (it is %d)", v.version)
+	if warning := fmt.Sprintf("its record changed without a new version (it is %d)", v.version); warning != v.warning {
+		v.warning = warning
+		v.set.config.Logf("view %s: %s", v.name, warning)
+	}
 }

@@ -124,7 +124,7 @@ func (k *Keeper) program() (err error) {
 	if k.path, err = os.Executable(); err == nil {
 		k.good, err = os.Open("/proc/self/exe")
 	}
-	k.dir, _ = os.Getwd() // gone? see replace
+	k.dir, _ = os.Getwd() // removed? then no argument is below it
 	return WithCode(ExitSystem, err)
 }
 

@@ -136,9 +136,6 @@ func (k *Keeper) attend(conn net.Conn) {
 	word, _ := bufio.NewReader(conn).ReadString('\n')
 	switch word {
 	case wordReload, wordReplace:
-	case wordHere:
-		io.WriteString(conn, formatOutcome(nil))
-		return
 	case wordOptions:
 		json.NewEncoder(conn).Encode(k.Options.own())
 		return
@@ -162,7 +159,6 @@ func (k *Keeper) attend(conn net.Conn) {
 const (
 	wordReload  = "reload\n"
 	wordReplace = "replace\n"
-	wordHere    = "here?\n"
 	wordOptions = "options\n" // our own; the answer is a list in JSON
 )
 
@@ -189,11 +185,10 @@ func ReloadKeeper(dir string) error {
 	if line != "" {
 		return parseOutcome(line)
 	}
-	// The old program has ended without an answer. The new one listens when it has taken the mount up; its answer is waited for
-	// because a connection may still have been the old one's.
+	// The old program has ended without an answer. The new one listens when it has taken the mount up.
 	for start := time.Now(); time.Since(start) < prepareLimit; time.Sleep(10 * time.Millisecond) {
-		if line, err := askKeeper(dir, wordHere); err == nil && line != "" {
-			return parseOutcome(line)
+		if line, err := askKeeper(dir, wordOptions); err == nil && line != "" {
+			return nil
 		}
 	}
 	return WithCode(ExitSystem, fmt.Errorf("reload %s: the new keeper does not answer", dir))
