@@ -77,12 +77,21 @@ func (k *Keeper) listen() error {
 	}
 	path := socketPath(k.conn.at)
 	os.Remove(path) // of a mount that had the number before
-	socket, err := net.Listen("unix", path)
+	socket, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return err
 	}
+	// The number is free from the unmount on: when this keeper ends the path may be the next mount's.
+	socket.SetUnlinkOnClose(false)
+	ours, err := os.Lstat(path)
+	if err != nil {
+		return errors.Join(err, socket.Close())
+	}
 	go func() {
 		<-k.ended
+		if now, err := os.Lstat(path); err == nil && os.SameFile(ours, now) {
+			os.Remove(path)
+		}
 		socket.Close()
 	}()
 	go func() {
@@ -169,7 +178,7 @@ func askKeeper(dir, word string) (path, line string, err error) {
 	path = socketPath(at)
 	conn, err := net.Dial("unix", path)
 	if err != nil {
-		return path, "", WithCode(ExitUsage, fmt.Errorf("reload %s: its keeper does not answer: %w: if it has died, mount again", dir, err))
+		return path, "", WithCode(ExitUsage, fmt.Errorf("%s: its keeper does not answer: %w: if it has died, mount again", dir, err))
 	}
 	defer conn.Close()
 	if _, err := io.WriteString(conn, word); err != nil {
