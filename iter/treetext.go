@@ -7,7 +7,7 @@ import (
 )
 
 // appendLines renders a text view's tree: each line begins with the cgroup's path and id. If all parts begin with the
-// same line, which has letters but no small ones, that is their header and stands once, above all.
+// same line, which has letters but no small ones and no digits, that is their header and stands once, above all.
 func (o *output) appendLines(dst []byte) ([]byte, error) {
 	width := o.pathWidth(dst)
 	header := o.commonHeader()
@@ -35,11 +35,13 @@ func (o *output) appendLines(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// commonHeader is the first line of all parts that are not empty, or nil.
+// commonHeader is the first line of all parts that are not empty, or nil. One word alone is a value that all have.
 func (o *output) commonHeader() (header []byte) {
+	alone := true
 	for i := range o.parts {
 		p := &o.parts[i]
-		line, _, _ := bytes.Cut(o.raw[p.raw:p.rawEnd], []byte{'\n'})
+		line, rest, _ := bytes.Cut(o.raw[p.raw:p.rawEnd], []byte{'\n'})
+		alone = alone && len(rest) == 0
 		switch {
 		case p.raw == p.rawEnd:
 		case header == nil && !isHeader(line), header != nil && !bytes.Equal(header, line):
@@ -48,12 +50,15 @@ func (o *output) commonHeader() (header []byte) {
 			header = line
 		}
 	}
+	if alone && len(bytes.Fields(header)) == 1 {
+		return nil
+	}
 	return header
 }
 
 func isHeader(line []byte) bool {
 	return bytes.ContainsFunc(line, func(r rune) bool { return 'A' <= r && r <= 'Z' }) &&
-		!bytes.ContainsFunc(line, func(r rune) bool { return 'a' <= r && r <= 'z' })
+		!bytes.ContainsFunc(line, func(r rune) bool { return 'a' <= r && r <= 'z' || '0' <= r && r <= '9' })
 }
 
 const idWidth = 10

@@ -62,6 +62,18 @@ func TestTreeOfText(t *testing.T) {
 			[]string{".", "Some text\n", "a", "Some text\n\n"},
 			"PATH  CGROUP_ID\n.             9 Some text\na            10 Some text\na            10 \n",
 		},
+		"the same of all": {
+			[]string{".", "OK 1\n", "a", "OK 1\n"},
+			"PATH  CGROUP_ID\n.             9 OK 1\na            10 OK 1\n",
+		},
+		"the same word of all": {
+			[]string{".", "RUNNING\n", "a", "RUNNING\n"},
+			"PATH  CGROUP_ID\n.             9 RUNNING\na            10 RUNNING\n",
+		},
+		"a column": {
+			[]string{".", "PID\n7\n", "a", "PID\n"},
+			"PATH  CGROUP_ID PID\n.             9 7\n",
+		},
 		"silence": {
 			[]string{".", "", "a", ""},
 			"PATH  CGROUP_ID\n",

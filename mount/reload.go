@@ -202,7 +202,7 @@ func askKeeper(dir, word string) (line string, err error) {
 	}
 	conn, err := net.Dial("unix", socketPath(at))
 	if err != nil {
-		return "", WithCode(ExitUsage, fmt.Errorf("reload %s: its keeper does not answer: %w: if it has died, mount again", dir, err))
+		return "", WithCode(ExitUsage, fmt.Errorf("%s: its keeper does not answer: %w: if it has died, mount again", dir, err))
 	}
 	defer conn.Close()
 	if _, err := io.WriteString(conn, word); err != nil {

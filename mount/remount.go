@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,8 +43,11 @@ func (o Options) unchanged(dir string) error {
 	if err == nil {
 		err = json.Unmarshal([]byte(line), &has)
 	}
+	if err != nil {
+		return fmt.Errorf("remount with options %s: whether the mount has them is not known: %w", strings.Join(words, ","), err)
+	}
 	for _, word := range words {
-		if err != nil || !slices.Contains(has, word) {
+		if !slices.Contains(has, word) {
 			return fmt.Errorf("option %s: a remount cannot change it: unmount, and mount with it", word)
 		}
 	}
