@@ -53,18 +53,25 @@ func TestCheck(t *testing.T) {
 
 func TestWhy(t *testing.T) {
 	needRoot(t)
+	views := t.TempDir()
+	if err := os.WriteFile(filepath.Join(views, "broken.bpf.o"), []byte("no ELF"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
-		view string
+		args string
 		code int
 		want string
 	}{
 		{"cpu", 0, "view cpu, built in\nit is there\n"},
 		{"runqlat", 1, "enable=runqlat"},
-		{"nothing", 1, "no view is called"},
+		{"-o enable=runqlat,registry=none runqlat", 0, "view runqlat, built in\nit is there\n"},
+		{"broken", 1, "no view is called"},
+		{"-o views=" + views + " broken", 1, views + "/broken.bpf.o"},
+		{"-o nonsense cpu", 1, "nonsense"},
 	} {
-		code, out, stderr := call(t, exec.Command(command, "why", tt.view))
+		code, out, stderr := call(t, exec.Command(command, append([]string{"why"}, strings.Fields(tt.args)...)...))
 		if code != tt.code || !strings.Contains(out+stderr, tt.want) {
-			t.Errorf("%s: exit %d, want %d: %s%s", tt.view, code, tt.code, out, stderr)
+			t.Errorf("%s: exit %d, want %d: %s%s", tt.args, code, tt.code, out, stderr)
 		}
 	}
 }

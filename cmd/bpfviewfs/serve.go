@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	"bpfviewfs/fs"
-	"bpfviewfs/iter"
 	"bpfviewfs/mount"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -79,9 +78,9 @@ func serveCommand(logs *logOptions) *cobra.Command {
 
 // serve loads the views and serves them.
 func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
-	src, err := openSource(o.Source, iter.Config{
-		Dirs: o.Views, Registry: o.Registry, Enable: o.Enable, Options: iter.Options{MaxRun: o.MaxRun}, Logf: log.Infof,
-	})
+	c := config(o)
+	c.Logf = log.Infof
+	src, err := openSource(o.Source, c)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"bpfviewfs/bpf"
 	"bpfviewfs/fs"
 	"bpfviewfs/iter"
+	"bpfviewfs/mount"
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
 
@@ -54,10 +56,48 @@ func openSource(name string, c iter.Config) (*source, error) {
 	return nil, fmt.Errorf("none of the views can run here: %w", why)
 }
 
-// look opens the views as a mount without options has them, and changes nothing in the kernel.
-func look(name string) (*source, error) {
-	src, err := openSource(name, iter.Config{ReadOnly: true})
-	return src, failed(err)
+// config is what a mount's options say of views.
+func config(o mount.Options) iter.Config {
+	return iter.Config{Dirs: o.Views, Registry: o.Registry, Enable: o.Enable, Options: iter.Options{MaxRun: o.MaxRun}}
+}
+
+// look gives a command the flags that say which views it looks at, and how it opens them: as a mount has them, but that nothing
+// changes in the kernel.
+func look(cmd *cobra.Command) func() (*source, error) {
+	name := sourceFlag(cmd)
+	lists := cmd.Flags().StringArrayP("options", "o", nil, "the `options` of the mount that has the views")
+	return func() (*source, error) {
+		o, err := mount.ParseOptions(*lists...)
+		if err != nil {
+			return nil, err
+		}
+		c := config(o)
+		c.ReadOnly = true
+		src, err := openSource(*name, c)
+		return src, failed(err)
+	}
+}
+
+// lookFor is look for one view by its name. The caller closes the source.
+func lookFor(cmd *cobra.Command) func(view string) (*source, *iter.View, error) {
+	open := look(cmd)
+	return func(view string) (*source, *iter.View, error) {
+		src, err := open()
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, v := range src.set.Views() {
+			if v.Name() == view {
+				return src, v, nil
+			}
+		}
+		src.Close()
+		return nil, nil, usageError("no view is called %q: bpfviewfs views lists them", view)
+	}
+}
+
+func sourceFlag(cmd *cobra.Command) *string {
+	return cmd.Flags().String("source", "cgroup2", "the `hierarchy`: cgroup2, or the path of a cgroup's directory")
 }
 
 // mountBPF mounts the bpffs in its usual place, as the service manager does where there is one. Without it views are

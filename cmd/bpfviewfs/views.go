@@ -10,20 +10,16 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func sourceFlag(cmd *cobra.Command) *string {
-	return cmd.Flags().String("source", "cgroup2", "the `hierarchy`: cgroup2, or the path of a cgroup's directory")
-}
-
 func viewsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "views",
 		Short: "list the views, and why those that are absent are",
 		Args:  cobra.NoArgs,
 	}
-	name := sourceFlag(cmd)
+	open := look(cmd)
 	long := cmd.Flags().Bool("long", false, "print the verifier's whole log for absent views")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		src, err := look(*name)
+		src, err := open()
 		if err != nil {
 			return err
 		}
@@ -55,12 +51,12 @@ func catCommand() *cobra.Command {
 		Short: "run a view for one cgroup, without a mount",
 		Long: `Run a view for one cgroup and print what it gives, without a mount. CGROUP is a path below the top of the
 hierarchy (system.slice/ssh.service, or / for the top itself) or the path of its directory in cgroupfs.`,
-		Example: "  bpfviewfs cat tasks system.slice/ssh.service",
+		Example: "  bpfviewfs cat tasks system.slice/ssh.service\n  bpfviewfs cat -o views=/opt/views myview /",
 		Args:    cobra.ExactArgs(2),
 	}
-	name := sourceFlag(cmd)
+	find := lookFor(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		src, v, err := lookFor(*name, args[0])
+		src, v, err := find(args[0])
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 
-	"bpfviewfs/iter"
 	"github.com/spf13/cobra"
 )
 
@@ -12,14 +11,14 @@ func whyCommand() *cobra.Command {
 		Use:   "why VIEW [CGROUP]",
 		Short: "tell where a view comes from, and why it is not there",
 		Long: `Tell where a view comes from and, if it is absent or has no file in the directory of CGROUP, why, with all that the
-kernel's verifier said. It looks at the views as a mount without options would have them, and exits with 1 unless the
+kernel's verifier said. It looks at the views as a mount with these options would have them, and exits with 1 unless the
 view is there.`,
-		Example: "  bpfviewfs why runqlat\n  bpfviewfs why tasks system.slice/ssh.service",
+		Example: "  bpfviewfs why runqlat\n  bpfviewfs why -o enable=runqlat runqlat\n  bpfviewfs why tasks system.slice/ssh.service",
 		Args:    cobra.RangeArgs(1, 2),
 	}
-	source := sourceFlag(cmd)
+	find := lookFor(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		src, v, err := lookFor(*source, args[0])
+		src, v, err := find(args[0])
 		if err != nil {
 			return err
 		}
@@ -46,19 +45,4 @@ view is there.`,
 		return nil
 	}
 	return cmd
-}
-
-// lookFor is look for one view by its name. The caller closes the source.
-func lookFor(hierarchy, name string) (*source, *iter.View, error) {
-	src, err := look(hierarchy)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, v := range src.set.Views() {
-		if v.Name() == name {
-			return src, v, nil
-		}
-	}
-	src.Close()
-	return nil, nil, usageError("no view is called %q: bpfviewfs views lists them", name)
 }
