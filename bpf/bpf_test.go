@@ -2,6 +2,7 @@ package bpf
 
 import (
 	"bytes"
+	"io/fs"
 	"os"
 	"regexp"
 	"slices"
@@ -18,24 +19,21 @@ const suffix = ".bpf.o"
 // objects gives every embedded object by its view's name.
 func objects(t *testing.T) map[string]*ebpf.CollectionSpec {
 	t.Helper()
-	entries, err := Objects.ReadDir(".")
+	names, err := fs.Glob(Objects, "*"+suffix)
 	if err != nil {
 		t.Fatal(err)
 	}
 	specs := make(map[string]*ebpf.CollectionSpec)
-	for _, e := range entries {
-		if e.IsDir() {
-			continue
-		}
-		raw, err := Objects.ReadFile(e.Name())
+	for _, name := range names {
+		raw, err := Objects.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
 		if err != nil {
-			t.Fatalf("%s: %v", e.Name(), err)
+			t.Fatalf("%s: %v", name, err)
 		}
-		specs[strings.TrimSuffix(e.Name(), suffix)] = spec
+		specs[strings.TrimSuffix(name, suffix)] = spec
 	}
 	return specs
 }
