@@ -133,7 +133,7 @@ func pinLink(t *testing.T, c *cgroup, path string) {
 	create := struct {
 		prog, target, attach, flags uint32
 		info                        unsafe.Pointer
-		size                        uint32
+		size, padding               uint32
 	}{prog: uint32(coll.Programs["cgroup"].FD()), attach: unix.BPF_TRACE_ITER, info: unsafe.Pointer(&target), size: 16}
 	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_LINK_CREATE, uintptr(unsafe.Pointer(&create)), unsafe.Sizeof(create))
 	if errno != 0 {
@@ -145,9 +145,9 @@ func pinLink(t *testing.T, c *cgroup, path string) {
 		t.Fatal(err)
 	}
 	pin := struct {
-		path unsafe.Pointer
-		fd   uint32
-	}{unsafe.Pointer(name), uint32(fd)}
+		path      unsafe.Pointer
+		fd, flags uint32
+	}{path: unsafe.Pointer(name), fd: uint32(fd)}
 	if _, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_OBJ_PIN, uintptr(unsafe.Pointer(&pin)), unsafe.Sizeof(pin)); errno != 0 {
 		t.Fatal(errno)
 	}
