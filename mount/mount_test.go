@@ -177,6 +177,7 @@ func TestMountRace(t *testing.T) {
 		t.Errorf("%d mounts, %d calls succeeded, %v", n, len(won), err)
 	}
 	for _, c := range won {
+		<-c.ready
 		c.Unmount()
 		select {
 		case <-c.served:
