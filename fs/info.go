@@ -52,11 +52,7 @@ func appendViews(f *FS, cgroup uint64, dst []byte) ([]byte, error) {
 		if v.Version > 0 {
 			version = strconv.Itoa(v.Version)
 		}
-		name := v.Name
-		if !ValidName(name) {
-			name = strconv.Quote(name)
-		}
-		dst = fmt.Appendf(dst, row, name, state, cmp.Or(v.Kind, "-"), version, cmp.Or(v.Hash, "-"), about)
+		dst = fmt.Appendf(dst, row, ShownName(v.Name), state, cmp.Or(v.Kind, "-"), version, cmp.Or(v.Hash, "-"), about)
 	}
 	return dst, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -99,6 +100,14 @@ func (v *View) isIn(cgroup uint64, as Rendering) bool {
 		in = v.InTree
 	}
 	return in == nil || in(cgroup) == nil
+}
+
+// ShownName is a view's name in a list: what cannot be one, as a pin may be called and is listed with the reason, is quoted.
+func ShownName(name string) string {
+	if ValidName(name) {
+		return name
+	}
+	return strconv.Quote(name)
 }
 
 // ValidName tells whether a view may have this name: [a-z][a-z0-9_]*, at most 255 bytes.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	"bpfviewfs/fs"
 	"bpfviewfs/mount"
@@ -34,11 +33,7 @@ func viewsCommand() *cobra.Command {
 					about = fmt.Sprintf("%+v", err)
 				}
 			}
-			name := v.Name()
-			if !fs.ValidName(name) {
-				name = strconv.Quote(name)
-			}
-			fmt.Fprintf(out, "%-16s %-7s %-7s %s\n", name, state, v.Kind(), about)
+			fmt.Fprintf(out, "%-16s %-7s %-7s %s\n", fs.ShownName(v.Name()), state, v.Kind(), about)
 		}
 		return nil
 	}
