@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -158,30 +159,37 @@ func (j helper) start(t testing.TB) (pid int) {
 	case j.apart:
 		mode = "apart"
 	}
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s;%d;%d;%s;%s", helperEnv, filepath.Join(j.cgroup, "cgroup.procs"), j.threads, j.children, mode, j.comm))
+	cmd, in, out := startHelper(t, fmt.Sprintf("%s;%d;%d;%s;%s", filepath.Join(j.cgroup, "cgroup.procs"), j.threads, j.children, mode, j.comm), j.files...)
+	t.Cleanup(func() {
+		in.Close()
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	if line, err := out.ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("helper said %q, %v", line, err)
+	}
+	return cmd.Process.Pid
+}
+
+// startHelper starts this program as a helper that does what job says. The caller ends it.
+func startHelper(t testing.TB, job string, files ...*os.File) (cmd *exec.Cmd, in io.WriteCloser, out *bufio.Reader) {
+	t.Helper()
+	cmd = exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), helperEnv+"="+job)
 	cmd.Stderr = os.Stderr
-	cmd.ExtraFiles = j.files
+	cmd.ExtraFiles = files
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := cmd.StdoutPipe()
+	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		in.Close()
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
-		t.Fatalf("helper said %q, %v", line, err)
-	}
-	return cmd.Process.Pid
+	return cmd, in, bufio.NewReader(stdout)
 }
 
 func needRoot(t testing.TB) {

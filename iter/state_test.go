@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -51,27 +50,13 @@ func renamer(procs string) error {
 // startRenamer gives a function that has names given in the cgroup, and one that waits until they are.
 func startRenamer(t *testing.T, cgroup string) (begin func(n int), wait func()) {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), helperEnv+"=renamer;"+filepath.Join(cgroup, "cgroup.procs"))
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd, in, lines := startHelper(t, "renamer;"+filepath.Join(cgroup, "cgroup.procs"))
 	t.Cleanup(func() {
 		in.Close()
 		if err := cmd.Wait(); err != nil {
 			t.Error(err)
 		}
 	})
-	lines := bufio.NewReader(out)
 	begin = func(n int) {
 		if _, err := fmt.Fprintln(in, n); err != nil {
 			t.Fatal(err)

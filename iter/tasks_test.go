@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -295,16 +294,7 @@ func TestTasksOfWhomWhileOverlayWrites(t *testing.T) {
 		t.Logf("no overlay here: %v", err)
 		return
 	}
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=overlay;%s;%s", helperEnv, filepath.Join(dir, "cgroup.procs"), filepath.Join(merged, "file")))
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd, _, out := startHelper(t, fmt.Sprintf("overlay;%s;%s", filepath.Join(dir, "cgroup.procs"), filepath.Join(merged, "file")))
 	t.Cleanup(func() {
 		cmd.Process.Kill()
 		cmd.Wait()

@@ -96,6 +96,19 @@ func (p *process) ends(t *testing.T) *os.ProcessState {
 	return nil
 }
 
+// answered tells whether who asked for a reload has been told an error by now.
+func answered(t *testing.T, answer <-chan error, want string) {
+	t.Helper()
+	select {
+	case err := <-answer:
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the answer is: %v", err)
+		}
+	default:
+		t.Error("there is no answer")
+	}
+}
+
 // TestNewServerDiesBeforeItServes: then the one before serves again, and whoever asked for the reload must not be told that all
 // is well.
 func TestNewServerDiesBeforeItServes(t *testing.T) {
@@ -105,14 +118,7 @@ func TestNewServerDiesBeforeItServes(t *testing.T) {
 	k.upgrades, k.reloads, k.next = true, []*reload{{answer: answer}}, p
 	k.promote()
 	k.died(p, p.killed(t))
-	select {
-	case err := <-answer:
-		if err == nil || !strings.Contains(err.Error(), "the new server does not start") {
-			t.Errorf("the answer is: %v", err)
-		}
-	default:
-		t.Error("there is no answer")
-	}
+	answered(t, answer, "the new server does not start")
 }
 
 // TestKeeperCannotBeReplaced: the program is not there any more when the keeper is to run it.
@@ -126,14 +132,7 @@ func TestKeeperCannotBeReplaced(t *testing.T) {
 	k.upgrades, k.reloads = true, []*reload{{answer: answer, keeper: true}}
 	k.upgrade()
 	k.died(p, p.ends(t))
-	select {
-	case err := <-answer:
-		if err == nil || !strings.Contains(err.Error(), "gone") {
-			t.Errorf("the answer is: %v", err)
-		}
-	default:
-		t.Error("there is no answer")
-	}
+	answered(t, answer, "gone")
 	if k.next == nil {
 		t.Error("no server is started in place of the one that was ended")
 	}
