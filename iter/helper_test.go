@@ -47,8 +47,16 @@ func help(job string) error {
 	}
 	threads, _ := strconv.Atoi(f[1])
 	children, _ := strconv.Atoi(f[2])
+	var sleepers []int
 	for range children {
-		if err := forkSleeper(); err != nil {
+		pid, err := forkSleeper()
+		if err != nil {
+			return err
+		}
+		sleepers = append(sleepers, pid)
+	}
+	for _, pid := range sleepers {
+		if err := waitAsleep(pid); err != nil {
 			return err
 		}
 	}
@@ -120,15 +128,33 @@ func headless() bool {
 }
 
 // forkSleeper makes a child that sleeps till it is killed. The child may only make raw system calls.
-func forkSleeper() error {
+func forkSleeper() (int, error) {
 	pid, _, errno := unix.RawSyscall(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0)
 	if errno != 0 {
-		return errno
+		return 0, errno
 	}
 	for pid == 0 {
 		unix.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
 	}
-	return nil
+	return int(pid), nil
+}
+
+// waitAsleep waits until a child of forkSleeper is off its CPU in ppoll(2), which it never leaves. Until then its state
+// and its stack change. The kernel names the system call of a thread that does not run, "running" otherwise: proc_pid_syscall(5).
+func waitAsleep(pid int) error {
+	asleep := strconv.Itoa(unix.SYS_PPOLL) + " "
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		call, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid))
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(string(call), asleep) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("child %d does not sleep, but is in system call %s", pid, call)
+		}
+	}
 }
 
 var jobs = make(map[string]func(rest string) error)

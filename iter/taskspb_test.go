@@ -2,7 +2,6 @@ package iter
 
 import (
 	"context"
-	"slices"
 	"testing"
 
 	"github.com/bufbuild/protocompile"
@@ -59,9 +58,6 @@ func TestTasksInProtobuf(t *testing.T) {
 	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
 	helper{cgroup: dir, children: 300, threads: 2, comm: "\xff\n"}.start(t)
 	id := cgroupID(t, dir)
-	onItsWay := func(r row) bool { return r.pid == r.tid && r.state != "S" }
-	for slices.ContainsFunc(parseTasks(t, mustRun(t, views["tasks"], id)), onItsWay) { // to its sleep
-	}
 	for name, v := range flavours(t, views["taskspb"]) {
 		t.Run(name, func(t *testing.T) {
 			out := mustRun(t, v, id)
