@@ -91,8 +91,9 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 		v.noTask = v.loadIterator(o, o.task, cache)
 	}
 	if o.tree != "" {
-		if it, err := o.obtain(o.tree, v.state.shared(), cache); err == nil { // a tree is read without it, too
+		if it, err := o.obtain(o.tree, v.state, cache); err == nil { // a tree is read without it, too
 			v.tree = it.program
+			v.state.keep(o.tree, it.program)
 		}
 	}
 	err = v.loadIterator(o, o.main, cache)
@@ -107,11 +108,15 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 
 // loadIterator loads one of the object's iterators, or takes it over from the registry.
 func (v *View) loadIterator(o *object, program string, cache *btf.Cache) error {
-	it, err := o.obtain(program, v.state.shared(), cache)
+	it, err := o.obtain(program, v.state, cache)
 	if err != nil {
 		return err
 	}
-	return v.take(it)
+	if err := v.take(it); err != nil {
+		return err
+	}
+	v.state.keep(program, it.program)
+	return nil
 }
 
 // withTaskReason adds to an error of the first program why the task flavour could not stand in.

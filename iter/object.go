@@ -148,32 +148,34 @@ func (o *object) choose(iterators []string, view string) error {
 	return nil
 }
 
-// obtain takes an iterator from the registry if the same is pinned there, else loads it with the maps it uses, and pins
-// it for the next start. The other flavours stay out: one that this kernel refuses would take the whole collection with it.
-func (o *object) obtain(program string, shared map[string]*ebpf.Map, cache *btf.Cache) (*loaded, error) {
-	it := &loaded{target: o.spec.Programs[program].AttachTo, tags: functionTags(o.spec.Types, program)}
-	pins := o.pins
-	if len(o.attached) > 0 { // it would hold maps that its state may not have any more
-		pins = nil
-	}
+// obtain takes an iterator from where it is pinned, if it is the same, else loads it with the maps it uses, and has it pinned
+// for the next start: in the registry, or with its state, whose maps it holds. The other flavours stay out: one that this
+// kernel refuses would take the whole collection with it.
+func (o *object) obtain(program string, s *state, cache *btf.Cache) (*loaded, error) {
+	spec := o.spec.Programs[program]
+	it := &loaded{target: spec.AttachTo, tags: functionTags(o.spec.Types, program)}
 	var origin origin
-	if pins != nil {
+	switch {
+	case s != nil:
+		it.program = s.take(program, spec)
+	case o.pins != nil:
 		origin = o.origin(program)
-		if it.program = pins.take(o.pin(program), origin); it.program != nil {
-			if !usedMaps(map[string]*ebpf.ProgramSpec{program: o.spec.Programs[program]})[requestMap] {
-				return it, nil
-			}
-			return it, it.findRequests()
-		}
+		it.program = o.pins.take(o.pin(program), origin)
 	}
-	coll, err := o.load(shared, cache, program)
+	if it.program != nil {
+		if !usedMaps(map[string]*ebpf.ProgramSpec{program: spec})[requestMap] {
+			return it, nil
+		}
+		return it, it.findRequests()
+	}
+	coll, err := o.load(s.shared(), cache, program)
 	if err != nil {
 		return nil, err
 	}
 	defer coll.Close()
 	it.program, it.requests = coll.DetachProgram(program), coll.DetachMap(requestMap)
-	if pins != nil {
-		pins.put(o.pin(program), it.program, origin)
+	if s == nil {
+		o.pins.put(o.pin(program), it.program, origin)
 	}
 	return it, nil
 }

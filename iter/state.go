@@ -27,16 +27,20 @@ type state struct {
 	maps     map[string]*ebpf.Map
 	pins     map[string]string // of maps: the pin's name by the map's
 	gates    []*gate
-	pinned   []string // paths of the maps that this process pinned
+	pinned   []string // paths of what this process pinned
 	lock     *os.File // of dir, shared by all that use it: see forgetState
+
+	programPins map[string]string        // the pin's name by the program's, iterators included: see namePrograms
+	iterators   map[string]*ebpf.Program // the view's own, to be pinned
 }
 
 // loadState loads the programs that are no iterators, and attaches nothing.
 func (o *object) loadState(dir string, cache *btf.Cache) (*state, error) {
-	s := &state{dir: dir, specs: maps.Clone(o.spec.Programs), pins: make(map[string]string)}
+	s := &state{
+		dir: dir, specs: maps.Clone(o.spec.Programs), pins: make(map[string]string),
+		maps: make(map[string]*ebpf.Map), iterators: make(map[string]*ebpf.Program),
+	}
 	maps.DeleteFunc(s.specs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(o.attached, name) })
-	kept := make(map[string]*ebpf.Map)
-	defer closeAll(kept)
 	if dir != "" {
 		for name := range usedMaps(s.specs) {
 			if strings.HasPrefix(name, ".") { // global variables start anew
@@ -44,10 +48,16 @@ func (o *object) loadState(dir string, cache *btf.Cache) (*state, error) {
 			}
 			s.pins[name] = mapPin(o.spec.Maps[name])
 			if m, err := ebpf.LoadPinnedMap(filepath.Join(dir, s.pins[name]), nil); err == nil {
-				kept[name] = m
+				s.maps[name] = m
 			}
 		}
+		s.namePrograms(o)
+		if s.takeAll(o) {
+			return s, nil
+		}
 	}
+	kept := s.maps
+	defer closeAll(kept)
 	coll, err := o.load(kept, cache, o.attached...)
 	if err != nil {
 		return nil, err
@@ -56,7 +66,7 @@ func (o *object) loadState(dir string, cache *btf.Cache) (*state, error) {
 	return s, nil
 }
 
-// shared gives the maps that iterators of the same object have to use.
+// shared gives the maps that iterators of the same object have to use; nil for an object without state.
 func (s *state) shared() map[string]*ebpf.Map {
 	if s == nil {
 		return nil
@@ -75,7 +85,7 @@ func (s *state) attach() (err error) {
 			err = errors.Join(err, s.undo())
 		}
 	}()
-	if err := s.pinMaps(kept); err != nil {
+	if err := errors.Join(s.pinMaps(kept), s.pinPrograms(kept)); err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.programs)) {
@@ -127,7 +137,7 @@ func (s *state) pinMaps(kept map[string]bool) error {
 func (s *state) settle(kept map[string]bool) error {
 	closeAll(s.programs)
 	closeAll(s.maps)
-	s.programs, s.maps = nil, nil
+	s.programs, s.maps, s.iterators = nil, nil, nil
 	if s.dir == "" {
 		return nil
 	}

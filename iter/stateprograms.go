@@ -1,0 +1,116 @@
+package iter
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+)
+
+// namePrograms names the pins of all programs of a stateful view's object, which are kept beside the maps they use, for the
+// next start to verify nothing. The names say all that a program is made of. An object with global variables has none: its
+// programs have those in common, and they start anew with each load.
+func (s *state) namePrograms(o *object) {
+	if o.origin == nil {
+		return
+	}
+	for name := range usedMaps(o.spec.Programs) {
+		if strings.HasPrefix(name, ".bss") || strings.HasPrefix(name, ".data") {
+			return
+		}
+	}
+	s.programPins = make(map[string]string)
+	for name := range o.spec.Programs {
+		s.programPins[name] = pinName("program", name, o.origin(name).sum)
+	}
+}
+
+// takeAll takes the programs that are no iterators, if all of them are pinned.
+func (s *state) takeAll(o *object) bool {
+	s.programs = make(map[string]*ebpf.Program)
+	for _, name := range o.attached {
+		p := s.take(name, o.spec.Programs[name])
+		if p == nil {
+			closeAll(s.programs)
+			return false
+		}
+		s.programs[name] = p
+	}
+	return true
+}
+
+// take gives a program that is pinned, if it uses the very maps that are in use; else nil.
+func (s *state) take(name string, spec *ebpf.ProgramSpec) *ebpf.Program {
+	pin := s.programPins[name]
+	if pin == "" {
+		return nil
+	}
+	p, err := ebpf.LoadPinnedProgram(filepath.Join(s.dir, pin), nil)
+	if err != nil {
+		return nil
+	}
+	if !s.usedBy(p, spec) { // somebody removed the pin of a map
+		p.Close()
+		return nil
+	}
+	return p
+}
+
+// usedBy tells whether a program uses those of our maps that spec names.
+func (s *state) usedBy(p *ebpf.Program, spec *ebpf.ProgramSpec) bool {
+	info, err := p.Info()
+	if err != nil {
+		return false
+	}
+	used, _ := info.MapIDs()
+	for name := range usedMaps(map[string]*ebpf.ProgramSpec{spec.Name: spec}) {
+		if s.pins[name] == "" { // constants, or a map of the program alone
+			continue
+		}
+		m := s.maps[name]
+		if m == nil {
+			return false
+		}
+		info, err := m.Info()
+		if err != nil {
+			return false
+		}
+		if id, ok := info.ID(); !ok || !slices.Contains(used, id) {
+			return false
+		}
+	}
+	return true
+}
+
+// keep has an iterator pinned when all is attached. It stays the view's.
+func (s *state) keep(name string, iterator *ebpf.Program) {
+	if s != nil {
+		s.iterators[name] = iterator
+	}
+}
+
+// pinPrograms pins the programs that are not pinned yet.
+func (s *state) pinPrograms(kept map[string]bool) error {
+	for _, programs := range []map[string]*ebpf.Program{s.programs, s.iterators} {
+		for name, p := range programs {
+			pin := s.programPins[name]
+			if pin == "" {
+				continue
+			}
+			kept[pin] = true
+			if p.IsPinned() {
+				continue
+			}
+			path := filepath.Join(s.dir, pin)
+			os.Remove(path) // the same with other maps
+			if err := p.Pin(path); err != nil {
+				return fmt.Errorf("pin program %s: %w", name, err)
+			}
+			s.pinned = append(s.pinned, path)
+		}
+	}
+	return nil
+}
