@@ -64,7 +64,7 @@ func TestProgramsAndSections(t *testing.T) {
 	sections := map[string][]string{
 		"":        {"iter/cgroup", "iter.s/cgroup", "iter/task_file", "iter/task_vma"},
 		"___task": {"iter/task"},
-		"___tree": {"iter/bpf_map_elem"},
+		"___tree": {"iter/task"},
 	}
 	for name, spec := range objects(t) {
 		// bpftool and the kernel show 15 characters of a program's name.

@@ -6,17 +6,38 @@
  *
  *	VIEW_TREE(NAME, show)
  *
- * It defines the program NAME___tree, which user space runs over an array of cgroup ids: one read shows all, 32 KiB
- * bound each cgroup and not their sum, and cgroup_mutex is not taken. If it cannot load, or the output of one cgroup
- * does not fit, NAME is run for one cgroup after the other.
+ * It defines the program NAME___tree, which is told some hundred cgroups at a time and shows as many of them as fit the
+ * kernel's 32 KiB; user space goes on where it stopped. cgroup_mutex is not taken. If it cannot load, or the output of one
+ * cgroup does not fit, NAME is run for one cgroup after the other.
  *
  * The program does not sleep, so show must not flush statistics here. Before it, user space runs NAME for the topmost
  * cgroup; what that flushes is flushed for all below. See cpu.bpf.c.
+ *
+ * It iterates tasks only to be called: user space links it to its own thread. An iterator over an array of ids would need no
+ * batches, but some kernels that are built to be locked down refuse all iterators of a map's elements (EPERM).
  */
 #ifndef BPFVIEW_TREE_H
 #define BPFVIEW_TREE_H
 
 #include "bpfview.h"
+
+#define VIEW_BATCH 256
+
+/* What iter/pass.go asks for. */
+struct view_batch {
+	__u32 count; /* of cgroups */
+	__u32 done;  /* how many of them were shown, and fit */
+	__u64 cgroups[VIEW_BATCH]; /* ids */
+};
+
+/* By the thread that reads, as the kernel runs the program inside read(2). */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1024); /* reads at one time; one more fails */
+	__type(key, __u32);	   /* thread id in the initial pid namespace */
+	__type(value, struct view_batch);
+} view_batches SEC(".maps");
 
 /* Follows what was written about one cgroup; user space finds the parts of the output by these, from its end. */
 struct view_tree_end {
@@ -24,35 +45,57 @@ struct view_tree_end {
 	__u64 bytes;
 };
 
-static __always_inline int view_tree(struct bpf_iter__bpf_map_elem *ctx,
-				     int (*show)(struct seq_file *seq, struct cgroup *cgrp))
+struct view_tree {
+	struct seq_file *seq;
+	struct view_batch *batch;
+};
+
+/* Shows one of the batch's cgroups. Not 0 leaves the others for the next batch: there may be no room for them in this one. */
+static __always_inline int view_tree_show(__u32 i, struct view_tree *tree,
+					  int (*show)(struct seq_file *seq, struct cgroup *cgrp))
 {
-	struct seq_file *seq = ctx->meta->seq;
-	__u64 *id = ctx->value;
+	struct view_batch *batch = tree->batch;
+	struct seq_file *seq = tree->seq;
 	struct view_tree_end end;
 	struct cgroup *cgrp;
 
-	if (!id) /* after the last of the array */
-		return 0;
-	if (!*id) /* after the last that is used: what is not 0 ends the walk, and makes read(2) say EAGAIN */
+	if (i >= VIEW_BATCH || i >= batch->count || seq->count > seq->size / 2)
 		return 1;
-	end.cgroup = *id;
+	end.cgroup = batch->cgroups[i];
 	end.bytes = seq->count;
 	cgrp = bpf_cgroup_from_id(end.cgroup);
-	if (!cgrp) /* died since */
-		return 0;
-	show(seq, cgrp);
-	bpf_cgroup_release(cgrp);
-	end.bytes = seq->count - end.bytes;
-	bpf_seq_write(seq, &end, sizeof(end));
+	if (cgrp) { /* else it died since */
+		show(seq, cgrp);
+		bpf_cgroup_release(cgrp);
+		end.bytes = seq->count - end.bytes;
+		if (bpf_seq_write(seq, &end, sizeof(end)))
+			return 1;
+	}
+	batch->done = i + 1;
+	return 0;
+}
+
+static __always_inline int view_tree(struct bpf_iter__task *ctx, int (*show_one)(__u32 i, struct view_tree *tree))
+{
+	struct view_tree tree = {.seq = ctx->meta->seq};
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	tree.batch = bpf_map_lookup_elem(&view_batches, &tid);
+	if (ctx->task && tree.batch)
+		bpf_loop(VIEW_BATCH, show_one, &tree, 0);
 	return 0;
 }
 
 #define VIEW_TREE(name, show)                                                                                          \
-	SEC("iter/bpf_map_elem")                                                                                       \
-	int name##___tree(struct bpf_iter__bpf_map_elem *ctx)                                                          \
+	static int name##_show_one(__u32 i, struct view_tree *tree)                                                    \
 	{                                                                                                              \
-		return view_tree(ctx, show);                                                                           \
+		return view_tree_show(i, tree, show);                                                                  \
+	}                                                                                                              \
+                                                                                                                       \
+	SEC("iter/task")                                                                                               \
+	int name##___tree(struct bpf_iter__task *ctx)                                                                  \
+	{                                                                                                              \
+		return view_tree(ctx, name##_show_one);                                                                \
 	}
 
 #endif

@@ -113,7 +113,7 @@ func (v *View) verified() string {
 // lint tells what a view's author should know though it works.
 func (o *object) lint(r *Report) (found []string) {
 	main := o.spec.Programs[o.main]
-	used := usedMaps(map[string]*ebpf.ProgramSpec{o.main: main})
+	used := usedMaps(main)
 	order, err := orderOf(functionTags(o.spec.Types, o.main))
 	walks := err == nil && order != selfOnly
 	if main.AttachTo == "cgroup" && !used[sessionMap] {

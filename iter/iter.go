@@ -68,8 +68,8 @@
 //
 // An object's other programs (tp_btf, fentry, raw_tp, ...) are attached when all of it has loaded, and share their maps
 // with the iterator. What is attached is a gate, a program of our own that goes on to the object's by a tail call, so a
-// new object takes over with one update of the gate's slot: each event is seen by the old program or by the new one. Gates and
-// maps are pinned, and outlive this process, until the view is disabled; a map whose type has changed starts anew.
+// new object takes over with one update of the gate's slot: each event is seen by the old program or by the new one. Gates,
+// maps and programs are pinned, and outlive this process, until the view is disabled; a map whose type has changed starts anew.
 //
 // # Kinds
 //
@@ -82,8 +82,8 @@
 //
 // [View.Tree] shows a cgroup and all below it. The cgroups are listed by a BPF program into memory that is shared with
 // this process (bpf/walk), or by their directories where the kernel refuses that. If the object holds NAME___tree
-// (bpf/tree.h), the array of their ids is what that program runs over: it is one iterator, read to its end, however many
-// cgroups there are. Else, and if the output of one of them is above 32 KiB, the view runs for one after the other.
+// (bpf/tree.h), that program is run for some hundred of them at a time, and again for those whose output did not fit. Else,
+// and if the output of one of them is above 32 KiB, the view runs for one after the other.
 //
 // # Deadlocks avoided
 //

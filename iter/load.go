@@ -92,8 +92,8 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	}
 	if o.tree != "" {
 		if it, err := o.obtain(o.tree, v.state, cache); err == nil { // a tree is read without it, too
-			v.tree = it.program
-			v.state.keep(o.tree, it.program)
+			v.takeTree(it.program)
+			v.state.keep(o.tree, v.tree)
 		}
 	}
 	err = v.loadIterator(o, o.main, cache)

@@ -29,24 +29,29 @@ func (it *loaded) inspect(cache *btf.Cache) error {
 }
 
 // findRequests finds the request map among those that the program uses.
-func (it *loaded) findRequests() error {
-	info, err := it.program.Info()
+func (it *loaded) findRequests() (err error) {
+	it.requests, err = findMap(it.program, requestMap)
+	return err
+}
+
+// findMap finds a map by its name among those that a program uses; nil if there is none.
+func findMap(p *ebpf.Program, name string) (*ebpf.Map, error) {
+	info, err := p.Info()
 	if err != nil {
-		return fmt.Errorf("ask the kernel about the program: %w", err)
+		return nil, fmt.Errorf("ask the kernel about the program: %w", err)
 	}
 	ids, _ := info.MapIDs()
 	for _, id := range ids {
 		m, err := ebpf.NewMapFromID(id)
 		if err != nil {
-			return fmt.Errorf("open a map of the program: %w", err)
+			return nil, fmt.Errorf("open a map of the program: %w", err)
 		}
-		if i, err := m.Info(); err == nil && i.Name == requestMap {
-			it.requests = m
-			return nil
+		if i, err := m.Info(); err == nil && i.Name == name {
+			return m, nil
 		}
 		m.Close()
 	}
-	return nil
+	return nil, nil
 }
 
 // targetOf gives what a loaded iterator iterates: it is attached to the function bpf_iter_TARGET.

@@ -23,7 +23,7 @@ type object struct {
 	view     string   // its name
 	main     string   // iterator program that makes the view, whatever that is called if it is the only one
 	task     string   // its flavour that is run on each task, "" if there is none
-	tree     string   // its flavour that is run on each of an array of cgroups, "" if there is none
+	tree     string   // its flavour that is run for many cgroups at once, "" if there is none
 	attached []string // programs that are no iterators: they count what the view shows
 	traits
 
@@ -135,8 +135,9 @@ func (o *object) choose(iterators []string, view string) error {
 			}
 			o.task = program
 		case view + treeFlavour:
-			if target := o.spec.Programs[program].AttachTo; target != "bpf_map_elem" {
-				return fmt.Errorf("program %s iterates %s, not the elements of a map: %w", program, target, unix.ENOEXEC)
+			spec := o.spec.Programs[program]
+			if spec.AttachTo != "task" || !usedMaps(spec)[batchMap] {
+				return fmt.Errorf("program %s is not what VIEW_TREE of tree.h makes: %w", program, unix.ENOEXEC)
 			}
 			o.tree = program
 		default:
@@ -163,7 +164,7 @@ func (o *object) obtain(program string, s *state, cache *btf.Cache) (*loaded, er
 		it.program = o.pins.take(o.pin(program), origin)
 	}
 	if it.program != nil {
-		if !usedMaps(map[string]*ebpf.ProgramSpec{program: spec})[requestMap] {
+		if !usedMaps(spec)[requestMap] {
 			return it, nil
 		}
 		return it, it.findRequests()
@@ -192,7 +193,7 @@ func (o *object) pin(program string) string {
 func (o *object) load(shared map[string]*ebpf.Map, cache *btf.Cache, programs ...string) (*ebpf.Collection, error) {
 	spec := o.spec.Copy()
 	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(programs, name) })
-	used := usedMaps(spec.Programs)
+	used := usedMaps(slices.Collect(maps.Values(spec.Programs))...)
 	maps.DeleteFunc(spec.Variables, func(_ string, v *ebpf.VariableSpec) bool { return !used[v.SectionName] })
 	maps.DeleteFunc(spec.Maps, func(name string, _ *ebpf.MapSpec) bool { return !used[name] })
 	shared = maps.Clone(shared)
@@ -201,10 +202,14 @@ func (o *object) load(shared map[string]*ebpf.Map, cache *btf.Cache, programs ..
 	if o.stats {
 		options.Programs.LogLevel = ebpf.LogLevelStats
 	}
-	return ebpf.NewCollectionWithOptions(spec, options)
+	coll, err := ebpf.NewCollectionWithOptions(spec, options)
+	if errors.Is(err, unix.EPERM) {
+		err = fmt.Errorf("%w (this kernel permits no program of its kind, or CAP_BPF or CAP_PERFMON is lacking)", err)
+	}
+	return coll, err
 }
 
-func usedMaps(programs map[string]*ebpf.ProgramSpec) map[string]bool {
+func usedMaps(programs ...*ebpf.ProgramSpec) map[string]bool {
 	used := make(map[string]bool)
 	for _, p := range programs {
 		for _, ins := range p.Instructions {

@@ -14,6 +14,7 @@ import (
 
 	"bpfviewfs/bpf"
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 )
 
 func builtin(t testing.TB, name string) []byte {
@@ -108,6 +109,11 @@ func iterator(name, target string) *ebpf.ProgramSpec {
 func TestProgramsOfObject(t *testing.T) {
 	probe := &ebpf.ProgramSpec{Name: "probe", Type: ebpf.Kprobe, SectionName: "kprobe/x", AttachTo: "x"}
 	filter := &ebpf.ProgramSpec{Name: "filter", Type: ebpf.SocketFilter, SectionName: "socket"}
+	tree := func(target string) *ebpf.ProgramSpec {
+		p := iterator("v___tree", target)
+		p.Instructions = asm.Instructions{asm.LoadMapPtr(asm.R1, 0).WithReference(batchMap)}
+		return p
+	}
 	sleeper := &ebpf.ProgramSpec{Name: "sleeper", Type: ebpf.Tracing, SectionName: "fentry.s/x", AttachTo: "x"}
 	for name, test := range map[string]struct {
 		programs []*ebpf.ProgramSpec
@@ -116,8 +122,9 @@ func TestProgramsOfObject(t *testing.T) {
 	}{
 		"one":               {[]*ebpf.ProgramSpec{iterator("v", "cgroup")}, "v", 0},
 		"two flavours":      {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task")}, "v", 0},
-		"three flavours":    {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task"), iterator("v___tree", "bpf_map_elem")}, "v", 0},
+		"three flavours":    {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task"), tree("task")}, "v", 0},
 		"other tree":        {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___tree", "task")}, "", syscall.ENOEXEC},
+		"tree of others":    {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), tree("bpf_map_elem")}, "", syscall.ENOEXEC},
 		"flavour of files":  {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task_file")}, "v", 0},
 		"none":              {nil, "", syscall.ENOEXEC},
 		"counters alone":    {[]*ebpf.ProgramSpec{probe}, "", syscall.ENOEXEC},

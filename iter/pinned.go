@@ -45,22 +45,22 @@ func (v *View) fromPrograms(main *ebpf.Program, p *pin, cache *btf.Cache) (err e
 		v.noTask = v.fromFlavour(path, cache)
 	}
 	if path := p.flavours["tree"]; path != "" {
-		v.tree = loadTree(path, cache)
+		v.fromTree(path, cache)
 	}
 	return v.take(it)
 }
 
-// loadTree gives the program pinned at path if it can be run on an array of cgroups, else nil: a tree is read without it, too.
-func loadTree(path string, cache *btf.Cache) *ebpf.Program {
+// fromTree takes the program pinned at path if it can be the view's tree flavour.
+func (v *View) fromTree(path string, cache *btf.Cache) {
 	p, err := ebpf.LoadPinnedProgram(path, nil)
 	if err != nil {
-		return nil
+		return
 	}
-	if target, err := targetOf(p, cache); err != nil || target != "bpf_map_elem" {
+	if target, err := targetOf(p, cache); err != nil || target != "task" {
 		p.Close()
-		return nil
+		return
 	}
-	return p
+	v.takeTree(p)
 }
 
 func (v *View) fromFlavour(path string, cache *btf.Cache) error {

@@ -25,7 +25,7 @@ func (v *View) checkWhole(target string) error {
 	case v.requests != nil && !inHostPIDNamespace():
 		return fmt.Errorf("it knows its reader by its thread id; run in the host's pid namespace: %w", unix.EXDEV)
 	}
-	v.forgetRequests()
+	forgetRequests[request](v.requests)
 	if v.settings.Map != "" {
 		elements, err := ebpf.LoadPinnedMap(v.settings.Map, nil)
 		if err != nil {
@@ -44,22 +44,31 @@ func (v *View) checkWhole(target string) error {
 }
 
 // forgetRequests takes back those of threads that are gone: a process that is killed in a run leaves its own in the map, which
-// a pinned program keeps.
-func (v *View) forgetRequests() {
-	if v.requests == nil {
+// a pinned program keeps. T is what the map holds.
+func forgetRequests[T any](requests *ebpf.Map) {
+	if requests == nil {
 		return
 	}
 	var gone []uint32
 	var reader uint32
-	var asked request
-	for requests := v.requests.Iterate(); requests.Next(&reader, &asked); {
+	var asked T
+	for all := requests.Iterate(); all.Next(&reader, &asked); {
 		if unix.Kill(int(reader), 0) == unix.ESRCH {
 			gone = append(gone, reader)
 		}
 	}
 	for _, reader := range gone {
-		v.requests.Delete(reader)
+		requests.Delete(reader)
 	}
+}
+
+// ask leaves a request for the program that this thread is about to run.
+func ask(requests *ebpf.Map, reader uint32, request any) error {
+	if err := requests.Put(reader, request); err != nil {
+		// E2BIG here is no output that does not fit.
+		return fmt.Errorf("ask for a cgroup, with all of %d requests under way: %v: %w", requests.MaxEntries(), err, unix.EAGAIN)
+	}
+	return nil
 }
 
 func (v *View) openWhole() (int, error) {
@@ -77,9 +86,8 @@ func (r *run) everything(cgroup uint64, dst []byte) ([]byte, error) {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		reader := uint32(unix.Gettid())
-		if err := v.requests.Put(reader, request{cgroup}); err != nil {
-			// E2BIG here is no output that does not fit.
-			return nil, fmt.Errorf("ask for the cgroup, with all of %d requests under way: %v: %w", v.requests.MaxEntries(), err, unix.EAGAIN)
+		if err := ask(v.requests, reader, request{cgroup}); err != nil {
+			return nil, err
 		}
 		defer v.requests.Delete(reader)
 	}

@@ -44,6 +44,7 @@ type run struct {
 	buf    [readSize]byte
 	output output
 	ids    []uint32 // of processes or threads
+	batch  batch    // of a tree's cgroups
 }
 
 // readSize is above the 32 KiB that the kernel keeps for a walk: a smaller read cuts the walk short.
@@ -143,19 +144,12 @@ func (r *run) linked(dst []byte) ([]byte, error) {
 
 // drain appends to dst what the iterator gives, to its end. The run's output began at from.
 func (r *run) drain(fd, from int, dst []byte) ([]byte, error) {
-	return r.drainUntil(nil, fd, from, dst)
-}
-
-// drainUntil does that for an iterator whose program says with an error of read(2) that it is at its end.
-func (r *run) drainUntil(end error, fd, from int, dst []byte) ([]byte, error) {
 	for {
 		if err := r.overdue(); err != nil {
 			return nil, err
 		}
 		n, err := unix.Read(fd, r.buf[:])
 		switch {
-		case err != nil && err == end:
-			return dst, nil
 		case err == unix.EINTR, err == unix.EAGAIN: // EAGAIN: a million objects without output
 			continue
 		case err == unix.E2BIG:

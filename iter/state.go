@@ -42,7 +42,7 @@ func (o *object) loadState(dir string, cache *btf.Cache) (*state, error) {
 	}
 	maps.DeleteFunc(s.specs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(o.attached, name) })
 	if dir != "" {
-		for name := range usedMaps(s.specs) {
+		for name := range usedMaps(slices.Collect(maps.Values(s.specs))...) {
 			if strings.HasPrefix(name, ".") { // global variables start anew
 				continue
 			}

@@ -2,6 +2,7 @@ package iter
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,7 +18,7 @@ func (s *state) namePrograms(o *object) {
 	if o.origin == nil {
 		return
 	}
-	for name := range usedMaps(o.spec.Programs) {
+	for name := range usedMaps(slices.Collect(maps.Values(o.spec.Programs))...) {
 		if strings.HasPrefix(name, ".bss") || strings.HasPrefix(name, ".data") {
 			return
 		}
@@ -66,7 +67,7 @@ func (s *state) usedBy(p *ebpf.Program, spec *ebpf.ProgramSpec) bool {
 		return false
 	}
 	used, _ := info.MapIDs()
-	for name := range usedMaps(map[string]*ebpf.ProgramSpec{spec.Name: spec}) {
+	for name := range usedMaps(spec) {
 		if s.pins[name] == "" { // constants, or a map of the program alone
 			continue
 		}
@@ -87,7 +88,7 @@ func (s *state) usedBy(p *ebpf.Program, spec *ebpf.ProgramSpec) bool {
 
 // keep has an iterator pinned when all is attached. It stays the view's.
 func (s *state) keep(name string, iterator *ebpf.Program) {
-	if s != nil {
+	if s != nil && iterator != nil {
 		s.iterators[name] = iterator
 	}
 }

@@ -21,7 +21,7 @@ func (v *View) renderTree(ctx context.Context, f Format, cgroup uint64, dst []by
 	return o.append(f, dst)
 }
 
-// collectTree runs the view for all cgroups of the tree, in one pass if it can.
+// collectTree lists the cgroups of the tree, and runs the view for all of them.
 func (r *run) collectTree(cgroup uint64) error {
 	walkers := &r.view.set.walkers
 	if r.hierarchy.V1() {
@@ -34,22 +34,24 @@ func (r *run) collectTree(cgroup uint64) error {
 	if w, err = r.walk(walkers, w, cgroup); err != nil {
 		return err
 	}
-	if r.view.tree == nil || !r.view.Everywhere() {
-		walkers.put(w)
-		return r.collectEach()
-	}
-	defer walkers.put(w)
-	err = r.collectPass(w, cgroup)
-	if errors.Is(err, unix.E2BIG) {
-		return r.collectEach()
-	}
-	return err
+	walkers.put(w)
+	return r.collectAll(cgroup)
 }
 
-// collectListed runs the view for one cgroup of the tree after the other, as their directories list them.
+// collectListed runs the view for all cgroups of the tree as their directories list them.
 func (r *run) collectListed(cgroup uint64) error {
 	if err := r.list(cgroup); err != nil {
 		return err
+	}
+	return r.collectAll(cgroup)
+}
+
+// collectAll runs the view for all cgroups that were listed.
+func (r *run) collectAll(cgroup uint64) error {
+	if r.view.tree != nil && r.view.Everywhere() {
+		if err := r.collectPass(cgroup); !errors.Is(err, unix.E2BIG) {
+			return err
+		}
 	}
 	return r.collectEach()
 }
@@ -57,6 +59,7 @@ func (r *run) collectListed(cgroup uint64) error {
 // collectEach runs the view for one cgroup of the tree after the other.
 func (r *run) collectEach() error {
 	o := &r.output
+	o.raw, o.parts = o.raw[:0], o.parts[:0]
 	for i, n := range o.nodes {
 		if err := r.overdue(); err != nil {
 			return err

@@ -157,6 +157,50 @@ func TestTreeOfTasks(t *testing.T) {
 	}
 }
 
+// However much the views of single cgroups print, and in whatever order they come, the pass shows each whole and once: where
+// the last of a batch does not fit, it is the first of the next.
+func TestTreeInBatches(t *testing.T) {
+	h := testHierarchy(t, "")
+	v := testViews(t, h, Options{})["tasks"]
+	if v.tree == nil {
+		return // the kernel does not find cgroups by their ids
+	}
+	top := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	want := make(map[string]int)
+	sizes := []int{150, 400, 100, 490, 490, 1, 250, 260}
+	const many = len(batch{}.Cgroups)
+	for i := range 2 * many {
+		name := fmt.Sprintf("c%03d", i)
+		dir := testCgroup(t, top, name)
+		if n := i - many + 4; n >= 0 && n < len(sizes) {
+			helper{cgroup: dir, children: sizes[n]}.start(t)
+			want[name] = sizes[n]
+		}
+	}
+	r := v.newRun(context.Background(), cgroupID(t, top))
+	defer r.release()
+	if err := r.list(cgroupID(t, top)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.collectPass(cgroupID(t, top)); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.output.parts) != len(r.output.nodes) {
+		t.Errorf("%d cgroups shown of %d", len(r.output.parts), len(r.output.nodes))
+	}
+	for i := range r.output.parts {
+		p := &r.output.parts[i]
+		if p.node != r.output.nodes[i] {
+			t.Fatalf("part %d is of cgroup %d, want %d", i, p.cgroup, r.output.nodes[i].cgroup)
+		}
+		path := string(r.output.path(p))
+		// Beside its children, the helper itself has some threads.
+		if n := (p.rawEnd - p.raw) / v.record.size; n < want[path] || n > want[path]+20 || want[path] == 0 && n > 0 {
+			t.Errorf("%s: %d threads, want %d and a few", path, n, want[path])
+		}
+	}
+}
+
 // What the CPUs have counted for themselves is in the tree, though nobody else asks the kernel to collect it.
 func TestTreeIsFlushed(t *testing.T) {
 	h := testHierarchy(t, "")

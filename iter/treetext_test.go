@@ -116,18 +116,28 @@ func TestTreeOfRecords(t *testing.T) {
 	}
 }
 
-// FuzzSplit: whatever a tree's program wrote, its parts lie in the output, in order and apart, or it is an error.
+// FuzzSplit: whatever a tree's program wrote, its parts lie in the output, in order and apart, after those of the batch before,
+// or it is an error.
 func FuzzSplit(f *testing.F) {
 	end := func(id, size byte) string { return string([]byte{id, 0, 0, 0, 0, 0, 0, 0, size, 0, 0, 0, 0, 0, 0, 0}) }
 	f.Add([]byte("abc" + end(1, 3) + end(2, 0) + "d" + end(4, 1)))
 	f.Add([]byte(end(1, 3)))
 	f.Add([]byte(end(2, 0) + end(1, 0)))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		r := &run{output: output{raw: raw, nodes: []node{{cgroup: 1}, {cgroup: 2}, {cgroup: 3}, {cgroup: 4}}}}
-		if r.split() != nil {
+		r := &run{}
+		if err := r.split([]byte("a"+end(7, 1)), []node{{cgroup: 7}}); err != nil {
+			t.Fatal(err)
+		}
+		before := len(r.output.raw)
+		raw = append(r.output.raw, raw...)
+		if r.split(raw, []node{{cgroup: 1}, {cgroup: 2}, {cgroup: 3}, {cgroup: 4}}) != nil {
 			return
 		}
-		at, id := 0, uint64(0)
+		if first := r.output.parts[0]; first.cgroup != 7 || first.raw != 0 || first.rawEnd != 1 {
+			t.Fatalf("the first batch's part is now %+v", first)
+		}
+		r.output.parts = r.output.parts[1:]
+		at, id := before, uint64(0)
 		for _, p := range r.output.parts {
 			if p.raw != at || p.rawEnd < at || p.rawEnd > len(raw)-16 || p.cgroup <= id {
 				t.Fatalf("parts %+v of %d bytes", r.output.parts, len(raw))

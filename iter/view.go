@@ -28,7 +28,8 @@ type View struct {
 	task       *ebpf.Program // run on each of its processes or threads; nil if there is none
 	taskTarget string        // what that iterates
 	noTask     error         // why there is none though the object has one
-	tree       *ebpf.Program // run on each of an array of cgroups; nil if there is none
+	tree       *ebpf.Program // run for many cgroups at once; nil if there is none
+	batches    *ebpf.Map     // tells it the cgroups
 	whole      *ebpf.Program // run over all that the machine has; then there is no other
 	requests   *ebpf.Map     // tells it the cgroup; nil if it does not ask
 	elements   *ebpf.Map     // whose elements it iterates; nil if those of no map
@@ -83,7 +84,7 @@ func (v *View) close() error {
 	for _, p := range []*ebpf.Program{v.cgroup, v.task, v.tree, v.whole} {
 		errs = append(errs, p.Close())
 	}
-	for _, m := range []*ebpf.Map{v.requests, v.elements} {
+	for _, m := range []*ebpf.Map{v.requests, v.batches, v.elements} {
 		errs = append(errs, m.Close())
 	}
 	if v.link != nil {
@@ -95,6 +96,6 @@ func (v *View) close() error {
 // abandon closes what was loaded of a view that cannot be made. Nobody looks at it yet.
 func (v *View) abandon() error {
 	err := v.close()
-	v.state, v.cgroup, v.task, v.tree, v.whole, v.requests, v.elements, v.link = nil, nil, nil, nil, nil, nil, nil, nil
+	v.state, v.cgroup, v.task, v.tree, v.whole, v.requests, v.batches, v.elements, v.link = nil, nil, nil, nil, nil, nil, nil, nil, nil
 	return err
 }

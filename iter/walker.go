@@ -74,13 +74,7 @@ func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 	if n.nodes == 0 { // died between link and walk
 		return n, goneError{cgroup, unix.ENOENT}
 	}
-	used := int(min(n.nodes, w.room.nodes))
-	if used < int(w.room.nodes) { // a view's pass ends here
-		if _, err := w.nodes.WriteAt(make([]byte, nodeSize), int64(used)*nodeSize); err != nil {
-			return n, err
-		}
-	}
-	w.used, w.usedNames = used, int(min(n.names, w.room.names))
+	w.used, w.usedNames = int(min(n.nodes, w.room.nodes)), int(min(n.names, w.room.names))
 	return n, nil
 }
 

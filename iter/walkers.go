@@ -15,7 +15,7 @@ import (
 const walkObject = "walk/walk.bpf.o"
 
 // walkers list the cgroups of a tree with a BPF program, 50 times as fast as by their directories. One lists for one
-// reader at a time, and holds the list while the reader's view runs over it.
+// reader at a time.
 type walkers struct {
 	objects iofs.FS // has the program
 

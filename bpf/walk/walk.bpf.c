@@ -11,7 +11,7 @@
 
 #define NAME_SIZE 256 /* NAME_MAX and a NUL */
 
-/* What iter/walker.go reads. The id comes first, where VIEW_TREE of tree.h looks for it. */
+/* What iter/walker.go reads. */
 struct node {
 	__u64 id;
 	__u32 level;
