@@ -7,6 +7,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"golang.org/x/sys/unix"
 )
 
 // hitting counts in the map hits how often it is run.
@@ -23,9 +24,29 @@ func hitting(section, attachTo string, kind ebpf.ProgramType, how ebpf.AttachTyp
 	}
 }
 
+// testTracefs mounts tracefs for a test, where it is not mounted: tracepoints and probes are attached through it.
+func testTracefs(t *testing.T) {
+	t.Helper()
+	needRoot(t)
+	const dir = "/sys/kernel/tracing"
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err == nil && fs.Type == unix.TRACEFS_MAGIC {
+		return
+	}
+	if err := unix.Mount("tracefs", dir, "tracefs", 0, ""); err != nil {
+		t.Fatalf("mount tracefs at %s: %v", dir, err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Whatever kind of program can be attached here, a view can count with it.
 func TestEveryKindOfProgramCounts(t *testing.T) {
 	h := testHierarchy(t, "")
+	testTracefs(t)
 	cgroup := testCgroup(t, h.String(), "bpfviewfs-test-*")
 	begin, wait := startRenamer(t, cgroup)
 	counted := 0

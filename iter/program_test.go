@@ -47,15 +47,7 @@ func TestRecordSurvivesBpftool(t *testing.T) {
 	if !have(t, "bpftool") {
 		return
 	}
-	dir := t.TempDir()
-	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	dir := testBPFFS(t)
 	for name, v := range views {
 		pins := filepath.Join(dir, name)
 		object, err := filepath.Abs(filepath.Join("..", "bpf", name+objectSuffix))

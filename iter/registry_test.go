@@ -17,19 +17,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// testRegistry is a directory for pins, removed with the test.
+// testRegistry is a directory for pins, in a bpffs of the test's own.
 func testRegistry(t testing.TB) string {
 	t.Helper()
-	needRoot(t)
-	dir, err := os.MkdirTemp("/sys/fs/bpf", "bpfview_test_")
-	if err != nil {
+	dir := filepath.Join(testBPFFS(t), "views")
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
 	return dir
 }
 

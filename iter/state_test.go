@@ -73,8 +73,9 @@ func startRenamer(t *testing.T, cgroup string) (begin func(n int), wait func()) 
 }
 
 // testBPFFS mounts a bpffs of the test's own.
-func testBPFFS(t *testing.T) string {
+func testBPFFS(t testing.TB) string {
 	t.Helper()
+	needRoot(t)
 	dir := t.TempDir()
 	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
 		t.Fatal(err)
