@@ -221,7 +221,7 @@ func TestForeignPins(t *testing.T) {
 			t.Errorf("%s: %d bytes", name, len(out))
 		}
 	}
-	s.walkers.objects = bpf.Objects
+	s.lister.objects = bpf.Objects
 	if _, err := find(t, s, "new").Tree(context.Background(), Text, id, nil); err != nil {
 		t.Error(err)
 	}

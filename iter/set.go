@@ -18,7 +18,7 @@ type Set struct {
 	hierarchy *Hierarchy
 	options   Options
 	config    Config
-	walkers   walkers
+	lister    lister
 
 	views  atomic.Pointer[[]*View] // sorted by name; the slice never changes
 	closed atomic.Bool
@@ -46,7 +46,7 @@ func Open(h *Hierarchy, c Config) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{hierarchy: h, options: c.Options.withDefaults(), config: c, walkers: walkers{objects: c.Builtin}}
+	s := &Set{hierarchy: h, options: c.Options.withDefaults(), config: c, lister: lister{objects: c.Builtin}}
 	s.views.Store(new([]*View))
 	if _, err := s.reload(); err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func (s *Set) Close() error {
 		v.retire(nil)
 	}
 	s.alive.Wait()
-	s.walkers.close()
+	s.lister.close()
 	return s.closeErr
 }
 

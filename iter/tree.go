@@ -22,32 +22,17 @@ func (v *View) renderTree(ctx context.Context, f Format, cgroup uint64, dst []by
 }
 
 // collectTree lists the cgroups of the tree, and runs the view for all of them.
-func (r *run) collectTree(cgroup uint64) error {
-	walkers := &r.view.set.walkers
-	if r.hierarchy.V1() {
-		return r.collectListed(cgroup)
+func (r *run) collectTree(cgroup uint64) (err error) {
+	listed := false
+	if !r.hierarchy.V1() {
+		listed, err = r.view.set.lister.list(r, cgroup)
 	}
-	w, err := walkers.get()
+	if err == nil && !listed {
+		err = r.list(cgroup)
+	}
 	if err != nil {
-		return r.collectListed(cgroup)
-	}
-	if w, err = r.walk(walkers, w, cgroup); err != nil {
 		return err
 	}
-	walkers.put(w)
-	return r.collectAll(cgroup)
-}
-
-// collectListed runs the view for all cgroups of the tree as their directories list them.
-func (r *run) collectListed(cgroup uint64) error {
-	if err := r.list(cgroup); err != nil {
-		return err
-	}
-	return r.collectAll(cgroup)
-}
-
-// collectAll runs the view for all cgroups that were listed.
-func (r *run) collectAll(cgroup uint64) error {
 	if r.view.tree != nil && r.view.Everywhere() {
 		if err := r.collectPass(cgroup); !errors.Is(err, unix.E2BIG) {
 			return err

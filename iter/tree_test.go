@@ -320,8 +320,8 @@ func TestTreeWithoutAnswer(t *testing.T) {
 	top := testCgroup(t, h.String(), "bpfviewfs-test-*")
 	testCgroup(t, top, "child")
 	broken := &Hierarchy{dir: -1, path: top, root: cgroupID(t, top)}
-	v.set = &Set{hierarchy: broken, options: v.set.options, walkers: walkers{objects: v.set.walkers.objects}}
-	defer v.set.walkers.close()
+	v.set = &Set{hierarchy: broken, options: v.set.options, lister: lister{objects: v.set.lister.objects}}
+	defer v.set.lister.close()
 	_, err := v.Tree(context.Background(), Text, broken.root, nil)
 	checkErrno(t, "tree", err, unix.EBADF)
 }

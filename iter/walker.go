@@ -22,18 +22,18 @@ type walker struct {
 // needed is how much a walk takes.
 type needed struct{ nodes, names uint32 }
 
-func newWalker(spec *ebpf.CollectionSpec, nodes, names uint32) (*walker, error) {
+func newWalker(spec *ebpf.CollectionSpec, room needed) (*walker, error) {
 	spec = spec.Copy()
-	spec.Maps["walk_nodes"].MaxEntries = nodes
-	spec.Maps["walk_names"].ValueSize = names
-	if err := spec.Variables["names_size"].Set(names); err != nil {
+	spec.Maps["walk_nodes"].MaxEntries = room.nodes
+	spec.Maps["walk_names"].ValueSize = room.names
+	if err := spec.Variables["names_size"].Set(room.names); err != nil {
 		return nil, fmt.Errorf("load the program that lists cgroups: %w", err)
 	}
 	coll, err := ebpf.NewCollection(spec)
 	if err != nil {
 		return nil, fmt.Errorf("load the program that lists cgroups: %w", err)
 	}
-	w := &walker{coll: coll, room: needed{nodes, names}}
+	w := &walker{coll: coll, room: room}
 	var err2 error
 	w.nodes, err = coll.Maps["walk_nodes"].Memory()
 	w.names, err2 = coll.Maps["walk_names"].Memory()

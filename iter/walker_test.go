@@ -16,12 +16,9 @@ import (
 func TestTreesAreFast(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	walkers := &views["cpu"].set.walkers
-	w, err := walkers.get()
-	if err != nil {
+	if err := views["cpu"].set.lister.load(); err != nil {
 		t.Fatalf("no program lists cgroups: %+v", err)
 	}
-	walkers.put(w)
 	for _, name := range []string{"cpu", "memory", "psi", "tasks"} {
 		// tasks' own program needs functions that are younger than those of the flavour.
 		if views[name].tree == nil && views["tasks"].cgroup != nil {
@@ -44,15 +41,24 @@ func TestWalkerGrows(t *testing.T) {
 		testCgroup(t, top, strings.Repeat("n", 254)+fmt.Sprint(i))
 	}
 	for _, room := range []needed{{1, longestName}, {100, longestName}, {1, 100 * longestName}} {
-		small, err := newWalker(spec, room.nodes, room.names)
+		small, err := newWalker(spec, room)
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.set = &Set{hierarchy: h, options: Options{}.withDefaults(), walkers: walkers{spec: spec, free: []*walker{small}}}
+		v.set = &Set{hierarchy: h, options: Options{}.withDefaults(), lister: lister{spec: spec, walker: small}}
 		if lines := treeLines(t, mustTree(t, &v, JSON, cgroupID(t, top))); len(lines) != 10 || len(lines[9].Cgroup) != 255 {
 			t.Errorf("room for %+v: %+v", room, lines)
 		}
-		v.set.walkers.close()
+		v.set.lister.close()
+	}
+	// The memory for a giant list is given back when it was read.
+	giant, err := newWalker(spec, needed{keepNodes + 1, firstNodes * nameRoom})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.set = &Set{hierarchy: h, options: Options{}.withDefaults(), lister: lister{spec: spec, walker: giant}}
+	if lines := treeLines(t, mustTree(t, &v, JSON, cgroupID(t, top))); len(lines) != 10 || v.set.lister.walker != nil {
+		t.Errorf("%d cgroups; the memory is kept: %t", len(lines), v.set.lister.walker != nil)
 	}
 }
 
@@ -68,8 +74,8 @@ func TestInterruptedWalk(t *testing.T) {
 	spec.Programs["walk"].Instructions = writing("walk", "cgroup", 40).Instructions
 	top := testCgroup(t, h.String(), "bpfviewfs-test-*")
 	testCgroup(t, top, "child")
-	v.set = &Set{hierarchy: h, options: v.set.options, walkers: walkers{spec: spec}}
-	defer v.set.walkers.close()
+	v.set = &Set{hierarchy: h, options: v.set.options, lister: lister{spec: spec}}
+	defer v.set.lister.close()
 	_, err = v.Tree(context.Background(), JSON, cgroupID(t, top), nil)
 	checkErrno(t, "tree", err, unix.EFBIG)
 }
@@ -87,17 +93,8 @@ func TestParallelTrees(t *testing.T) {
 		top := testTree(t, h, 40+50*i)
 		sides = append(sides, side{cgroupID(t, top), walkDir(t, top)})
 	}
-	walkers := &views["cpu"].set.walkers
-	var spare []*walker // as many as are kept
-	for range spareWalkers {
-		w, err := walkers.get()
-		if err != nil {
-			t.Fatal(err)
-		}
-		spare = append(spare, w)
-	}
-	for _, w := range spare {
-		walkers.put(w)
+	if err := views["cpu"].set.lister.load(); err != nil {
+		t.Fatal(err)
 	}
 	before := descriptors(t)
 	var wg sync.WaitGroup

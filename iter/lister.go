@@ -1,0 +1,113 @@
+package iter
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// walkObject is no view, for it is in a directory. See bpf/walk/walk.bpf.c.
+const walkObject = "walk/walk.bpf.o"
+
+// lister lists the cgroups of a tree with a BPF program, 50 times as fast as by their directories. It does so for one reader
+// at a time, for some 0.1 µs a cgroup: the kernel would not walk for two at once, and a second program takes 60 ms to load.
+type lister struct {
+	objects iofs.FS // has the program
+
+	mu      sync.Mutex
+	spec    *ebpf.CollectionSpec // nil before the first tree is read: starts are quick
+	refused error                // why there is none
+	walker  *walker              // nil before the first tree is read, and after a giant one
+}
+
+const (
+	firstNodes  = 4096
+	keepNodes   = 65536  // a list with more room is not kept
+	maxNodes    = 999999 // cgroups in one walk: the kernel interrupts one that is silent for longer (MAX_ITER_OBJECTS)
+	nodeSize    = 16
+	nameRoom    = 64  // for a cgroup's name, on average
+	longestName = 256 // name: NAME_MAX and a NUL
+)
+
+// list fills the output's nodes with the cgroup and all below it. It gives false where trees are listed by their directories:
+// this kernel refuses the program, or there is none.
+func (l *lister) list(r *run, cgroup uint64) (listed bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := r.overdue(); err != nil {
+		return false, err
+	}
+	if l.load() != nil {
+		return false, nil
+	}
+	defer l.forgetGiant()
+	for {
+		n, err := l.walker.walk(r, cgroup)
+		if err != nil {
+			return false, err
+		}
+		room := l.walker.room
+		if n.nodes <= room.nodes && n.names <= room.names {
+			return true, l.walker.list(r)
+		}
+		w, err := newWalker(l.spec, needed{
+			max(min(n.nodes+n.nodes/4, maxNodes), room.nodes), max(n.names+n.names/4+longestName, room.names),
+		})
+		if err != nil {
+			return false, err
+		}
+		l.walker.close()
+		l.walker = w
+	}
+}
+
+// load makes the walker, if there is none.
+func (l *lister) load() (err error) {
+	if l.walker != nil {
+		return nil
+	}
+	if l.refused == nil && l.spec == nil {
+		l.spec, l.refused = parseWalker(l.objects)
+	}
+	if l.refused != nil {
+		return l.refused
+	}
+	l.walker, err = newWalker(l.spec, needed{firstNodes, firstNodes * nameRoom})
+	if err != nil && !errors.Is(err, unix.ENOMEM) && !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) {
+		l.refused = err
+	}
+	return err
+}
+
+func parseWalker(objects iofs.FS) (*ebpf.CollectionSpec, error) {
+	if objects == nil {
+		return nil, fmt.Errorf("no object that lists cgroups: %w", unix.ENOENT)
+	}
+	raw, err := iofs.ReadFile(objects, walkObject)
+	if err != nil {
+		return nil, fmt.Errorf("read the object that lists cgroups: %w", err)
+	}
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
+	if err != nil {
+		return nil, fmt.Errorf("parse the object that lists cgroups: %w", err)
+	}
+	return spec, nil
+}
+
+func (l *lister) forgetGiant() {
+	if l.walker.room.nodes > keepNodes {
+		l.close()
+	}
+}
+
+func (l *lister) close() {
+	if l.walker != nil {
+		l.walker.close()
+		l.walker = nil
+	}
+}
