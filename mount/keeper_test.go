@@ -259,3 +259,39 @@ func TestSocketOfAnother(t *testing.T) {
 		t.Error("the socket outlives its keeper")
 	}
 }
+
+// Servers that fail to start are put off more and more, and soon; those that are killed at their start later.
+func TestBackOff(t *testing.T) {
+	for _, test := range []struct {
+		failures, killed int
+		want             time.Duration
+	}{
+		{0, 0, firstDelay}, {1, 0, firstDelay}, {2, 0, 2 * firstDelay}, {9, 0, 256 * firstDelay}, {10, 0, lastDelay}, {1 << 40, 0, lastDelay},
+		{0, patience, firstDelay}, {0, patience + 3, 8 * firstDelay}, {3, patience + 1, 4 * firstDelay}, {0, 1 << 40, lastDelay},
+	} {
+		if got := backOff(test.failures, test.killed); got != test.want {
+			t.Errorf("after %d failures and %d killed: %v, want %v", test.failures, test.killed, got, test.want)
+		}
+	}
+}
+
+// A server that is killed again and again before it serves is not started as fast as the machine can.
+func TestKilledAtTheirStart(t *testing.T) {
+	k := newKeeper(t)
+	for range 2 * patience {
+		p, _ := k.server(t)
+		k.next = p
+		if again, err := k.died(p, p.killed(t)); !again || err != nil {
+			t.Fatalf("%v, %v", again, err)
+		}
+	}
+	if k.killed != 2*patience || k.failures != 0 || k.retry == nil {
+		t.Errorf("%d killed, %d failures, another one comes: %t", k.killed, k.failures, k.retry != nil)
+	}
+	p, _ := k.server(t)
+	p.serves, k.serving = true, p
+	k.died(p, p.killed(t))
+	if k.killed != 0 {
+		t.Errorf("%d killed after one that served", k.killed)
+	}
+}

@@ -6,28 +6,33 @@ import (
 )
 
 // How long to wait before another server is started, after starts that failed: doubled each time up to the last, and
-// reset by a server that served for a while. A server that was killed from outside is replaced at once.
+// reset by a server that served for a while. A server that was killed from outside is replaced at once; one after the other
+// that is killed at its start, as for want of memory, only some times.
 const (
 	firstDelay = 10 * time.Millisecond
 	lastDelay  = 5 * time.Second
 	longEnough = 10 * time.Second
+	patience   = 8
 )
+
+// backOff is the wait after so many starts in a row that failed, and that were killed.
+func backOff(failures, killed int) time.Duration {
+	return min(firstDelay<<min(max(0, failures-1, killed-patience), 9), lastDelay)
+}
 
 // delay sees to it that another server is started after the end of p.
 func (k *Keeper) delay(p *process, end *os.ProcessState) {
 	switch {
 	case p.serves && (!crashed(end) || time.Since(p.begun) > longEnough):
-		k.failures = 0
+		k.failures, k.killed = 0, 0
 		k.restart()
 		return
 	case crashed(end):
 		k.failures++
+	default:
+		k.killed++
 	}
-	wait := lastDelay
-	if shift := max(0, k.failures-1); shift < 9 {
-		wait = firstDelay << shift
-	}
-	k.retry = time.After(min(wait, lastDelay))
+	k.retry = time.After(backOff(k.failures, k.killed))
 }
 
 // restart starts a server where there is none, from the program that served last: a new one may be what does not run.
