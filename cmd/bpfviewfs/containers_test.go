@@ -104,8 +104,14 @@ func (i isolation) bundle(t *testing.T, dir, cgroupsPath string, args []string, 
 	return bundle
 }
 
-// command runs the bundle's container. crun wants a machine with cgroup2 alone.
-func (i isolation) command(bundle string) *exec.Cmd {
+// letGo takes the mounts of other tests out of a shell's new mount namespace. They wait for their mounts to end, and a copy keeps one
+// alive. The mount that has $VIEW stays.
+const letGo = `
+	umount -l $(findmnt -rno TARGET -t fuse.bpfviewfs | grep -vxF "$(findmnt -rno TARGET -T ${VIEW:-/})") 2>/dev/null
+`
+
+// command runs the bundle's container, which has dir at /view. crun wants a machine with cgroup2 alone.
+func (i isolation) command(bundle, dir string) *exec.Cmd {
 	run := i.runtime
 	if i.rootless {
 		run = "setpriv --reuid 1000 --regid 1000 --clear-groups env XDG_RUNTIME_DIR=$STATE " + run
@@ -113,11 +119,11 @@ func (i isolation) command(bundle string) *exec.Cmd {
 			run += " --cgroup-manager=disabled"
 		}
 	}
-	cmd := exec.Command("unshare", "-m", "sh", "-c", `
+	cmd := exec.Command("unshare", "-m", "sh", "-c", letGo+`
 		umount -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup &&
 		mkdir $STATE && chown 1000:1000 $STATE && exec `+run+` --root $STATE run test`)
 	cmd.Dir = bundle
-	cmd.Env = append(os.Environ(), "STATE="+bundle+"/state")
+	cmd.Env = append(os.Environ(), "STATE="+bundle+"/state", "VIEW="+dir)
 	return cmd
 }
 
@@ -157,7 +163,7 @@ func (i isolation) test(t *testing.T, dir string) {
 
 	path := "/" + filepath.Base(parent.path) + "/container"
 	bundle := i.bundle(t, shown.mirror, path, []string{"sh", "-c", inContainer}, "FOREIGN=foreign", fmt.Sprintf("ID=%d", inode(t, foreign.path)))
-	cmd := i.command(bundle)
+	cmd := i.command(bundle, shown.mirror)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -141,7 +141,7 @@ func inRunc(t *testing.T, dir string, group *cgroup) (stop func()) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	cmd := i.command(bundle)
+	cmd := i.command(bundle, dir)
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &said
 	stdin, err := cmd.StdinPipe()

@@ -139,8 +139,7 @@ func (m mount8) run(t *testing.T, sbin string) {
 	if err := os.WriteFile(files+"/fstab", []byte(fstab+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("unshare", "-m", "sh", "-c", `
-		umount -l $(findmnt -rno TARGET -t fuse.bpfviewfs) 2>/dev/null # of other tests, which wait for their mounts to end
+	cmd := exec.Command("unshare", "-m", "sh", "-c", letGo+`
 		mount -t overlay -o lowerdir=$SBIN:/sbin none /sbin || exit 99
 		M() { mount -t fuse.bpfviewfs cgroup2 $D "$@"; }
 		(`+m.line+`)

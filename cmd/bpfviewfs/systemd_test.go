@@ -15,8 +15,8 @@ import (
 
 // boot makes a systemd of its own process 1, in namespaces and a cgroup of its own, with no units but those in $UNITS and of the fstab there.
 const boot = `
-	mount --make-rprivate /
-	umount -l /sys/fs/cgroup $(findmnt -rno TARGET -t fuse.bpfviewfs) # of other tests, which wait for their mounts to end
+	mount --make-rprivate /` + letGo + `
+	umount -l /sys/fs/cgroup
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup &&
 	mount -t proc proc /proc &&
 	mount -t tmpfs -o mode=755 tmpfs /run &&
