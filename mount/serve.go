@@ -22,9 +22,9 @@ const maxLoops = 512
 // stuck is how long Serve waits, after the connection has ended, for requests that do not heed their cancel channel.
 const stuck = 5 * time.Second
 
-// Serve answers the kernel's requests with fs until the filesystem is unmounted everywhere (also its bind mounts, and
-// when it was detached, its open files), or the connection is aborted. opts may be nil; what the mount needs is set
-// over it. Serve may be called once.
+// Serve answers the kernel's requests with fs until the filesystem is unmounted everywhere (also its bind mounts, its
+// copies in other mount namespaces, and when it was detached, its open files), or the connection is aborted. opts may be
+// nil; what the mount needs is set over it. Serve may be called once.
 //
 // It returns nil after an unmount, and after another server has taken over, and an error after an abort; the keeper then
 // takes the dead mount away. Requests in work at the end have their cancel channel closed and are waited for, for a few
