@@ -67,7 +67,8 @@ func fileValue(t testing.TB, path, key string) int64 {
 type procTask struct {
 	ppid         int
 	state        string
-	user, system int64 // ticks of 10 ms
+	switches     string // how often it was given a CPU and left it
+	user, system int64  // ticks of 10 ms
 	rss          int64
 	comm         string
 }
@@ -92,5 +93,9 @@ func readProc(t testing.TB, pid, tid int) procTask {
 	}
 	p.rss, _ = strconv.ParseInt(strings.Fields(string(b))[1], 10, 64)
 	p.rss *= int64(os.Getpagesize())
+	if b, err = os.ReadFile(dir + "/status"); err != nil {
+		t.Fatal(err)
+	}
+	_, p.switches, _ = strings.Cut(string(b), "voluntary_ctxt_switches:")
 	return p
 }
