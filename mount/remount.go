@@ -14,7 +14,7 @@ import (
 // own must be among those that the mount was made with: mount(8) repeats what fstab says. Nothing is asked of the
 // filesystem: MS_BIND limits the call to this one mount, see mount(2). So it also works on one whose server is dead.
 func Remount(o Options) error {
-	p, err := openMounted(o.Target, func(Info) bool { return true })
+	p, err := openMounted(o.Target, func(*place, Info) bool { return true })
 	if err != nil {
 		return fmt.Errorf("remount: %w", err)
 	}

@@ -21,14 +21,17 @@ func (c *Conn) Unmount() error {
 	return err
 }
 
-// ours goes by the device number: a mount's id may have been given to another.
-func (c *Conn) ours(at Info) bool { return at.Major == c.at.Major && at.Minor == c.at.Minor }
+// ours tells whether what is mounted at p is ours. It goes by the device number: a mount's id may have been given to another.
+// So may the number when the connection has ended; then only a dead mount is ours.
+func (c *Conn) ours(p *place, at Info) bool { return c.numbered(at) && (!c.over() || p.dead()) }
+
+func (c *Conn) numbered(at Info) bool { return at.Major == c.at.Major && at.Minor == c.at.Minor }
 
 // target is where our mount is by now: mount --move may have taken it elsewhere. It is "" when there is none any more.
 func (c *Conn) target() string {
 	list, _ := List()
 	for _, at := range list {
-		if c.ours(at) && (at.ID == c.at.ID || at.Target == c.at.Target) {
+		if c.numbered(at) && (at.ID == c.at.ID || at.Target == c.at.Target) {
 			return at.Target
 		}
 	}
@@ -37,20 +40,29 @@ func (c *Conn) target() string {
 
 // over tells whether the connection has ended (fuse_dev_poll in fs/fuse/dev.c).
 func (c *Conn) over() bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.fd < 0 {
+		return true
+	}
 	fds := []unix.PollFd{{Fd: int32(c.fd)}}
 	n, _ := unix.Poll(fds, 0)
 	return n > 0 && fds[0].Revents&unix.POLLERR != 0
 }
 
 func (c *Conn) mounted() bool {
-	at, err := Find(c.at.Target)
-	return err == nil && c.ours(at)
+	p, err := openMounted(c.at.Target, c.ours)
+	if err != nil {
+		return false
+	}
+	p.close()
+	return true
 }
 
 // Umount unmounts the bpfviewfs at dir, whichever process serves it, also a dead one; a busy one is detached, which
 // logf is told. It refuses a mount of another type.
 func Umount(dir string, logf func(format string, args ...any)) error {
-	detached, err := takeDown(dir, func(Info) bool { return true })
+	detached, err := takeDown(dir, func(*place, Info) bool { return true })
 	if detached {
 		logf("%s was busy: detached, it ends when its last file is closed", dir)
 	}
@@ -59,7 +71,7 @@ func Umount(dir string, logf func(format string, args ...any)) error {
 
 // takeDown unmounts the bpfviewfs at dir, if it is the one that is meant. It must not be held while umount2 is told to
 // fail if it is busy, so it is found a second time before it is detached.
-func takeDown(dir string, meant func(Info) bool) (detached bool, err error) {
+func takeDown(dir string, meant func(*place, Info) bool) (detached bool, err error) {
 	p, err := openMounted(dir, meant)
 	if err != nil {
 		return false, err
@@ -83,13 +95,13 @@ func takeDown(dir string, meant func(Info) bool) (detached bool, err error) {
 	return false, fmt.Errorf("unmount %s: %w", p.path, err)
 }
 
-func openMounted(dir string, meant func(Info) bool) (*place, error) {
+func openMounted(dir string, meant func(*place, Info) bool) (*place, error) {
 	p, err := openPlace(dir)
 	if err != nil {
 		return nil, err
 	}
 	at, err := p.info()
-	if err == nil && !meant(at) {
+	if err == nil && !meant(p, at) {
 		err = fmt.Errorf("%s: another one: %w", p.path, ErrNotMounted)
 	}
 	if err != nil {

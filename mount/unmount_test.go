@@ -53,6 +53,30 @@ func TestUnmountLeavesOthers(t *testing.T) {
 	}
 }
 
+// The device number of a connection that has ended, and its mount's id, may be the next mount's, whose target may be the same.
+func TestNumberOfAnother(t *testing.T) {
+	old := serve(t, newFS())
+	if err := old.Unmount(); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.end(t); err != nil {
+		t.Fatal(err)
+	}
+	next := serve(t, newFS(direct("hello", trivial)))
+	old.Conn.at = next.Conn.at
+	if old.Conn.mounted() {
+		t.Error("another's mount is taken for the one that has ended")
+	}
+	for _, end := range []func() error{old.Abort, old.Unmount} {
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+		if got := slurp(t, next.at("hello")); got != trivial {
+			t.Errorf("read %q", got)
+		}
+	}
+}
+
 func TestStaleMountIsCleared(t *testing.T) {
 	needRoot(t)
 	dir := tempDir(t)
