@@ -213,7 +213,9 @@ func TestWithoutMount(t *testing.T) {
 			t.Errorf("views: exit %d, no %s: %s%s", code, view, stdout, stderr)
 		}
 	}
-	if code, stdout, _ := call(t, exec.Command(command, "version")); code != 0 || !strings.HasPrefix(stdout, "bpfviewfs ") {
-		t.Errorf("version: exit %d: %s", code, stdout)
+	for _, ask := range []string{"version", "--version"} {
+		if code, stdout, _ := call(t, exec.Command(command, ask)); code != 0 || !strings.HasPrefix(stdout, "bpfviewfs ") {
+			t.Errorf("%s: exit %d: %s", ask, code, stdout)
+		}
 	}
 }

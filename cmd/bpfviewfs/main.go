@@ -66,9 +66,11 @@ func rootCommand() *cobra.Command {
 one runs the view's BPF iterator for that cgroup.
 
 mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview`,
+		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.SetVersionTemplate("bpfviewfs {{.Version}}\n") // as the command says it
 	log := logFlags(root.PersistentFlags())
 	root.AddCommand(mountCommand(log), umountCommand(), reloadCommand(), serveCommand(log), viewsCommand(), catCommand(), whyCommand(),
 		newCommand(), checkCommand(), versionCommand())
