@@ -85,7 +85,10 @@ func (s *state) attach() (err error) {
 			err = errors.Join(err, s.undo())
 		}
 	}()
-	if err := errors.Join(s.pinMaps(kept), s.pinPrograms(kept)); err != nil {
+	if err := s.pinMaps(kept); err != nil {
+		return err
+	}
+	if err := s.pinPrograms(kept); err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.programs)) {
