@@ -40,7 +40,7 @@ type Keeper struct {
 
 	retry    <-chan time.Time
 	failures int // starts in a row that came to nothing
-	killed   int // of servers that somebody killed
+	killed   int // starts in a row that somebody killed
 
 	pulse     *time.Ticker
 	hangups   chan os.Signal
