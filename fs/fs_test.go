@@ -684,6 +684,28 @@ func TestListingsAreCharged(t *testing.T) {
 	}
 }
 
+func TestOwner(t *testing.T) {
+	m := newMount(t, Config{}, text("v", "x"))
+	m.uid = 1000
+	f := m.open("v")
+	var dir fuse.OpenOut
+	if st := m.OpenDir(nil, &fuse.OpenIn{InHeader: m.header(fuse.FUSE_ROOT_ID)}, &dir); !st.Ok() {
+		t.Fatal(st)
+	}
+	for _, handle := range []uint64{f.fh, dir.Fh} {
+		if uid, ok := m.Owner(handle); uid != 1000 || !ok {
+			t.Errorf("handle %#x belongs to %d (%v)", handle, uid, ok)
+		}
+	}
+	f.close()
+	m.ReleaseDir(&fuse.ReleaseIn{Fh: dir.Fh})
+	for _, handle := range []uint64{f.fh, dir.Fh, 0} {
+		if _, ok := m.Owner(handle); ok {
+			t.Errorf("handle %#x has an owner, and is closed", handle)
+		}
+	}
+}
+
 // FuzzRead compares random reads of open files with what the contract says of them.
 func FuzzRead(f *testing.F) {
 	f.Add(uint64(1), uint64(2))
