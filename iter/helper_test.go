@@ -225,16 +225,6 @@ func needRoot(t testing.TB) {
 	}
 }
 
-// have tells whether a program is installed. Only a virtual machine, which has a busybox alone, may lack one.
-func have(t testing.TB, program string) bool {
-	t.Helper()
-	_, err := exec.LookPath(program)
-	if err != nil && !testing.Short() {
-		t.Fatalf("%s is not installed", program)
-	}
-	return err == nil
-}
-
 func testHierarchy(t testing.TB, source string) *Hierarchy {
 	t.Helper()
 	needRoot(t)

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"testing"
 	"unicode/utf8"
+
+	"bpfviewfs/internal/testenv"
 )
 
 func TestJSON(t *testing.T) {
@@ -28,7 +30,7 @@ func TestJSON(t *testing.T) {
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if have(t, "jq") {
+	if testenv.Has(t, "jq") {
 		cmd := exec.Command("jq", "-ces", `[.[].delta]`)
 		cmd.Stdin = bytes.NewReader(got[len("before\n"):])
 		if out, err := cmd.CombinedOutput(); err != nil || string(out) != "[\"-18014398509481984\",\"-18014398509481984\"]\n" {

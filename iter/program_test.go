@@ -9,6 +9,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"bpfviewfs/internal/testenv"
 )
 
 // The record's type has to be found in a loaded program too: whoever finds it pinned has no object.
@@ -44,9 +46,7 @@ func checkRecord(t *testing.T, p *ebpf.Program, want *record) {
 func TestRecordSurvivesBpftool(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	if !have(t, "bpftool") {
-		return
-	}
+	testenv.Needs(t, "bpftool")
 	dir := testBPFFS(t)
 	for name, v := range views {
 		pins := filepath.Join(dir, name)

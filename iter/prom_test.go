@@ -12,6 +12,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"bpfviewfs/internal/testenv"
 )
 
 func TestProm(t *testing.T) {
@@ -101,9 +103,7 @@ func checkProm(t testing.TB, page []byte) map[string]*dto.MetricFamily {
 }
 
 func TestPromtool(t *testing.T) {
-	if !have(t, "promtool") {
-		return
-	}
+	testenv.Needs(t, "promtool")
 	h := testHierarchy(t, "")
 	top := testTree(t, h, 5)
 	helper{cgroup: top}.start(t)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"bpfviewfs/bpf"
+	"bpfviewfs/internal/testenv"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
@@ -351,10 +352,8 @@ func TestUnusableRegistry(t *testing.T) {
 // A third party's object, loaded by a third party's tool.
 func TestBpftoolPins(t *testing.T) {
 	h := testHierarchy(t, "")
+	testenv.Needs(t, "bpftool")
 	registry := testRegistry(t)
-	if !have(t, "bpftool") {
-		return
-	}
 	s := openSet(t, h, Config{Registry: registry})
 	if out, err := exec.Command("bpftool", "prog", "loadall", "../bpf/tasks.bpf.o", filepath.Join(registry, "all")).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

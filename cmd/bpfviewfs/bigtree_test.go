@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"bpfviewfs/internal/testenv"
 )
 
 // TestBigTree reads views of 10,000 cgroups at once, while others come and go among them.
@@ -49,7 +51,7 @@ func TestBigTree(t *testing.T) {
 			t.Fatalf("%s stands behind %s", path, got[i])
 		}
 	}
-	if have(t, "jq") {
+	if testenv.Has(t, "jq") {
 		if lines := strings.Count(must(t, "jq", "-c", ".usage_usec", control+"cpu.json"), "\n"); lines != len(want) {
 			t.Errorf("jq reads %d lines, want %d", lines, len(want))
 		}

@@ -9,14 +9,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"bpfviewfs/internal/testenv"
 )
 
 // TestPromtool has Prometheus' own linter look at every page of a cgroup and of a tree.
 func TestPromtool(t *testing.T) {
+	testenv.Needs(t, "promtool")
 	dir := mountDir(t, "cgroup2", everything, "registry="+newRegistry(t))
-	if !have(t, "promtool") {
-		return
-	}
 	c := newCgroup(t, dir)
 	c.child("a \"b\"\\c").sleep(2)
 	c.sleep(1)
@@ -43,10 +43,8 @@ func TestPromtool(t *testing.T) {
 
 // TestNodeExporter has a node_exporter collect the pages of a cgroup.
 func TestNodeExporter(t *testing.T) {
+	testenv.Needs(t, "prometheus-node-exporter")
 	dir := mountDir(t, "cgroup2", everything, "registry="+newRegistry(t))
-	if !have(t, "prometheus-node-exporter") {
-		return
-	}
 	c := newCgroup(t, dir)
 	c.sleep(2)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"bpfviewfs/internal/testenv"
 )
 
 // inContainer is run by a container that has a cgroup's directory at /view. It prints what it finds there, says "removed?",
@@ -27,6 +29,16 @@ const inContainer = `
 	echo removed?
 	read x
 	cat /view/tasks 2>&1 || ls /view 2>&1 || echo gone`
+
+// installBusybox copies busybox, with its libraries if it has any, to a root directory.
+const installBusybox = `
+	busybox=$(command -v busybox)
+	for file in $(ldd $busybox 2>/dev/null | grep -o '/[^ ]*'); do
+		mkdir -p $0${file%/*}
+		cp $file $0$file
+	done
+	cp $busybox $0/bin/busybox
+	chroot $0 /bin/busybox --install -s /bin`
 
 // isolation is what a container has of its own.
 type isolation struct {
@@ -57,7 +69,7 @@ func (i isolation) bundle(t *testing.T, dir, cgroupsPath string, args []string, 
 	for _, dir := range []string{"bin", "proc", "dev", "tmp", "view"} {
 		os.MkdirAll(bundle+"/rootfs/"+dir, 0o755)
 	}
-	if out, err := exec.Command("sh", "-c", "cp $(command -v busybox) $0/busybox && chroot $0/.. /bin/busybox --install -s /bin", bundle+"/rootfs/bin").CombinedOutput(); err != nil {
+	if out, err := exec.Command("sh", "-ec", installBusybox, bundle+"/rootfs").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	type object = map[string]any
@@ -130,9 +142,7 @@ func (i isolation) command(bundle, dir string) *exec.Cmd {
 // TestContainers binds a cgroup's directory into containers, which see that cgroup and no other.
 func TestContainers(t *testing.T) {
 	needRoot(t)
-	if _, err := exec.LookPath("runc"); err != nil && testing.Short() {
-		return // a machine with a busybox alone
-	}
+	testenv.Needs(t, "busybox", "runc", "crun")
 	dir := mountDir(t, "cgroup2")
 	os.Chmod(filepath.Dir(dir), 0o755)
 	var cases []isolation

@@ -5,14 +5,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"bpfviewfs/internal/testenv"
 )
 
 // TestGuide types what docs/writing-views.md says, with other directories in place of the machine's.
 func TestGuide(t *testing.T) {
 	needRoot(t)
-	if !have(t, "clang-19") {
-		return
-	}
+	testenv.Needs(t, "clang-19", "/usr/include/bpf/bpf_helpers.h", "bpftool")
 	page := read(t, "../../docs/writing-views.md")
 	steps, pinning := typedIn(t, page, "Four steps"), typedIn(t, page, "Without a compiler on the machine")
 

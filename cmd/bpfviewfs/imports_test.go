@@ -4,13 +4,13 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"bpfviewfs/internal/testenv"
 )
 
 // TestImports holds how the house is cut: see ARCHITECTURE.md.
 func TestImports(t *testing.T) {
-	if _, err := exec.LookPath("go"); err != nil && testing.Short() {
-		return // a machine without a compiler
-	}
+	testenv.Needs(t, "go")
 	const (
 		fuse   = "github.com/hanwen/go-fuse"
 		bpf    = "github.com/cilium/ebpf"

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"bpfviewfs/internal/testenv"
 )
 
 // makeInstall runs make in the clone.
@@ -34,9 +36,7 @@ func files(t *testing.T, dir string) (list []string) {
 }
 
 func TestInstall(t *testing.T) {
-	if _, err := exec.LookPath("make"); err != nil && testing.Short() {
-		return // a machine with a busybox alone
-	}
+	testenv.Needs(t, "make")
 	root := t.TempDir()
 	makeInstall(t, "install", "DESTDIR="+root)
 	want := []string{
@@ -73,9 +73,7 @@ func TestInstall(t *testing.T) {
 
 // TestUnits has systemd check the units as installed. What it does not know is only a warning to it.
 func TestUnits(t *testing.T) {
-	if _, err := exec.LookPath("systemd-analyze"); err != nil && testing.Short() {
-		return // a machine with a busybox alone
-	}
+	testenv.Needs(t, "make", "systemd-analyze", "systemd-tmpfiles")
 	root := t.TempDir()
 	makeInstall(t, "install", "PREFIX="+root, "SBINDIR="+root+"/sbin")
 	units, err := filepath.Glob(root + "/lib/systemd/system/*")

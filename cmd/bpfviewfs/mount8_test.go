@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"bpfviewfs/internal/testenv"
 )
 
 // mount8 is one call of mount(8) and what it leaves. $D is the directory to mount on, $T another one, for files, $C the
@@ -103,9 +105,7 @@ var helper8s = []mount8{
 // mount.fuse3, which looks for a command with the name of the type.
 func TestMount8(t *testing.T) {
 	needRoot(t)
-	if _, err := exec.LookPath("findmnt"); err != nil && testing.Short() {
-		return // busybox's mount calls no helpers
-	}
+	testenv.Needs(t, "findmnt") // from util-linux, whose mount(8) calls helpers, unlike busybox's
 	for _, way := range []string{"mount.fuse.bpfviewfs", "mount.fuse3"} {
 		t.Run(way, func(t *testing.T) {
 			sbin := t.TempDir()

@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"bpfviewfs/internal/testenv"
 )
 
 // TestTools has ordinary programs read a view, each in its own way. The cgroup's process is stopped, so every run
@@ -76,10 +78,7 @@ func TestTools(t *testing.T) {
 			if alias := map[string]string{"python": "python3"}[program]; alias != "" {
 				program = alias
 			}
-			if _, err := exec.LookPath(program); err != nil && testing.Short() {
-				continue // a machine with a busybox alone
-			} else if err != nil {
-				t.Errorf("%s is not installed", program)
+			if !testenv.Has(t, program) {
 				continue
 			}
 			cmd := exec.Command("sh", "-c", tt.script)

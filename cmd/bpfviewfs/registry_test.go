@@ -12,6 +12,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"bpfviewfs/internal/testenv"
 )
 
 // newRegistry is a registry of the test's own: a bpffs, which the kernel may have put pins of its own into.
@@ -28,16 +30,6 @@ func newRegistry(t testing.TB) string {
 		}
 	})
 	return dir
-}
-
-// have tells whether a program is installed. Only a virtual machine, which has a busybox alone, may lack one.
-func have(t testing.TB, program string) bool {
-	t.Helper()
-	_, err := exec.LookPath(program)
-	if err != nil && !testing.Short() {
-		t.Fatalf("%s is not installed", program)
-	}
-	return err == nil
 }
 
 func must(t testing.TB, name string, args ...string) string {
@@ -67,10 +59,8 @@ func rowOf(t testing.TB, dir, view string) string {
 
 // TestPin pins somebody else's program by somebody else's tool: it is a file in every cgroup, until it is unpinned.
 func TestPin(t *testing.T) {
+	testenv.Needs(t, "bpftool")
 	pins := newRegistry(t)
-	if !have(t, "bpftool") {
-		return
-	}
 	dir := mountDir(t, "cgroup2", "registry="+pins)
 	a := newCgroup(t, dir)
 	cgroups := []*cgroup{a, a.child("b c"), newCgroup(t, dir)}

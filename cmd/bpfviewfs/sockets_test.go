@@ -6,10 +6,13 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"bpfviewfs/internal/testenv"
 )
 
 // TestSocketsElsewhere has a process of a cgroup listen in a network namespace of its own.
 func TestSocketsElsewhere(t *testing.T) {
+	testenv.Needs(t, "busybox")
 	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	c := newCgroup(t, dir)
 	cmd := c.run(exec.Command("unshare", "-n", "busybox", "nc", "-l", "-p", "4711"))

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"bpfviewfs/internal/testenv"
 )
 
 // boot makes a systemd of its own process 1, in namespaces and a cgroup of its own, with no units but those in $UNITS and of the fstab there.
@@ -138,9 +140,7 @@ func (m *machine) holdOpen(path string) {
 // TestSystemd runs the units under a real systemd, and looks at the mount from outside of them.
 func TestSystemd(t *testing.T) {
 	needRoot(t)
-	if _, err := os.Stat("/lib/systemd/systemd"); err != nil && testing.Short() {
-		return // a machine with a busybox alone
-	}
+	testenv.Needs(t, "/lib/systemd/systemd")
 	m := bootMachine(t)
 
 	m.must("systemctl", "start", "bpfviewfs.service")
