@@ -5,31 +5,11 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
-	"time"
 	"unsafe"
 
+	"bpfviewfs/internal/ktest"
 	"golang.org/x/sys/unix"
 )
-
-// compare times f, and then a peer that does the like another way, as often; x-peer is f's time in the peer's.
-func compare(b *testing.B, peer string, f, other func()) {
-	b.ReportAllocs()
-	f()
-	n := 0
-	for b.Loop() {
-		f()
-		n++
-	}
-	mine := float64(b.Elapsed()) / float64(n)
-	other()
-	start := time.Now()
-	for range n {
-		other()
-	}
-	theirs := float64(time.Since(start)) / float64(n)
-	b.ReportMetric(theirs, peer+"-ns/op")
-	b.ReportMetric(mine/theirs, "x-peer")
-}
 
 func runner(b *testing.B, v *View, id uint64) func() {
 	var out []byte
@@ -92,21 +72,21 @@ func bare(b *testing.B, v *View, id uint64) func() {
 func BenchmarkRun(b *testing.B) {
 	h := testHierarchy(b, "")
 	views := testViews(b, h, Options{})
-	dir := testCgroup(b, h.String(), "bpfviewfs-bench-*")
-	id := cgroupID(b, dir)
-	helper{cgroup: dir}.start(b)
+	dir := ktest.Cgroup(b, h.String(), "bpfviewfs-bench-*")
+	id := ktest.CgroupID(b, dir)
+	ktest.Helper{Cgroup: dir}.Start(b)
 	b.Run("cgroup", func(b *testing.B) {
-		compare(b, "syscalls", runner(b, views["cgroup"], id), bare(b, views["cgroup"], id))
+		ktest.Compare(b, "syscalls", runner(b, views["cgroup"], id), bare(b, views["cgroup"], id))
 	})
 	b.Run("cgroup-vs-files", func(b *testing.B) {
-		compare(b, "files", runner(b, views["cgroup"], id),
+		ktest.Compare(b, "files", runner(b, views["cgroup"], id),
 			files(b, filepath.Join(dir, "cgroup.stat"), filepath.Join(dir, "cgroup.events"), filepath.Join(dir, "cgroup.controllers")))
 	})
 	b.Run("cpu", func(b *testing.B) {
-		compare(b, "cpu.stat", runner(b, views["cpu"], id), files(b, filepath.Join(dir, "cpu.stat")))
+		ktest.Compare(b, "cpu.stat", runner(b, views["cpu"], id), files(b, filepath.Join(dir, "cpu.stat")))
 	})
 	b.Run("stacks", func(b *testing.B) {
-		compare(b, "syscalls", runner(b, views["stacks"], id), bare(b, views["stacks"], id))
+		ktest.Compare(b, "syscalls", runner(b, views["stacks"], id), bare(b, views["stacks"], id))
 	})
 }
 
@@ -115,20 +95,20 @@ func BenchmarkTasks(b *testing.B) {
 	h := testHierarchy(b, "")
 	views := testViews(b, h, Options{})
 	for _, n := range []int{1, 10, 300, 1000} {
-		dir := testCgroup(b, h.String(), "bpfviewfs-bench-*")
-		helper{cgroup: dir, children: n}.start(b)
-		id := cgroupID(b, dir)
+		dir := ktest.Cgroup(b, h.String(), "bpfviewfs-bench-*")
+		ktest.Helper{Cgroup: dir, Children: n}.Start(b)
+		id := ktest.CgroupID(b, dir)
 		var paths []string
-		for _, pid := range idsIn(b, dir, "cgroup.procs") {
+		for _, pid := range ktest.IDs(b, dir, "cgroup.procs") {
 			paths = append(paths, fmt.Sprintf("/proc/%d/stat", pid))
 		}
 		for name, v := range flavours(b, views["tasks"]) {
 			if name == "cgroup" && n > 400 {
 				continue // does not fit
 			}
-			b.Run(fmt.Sprintf("processes=%d/per=%s", n, name), func(b *testing.B) { compare(b, "proc", runner(b, v, id), files(b, paths...)) })
+			b.Run(fmt.Sprintf("processes=%d/per=%s", n, name), func(b *testing.B) { ktest.Compare(b, "proc", runner(b, v, id), files(b, paths...)) })
 		}
-		b.Run(fmt.Sprintf("processes=%d", n), func(b *testing.B) { compare(b, "proc", runner(b, views["tasks"], id), files(b, paths...)) })
+		b.Run(fmt.Sprintf("processes=%d", n), func(b *testing.B) { ktest.Compare(b, "proc", runner(b, views["tasks"], id), files(b, paths...)) })
 	}
 }
 
@@ -136,14 +116,14 @@ func BenchmarkThreads(b *testing.B) {
 	h := testHierarchy(b, "")
 	views := testViews(b, h, Options{})
 	for _, n := range []int{1, 10, 1000, 10000} {
-		dir := testCgroup(b, h.String(), "bpfviewfs-bench-*")
-		pid := helper{cgroup: dir, threads: n, comm: "t"}.start(b)
+		dir := ktest.Cgroup(b, h.String(), "bpfviewfs-bench-*")
+		pid := ktest.Helper{Cgroup: dir, Threads: n, Comm: "t"}.Start(b)
 		var paths []string
 		for _, tid := range threadsOf(b, pid) {
 			paths = append(paths, fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
 		}
 		b.Run(fmt.Sprint("threads=", n), func(b *testing.B) {
-			compare(b, "proc", runner(b, views["tasks"], cgroupID(b, dir)), files(b, paths...))
+			ktest.Compare(b, "proc", runner(b, views["tasks"], ktest.CgroupID(b, dir)), files(b, paths...))
 		})
 	}
 }
@@ -154,7 +134,7 @@ func BenchmarkTree(b *testing.B) {
 	views := testViews(b, h, Options{})
 	for _, n := range []int{100, 10000} {
 		top := testTree(b, h, n)
-		id := cgroupID(b, top)
+		id := ktest.CgroupID(b, top)
 		for name, file := range map[string]string{"cpu": "cpu.stat", "tasks": "cgroup.procs"} {
 			var paths []string
 			for path := range walkDir(b, top) {
@@ -162,7 +142,7 @@ func BenchmarkTree(b *testing.B) {
 			}
 			for way, v := range ways(views[name]) {
 				b.Run(fmt.Sprintf("cgroups=%d/%s/%s", n, name, way), func(b *testing.B) {
-					compare(b, "files", treeReader(b, v, JSON, id), files(b, paths...))
+					ktest.Compare(b, "files", treeReader(b, v, JSON, id), files(b, paths...))
 				})
 			}
 		}
@@ -178,22 +158,4 @@ func treeReader(b *testing.B, v *View, f Format, id uint64) func() {
 			b.Fatal(err)
 		}
 	}
-}
-
-func BenchmarkHierarchy(b *testing.B) {
-	h := testHierarchy(b, "")
-	dir := testCgroup(b, h.String(), "bpfviewfs-bench-*")
-	id := cgroupID(b, dir)
-	path := dir + "\x00"
-	b.Run("stat", func(b *testing.B) {
-		var st unix.Stat_t
-		compare(b, "stat", func() { h.Stat(id) }, func() {
-			unix.RawSyscall6(unix.SYS_NEWFSTATAT, 0, uintptr(unsafe.Pointer(unsafe.StringData(path))), uintptr(unsafe.Pointer(&st)), 0, 0, 0)
-		})
-	})
-	b.Run("child", func(b *testing.B) {
-		var st unix.Stat_t
-		name := filepath.Base(dir)
-		compare(b, "stat", func() { h.Child(h.Root(), name) }, func() { unix.Stat(dir, &st) })
-	})
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"bpfviewfs/internal/ktest"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
@@ -86,8 +87,8 @@ func inEffect(t *testing.T, dir string, at ebpf.AttachType) (ids []string) {
 func TestBPFAgreesWithQuery(t *testing.T) {
 	h := testHierarchy(t, "")
 	view := testViews(t, h, Options{})["bpf"]
-	parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	child := testCgroup(t, parent, "child")
+	parent := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	child := ktest.Cgroup(t, parent, "child")
 	const egress, create, get = ebpf.AttachCGroupInetEgress, ebpf.AttachCGroupInetSockCreate, ebpf.AttachCGroupGetsockopt
 	twice := allow(t, "twice", ebpf.CGroupSKB, egress)
 	attachTo(t, parent, twice, egress, unix.BPF_F_ALLOW_MULTI)
@@ -108,7 +109,7 @@ func TestBPFAgreesWithQuery(t *testing.T) {
 		{"cgroup_getsockopt", "single", "single", "1", "-"}:         true,
 	}
 	shown := make(map[string][]string)
-	for _, r := range rows(t, mustRun(t, view, cgroupID(t, child))) {
+	for _, r := range rows(t, mustRun(t, view, ktest.CgroupID(t, child))) {
 		at := r["attach_type"]
 		if r["position"] != strconv.Itoa(len(shown[at])) {
 			t.Errorf("after %d of %s there is %v", len(shown[at]), at, r)
@@ -171,7 +172,7 @@ func allowLSM(t *testing.T, name, hook string) (*ebpf.Program, error) {
 func TestBPFOfLSM(t *testing.T) {
 	h := testHierarchy(t, "")
 	view := testViews(t, h, Options{})["bpf"]
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	p, err := allowLSM(t, "on_create", "bpf_lsm_socket_create")
 	if errors.Is(err, unix.EPERM) {
 		t.Log("this kernel takes no LSM programs")
@@ -182,7 +183,7 @@ func TestBPFOfLSM(t *testing.T) {
 	}
 	t.Cleanup(func() { p.Close() })
 	linkTo(t, dir, p, ebpf.AttachLSMCgroup)
-	all := rows(t, mustRun(t, view, cgroupID(t, dir)))
+	all := rows(t, mustRun(t, view, ktest.CgroupID(t, dir)))
 	if len(all) == 0 {
 		t.Fatal("not there")
 	}

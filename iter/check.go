@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"bpfviewfs/iter/cgroups"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -37,7 +38,7 @@ const walkLimit = 32767
 // Check loads the object NAME.bpf.o at path with the settings of NAME.yaml beside it, if there are any, runs it once for a
 // cgroup, and forgets it. Nothing is pinned; other programs of the object are attached meanwhile. The error is why it would
 // be absent as a view, or why the run failed; with %+v it has the verifier's whole log.
-func Check(ctx context.Context, h *Hierarchy, path string, cgroup uint64) (*Report, error) {
+func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64) (*Report, error) {
 	name, ok := strings.CutSuffix(filepath.Base(path), objectSuffix)
 	if !ok || !isViewName(name) {
 		return nil, fmt.Errorf("%s: want a file called NAME.bpf.o, where a name is [a-z][a-z0-9_]*, without ___: %w", path, unix.EINVAL)

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"bpfviewfs/internal/ktest"
 )
 
 // oneRow gives a view's one row by its header.
@@ -40,11 +42,11 @@ func number(t testing.TB, s string) int64 {
 func TestCPUAgreesWithCPUStat(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	dir := testCgroup(t, parent, "busy")
-	helper{cgroup: dir, threads: 4, busy: true, comm: "t"}.start(t)
+	parent := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	dir := ktest.Cgroup(t, parent, "busy")
+	ktest.Helper{Cgroup: dir, Threads: 4, Mode: "busy", Comm: "t"}.Start(t)
 	for _, path := range []string{dir, parent, h.String()} {
-		id, stat := cgroupID(t, path), filepath.Join(path, "cpu.stat")
+		id, stat := ktest.CgroupID(t, path), filepath.Join(path, "cpu.stat")
 		for range 100 {
 			before := cpuStat(t, stat)
 			row := oneRow(t, mustRun(t, views["cpu"], id))
@@ -72,7 +74,7 @@ func TestCPUAgreesWithCPUStat(t *testing.T) {
 			}
 		}
 	}
-	row := oneRow(t, mustRun(t, views["cpu"], cgroupID(t, dir)))
+	row := oneRow(t, mustRun(t, views["cpu"], ktest.CgroupID(t, dir)))
 	if row["runnable"] == "-" {
 		t.Log("this kernel cannot count threads here")
 	} else if n := number(t, row["runnable"]) + number(t, row["running"]); n < 4 || n > 12 {
@@ -81,7 +83,7 @@ func TestCPUAgreesWithCPUStat(t *testing.T) {
 	if row["running"] != "-" && number(t, row["running"]) > int64(runtime.NumCPU()) {
 		t.Errorf("%s threads run at once on %d CPUs", row["running"], runtime.NumCPU())
 	}
-	if row := oneRow(t, mustRun(t, views["cpu"], cgroupID(t, parent))); row["runnable"] != "-" && row["runnable"]+row["running"] != "00" {
+	if row := oneRow(t, mustRun(t, views["cpu"], ktest.CgroupID(t, parent))); row["runnable"] != "-" && row["runnable"]+row["running"] != "00" {
 		t.Errorf("threads of a cgroup without any: %v", row)
 	}
 }
@@ -96,12 +98,12 @@ func TestCPUPartsTimeAsTheKernelDoes(t *testing.T) {
 		if try == 200 {
 			t.Fatalf("the time of the dead does not stand still: compared %d", compared)
 		}
-		dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+		dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 		work := `echo 0 >"$0"; i=0; while [ $i -lt "$1" ]; do i=$((i+1)); done`
 		if out, err := exec.Command("sh", "-c", work, filepath.Join(dir, "cgroup.procs"), strconv.Itoa(compared%2*30000)).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		row := oneRow(t, mustRun(t, view, cgroupID(t, dir)))
+		row := oneRow(t, mustRun(t, view, ktest.CgroupID(t, dir)))
 		stat := cpuStat(t, filepath.Join(dir, "cpu.stat"))
 		if number(t, row["usage_usec"]) != stat["usage_usec"] { // it was still on its way out
 			continue
@@ -132,11 +134,11 @@ func cpuStat(t testing.TB, path string) map[string]int64 {
 func TestCgroupAgreesWithFiles(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	base := filepath.Base(dir)
 	check := func(dir string, level int, name string) map[string]string {
 		t.Helper()
-		row := oneRow(t, mustRun(t, views["cgroup"], cgroupID(t, dir)))
+		row := oneRow(t, mustRun(t, views["cgroup"], ktest.CgroupID(t, dir)))
 		controllers, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
 		if err != nil {
 			t.Fatal(err)
@@ -146,15 +148,15 @@ func TestCgroupAgreesWithFiles(t *testing.T) {
 			names = "-"
 		}
 		want := map[string]string{
-			"id":          strconv.FormatUint(cgroupID(t, dir), 10),
+			"id":          strconv.FormatUint(ktest.CgroupID(t, dir), 10),
 			"level":       strconv.Itoa(level),
-			"descendants": strconv.FormatInt(fileValue(t, filepath.Join(dir, "cgroup.stat"), "nr_descendants"), 10),
+			"descendants": strconv.FormatInt(ktest.Value(t, filepath.Join(dir, "cgroup.stat"), "nr_descendants"), 10),
 			"controllers": names,
 			"name":        name,
 		}
 		if level > 0 {
-			want["populated"] = strconv.FormatInt(fileValue(t, filepath.Join(dir, "cgroup.events"), "populated"), 10)
-			want["frozen"] = strconv.FormatInt(fileValue(t, filepath.Join(dir, "cgroup.events"), "frozen"), 10)
+			want["populated"] = strconv.FormatInt(ktest.Value(t, filepath.Join(dir, "cgroup.events"), "populated"), 10)
+			want["frozen"] = strconv.FormatInt(ktest.Value(t, filepath.Join(dir, "cgroup.events"), "frozen"), 10)
 		}
 		for key, value := range want {
 			if row[key] != value {
@@ -165,14 +167,14 @@ func TestCgroupAgreesWithFiles(t *testing.T) {
 	}
 	check(h.String(), 0, "/")
 	check(dir, 1, base)
-	helper{cgroup: dir}.start(t)
+	ktest.Helper{Cgroup: dir}.Start(t)
 	if row := check(dir, 1, base); row["populated"] != "1" {
 		t.Errorf("not populated: %v", row)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("1"), 0); err != nil {
 		t.Fatal(err)
 	}
-	for fileValue(t, filepath.Join(dir, "cgroup.events"), "frozen") == 0 {
+	for ktest.Value(t, filepath.Join(dir, "cgroup.events"), "frozen") == 0 {
 	}
 	if row := check(dir, 1, base); row["frozen"] != "1" {
 		t.Errorf("not frozen: %v", row)
@@ -190,7 +192,7 @@ func TestCgroupAgreesWithFiles(t *testing.T) {
 		case 1:
 			name, escaped = strings.Repeat(" ", 255), strings.Repeat(`\x20`, 255)
 		}
-		dir = testCgroup(t, dir, name)
+		dir = ktest.Cgroup(t, dir, name)
 		check(dir, level, escaped)
 	}
 }

@@ -4,12 +4,14 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"bpfviewfs/internal/ktest"
 )
 
 // What a stateful view has attached goes on from one set to the next, and ends with the last that has the view.
 func TestAttachedAsLongAsAnyoneHasTheView(t *testing.T) {
 	h := testHierarchy(t, "")
-	dir := filepath.Join(testBPFFS(t), "views")
+	dir := filepath.Join(ktest.BPFFS(t), "views")
 	open := func(enable ...string) *Set {
 		t.Helper()
 		s, err := Open(h, Config{Builtin: os.DirFS("testdata"), Registry: dir, Enable: enable, Logf: t.Logf})

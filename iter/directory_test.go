@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
 	"golang.org/x/sys/unix"
 )
 
@@ -93,7 +94,7 @@ func TestUnusableFiles(t *testing.T) {
 			t.Errorf("unexpected view %s", v.Name())
 			continue
 		}
-		checkErrno(t, v.Name(), v.Err(), want[v.Name()].(syscall.Errno))
+		ktest.Errno(t, v.Name(), v.Err(), want[v.Name()].(syscall.Errno))
 		delete(want, v.Name())
 		if testing.Verbose() {
 			t.Log(v.Err())
@@ -117,7 +118,7 @@ func TestUntrustedDirectory(t *testing.T) {
 	if v := find(t, s, "cpu"); v.Err() != nil || v.Origin() != "built in" {
 		t.Errorf("cpu: %v, from %s", v.Err(), v.Origin())
 	}
-	checkErrno(t, "tasks", find(t, s, "tasks").Err(), unix.EPERM)
+	ktest.Errno(t, "tasks", find(t, s, "tasks").Err(), unix.EPERM)
 
 	// Where links there lead makes no difference, for nobody follows them.
 	elsewhere := filepath.Join(t.TempDir(), "stacks")
@@ -127,7 +128,7 @@ func TestUntrustedDirectory(t *testing.T) {
 	reload(t, s, true)
 	write(t, elsewhere, builtin(t, "stacks"))
 	reload(t, s, false)
-	checkErrno(t, "stacks", find(t, s, "stacks").Err(), unix.EPERM)
+	ktest.Errno(t, "stacks", find(t, s, "stacks").Err(), unix.EPERM)
 
 	for i := range 1000 {
 		write(t, filepath.Join(dir, fmt.Sprintf("many%d.bpf.o", i)), nil)
@@ -145,5 +146,5 @@ func TestNoDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := listDirectory(path)
-	checkErrno(t, "FIFO", err, unix.ENOTDIR)
+	ktest.Errno(t, "FIFO", err, unix.ENOTDIR)
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/ktest"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,13 +40,13 @@ func TestDrainReadsOnAfterEAGAIN(t *testing.T) {
 func TestDrainErrors(t *testing.T) {
 	r, fd, writer := pipeRun(t, 100, 10*time.Millisecond)
 	_, err := r.drain(fd, 0, nil)
-	checkErrno(t, "timeout", err, unix.ETIMEDOUT)
+	ktest.Errno(t, "timeout", err, unix.ETIMEDOUT)
 
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	r.ctx, r.deadline = ctx, time.Now().Add(time.Minute)
 	_, err = r.drain(fd, 0, nil)
-	checkErrno(t, "cancelled", err, unix.EINTR)
+	ktest.Errno(t, "cancelled", err, unix.EINTR)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v does not wrap context.Canceled", err)
 	}
@@ -53,13 +54,13 @@ func TestDrainErrors(t *testing.T) {
 	defer cancel()
 	r.ctx = ctx
 	_, err = r.drain(fd, 0, nil)
-	checkErrno(t, "deadline", err, unix.ETIMEDOUT)
+	ktest.Errno(t, "deadline", err, unix.ETIMEDOUT)
 
 	r.ctx = context.Background()
 	unix.Write(writer, make([]byte, 101))
 	_, err = r.drain(fd, 1000, make([]byte, 1000))
-	checkErrno(t, "one byte too many", err, unix.EFBIG)
+	ktest.Errno(t, "one byte too many", err, unix.EFBIG)
 	unix.Close(writer)
 	_, err = r.drain(-1, 0, nil)
-	checkErrno(t, "no descriptor", err, unix.EBADF)
+	ktest.Errno(t, "no descriptor", err, unix.EBADF)
 }

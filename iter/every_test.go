@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"bpfviewfs/bpf"
+	"bpfviewfs/internal/ktest"
 )
 
 // feature is how an error names what a kernel has not: a kfunc, a helper, a kind of map or iterator, or a place to attach to.
@@ -37,8 +38,8 @@ func TestEveryView(t *testing.T) {
 	if len(s.Views()) != len(names) {
 		t.Errorf("%d views of %d objects", len(s.Views()), len(names))
 	}
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	helper{cgroup: dir, threads: 1, comm: "t"}.start(t)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	ktest.Helper{Cgroup: dir, Threads: 1, Comm: "t"}.Start(t)
 	table := new(strings.Builder)
 	columns := tabwriter.NewWriter(table, 0, 0, 2, ' ', 0)
 	fmt.Fprint(columns, "\nview\tper cgroup\tper task\tper tree\tbytes\n")
@@ -50,7 +51,7 @@ func TestEveryView(t *testing.T) {
 			}
 			continue
 		}
-		fmt.Fprintf(columns, "%s\t%t\t%t\t%t\t%s\n", v.Name(), v.cgroup != nil, v.task != nil, v.tree != nil, inEveryFormat(t, v, cgroupID(t, dir)))
+		fmt.Fprintf(columns, "%s\t%t\t%t\t%t\t%s\n", v.Name(), v.cgroup != nil, v.task != nil, v.tree != nil, inEveryFormat(t, v, ktest.CgroupID(t, dir)))
 	}
 	columns.Flush()
 	t.Log(table)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
+	"bpfviewfs/internal/testenv"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
@@ -27,7 +29,7 @@ func hitting(section, attachTo string, kind ebpf.ProgramType, how ebpf.AttachTyp
 // testTracefs mounts tracefs for a test, where it is not mounted: tracepoints and probes are attached through it.
 func testTracefs(t *testing.T) {
 	t.Helper()
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	const dir = "/sys/kernel/tracing"
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err == nil && fs.Type == unix.TRACEFS_MAGIC {
@@ -47,7 +49,7 @@ func testTracefs(t *testing.T) {
 func TestEveryKindOfProgramCounts(t *testing.T) {
 	h := testHierarchy(t, "")
 	testTracefs(t)
-	cgroup := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	begin, wait := startRenamer(t, cgroup)
 	counted := 0
 	for _, p := range []*ebpf.ProgramSpec{
@@ -75,7 +77,7 @@ func TestEveryKindOfProgramCounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		dir := filepath.Join(testBPFFS(t), "v")
+		dir := filepath.Join(ktest.BPFFS(t), "v")
 		v := &View{name: "v", life: newLife(), set: &Set{hierarchy: h}, stateDir: dir}
 		if err := v.loadObject(o, kernelTypes); err != nil {
 			t.Errorf("%s: %v", p.SectionName, err)

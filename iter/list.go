@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"bpfviewfs/iter/cgroups"
 	"golang.org/x/sys/unix"
 )
 
@@ -12,7 +13,11 @@ import (
 func (r *run) list(cgroup uint64) error {
 	r.output.nodes, r.output.names = r.output.nodes[:0], r.output.names[:0]
 	r.output.addNode(cgroup, 0, ".")
-	return asENOENT(r.listChildren(0))
+	err := r.listChildren(0)
+	if errors.Is(err, unix.ESTALE) {
+		return cgroups.Gone(cgroup)
+	}
+	return err
 }
 
 func (r *run) listChildren(parent int) error {

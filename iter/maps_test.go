@@ -7,10 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
 	"golang.org/x/sys/unix"
 )
 
 const lockedSize = 4 << 20
+
+func init() { ktest.Modes["maps"] = mapAllKinds }
 
 // mapAllKinds maps memory of the kinds that a Go program has not.
 func mapAllKinds() error {
@@ -52,8 +55,8 @@ type sum struct {
 func TestMapsAgreeWithProc(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := testViews(t, h, Options{})["maps"]
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	helper{cgroup: dir, threads: 20, children: 3, maps: true, comm: "t"}.start(t)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	ktest.Helper{Cgroup: dir, Threads: 20, Children: 3, Mode: "maps", Comm: "t"}.Start(t)
 	kinds := checkMaps(t, v, dir)
 	for _, kind := range []string{"code", "shmem", "device", "anon", "heap", "stack", "vdso"} {
 		if kinds[kind].mappings == 0 {
@@ -69,10 +72,10 @@ func TestMapsAgreeWithProc(t *testing.T) {
 func TestMapsWithoutTheFirstThread(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := testViews(t, h, Options{})["maps"]
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	pid := helper{cgroup: dir, threads: 3, headless: true, comm: "t"}.start(t)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	pid := ktest.Helper{Cgroup: dir, Threads: 3, Mode: "headless", Comm: "t"}.Start(t)
 	seen := make(map[string]bool)
-	for _, row := range rows(t, mustRun(t, v, cgroupID(t, dir))) {
+	for _, row := range rows(t, mustRun(t, v, ktest.CgroupID(t, dir))) {
 		if seen[row["kind"]] || row["pid"] != strconv.Itoa(pid) {
 			t.Errorf("a row too many: %v", row)
 		}
@@ -87,14 +90,14 @@ func TestMapsWithoutTheFirstThread(t *testing.T) {
 func checkMaps(t *testing.T, v *View, dir string) map[string]sum {
 	t.Helper()
 	all := make(map[string]map[string]sum)
-	pids := idsIn(t, dir, "cgroup.procs")
+	pids := ktest.IDs(t, dir, "cgroup.procs")
 	for range 100 { // a Go program maps memory at any time
 		before, after := make(map[string]map[string]sum), make(map[string]map[string]sum)
 		for _, pid := range pids {
 			before[strconv.Itoa(pid)] = procSums(t, pid)
 		}
 		clear(all)
-		for _, row := range rows(t, mustRun(t, v, cgroupID(t, dir))) {
+		for _, row := range rows(t, mustRun(t, v, ktest.CgroupID(t, dir))) {
 			if all[row["pid"]] == nil {
 				all[row["pid"]] = make(map[string]sum)
 			}

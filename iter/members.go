@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"bpfviewfs/iter/cgroups"
 	"golang.org/x/sys/unix"
 )
 
@@ -58,7 +59,7 @@ func (r *run) kind(dir int) (string, error) {
 	if r.hierarchy.V1() {
 		return "v1", nil
 	}
-	fd, err := openFile(dir, "cgroup.type")
+	fd, err := cgroups.OpenFile(dir, "cgroup.type")
 	if errors.Is(err, unix.ENOENT) {
 		return "root", nil
 	}
@@ -99,7 +100,7 @@ func (r *run) toProcesses() error {
 }
 
 func (r *run) readIDs(dir int, file string) error {
-	fd, err := openFile(dir, file)
+	fd, err := cgroups.OpenFile(dir, file)
 	if err != nil {
 		return err
 	}
@@ -131,18 +132,6 @@ func (r *run) readIDs(dir int, file string) error {
 	slices.Sort(r.ids)
 	r.ids = slices.Compact(r.ids)
 	return nil
-}
-
-func openFile(dir int, name string) (int, error) {
-	for {
-		fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			return fd, nil
-		}
-		if err != unix.EINTR {
-			return -1, fmt.Errorf("open %s: %w", name, err)
-		}
-	}
 }
 
 // inHostPIDNamespace tells whether every process has an id here. The number is PROC_PID_INIT_INO of

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/cgroups"
 	"github.com/cilium/ebpf/btf"
 )
 
@@ -66,7 +68,7 @@ var memoryFilesV1 = map[string]kernelFile{
 }
 
 // memoryHierarchy is the one hierarchy of this machine that has the memory controller.
-func memoryHierarchy(t *testing.T) *Hierarchy {
+func memoryHierarchy(t *testing.T) *cgroups.Hierarchy {
 	t.Helper()
 	h := testHierarchy(t, "")
 	controllers, err := os.ReadFile(filepath.Join(h.String(), "cgroup.controllers"))
@@ -95,13 +97,13 @@ func writeFile(t *testing.T, dir, file, text string) {
 func TestMemoryAgreesWithFiles(t *testing.T) {
 	h := memoryHierarchy(t)
 	v := testViews(t, h, Options{})["memory"]
-	parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	parent := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	sources := memoryFilesV1
 	if !h.V1() {
 		sources = memoryFiles
 		enableMemory(t, parent)
 	}
-	dir := testCgroup(t, parent, "memory")
+	dir := ktest.Cgroup(t, parent, "memory")
 	if h.V1() {
 		writeFile(t, dir, "memory.swappiness", "0")
 		writeFile(t, dir, "memory.limit_in_bytes", "16M")
@@ -116,14 +118,14 @@ func TestMemoryAgreesWithFiles(t *testing.T) {
 	if out, err := exec.Command("sh", "-c", hog, dir).CombinedOutput(); err == nil || len(out) > 0 {
 		t.Fatalf("who takes more than the limit ended with %v: %s", err, out)
 	}
-	helper{cgroup: dir, maps: true, comm: "t"}.start(t)
+	ktest.Helper{Cgroup: dir, Mode: "maps", Comm: "t"}.Start(t)
 
 	if kills := number(t, checkMemory(t, v, dir, sources)["local_oom_kill_events"]); kills < 1 {
 		t.Errorf("%d kills", kills)
 	}
 	above := checkMemory(t, v, parent, sources)
 	for way, v := range ways(v) {
-		tree := rows(t, string(mustTree(t, v, Text, cgroupID(t, parent))))
+		tree := rows(t, string(mustTree(t, v, Text, ktest.CgroupID(t, parent))))
 		if len(tree) != 2 || tree[0]["path"] != "." || tree[1]["path"] != "memory" ||
 			tree[0]["max_bytes"] != "-" || tree[1]["max_bytes"] != "16777216" {
 			t.Errorf("%s: tree %v", way, tree)
@@ -141,7 +143,7 @@ func TestMemoryAgreesWithFiles(t *testing.T) {
 		t.Errorf("the cgroup above: %v", above)
 	}
 	checkItems(t, v, dir, h.String())
-	if rows := rows(t, mustRun(t, v, cgroupID(t, testCgroup(t, dir, "without")))); len(rows) > 0 {
+	if rows := rows(t, mustRun(t, v, ktest.CgroupID(t, ktest.Cgroup(t, dir, "without")))); len(rows) > 0 {
 		t.Errorf("a cgroup without the controller: %v", rows)
 	}
 }
@@ -168,7 +170,7 @@ func checkColumn(t *testing.T, v *View, dir, column string, from kernelFile) map
 	t.Helper()
 	for range 1000 {
 		before := from.read(t, dir)
-		row := oneRow(t, mustRun(t, v, cgroupID(t, dir)))
+		row := oneRow(t, mustRun(t, v, ktest.CgroupID(t, dir)))
 		if after := from.read(t, dir); before != after {
 			continue
 		}
@@ -212,7 +214,7 @@ func checkItems(t *testing.T, v *View, dir, root string) {
 		t.Fatal(err)
 	}
 	var f *btf.Func
-	ofRoot := rows(t, mustRun(t, v, cgroupID(t, root)))
+	ofRoot := rows(t, mustRun(t, v, ktest.CgroupID(t, root)))
 	if kernel.TypeByName("bpf_mem_cgroup_page_state", &f) == nil {
 		if row := checkMemory(t, v, dir, memoryItems); number(t, row["anon_bytes"]) < lockedSize {
 			t.Errorf("less memory than is locked: %v", row)
@@ -222,7 +224,7 @@ func checkItems(t *testing.T, v *View, dir, root string) {
 		}
 		return
 	}
-	row := oneRow(t, mustRun(t, v, cgroupID(t, dir)))
+	row := oneRow(t, mustRun(t, v, ktest.CgroupID(t, dir)))
 	for item := range memoryItems {
 		if row[item] != "-" {
 			t.Errorf("%s is %s, and who said so?", item, row[item])

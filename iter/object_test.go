@@ -13,6 +13,8 @@ import (
 	"testing/fstest"
 
 	"bpfviewfs/bpf"
+	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/cgroups"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 )
@@ -53,7 +55,7 @@ func TestBrokenObjects(t *testing.T) {
 		"several views": builtin(t, "stacks"),
 	} {
 		_, err := parseObject(raw, "tasks")
-		checkErrno(t, name, err, syscall.ENOEXEC)
+		ktest.Errno(t, name, err, syscall.ENOEXEC)
 	}
 }
 
@@ -69,7 +71,7 @@ func TestLoadListsBrokenObjects(t *testing.T) {
 		"misnamed.bpf.o":   {Data: builtin(t, "tasks")},
 		"yet_other1.bpf.o": {Data: []byte("\x7fELF")},
 	}
-	s, err := Open(&Hierarchy{}, Config{Builtin: files})
+	s, err := Open(&cgroups.Hierarchy{}, Config{Builtin: files})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +101,7 @@ func TestLoadListsBrokenObjects(t *testing.T) {
 		t.Error(err)
 	}
 	_, err = s.Views()[0].Run(context.Background(), 1, nil)
-	checkErrno(t, "run after close", err, syscall.EBADF)
+	ktest.Errno(t, "run after close", err, syscall.EBADF)
 }
 
 func iterator(name, target string) *ebpf.ProgramSpec {
@@ -144,7 +146,7 @@ func TestProgramsOfObject(t *testing.T) {
 		}
 		o, err := newObject(spec, "v")
 		if test.want != 0 {
-			checkErrno(t, name, err, test.want)
+			ktest.Errno(t, name, err, test.want)
 		} else if err != nil || o.main != test.main {
 			t.Errorf("%s: %+v, %v", name, o, err)
 		}
@@ -160,7 +162,7 @@ func TestLoadErrorHasTheLog(t *testing.T) {
 	if log := fmt.Sprintf("%+v", err); !strings.Contains(log, "0: R1=ctx()") {
 		t.Errorf("%%+v: %q", log)
 	}
-	checkErrno(t, "load error", err, syscall.EACCES)
+	ktest.Errno(t, "load error", err, syscall.EACCES)
 }
 
 // FuzzObject: an object file may hold anything.

@@ -11,18 +11,19 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
 	"golang.org/x/sys/unix"
 )
 
 func TestFilesAgreeWithProc(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := testViews(t, h, Options{})["files"]
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	pids := []int{
-		helper{cgroup: dir, threads: 5, files: filesOfAllTypes(t), comm: "t"}.start(t),
-		helper{cgroup: dir, files: slices.Repeat([]*os.File{os.Stdout}, 500), comm: "u"}.start(t), // above 32 KiB
+		ktest.Helper{Cgroup: dir, Threads: 5, Files: filesOfAllTypes(t), Comm: "t"}.Start(t),
+		ktest.Helper{Cgroup: dir, Files: slices.Repeat([]*os.File{os.Stdout}, 500), Comm: "u"}.Start(t), // above 32 KiB
 	}
-	rows := rows(t, mustRun(t, v, cgroupID(t, dir)))
+	rows := rows(t, mustRun(t, v, ktest.CgroupID(t, dir)))
 	types := make(map[string]int)
 	for _, pid := range pids {
 		want := procFiles(t, pid)
@@ -61,8 +62,8 @@ func TestFilesOfThreadsApart(t *testing.T) {
 	}
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	pid := helper{cgroup: dir, threads: 3, apart: true, comm: "t"}.start(t)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	pid := ktest.Helper{Cgroup: dir, Threads: 3, Mode: "apart", Comm: "t"}.Start(t)
 	want, sockets := make(map[string]bool), 0
 	for _, tid := range threadsOf(t, pid) {
 		task := fmt.Sprintf("/proc/%d/task/%d/", pid, tid)
@@ -84,7 +85,7 @@ func TestFilesOfThreadsApart(t *testing.T) {
 			}
 		}
 	}
-	for _, row := range rows(t, mustRun(t, views["files"], cgroupID(t, dir))) {
+	for _, row := range rows(t, mustRun(t, views["files"], ktest.CgroupID(t, dir))) {
 		key := row["tid"] + row["fd"]
 		if row["pid"] != strconv.Itoa(pid) || !want[key] {
 			t.Errorf("a row too many: %v", row)
@@ -94,7 +95,7 @@ func TestFilesOfThreadsApart(t *testing.T) {
 	if len(want) > 0 {
 		t.Errorf("missing are %v", want)
 	}
-	if all := rows(t, mustRun(t, views["sockets"], cgroupID(t, dir))); sockets != 1 || len(all) != sockets {
+	if all := rows(t, mustRun(t, views["sockets"], ktest.CgroupID(t, dir))); sockets != 1 || len(all) != sockets {
 		t.Errorf("%d sockets, shown are %v", sockets, all)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
@@ -57,7 +58,7 @@ func TestParameters(t *testing.T) {
 				t.Errorf("%s: %v does not say %q", test.set, err, says)
 				continue
 			}
-			checkErrno(t, test.set, err, syscall.EINVAL)
+			ktest.Errno(t, test.set, err, syscall.EINVAL)
 			continue
 		}
 		if err != nil || fmt.Sprintf("%x", o.spec.Variables[name].Value) != test.want {

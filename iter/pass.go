@@ -9,6 +9,7 @@ import (
 	"slices"
 	"unsafe"
 
+	"bpfviewfs/iter/cgroups"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -62,7 +63,7 @@ func (r *run) collectPass(cgroup uint64) error {
 		}
 	}
 	if len(o.parts) == 0 || o.parts[0].cgroup != o.nodes[0].cgroup {
-		return goneError{o.nodes[0].cgroup, unix.ENOENT}
+		return cgroups.Gone(o.nodes[0].cgroup)
 	}
 	return nil
 }

@@ -1,11 +1,9 @@
 package iter
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
 	"golang.org/x/sys/unix"
@@ -32,7 +30,7 @@ func (v *View) In(cgroup uint64) error {
 		return err
 	}
 	if len(v.settings.Match) > 0 {
-		path, err := v.set.hierarchy.below(cgroup)
+		path, err := v.set.hierarchy.Below(cgroup)
 		if errors.Is(err, unix.ENAMETOOLONG) { // the kernel tells paths of up to a page
 			return fmt.Errorf("view %s: this cgroup's path is too long for match: in its settings: %w", v.name, unix.ENOENT)
 		}
@@ -81,7 +79,7 @@ func (v *View) missing(cgroup uint64) error {
 	if v.set.hierarchy.V1() {
 		return fmt.Errorf("view %s: it requires controllers, and cgroup v1 does not tell which are enabled: %w", v.name, unix.ENOENT)
 	}
-	has, err := v.set.hierarchy.controllers(cgroup)
+	has, err := v.set.hierarchy.Controllers(cgroup)
 	if err != nil {
 		return err
 	}
@@ -92,39 +90,4 @@ func (v *View) missing(cgroup uint64) error {
 		}
 	}
 	return nil
-}
-
-// below is a cgroup's path below the top, without a slash at either end: "" for the top.
-func (h *Hierarchy) below(cgroup uint64) (string, error) {
-	if cgroup == h.root {
-		return "", nil
-	}
-	path, err := h.Path(cgroup)
-	if err != nil {
-		return "", err
-	}
-	return strings.TrimPrefix(strings.TrimPrefix(path, strings.TrimRight(h.path, "/")), "/"), nil
-}
-
-// controllers are those enabled in a cgroup: cgroup.controllers (cgroup-v2.rst).
-func (h *Hierarchy) controllers(cgroup uint64) ([]string, error) {
-	dir, err := h.open(cgroup, unix.O_PATH)
-	if err != nil {
-		return nil, asENOENT(err)
-	}
-	defer unix.Close(dir)
-	fd, err := openFile(dir, "cgroup.controllers")
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(fd)
-	var buf [1024]byte // there are some 15 controllers
-	n, err := unix.Read(fd, buf[:])
-	if err == unix.ENODEV {
-		return nil, goneError{cgroup, unix.ENOENT}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read cgroup.controllers: %w", err)
-	}
-	return strings.Fields(string(bytes.TrimSpace(buf[:n]))), nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,11 +45,11 @@ func TestGlobs(t *testing.T) {
 
 func TestIn(t *testing.T) {
 	h := testHierarchy(t, "")
-	outer := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	inner := testCgroup(t, outer, "in\xffner")
+	outer := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	inner := ktest.Cgroup(t, outer, "in\xffner")
 	in := func(v *View, dir string) error {
 		v.name, v.set = "v", &Set{hierarchy: h}
-		return v.In(cgroupID(t, dir))
+		return v.In(ktest.CgroupID(t, dir))
 	}
 	checkIn := func(what string, v *View, where ...string) {
 		t.Helper()
@@ -58,7 +59,7 @@ func TestIn(t *testing.T) {
 				t.Errorf("%s in %s: %v", what, dir, err)
 			}
 			if !slices.Contains(where, dir) {
-				checkErrno(t, what+" in "+dir, err, unix.ENOENT)
+				ktest.Errno(t, what+" in "+dir, err, unix.ENOENT)
 			}
 		}
 		if v.Everywhere() != (len(where) == 3 && v.settings.Match == nil) {
@@ -69,14 +70,17 @@ func TestIn(t *testing.T) {
 	checkIn("match", &View{settings: settings{Match: []string{"*"}}}, outer)
 	checkIn("match top", &View{settings: settings{Match: []string{"", filepath.Base(outer) + "/in?ner"}}}, h.String(), inner)
 	checkIn("match all", &View{settings: settings{Match: []string{"**"}}}, h.String(), outer, inner)
-	checkIn("only", &View{place: place{only: cgroupID(t, outer)}}, outer)
+	checkIn("only", &View{place: place{only: ktest.CgroupID(t, outer)}}, outer)
 	checkIn("root only", &View{place: place{rootOnly: "why"}}, h.String())
 	checkIn("requires", &View{settings: settings{Requires: []string{"nonsense"}}})
 
-	onV1 := &View{settings: settings{Requires: []string{"cpu"}}, set: &Set{hierarchy: &Hierarchy{dir: h.dir, v1: true}}}
-	if err := onV1.In(h.Root()); err == nil || !strings.Contains(err.Error(), "cgroup v1") {
-		t.Errorf("on cgroup v1: %v", err)
-	}
+	t.Run("v1", func(t *testing.T) {
+		v1 := testHierarchy(t, ktest.V1(t))
+		v := &View{settings: settings{Requires: []string{"cpu"}}, set: &Set{hierarchy: v1}}
+		if err := v.In(v1.Root()); err == nil || !strings.Contains(err.Error(), "cgroup v1") {
+			t.Errorf("on cgroup v1: %v", err)
+		}
+	})
 
 	raw, err := os.ReadFile(filepath.Join(h.String(), "cgroup.controllers"))
 	if err != nil {
@@ -87,7 +91,7 @@ func TestIn(t *testing.T) {
 		t.Errorf("requires %v: %v", enabled, err)
 	}
 	deep := &View{settings: settings{Match: []string{"**"}}, name: "v", set: &Set{hierarchy: h}}
-	checkErrno(t, "a path above PATH_MAX", deep.In(longNames(t, outer, 17)), unix.ENOENT)
+	ktest.Errno(t, "a path above PATH_MAX", deep.In(longNames(t, outer, 17)), unix.ENOENT)
 	if err := os.Remove(inner); err != nil {
 		t.Fatal(err)
 	}

@@ -7,10 +7,10 @@ import (
 	"reflect"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
+	"bpfviewfs/internal/testenv"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
-
-	"bpfviewfs/internal/testenv"
 )
 
 // The record's type has to be found in a loaded program too: whoever finds it pinned has no object.
@@ -47,7 +47,7 @@ func TestRecordSurvivesBpftool(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
 	testenv.Needs(t, "bpftool")
-	dir := testBPFFS(t)
+	dir := ktest.BPFFS(t)
 	for name, v := range views {
 		pins := filepath.Join(dir, name)
 		object, err := filepath.Abs(filepath.Join("..", "bpf", name+objectSuffix))
@@ -90,7 +90,7 @@ func TestNoRoomForTheSession(t *testing.T) {
 	v := *views["cgroup"]
 	v.cgroup = coll.Programs["cgroup"]
 	out, err := v.Run(context.Background(), h.Root(), nil)
-	checkErrno(t, "run", err, unix.E2BIG)
+	ktest.Errno(t, "run", err, unix.E2BIG)
 	if len(out) > 0 {
 		t.Errorf("output %q", out)
 	}

@@ -7,13 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
+	"bpfviewfs/internal/testenv"
 	"github.com/cilium/ebpf/btf"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-
-	"bpfviewfs/internal/testenv"
 )
 
 func TestProm(t *testing.T) {
@@ -106,16 +106,16 @@ func TestPromtool(t *testing.T) {
 	testenv.Needs(t, "promtool")
 	h := testHierarchy(t, "")
 	top := testTree(t, h, 5)
-	helper{cgroup: top}.start(t)
+	ktest.Helper{Cgroup: top}.Start(t)
 	for name, v := range testViews(t, h, Options{}) {
 		if v.Kind() != "record" {
 			continue
 		}
-		one, err := v.Render(context.Background(), Prom, cgroupID(t, top), nil)
+		one, err := v.Render(context.Background(), Prom, ktest.CgroupID(t, top), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, page := range [][]byte{one, mustTree(t, v, Prom, cgroupID(t, top))} {
+		for _, page := range [][]byte{one, mustTree(t, v, Prom, ktest.CgroupID(t, top))} {
 			checkProm(t, page)
 			cmd := exec.Command("promtool", "check", "metrics")
 			cmd.Stdin = bytes.NewReader(page)

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"bpfviewfs/internal/ktest"
 )
 
 // pressure is a line of a pressure file: what it says of averages, and the total.
@@ -47,8 +49,8 @@ func pressures(t testing.TB, dir string, root bool) map[string]pressure {
 func TestPSIAgreesWithPressureFiles(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := testViews(t, h, Options{})["psi"]
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	helper{cgroup: dir, threads: 8, busy: true, comm: "t"}.start(t)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	ktest.Helper{Cgroup: dir, Threads: 8, Mode: "busy", Comm: "t"}.Start(t)
 	for strings.HasPrefix(pressures(t, dir, false)["cpu some"].averages, "avg10=0.") {
 	}
 	for range 100 {
@@ -59,7 +61,7 @@ func TestPSIAgreesWithPressureFiles(t *testing.T) {
 		t.Errorf("nobody waits for a CPU: %v", cpu)
 	}
 	for way, v := range ways(v) {
-		if tree := rows(t, string(mustTree(t, v, Text, cgroupID(t, dir)))); len(tree) != len(psiRows(t, v, dir)) {
+		if tree := rows(t, string(mustTree(t, v, Text, ktest.CgroupID(t, dir)))); len(tree) != len(psiRows(t, v, dir)) {
 			t.Errorf("%s: tree %v", way, tree)
 		}
 	}
@@ -72,7 +74,7 @@ func TestPSIAgreesWithPressureFiles(t *testing.T) {
 func psiRows(t testing.TB, v *View, dir string) map[string]map[string]string {
 	t.Helper()
 	byKind := make(map[string]map[string]string)
-	for _, row := range rows(t, mustRun(t, v, cgroupID(t, dir))) {
+	for _, row := range rows(t, mustRun(t, v, ktest.CgroupID(t, dir))) {
 		byKind[row["resource"]+" "+row["kind"]] = row
 	}
 	return byKind
@@ -115,9 +117,9 @@ func averages(t testing.TB, row map[string]string) string {
 func TestPSIAveragesOfIdleCgroupsFade(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := testViews(t, h, Options{})["psi"]
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	avg10 := func() int64 { return number(t, psiRows(t, v, dir)["cpu some"]["avg10_ppm"]) }
-	helper{cgroup: dir, threads: 8, busy: true, comm: "t"}.start(t)
+	ktest.Helper{Cgroup: dir, Threads: 8, Mode: "busy", Comm: "t"}.Start(t)
 	for avg10() < 200_000 {
 	}
 	killAll(t, dir)
@@ -138,6 +140,6 @@ func TestPSIAveragesOfIdleCgroupsFade(t *testing.T) {
 func killAll(t *testing.T, dir string) {
 	t.Helper()
 	writeFile(t, dir, "cgroup.kill", "1")
-	for fileValue(t, filepath.Join(dir, "cgroup.events"), "populated") != 0 {
+	for ktest.Value(t, filepath.Join(dir, "cgroup.events"), "populated") != 0 {
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -100,12 +101,12 @@ func TestRawTree(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := testViews(t, h, Options{})["tasks"]
 	top := testTree(t, h, 4)
-	helper{cgroup: top}.start(t)
-	got, err := decodeRaw(mustTree(t, v, Raw, cgroupID(t, top)))
-	if err != nil || got.hash != v.Hash() || got.version != uint32(v.Version()) || got.cgroup != cgroupID(t, top) || len(got.frames) != 5 {
+	ktest.Helper{Cgroup: top}.Start(t)
+	got, err := decodeRaw(mustTree(t, v, Raw, ktest.CgroupID(t, top)))
+	if err != nil || got.hash != v.Hash() || got.version != uint32(v.Version()) || got.cgroup != ktest.CgroupID(t, top) || len(got.frames) != 5 {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	one, err := v.Render(context.Background(), Raw, cgroupID(t, top), nil)
+	one, err := v.Render(context.Background(), Raw, ktest.CgroupID(t, top), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +157,7 @@ func TestEncoded(t *testing.T) {
 	v := *testViews(t, h, Options{})["cgroup"]
 	v.encoded = "lines"
 	top := testTree(t, h, 2)
-	ctx, id := context.Background(), cgroupID(t, top)
+	ctx, id := context.Background(), ktest.CgroupID(t, top)
 	want := mustRun(t, &v, id)
 	if got, err := v.Render(ctx, Raw, id, nil); err != nil || string(got) != want || v.Kind() != "encoded" {
 		t.Errorf("%s: %q, %v, want %q", v.Kind(), got, err, want)
@@ -167,8 +168,8 @@ func TestEncoded(t *testing.T) {
 	}
 	for _, f := range []Format{JSON, Prom} {
 		_, err := v.Render(ctx, f, id, nil)
-		checkErrno(t, f.String(), err, unix.EOPNOTSUPP)
+		ktest.Errno(t, f.String(), err, unix.EOPNOTSUPP)
 	}
 	_, err = v.Tree(ctx, Text, id, nil)
-	checkErrno(t, "tree of text", err, unix.EOPNOTSUPP)
+	ktest.Errno(t, "tree of text", err, unix.EOPNOTSUPP)
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"bpfviewfs/internal/ktest"
 )
 
 // A set that only looks finds what is pinned and counted, and leaves all as it was.
@@ -15,7 +17,7 @@ func TestReadOnly(t *testing.T) {
 	write(t, filepath.Join(dir, "renames.bpf.o"), testdata(t, "renames"))
 	write(t, filepath.Join(dir, "renames.yaml"), []byte("enabled: true\n"))
 	counting := openSet(t, h, Config{Builtin: only(t, "cpu"), Dirs: []string{dir}, Registry: registry})
-	cgroup := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	begin, wait := startRenamer(t, cgroup)
 	begin(3)
 	wait()
@@ -23,14 +25,14 @@ func TestReadOnly(t *testing.T) {
 	if len(was) < 4 { // cpu, a gate and its slot, a map
 		t.Fatalf("pinned are %q", was)
 	}
-	want := mustRun(t, find(t, counting, "renames"), cgroupID(t, cgroup))
+	want := mustRun(t, find(t, counting, "renames"), ktest.CgroupID(t, cgroup))
 	if err := counting.Close(); err != nil { // so that nobody holds on to what is pinned
 		t.Fatal(err)
 	}
 
 	s := openSet(t, h, Config{Builtin: only(t, "cgroup"), Dirs: []string{dir}, Registry: registry, ReadOnly: true})
 	mustRun(t, find(t, s, "cgroup"), h.Root())
-	if got := mustRun(t, find(t, s, "renames"), cgroupID(t, cgroup)); got != want {
+	if got := mustRun(t, find(t, s, "renames"), ktest.CgroupID(t, cgroup)); got != want {
 		t.Errorf("%q is counted, want %q", got, want)
 	}
 	if err := os.Remove(filepath.Join(dir, "renames.bpf.o")); err != nil {

@@ -8,30 +8,32 @@ import (
 	"syscall"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/cgroups"
 	"golang.org/x/sys/unix"
 )
 
 // memoryCgroup makes a cgroup whose memory is accounted for, of cgroup2 or of v1, and gives the file of it that a write
 // to makes the writer reclaim, and what to write.
-func memoryCgroup(t *testing.T, h *Hierarchy) (dir, file, amount string) {
+func memoryCgroup(t *testing.T, h *cgroups.Hierarchy) (dir, file, amount string) {
 	t.Helper()
 	os.WriteFile(filepath.Join(h.String(), "cgroup.subtree_control"), []byte("+memory"), 0)
-	dir = testCgroup(t, h.String(), "bpfviewfs-test-*")
+	dir = ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	file = filepath.Join(dir, "memory.reclaim")
 	if _, err := os.Stat(file); err == nil {
 		return dir, file, "64K"
 	}
-	dir = testCgroup(t, "/sys/fs/cgroup/memory", "bpfviewfs-test-*")
+	dir = ktest.Cgroup(t, "/sys/fs/cgroup/memory", "bpfviewfs-test-*")
 	return dir, filepath.Join(dir, "memory.force_empty"), "0"
 }
 
 func TestReclaimCountsInTheRightCgroup(t *testing.T) {
 	h := testHierarchy(t, "")
 	view := testViews(t, h, Options{}, "reclaim")["reclaim"]
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	other, file, amount := memoryCgroup(t, h)
-	helper{cgroup: other, threads: 1, comm: "t"}.start(t) // has memory to be reclaimed
-	see := func(dir string) map[string]string { return oneRow(t, mustRun(t, view, cgroupID(t, dir))) }
+	ktest.Helper{Cgroup: other, Threads: 1, Comm: "t"}.Start(t) // has memory to be reclaimed
+	see := func(dir string) map[string]string { return oneRow(t, mustRun(t, view, ktest.CgroupID(t, dir))) }
 	if row := see(dir); row["limit_usec_count"] != "0" || row["limit_usec_p50"] != "-" || row["limit_sum_usec"] != "0" {
 		t.Errorf("before anything happened: %v", row)
 	}
@@ -44,7 +46,7 @@ func TestReclaimCountsInTheRightCgroup(t *testing.T) {
 	}
 }
 
-func init() { jobs["hog"] = hog }
+func init() { ktest.Jobs["hog"] = hog }
 
 // hog joins a cgroup and takes memory until it is killed; of all processes, it.
 func hog(procs string) error {
@@ -64,14 +66,13 @@ func TestReclaimOfTheMachine(t *testing.T) {
 	}
 	h := testHierarchy(t, "")
 	view := testViews(t, h, Options{}, "reclaim")["reclaim"]
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	empty := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), helperEnv+"=hog;"+filepath.Join(dir, "cgroup.procs"))
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	empty := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	cmd := ktest.Command("hog;" + filepath.Join(dir, "cgroup.procs"))
 	if out, err := cmd.CombinedOutput(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
 		t.Fatalf("who takes all memory ended with %v: %s", err, out)
 	}
-	see := func(dir string) map[string]string { return oneRow(t, mustRun(t, view, cgroupID(t, dir))) }
+	see := func(dir string) map[string]string { return oneRow(t, mustRun(t, view, ktest.CgroupID(t, dir))) }
 	if row := see(dir); number(t, row["machine_usec_count"]) < 1 || number(t, row["machine_sum_usec"]) < 1 ||
 		row["machine_usec_p50"] == "-" || row["limit_usec_count"] != "0" {
 		t.Errorf("who took all memory: %v", row)

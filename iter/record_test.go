@@ -1,10 +1,10 @@
 package iter
 
 import (
-	"errors"
 	"syscall"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
 	"github.com/cilium/ebpf/btf"
 )
 
@@ -100,23 +100,7 @@ func TestRecordErrors(t *testing.T) {
 		"width of a mile": {Name: "r", Size: 4, Members: []btf.Member{member("a", 0, u32, "width:65")}},
 	} {
 		_, err := newRecord(s)
-		checkErrno(t, name, err, syscall.ENOEXEC)
-	}
-}
-
-// checkErrno holds an error to be one line that wraps the errno.
-func checkErrno(t testing.TB, what string, err error, want syscall.Errno) {
-	t.Helper()
-	var errno syscall.Errno
-	if !errors.As(err, &errno) || errno != want {
-		t.Errorf("%s: error %v, want one that wraps %v", what, err, want)
-		return
-	}
-	for _, c := range err.Error() {
-		if c == '\n' {
-			t.Errorf("%s: error has more than one line: %q", what, err)
-			return
-		}
+		ktest.Errno(t, name, err, syscall.ENOEXEC)
 	}
 }
 
@@ -152,7 +136,7 @@ func TestFindRecord(t *testing.T) {
 		}
 		r, err := findRecord(spec)
 		if !test.ok {
-			checkErrno(t, test.name, err, syscall.ENOEXEC)
+			ktest.Errno(t, test.name, err, syscall.ENOEXEC)
 			continue
 		}
 		if err != nil || (r != nil) != test.found {

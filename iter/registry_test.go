@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"bpfviewfs/bpf"
+	"bpfviewfs/internal/ktest"
 	"bpfviewfs/internal/testenv"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -21,7 +22,7 @@ import (
 // testRegistry is a directory for pins, in a bpffs of the test's own.
 func testRegistry(t testing.TB) string {
 	t.Helper()
-	dir := filepath.Join(testBPFFS(t), "views")
+	dir := filepath.Join(ktest.BPFFS(t), "views")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +97,7 @@ func TestProgramsAreReused(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	before := descriptors(t)
+	before := ktest.Descriptors(t)
 	second := openSet(t, h, config)
 	if is := ids(second); !slices.Equal(is, was) {
 		t.Errorf("programs %v, were %v", is, was)
@@ -133,7 +134,7 @@ func TestProgramsAreReused(t *testing.T) {
 		t.Fatal(err)
 	}
 	pinned.Close()
-	if after := descriptors(t); after != before {
+	if after := ktest.Descriptors(t); after != before {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
 	openSet(t, h, config)
@@ -176,8 +177,8 @@ func TestSharedRegistry(t *testing.T) {
 func TestForeignPins(t *testing.T) {
 	h := testHierarchy(t, "")
 	registry := testRegistry(t)
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	id := cgroupID(t, dir)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	id := ktest.CgroupID(t, dir)
 	path := func(name string) string { return filepath.Join(registry, name) }
 
 	foreign := pinForeign(t, path("cpu"), writing("theirs", "cgroup", 1))
@@ -229,7 +230,7 @@ func TestForeignPins(t *testing.T) {
 	if warning := find(t, s, "cpu").Warning(); warning != "hides the one that is built in" {
 		t.Errorf("warning %q", warning)
 	}
-	checkErrno(t, "filter", find(t, s, "filter").Err(), unix.ENOEXEC)
+	ktest.Errno(t, "filter", find(t, s, "filter").Err(), unix.ENOEXEC)
 
 	// Nothing of theirs was touched, what is theirs no longer is ours again.
 	pinned, err := ebpf.LoadPinnedProgram(path("cpu"), nil)
@@ -253,8 +254,8 @@ func TestForeignPins(t *testing.T) {
 func TestPinnedLinks(t *testing.T) {
 	h := testHierarchy(t, "")
 	registry := testRegistry(t)
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	id := cgroupID(t, dir)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	id := ktest.CgroupID(t, dir)
 	forCgroup, err := ebpf.NewProgram(writing("v", "cgroup", 3))
 	if err != nil {
 		t.Fatal(err)
@@ -285,15 +286,17 @@ func TestPinnedLinks(t *testing.T) {
 		}
 	}
 
-	v1 := openSet(t, &Hierarchy{dir: h.dir, path: h.path, root: h.root, v1: true}, Config{Registry: registry})
-	checkErrno(t, "cgroup v1 has ids of its own", find(t, v1, "one").Err(), unix.EOPNOTSUPP)
-	if err := find(t, v1, "all").Err(); err != nil {
-		t.Error(err)
-	}
+	t.Run("v1", func(t *testing.T) {
+		s := openSet(t, testHierarchy(t, ktest.V1(t)), Config{Registry: registry})
+		ktest.Errno(t, "cgroup v1 has ids of its own", find(t, s, "one").Err(), unix.EOPNOTSUPP)
+		if err := find(t, s, "all").Err(); err != nil {
+			t.Error(err)
+		}
+	})
 
 	s := openSet(t, h, Config{Registry: registry})
 	v := find(t, s, "one")
-	checkErrno(t, "in the top", v.In(h.Root()), unix.ENOENT)
+	ktest.Errno(t, "in the top", v.In(h.Root()), unix.ENOENT)
 	if text := v.In(h.Root()).Error(); strings.Contains(text, fmt.Sprint(id)) {
 		t.Errorf("%q tells which cgroup has it", text)
 	}
@@ -303,13 +306,13 @@ func TestPinnedLinks(t *testing.T) {
 	if out := mustRun(t, v, id); len(out) != 3*512 {
 		t.Errorf("%d bytes", len(out))
 	}
-	removeCgroup(t, dir)
+	ktest.RemoveCgroup(t, dir)
 	_, err = v.Run(context.Background(), id, nil)
-	checkErrno(t, "removed cgroup", err, unix.ENOENT)
+	ktest.Errno(t, "removed cgroup", err, unix.ENOENT)
 	v = find(t, s, "all")
-	checkErrno(t, "below the top", v.In(id), unix.ENOENT)
+	ktest.Errno(t, "below the top", v.In(id), unix.ENOENT)
 	_, err = v.Run(context.Background(), id, nil)
-	checkErrno(t, "run below the top", err, unix.ENOENT)
+	ktest.Errno(t, "run below the top", err, unix.ENOENT)
 	if err := v.In(h.Root()); err != nil || v.Everywhere() {
 		t.Errorf("everywhere: %v; in the top: %v", v.Everywhere(), err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unsafe"
 
+	"bpfviewfs/iter/cgroups"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,7 +38,7 @@ func (v *View) render(ctx context.Context, f Format, cgroup uint64, dst []byte) 
 type run struct {
 	ctx       context.Context
 	view      *View
-	hierarchy *Hierarchy
+	hierarchy *cgroups.Hierarchy
 	deadline  time.Time
 	limit     int64
 
@@ -114,16 +115,16 @@ func (r *run) collect(cgroup uint64, dst []byte) (out []byte, err error) {
 func (r *run) once(cgroup uint64, dst []byte) ([]byte, error) {
 	t := cgroupByID(r.view.order, cgroup)
 	if r.hierarchy.V1() {
-		dir, err := r.hierarchy.open(cgroup, unix.O_PATH)
+		dir, err := r.hierarchy.Directory(cgroup)
 		if err != nil {
-			return nil, asENOENT(err)
+			return nil, err
 		}
 		defer unix.Close(dir)
 		t = cgroupByFD(r.view.order, dir)
 	}
 	fd, err := openIterator(r.view.cgroup, t)
 	if errors.Is(err, unix.ENOENT) {
-		return nil, goneError{cgroup, unix.ENOENT}
+		return nil, cgroups.Gone(cgroup)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("link the iterator: %w", err)

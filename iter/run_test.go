@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/cgroups"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
@@ -41,7 +43,7 @@ func writing(name, target string, n int) *ebpf.ProgramSpec {
 	return p
 }
 
-func programView(t *testing.T, h *Hierarchy, o Options, programs ...*ebpf.ProgramSpec) *View {
+func programView(t *testing.T, h *cgroups.Hierarchy, o Options, programs ...*ebpf.ProgramSpec) *View {
 	t.Helper()
 	spec := &ebpf.CollectionSpec{Programs: make(map[string]*ebpf.ProgramSpec)}
 	for _, p := range programs {
@@ -68,12 +70,12 @@ func TestBoundOfOneRun(t *testing.T) {
 		t.Errorf("63 times 512 bytes: %d, %v", len(out), err)
 	}
 	out, err = programView(t, h, Options{}, writing("v", "cgroup", 64)).Run(ctx, h.Root(), []byte("kept"))
-	checkErrno(t, "64 times 512 bytes", err, unix.E2BIG)
+	ktest.Errno(t, "64 times 512 bytes", err, unix.E2BIG)
 	if string(out) != "kept" {
 		t.Errorf("%d bytes beside the error", len(out))
 	}
 	_, err = programView(t, h, Options{MaxRun: 1023}, writing("v", "cgroup", 2)).Run(ctx, h.Root(), nil)
-	checkErrno(t, "above MaxRun", err, unix.EFBIG)
+	ktest.Errno(t, "above MaxRun", err, unix.EFBIG)
 	out, err = programView(t, h, Options{MaxRun: 1024}, writing("v", "cgroup", 2)).Run(ctx, h.Root(), nil)
 	if err != nil || len(out) != 1024 {
 		t.Errorf("as much as MaxRun: %d, %v", len(out), err)
@@ -86,32 +88,32 @@ func TestBoundOfOneRun(t *testing.T) {
 
 func TestTaskFlavourStandsIn(t *testing.T) {
 	h := testHierarchy(t, "")
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	helper{cgroup: dir, children: 4}.start(t)
-	id := cgroupID(t, dir)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	ktest.Helper{Cgroup: dir, Children: 4}.Start(t)
+	id := ktest.CgroupID(t, dir)
 	ctx := context.Background()
 	tooBig, unloadable := writing("v", "cgroup", 64), writing("v", "cgroup", 1)
 	unloadable.Instructions = asm.Instructions{asm.Mov.Reg(asm.R0, asm.R5).WithSymbol("v"), asm.Return()}
-	threads := len(idsIn(t, dir, "cgroup.threads"))
+	threads := len(ktest.IDs(t, dir, "cgroup.threads"))
 	for name, first := range map[string]*ebpf.ProgramSpec{"output": tooBig, "program": unloadable} {
 		v := programView(t, h, Options{}, first, writing("v___task", "task", 63))
 		out, err := v.Run(ctx, id, nil)
-		if n := len(idsIn(t, dir, "cgroup.threads")); err != nil || len(out) < threads*63*512 || len(out) > n*63*512 {
+		if n := len(ktest.IDs(t, dir, "cgroup.threads")); err != nil || len(out) < threads*63*512 || len(out) > n*63*512 {
 			t.Errorf("%s: %d bytes of %d to %d threads, %v", name, len(out), threads, n, err)
 		}
 	}
 	v := programView(t, h, Options{MaxRun: 63 * 512}, tooBig, writing("v___task", "task", 63))
 	_, err := v.Run(ctx, id, nil)
-	checkErrno(t, "MaxRun over all processes", err, unix.EFBIG)
+	ktest.Errno(t, "MaxRun over all processes", err, unix.EFBIG)
 	v = programView(t, h, Options{}, tooBig, writing("v___task", "task", 64))
 	_, err = v.Run(ctx, id, nil)
-	checkErrno(t, "one thread above 32 KiB", err, unix.E2BIG)
+	ktest.Errno(t, "one thread above 32 KiB", err, unix.E2BIG)
 
 	badFlavour := writing("v___task", "task", 1)
 	badFlavour.Instructions = asm.Instructions{asm.Mov.Reg(asm.R0, asm.R5).WithSymbol("v___task"), asm.Return()}
 	v = programView(t, h, Options{}, tooBig, badFlavour)
 	_, err = v.Run(ctx, id, nil)
-	checkErrno(t, "no flavour left", err, unix.E2BIG)
+	ktest.Errno(t, "no flavour left", err, unix.E2BIG)
 	if !strings.Contains(err.Error(), "nor per task: program v___task") {
 		t.Errorf("%v does not say why the task flavour is not there", err)
 	}
@@ -121,15 +123,15 @@ func TestRunOfTheDead(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
 	views["silent"] = programView(t, h, Options{}, writing("v", "cgroup", 0))
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	id := cgroupID(t, dir)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	id := ktest.CgroupID(t, dir)
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
 	for _, v := range views {
 		for name, v := range flavours(t, v) {
 			out, err := v.Run(context.Background(), id, []byte("kept"))
-			checkErrno(t, v.name+" per "+name, err, unix.ENOENT)
+			ktest.Errno(t, v.name+" per "+name, err, unix.ENOENT)
 			if string(out) != "kept" {
 				t.Errorf("%s: %q", v.name, out)
 			}
@@ -144,7 +146,7 @@ func TestCancelledRun(t *testing.T) {
 	cancel()
 	for _, v := range views {
 		_, err := v.Run(ctx, h.Root(), nil)
-		checkErrno(t, v.name, err, unix.EINTR)
+		ktest.Errno(t, v.name, err, unix.EINTR)
 	}
 }
 
@@ -152,7 +154,7 @@ func TestCancelledRun(t *testing.T) {
 func TestParallelRuns(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	parent := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	type side struct {
 		id   uint64
 		path string
@@ -160,15 +162,15 @@ func TestParallelRuns(t *testing.T) {
 	}
 	var sides []side
 	for i := range 2 {
-		dir := testCgroup(t, parent, "side"+strconv.Itoa(i))
-		helper{cgroup: dir, children: 5 + i*20}.start(t)
-		s := side{cgroupID(t, dir), dir, make(map[string]bool)}
-		for _, pid := range idsIn(t, dir, "cgroup.procs") {
+		dir := ktest.Cgroup(t, parent, "side"+strconv.Itoa(i))
+		ktest.Helper{Cgroup: dir, Children: 5 + i*20}.Start(t)
+		s := side{ktest.CgroupID(t, dir), dir, make(map[string]bool)}
+		for _, pid := range ktest.IDs(t, dir, "cgroup.procs") {
 			s.pids[strconv.Itoa(pid)] = true
 		}
 		sides = append(sides, s)
 	}
-	before := descriptors(t)
+	before := ktest.Descriptors(t)
 	var wg sync.WaitGroup
 	for n := range 8 {
 		wg.Go(func() {
@@ -198,7 +200,7 @@ func TestParallelRuns(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if after := descriptors(t); after != before {
+	if after := ktest.Descriptors(t); after != before {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/ktest"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -29,11 +30,11 @@ func runDelay(t *testing.T, pid int) (sum int64) {
 func TestRunqlatRisesInTheRightCgroup(t *testing.T) {
 	h := testHierarchy(t, "")
 	view := testViews(t, h, Options{}, "runqlat")["runqlat"]
-	parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	busy := testCgroup(t, parent, "busy")
-	idle := testCgroup(t, parent, "idle")
-	helper{cgroup: idle, children: 1}.start(t)
-	pid := helper{cgroup: busy, threads: 3, busy: true, comm: "t"}.start(t)
+	parent := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	busy := ktest.Cgroup(t, parent, "busy")
+	idle := ktest.Cgroup(t, parent, "idle")
+	ktest.Helper{Cgroup: idle, Children: 1}.Start(t)
+	pid := ktest.Helper{Cgroup: busy, Threads: 3, Mode: "busy", Comm: "t"}.Start(t)
 	var one unix.CPUSet
 	one.Set(0)
 	for _, tid := range threadsOf(t, pid) {
@@ -42,7 +43,7 @@ func TestRunqlatRisesInTheRightCgroup(t *testing.T) {
 		}
 	}
 	see := func(dir string) (count, sum int64) {
-		row := oneRow(t, mustRun(t, view, cgroupID(t, dir)))
+		row := oneRow(t, mustRun(t, view, ktest.CgroupID(t, dir)))
 		return number(t, row["wait_usec_count"]), number(t, row["wait_sum_usec"])
 	}
 	_, idleBefore := see(idle)
@@ -71,10 +72,10 @@ func TestRunqlatRisesInTheRightCgroup(t *testing.T) {
 func TestRunqlatWhenTheClockStepsBack(t *testing.T) {
 	h := testHierarchy(t, "")
 	view := testViews(t, h, Options{}, "runqlat")["runqlat"]
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	pid := helper{cgroup: dir, threads: 1, comm: "t"}.start(t)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	pid := ktest.Helper{Cgroup: dir, Threads: 1, Comm: "t"}.Start(t)
 	tid := slices.Max(threadsOf(t, pid))
-	see := func() map[string]string { return oneRow(t, mustRun(t, view, cgroupID(t, dir))) }
+	see := func() map[string]string { return oneRow(t, mustRun(t, view, ktest.CgroupID(t, dir))) }
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
 		t.Fatal(err)

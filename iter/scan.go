@@ -1,6 +1,8 @@
 package iter
 
-import "slices"
+import (
+	"slices"
+)
 
 // scan lists all places. It fails if one cannot be listed: the views of that place are not gone.
 func (s *Set) scan(said map[string]bool) (map[string]*source, *registry, error) {

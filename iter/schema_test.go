@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -137,7 +138,7 @@ func TestProgramTags(t *testing.T) {
 		}
 		got, err := traitsOf(types, test.tags)
 		if !test.ok {
-			checkErrno(t, fmt.Sprint(test.tags), err, unix.ENOEXEC)
+			ktest.Errno(t, fmt.Sprint(test.tags), err, unix.ENOEXEC)
 		} else if err != nil || got.version != test.version || got.encoded != test.encoded {
 			t.Errorf("%q: %+v, %v", test.tags, got, err)
 		}

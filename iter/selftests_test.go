@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
 	"github.com/cilium/ebpf"
 )
 
@@ -26,9 +27,9 @@ var selftests = flag.String("selftests", "", "directory of the kernel's iterator
 func TestSelftests(t *testing.T) {
 	h := testHierarchy(t, "")
 	s := &Set{hierarchy: h, options: Options{}.withDefaults()}
-	cgroup := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	helper{cgroup: cgroup}.start(t)
-	pins := testBPFFS(t)
+	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	ktest.Helper{Cgroup: cgroup}.Start(t)
+	pins := ktest.BPFFS(t)
 	objects, err := filepath.Glob(filepath.Join(*selftests, "*.bpf.o"))
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +134,7 @@ func pinAll(t *testing.T, s *Set, object, dir, cgroup string) (string, int) {
 // show runs the view where it is and says so.
 func show(t *testing.T, v *View, cgroup string) string {
 	t.Helper()
-	id, where := cgroupID(t, cgroup), "every cgroup"
+	id, where := ktest.CgroupID(t, cgroup), "every cgroup"
 	if v.place.rootOnly != "" {
 		id, where = v.set.hierarchy.Root(), "root"
 	}

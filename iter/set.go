@@ -9,13 +9,14 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"bpfviewfs/iter/cgroups"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
 
 // Set is the views of one hierarchy. Safe for use by many goroutines.
 type Set struct {
-	hierarchy *Hierarchy
+	hierarchy *cgroups.Hierarchy
 	options   Options
 	config    Config
 	lister    lister
@@ -34,7 +35,7 @@ type Set struct {
 // Open finds the views and loads them, for cgroups of h. A view that cannot load harms no other: it is in Views with
 // its Err. The same goes for a views directory or a registry that cannot be used: Logf is told. The error is about
 // the objects compiled in, or a path that means nothing.
-func Open(h *Hierarchy, c Config) (*Set, error) {
+func Open(h *cgroups.Hierarchy, c Config) (*Set, error) {
 	if c.Logf == nil {
 		c.Logf = func(string, ...any) {}
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/cgroups"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +26,7 @@ func only(t testing.TB, names ...string) fs.FS {
 	return files
 }
 
-func openSet(t testing.TB, h *Hierarchy, c Config) *Set {
+func openSet(t testing.TB, h *cgroups.Hierarchy, c Config) *Set {
 	t.Helper()
 	c.Logf = t.Logf
 	s, err := Open(h, c)
@@ -81,7 +83,7 @@ func TestReplacedWhileRun(t *testing.T) {
 	write(t, path, builtin(t, "tasks"))
 	s := openSet(t, h, Config{Dirs: []string{dir}})
 	first := find(t, s, "tasks")
-	before := descriptors(t)
+	before := ktest.Descriptors(t)
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	for range 4 {
@@ -107,7 +109,7 @@ func TestReplacedWhileRun(t *testing.T) {
 	}
 	close(done)
 	wg.Wait()
-	if after := descriptors(t); after != before {
+	if after := ktest.Descriptors(t); after != before {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
 	if first.life.users.Load() != 0 {
@@ -150,7 +152,7 @@ func TestReload(t *testing.T) {
 	write(t, object, builtin(t, "tasks"))
 	write(t, settings, []byte("enabled: false"))
 	reload(t, s, true)
-	checkErrno(t, "off", find(t, s, "tasks").Err(), unix.ENOENT)
+	ktest.Errno(t, "off", find(t, s, "tasks").Err(), unix.ENOENT)
 
 	for _, path := range []string{object, settings} {
 		if err := unix.Unlink(path); err != nil {
@@ -182,7 +184,7 @@ func TestRemovedView(t *testing.T) {
 		t.Errorf("%d views", len(got))
 	}
 	_, err := v.Run(context.Background(), h.Root(), nil)
-	checkErrno(t, "removed", err, unix.ENODEV)
+	ktest.Errno(t, "removed", err, unix.ENODEV)
 }
 
 // Who reads raw records by their version has to know.

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 )
@@ -92,7 +93,7 @@ func TestWrongSettings(t *testing.T) {
 			t.Errorf("%s: %v does not say %q", name, err, test.says)
 			continue
 		}
-		checkErrno(t, name, err, syscall.EINVAL)
+		ktest.Errno(t, name, err, syscall.EINVAL)
 	}
 }
 

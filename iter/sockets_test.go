@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
 	"golang.org/x/sys/unix"
 )
 
@@ -190,7 +191,7 @@ func loopbackUp() error {
 func TestSocketsAgreeWithTheirOwner(t *testing.T) {
 	h := testHierarchy(t, "")
 	view := testViews(t, h, Options{})["sockets"]
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	loopback := unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
 	loopback6 := unix.SockaddrInet6{Addr: netip.IPv6Loopback().As16()}
 	s := &madeSockets{t: t}
@@ -212,13 +213,13 @@ func TestSocketsAgreeWithTheirOwner(t *testing.T) {
 	netlink := s.socket(unix.AF_NETLINK, unix.SOCK_RAW, 0)
 	defer unix.Close(netlink)
 
-	j := helper{cgroup: dir, threads: 2, comm: "t"}
+	j := ktest.Helper{Cgroup: dir, Threads: 2, Comm: "t"}
 	for _, m := range s.made {
-		j.files = append(j.files, m.file)
+		j.Files = append(j.Files, m.file)
 	}
-	j.files = append(j.files, os.NewFile(uintptr(netlink), "netlink"))
-	pid := j.start(t)
-	all := rows(t, mustRun(t, view, cgroupID(t, dir)))
+	j.Files = append(j.Files, os.NewFile(uintptr(netlink), "netlink"))
+	pid := j.Start(t)
+	all := rows(t, mustRun(t, view, ktest.CgroupID(t, dir)))
 	if len(all) != len(s.made) {
 		t.Errorf("%d rows for %d sockets", len(all), len(s.made))
 	}
@@ -236,17 +237,17 @@ func TestSocketsAgreeWithTheirOwner(t *testing.T) {
 func TestSocketsOfManySockets(t *testing.T) {
 	h := testHierarchy(t, "")
 	view := testViews(t, h, Options{})["sockets"]
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	s := &madeSockets{t: t}
-	j := helper{cgroup: dir}
+	j := ktest.Helper{Cgroup: dir}
 	for range 500 {
 		s.pair()
 	}
 	for _, m := range s.made {
-		j.files = append(j.files, m.file)
+		j.Files = append(j.Files, m.file)
 	}
-	j.start(t)
-	if all := rows(t, mustRun(t, view, cgroupID(t, dir))); len(all) != 1000 {
+	j.Start(t)
+	if all := rows(t, mustRun(t, view, ktest.CgroupID(t, dir))); len(all) != 1000 {
 		t.Errorf("%d rows for 1000 sockets", len(all))
 	}
 }

@@ -5,15 +5,17 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"bpfviewfs/internal/ktest"
 )
 
 // Whatever a thread calls itself, it is one line, one row.
 func TestCommIsEscaped(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	helper{cgroup: dir, threads: 1, comm: "a b\n1 2 \xff\\"}.start(t)
-	id := cgroupID(t, dir)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	ktest.Helper{Cgroup: dir, Threads: 1, Comm: "a b\n1 2 \xff\\"}.Start(t)
+	id := ktest.CgroupID(t, dir)
 	want := map[string]string{"tasks": `a b\n1 2 \xff\\0`, "stacks": `a\x20b\x0a1\x202\x20\xff\x5c0`}
 	for view, comm := range want {
 		for name, v := range flavours(t, views[view]) {
@@ -28,9 +30,9 @@ func TestCommIsEscaped(t *testing.T) {
 func TestStacksAgreeWithProc(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	pid := helper{cgroup: dir, children: 2, threads: 3, comm: "t"}.start(t)
-	id := cgroupID(t, dir)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	pid := ktest.Helper{Cgroup: dir, Children: 2, Threads: 3, Comm: "t"}.Start(t)
+	id := ktest.CgroupID(t, dir)
 	for name, v := range flavours(t, views["stacks"]) {
 		t.Run(name, func(t *testing.T) {
 			out := mustRun(t, v, id)
@@ -38,7 +40,7 @@ func TestStacksAgreeWithProc(t *testing.T) {
 				t.Errorf("header of\n%s", out)
 			}
 			compared := 0
-			for _, child := range idsIn(t, dir, "cgroup.procs") {
+			for _, child := range ktest.IDs(t, dir, "cgroup.procs") {
 				if child == pid {
 					continue
 				}

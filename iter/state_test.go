@@ -15,13 +15,15 @@ import (
 	"time"
 	"unsafe"
 
+	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/cgroups"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
 
-func init() { jobs["renamer"] = renamer }
+func init() { ktest.Jobs["renamer"] = renamer }
 
 // renamer joins a cgroup and gives its thread a name as often as it is told, for testdata/renames.bpf.c to count.
 func renamer(procs string) error {
@@ -50,7 +52,7 @@ func renamer(procs string) error {
 // startRenamer gives a function that has names given in the cgroup, and one that waits until they are.
 func startRenamer(t *testing.T, cgroup string) (begin func(n int), wait func()) {
 	t.Helper()
-	cmd, in, lines := startHelper(t, "renamer;"+filepath.Join(cgroup, "cgroup.procs"))
+	cmd, in, lines := ktest.Start(t, "renamer;"+filepath.Join(cgroup, "cgroup.procs"))
 	t.Cleanup(func() {
 		in.Close()
 		if err := cmd.Wait(); err != nil {
@@ -72,22 +74,6 @@ func startRenamer(t *testing.T, cgroup string) (begin func(n int), wait func()) 
 	return begin, wait
 }
 
-// testBPFFS mounts a bpffs of the test's own.
-func testBPFFS(t testing.TB) string {
-	t.Helper()
-	needRoot(t)
-	dir := t.TempDir()
-	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
 func testdata(t *testing.T, name string) []byte {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join("testdata", name+objectSuffix))
@@ -98,7 +84,7 @@ func testdata(t *testing.T, name string) []byte {
 }
 
 // loadTestdata loads testdata/NAME.bpf.o after change has changed it, with its state in dir.
-func loadTestdata(t *testing.T, h *Hierarchy, name, dir string, change func(*ebpf.CollectionSpec)) (*View, error) {
+func loadTestdata(t *testing.T, h *cgroups.Hierarchy, name, dir string, change func(*ebpf.CollectionSpec)) (*View, error) {
 	t.Helper()
 	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(testdata(t, name)))
 	if err != nil {
@@ -117,7 +103,7 @@ var kernelTypes = btf.NewCache()
 
 func same(*ebpf.CollectionSpec) {}
 
-func mustLoad(t *testing.T, h *Hierarchy, name, dir string, change func(*ebpf.CollectionSpec)) *View {
+func mustLoad(t *testing.T, h *cgroups.Hierarchy, name, dir string, change func(*ebpf.CollectionSpec)) *View {
 	t.Helper()
 	v, err := loadTestdata(t, h, name, dir, change)
 	if err != nil {
@@ -130,7 +116,7 @@ func mustLoad(t *testing.T, h *Hierarchy, name, dir string, change func(*ebpf.Co
 // checkCount holds the view to have counted so many names in the cgroup.
 func checkCount(t *testing.T, v *View, cgroup string, want int) {
 	t.Helper()
-	out := mustRun(t, v, cgroupID(t, cgroup))
+	out := mustRun(t, v, ktest.CgroupID(t, cgroup))
 	fields := strings.Fields(out)
 	if len(fields) != 2 || fields[1] != strconv.Itoa(want) {
 		t.Errorf("%s: %q, want %d", filepath.Base(cgroup), out, want)
@@ -139,11 +125,11 @@ func checkCount(t *testing.T, v *View, cgroup string, want int) {
 
 func TestStateIsPerCgroup(t *testing.T) {
 	h := testHierarchy(t, "")
-	for _, dir := range []string{"", filepath.Join(testBPFFS(t), "state", "renames")} {
+	for _, dir := range []string{"", filepath.Join(ktest.BPFFS(t), "state", "renames")} {
 		v := mustLoad(t, h, "renames", dir, same)
-		parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
+		parent := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 		for n, name := range []string{"none", "one", "two"} {
-			cgroup := testCgroup(t, parent, name)
+			cgroup := ktest.Cgroup(t, parent, name)
 			begin, wait := startRenamer(t, cgroup)
 			begin(n * 1000)
 			wait()
@@ -159,8 +145,8 @@ func TestStateIsPerCgroup(t *testing.T) {
 // nobody is there to show them.
 func TestReloadLosesNoEvent(t *testing.T) {
 	h := testHierarchy(t, "")
-	dir := filepath.Join(testBPFFS(t), "renames")
-	cgroup := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	dir := filepath.Join(ktest.BPFFS(t), "renames")
+	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	begin, wait := startRenamer(t, cgroup)
 	changed := func(spec *ebpf.CollectionSpec) { delete(spec.Programs, "renamed_rmdir") }
 	v := mustLoad(t, h, "renames", dir, same)
@@ -192,9 +178,9 @@ func TestReloadLosesNoEvent(t *testing.T) {
 // Two mounts that start at one time, with nothing pinned yet, count in the same maps.
 func TestLoadedByTwoAtOnce(t *testing.T) {
 	h := testHierarchy(t, "")
-	cgroup := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	begin, wait := startRenamer(t, cgroup)
-	dir := filepath.Join(testBPFFS(t), "state", "renames")
+	dir := filepath.Join(ktest.BPFFS(t), "state", "renames")
 	for range 10 {
 		var views [2]*View
 		var errs [2]error
@@ -223,8 +209,8 @@ func TestLoadedByTwoAtOnce(t *testing.T) {
 // An object whose map has another type starts that map anew, and leaves nothing of the old one.
 func TestChangedMapStartsAnew(t *testing.T) {
 	h := testHierarchy(t, "")
-	dir := filepath.Join(testBPFFS(t), "renames")
-	cgroup := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	dir := filepath.Join(ktest.BPFFS(t), "renames")
+	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	begin, wait := startRenamer(t, cgroup)
 	mustLoad(t, h, "renames", dir, same)
 	begin(10)
@@ -266,13 +252,13 @@ func names(t *testing.T, dir string) (names []string) {
 
 func TestStateGoesWithItsCgroup(t *testing.T) {
 	h := testHierarchy(t, "")
-	dir := filepath.Join(testBPFFS(t), "renames")
+	dir := filepath.Join(ktest.BPFFS(t), "renames")
 	mustLoad(t, h, "renames", dir, same)
 	cgroup, err := os.MkdirTemp(h.String(), "bpfviewfs-test-*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := cgroupID(t, cgroup)
+	id := ktest.CgroupID(t, cgroup)
 	t.Run("events", func(t *testing.T) { // the renamer ends with it
 		begin, wait := startRenamer(t, cgroup)
 		begin(1)
@@ -291,7 +277,7 @@ func TestStateGoesWithItsCgroup(t *testing.T) {
 	if err := renamed.Lookup(id, &count); err != nil || count != 1 {
 		t.Errorf("count %d, %v", count, err)
 	}
-	removeCgroup(t, cgroup)
+	ktest.RemoveCgroup(t, cgroup)
 	if err := renamed.Lookup(id, &count); !errors.Is(err, ebpf.ErrKeyNotExist) {
 		t.Errorf("count %d, %v after the cgroup was removed", count, err)
 	}
@@ -336,7 +322,7 @@ func checkGone(t *testing.T, ids []ebpf.ProgramID) {
 
 func TestForgottenStateIsDetached(t *testing.T) {
 	h := testHierarchy(t, "")
-	dir := filepath.Join(testBPFFS(t), "renames")
+	dir := filepath.Join(ktest.BPFFS(t), "renames")
 	v := mustLoad(t, h, "renames", dir, same)
 	ids := attachedPrograms(t, dir)
 	if len(ids) != 2 {
@@ -354,8 +340,8 @@ func TestForgottenStateIsDetached(t *testing.T) {
 // One program that cannot be attached leaves none attached, and an earlier object of the view as it was.
 func TestBadAttachLeavesNothing(t *testing.T) {
 	h := testHierarchy(t, "")
-	dir := filepath.Join(testBPFFS(t), "renames")
-	cgroup := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	dir := filepath.Join(ktest.BPFFS(t), "renames")
+	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	begin, wait := startRenamer(t, cgroup)
 	bad := func(spec *ebpf.CollectionSpec) {
 		good := spec.Programs["count"].Copy()

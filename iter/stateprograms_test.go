@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
 	"github.com/cilium/ebpf"
 )
 
@@ -39,7 +40,7 @@ func TestStatefulProgramsAreReused(t *testing.T) {
 	registry, dir := testRegistry(t), t.TempDir()
 	path := filepath.Join(dir, "renames"+objectSuffix)
 	write(t, path, testdata(t, "renames"))
-	cgroup := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	begin, wait := startRenamer(t, cgroup)
 	config := Config{Dirs: []string{dir}, Registry: registry, Enable: []string{"renames"}}
 	state := filepath.Join(registry, flavourMark+"state", "renames")
@@ -77,7 +78,7 @@ func TestStatefulProgramsAreReused(t *testing.T) {
 	}
 
 	first := use(config)
-	before, pinned := descriptors(t), names(t, state)
+	before, pinned := ktest.Descriptors(t), names(t, state)
 	if second := use(config); !same(first, second) {
 		t.Errorf("programs %v, were %v", second, first)
 	}
@@ -125,7 +126,7 @@ func TestStatefulProgramsAreReused(t *testing.T) {
 	if last := use(config); !other(anew, last) {
 		t.Errorf("programs %v after two were unpinned, were %v", last, anew)
 	}
-	if after := descriptors(t); after != before {
+	if after := ktest.Descriptors(t); after != before {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/cgroups"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
@@ -46,15 +48,15 @@ func TestOrders(t *testing.T) {
 		}
 	}
 	_, err := orderOf([]string{"order:random"})
-	checkErrno(t, "order:random", err, unix.ENOEXEC)
+	ktest.Errno(t, "order:random", err, unix.ENOEXEC)
 }
 
 func TestWalksInDeclaredOrder(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := mustLoad(t, h, "walk", "", same)
-	parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	child := testCgroup(t, parent, "child")
-	p, c := int(cgroupID(t, parent)), int(cgroupID(t, child))
+	parent := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	child := ktest.Cgroup(t, parent, "child")
+	p, c := int(ktest.CgroupID(t, parent)), int(ktest.CgroupID(t, child))
 	for order, want := range map[string][]int{
 		"":                {c, p}, // what the program declares
 		"descendants_pre": {p, c},
@@ -74,11 +76,11 @@ func TestWalksInDeclaredOrder(t *testing.T) {
 // Programs that know nothing of us are run for each process of the cgroup, with one header.
 func TestForeignTaskIterators(t *testing.T) {
 	h := testHierarchy(t, "")
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	one := helper{cgroup: dir, threads: 3}.start(t)
-	two := helper{cgroup: dir}.start(t)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	one := ktest.Helper{Cgroup: dir, Threads: 3}.Start(t)
+	two := ktest.Helper{Cgroup: dir}.Start(t)
 	want := []int{min(one, two), max(one, two)}
-	fds := mustRun(t, mustLoad(t, h, "fds", "", same), cgroupID(t, dir))
+	fds := mustRun(t, mustLoad(t, h, "fds", "", same), ktest.CgroupID(t, dir))
 	if got := slices.Compact(numbers(t, fds, "tgid fd")); !slices.Equal(got, want) {
 		t.Errorf("files of %v, want %v", got, want)
 	}
@@ -89,7 +91,7 @@ func TestForeignTaskIterators(t *testing.T) {
 			}
 		}
 	}
-	vmas := mustRun(t, mustLoad(t, h, "vmas", "", same), cgroupID(t, dir))
+	vmas := mustRun(t, mustLoad(t, h, "vmas", "", same), ktest.CgroupID(t, dir))
 	if got := slices.Compact(numbers(t, vmas, "")); !slices.Equal(got, want) {
 		t.Errorf("memory of %v, want %v", got, want)
 	}
@@ -110,9 +112,9 @@ func TestForeignTaskIterators(t *testing.T) {
 // What looks alike is a header only if it says nothing of a process.
 func TestTwinsAreNoHeader(t *testing.T) {
 	h := testHierarchy(t, "")
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	helper{cgroup: dir, children: 2}.start(t)
-	out := mustRun(t, mustLoad(t, h, "twins", "", same), cgroupID(t, dir))
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	ktest.Helper{Cgroup: dir, Children: 2}.Start(t)
+	out := mustRun(t, mustLoad(t, h, "twins", "", same), ktest.CgroupID(t, dir))
 	if strings.Count(out, "1 process\n") != 3 {
 		t.Errorf("%q", out)
 	}
@@ -141,12 +143,12 @@ func printing(text string) *ebpf.ProgramSpec {
 // Nor is it one if there is nothing else, with digits or without.
 func TestNothingButHeadersAreNone(t *testing.T) {
 	h := testHierarchy(t, "")
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	helper{cgroup: dir, children: 2}.start(t)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	ktest.Helper{Cgroup: dir, Children: 2}.Start(t)
 	for _, text := range []string{"sleeper\n", "sleep 1\n", "sleeping"} {
-		before := len(idsIn(t, dir, "cgroup.threads"))
-		got := strings.Count(mustRun(t, programView(t, h, Options{}, printing(text)), cgroupID(t, dir)), text)
-		if after := len(idsIn(t, dir, "cgroup.threads")); got < before || got > after {
+		before := len(ktest.IDs(t, dir, "cgroup.threads"))
+		got := strings.Count(mustRun(t, programView(t, h, Options{}, printing(text)), ktest.CgroupID(t, dir)), text)
+		if after := len(ktest.IDs(t, dir, "cgroup.threads")); got < before || got > after {
 			t.Errorf("%q for %d of %d to %d threads", text, got, before, after)
 		}
 	}
@@ -156,27 +158,27 @@ func TestNothingButHeadersAreNone(t *testing.T) {
 func TestFilesOfThreadedCgroups(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := mustLoad(t, h, "fds", "", same)
-	domain := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	threaded := testCgroup(t, domain, "threaded")
-	empty := testCgroup(t, domain, "empty")
+	domain := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	threaded := ktest.Cgroup(t, domain, "threaded")
+	empty := ktest.Cgroup(t, domain, "empty")
 	for _, dir := range []string{threaded, empty} {
 		if err := os.WriteFile(filepath.Join(dir, "cgroup.type"), []byte("threaded"), 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	pid := helper{cgroup: domain, threads: 8}.start(t)
+	pid := ktest.Helper{Cgroup: domain, Threads: 8}.Start(t)
 	for _, tid := range threadsOf(t, pid)[2:] {
 		if err := os.WriteFile(filepath.Join(threaded, "cgroup.threads"), []byte(strconv.Itoa(tid)), 0); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, dir := range []string{domain, threaded} {
-		out := mustRun(t, v, cgroupID(t, dir))
+		out := mustRun(t, v, ktest.CgroupID(t, dir))
 		if line := fmt.Sprintf("\n%d 0\n", pid); strings.Count(out, line) != 1 {
 			t.Errorf("%s: %q is there %d times", filepath.Base(dir), line, strings.Count(out, line))
 		}
 	}
-	if out := mustRun(t, v, cgroupID(t, empty)); out != "" {
+	if out := mustRun(t, v, ktest.CgroupID(t, empty)); out != "" {
 		t.Errorf("%q", out)
 	}
 }
@@ -192,14 +194,14 @@ func TestRootOnly(t *testing.T) {
 	if len(ids) < 32<<10 || !slices.IsSorted(ids) {
 		t.Errorf("%d symbols, the last of number %d", len(ids), ids[len(ids)-1])
 	}
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	_, err := v.Run(context.Background(), cgroupID(t, dir), nil)
-	checkErrno(t, "another cgroup", err, unix.ENOENT)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	_, err := v.Run(context.Background(), ktest.CgroupID(t, dir), nil)
+	ktest.Errno(t, "another cgroup", err, unix.ENOENT)
 }
 
 // elementsRefused tells whether this kernel refuses every iterator of a map's elements, as some that are built to be locked down
 // do, and holds a view that needs one to be absent for that reason then.
-func elementsRefused(t *testing.T, h *Hierarchy) bool {
+func elementsRefused(t *testing.T, h *cgroups.Hierarchy) bool {
 	t.Helper()
 	p, err := ebpf.NewProgram(writing("any", "bpf_map_elem", 0))
 	if !errors.Is(err, unix.EPERM) {
@@ -207,7 +209,7 @@ func elementsRefused(t *testing.T, h *Hierarchy) bool {
 		return false
 	}
 	_, err = loadTestdata(t, h, "elements", "", same)
-	checkErrno(t, "on this kernel", err, unix.EPERM)
+	ktest.Errno(t, "on this kernel", err, unix.EPERM)
 	if err == nil || !strings.Contains(err.Error(), "permits no program of its kind") {
 		t.Errorf("%v", err)
 	}
@@ -220,7 +222,7 @@ func TestElementsOfMap(t *testing.T) {
 		return
 	}
 	_, err := loadTestdata(t, h, "elements", "", same)
-	checkErrno(t, "no map", err, unix.ENOEXEC)
+	ktest.Errno(t, "no map", err, unix.ENOEXEC)
 	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 10000})
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +231,7 @@ func TestElementsOfMap(t *testing.T) {
 	if err := m.Put(uint32(7), uint64(49)); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(testBPFFS(t), "m")
+	path := filepath.Join(ktest.BPFFS(t), "m")
 	if err := m.Pin(path); err != nil {
 		t.Fatal(err)
 	}
@@ -242,10 +244,10 @@ func TestElementsOfMap(t *testing.T) {
 		"small elements": {smallMap(t, path+"_small"), unix.EACCES},
 	} {
 		_, err := loadTestdataOf(t, h, "elements", wrong.path)
-		checkErrno(t, name, err, wrong.errno)
+		ktest.Errno(t, name, err, wrong.errno)
 	}
 	_, err = loadTestdataOf(t, h, "says", path)
-	checkErrno(t, "a map for no map's elements", err, unix.EINVAL)
+	ktest.Errno(t, "a map for no map's elements", err, unix.EINVAL)
 	v, err := loadTestdataOf(t, h, "elements", path)
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +272,7 @@ func smallMap(t *testing.T, path string) string {
 	return path
 }
 
-func loadTestdataOf(t *testing.T, h *Hierarchy, name, mapPath string) (*View, error) {
+func loadTestdataOf(t *testing.T, h *cgroups.Hierarchy, name, mapPath string) (*View, error) {
 	t.Helper()
 	o, err := parseObject(testdata(t, name), name)
 	if err != nil {
@@ -284,18 +286,18 @@ func loadTestdataOf(t *testing.T, h *Hierarchy, name, mapPath string) (*View, er
 func TestRequestsDoNotMix(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := mustLoad(t, h, "inside", "", same)
-	parent := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	parent := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	done := make(chan string)
 	const readers, times = 8, 500
 	for i := range readers {
 		dir := parent
 		if i < 2 {
-			dir = testCgroup(t, parent, fmt.Sprint("c", i))
-			helper{cgroup: dir, threads: 3}.start(t)
+			dir = ktest.Cgroup(t, parent, fmt.Sprint("c", i))
+			ktest.Helper{Cgroup: dir, Threads: 3}.Start(t)
 		} else {
 			dir = filepath.Join(parent, fmt.Sprint("c", i%2))
 		}
-		id := cgroupID(t, dir)
+		id := ktest.CgroupID(t, dir)
 		go func() {
 			for range times {
 				out, err := v.Run(context.Background(), id, nil)
@@ -341,32 +343,32 @@ func countEntries(t *testing.T, m *ebpf.Map) (n int) {
 func TestRequestForSubTree(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := mustLoad(t, h, "under", "", same)
-	a := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	b := testCgroup(t, a, "b")
-	c := testCgroup(t, b, "c")
-	other := testCgroup(t, a, "other")
+	a := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	b := ktest.Cgroup(t, a, "b")
+	c := ktest.Cgroup(t, b, "c")
+	other := ktest.Cgroup(t, a, "other")
 	for _, dir := range []string{b, c, other} {
-		helper{cgroup: dir}.start(t)
+		ktest.Helper{Cgroup: dir}.Start(t)
 	}
 	threads := func(dirs ...string) (tids []int) {
 		for _, dir := range dirs {
-			tids = append(tids, idsIn(t, dir, "cgroup.threads")...)
+			tids = append(tids, ktest.IDs(t, dir, "cgroup.threads")...)
 		}
 		slices.Sort(tids)
 		return tids
 	}
 	for dir, want := range map[string][]string{a: {b, c, other}, b: {b, c}, c: {c}} {
 		before := threads(want...)
-		got := numbers(t, mustRun(t, v, cgroupID(t, dir)), "TID")
+		got := numbers(t, mustRun(t, v, ktest.CgroupID(t, dir)), "TID")
 		if after := threads(want...); slices.Equal(before, after) && !slices.Equal(got, after) {
 			t.Errorf("%s: %v, want %v", filepath.Base(dir), got, after)
 		}
 	}
-	gone := testCgroup(t, a, "gone")
-	id := cgroupID(t, gone)
-	removeCgroup(t, gone)
+	gone := ktest.Cgroup(t, a, "gone")
+	id := ktest.CgroupID(t, gone)
+	ktest.RemoveCgroup(t, gone)
 	_, err := v.Run(context.Background(), id, nil)
-	checkErrno(t, "removed cgroup", err, unix.ENOENT)
+	ktest.Errno(t, "removed cgroup", err, unix.ENOENT)
 }
 
 // No room for one more request is no output that does not fit: there is nothing else to try.
@@ -379,7 +381,7 @@ func TestTooManyRequests(t *testing.T) {
 		}
 	}
 	_, err := v.Run(context.Background(), h.Root(), nil)
-	checkErrno(t, "run", err, unix.EAGAIN)
+	ktest.Errno(t, "run", err, unix.EAGAIN)
 }
 
 // What readers that were killed have left does not fill the map for ever: the pinned program keeps it.
@@ -389,7 +391,7 @@ func TestRequestsOfTheDead(t *testing.T) {
 	write(t, filepath.Join(dir, "inside.bpf.o"), testdata(t, "inside"))
 	config := Config{Dirs: []string{dir}, Registry: registry}
 	first := find(t, openSet(t, h, config), "inside")
-	living := helper{cgroup: testCgroup(t, h.String(), "bpfviewfs-test-*"), threads: 1}.start(t)
+	living := ktest.Helper{Cgroup: ktest.Cgroup(t, h.String(), "bpfviewfs-test-*"), Threads: 1}.Start(t)
 	if err := first.requests.Put(uint32(slices.Max(threadsOf(t, living))), request{}); err != nil { // of any thread
 		t.Fatal(err)
 	}
@@ -409,7 +411,7 @@ func TestRequestsOfTheDead(t *testing.T) {
 func TestViewOfLoadedProgram(t *testing.T) {
 	h := testHierarchy(t, "")
 	s := &Set{hierarchy: h, options: Options{}.withDefaults()}
-	bpffs := testBPFFS(t)
+	bpffs := ktest.BPFFS(t)
 	pinned := func(p *ebpf.Program, name string) (*View, error) {
 		path := filepath.Join(bpffs, name)
 		if err := p.Pin(path); err != nil {
@@ -419,8 +421,8 @@ func TestViewOfLoadedProgram(t *testing.T) {
 		v := &View{name: name, life: newLife(), set: s}
 		return v, v.fromPin(&pin{name: name, path: path}, kernelTypes)
 	}
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	helper{cgroup: dir}.start(t)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	ktest.Helper{Cgroup: dir}.Start(t)
 	for _, name := range []string{"inside", "under", "walk", "fds", "vmas", "symbols"} {
 		v := mustLoad(t, h, name, "", same)
 		p := v.cgroup
@@ -439,7 +441,7 @@ func TestViewOfLoadedProgram(t *testing.T) {
 			found.Kind() != v.Kind() || (found.requests == nil) != (v.requests == nil) {
 			t.Errorf("%s: %+v, want %+v", name, found, v)
 		}
-		id := cgroupID(t, dir)
+		id := ktest.CgroupID(t, dir)
 		if v.place.rootOnly != "" {
 			id = h.Root()
 		}
@@ -452,7 +454,7 @@ func TestViewOfLoadedProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = pinned(p, "filter")
-	checkErrno(t, "socket filter", err, unix.ENOEXEC)
+	ktest.Errno(t, "socket filter", err, unix.ENOEXEC)
 }
 
 // Every view that comes with the command says what it shows.

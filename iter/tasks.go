@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"bpfviewfs/iter/cgroups"
 	"golang.org/x/sys/unix"
 )
 
@@ -13,15 +14,15 @@ import (
 // one process may live in different cgroups. One that exits meanwhile is just not there. A text view's header is there
 // once.
 func (r *run) perTask(cgroup uint64, dst []byte) ([]byte, error) {
-	dir, err := r.hierarchy.open(cgroup, unix.O_PATH)
+	dir, err := r.hierarchy.Directory(cgroup)
 	if err != nil {
-		return nil, asENOENT(err)
+		return nil, err
 	}
 	defer unix.Close(dir)
 	target, err := r.members(dir)
 	if err != nil {
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
-			return nil, goneError{cgroup, unix.ENOENT}
+			return nil, cgroups.Gone(cgroup)
 		}
 		return nil, err
 	}

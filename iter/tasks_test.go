@@ -14,6 +14,7 @@ import (
 	"time"
 	"unsafe"
 
+	"bpfviewfs/internal/ktest"
 	"golang.org/x/sys/unix"
 )
 
@@ -75,15 +76,15 @@ func parseTasks(t testing.TB, out string) (rows []row) {
 func TestTasksAgreeWithProc(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	idle := helper{cgroup: dir, threads: 5, children: 3, comm: "idle"}.start(t)
-	busy := helper{cgroup: dir, threads: 1, busy: true, comm: "busy"}.start(t)
-	id := cgroupID(t, dir)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	idle := ktest.Helper{Cgroup: dir, Threads: 5, Children: 3, Comm: "idle"}.Start(t)
+	busy := ktest.Helper{Cgroup: dir, Threads: 1, Mode: "busy", Comm: "busy"}.Start(t)
+	id := ktest.CgroupID(t, dir)
 	for name, v := range flavours(t, views["tasks"]) {
 		t.Run(name, func(t *testing.T) {
 			before := make(map[int]procTask)
-			threads := idsIn(t, dir, "cgroup.threads")
-			for _, pid := range idsIn(t, dir, "cgroup.procs") {
+			threads := ktest.IDs(t, dir, "cgroup.threads")
+			for _, pid := range ktest.IDs(t, dir, "cgroup.procs") {
 				for _, tid := range threadsOf(t, pid) {
 					before[tid] = readProc(t, pid, tid)
 				}
@@ -106,7 +107,7 @@ func TestTasksAgreeWithProc(t *testing.T) {
 					t.Errorf("thread %d is missing", tid)
 				}
 			}
-			if after := idsIn(t, dir, "cgroup.threads"); len(tids) > len(after) {
+			if after := ktest.IDs(t, dir, "cgroup.threads"); len(tids) > len(after) {
 				t.Errorf("%d rows for %d threads", len(tids), len(after))
 			}
 			if !slices.ContainsFunc(rows, func(r row) bool { return r.comm == "idle3" && r.pid == idle }) {
@@ -154,11 +155,11 @@ func checkRow(t *testing.T, r row, before, after procTask, sleeps bool) {
 func TestTasksOfManyThreads(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	helper{cgroup: dir, threads: 10000, comm: "t"}.start(t)
-	helper{cgroup: dir, threads: 10, comm: "u"}.start(t)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	ktest.Helper{Cgroup: dir, Threads: 10000, Comm: "t"}.Start(t)
+	ktest.Helper{Cgroup: dir, Threads: 10, Comm: "u"}.Start(t)
 	checkAllThere(t, views["tasks"], dir)
-	stacks := mustRun(t, views["stacks"], cgroupID(t, dir))
+	stacks := mustRun(t, views["stacks"], ktest.CgroupID(t, dir))
 	heads := 0
 	for _, line := range strings.Split(stacks, "\n") {
 		if line != "" && !strings.HasPrefix(line, "    ") {
@@ -173,17 +174,17 @@ func TestTasksOfManyThreads(t *testing.T) {
 func TestTasksOfManyProcesses(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	helper{cgroup: dir, children: 3000}.start(t)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	ktest.Helper{Cgroup: dir, Children: 3000}.Start(t)
 	checkAllThere(t, views["tasks"], dir)
 }
 
 // checkAllThere holds a view to name every thread that stays, and none twice.
 func checkAllThere(t *testing.T, v *View, dir string) {
 	t.Helper()
-	before := idsIn(t, dir, "cgroup.threads")
-	rows := parseTasks(t, mustRun(t, v, cgroupID(t, dir)))
-	after := idsIn(t, dir, "cgroup.threads")
+	before := ktest.IDs(t, dir, "cgroup.threads")
+	rows := parseTasks(t, mustRun(t, v, ktest.CgroupID(t, dir)))
+	after := ktest.IDs(t, dir, "cgroup.threads")
 	seen := make(map[int]int)
 	for _, r := range rows {
 		seen[r.tid]++
@@ -211,12 +212,12 @@ func checkAllThere(t *testing.T, v *View, dir string) {
 func TestTasksOfThreadedCgroups(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	domain := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	threaded := testCgroup(t, domain, "threaded")
+	domain := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	threaded := ktest.Cgroup(t, domain, "threaded")
 	if err := os.WriteFile(filepath.Join(threaded, "cgroup.type"), []byte("threaded"), 0); err != nil {
 		t.Fatal(err)
 	}
-	pid := helper{cgroup: domain, threads: 20, comm: "t"}.start(t)
+	pid := ktest.Helper{Cgroup: domain, Threads: 20, Comm: "t"}.Start(t)
 	for _, tid := range threadsOf(t, pid)[10:] {
 		if err := os.WriteFile(filepath.Join(threaded, "cgroup.threads"), []byte(strconv.Itoa(tid)), 0); err != nil {
 			t.Fatal(err)
@@ -230,7 +231,7 @@ func TestTasksOfThreadedCgroups(t *testing.T) {
 	}
 }
 
-func init() { jobs["overlay"] = writeOverlay }
+func init() { ktest.Jobs["overlay"] = writeOverlay }
 
 // writeOverlay does "cgroup.procs file;path": joins the cgroup, opens the file, becomes another user, and writes from memory
 // that userfaultfd(2) never gives. The file system is called with the rights of who mounted it meanwhile.
@@ -273,7 +274,7 @@ func writeOverlay(rest string) error {
 func TestTasksOfWhomWhileOverlayWrites(t *testing.T) {
 	h := testHierarchy(t, "")
 	view := testViews(t, h, Options{})["tasks"]
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	files := t.TempDir()
 	mount := func(source, dir, kind, data string) error {
 		if err := unix.Mount(source, dir, kind, 0, data); err != nil {
@@ -295,7 +296,7 @@ func TestTasksOfWhomWhileOverlayWrites(t *testing.T) {
 		t.Logf("no overlay here: %v", err)
 		return
 	}
-	cmd, _, out := startHelper(t, fmt.Sprintf("overlay;%s;%s", filepath.Join(dir, "cgroup.procs"), filepath.Join(merged, "file")))
+	cmd, _, out := ktest.Start(t, fmt.Sprintf("overlay;%s;%s", filepath.Join(dir, "cgroup.procs"), filepath.Join(merged, "file")))
 	t.Cleanup(func() {
 		cmd.Process.Kill()
 		cmd.Wait()
@@ -316,7 +317,7 @@ func TestTasksOfWhomWhileOverlayWrites(t *testing.T) {
 			t.Fatalf("it does not write, but is at\n%s", stack)
 		}
 	}
-	all := parseTasks(t, mustRun(t, view, cgroupID(t, dir)))
+	all := parseTasks(t, mustRun(t, view, ktest.CgroupID(t, dir)))
 	if i := slices.IndexFunc(all, func(r row) bool { return r.tid == tid }); i < 0 || all[i].uid != 1000 {
 		t.Errorf("thread %d is not of user 1000: %v", tid, all)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
 	"github.com/bufbuild/protocompile"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -55,9 +56,9 @@ func TestTasksInProtobuf(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
 	schema := tasksMessage(t)
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	helper{cgroup: dir, children: 300, threads: 2, comm: "\xff\n"}.start(t)
-	id := cgroupID(t, dir)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	ktest.Helper{Cgroup: dir, Children: 300, Threads: 2, Comm: "\xff\n"}.Start(t)
+	id := ktest.CgroupID(t, dir)
 	for name, v := range flavours(t, views["taskspb"]) {
 		t.Run(name, func(t *testing.T) {
 			out := mustRun(t, v, id)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"bpfviewfs/internal/ktest"
 )
 
 // put makes one record of values in the order of its columns.
@@ -78,7 +80,7 @@ func TestTextOfNothing(t *testing.T) {
 func TestTextOfPart(t *testing.T) {
 	r := mustRecord(t, 4, member("pid", 0, u32))
 	_, err := rendering(r, make([]byte, 6)).append(Text, []byte("x"))
-	checkErrno(t, "six bytes of four", err, syscall.EIO)
+	ktest.Errno(t, "six bytes of four", err, syscall.EIO)
 }
 
 func TestTextKeepsOrderWithoutKeys(t *testing.T) {

@@ -14,17 +14,19 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/cgroups"
 	"golang.org/x/sys/unix"
 )
 
 // testTree makes so many cgroups below a new one, a hundred in each of the first level.
-func testTree(t testing.TB, h *Hierarchy, n int) string {
+func testTree(t testing.TB, h *cgroups.Hierarchy, n int) string {
 	t.Helper()
-	top := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	var made []string
 	t.Cleanup(func() {
 		for _, dir := range slices.Backward(made) {
-			removeCgroup(t, dir)
+			ktest.RemoveCgroup(t, dir)
 		}
 	})
 	parent := ""
@@ -51,7 +53,7 @@ func walkDir(t testing.TB, dir string) map[string]uint64 {
 			return err
 		}
 		rel, err := filepath.Rel(dir, path)
-		ids[rel] = cgroupID(t, path)
+		ids[rel] = ktest.CgroupID(t, path)
 		return err
 	})
 	if err != nil {
@@ -110,7 +112,7 @@ func TestTree(t *testing.T) {
 		top := testTree(t, h, n)
 		want := walkDir(t, top)
 		for way, v := range ways(views["cpu"]) {
-			lines := treeLines(t, mustTree(t, v, JSON, cgroupID(t, top)))
+			lines := treeLines(t, mustTree(t, v, JSON, ktest.CgroupID(t, top)))
 			if len(lines) != n+1 || lines[0].Cgroup != "." {
 				t.Errorf("%s: %d lines for %d cgroups, the first %+v", way, len(lines), n+1, lines[0])
 			}
@@ -135,14 +137,14 @@ func TestTreeOfTasks(t *testing.T) {
 	want := make(map[int]string)
 	for rel, children := range map[string]int{".": 0, "parent-0": 2, "parent-0/child 1": 600} {
 		dir := filepath.Join(top, rel)
-		helper{cgroup: dir, children: children}.start(t)
-		for _, pid := range idsIn(t, dir, "cgroup.procs") {
+		ktest.Helper{Cgroup: dir, Children: children}.Start(t)
+		for _, pid := range ktest.IDs(t, dir, "cgroup.procs") {
 			want[pid] = rel
 		}
 		// Above 512 threads the one pass does not do.
 		for way, v := range ways(views["tasks"]) {
 			got := make(map[int]string)
-			for _, l := range treeLines(t, mustTree(t, v, JSON, cgroupID(t, top))) {
+			for _, l := range treeLines(t, mustTree(t, v, JSON, ktest.CgroupID(t, top))) {
 				got[l.Pid] = l.Cgroup
 			}
 			for pid, rel := range want {
@@ -165,24 +167,24 @@ func TestTreeInBatches(t *testing.T) {
 	if v.tree == nil {
 		return // the kernel does not find cgroups by their ids
 	}
-	top := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	want := make(map[string]int)
 	sizes := []int{150, 400, 100, 490, 490, 1, 250, 260}
 	const many = len(batch{}.Cgroups)
 	for i := range 2 * many {
 		name := fmt.Sprintf("c%03d", i)
-		dir := testCgroup(t, top, name)
+		dir := ktest.Cgroup(t, top, name)
 		if n := i - many + 4; n >= 0 && n < len(sizes) {
-			helper{cgroup: dir, children: sizes[n]}.start(t)
+			ktest.Helper{Cgroup: dir, Children: sizes[n]}.Start(t)
 			want[name] = sizes[n]
 		}
 	}
-	r := v.newRun(context.Background(), cgroupID(t, top))
+	r := v.newRun(context.Background(), ktest.CgroupID(t, top))
 	defer r.release()
-	if err := r.list(cgroupID(t, top)); err != nil {
+	if err := r.list(ktest.CgroupID(t, top)); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.collectPass(cgroupID(t, top)); err != nil {
+	if err := r.collectPass(ktest.CgroupID(t, top)); err != nil {
 		t.Fatal(err)
 	}
 	if len(r.output.parts) != len(r.output.nodes) {
@@ -207,10 +209,10 @@ func TestTreeIsFlushed(t *testing.T) {
 	v := testViews(t, h, Options{})["cpu"]
 	top := testTree(t, h, 2)
 	dir := filepath.Join(top, "parent-0", "child 1")
-	helper{cgroup: dir, threads: 1, busy: true, comm: "t"}.start(t)
-	for _, id := range []uint64{h.Root(), cgroupID(t, top)} {
-		first := treeUsage(t, v, id, cgroupID(t, dir))
-		for deadline := time.Now().Add(10 * time.Second); treeUsage(t, v, id, cgroupID(t, dir)) < first+30000; {
+	ktest.Helper{Cgroup: dir, Threads: 1, Mode: "busy", Comm: "t"}.Start(t)
+	for _, id := range []uint64{h.Root(), ktest.CgroupID(t, top)} {
+		first := treeUsage(t, v, id, ktest.CgroupID(t, dir))
+		for deadline := time.Now().Add(10 * time.Second); treeUsage(t, v, id, ktest.CgroupID(t, dir)) < first+30000; {
 			if time.Now().After(deadline) {
 				t.Fatalf("the tree of %d stays at %d microseconds", id, first)
 			}
@@ -264,7 +266,7 @@ func TestTreeWhileCgroupsVanish(t *testing.T) {
 	for range 100 {
 		for way, v := range ways(views["cpu"]) {
 			seen := 0
-			for _, l := range treeLines(t, mustTree(t, v, JSON, cgroupID(t, top))) {
+			for _, l := range treeLines(t, mustTree(t, v, JSON, ktest.CgroupID(t, top))) {
 				if id, ok := stay[l.Cgroup]; ok {
 					seen++
 					if id != l.ID {
@@ -317,25 +319,31 @@ func TestTreeWithoutAnswer(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := *testViews(t, h, Options{})["cpu"]
 	v.settings.Match = []string{"**"}
-	top := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	testCgroup(t, top, "child")
-	broken := &Hierarchy{dir: -1, path: top, root: cgroupID(t, top)}
+	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	ktest.Cgroup(t, top, "child")
+	broken, err := cgroups.Open(top)
+	if err == nil {
+		err = broken.Close() // from now on it knows no cgroup
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	v.set = &Set{hierarchy: broken, options: v.set.options, lister: lister{objects: v.set.lister.objects}}
 	defer v.set.lister.close()
-	_, err := v.Tree(context.Background(), Text, broken.root, nil)
-	checkErrno(t, "tree", err, unix.EBADF)
+	_, err = v.Tree(context.Background(), Text, broken.Root(), nil)
+	ktest.Errno(t, "tree", err, unix.EBADF)
 }
 
 func TestTreeErrors(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{MaxRun: 10})
 	ctx, cancel := context.WithCancel(context.Background())
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	id := cgroupID(t, dir)
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	id := ktest.CgroupID(t, dir)
 	for way, v := range ways(views["cpu"]) {
 		for _, f := range v.TreeFormats() {
 			out, err := v.Tree(ctx, f, id, []byte("kept"))
-			checkErrno(t, way, err, unix.EFBIG)
+			ktest.Errno(t, way, err, unix.EFBIG)
 			if string(out) != "kept" {
 				t.Errorf("%s: %q beside the error", way, out)
 			}
@@ -344,17 +352,17 @@ func TestTreeErrors(t *testing.T) {
 	cancel()
 	for way, v := range ways(views["cpu"]) {
 		_, err := v.Tree(ctx, Text, id, nil)
-		checkErrno(t, way, err, unix.EINTR)
+		ktest.Errno(t, way, err, unix.EINTR)
 	}
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
 	for way, v := range ways(views["cpu"]) {
 		_, err := v.Tree(context.Background(), Prom, id, nil)
-		checkErrno(t, way, err, unix.ENOENT)
+		ktest.Errno(t, way, err, unix.ENOENT)
 		_, err = v.Tree(context.Background(), Text, id, nil)
-		checkErrno(t, way, err, unix.ENOENT)
+		ktest.Errno(t, way, err, unix.ENOENT)
 	}
 	_, err := views["cgroup"].Tree(context.Background(), JSON, h.Root(), nil)
-	checkErrno(t, "JSON of text", err, unix.EOPNOTSUPP)
+	ktest.Errno(t, "JSON of text", err, unix.EOPNOTSUPP)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"bpfviewfs/iter/cgroups"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -54,7 +55,7 @@ func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 	}
 	fd, err := openIterator(w.coll.Programs["walk"], cgroupByID(orders["descendants_pre"], cgroup))
 	if errors.Is(err, unix.ENOENT) {
-		return n, goneError{cgroup, unix.ENOENT}
+		return n, cgroups.Gone(cgroup)
 	}
 	if err != nil {
 		return n, fmt.Errorf("link the iterator that lists cgroups: %w", err)
@@ -72,7 +73,7 @@ func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 		return n, fmt.Errorf("there are more than %d cgroups: read a part of the tree: %w", maxNodes, unix.EFBIG)
 	}
 	if n.nodes == 0 { // died between link and walk
-		return n, goneError{cgroup, unix.ENOENT}
+		return n, cgroups.Gone(cgroup)
 	}
 	w.used, w.usedNames = int(min(n.nodes, w.room.nodes)), int(min(n.names, w.room.names))
 	return n, nil

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"bpfviewfs/bpf"
+	"bpfviewfs/internal/ktest"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,9 +37,9 @@ func TestWalkerGrows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	top := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	for i := range 9 {
-		testCgroup(t, top, strings.Repeat("n", 254)+fmt.Sprint(i))
+		ktest.Cgroup(t, top, strings.Repeat("n", 254)+fmt.Sprint(i))
 	}
 	for _, room := range []needed{{1, longestName}, {100, longestName}, {1, 100 * longestName}} {
 		small, err := newWalker(spec, room)
@@ -46,7 +47,7 @@ func TestWalkerGrows(t *testing.T) {
 			t.Fatal(err)
 		}
 		v.set = &Set{hierarchy: h, options: Options{}.withDefaults(), lister: lister{spec: spec, walker: small}}
-		if lines := treeLines(t, mustTree(t, &v, JSON, cgroupID(t, top))); len(lines) != 10 || len(lines[9].Cgroup) != 255 {
+		if lines := treeLines(t, mustTree(t, &v, JSON, ktest.CgroupID(t, top))); len(lines) != 10 || len(lines[9].Cgroup) != 255 {
 			t.Errorf("room for %+v: %+v", room, lines)
 		}
 		v.set.lister.close()
@@ -57,7 +58,7 @@ func TestWalkerGrows(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.set = &Set{hierarchy: h, options: Options{}.withDefaults(), lister: lister{spec: spec, walker: giant}}
-	if lines := treeLines(t, mustTree(t, &v, JSON, cgroupID(t, top))); len(lines) != 10 || v.set.lister.walker != nil {
+	if lines := treeLines(t, mustTree(t, &v, JSON, ktest.CgroupID(t, top))); len(lines) != 10 || v.set.lister.walker != nil {
 		t.Errorf("%d cgroups; the memory is kept: %t", len(lines), v.set.lister.walker != nil)
 	}
 }
@@ -72,12 +73,12 @@ func TestInterruptedWalk(t *testing.T) {
 		t.Fatal(err)
 	}
 	spec.Programs["walk"].Instructions = writing("walk", "cgroup", 40).Instructions
-	top := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	testCgroup(t, top, "child")
+	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	ktest.Cgroup(t, top, "child")
 	v.set = &Set{hierarchy: h, options: v.set.options, lister: lister{spec: spec}}
 	defer v.set.lister.close()
-	_, err = v.Tree(context.Background(), JSON, cgroupID(t, top), nil)
-	checkErrno(t, "tree", err, unix.EFBIG)
+	_, err = v.Tree(context.Background(), JSON, ktest.CgroupID(t, top), nil)
+	ktest.Errno(t, "tree", err, unix.EFBIG)
 }
 
 // Trees that are read at one time never mix.
@@ -91,12 +92,12 @@ func TestParallelTrees(t *testing.T) {
 	var sides []side
 	for i := range 2 {
 		top := testTree(t, h, 40+50*i)
-		sides = append(sides, side{cgroupID(t, top), walkDir(t, top)})
+		sides = append(sides, side{ktest.CgroupID(t, top), walkDir(t, top)})
 	}
 	if err := views["cpu"].set.lister.load(); err != nil {
 		t.Fatal(err)
 	}
-	before := descriptors(t)
+	before := ktest.Descriptors(t)
 	var wg sync.WaitGroup
 	for n := range 6 {
 		wg.Go(func() {
@@ -115,7 +116,7 @@ func TestParallelTrees(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if after := descriptors(t); after != before {
+	if after := ktest.Descriptors(t); after != before {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
 }

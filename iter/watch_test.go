@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/ktest"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -70,9 +71,9 @@ func TestWatchDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	before := descriptors(t)
+	before := ktest.Descriptors(t)
 	s := openSet(t, h, Config{Builtin: only(t, "cpu"), Dirs: []string{dir}})
-	loaded := descriptors(t)
+	loaded := ktest.Descriptors(t)
 	w := watch(t, s)
 
 	must(os.MkdirAll(dir, 0o755))
@@ -150,7 +151,7 @@ func TestWatchRegistry(t *testing.T) {
 		}
 		w.until(t, "unpinned", w.gone("x"))
 		_, err := first.Run(context.Background(), h.Root(), nil)
-		checkErrno(t, "run of what is gone", err, unix.ENODEV)
+		ktest.Errno(t, "run of what is gone", err, unix.ENODEV)
 	}
 	// The whole registry goes, and comes back.
 	if err := os.RemoveAll(registry); err != nil {
@@ -175,11 +176,11 @@ func TestWatchMap(t *testing.T) {
 	if elementsRefused(t, h) {
 		return
 	}
-	dir, path := t.TempDir(), filepath.Join(testBPFFS(t), "maps", "m")
+	dir, path := t.TempDir(), filepath.Join(ktest.BPFFS(t), "maps", "m")
 	write(t, filepath.Join(dir, "elements.bpf.o"), testdata(t, "elements"))
 	write(t, filepath.Join(dir, "elements.yaml"), []byte("map: "+path))
 	s := openSet(t, h, Config{Dirs: []string{dir}})
-	checkErrno(t, "no map", find(t, s, "elements").Err(), unix.ENOENT)
+	ktest.Errno(t, "no map", find(t, s, "elements").Err(), unix.ENOENT)
 	w := watch(t, s)
 	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
@@ -207,17 +208,17 @@ func TestWatchMap(t *testing.T) {
 func TestWatchEnds(t *testing.T) {
 	h := testHierarchy(t, "")
 	s := openSet(t, h, Config{Builtin: only(t, "cpu"), Dirs: []string{t.TempDir()}})
-	before := descriptors(t)
+	before := ktest.Descriptors(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := s.Watch(ctx, func() { t.Error("changed") }); err != nil {
 		t.Error(err)
 	}
-	if after := descriptors(t); after != before {
+	if after := ktest.Descriptors(t); after != before {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	checkErrno(t, "closed", s.Watch(context.Background(), nil), unix.EBADF)
+	ktest.Errno(t, "closed", s.Watch(context.Background(), nil), unix.EBADF)
 }

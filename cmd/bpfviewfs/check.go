@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bpfviewfs/iter"
+	"bpfviewfs/iter/cgroups"
 	"github.com/spf13/cobra"
 )
 
@@ -23,7 +24,7 @@ bpfviewfs cat; the top of the hierarchy unless given.`,
 	}
 	source := sourceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		h, err := iter.OpenHierarchy(*source)
+		h, err := cgroups.Open(*source)
 		if err != nil {
 			return failed(err)
 		}

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"bpfviewfs/fs"
-	"bpfviewfs/iter"
+	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/mount"
 	"golang.org/x/sys/unix"
 )
@@ -45,7 +45,7 @@ func keepMadeUp(dir string) error {
 // unless nobody waits for it; stubborn, whose run takes five seconds in any case; empty; large, of 10 MB; and crash, whose run
 // ends the server.
 func serveMadeUp() error {
-	h, err := iter.OpenHierarchy("cgroup2")
+	h, err := cgroups.Open("cgroup2")
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"bpfviewfs/bpf"
 	"bpfviewfs/fs"
 	"bpfviewfs/iter"
+	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/mount"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -23,13 +24,13 @@ const registry = bpffs + "/bpfview"
 
 // source is a hierarchy of cgroups and the views to run in it.
 type source struct {
-	hierarchy *iter.Hierarchy
+	hierarchy *cgroups.Hierarchy
 	set       *iter.Set
 }
 
 // openSource finds the hierarchy and the views. That none of them loads is an error.
 func openSource(name string, c iter.Config) (*source, error) {
-	h, err := iter.OpenHierarchy(name)
+	h, err := cgroups.Open(name)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package iter
+package cgroups
 
 import (
 	"errors"
@@ -10,10 +10,12 @@ import (
 	"syscall"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
+	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
-func TestOpenHierarchyErrors(t *testing.T) {
+func TestOpenErrors(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -25,8 +27,8 @@ func TestOpenHierarchyErrors(t *testing.T) {
 		"/does/not/exist":    unix.ENOENT,
 		"does not exist too": unix.ENOENT,
 	} {
-		_, err := OpenHierarchy(source)
-		checkErrno(t, source, err, want)
+		_, err := Open(source)
+		ktest.Errno(t, source, err, want)
 		if err != nil && !strings.Contains(err.Error(), source) {
 			t.Errorf("%v does not name %q", err, source)
 		}
@@ -34,20 +36,20 @@ func TestOpenHierarchyErrors(t *testing.T) {
 }
 
 func TestHierarchy(t *testing.T) {
-	h := testHierarchy(t, "cgroup2")
-	if h.V1() || h.Root() != cgroupID(t, h.String()) {
+	h := open(t, "cgroup2")
+	if h.V1() || h.Root() != ktest.CgroupID(t, h.String()) {
 		t.Errorf("root %d, v1 %v", h.Root(), h.V1())
 	}
-	top := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	names := []string{"a b", "\xff\xfe", strings.Repeat("n", 255), "back\\slash", "tasks"}
 	want := make(map[string]uint64)
 	for _, name := range names {
-		want[name] = cgroupID(t, testCgroup(t, top, name))
+		want[name] = ktest.CgroupID(t, ktest.Cgroup(t, top, name))
 	}
-	id := cgroupID(t, top)
+	id := ktest.CgroupID(t, top)
 	checkTree(t, h, id, want)
 
-	below := testHierarchy(t, top)
+	below := open(t, top)
 	if below.Root() != id || below.String() != top {
 		t.Errorf("hierarchy below: root %d %s", below.Root(), below)
 	}
@@ -66,7 +68,7 @@ func TestHierarchy(t *testing.T) {
 		filepath.Join(top, "none"): unix.ENOENT,
 	} {
 		_, err := below.Find(path)
-		checkErrno(t, "find "+path, err, errno)
+		ktest.Errno(t, "find "+path, err, errno)
 	}
 	for _, path := range []string{"", "/", ".", "./", "a b/..", "/a b/..", top, top + "/", top + "/a b/.."} {
 		if got, err := below.Find(path); err != nil || got != id {
@@ -114,34 +116,34 @@ func checkTree(t *testing.T, h *Hierarchy, id uint64, want map[string]uint64) {
 	}
 	for _, name := range []string{"", ".", "..", "cgroup.procs", "none", "a b/", "a\x00", strings.Repeat("n", 256)} {
 		_, err := h.Child(id, name)
-		checkErrno(t, "child "+name, err, unix.ENOENT)
+		ktest.Errno(t, "child "+name, err, unix.ENOENT)
 	}
 }
 
 func TestGone(t *testing.T) {
-	h := testHierarchy(t, "")
-	dir := testCgroup(t, h.String(), "bpfviewfs-test-*")
-	id := cgroupID(t, dir)
+	h := open(t, "")
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	id := ktest.CgroupID(t, dir)
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
 	_, err := h.Stat(id)
-	checkErrno(t, "stat", err, unix.ENOENT)
+	ktest.Errno(t, "stat", err, unix.ENOENT)
 	_, err = h.Path(id)
-	checkErrno(t, "path", err, unix.ENOENT)
+	ktest.Errno(t, "path", err, unix.ENOENT)
 	_, err = h.Child(id, "x")
-	checkErrno(t, "child", err, unix.ESTALE)
-	checkErrno(t, "children", h.Children(id, func(uint64, string) {}), unix.ESTALE)
-	_, err = h.Stat(cgroupID(t, filepath.Join(h.String(), "cgroup.procs")))
-	checkErrno(t, "stat of a file's id", err, unix.ENOENT)
+	ktest.Errno(t, "child", err, unix.ESTALE)
+	ktest.Errno(t, "children", h.Children(id, func(uint64, string) {}), unix.ESTALE)
+	_, err = h.Stat(ktest.CgroupID(t, filepath.Join(h.String(), "cgroup.procs")))
+	ktest.Errno(t, "stat of a file's id", err, unix.ENOENT)
 	_, err = h.Stat(1 << 63)
-	checkErrno(t, "stat of an id never given", err, unix.ENOENT)
+	ktest.Errno(t, "stat of an id never given", err, unix.ENOENT)
 }
 
 // A directory with more children than one system call lists.
 func TestManyChildren(t *testing.T) {
-	h := testHierarchy(t, "")
-	top := testCgroup(t, h.String(), "bpfviewfs-test-*")
+	h := open(t, "")
+	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	const n = 3000
 	want := make([]string, n)
 	for i := range want {
@@ -156,7 +158,7 @@ func TestManyChildren(t *testing.T) {
 		}
 	})
 	var got []string
-	if err := h.Children(cgroupID(t, top), func(_ uint64, name string) { got = append(got, name) }); err != nil {
+	if err := h.Children(ktest.CgroupID(t, top), func(_ uint64, name string) { got = append(got, name) }); err != nil {
 		t.Fatal(err)
 	}
 	slices.Sort(got)
@@ -168,12 +170,12 @@ func TestManyChildren(t *testing.T) {
 
 // The descriptor numbered 0 means no cgroup to the kernel.
 func TestNotZero(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	saved, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		t.Skip("no standard input")
 	}
-	h := testHierarchy(t, "")
+	h := open(t, "")
 	if err := unix.Close(0); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package iter
+package cgroups
 
 import (
 	"errors"
@@ -46,12 +46,24 @@ func (h *Hierarchy) Find(path string) (uint64, error) {
 // Path gives the absolute path of a cgroup's directory, for messages: it may be another cgroup's by the time it is
 // used. The error wraps unix.ENOENT if the cgroup is gone.
 func (h *Hierarchy) Path(id uint64) (string, error) {
-	fd, err := h.open(id, unix.O_PATH)
+	fd, err := h.Directory(id)
 	if err != nil {
-		return "", asENOENT(err)
+		return "", err
 	}
 	defer unix.Close(fd)
 	return descriptorPath(fd)
+}
+
+// Below is a cgroup's path below the top, without a slash at either end: "" for the top.
+func (h *Hierarchy) Below(cgroup uint64) (string, error) {
+	if cgroup == h.root {
+		return "", nil
+	}
+	path, err := h.Path(cgroup)
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(path, strings.TrimRight(h.path, "/")), "/"), nil
 }
 
 func descriptorPath(fd int) (string, error) {

@@ -1,4 +1,13 @@
-package iter
+// Package cgroups reads a cgroup hierarchy by the ids of its cgroups.
+//
+// An id is the inode number of the cgroup's directory. [Hierarchy] opens a directory by its id with
+// open_by_handle_at(2) and never walks a path, so a filesystem that mirrors the hierarchy cannot wait for itself. It
+// holds one descriptor, of the top directory. A descriptor of any other cgroup is closed at once, because an open
+// directory keeps the struct cgroup of a removed one (nr_dying_descendants grows).
+//
+// Errors wrap the kernel's errno. A cgroup that is gone is unix.ENOENT for [Hierarchy.Stat], [Hierarchy.Path] and
+// [Hierarchy.Directory], and unix.ESTALE for [Hierarchy.Child] and [Hierarchy.Children], where unix.ENOENT is about the child.
+package cgroups
 
 import (
 	"errors"
@@ -9,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hierarchy is a cgroup tree: a cgroup2 mount, a cgroup directory inside one, or a cgroup v1 hierarchy. It holds one
-// descriptor, of the top directory, and knows no cgroup but by id. Safe for use by many goroutines; not after Close.
+// Hierarchy is a cgroup tree: a cgroup2 mount, a cgroup directory inside one, or a cgroup v1 hierarchy. Safe for use by many
+// goroutines until Close.
 type Hierarchy struct {
 	dir  int    // of the top directory; open_by_handle_at takes no O_PATH
 	path string // of the top directory, absolute
@@ -18,12 +27,12 @@ type Hierarchy struct {
 	v1   bool
 }
 
-// OpenHierarchy opens the hierarchy that source names: a path of a cgroup directory (v2 or v1), or one of "",
+// Open opens the hierarchy that source names: a path of a cgroup directory (v2 or v1), or one of "",
 // "cgroup2", "cgroup" and "none" for the first cgroup2 mount in /proc/self/mountinfo.
 //
 // Cgroups are opened by their ids with open_by_handle_at(2), which needs CAP_DAC_READ_SEARCH: without it the error
 // wraps unix.EPERM.
-func OpenHierarchy(source string) (*Hierarchy, error) {
+func Open(source string) (*Hierarchy, error) {
 	switch source {
 	case "", "cgroup2", "cgroup", "none":
 		mount, err := firstCgroup2()
@@ -106,5 +115,9 @@ func (h *Hierarchy) V1() bool { return h.v1 }
 // String is the path of the top directory.
 func (h *Hierarchy) String() string { return h.path }
 
-// Close gives the descriptor back.
-func (h *Hierarchy) Close() error { return unix.Close(h.dir) }
+// Close gives the descriptor back. Whatever is asked later fails with unix.EBADF.
+func (h *Hierarchy) Close() error {
+	dir := h.dir
+	h.dir = -1
+	return unix.Close(dir)
+}

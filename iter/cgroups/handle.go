@@ -1,4 +1,4 @@
-package iter
+package cgroups
 
 import (
 	"encoding/binary"
@@ -46,6 +46,13 @@ func (h *Hierarchy) open(id uint64, flags int) (int, error) {
 	}
 }
 
+// Directory opens the directory of a cgroup with O_PATH. The caller closes it soon, for an open one may keep the cgroup from
+// being freed. It is never 0. The error wraps unix.ENOENT if the cgroup is gone.
+func (h *Hierarchy) Directory(id uint64) (int, error) {
+	fd, err := h.open(id, unix.O_PATH)
+	return fd, asENOENT(err)
+}
+
 func notZero(fd int) (int, error) {
 	defer unix.Close(fd)
 	other, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 1)
@@ -64,6 +71,9 @@ type goneError struct {
 func (e goneError) Error() string { return fmt.Sprintf("cgroup %d is gone: %v", e.id, e.errno) }
 func (e goneError) Unwrap() error { return e.errno }
 
+// Gone is an error that says that a cgroup was removed. It wraps unix.ENOENT.
+func Gone(id uint64) error { return goneError{id, unix.ENOENT} }
+
 // asENOENT turns what open says of a removed cgroup into what a path would have said.
 func asENOENT(err error) error {
 	var gone goneError
@@ -77,9 +87,9 @@ func asENOENT(err error) error {
 // Stat gives the attributes of a cgroup's directory; Ino is the id. The error wraps unix.ENOENT if the cgroup is gone.
 func (h *Hierarchy) Stat(id uint64) (unix.Stat_t, error) {
 	var st unix.Stat_t
-	fd, err := h.open(id, unix.O_PATH)
+	fd, err := h.Directory(id)
 	if err != nil {
-		return st, asENOENT(err)
+		return st, err
 	}
 	defer unix.Close(fd)
 	if err := unix.Fstat(fd, &st); err != nil {

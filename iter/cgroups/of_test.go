@@ -1,10 +1,12 @@
-package iter
+package cgroups
 
 import (
 	"errors"
 	"path/filepath"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
+	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,20 +30,20 @@ func TestFindMembership(t *testing.T) {
 }
 
 func TestOf(t *testing.T) {
-	needRoot(t)
-	all := testHierarchy(t, "")
-	dir := testCgroup(t, all.String(), "of")
-	inner := testCgroup(t, dir, "inner one")
-	sibling := testCgroup(t, all.String(), "of2")
-	pid := uint32(helper{cgroup: inner, threads: 1}.start(t))
-	part := testHierarchy(t, dir)
-	elsewhere := testHierarchy(t, sibling)
+	testenv.NeedsRoot(t)
+	all := open(t, "")
+	dir := ktest.Cgroup(t, all.String(), "of")
+	inner := ktest.Cgroup(t, dir, "inner one")
+	sibling := ktest.Cgroup(t, all.String(), "of2")
+	pid := uint32(ktest.Helper{Cgroup: inner, Threads: 1}.Start(t))
+	part := open(t, dir)
+	elsewhere := open(t, sibling)
 	for name, tt := range map[string]struct {
 		h    *Hierarchy
 		want uint64
 	}{
-		"from the root":   {all, cgroupID(t, inner)},
-		"from its parent": {part, cgroupID(t, inner)},
+		"from the root":   {all, ktest.CgroupID(t, inner)},
+		"from its parent": {part, ktest.CgroupID(t, inner)},
 		"from a sibling":  {elsewhere, 0},
 	} {
 		got, err := tt.h.Of(pid)
@@ -49,10 +51,10 @@ func TestOf(t *testing.T) {
 			t.Errorf("%s: %d (%v), want %d", name, got, err, tt.want)
 		}
 	}
-	if _, err := all.Of(nobody); !errors.Is(err, unix.ENOENT) {
+	if _, err := all.Of(1<<31 - 1); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("nobody: %v", err)
 	}
-	if got, err := testHierarchy(t, inner).Of(pid); got != cgroupID(t, inner) || err != nil {
+	if got, err := open(t, inner).Of(pid); got != ktest.CgroupID(t, inner) || err != nil {
 		t.Errorf("in %s itself: %d (%v)", filepath.Base(inner), got, err)
 	}
 }
