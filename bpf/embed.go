@@ -5,9 +5,9 @@ package bpf
 import "embed"
 
 // Objects are the views' object files, NAME.bpf.o, for little-endian machines, with settings, NAME.yaml, where a view needs
-// them; and walk/walk.bpf.o, which lists cgroups.
+// them; and those of walk/, which are no views: they list cgroups, and the threads of a process.
 //
-//go:embed *.bpf.o *.yaml walk/walk.bpf.o
+//go:embed *.bpf.o *.yaml walk/*.bpf.o
 var Objects embed.FS
 
 // Headers are what the source of a view includes, beside libbpf's.

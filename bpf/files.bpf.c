@@ -2,10 +2,9 @@
 //go:build ignore
 
 /*
- * The open files of a process: a record for each descriptor. Threads that have a table of their own have records of
- * their own (on kernels before v6.7 user space cannot ask for them); the others share the one of their first thread. If
- * that has exited, each of them shows it. What is held without a descriptor is not there: files registered with io_uring,
- * or on their way through a Unix socket.
+ * The open files of a process: a record for each descriptor. A table of files is shown once, though threads share it: for
+ * the first of them that lives. A thread with a table of its own has records of its own. What is held without a
+ * descriptor is not there: files registered with io_uring, or on their way through a Unix socket.
  */
 #include "bpfview.h"
 #include "file.h"
@@ -31,14 +30,15 @@ enum access {
 
 struct files_record {
 	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
-	__u32 tid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("thread id: pid, but for a thread with a table of its own");
+	__u32 tid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("first thread that has the table; /proc/PID/task/TID/fd");
 	__u32 fd VIEW_KEY VIEW_WIDTH(5) VIEW_HELP("descriptor");
 	enum file_type type VIEW_HELP("what is open; anon: an event, timer, epoll, pidfd, BPF object and such");
 	enum access access VIEW_HELP("what it is open for; none: O_PATH, or for ioctl alone");
 	char comm[16] VIEW_HELP("name of the process");
 	__u64 offset_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("where the next read or write begins");
 	__u64 size_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("size of a regular file");
-	char file[264] VIEW_HELP("as in /proc/PID/fd; .../NAME if that is longer than 263 bytes");
+	bool deleted VIEW_HELP("it has no name any more: unlinked, or memory without one (memfd)");
+	char file[264] VIEW_HELP("as in /proc/PID/fd, but for \" (deleted)\"; .../NAME if longer than 263 bytes");
 };
 
 VIEW_RECORD(struct files_record)
@@ -73,19 +73,53 @@ static __always_inline enum access access_of(const struct file *file)
 	return file->f_flags & O_PATH ? ACCESS_NONE : file->f_flags & 3;
 }
 
+/* d_unlinked of include/linux/dcache.h. */
+static __always_inline bool is_unlinked(const struct dentry *dentry)
+{
+	return !BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry;
+}
+
+/* Whether the file system makes the name up: a pipe's, and that of memory which no directory names. */
+static __always_inline bool has_made_up_name(const struct dentry *dentry)
+{
+	return BPF_CORE_READ(dentry, d_op, d_dname);
+}
+
+#define SUFFIX " (deleted)" /* which d_path adds to the two */
+#define SUFFIX_SIZE sizeof(SUFFIX)
+
+/* Takes the suffix off a name of size bytes. The kernel's bpf_strncmp wants a constant in a map, which 6.1 has not. */
+static __always_inline bool cut_suffix(char *name, __u32 size)
+{
+	char end[SUFFIX_SIZE] = {};
+
+	if (size <= SUFFIX_SIZE || size > sizeof(((struct files_record *)0)->file))
+		return false;
+	bpf_probe_read_kernel(end, sizeof(end), name + size - SUFFIX_SIZE);
+	if (__builtin_memcmp(end, SUFFIX, SUFFIX_SIZE))
+		return false;
+	name[size - SUFFIX_SIZE] = 0;
+	return true;
+}
+
 static __always_inline void set_path(struct files_record *r, struct file *file)
 {
 	static const char start[] = ".../";
+	struct dentry *dentry = file->f_path.dentry;
+	long size = bpf_d_path(&file->f_path, r->file, sizeof(r->file));
 
-	if (bpf_d_path(&file->f_path, r->file, sizeof(r->file)) >= 0)
+	if (size >= 0) {
+		if (is_unlinked(dentry) || has_made_up_name(dentry))
+			r->deleted = cut_suffix(r->file, size);
 		return;
+	}
+	r->deleted = is_unlinked(dentry) || (has_made_up_name(dentry) && !file->f_inode->i_nlink);
 	__builtin_memset(r->file, 0, sizeof(r->file));
 	__builtin_memcpy(r->file, start, sizeof(start));
-	bpf_probe_read_kernel_str(&r->file[sizeof(start) - 1], sizeof(r->file) - sizeof(start) + 1,
-				  file->f_path.dentry->d_name.name);
+	bpf_probe_read_kernel_str(&r->file[sizeof(start) - 1], sizeof(r->file) - sizeof(start) + 1, dentry->d_name.name);
 }
 
-SEC("iter/task_file") VIEW_HELP("open files: process, descriptor, type, position, size, path")
+SEC("iter/task_file") VIEW_HELP("open files: process, descriptor, type, position, size, path") VIEW_VERSION(2)
 int files(struct bpf_iter__task_file *ctx)
 {
 	struct task_struct *task = ctx->task;
@@ -93,8 +127,6 @@ int files(struct bpf_iter__task_file *ctx)
 	struct files_record r;
 
 	if (!task || !file)
-		return 0;
-	if (task->pid != task->tgid && task->files == task->group_leader->files)
 		return 0;
 	__builtin_memset(&r, 0, sizeof(r));
 	r.pid = task->tgid;

@@ -198,8 +198,19 @@ struct qstr {
 	const unsigned char *name;
 };
 
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev;
+};
+
+struct dentry_operations {
+	void *d_dname; /* a function */
+};
+
 struct dentry {
+	struct hlist_bl_node d_hash;
+	struct dentry *d_parent;
 	struct qstr d_name;
+	const struct dentry_operations *d_op;
 };
 
 struct path {
@@ -212,6 +223,7 @@ struct super_block {
 
 struct inode {
 	__u16 i_mode;
+	unsigned int i_nlink;
 	unsigned long i_ino;
 	struct super_block *i_sb;
 	__s64 i_size;

@@ -282,9 +282,6 @@ int sockets(struct bpf_iter__task_file *ctx)
 
 	if (!task || !file)
 		return 0;
-	/* Threads that share their leader's files have none of their own. */
-	if (task->pid != task->tgid && task->files == task->group_leader->files)
-		return 0;
 	sock = bpf_sock_from_file(file);
 	if (!sock)
 		return 0;

@@ -1,9 +1,7 @@
 package iter
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	iofs "io/fs"
 	"sync"
 
@@ -72,7 +70,7 @@ func (l *lister) load() (err error) {
 		return nil
 	}
 	if l.refused == nil && l.spec == nil {
-		l.spec, l.refused = parseWalker(l.objects)
+		l.spec, l.refused = parseObjectOf(l.objects, walkObject)
 	}
 	if l.refused != nil {
 		return l.refused
@@ -82,21 +80,6 @@ func (l *lister) load() (err error) {
 		l.refused = err
 	}
 	return err
-}
-
-func parseWalker(objects iofs.FS) (*ebpf.CollectionSpec, error) {
-	if objects == nil {
-		return nil, fmt.Errorf("no object that lists cgroups: %w", unix.ENOENT)
-	}
-	raw, err := iofs.ReadFile(objects, walkObject)
-	if err != nil {
-		return nil, fmt.Errorf("read the object that lists cgroups: %w", err)
-	}
-	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
-	if err != nil {
-		return nil, fmt.Errorf("parse the object that lists cgroups: %w", err)
-	}
-	return spec, nil
 }
 
 func (l *lister) forgetGiant() {

@@ -12,46 +12,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// members fills r.ids with the processes of the cgroup whose directory is open as dir, and says that they are
-// processes; or with its threads where cgroup.procs does not tell who lives here: cgroup.procs of a threaded domain
-// names the processes of all threaded cgroups below, a threaded cgroup has none (cgroup-v2.rst, "Threads"), and on v1
-// and in the root any thread may be anywhere.
-func (r *run) members(dir int) (func(id uint32) target, error) {
+// members fills r.ids with the threads of the cgroup whose directory is open as dir, or with its processes, and says how
+// to ask one of them.
+//
+// A process is asked as a whole where all its threads live in one cgroup. cgroup.procs does not tell who lives here if
+// threads may live apart from their process: in threaded cgroups and their domain (cgroup-v2.rst, "Threads"), in the
+// root, and on v1. There each thread is asked. What threads share is asked of one of them; see askHolders.
+func (r *run) members(dir int) (ask func(id uint32, from int, dst []byte) ([]byte, error), err error) {
 	kind, err := r.kind(dir)
+	threads := "cgroup.threads"
+	if kind == "v1" {
+		threads = "tasks"
+	}
 	switch {
 	case err != nil:
 		return nil, err
-	case r.view.taskTarget == "task_file" && walksTables():
-		return process, r.processes(dir, kind)
-	case r.view.taskTarget != "task":
-		return thread, r.processes(dir, kind)
-	case kind == "v1":
-		return thread, r.readIDs(dir, "tasks")
-	case kind == "domain":
-		return process, r.readIDs(dir, "cgroup.procs")
+	case r.view.taskTarget == "task" && kind == "domain":
+		return r.askProcess, r.readIDs(dir, "cgroup.procs")
+	case r.view.taskTarget == "task":
+		return r.askThread, r.readIDs(dir, threads)
 	}
-	return thread, r.readIDs(dir, "cgroup.threads")
-}
-
-// walksTables tells whether the kernel, asked for the files of a process, goes through each table of its threads once,
-// that of a thread that has its own included. Before 87abbf7a5dbe (v6.7) it goes through one twice, and leaves out others:
-// then the main thread's has to do. It does not show; but bpf_iter_css_task_new, of the same version, is among the
-// kernel's types.
-var walksTables = sync.OnceValue(func() bool {
-	types, err := os.ReadFile("/sys/kernel/btf/vmlinux")
-	return err == nil && bytes.Contains(types, []byte("\x00bpf_iter_css_task_new\x00"))
-})
-
-// processes fills r.ids with the processes that have a thread here, for iterators of what all threads of a process
-// share. Their ids are those of their main threads.
-func (r *run) processes(dir int, kind string) error {
-	if kind == "v1" || kind == "root" || kind == "domain" {
-		return r.readIDs(dir, "cgroup.procs")
+	r.here = r.here[:0]
+	r.apart = kind != "domain"
+	if r.apart {
+		if err := r.readIDs(dir, threads); err != nil {
+			return nil, err
+		}
+		r.here = append(r.here, r.ids...)
 	}
-	if err := r.readIDs(dir, "cgroup.threads"); err != nil {
-		return err
+	if kind == "threaded" { // it has no cgroup.procs
+		return r.askHolders, r.toProcesses()
 	}
-	return r.toProcesses()
+	return r.askHolders, r.readIDs(dir, "cgroup.procs")
 }
 
 // kind is what cgroup.type says, or v1, or root: there is no such file.

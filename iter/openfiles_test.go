@@ -36,7 +36,7 @@ func TestFilesAgreeWithProc(t *testing.T) {
 			if row["tid"] != row["pid"] || row["comm"] != procComm(t, pid) {
 				t.Errorf("pid %d: %v", pid, row)
 			}
-			for _, column := range []string{"type", "access", "offset_bytes", "size_bytes", "file"} {
+			for _, column := range []string{"type", "access", "offset_bytes", "size_bytes", "deleted", "file"} {
 				if row[column] != want[fd][column] {
 					t.Errorf("pid %d, fd %s: %s is %q, but /proc has %q", pid, fd, column, row[column], want[fd][column])
 				}
@@ -51,52 +51,6 @@ func TestFilesAgreeWithProc(t *testing.T) {
 		if types[name] == 0 && name != "block" { // there may be no block device
 			t.Errorf("no file of type %s: %v", name, types)
 		}
-	}
-}
-
-// A thread may have a table of its own, and in it what no other has.
-func TestFilesOfThreadsApart(t *testing.T) {
-	if !walksTables() {
-		t.Log("this kernel shows the first thread's files alone")
-		return
-	}
-	h := testHierarchy(t, "")
-	views := testViews(t, h, Options{})
-	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
-	pid := ktest.Helper{Cgroup: dir, Threads: 3, Mode: "apart", Comm: "t"}.Start(t)
-	want, sockets := make(map[string]bool), 0
-	for _, tid := range threadsOf(t, pid) {
-		task := fmt.Sprintf("/proc/%d/task/%d/", pid, tid)
-		comm, err := os.ReadFile(task + "comm")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if tid != pid && string(comm) != "t0\n" { // it shares the first thread's
-			continue
-		}
-		fds, err := os.ReadDir(task + "fd")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, fd := range fds {
-			want[fmt.Sprint(tid, fd.Name())] = true
-			if link, _ := os.Readlink(task + "fd/" + fd.Name()); strings.HasPrefix(link, "socket:") {
-				sockets++
-			}
-		}
-	}
-	for _, row := range rows(t, mustRun(t, views["files"], ktest.CgroupID(t, dir))) {
-		key := row["tid"] + row["fd"]
-		if row["pid"] != strconv.Itoa(pid) || !want[key] {
-			t.Errorf("a row too many: %v", row)
-		}
-		delete(want, key)
-	}
-	if len(want) > 0 {
-		t.Errorf("missing are %v", want)
-	}
-	if all := rows(t, mustRun(t, views["sockets"], ktest.CgroupID(t, dir))); sockets != 1 || len(all) != sockets {
-		t.Errorf("%d sockets, shown are %v", sockets, all)
 	}
 }
 
@@ -141,8 +95,21 @@ func filesOfAllTypes(t *testing.T) []*os.File {
 	if _, err := gone.WriteString("still takes room"); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(gone.Name()); err != nil {
-		t.Fatal(err)
+	goneLong := open(long+"gone", unix.O_CREAT|unix.O_WRONLY)
+	for _, f := range []*os.File{gone, goneLong} {
+		if err := os.Remove(f.Name()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open(filepath.Join(dir, "here (deleted)"), unix.O_CREAT|unix.O_RDONLY)
+	for _, name := range []string{"short", strings.Repeat("m", 249)} {
+		fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := os.NewFile(uintptr(fd), "memfd")
+		t.Cleanup(func() { f.Close() })
+		files = append(files, f)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -183,7 +150,13 @@ func procFile(t *testing.T, dir, fd string) map[string]string {
 		t.Fatal(err)
 	}
 	file := map[string]string{"type": procType(path, st.Mode), "offset_bytes": "-", "size_bytes": "-"}
-	if len(path) > 263 {
+	file["deleted"] = "0"
+	long := len(path) > 263
+	if st.Nlink == 0 {
+		file["deleted"] = "1"
+		path = strings.TrimSuffix(path, " (deleted)")
+	}
+	if long {
 		path = ".../" + filepath.Base(path)
 	}
 	file["file"] = string(appendEscaped(nil, []byte(path), true))

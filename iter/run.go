@@ -45,6 +45,10 @@ type run struct {
 	buf    [readSize]byte
 	output output
 	ids    []uint32 // of processes or threads
+	here   []uint32 // threads of the cgroup, if apart
+	apart  bool     // threads of one process may live in different cgroups
+	asked  []holder // of one process
+	starts []int    // of what was written about each member, if anything was
 	batch  batch    // of a tree's cgroups
 }
 
@@ -70,6 +74,7 @@ func (r *run) release() {
 	r.ctx, r.view, r.hierarchy, r.output.record = nil, nil, nil, nil
 	o := &r.output
 	o.raw, o.parts, o.order, r.ids = within(o.raw, keep), within(o.parts, keep), within(o.order, keep), within(r.ids, keep)
+	r.here, r.asked, r.starts = within(r.here, keep), within(r.asked, keep), within(r.starts, keep)
 	o.nodes, o.names, o.whole = within(o.nodes, keep), within(o.names, keep), within(o.whole, keep)
 	runs.Put(r)
 }

@@ -20,6 +20,7 @@ type Set struct {
 	options   Options
 	config    Config
 	lister    lister
+	census    census
 
 	views  atomic.Pointer[[]*View] // sorted by name; the slice never changes
 	closed atomic.Bool
@@ -47,7 +48,7 @@ func Open(h *cgroups.Hierarchy, c Config) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{hierarchy: h, options: c.Options.withDefaults(), config: c, lister: lister{objects: c.Builtin}}
+	s := &Set{hierarchy: h, options: c.Options.withDefaults(), config: c, lister: lister{objects: c.Builtin}, census: census{objects: c.Builtin}}
 	s.views.Store(new([]*View))
 	if _, err := s.reload(); err != nil {
 		return nil, err
@@ -78,6 +79,7 @@ func (s *Set) Close() error {
 	}
 	s.alive.Wait()
 	s.lister.close()
+	s.census.close()
 	return s.closeErr
 }
 

@@ -154,35 +154,6 @@ func TestNothingButHeadersAreNone(t *testing.T) {
 	}
 }
 
-// In a threaded cgroup, where threads of one process live apart, files are still each process's, once.
-func TestFilesOfThreadedCgroups(t *testing.T) {
-	h := testHierarchy(t, "")
-	v := mustLoad(t, h, "fds", "", same)
-	domain := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
-	threaded := ktest.Cgroup(t, domain, "threaded")
-	empty := ktest.Cgroup(t, domain, "empty")
-	for _, dir := range []string{threaded, empty} {
-		if err := os.WriteFile(filepath.Join(dir, "cgroup.type"), []byte("threaded"), 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	pid := ktest.Helper{Cgroup: domain, Threads: 8}.Start(t)
-	for _, tid := range threadsOf(t, pid)[2:] {
-		if err := os.WriteFile(filepath.Join(threaded, "cgroup.threads"), []byte(strconv.Itoa(tid)), 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, dir := range []string{domain, threaded} {
-		out := mustRun(t, v, ktest.CgroupID(t, dir))
-		if line := fmt.Sprintf("\n%d 0\n", pid); strings.Count(out, line) != 1 {
-			t.Errorf("%s: %q is there %d times", filepath.Base(dir), line, strings.Count(out, line))
-		}
-	}
-	if out := mustRun(t, v, ktest.CgroupID(t, empty)); out != "" {
-		t.Errorf("%q", out)
-	}
-}
-
 // What does not ask for a cgroup is the root's, however long it is.
 func TestRootOnly(t *testing.T) {
 	h := testHierarchy(t, "")

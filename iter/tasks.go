@@ -10,16 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// perTask makes the view with a program that is linked to each process in turn, or to each thread where the threads of
-// one process may live in different cgroups. One that exits meanwhile is just not there. A text view's header is there
-// once.
+// perTask makes the view with a program that is linked to each process or thread in turn. One that exits meanwhile is
+// just not there. A text view's header is there once.
 func (r *run) perTask(cgroup uint64, dst []byte) ([]byte, error) {
 	dir, err := r.hierarchy.Directory(cgroup)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(dir)
-	target, err := r.members(dir)
+	ask, err := r.members(dir)
 	if err != nil {
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
 			return nil, cgroups.Gone(cgroup)
@@ -27,34 +26,26 @@ func (r *run) perTask(cgroup uint64, dst []byte) ([]byte, error) {
 		return nil, err
 	}
 	text := r.view.Kind() == "text"
-	if len(r.ids) == 0 && text {
-		r.ids = append(r.ids, nobody) // for the header
-	}
 	from := len(dst)
-	var starts []int // of what was written about each, if anything was
+	r.starts = r.starts[:0]
 	for _, id := range r.ids {
-		start := len(dst)
-		if dst, err = r.member(target(id), from, dst); err != nil {
+		if dst, err = ask(id, from, dst); err != nil {
 			return nil, err
 		}
-		if len(dst) == start && r.view.taskTarget != "task" { // its main thread may have ended before the others
-			if dst, err = r.member(process(id), from, dst); err != nil {
-				return nil, err
-			}
-		}
-		if text && len(dst) > start {
-			starts = append(starts, start)
-		}
 	}
-	if len(starts) < 2 {
+	switch {
+	case text && len(r.ids) == 0:
+		return r.askThread(nobody, from, dst) // for the header
+	case !text || len(r.starts) < 2:
 		return dst, nil
 	}
+	starts := r.starts
 	var parts [][]byte
 	for i, start := range starts[1:] {
 		parts = append(parts, dst[starts[i]:start])
 	}
 	parts = append(parts, dst[starts[len(starts)-1]:])
-	header, err := r.header(target(nobody), from, dst, parts)
+	header, err := r.header(from, dst, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +58,7 @@ func (r *run) perTask(cgroup uint64, dst []byte) ([]byte, error) {
 
 // header gives the first line of the parts of dst, if it is their header and says nothing of a task, which may have a twin: it has
 // no digits, all have it at their beginning and not again, and some have more; or it is printed for nobody, too.
-func (r *run) header(none target, from int, dst []byte, parts [][]byte) ([]byte, error) {
+func (r *run) header(from int, dst []byte, parts [][]byte) ([]byte, error) {
 	line := parts[0][:bytes.IndexByte(parts[0], '\n')+1]
 	again := slices.Concat([]byte{'\n'}, line)
 	once, more := !bytes.ContainsAny(line, "0123456789"), false
@@ -79,7 +70,7 @@ func (r *run) header(none target, from int, dst []byte, parts [][]byte) ([]byte,
 	if once && more {
 		return line, nil
 	}
-	all, err := r.member(none, from, dst)
+	all, err := r.askThread(nobody, from, dst)
 	if err != nil || !bytes.HasPrefix(all[len(dst):], line) {
 		return nil, err
 	}
@@ -89,6 +80,15 @@ func (r *run) header(none target, from int, dst []byte, parts [][]byte) ([]byte,
 // nobody is a process id above any that Linux gives (PID_MAX_LIMIT is 4194304).
 const nobody = 1<<31 - 1
 
+func (r *run) askThread(id uint32, from int, dst []byte) ([]byte, error) {
+	return r.member(thread(id), from, dst)
+}
+
+func (r *run) askProcess(id uint32, from int, dst []byte) ([]byte, error) {
+	return r.member(process(id), from, dst)
+}
+
+// member appends what the program writes about t, and notes where that begins.
 func (r *run) member(t target, from int, dst []byte) ([]byte, error) {
 	fd, err := openIterator(r.view.task, t)
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) {
@@ -98,5 +98,9 @@ func (r *run) member(t target, from int, dst []byte) ([]byte, error) {
 		return nil, fmt.Errorf("link the task iterator: %w", err)
 	}
 	defer unix.Close(fd)
-	return r.drain(fd, from, dst)
+	out, err := r.drain(fd, from, dst)
+	if len(out) > len(dst) {
+		r.starts = append(r.starts, len(dst))
+	}
+	return out, err
 }

@@ -33,7 +33,7 @@ func TestTreesAreFast(t *testing.T) {
 func TestWalkerGrows(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := *testViews(t, h, Options{})["cpu"]
-	spec, err := parseWalker(bpf.Objects)
+	spec, err := parseObjectOf(bpf.Objects, walkObject)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestWalkerGrows(t *testing.T) {
 func TestInterruptedWalk(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := *testViews(t, h, Options{})["cpu"]
-	spec, err := parseWalker(bpf.Objects)
+	spec, err := parseObjectOf(bpf.Objects, walkObject)
 	if err != nil {
 		t.Fatal(err)
 	}

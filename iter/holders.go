@@ -1,0 +1,109 @@
+package iter
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// holder is a thread that holds a table of files, or an address space: what an iterator of task_file or task_vma goes
+// through. Threads mostly share both, and the kernel does not tell: asked for a process whose first thread has ended,
+// it shows the table once for each of the others; before 87abbf7a5dbe (v6.7) it also leaves out tables that a thread has for
+// itself.
+type holder struct {
+	tid  uint32
+	what uint64 // its address, which is compared and never followed; 0 for none
+}
+
+// holderSize is that of struct holder in bpf/walk/threads.bpf.c.
+const holderSize = 24
+
+// askHolders runs the program for each table, or address space, that the process holds, once: it asks the first living
+// thread that holds it, if that lives in this cgroup. So in a tree each belongs to one cgroup.
+func (r *run) askHolders(pid uint32, from int, dst []byte) ([]byte, error) {
+	if isAlone(pid) {
+		if !r.livesHere(pid) {
+			return dst, nil
+		}
+		return r.askThread(pid, from, dst)
+	}
+	program, err := r.view.set.census.load()
+	if err != nil { // refused by this kernel: then as the kernel goes through them
+		return r.askProcess(pid, from, dst)
+	}
+	r.asked = r.asked[:0]
+	for again := true; again; {
+		again = false
+		holders, err := r.holders(program, pid)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range holders {
+			if !r.livesHere(h.tid) || slices.Contains(r.asked, h) || slices.Contains(r.asked, holder{what: h.what}) {
+				continue
+			}
+			start := len(dst)
+			if dst, err = r.askThread(h.tid, from, dst); err != nil {
+				return nil, err
+			}
+			if len(dst) > start {
+				h.tid = 0 // nobody else need be asked
+			} else {
+				again = true // it may have ended just now, and another may hold the same
+			}
+			r.asked = append(r.asked, h)
+		}
+	}
+	return dst, nil
+}
+
+func (r *run) livesHere(tid uint32) bool {
+	if !r.apart {
+		return true
+	}
+	_, here := slices.BinarySearch(r.here, tid)
+	return here
+}
+
+// isAlone reports whether a process has one thread and never had another that still counts: the directory of its
+// threads has a link for each, and two more (proc_task_getattr in fs/proc/base.c).
+func isAlone(pid uint32) bool {
+	var st unix.Stat_t
+	return unix.Stat(fmt.Sprintf("/proc/%d/task", pid), &st) == nil && st.Nlink == 3
+}
+
+// holders gives the first living thread for each thing that the threads of a process hold.
+func (r *run) holders(program *ebpf.Program, pid uint32) ([]holder, error) {
+	fd, err := openIterator(program, process(pid))
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("link the iterator that lists threads: %w", err)
+	}
+	defer unix.Close(fd)
+	list, err := r.drain(fd, math.MaxInt, nil) // this is no output, whose bound does not hold
+	if err != nil {
+		return nil, fmt.Errorf("list the threads of a process: %w", err)
+	}
+	offset := 8 // of files
+	if r.view.taskTarget == "task_vma" {
+		offset = 16
+	}
+	var holders []holder
+	for t := range slices.Chunk(list, holderSize) {
+		if len(t) < holderSize {
+			return nil, fmt.Errorf("the list of threads ends with %d bytes: %w", len(t), unix.EIO)
+		}
+		h := holder{binary.NativeEndian.Uint32(t), binary.NativeEndian.Uint64(t[offset:])}
+		if h.what != 0 && !slices.ContainsFunc(holders, func(o holder) bool { return o.what == h.what }) {
+			holders = append(holders, h)
+		}
+	}
+	return holders, nil
+}

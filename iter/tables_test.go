@@ -1,0 +1,171 @@
+package iter
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"bpfviewfs/bpf"
+	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/cgroups"
+)
+
+// descriptorsOf are what /proc has of the tables of files of some processes: "pid tid fd" with what is open there.
+func descriptorsOf(t testing.TB, pids []int) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	for _, pid := range pids {
+		for _, tid := range ktest.Holders(t, pid) {
+			dir := fmt.Sprintf("/proc/%d/task/%d/fd/", pid, tid)
+			entries, err := os.ReadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				link, err := os.Readlink(dir + e.Name())
+				if err != nil {
+					t.Fatal(err)
+				}
+				all[fmt.Sprint(pid, " ", tid, " ", e.Name())] = link
+			}
+		}
+	}
+	return all
+}
+
+// checkTables holds a cgroup's files, and those that a program of somebody else's prints, to be what /proc has of the tables
+// that are held first by a thread of the cgroup.
+func checkTables(t *testing.T, views map[string]*View, foreign *View, h *cgroups.Hierarchy, dir string, pids []int) {
+	t.Helper()
+	id := ktest.CgroupID(t, dir)
+	want, counts := make(map[string]string), make(map[string]int)
+	for key, link := range descriptorsOf(t, pids) {
+		var pid, tid, fd int
+		fmt.Sscan(key, &pid, &tid, &fd)
+		home, err := h.Of(uint32(tid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if home == id {
+			want[key] = link
+			counts[fmt.Sprintf("%d %d", pid, fd)]++
+		}
+	}
+	got := make(map[string]string)
+	for _, row := range rows(t, mustRun(t, views["files"], id)) {
+		key := row["pid"] + " " + row["tid"] + " " + row["fd"]
+		if _, twice := got[key]; twice {
+			t.Errorf("%s: twice: %v", dir, row)
+		}
+		got[key] = row["file"]
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%s: files\n%v, but /proc has\n%v", dir, got, want)
+	}
+	others := make(map[string]int)
+	for _, line := range strings.Split(mustRun(t, foreign, id), "\n") {
+		if line != "" && line != "tgid fd" {
+			others[line]++
+		}
+	}
+	if !maps.Equal(others, counts) {
+		t.Errorf("%s: descriptors\n%v, but /proc has\n%v", dir, others, counts)
+	}
+}
+
+// withCensus gives a view that is not of a set the program that lists threads.
+func withCensus(t testing.TB, v *View) *View {
+	t.Helper()
+	v.set.census.objects = bpf.Objects
+	t.Cleanup(v.set.census.close)
+	return v
+}
+
+func TestTablesOfTheZoo(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	foreign := withCensus(t, mustLoad(t, h, "fds", "", same))
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	for _, kind := range ktest.Animals {
+		ktest.StartAnimal(t, dir, kind)
+	}
+	checkTables(t, views, foreign, h, dir, ktest.IDs(t, dir, "cgroup.procs"))
+	checkMemoryOfTheZoo(t, views["maps"], withCensus(t, mustLoad(t, h, "vmas", "", same)), dir)
+}
+
+// checkMemoryOfTheZoo holds each address space to be shown once for each process.
+func checkMemoryOfTheZoo(t *testing.T, v, foreign *View, dir string) {
+	t.Helper()
+	pids := make(map[string]bool)
+	for _, pid := range ktest.IDs(t, dir, "cgroup.procs") {
+		if len(ktest.LivingThreads(t, pid)) > 0 {
+			pids[fmt.Sprint(pid)] = true
+		}
+	}
+	seen, who := make(map[string]bool), make(map[string]bool)
+	for _, row := range rows(t, mustRun(t, v, ktest.CgroupID(t, dir))) {
+		key := row["pid"] + " " + row["kind"]
+		if seen[key] {
+			t.Errorf("twice: %v", row)
+		}
+		seen[key], who[row["pid"]] = true, true
+	}
+	if !maps.Equal(who, pids) {
+		t.Errorf("memory of %v, want %v", slices.Sorted(maps.Keys(who)), slices.Sorted(maps.Keys(pids)))
+	}
+	lines := strings.Split(strings.TrimSpace(mustRun(t, foreign, ktest.CgroupID(t, dir))), "\n")
+	for i, line := range lines {
+		if slices.Contains(lines[:i], line) {
+			t.Errorf("twice: %s", line)
+		}
+	}
+}
+
+// Of a process whose threads live in several cgroups, each table is in the one where the first thread lives that holds it.
+func TestTablesOfThreadedCgroups(t *testing.T) {
+	h := testHierarchy(t, "")
+	domain, dirs := ktest.ThreadedTree(t, h.String(), "a", "b", "empty")
+	testTablesApart(t, h, domain, "cgroup.threads", append(dirs, domain))
+}
+
+func TestTablesOnV1(t *testing.T) {
+	top := ktest.V1(t)
+	h := testHierarchy(t, top)
+	domain := ktest.Cgroup(t, top, "domain")
+	testTablesApart(t, h, domain, "tasks", []string{ktest.Cgroup(t, top, "a"), ktest.Cgroup(t, top, "b"), ktest.Cgroup(t, top, "empty"), domain})
+}
+
+func testTablesApart(t *testing.T, h *cgroups.Hierarchy, domain, file string, dirs []string) {
+	t.Helper()
+	views := testViews(t, h, Options{})
+	foreign := withCensus(t, mustLoad(t, h, "fds", "", same))
+	var pids []int
+	for i, kind := range []string{"", "headless", "apart", "headless+pair", "apart"} {
+		pid := ktest.StartAnimal(t, domain, kind)
+		pids = append(pids, pid)
+		for k, tid := range ktest.LivingThreads(t, pid) {
+			if k > 0 || i == 4 { // the last one's first thread leaves, too
+				ktest.MoveThread(t, dirs[k%2], file, tid)
+			}
+		}
+	}
+	for _, dir := range dirs {
+		checkTables(t, views, foreign, h, dir, pids)
+	}
+	all := make(map[string]bool)
+	out, err := views["files"].Tree(context.Background(), Text, ktest.CgroupID(t, domain), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range rows(t, string(out)) {
+		key := row["pid"] + " " + row["tid"] + " " + row["fd"]
+		if all[key] {
+			t.Errorf("twice in the tree: %v", row)
+		}
+		all[key] = true
+	}
+}
