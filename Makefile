@@ -31,19 +31,27 @@ run: bpfviewfs
 # Tests without the programs that they need are skipped, and listed at the end. TESTFLAGS=-strict fails then.
 test:
 	@.ci/programs test || true
-	go run .ci/test.go $(TESTFLAGS) -- -count=1 -timeout=20m ./...
+	go run .ci/test.go $(TESTFLAGS) -- -count=1 -timeout=20m ./... ./.ci/bench
 
 # The tests again on other kernels, in virtual machines: see .ci/vm/run.
 test-vm:
 	.ci/vm/run
 
+# This program beside its peers, in one run and one table: docs/performance.md. BASE=REVISION measures that, too;
+# ROWS=NAME,NAME some rows alone; QUICK=1 shows within a minute that everything runs.
 bench:
+	@.ci/programs bench || true
+	go run ./.ci/bench $(if $(QUICK),-quick) $(BASE:%=-base %) $(ROWS:%=-rows %) $(BENCHFLAGS)
+
+# The benchmarks of the packages.
+microbench:
 	go test -run='^$$' -bench=. ./...
 
 # The BPF programs are built by clang and committed: go build needs none.
 objects:
 	$(MAKE) -C bpf
 	$(MAKE) -C iter/testdata
+	$(MAKE) -C .ci/bench/c
 
 BINDIR = $(PREFIX)/bin
 UNITS  = bpfviewfs.service run-bpfview.mount run-bpfview.automount
@@ -77,4 +85,4 @@ uninstall:
 clean:
 	rm -f bpfviewfs
 
-.PHONY: run test test-vm bench objects install uninstall clean
+.PHONY: run test test-vm bench microbench objects install uninstall clean

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	disturbing = 0.04             // share of the CPUs that other programs may take before a row is repeated
+	tries      = 3                // attempts at a row
+	quietWait  = 20 * time.Second // longest wait for an idle machine before a row
+)
+
+// machine is the CPU time that all programs, and this run's, have used so far.
+type machine struct {
+	busy, ours time.Duration
+	at         time.Time
+}
+
+// look reads /proc/stat, and cpu.stat of the run's cgroup.
+func look(cgroup string) (m machine, err error) {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return m, err
+	}
+	var ticks [8]int64 // user, nice, system, idle, iowait, irq, softirq, steal
+	for i, field := range strings.Fields(string(stat))[1:9] {
+		if ticks[i], err = strconv.ParseInt(field, 10, 64); err != nil {
+			return m, err
+		}
+		if i != 3 && i != 4 {
+			m.busy += time.Duration(ticks[i]) * (time.Second / 100)
+		}
+	}
+	m.at = time.Now()
+	m.ours, err = cpuTime(cgroup)
+	return m, err
+}
+
+// disturbance is the share of the CPUs' time that other programs took since before, including stolen time.
+func (m machine) disturbance(before machine, cpus int) float64 {
+	others := (m.busy - before.busy) - (m.ours - before.ours)
+	return max(0, others.Seconds()/m.at.Sub(before.at).Seconds()/float64(cpus))
+}
+
+// waitQuiet waits until no other thread was runnable for 0.4 s, at most limit.
+func waitQuiet(limit time.Duration) {
+	deadline := time.Now().Add(limit)
+	for quiet := 0; quiet < 8 && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		quiet++
+		if running() > 1 { // this thread is one
+			quiet = 0
+		}
+	}
+}
+
+// running is the number of runnable threads on the machine.
+func running() (n int) {
+	stat, _ := os.ReadFile("/proc/stat")
+	for line := range strings.Lines(string(stat)) {
+		if _, err := fmt.Sscanf(line, "procs_running %d", &n); err == nil {
+			return n
+		}
+	}
+	return 0
+}
+
+// lockFile takes the exclusive lock of a file by which jobs on this machine take turns. No path means no
+// lock.
+func lockFile(path string) (unlock func(), err error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	return func() { f.Close() }, unix.Flock(int(f.Fd()), unix.LOCK_EX)
+}
+
+// aboutMachine names the kernel and the processors.
+func aboutMachine(cpus int) string {
+	var name unix.Utsname
+	unix.Uname(&name)
+	model := "unknown processor"
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(info)) {
+		if key, value, _ := strings.Cut(line, ":"); strings.TrimSpace(key) == "model name" {
+			model = strings.TrimSpace(value)
+			break
+		}
+	}
+	return fmt.Sprintf("Linux %s, %d CPUs, %s", bytes.TrimRight(name.Release[:], "\x00"), cpus, model)
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+)
+
+// large reads a large file once.
+func large(path string) job {
+	j := reads(path).times(1)
+	j.buffer = 1 << 20
+	return j
+}
+
+// findRow times find(1). The first time is a measure of its own, because nothing is cached.
+func findRow(b *bench, r *result) error {
+	for i := range b.rounds(4) {
+		err := b.each([]string{thisBuild, olderBuild, cgroupfs}, func(s *subject) error {
+			begin := time.Now()
+			top := s.file(b.place.name+"/wide", "", 0)
+			if err := exec.Command("find", top, "-type", "d", "-name", "none").Run(); err != nil {
+				return err
+			}
+			what := "time"
+			if i == 0 {
+				what = "first time"
+			}
+			r.add(s.name, what, "ms", float64(time.Since(begin).Microseconds())/1e3)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	r.quotient(atMost(4), "time, in cgroupfs's", "time", cgroupfs, "time")
+	return nil
+}
+
+// treeFile is the path of a file that shows a whole tree.
+func (b *bench) treeFile(s *subject, tree, name string) string {
+	return s.file(b.place.name+"/"+tree, ".bpfview/tree/"+name, 0)
+}
+
+func (b *bench) treeTurns(names ...string) (turns []turn) {
+	b.each([]string{thisBuild, olderBuild}, func(s *subject) error {
+		for _, name := range names {
+			path := b.treeFile(s, "tree", name)
+			if _, err := os.Stat(path); err == nil {
+				turns = append(turns, turn{s.name, b.root, large(path), nil})
+			}
+		}
+		return nil
+	})
+	return turns
+}
+
+func treeRow(b *bench, r *result) error {
+	top := b.place.cgroup + "/tree"
+	peers := map[string]job{
+		"walk of cpu.stat":              does("walk", top).times(1),
+		"cgroup_iter that does nothing": does("descend", top).times(1),
+	}
+	names := []string{"cpu.raw", "cpu", "cpu.json", "cpu.prom", "tasks", "psi.prom", "cpu+memory+psi.raw"}
+	once := b.rounds(1)
+	for range b.rounds(15) {
+		for what, j := range peers {
+			if err := r.turns(what, once, []turn{{cgroupfs, b.root, j, nil}}); err != nil {
+				return err
+			}
+		}
+		for _, name := range names {
+			if err := r.turns("tree/"+name, once, b.treeTurns(name)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, t := range []struct {
+		name  string
+		limit float64
+	}{{"cpu.raw", 25}, {"cpu", 15}, {"cpu.json", 15}, {"cpu.prom", 12}} {
+		what := "tree/" + t.name
+		walk := r.get(cgroupfs, "walk of cpu.stat")
+		faster := func(build string, p pool) float64 { return median(p, walk) / median(p, r.get(build, what)) }
+		r.hold(atLeast(t.limit), what+": times faster than the walk", r.get(thisBuild, what), walk, faster)
+	}
+	bare := "cgroup_iter that does nothing"
+	r.quotient(atMost(1), "tree/tasks, no rows: time, in a bare cgroup_iter's", "tree/tasks", cgroupfs, bare)
+	psi := "tree/psi.prom"
+	r.quotient(atMost(0.25), psi+": time, in the older build's", psi, olderBuild, psi)
+	return nil
+}
+
+func mkdirRow(b *bench, r *result) error {
+	j := does("mkdir", b.place.cgroup+"/new").lasting(b.span(400 * time.Millisecond))
+	for range b.rounds(4) {
+		err := b.each([]string{thisBuild, olderBuild}, func(s *subject) error {
+			return b.beside(r, s.name, b.root, j, large(b.treeFile(s, "tree", "cpu.raw")).times(0))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	p99 := func(samples []float64) float64 { return quantile(sorted(samples), 0.99) }
+	beside, alone := r.get(thisBuild, "beside"), r.get(thisBuild, "alone")
+	r.hold(atMost(2), "p99, in that alone", beside, alone, func(build string, p pool) float64 {
+		return p99(p(r.get(build, "beside"))) / p99(p(r.get(build, "alone")))
+	})
+	return nil
+}
+
+func growthRow(b *bench, r *result) error {
+	for i := range b.rounds(10) {
+		err := b.each([]string{thisBuild, olderBuild}, func(s *subject) error {
+			for _, t := range []string{"small", "large"} {
+				a, err := b.root.do(large(b.treeFile(s, t, "cpu.raw")))
+				if err != nil {
+					return err
+				}
+				if i > 0 { // the first one makes room
+					r.add(s.name, t, "ns", a.samples[0]/float64(b.trees[t]))
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("growth: %w", err)
+		}
+	}
+	r.quotient(atMost(1.2), "time a cgroup of 100,000, in that of 1,000", "large", thisBuild, "small")
+	return nil
+}
