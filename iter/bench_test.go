@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/records"
 	"golang.org/x/sys/unix"
 )
 
@@ -142,14 +143,14 @@ func BenchmarkTree(b *testing.B) {
 			}
 			for way, v := range ways(views[name]) {
 				b.Run(fmt.Sprintf("cgroups=%d/%s/%s", n, name, way), func(b *testing.B) {
-					ktest.Compare(b, "files", treeReader(b, v, JSON, id), files(b, paths...))
+					ktest.Compare(b, "files", treeReader(b, v, records.JSON, id), files(b, paths...))
 				})
 			}
 		}
 	}
 }
 
-func treeReader(b *testing.B, v *View, f Format, id uint64) func() {
+func treeReader(b *testing.B, v *View, f records.Format, id uint64) func() {
 	var out []byte
 	ctx := context.Background()
 	return func() {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -66,12 +67,12 @@ func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64
 	}
 	r.Took = time.Since(start)
 	r.Bytes = len(r.Output)
-	if v.record != nil {
-		raw, err := v.Render(ctx, Raw, cgroup, nil)
+	if v.Kind() == "record" {
+		raw, err := v.Render(ctx, records.Raw, cgroup, nil)
 		if err != nil {
 			return nil, err
 		}
-		r.Bytes = len(raw) - rawHeader
+		r.Bytes = len(raw) - records.RawHeader
 	}
 	r.Lint = o.lint(r)
 	return r, nil
@@ -130,10 +131,10 @@ func (o *object) lint(r *Report) (found []string) {
 	if r.Limit > 0 && r.Bytes > r.Limit/2 && o.task == "" {
 		found = append(found, fmt.Sprintf("it has used %d of %d bytes, and no flavour %s to stand in for it", r.Bytes, r.Limit, o.main+taskFlavour))
 	}
-	if o.help == "" {
+	if o.typ.Help() == "" {
 		found = append(found, "it does not say what it shows: VIEW_HELP")
 	}
-	if o.record != nil && main.AttachTo == "cgroup" && o.tree == "" && !walks {
+	if o.typ.Kind() == "record" && main.AttachTo == "cgroup" && o.tree == "" && !walks {
 		found = append(found, "a sub-tree is read one cgroup after the other: VIEW_TREE of tree.h makes that one pass")
 	}
 	return found

@@ -11,6 +11,7 @@ import (
 
 	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/records"
 )
 
 // feature is how an error names what a kernel has not: a kfunc, a helper, a kind of map or iterator, or a place to attach to.
@@ -62,7 +63,7 @@ func inEveryFormat(t *testing.T, v *View, id uint64) (bytes string) {
 	t.Helper()
 	for _, f := range v.Formats() {
 		out, err := v.Render(context.Background(), f, id, nil)
-		if err != nil || f == Text && len(out) == 0 {
+		if err != nil || f == records.Text && len(out) == 0 {
 			t.Errorf("%s as %s: %d bytes, %v", v.Name(), f, len(out), err)
 		}
 		bytes += fmt.Sprintf("%s %d, ", f, len(out))

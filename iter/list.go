@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// list fills the output's nodes with the cgroup and all below it, in pre-order, by reading directories.
+// list makes the output's tree of the cgroup and all below it, in pre-order, by reading directories.
 func (r *run) list(cgroup uint64) error {
-	r.output.nodes, r.output.names = r.output.nodes[:0], r.output.names[:0]
-	r.output.addNode(cgroup, 0, ".")
+	r.output.Reset()
+	r.output.Add(cgroup, 0, ".")
 	err := r.listChildren(0)
 	if errors.Is(err, unix.ESTALE) {
 		return cgroups.Gone(cgroup)
@@ -29,7 +29,7 @@ func (r *run) listChildren(parent int) error {
 		name string
 	}
 	var children []child
-	err := r.hierarchy.Children(r.output.nodes[parent].cgroup, func(id uint64, name string) {
+	err := r.hierarchy.Children(r.output.Cgroup(parent), func(id uint64, name string) {
 		children = append(children, child{id, name})
 	})
 	if err != nil {
@@ -37,7 +37,7 @@ func (r *run) listChildren(parent int) error {
 	}
 	slices.SortFunc(children, func(a, b child) int { return cmp.Compare(a.id, b.id) })
 	for _, c := range children {
-		err := r.listChildren(r.output.addNode(c.id, parent, c.name))
+		err := r.listChildren(r.output.Add(c.id, parent, c.name))
 		if err != nil && !errors.Is(err, unix.ESTALE) {
 			return err
 		}

@@ -32,7 +32,7 @@ const (
 	longestName = 256 // name: NAME_MAX and a NUL
 )
 
-// list fills the output's nodes with the cgroup and all below it. It gives false where trees are listed by their directories:
+// list makes the output's tree of the cgroup and all below it. It gives false where trees are listed by their directories:
 // this kernel refuses the program, or there is none.
 func (l *lister) list(r *run, cgroup uint64) (listed bool, err error) {
 	l.mu.Lock()

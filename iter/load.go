@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -34,7 +35,7 @@ func (v *View) load(src *source, pins *registry, cache *btf.Cache) error {
 	}
 	defer func() {
 		if settings.Description != "" {
-			v.help = settings.Description
+			v.typ = v.typ.WithHelp(settings.Description)
 		}
 	}()
 	if err := src.off(settings, false); err != nil {
@@ -50,7 +51,7 @@ func (v *View) load(src *source, pins *registry, cache *btf.Cache) error {
 	if err != nil {
 		return err
 	}
-	v.help = o.help
+	v.typ = v.typ.WithHelp(o.typ.Help())
 	if err := src.off(settings, len(o.attached) > 0); err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func (v *View) load(src *source, pins *registry, cache *btf.Cache) error {
 
 // loadObject loads what this kernel can run of an object, and attaches the rest of it.
 func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
-	v.traits = o.traits
+	v.typ = o.typ
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, v.abandon())
@@ -139,4 +140,16 @@ func (src *source) off(s settings, attaches bool) error {
 		return &absence{fmt.Sprintf("off: %s says \"enabled: false\", which -o enable=%s overrides", src.settings.path, src.name)}
 	}
 	return nil
+}
+
+// compare warns if the view's record is not what it was and its version is: whoever reads raw records has nothing else to
+// go by. A zero before is none.
+func (v *View) compare(before records.Type) {
+	if before.Hash() == "" || v.Hash() == "" || before.Version() != v.Version() || before.Hash() == v.Hash() {
+		return
+	}
+	if warning := fmt.Sprintf("its record changed without a new version (it is %d)", v.Version()); warning != v.warning {
+		v.warning = warning
+		v.set.config.Logf("view %s: %s", v.name, warning)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -108,16 +109,16 @@ func typesOf(id btf.ID, cache *btf.Cache) (*btf.Spec, error) {
 	return cache.Module(info.Name)
 }
 
-// traits reads what the program's types tell; without types it is text.
-func (it *loaded) traits() (traits, error) {
+// typ reads the type of the program's output from its BTF; without any it is text.
+func (it *loaded) typ() (records.Type, error) {
 	handle, err := it.program.Handle()
 	if err != nil {
-		return traits{}, nil
+		return records.TypeOf(nil, it.tags)
 	}
 	defer handle.Close()
 	types, err := handle.Spec(nil)
 	if err != nil {
-		return traits{}, fmt.Errorf("read the program's types: %w", err)
+		return records.Type{}, fmt.Errorf("read the program's types: %w", err)
 	}
-	return traitsOf(types, it.tags)
+	return records.TypeOf(types, it.tags)
 }

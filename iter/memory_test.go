@@ -12,6 +12,7 @@ import (
 
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf/btf"
 )
 
@@ -125,7 +126,7 @@ func TestMemoryAgreesWithFiles(t *testing.T) {
 	}
 	above := checkMemory(t, v, parent, sources)
 	for way, v := range ways(v) {
-		tree := rows(t, string(mustTree(t, v, Text, ktest.CgroupID(t, parent))))
+		tree := rows(t, string(mustTree(t, v, records.Text, ktest.CgroupID(t, parent))))
 		if len(tree) != 2 || tree[0]["path"] != "." || tree[1]["path"] != "memory" ||
 			tree[0]["max_bytes"] != "-" || tree[1]["max_bytes"] != "16777216" {
 			t.Errorf("%s: tree %v", way, tree)

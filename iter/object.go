@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -25,7 +26,7 @@ type object struct {
 	task     string   // its flavour that is run on each task, "" if there is none
 	tree     string   // its flavour that is run for many cgroups at once, "" if there is none
 	attached []string // programs that are no iterators: they count what the view shows
-	traits
+	typ      records.Type
 
 	stats  bool      // the verifier is to say how much it looked at
 	pins   *registry // where loaded programs are kept; nil for nowhere
@@ -107,11 +108,8 @@ func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
 	if err := o.choose(iterators, name); err != nil {
 		return nil, err
 	}
-	if spec.Types == nil { // no BTF, so no record
-		return o, nil
-	}
 	var err error
-	o.traits, err = traitsOf(spec.Types, functionTags(spec.Types, o.main))
+	o.typ, err = records.TypeOf(spec.Types, functionTags(spec.Types, o.main))
 	return o, err
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/internal/readers"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,6 +34,7 @@ func TestFilesAgreeWithProc(t *testing.T) {
 			}
 			types[row["type"]]++
 			fd := row["fd"]
+			row["file"] = string(readers.Unescape(t, []byte(row["file"])))
 			if row["tid"] != row["pid"] || row["comm"] != procComm(t, pid) {
 				t.Errorf("pid %d: %v", pid, row)
 			}
@@ -159,7 +161,7 @@ func procFile(t *testing.T, dir, fd string) map[string]string {
 	if long {
 		path = ".../" + filepath.Base(path)
 	}
-	file["file"] = string(appendEscaped(nil, []byte(path), true))
+	file["file"] = path
 	info, err := os.ReadFile(dir + "fdinfo/" + fd)
 	if err != nil {
 		t.Fatal(err)

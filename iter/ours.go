@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -28,29 +29,25 @@ func (r *registry) take(name string, want origin) *ebpf.Program {
 	return p
 }
 
-// previous is what the program was that is pinned under a name, if it is one of ours and not made of the same; else nil. An
-// upgrade may change a view while no server runs that knew it.
-func (r *registry) previous(name string, now origin, cache *btf.Cache) *View {
+// previous is the type of the program that is pinned under a name, if it is one of ours and not made of the same. An upgrade may
+// change a view while no server runs that knew it.
+func (r *registry) previous(name string, now origin, cache *btf.Cache) (t records.Type) {
 	if r == nil {
-		return nil
+		return t
 	}
 	if was, ours := r.ours[name]; !ours || was.sum == now.sum {
-		return nil
+		return t
 	}
 	p, err := ebpf.LoadPinnedProgram(filepath.Join(r.dir, name), nil)
 	if err != nil {
-		return nil
+		return t
 	}
 	it := &loaded{program: p}
 	defer it.close()
-	if it.inspect(cache) != nil {
-		return nil
+	if it.inspect(cache) == nil {
+		t, _ = it.typ()
 	}
-	traits, err := it.traits()
-	if err != nil {
-		return nil
-	}
-	return &View{traits: traits}
+	return t
 }
 
 // put pins a program, in the place of an older one of ours. That it cannot is no reason to do without the view.

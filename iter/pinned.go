@@ -35,7 +35,7 @@ func (v *View) fromPin(p *pin, cache *btf.Cache) error {
 func (v *View) fromPrograms(main *ebpf.Program, p *pin, cache *btf.Cache) (err error) {
 	it := &loaded{program: main}
 	if err = it.inspect(cache); err == nil {
-		v.traits, err = it.traits()
+		v.typ, err = it.typ()
 	}
 	if err != nil {
 		it.close()
@@ -113,6 +113,6 @@ func (v *View) fromLink(cache *btf.Cache) error {
 	if err := it.inspect(cache); err != nil {
 		return err
 	}
-	v.traits, err = it.traits()
+	v.typ, err = it.typ()
 	return err
 }

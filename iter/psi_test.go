@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/records"
 )
 
 // pressure is a line of a pressure file: what it says of averages, and the total.
@@ -61,7 +62,7 @@ func TestPSIAgreesWithPressureFiles(t *testing.T) {
 		t.Errorf("nobody waits for a CPU: %v", cpu)
 	}
 	for way, v := range ways(v) {
-		if tree := rows(t, string(mustTree(t, v, Text, ktest.CgroupID(t, dir)))); len(tree) != len(psiRows(t, v, dir)) {
+		if tree := rows(t, string(mustTree(t, v, records.Text, ktest.CgroupID(t, dir)))); len(tree) != len(psiRows(t, v, dir)) {
 			t.Errorf("%s: tree %v", way, tree)
 		}
 	}

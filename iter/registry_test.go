@@ -13,6 +13,7 @@ import (
 	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/internal/testenv"
+	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
@@ -224,7 +225,7 @@ func TestForeignPins(t *testing.T) {
 		}
 	}
 	s.lister.objects = bpf.Objects
-	if _, err := find(t, s, "new").Tree(context.Background(), Text, id, nil); err != nil {
+	if _, err := find(t, s, "new").Tree(context.Background(), records.Text, id, nil); err != nil {
 		t.Error(err)
 	}
 	if warning := find(t, s, "cpu").Warning(); warning != "hides the one that is built in" {

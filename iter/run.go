@@ -9,29 +9,28 @@ import (
 	"unsafe"
 
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/records"
 	"golang.org/x/sys/unix"
 )
 
-func (v *View) render(ctx context.Context, f Format, cgroup uint64, dst []byte) ([]byte, error) {
+func (v *View) render(ctx context.Context, f records.Format, cgroup uint64, dst []byte) ([]byte, error) {
 	if err := v.usable(f, v.Formats()); err != nil {
 		return nil, err
 	}
 	if err := v.elsewhere(cgroup); err != nil {
 		return nil, err
 	}
-	r := v.newRun(ctx, cgroup)
+	r := v.newRun(ctx, cgroup, false)
 	defer r.release()
-	if v.record == nil {
+	if v.Kind() != "record" {
 		return r.collect(cgroup, dst)
 	}
-	o := &r.output
-	raw, err := r.collect(cgroup, o.raw[:0])
+	raw, err := r.collect(cgroup, r.output.Bytes())
 	if err != nil {
 		return nil, err
 	}
-	o.raw = raw
-	o.parts = append(o.parts, part{node: node{cgroup: cgroup}, rawEnd: len(raw)})
-	return o.append(f, dst)
+	r.output.Write(0, raw)
+	return r.output.Render(f, dst)
 }
 
 // run is the state of one run. It is pooled: a run allocates nothing but its output's growth.
@@ -43,7 +42,7 @@ type run struct {
 	limit     int64
 
 	buf    [readSize]byte
-	output output
+	output records.Output
 	ids    []uint32 // of processes or threads
 	here   []uint32 // threads of the cgroup, if apart
 	apart  bool     // threads of one process may live in different cgroups
@@ -57,25 +56,20 @@ const readSize = 64 << 10
 
 var runs = sync.Pool{New: func() any { return new(run) }}
 
-func (v *View) newRun(ctx context.Context, cgroup uint64) *run {
+func (v *View) newRun(ctx context.Context, cgroup uint64, tree bool) *run {
 	r := runs.Get().(*run)
 	r.ctx, r.view, r.hierarchy, r.limit = ctx, v, v.set.hierarchy, v.set.options.MaxRun
 	r.deadline = time.Now().Add(v.set.options.Timeout)
-	o := &r.output
-	o.record, o.version, o.view, o.help = v.record, v.version, v.name, v.help
-	o.cgroup, o.tree, o.limit = cgroup, false, r.limit
-	o.raw, o.nodes, o.names, o.parts = o.raw[:0], o.nodes[:0], o.names[:0], o.parts[:0]
+	r.output.Begin(v.name, v.typ, cgroup, tree, r.limit)
 	return r
 }
 
 // release puts the run back, without what only a giant one needed.
 func (r *run) release() {
 	const keep = 1 << 20 // bytes
-	r.ctx, r.view, r.hierarchy, r.output.record = nil, nil, nil, nil
-	o := &r.output
-	o.raw, o.parts, o.order, r.ids = within(o.raw, keep), within(o.parts, keep), within(o.order, keep), within(r.ids, keep)
-	r.here, r.asked, r.starts = within(r.here, keep), within(r.asked, keep), within(r.starts, keep)
-	o.nodes, o.names, o.whole = within(o.nodes, keep), within(o.names, keep), within(o.whole, keep)
+	r.ctx, r.view, r.hierarchy = nil, nil, nil
+	r.output.End()
+	r.ids, r.here, r.asked, r.starts = within(r.ids, keep), within(r.here, keep), within(r.asked, keep), within(r.starts, keep)
 	runs.Put(r)
 }
 
@@ -167,7 +161,7 @@ func (r *run) drain(fd, from int, dst []byte) ([]byte, error) {
 		case n == 0:
 			return dst, nil
 		case int64(len(dst)-from+n) > r.limit:
-			return nil, tooLong(r.limit)
+			return nil, records.TooLong(r.limit)
 		}
 		dst = append(dst, r.buf[:n]...)
 	}
@@ -185,8 +179,4 @@ func (r *run) overdue() error {
 		return fmt.Errorf("the time for one run is over: %w", unix.ETIMEDOUT)
 	}
 	return nil
-}
-
-func tooLong(limit int64) error {
-	return fmt.Errorf("output is above the bound of %d bytes: %w", limit, unix.EFBIG)
 }

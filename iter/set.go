@@ -151,7 +151,7 @@ func (s *Set) next(old *View, src *source, pins *registry, cache *btf.Cache) *Vi
 		s.config.Logf("view %s %s", v.name, kept.warning)
 		return &kept
 	}
-	v.compare(old)
+	v.compare(old.typ)
 	return v
 }
 

@@ -12,6 +12,7 @@ import (
 	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/records"
 )
 
 // descriptorsOf are what /proc has of the tables of files of some processes: "pid tid fd" with what is open there.
@@ -157,7 +158,7 @@ func testTablesApart(t *testing.T, h *cgroups.Hierarchy, domain, file string, di
 		checkTables(t, views, foreign, h, dir, pids)
 	}
 	all := make(map[string]bool)
-	out, err := views["files"].Tree(context.Background(), Text, ktest.CgroupID(t, domain), nil)
+	out, err := views["files"].Tree(context.Background(), records.Text, ktest.CgroupID(t, domain), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -408,7 +408,7 @@ func TestViewOfLoadedProgram(t *testing.T) {
 			continue
 		}
 		defer found.close()
-		if found.help != v.help || found.order != v.order || found.taskTarget != v.taskTarget || found.place != v.place ||
+		if found.Help() != v.Help() || found.order != v.order || found.taskTarget != v.taskTarget || found.place != v.place ||
 			found.Kind() != v.Kind() || (found.requests == nil) != (v.requests == nil) {
 			t.Errorf("%s: %+v, want %+v", name, found, v)
 		}
@@ -431,7 +431,7 @@ func TestViewOfLoadedProgram(t *testing.T) {
 // Every view that comes with the command says what it shows.
 func TestHelp(t *testing.T) {
 	for _, name := range []string{"cgroup", "cpu", "stacks", "tasks"} {
-		if o := readObject(t, name); o.help == "" {
+		if o := readObject(t, name); o.typ.Help() == "" {
 			t.Errorf("%s has no help", name)
 		}
 	}

@@ -4,21 +4,20 @@ import (
 	"context"
 	"errors"
 
+	"bpfviewfs/iter/records"
 	"golang.org/x/sys/unix"
 )
 
-func (v *View) renderTree(ctx context.Context, f Format, cgroup uint64, dst []byte) ([]byte, error) {
+func (v *View) renderTree(ctx context.Context, f records.Format, cgroup uint64, dst []byte) ([]byte, error) {
 	if err := v.usable(f, v.TreeFormats()); err != nil {
 		return nil, err
 	}
-	r := v.newRun(ctx, cgroup)
+	r := v.newRun(ctx, cgroup, true)
 	defer r.release()
-	o := &r.output
-	o.tree = true
 	if err := r.collectTree(cgroup); err != nil {
 		return nil, err
 	}
-	return o.append(f, dst)
+	return r.output.Render(f, dst)
 }
 
 // collectTree lists the cgroups of the tree, and runs the view for all of them.
@@ -44,27 +43,27 @@ func (r *run) collectTree(cgroup uint64) (err error) {
 // collectEach runs the view for one cgroup of the tree after the other.
 func (r *run) collectEach() error {
 	o := &r.output
-	o.raw, o.parts = o.raw[:0], o.parts[:0]
-	for i, n := range o.nodes {
+	o.Clear()
+	limit := r.limit
+	for i := range o.Len() {
+		cgroup := o.Cgroup(i)
 		if err := r.overdue(); err != nil {
 			return err
 		}
-		if err := r.view.In(n.cgroup); errors.Is(err, unix.ENOENT) {
+		if err := r.view.In(cgroup); errors.Is(err, unix.ENOENT) {
 			continue
 		} else if err != nil {
 			return err
 		}
-		from := len(o.raw)
-		r.limit = o.limit - int64(from)
-		raw, err := r.collect(n.cgroup, o.raw)
+		r.limit = limit - int64(len(o.Bytes()))
+		raw, err := r.collect(cgroup, o.Bytes())
 		if i > 0 && errors.Is(err, unix.ENOENT) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		o.raw = raw
-		o.parts = append(o.parts, part{node: n, raw: from, rawEnd: len(raw)})
+		o.Write(i, raw)
 	}
 	return nil
 }

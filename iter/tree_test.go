@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/internal/readers"
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/records"
 	"golang.org/x/sys/unix"
 )
 
@@ -62,7 +64,7 @@ func walkDir(t testing.TB, dir string) map[string]uint64 {
 	return ids
 }
 
-func mustTree(t testing.TB, v *View, f Format, id uint64) []byte {
+func mustTree(t testing.TB, v *View, f records.Format, id uint64) []byte {
 	t.Helper()
 	out, err := v.Tree(context.Background(), f, id, nil)
 	if err != nil {
@@ -112,7 +114,7 @@ func TestTree(t *testing.T) {
 		top := testTree(t, h, n)
 		want := walkDir(t, top)
 		for way, v := range ways(views["cpu"]) {
-			lines := treeLines(t, mustTree(t, v, JSON, ktest.CgroupID(t, top)))
+			lines := treeLines(t, mustTree(t, v, records.JSON, ktest.CgroupID(t, top)))
 			if len(lines) != n+1 || lines[0].Cgroup != "." {
 				t.Errorf("%s: %d lines for %d cgroups, the first %+v", way, len(lines), n+1, lines[0])
 			}
@@ -144,7 +146,7 @@ func TestTreeOfTasks(t *testing.T) {
 		// Above 512 threads the one pass does not do.
 		for way, v := range ways(views["tasks"]) {
 			got := make(map[int]string)
-			for _, l := range treeLines(t, mustTree(t, v, JSON, ktest.CgroupID(t, top))) {
+			for _, l := range treeLines(t, mustTree(t, v, records.JSON, ktest.CgroupID(t, top))) {
 				got[l.Pid] = l.Cgroup
 			}
 			for pid, rel := range want {
@@ -179,7 +181,7 @@ func TestTreeInBatches(t *testing.T) {
 			want[name] = sizes[n]
 		}
 	}
-	r := v.newRun(context.Background(), ktest.CgroupID(t, top))
+	r := v.newRun(context.Background(), ktest.CgroupID(t, top), true)
 	defer r.release()
 	if err := r.list(ktest.CgroupID(t, top)); err != nil {
 		t.Fatal(err)
@@ -187,18 +189,21 @@ func TestTreeInBatches(t *testing.T) {
 	if err := r.collectPass(ktest.CgroupID(t, top)); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.output.parts) != len(r.output.nodes) {
-		t.Errorf("%d cgroups shown of %d", len(r.output.parts), len(r.output.nodes))
+	out, err := r.output.Render(records.Raw, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for i := range r.output.parts {
-		p := &r.output.parts[i]
-		if p.node != r.output.nodes[i] {
-			t.Fatalf("part %d is of cgroup %d, want %d", i, p.cgroup, r.output.nodes[i].cgroup)
+	raw, err := readers.Raw(out)
+	if err != nil || len(raw.Frames) != r.output.Len() {
+		t.Fatalf("%d cgroups shown of %d, %v", len(raw.Frames), r.output.Len(), err)
+	}
+	for i, f := range raw.Frames {
+		if f.Cgroup != r.output.Cgroup(i) {
+			t.Fatalf("part %d is of cgroup %d, want %d", i, f.Cgroup, r.output.Cgroup(i))
 		}
-		path := string(r.output.path(p))
 		// Beside its children, the helper itself has some threads.
-		if n := (p.rawEnd - p.raw) / v.record.size; n < want[path] || n > want[path]+20 || want[path] == 0 && n > 0 {
-			t.Errorf("%s: %d threads, want %d and a few", path, n, want[path])
+		if n := len(f.Records) / raw.Size; n < want[f.Path] || n > want[f.Path]+20 || want[f.Path] == 0 && n > 0 {
+			t.Errorf("%s: %d threads, want %d and a few", f.Path, n, want[f.Path])
 		}
 	}
 }
@@ -222,7 +227,7 @@ func TestTreeIsFlushed(t *testing.T) {
 
 func treeUsage(t testing.TB, v *View, top, id uint64) uint64 {
 	t.Helper()
-	for line := range bytes.Lines(mustTree(t, v, JSON, top)) {
+	for line := range bytes.Lines(mustTree(t, v, records.JSON, top)) {
 		var l struct {
 			treeLine
 			Usage uint64 `json:"usage_usec"`
@@ -266,7 +271,7 @@ func TestTreeWhileCgroupsVanish(t *testing.T) {
 	for range 100 {
 		for way, v := range ways(views["cpu"]) {
 			seen := 0
-			for _, l := range treeLines(t, mustTree(t, v, JSON, ktest.CgroupID(t, top))) {
+			for _, l := range treeLines(t, mustTree(t, v, records.JSON, ktest.CgroupID(t, top))) {
 				if id, ok := stay[l.Cgroup]; ok {
 					seen++
 					if id != l.ID {
@@ -330,7 +335,7 @@ func TestTreeWithoutAnswer(t *testing.T) {
 	}
 	v.set = &Set{hierarchy: broken, options: v.set.options, lister: lister{objects: v.set.lister.objects}}
 	defer v.set.lister.close()
-	_, err = v.Tree(context.Background(), Text, broken.Root(), nil)
+	_, err = v.Tree(context.Background(), records.Text, broken.Root(), nil)
 	ktest.Errno(t, "tree", err, unix.EBADF)
 }
 
@@ -351,18 +356,18 @@ func TestTreeErrors(t *testing.T) {
 	}
 	cancel()
 	for way, v := range ways(views["cpu"]) {
-		_, err := v.Tree(ctx, Text, id, nil)
+		_, err := v.Tree(ctx, records.Text, id, nil)
 		ktest.Errno(t, way, err, unix.EINTR)
 	}
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
 	for way, v := range ways(views["cpu"]) {
-		_, err := v.Tree(context.Background(), Prom, id, nil)
+		_, err := v.Tree(context.Background(), records.Prom, id, nil)
 		ktest.Errno(t, way, err, unix.ENOENT)
-		_, err = v.Tree(context.Background(), Text, id, nil)
+		_, err = v.Tree(context.Background(), records.Text, id, nil)
 		ktest.Errno(t, way, err, unix.ENOENT)
 	}
-	_, err := views["cgroup"].Tree(context.Background(), JSON, h.Root(), nil)
+	_, err := views["cgroup"].Tree(context.Background(), records.JSON, h.Root(), nil)
 	ktest.Errno(t, "JSON of text", err, unix.EOPNOTSUPP)
 }

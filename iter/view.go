@@ -3,6 +3,7 @@ package iter
 import (
 	"errors"
 
+	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 )
@@ -12,7 +13,7 @@ type View struct {
 	name string
 	set  *Set
 	err  error
-	traits
+	typ  records.Type
 
 	origin   string
 	warning  string
@@ -44,20 +45,19 @@ func (v *View) Name() string { return v.name }
 func (v *View) Err() error { return v.err }
 
 // Help is one line of what the view shows, or "" if its object does not say.
-func (v *View) Help() string { return v.help }
+func (v *View) Help() string { return v.typ.Help() }
 
 // Kind is "text", "record" or "encoded"; "" for a view whose object could not be read.
-func (v *View) Kind() string {
-	switch {
-	case v.encoded != "":
-		return "encoded"
-	case v.record != nil:
-		return "record"
-	case v.cgroup != nil || v.task != nil || v.whole != nil || v.link != nil:
-		return "text"
-	}
-	return ""
-}
+func (v *View) Kind() string { return v.typ.Kind() }
+
+// Version is the version that the view gives its output, which has to change with a record; 0 if it has none.
+func (v *View) Version() int { return v.typ.Version() }
+
+// Hash distinguishes one record type from another, in 16 hexadecimal digits; "" if this is no record view.
+func (v *View) Hash() string { return v.typ.Hash() }
+
+// Schema is the record type as JSON, with a newline at its end; nil if this is no record view.
+func (v *View) Schema() []byte { return v.typ.Schema(v.name) }
 
 // Origin is "built in", the path of the object, or the path of somebody else's pin.
 func (v *View) Origin() string { return v.origin }

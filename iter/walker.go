@@ -79,7 +79,7 @@ func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 	return n, nil
 }
 
-// list fills the output's nodes from the program's memory.
+// list makes the output's tree from the program's memory.
 func (w *walker) list(r *run) error {
 	nodes := make([]byte, w.used*nodeSize)
 	names := make([]byte, w.usedNames)
@@ -88,7 +88,7 @@ func (w *walker) list(r *run) error {
 	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
-	r.output.nodes, r.output.names = r.output.nodes[:0], r.output.names[:0]
+	r.output.Reset()
 	var above []int // the nodes from the first to the last one's parent
 	for i := range w.used {
 		entry := nodes[i*nodeSize:]
@@ -99,9 +99,9 @@ func (w *walker) list(r *run) error {
 		}
 		above = append(above[:depth], i)
 		if depth == 0 {
-			r.output.addNode(binary.NativeEndian.Uint64(entry), 0, ".")
+			r.output.Add(binary.NativeEndian.Uint64(entry), 0, ".")
 		} else {
-			r.output.addNode(binary.NativeEndian.Uint64(entry), above[depth-1], string(name))
+			r.output.Add(binary.NativeEndian.Uint64(entry), above[depth-1], string(name))
 		}
 	}
 	return nil

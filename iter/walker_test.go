@@ -9,6 +9,7 @@ import (
 
 	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/records"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,7 +48,7 @@ func TestWalkerGrows(t *testing.T) {
 			t.Fatal(err)
 		}
 		v.set = &Set{hierarchy: h, options: Options{}.withDefaults(), lister: lister{spec: spec, walker: small}}
-		if lines := treeLines(t, mustTree(t, &v, JSON, ktest.CgroupID(t, top))); len(lines) != 10 || len(lines[9].Cgroup) != 255 {
+		if lines := treeLines(t, mustTree(t, &v, records.JSON, ktest.CgroupID(t, top))); len(lines) != 10 || len(lines[9].Cgroup) != 255 {
 			t.Errorf("room for %+v: %+v", room, lines)
 		}
 		v.set.lister.close()
@@ -58,7 +59,7 @@ func TestWalkerGrows(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.set = &Set{hierarchy: h, options: Options{}.withDefaults(), lister: lister{spec: spec, walker: giant}}
-	if lines := treeLines(t, mustTree(t, &v, JSON, ktest.CgroupID(t, top))); len(lines) != 10 || v.set.lister.walker != nil {
+	if lines := treeLines(t, mustTree(t, &v, records.JSON, ktest.CgroupID(t, top))); len(lines) != 10 || v.set.lister.walker != nil {
 		t.Errorf("%d cgroups; the memory is kept: %t", len(lines), v.set.lister.walker != nil)
 	}
 }
@@ -77,7 +78,7 @@ func TestInterruptedWalk(t *testing.T) {
 	ktest.Cgroup(t, top, "child")
 	v.set = &Set{hierarchy: h, options: v.set.options, lister: lister{spec: spec}}
 	defer v.set.lister.close()
-	_, err = v.Tree(context.Background(), JSON, ktest.CgroupID(t, top), nil)
+	_, err = v.Tree(context.Background(), records.JSON, ktest.CgroupID(t, top), nil)
 	ktest.Errno(t, "tree", err, unix.EFBIG)
 }
 
@@ -103,7 +104,7 @@ func TestParallelTrees(t *testing.T) {
 		wg.Go(func() {
 			s := sides[n%2]
 			for range 50 {
-				lines := treeLines(t, mustTree(t, views["cpu"], JSON, s.id))
+				lines := treeLines(t, mustTree(t, views["cpu"], records.JSON, s.id))
 				for _, l := range lines {
 					if s.paths[l.Cgroup] != l.ID {
 						t.Errorf("%q has id %d, not %d", l.Cgroup, l.ID, s.paths[l.Cgroup])

@@ -27,6 +27,7 @@ func TestImports(t *testing.T) {
 			fuse: "iter runs, it shows nothing", "bpfviewfs/fs": "leaves import no leaf", "bpfviewfs/mount": "leaves import no leaf", "bpfviewfs/bpf": "objects are handed to it",
 			logrus: "libraries return errors", cobra: "only cmd talks to people",
 		},
+		"iter/records": {"bpfviewfs/": room, bpf + "/link": "records are bytes and types", fuse: room, logrus: room, cobra: room},
 		"iter/cgroups": {"bpfviewfs/": room, bpf: "the hierarchy is there without BPF", fuse: room, logrus: room, cobra: room},
 		"mount": {
 			bpf: "mount keeps it mounted", "bpfviewfs/fs": "leaves import no leaf", "bpfviewfs/iter": "leaves import no leaf", "bpfviewfs/bpf": "leaves import no leaf",

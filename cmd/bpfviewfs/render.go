@@ -6,13 +6,14 @@ import (
 
 	"bpfviewfs/fs"
 	"bpfviewfs/iter"
+	"bpfviewfs/iter/records"
 )
 
 // singles and trees are the formats of a view as files of one cgroup, and of a cgroup and all below it.
 var (
-	singles = map[fs.Rendering]iter.Format{fs.JSON: iter.JSON, fs.Prom: iter.Prom, fs.Raw: iter.Raw}
-	trees   = map[fs.Rendering]iter.Format{
-		fs.Tree: iter.Text, fs.TreeJSON: iter.JSON, fs.TreeProm: iter.Prom, fs.TreeRaw: iter.Raw,
+	singles = map[fs.Rendering]records.Format{fs.JSON: records.JSON, fs.Prom: records.Prom, fs.Raw: records.Raw}
+	trees   = map[fs.Rendering]records.Format{
+		fs.Tree: records.Text, fs.TreeJSON: records.JSON, fs.TreeProm: records.Prom, fs.TreeRaw: records.Raw,
 	}
 )
 

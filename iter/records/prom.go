@@ -1,4 +1,4 @@
-package iter
+package records
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 // metric with all its samples, labelled with the cgroup's path and the keys; members that are no numbers to measure are
 // labels of one more metric, bpfview_VIEW_info. Records with the same keys are told apart by the label "record".
 // expfmt can write the like, from some ten allocations a sample.
-func (o *output) appendProm(dst []byte) ([]byte, error) {
+func (o *Output) appendProm(dst []byte) ([]byte, error) {
 	for i := range o.record.columns {
 		c := &o.record.columns[i]
 		if c.series == "" {
@@ -32,7 +32,7 @@ func (o *output) appendProm(dst []byte) ([]byte, error) {
 }
 
 // appendFamily appends one metric. It is left out if no record has it.
-func (o *output) appendFamily(dst []byte, c *column, kind string) ([]byte, error) {
+func (o *Output) appendFamily(dst []byte, c *column, kind string) ([]byte, error) {
 	from := len(dst)
 	dst = o.appendComments(dst, c, kind)
 	begin := len(dst)
@@ -65,7 +65,7 @@ func (o *output) appendFamily(dst []byte, c *column, kind string) ([]byte, error
 	return dst, nil
 }
 
-func (o *output) appendComments(dst []byte, c *column, kind string) []byte {
+func (o *Output) appendComments(dst []byte, c *column, kind string) []byte {
 	help := c.help
 	if help == "" {
 		help = o.view + " " + c.series
@@ -81,12 +81,12 @@ func (o *output) appendComments(dst []byte, c *column, kind string) []byte {
 	return dst
 }
 
-func (o *output) appendName(dst []byte, c *column) []byte {
+func (o *Output) appendName(dst []byte, c *column) []byte {
 	dst = append(append(dst, "bpfview_"...), o.view...)
 	return append(append(dst, '_'), c.series...)
 }
 
-func (o *output) appendSample(dst []byte, c *column, p *part, rec []byte, twin uint64) []byte {
+func (o *Output) appendSample(dst []byte, c *column, p *part, rec []byte, twin uint64) []byte {
 	dst = o.appendLabels(o.appendName(dst, c), p, rec, twin)
 	if c.size > 0 {
 		return append(c.appendBase(append(dst, "} "...), c.value(rec)), '\n')
@@ -100,7 +100,7 @@ func (o *output) appendSample(dst []byte, c *column, p *part, rec []byte, twin u
 }
 
 // appendBuckets appends a histogram: the buckets, each with what is below as well, the sum if it is known, the count.
-func (o *output) appendBuckets(dst []byte, c *column, p *part, rec []byte, twin uint64) []byte {
+func (o *Output) appendBuckets(dst []byte, c *column, p *part, rec []byte, twin uint64) []byte {
 	from := len(dst)
 	dst = o.appendLabels(append(o.appendName(dst, c), "_bucket"...), p, rec, twin)
 	end := len(dst)
@@ -130,11 +130,11 @@ func (o *output) appendBuckets(dst []byte, c *column, p *part, rec []byte, twin 
 }
 
 // appendLabels appends what all samples of a record have, without the closing brace.
-func (o *output) appendLabels(dst []byte, p *part, rec []byte, twin uint64) []byte {
+func (o *Output) appendLabels(dst []byte, p *part, rec []byte, twin uint64) []byte {
 	// As in a cgroup namespace the path begins at the cgroup that was asked for: who was given a part of the tree must
 	// not learn what is above it.
 	dst = append(dst, `{cgroup="/`...)
-	if path := o.path(p); o.tree && string(path) != "." {
+	if path := o.path(p.node); o.tree && string(path) != "." {
 		dst = appendLabelText(dst, path, true)
 	}
 	dst = append(dst, '"')

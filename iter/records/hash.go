@@ -1,4 +1,4 @@
-package iter
+package records
 
 import (
 	"crypto/sha256"
@@ -44,27 +44,4 @@ func (c *column) typeName() string {
 		return fmt.Sprintf("s%d", 8*c.size)
 	}
 	return fmt.Sprintf("u%d", 8*c.size)
-}
-
-// Version is the version that the view gives its output, which a changed record needs another of; 0 if it has none.
-func (v *View) Version() int { return v.version }
-
-// Hash tells one record type from another, in 16 hexadecimal digits; it is "" if this is no record view.
-func (v *View) Hash() string {
-	if v.record == nil {
-		return ""
-	}
-	return fmt.Sprintf("%x", v.record.sum)
-}
-
-// compare warns if the view's record is not what it was and its version is: whoever reads raw records has nothing else to
-// go by. A nil before is none.
-func (v *View) compare(before *View) {
-	if before == nil || before.record == nil || v.record == nil || before.version != v.version || before.Hash() == v.Hash() {
-		return
-	}
-	if warning := fmt.Sprintf("its record changed without a new version (it is %d)", v.version); warning != v.warning {
-		v.warning = warning
-		v.set.config.Logf("view %s: %s", v.name, warning)
-	}
 }

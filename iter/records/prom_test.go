@@ -1,29 +1,22 @@
-package iter
+package records
 
 import (
 	"bytes"
-	"context"
-	"os/exec"
 	"strings"
 	"testing"
 
-	"bpfviewfs/internal/ktest"
-	"bpfviewfs/internal/testenv"
+	"bpfviewfs/internal/readers"
 	"github.com/cilium/ebpf/btf"
-	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 )
 
 func TestProm(t *testing.T) {
 	r := everyKind(t)
 	missing := oneOfEach(r, 8, "a")
 	copy(missing[16:24], bytes.Repeat([]byte{0xff}, 8))
-	o := rendering(r, bytes.Join([][]byte{oneOfEach(r, 7, "b\"\\\n\xff\ufffd\u00e9"), oneOfEach(r, 7, "a"), oneOfEach(r, 7, "a"), missing}, nil))
+	o := written(r, bytes.Join([][]byte{oneOfEach(r, 7, "b\"\\\n\xff\ufffd\u00e9"), oneOfEach(r, 7, "a"), oneOfEach(r, 7, "a"), missing}, nil))
 	o.help = "everything"
 	pageSize = 4096
-	got, err := o.append(Prom, nil)
+	got, err := o.Render(Prom, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,60 +63,7 @@ bpfview_test_wait_seconds_count{L} 9
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	checkProm(t, got)
-}
-
-// checkProm holds a page to be one that Prometheus takes: it parses, no sample is there twice, and nothing is to be
-// said against its names.
-func checkProm(t testing.TB, page []byte) map[string]*dto.MetricFamily {
-	t.Helper()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(page))
-	if err != nil {
-		t.Fatalf("%v:\n%s", err, page)
-	}
-	for name, family := range families {
-		seen := make(map[string]bool)
-		for _, m := range family.Metric {
-			var labels strings.Builder
-			for _, l := range m.Label {
-				labels.WriteString(l.GetName() + "\xff" + l.GetValue() + "\xff")
-			}
-			if seen[labels.String()] {
-				t.Fatalf("%s: %q twice", name, labels.String())
-			}
-			seen[labels.String()] = true
-		}
-	}
-	problems, err := promlint.New(bytes.NewReader(page)).Lint()
-	if err != nil || len(problems) > 0 {
-		t.Fatalf("%v, %v", problems, err)
-	}
-	return families
-}
-
-func TestPromtool(t *testing.T) {
-	testenv.Needs(t, "promtool")
-	h := testHierarchy(t, "")
-	top := testTree(t, h, 5)
-	ktest.Helper{Cgroup: top}.Start(t)
-	for name, v := range testViews(t, h, Options{}) {
-		if v.Kind() != "record" {
-			continue
-		}
-		one, err := v.Render(context.Background(), Prom, ktest.CgroupID(t, top), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, page := range [][]byte{one, mustTree(t, v, Prom, ktest.CgroupID(t, top))} {
-			checkProm(t, page)
-			cmd := exec.Command("promtool", "check", "metrics")
-			cmd.Stdin = bytes.NewReader(page)
-			if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-				t.Errorf("%s: promtool says %s, %v, of\n%s", name, out, err, page)
-			}
-		}
-	}
+	readers.Prom(t, got)
 }
 
 // FuzzProm: whatever a program writes, the page parses and has no sample twice.
@@ -133,13 +73,12 @@ func FuzzProm(f *testing.F) {
 	f.Add(bytes.Repeat(oneOfEach(r, 1, "\xff\n\"\\"), 3), []byte("\xff"))
 	f.Add(bytes.Repeat([]byte{0xff}, 256), []byte("."))
 	f.Fuzz(func(t *testing.T, raw, path []byte) {
-		o := rendering(r, raw[:len(raw)/r.size*r.size])
-		o.tree, o.names, o.parts[0].nameEnd = true, path, len(path)
-		page, err := o.append(Prom, nil)
+		o := below(r, path, raw[:len(raw)/r.size*r.size])
+		page, err := o.Render(Prom, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		checkProm(t, page)
+		readers.Prom(t, page)
 	})
 }
 

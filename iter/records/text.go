@@ -1,4 +1,4 @@
-package iter
+package records
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 // by one space or more; numbers stand right, text left, the last column is as long as it is. An optional value that is
 // not there, and an empty text, is "-". A histogram is four columns: count and percentiles. In a tree each line begins
 // with the cgroup's path, escaped so that it has no spaces, and id.
-func (o *output) appendText(dst []byte) ([]byte, error) {
+func (o *Output) appendText(dst []byte) ([]byte, error) {
 	width := 0
 	if o.tree {
 		width = o.pathWidth(dst)

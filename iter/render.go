@@ -4,64 +4,25 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 
+	"bpfviewfs/iter/records"
 	"golang.org/x/sys/unix"
 )
 
-// Format is how a run's output is shown.
-type Format uint8
+// Formats are the formats that [View.Render] knows for the view; an absent one runs in none.
+func (v *View) Formats() []records.Format { return v.typ.Formats(false) }
 
-const (
-	Text Format = iota // columns, or what a text view prints
-	JSON               // one object a record and line
-	Prom               // the Prometheus text format
-	Raw                // a header and the structs, or what an encoded view writes
-)
-
-func (f Format) String() string {
-	switch f {
-	case Text:
-		return "text"
-	case JSON:
-		return "JSON"
-	case Prom:
-		return "Prometheus text"
-	case Raw:
-		return "raw"
-	}
-	return "format " + strconv.Itoa(int(f))
-}
-
-// Formats are those that [View.Render] knows for the view; an absent one runs in none.
-func (v *View) Formats() []Format {
-	switch v.Kind() {
-	case "record":
-		return []Format{Text, JSON, Prom, Raw}
-	case "encoded":
-		return []Format{Text, Raw}
-	case "text":
-		return []Format{Text}
-	}
-	return nil
-}
-
-// TreeFormats are those that [View.Tree] knows for the view: encoded output has no lines, so its parts come framed.
-func (v *View) TreeFormats() []Format {
-	if v.Kind() == "encoded" {
-		return []Format{Raw}
-	}
-	return v.Formats()
-}
+// TreeFormats are the formats that [View.Tree] knows for the view.
+func (v *View) TreeFormats() []records.Format { return v.typ.Formats(true) }
 
 // Run is Render of Text.
 func (v *View) Run(ctx context.Context, cgroup uint64, dst []byte) ([]byte, error) {
-	return v.Render(ctx, Text, cgroup, dst)
+	return v.Render(ctx, records.Text, cgroup, dst)
 }
 
 // Render runs the view for one cgroup and appends its whole output to dst. On an error dst is given back as it
 // was. The package comment tells which error means what; a format that the view has not is EOPNOTSUPP.
-func (v *View) Render(ctx context.Context, f Format, cgroup uint64, dst []byte) ([]byte, error) {
+func (v *View) Render(ctx context.Context, f records.Format, cgroup uint64, dst []byte) ([]byte, error) {
 	v, err := v.hold()
 	if err != nil {
 		return dst, err
@@ -77,7 +38,7 @@ func (v *View) Render(ctx context.Context, f Format, cgroup uint64, dst []byte) 
 // Tree runs the view for a cgroup and all below it, in pre-order, siblings as they were made, and appends the whole
 // output to dst. Each record is told whose it is, by the path relative to the cgroup ("." for itself) and the id. A
 // cgroup that vanishes meanwhile is left out, but for the first, whose absence is ENOENT. Errors are those of Render.
-func (v *View) Tree(ctx context.Context, f Format, cgroup uint64, dst []byte) ([]byte, error) {
+func (v *View) Tree(ctx context.Context, f records.Format, cgroup uint64, dst []byte) ([]byte, error) {
 	v, err := v.hold()
 	if err != nil {
 		return dst, err
@@ -91,7 +52,7 @@ func (v *View) Tree(ctx context.Context, f Format, cgroup uint64, dst []byte) ([
 }
 
 // usable tells why the view cannot be shown so.
-func (v *View) usable(f Format, formats []Format) error {
+func (v *View) usable(f records.Format, formats []records.Format) error {
 	switch {
 	case v.err != nil:
 		return fmt.Errorf("it is absent: %w (%w)", v.err, unix.ENOEXEC)

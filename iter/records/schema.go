@@ -1,4 +1,4 @@
-package iter
+package records
 
 import (
 	"encoding/binary"
@@ -36,13 +36,13 @@ type schemaMember struct {
 
 const schemaJSON = "a number above 2^53 is a string; what is not available is null; a histogram is an object that has its sum"
 
-// Schema is the record type as JSON, with a newline at its end; nil if this is no record view.
-func (v *View) Schema() []byte {
-	r := v.record
+// Schema is the record type of a view as JSON, with a newline at its end; nil if the bytes are no records.
+func (t Type) Schema(view string) []byte {
+	r := t.record
 	if r == nil {
 		return nil
 	}
-	s := schema{View: v.name, Help: v.help, Version: v.version, Hash: v.Hash(), Order: "little", Size: r.size, JSON: schemaJSON}
+	s := schema{View: view, Help: t.help, Version: t.version, Hash: t.Hash(), Order: "little", Size: r.size, JSON: schemaJSON}
 	if bigEndian {
 		s.Order = "big"
 	}
@@ -53,7 +53,7 @@ func (v *View) Schema() []byte {
 			Key: slices.Contains(r.keys, i), Optional: c.optional, SumOf: c.sumOf, Help: c.help,
 		}
 		if c.series != "" {
-			m.Metric = "bpfview_" + v.name + "_" + c.series
+			m.Metric = "bpfview_" + view + "_" + c.series
 		}
 		for value, name := range c.names {
 			if m.Values == nil {

@@ -1,4 +1,4 @@
-package iter
+package records
 
 import (
 	"bytes"
@@ -8,7 +8,7 @@ import (
 
 // appendLines renders a text view's tree: each line begins with the cgroup's path and id. If all parts begin with the
 // same line, which has letters but no small ones and no digits, that is their header and stands once, above all.
-func (o *output) appendLines(dst []byte) ([]byte, error) {
+func (o *Output) appendLines(dst []byte) ([]byte, error) {
 	width := o.pathWidth(dst)
 	header := o.commonHeader()
 	dst = appendTreeHeader(dst, width)
@@ -36,7 +36,7 @@ func (o *output) appendLines(dst []byte) ([]byte, error) {
 }
 
 // commonHeader is the first line of all parts that are not empty, or nil. One word alone is a value that all have.
-func (o *output) commonHeader() (header []byte) {
+func (o *Output) commonHeader() (header []byte) {
 	alone := true
 	for i := range o.parts {
 		p := &o.parts[i]
@@ -70,15 +70,15 @@ func appendTreeHeader(dst []byte, width int) []byte {
 }
 
 // appendWhose appends the columns that tell whose a line is.
-func (o *output) appendWhose(dst []byte, p *part, width int) []byte {
+func (o *Output) appendWhose(dst []byte, p *part, width int) []byte {
 	from := len(dst)
-	dst = appendEscaped(dst, o.path(p), false)
+	dst = appendEscaped(dst, o.path(p.node), false)
 	if pad := width - (len(dst) - from); pad > 0 {
 		dst = append(dst, blanks[:pad]...)
 	}
 	dst = append(dst, ' ')
 	from = len(dst)
-	dst = strconv.AppendUint(dst, p.cgroup, 10)
+	dst = strconv.AppendUint(dst, o.Cgroup(p.node), 10)
 	if pad := idWidth - (len(dst) - from); pad > 0 {
 		dst = slices.Insert(dst, from, blanks[:pad]...)
 	}
@@ -86,10 +86,10 @@ func (o *output) appendWhose(dst []byte, p *part, width int) []byte {
 }
 
 // pathWidth is the width of a tree's column of paths. The room after dst is used to escape them.
-func (o *output) pathWidth(dst []byte) int {
+func (o *Output) pathWidth(dst []byte) int {
 	width := len("PATH")
 	for i := range o.parts {
-		path := o.path(&o.parts[i])
+		path := o.path(o.parts[i].node)
 		if len(path) >= maxWidth { // escaped it is no shorter
 			return maxWidth
 		}

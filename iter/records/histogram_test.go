@@ -1,4 +1,4 @@
-package iter
+package records
 
 import (
 	"encoding/binary"
@@ -69,7 +69,7 @@ func TestTextOfHistogram(t *testing.T) {
 	r.keys = nil
 	empty := oneOfEach(everyKind(t), 1, "")
 	copy(empty[56:88], make([]byte, 32))
-	got, err := rendering(r, append(oneOfEach(everyKind(t), 1, ""), empty...)).append(Text, nil)
+	got, err := written(r, append(oneOfEach(everyKind(t), 1, ""), empty...)).Render(Text, nil)
 	want := "WAIT_NSEC_COUNT   WAIT_NSEC_P50   WAIT_NSEC_P90   WAIT_NSEC_P99 WAIT_SUM_NSEC\n" +
 		"              9               5               8              15            45\n" +
 		"              0               -               -               -            45\n"

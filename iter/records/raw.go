@@ -1,10 +1,10 @@
-package iter
+package records
 
 import (
 	"encoding/binary"
 )
 
-// A raw rendering begins with this header, in the byte order of the machine, as all that follows:
+// RawHeader is the size of the header that a raw rendering begins with, in the byte order of the machine, as all that follows:
 //
 //	offset size
 //	     0    4  "BPFV"
@@ -25,21 +25,22 @@ import (
 //	16       path, records
 //
 // The tree of an encoded view has records of one byte, and a hash of zeros.
+const RawHeader = 32
+
 const (
 	rawMagic   = "BPFV"
-	rawHeader  = 32
 	rawVersion = 1
 	rawBig     = 1
 	rawTree    = 2
 )
 
-func (o *output) appendRaw(dst []byte) ([]byte, error) {
+func (o *Output) appendRaw(dst []byte) ([]byte, error) {
 	dst = o.appendRawHeader(dst)
 	for i := range o.parts {
 		p := &o.parts[i]
 		if o.tree {
-			path := o.path(p)
-			dst = binary.NativeEndian.AppendUint64(dst, p.cgroup)
+			path := o.path(p.node)
+			dst = binary.NativeEndian.AppendUint64(dst, o.Cgroup(p.node))
 			dst = binary.NativeEndian.AppendUint32(dst, uint32(len(path)))
 			dst = binary.NativeEndian.AppendUint32(dst, uint32((p.rawEnd-p.raw)/o.recordSize()))
 			dst = o.appendPadding(append(dst, path...))
@@ -55,7 +56,7 @@ func (o *output) appendRaw(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-func (o *output) appendRawHeader(dst []byte) []byte {
+func (o *Output) appendRawHeader(dst []byte) []byte {
 	flags := byte(0)
 	if bigEndian {
 		flags |= rawBig
@@ -64,7 +65,7 @@ func (o *output) appendRawHeader(dst []byte) []byte {
 		flags |= rawTree
 	}
 	dst = append(dst, rawMagic...)
-	dst = binary.NativeEndian.AppendUint16(dst, rawHeader)
+	dst = binary.NativeEndian.AppendUint16(dst, RawHeader)
 	dst = append(dst, rawVersion, flags)
 	dst = binary.NativeEndian.AppendUint32(dst, uint32(o.recordSize()))
 	dst = binary.NativeEndian.AppendUint32(dst, uint32(o.version))
@@ -76,14 +77,14 @@ func (o *output) appendRawHeader(dst []byte) []byte {
 	return binary.NativeEndian.AppendUint64(dst, o.cgroup)
 }
 
-func (o *output) recordSize() int {
+func (o *Output) recordSize() int {
 	if o.record == nil {
 		return 1
 	}
 	return o.record.size
 }
 
-func (o *output) appendPadding(dst []byte) []byte {
+func (o *Output) appendPadding(dst []byte) []byte {
 	var zeros [8]byte
 	return append(dst, zeros[:-(len(dst)-o.from)&7]...)
 }

@@ -1,4 +1,4 @@
-package iter
+package records
 
 import (
 	"encoding/json"
@@ -13,12 +13,12 @@ import (
 )
 
 func TestSchema(t *testing.T) {
-	v := &View{name: "test", traits: traits{record: everyKind(t), version: 3, help: "everything"}}
+	typ := Type{record: everyKind(t), version: 3, help: "everything"}
 	var s schema
-	if err := json.Unmarshal(v.Schema(), &s); err != nil {
+	if err := json.Unmarshal(typ.Schema("test"), &s); err != nil {
 		t.Fatal(err)
 	}
-	if s.View != "test" || s.Version != 3 || s.Hash != v.Hash() || len(s.Hash) != 16 || s.Size != 128 || s.Help != "everything" || s.Order != "little" {
+	if s.View != "test" || s.Version != 3 || s.Hash != typ.Hash() || len(s.Hash) != 16 || s.Size != 128 || s.Help != "everything" || s.Order != "little" {
 		t.Errorf("%+v", s)
 	}
 	var members []string
@@ -136,7 +136,7 @@ func TestProgramTags(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := traitsOf(types, test.tags)
+		got, err := TypeOf(types, test.tags)
 		if !test.ok {
 			ktest.Errno(t, fmt.Sprint(test.tags), err, unix.ENOEXEC)
 		} else if err != nil || got.version != test.version || got.encoded != test.encoded {

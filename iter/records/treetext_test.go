@@ -1,18 +1,19 @@
-package iter
+package records
 
 import (
 	"strings"
 	"testing"
+
+	"bpfviewfs/internal/readers"
 )
 
 // treeOf is a tree's output: of each cgroup its path and what was written, in turn.
-func treeOf(r *record, texts ...string) *output {
-	o := &output{record: r, version: 1, view: "test", cgroup: 9, tree: true, limit: 1 << 20}
+func treeOf(r *record, texts ...string) *Output {
+	o := new(Output)
+	o.Begin("test", Type{version: 1, record: r}, 9, true, 1<<20)
+	o.Reset()
 	for i := 0; i < len(texts); i += 2 {
-		p := part{node: node{cgroup: uint64(9 + i/2), name: len(o.names)}, raw: len(o.raw)}
-		o.names, o.raw = append(o.names, texts[i]...), append(o.raw, texts[i+1]...)
-		p.nameEnd, p.rawEnd = len(o.names), len(o.raw)
-		o.parts = append(o.parts, p)
+		o.Write(o.Add(uint64(9+i/2), 0, texts[i]), append(o.Bytes(), texts[i+1]...))
 	}
 	return o
 }
@@ -20,17 +21,18 @@ func treeOf(r *record, texts ...string) *output {
 // Who has a cgroup may make any depth below it. What a tree takes to read grows with that, not with its square.
 func TestDeepTree(t *testing.T) {
 	const depth = 5000
-	var o output
+	var o Output
 	name := strings.Repeat("d", 255)
-	at := o.addNode(1, 0, ".")
+	at := o.Add(1, 0, ".")
 	for i := range depth {
-		at = o.addNode(uint64(2+i), at, name)
+		at = o.Add(uint64(2+i), at, name)
 	}
-	o.parts = []part{{node: o.nodes[0]}, {node: o.nodes[at]}}
-	if got, want := string(o.path(&o.parts[1])), strings.Repeat(name+"/", depth-1)+name; got != want {
+	o.Write(0, nil)
+	o.Write(at, nil)
+	if got, want := string(o.path(at)), strings.Repeat(name+"/", depth-1)+name; got != want {
 		t.Errorf("a path of %d bytes, want %d", len(got), len(want))
 	}
-	if got := string(o.path(&o.parts[0])); got != "." {
+	if got := string(o.path(0)); got != "." {
 		t.Errorf("the first is called %q", got)
 	}
 	if width := o.pathWidth(nil); width != maxWidth {
@@ -79,7 +81,7 @@ func TestTreeOfText(t *testing.T) {
 			"PATH  CGROUP_ID\n",
 		},
 	} {
-		got, err := treeOf(nil, test.texts...).append(Text, []byte("before\n"))
+		got, err := treeOf(nil, test.texts...).Render(Text, []byte("before\n"))
 		if err != nil || string(got) != "before\n"+test.want {
 			t.Errorf("%s: got\n%swant\nbefore\n%s%v", name, got, test.want, err)
 		}
@@ -106,12 +108,12 @@ func TestTreeOfRecords(t *testing.T) {
 			`bpfview_test_info{cgroup="/",key="2",c="a"} 1` + "\n" +
 			`bpfview_test_info{cgroup="/x y/` + "\ufffdff" + `",key="1",c="\n"} 1` + "\n",
 	} {
-		got, err := o.append(f, nil)
+		got, err := o.Render(f, nil)
 		if err != nil || string(got) != want {
 			t.Errorf("%v: got\n%swant\n%s%v", f, got, want, err)
 		}
 		if f == Prom {
-			checkProm(t, got)
+			readers.Prom(t, got)
 		}
 	}
 }
@@ -124,25 +126,28 @@ func FuzzSplit(f *testing.F) {
 	f.Add([]byte(end(1, 3)))
 	f.Add([]byte(end(2, 0) + end(1, 0)))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		r := &run{}
-		if err := r.split([]byte("a"+end(7, 1)), []node{{cgroup: 7}}); err != nil {
+		var o Output
+		o.Add(7, 0, ".")
+		for id := range uint64(4) {
+			o.Add(id+1, 0, "")
+		}
+		if err := o.Split([]byte("a"+end(7, 1)), 0, 1); err != nil {
 			t.Fatal(err)
 		}
-		before := len(r.output.raw)
-		raw = append(r.output.raw, raw...)
-		if r.split(raw, []node{{cgroup: 1}, {cgroup: 2}, {cgroup: 3}, {cgroup: 4}}) != nil {
+		before := len(o.raw)
+		raw = append(o.raw, raw...)
+		if o.Split(raw, 1, 4) != nil {
 			return
 		}
-		if first := r.output.parts[0]; first.cgroup != 7 || first.raw != 0 || first.rawEnd != 1 {
+		if first := o.parts[0]; first.node != 0 || first.raw != 0 || first.rawEnd != 1 {
 			t.Fatalf("the first batch's part is now %+v", first)
 		}
-		r.output.parts = r.output.parts[1:]
-		at, id := before, uint64(0)
-		for _, p := range r.output.parts {
-			if p.raw != at || p.rawEnd < at || p.rawEnd > len(raw)-16 || p.cgroup <= id {
-				t.Fatalf("parts %+v of %d bytes", r.output.parts, len(raw))
+		at, node := before, 0
+		for _, p := range o.parts[1:] {
+			if p.raw != at || p.rawEnd < at || p.rawEnd > len(raw)-16 || p.node <= node {
+				t.Fatalf("parts %+v of %d bytes", o.parts, len(raw))
 			}
-			at, id = p.rawEnd+16, p.cgroup
+			at, node = p.rawEnd+16, p.node
 		}
 		if at != len(raw) {
 			t.Fatalf("%d bytes of %d", at, len(raw))

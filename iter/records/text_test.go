@@ -1,4 +1,4 @@
-package iter
+package records
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/internal/readers"
 )
 
 // put makes one record of values in the order of its columns.
@@ -28,12 +29,21 @@ func put(r *record, values ...any) []byte {
 	return rec
 }
 
-// rendering is a run of one cgroup, done.
-func rendering(r *record, raw []byte) *output {
-	return &output{
-		record: r, version: 1, view: "test", cgroup: 7,
-		raw: raw, parts: []part{{node: node{cgroup: 7}, rawEnd: len(raw)}}, limit: 1 << 30,
-	}
+// written is the output of a run for one cgroup.
+func written(r *record, raw []byte) *Output {
+	o := new(Output)
+	o.Begin("test", Type{kind: "record", version: 1, record: r}, 7, false, 1<<30)
+	o.Write(0, raw)
+	return o
+}
+
+// below is the output of a tree of which one cgroup has written: the one of that path, which may have slashes.
+func below(r *record, path, raw []byte) *Output {
+	o := written(r, nil)
+	o.tree = true
+	o.Clear()
+	o.Write(o.Add(8, 0, string(path)), raw)
+	return o
 }
 
 func TestText(t *testing.T) {
@@ -60,7 +70,7 @@ func TestText(t *testing.T) {
 		`4294967295     0 R        0            - a\x20b  two words`,
 		``,
 	}, "\n")
-	got, err := rendering(r, raw).append(Text, []byte("before"))
+	got, err := written(r, raw).Render(Text, []byte("before"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +81,7 @@ func TestText(t *testing.T) {
 
 func TestTextOfNothing(t *testing.T) {
 	r := mustRecord(t, 4, member("pid", 0, u32))
-	got, err := rendering(r, nil).append(Text, nil)
+	got, err := written(r, nil).Render(Text, nil)
 	if err != nil || string(got) != "       PID\n" {
 		t.Errorf("got %q, %v", got, err)
 	}
@@ -79,13 +89,13 @@ func TestTextOfNothing(t *testing.T) {
 
 func TestTextOfPart(t *testing.T) {
 	r := mustRecord(t, 4, member("pid", 0, u32))
-	_, err := rendering(r, make([]byte, 6)).append(Text, []byte("x"))
+	_, err := written(r, make([]byte, 6)).Render(Text, []byte("x"))
 	ktest.Errno(t, "six bytes of four", err, syscall.EIO)
 }
 
 func TestTextKeepsOrderWithoutKeys(t *testing.T) {
 	r := mustRecord(t, 1, member("n", 0, u8))
-	got, _ := rendering(r, []byte{3, 1, 2}).append(Text, nil)
+	got, _ := written(r, []byte{3, 1, 2}).Render(Text, nil)
 	if string(got) != "  N\n  3\n  1\n  2\n" {
 		t.Errorf("got %q", got)
 	}
@@ -94,10 +104,10 @@ func TestTextKeepsOrderWithoutKeys(t *testing.T) {
 func TestRenderingAllocatesNothing(t *testing.T) {
 	r := mustRecord(t, 32, member("pid", 0, u32, "key"), member("n", 4, u32, "kind:gauge"), member("usage_usec", 8, u64, "unit:us", "kind:counter"),
 		member("comm", 16, text(16)))
-	o := rendering(r, bytes.Repeat(put(r, 1, 2, 3, "a\nb"), 100))
+	o := written(r, bytes.Repeat(put(r, 1, 2, 3, "a\nb"), 100))
 	for _, f := range []Format{Text, JSON, Prom, Raw} {
-		dst, _ := o.append(f, nil)
-		allocs := testing.AllocsPerRun(10, func() { dst, _ = o.append(f, dst[:0]) })
+		dst, _ := o.Render(f, nil)
+		allocs := testing.AllocsPerRun(10, func() { dst, _ = o.Render(f, dst[:0]) })
 		if allocs != 0 {
 			t.Errorf("%v: %v allocations", f, allocs)
 		}
@@ -120,7 +130,7 @@ func FuzzText(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0xff}, 96))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		raw = raw[:len(raw)/r.size*r.size]
-		out, err := rendering(r, raw).append(Text, nil)
+		out, err := written(r, raw).Render(Text, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,31 +162,8 @@ func FuzzEscape(f *testing.F) {
 		if i := bytes.IndexAny(out, " \n\t\r\x00"); i >= 0 {
 			t.Fatalf("%q became %q", text, out)
 		}
-		if back := unescape(t, out); !bytes.Equal(back, text) {
+		if back := readers.Unescape(t, out); !bytes.Equal(back, text) {
 			t.Fatalf("%q became %q, which means %q", text, out, back)
 		}
 	})
-}
-
-func unescape(t *testing.T, b []byte) (text []byte) {
-	for len(b) > 0 {
-		if b[0] != '\\' {
-			text, b = append(text, b[0]), b[1:]
-			continue
-		}
-		switch b[1] {
-		case '\\':
-			text, b = append(text, '\\'), b[2:]
-		case 'n':
-			text, b = append(text, '\n'), b[2:]
-		case 't':
-			text, b = append(text, '\t'), b[2:]
-		case 'x':
-			text = append(text, byte(strings.IndexByte(hex, b[2])<<4|strings.IndexByte(hex, b[3])))
-			b = b[4:]
-		default:
-			t.Fatalf("escape %q", b)
-		}
-	}
-	return text
 }

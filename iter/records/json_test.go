@@ -1,4 +1,4 @@
-package iter
+package records
 
 import (
 	"bytes"
@@ -16,8 +16,8 @@ func TestJSON(t *testing.T) {
 	copy(missing[16:24], bytes.Repeat([]byte{0xff}, 8)) // usage_usec
 	copy(missing[4:8], "\x09\x00\x00\x00")              // protocol without a name
 	copy(missing[56:88], make([]byte, 32))              // wait_nsec
-	o := rendering(r, append(oneOfEach(r, 7, "a\"\\\n\x01\xff"), missing...))
-	got, err := o.append(JSON, []byte("before\n"))
+	o := written(r, append(oneOfEach(r, 7, "a\"\\\n\x01\xff"), missing...))
+	got, err := o.Render(JSON, []byte("before\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,9 +46,8 @@ func FuzzJSON(f *testing.F) {
 	f.Add(bytes.Repeat(oneOfEach(r, 1, "\xff\n\"\\\x00"), 3), []byte("\xff\u2028"))
 	f.Add(bytes.Repeat([]byte{0xff}, 256), []byte("."))
 	f.Fuzz(func(t *testing.T, raw, path []byte) {
-		o := rendering(r, raw[:len(raw)/r.size*r.size])
-		o.tree, o.names, o.parts[0].nameEnd = true, path, len(path)
-		out, err := o.append(JSON, nil)
+		o := below(r, path, raw[:len(raw)/r.size*r.size])
+		out, err := o.Render(JSON, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

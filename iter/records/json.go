@@ -1,4 +1,4 @@
-package iter
+package records
 
 import (
 	"strconv"
@@ -8,14 +8,14 @@ import (
 // appendJSON renders records as JSON lines: one object a record, its members in order. In a tree "cgroup", the path
 // relative to the cgroup that was asked for, and "cgroup_id" come first. A number above 2^53 is a string, because
 // many readers know no greater one; what is not available is null.
-func (o *output) appendJSON(dst []byte) ([]byte, error) {
+func (o *Output) appendJSON(dst []byte) ([]byte, error) {
 	for i := range o.parts {
 		p := &o.parts[i]
 		for _, n := range o.records(p) {
 			dst = append(dst, '{')
 			if o.tree {
-				dst = appendString(append(dst, `"cgroup":`...), o.path(p))
-				dst = appendInteger(append(dst, `,"cgroup_id":`...), p.cgroup)
+				dst = appendString(append(dst, `"cgroup":`...), o.path(p.node))
+				dst = appendInteger(append(dst, `,"cgroup_id":`...), o.Cgroup(p.node))
 				dst = append(dst, ',')
 			}
 			dst = append(o.record.appendMembers(dst, o.at(p, n)), "}\n"...)

@@ -1,0 +1,29 @@
+package records
+
+import (
+	"strconv"
+)
+
+// Format is how a run's output is shown.
+type Format uint8
+
+const (
+	Text Format = iota // columns, or what a text view prints
+	JSON               // one object a record and line
+	Prom               // the Prometheus text format
+	Raw                // a header and the structs, or what an encoded view writes
+)
+
+func (f Format) String() string {
+	switch f {
+	case Text:
+		return "text"
+	case JSON:
+		return "JSON"
+	case Prom:
+		return "Prometheus text"
+	case Raw:
+		return "raw"
+	}
+	return "format " + strconv.Itoa(int(f))
+}

@@ -1,0 +1,160 @@
+package records
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Output is what a view's programs wrote, before it is shown: about one cgroup, or about each of a tree. One that is used
+// again allocates nothing but its growth.
+type Output struct {
+	Tree // the cgroups that it is about
+
+	record  *record // nil for text and encoded views
+	version int
+	view    string
+	help    string
+	cgroup  uint64 // that was asked for
+	tree    bool
+
+	raw   []byte
+	parts []part
+	order []uint32 // the records of all parts, each part's sorted by their keys
+
+	from  int   // where the rendering begins
+	limit int64 // bytes it may have
+}
+
+// part is what was written about one cgroup.
+type part struct {
+	node             int // in Tree
+	raw, rawEnd      int // in raw
+	first, firstNext int // in order
+}
+
+// Begin makes the output empty. It is of a view whose bytes are of type t, about a cgroup or, as a tree, about all below as
+// well. A rendering of more than limit bytes is an error.
+func (o *Output) Begin(view string, t Type, cgroup uint64, tree bool, limit int64) {
+	o.view, o.record, o.version, o.help = view, t.record, t.version, t.help
+	o.cgroup, o.tree, o.limit = cgroup, tree, limit
+	o.Reset()
+	o.Add(cgroup, 0, ".")
+	o.Clear()
+}
+
+// End lets go of what only a giant output needed.
+func (o *Output) End() {
+	const keep = 1 << 20 // bytes
+	o.record = nil
+	o.raw, o.parts, o.order = within(o.raw, keep), within(o.parts, keep), within(o.order, keep)
+	o.nodes, o.names, o.whole = within(o.nodes, keep), within(o.names, keep), within(o.whole, keep)
+}
+
+// within is s, or nil if it holds more bytes than that.
+func within[T any](s []T, bytes int) []T {
+	var t T
+	if cap(s)*int(unsafe.Sizeof(t)) > bytes {
+		return nil
+	}
+	return s
+}
+
+// Clear forgets what was written.
+func (o *Output) Clear() { o.raw, o.parts = o.raw[:0], o.parts[:0] }
+
+// Bytes are what was written so far. A caller appends to them, for [Output.Write] or [Output.Split].
+func (o *Output) Bytes() []byte { return o.raw }
+
+// Write takes what was appended to Bytes: raw has been written about a node of the tree.
+func (o *Output) Write(node int, raw []byte) {
+	o.parts = append(o.parts, part{node: node, raw: len(o.raw), rawEnd: len(raw)})
+	o.raw = raw
+}
+
+// Wrote reports whether anything was written about a node of the tree, be it nothing.
+func (o *Output) Wrote(node int) bool {
+	return slices.ContainsFunc(o.parts, func(p part) bool { return p.node == node })
+}
+
+// records are a part's, by number, as sorted.
+func (o *Output) records(p *part) []uint32 { return o.order[p.first:p.firstNext] }
+
+// at is a part's record by its number.
+func (o *Output) at(p *part, i uint32) []byte {
+	return o.raw[p.raw+int(i)*o.record.size:][:o.record.size]
+}
+
+// sort orders each part's records by their keys, then as they came.
+func (o *Output) sort() error {
+	o.order = o.order[:0]
+	for i := range o.parts {
+		p := &o.parts[i]
+		size := p.rawEnd - p.raw
+		if size%o.record.size != 0 {
+			return fmt.Errorf("output of %d bytes is no whole number of records of %d bytes: %w", size, o.record.size, unix.EIO)
+		}
+		p.first = len(o.order)
+		for n := range size / o.record.size {
+			o.order = append(o.order, uint32(n))
+		}
+		p.firstNext = len(o.order)
+		if len(o.record.keys) == 0 {
+			continue
+		}
+		slices.SortFunc(o.records(p), func(i, j uint32) int {
+			return cmp.Or(o.record.compare(o.at(p, i), o.at(p, j)), cmp.Compare(i, j))
+		})
+	}
+	return nil
+}
+
+// TooLong is the error for output of more than limit bytes.
+func TooLong(limit int64) error {
+	return fmt.Errorf("output is above the bound of %d bytes: %w", limit, unix.EFBIG)
+}
+
+// fits tells whether the rendering is within its bound so far. It is asked once a record, so that what is rendered is
+// never much more than what is given.
+func (o *Output) fits(dst []byte) error {
+	if int64(len(dst)-o.from) > o.limit {
+		return TooLong(o.limit)
+	}
+	return nil
+}
+
+// Render appends the output to dst in a format that its type has.
+func (o *Output) Render(f Format, dst []byte) ([]byte, error) {
+	o.from = len(dst)
+	if o.record == nil {
+		if f == Raw {
+			return o.appendRaw(dst)
+		}
+		return o.appendLines(dst)
+	}
+	if err := o.sort(); err != nil {
+		return nil, err
+	}
+	switch f {
+	case JSON:
+		return o.appendJSON(dst)
+	case Prom:
+		return o.appendProm(dst)
+	case Raw:
+		return o.appendRaw(dst)
+	}
+	return o.appendText(dst)
+}
+
+// compare orders two records by their keys.
+func (r *record) compare(a, b []byte) int {
+	for _, k := range r.keys {
+		if d := r.columns[k].compare(a, b); d != 0 {
+			return d
+		}
+	}
+	return 0
+}

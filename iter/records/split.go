@@ -1,0 +1,36 @@
+package records
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// Split takes what was appended to Bytes by a program that writes about many cgroups at a time: count nodes from first on,
+// in order. What it wrote about each ends with struct view_tree_end of bpf/tree.h: the cgroup's id, and how many bytes were
+// written about it. A cgroup that had died has none.
+func (o *Output) Split(raw []byte, first, count int) error {
+	const endSize = 16
+	from, parts := len(o.raw), len(o.parts)
+	o.raw = raw
+	i := first + count - 1
+	for end := len(raw); end > from; i-- {
+		if end-from < endSize {
+			return fmt.Errorf("%d bytes before the first cgroup's output: %w", end-from, unix.EIO)
+		}
+		id, size := binary.NativeEndian.Uint64(raw[end-endSize:]), binary.NativeEndian.Uint64(raw[end-endSize+8:])
+		end -= endSize
+		for i >= first && o.Cgroup(i) != id {
+			i--
+		}
+		if i < first || size > uint64(end-from) {
+			return fmt.Errorf("output of %d bytes for cgroup %d, which is not in its place: %w", size, id, unix.EIO)
+		}
+		o.parts = append(o.parts, part{node: i, raw: end - int(size), rawEnd: end})
+		end -= int(size)
+	}
+	slices.Reverse(o.parts[parts:])
+	return nil
+}

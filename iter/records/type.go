@@ -1,0 +1,104 @@
+// Package records knows what the bytes of a view mean, and renders them. It needs neither root nor a kernel.
+//
+// A text view's bytes are text, and an encoded view's are in a format that its tag names: both are passed on unchanged. A
+// record view writes C structs one after the other. [TypeOf] finds the struct in the BTF of an object or of a loaded
+// program: it is what the last parameter of the function tagged "bpfview:record" points to. Tags of its members say how
+// they are shown; bpf/bpfview.h explains them. In an optional member, all bits set means not available.
+//
+// [Output] collects the bytes of one run, about one cgroup or about each cgroup of a [Tree], and renders them in a [Format].
+// Records are sorted by the members tagged "key", those with equal keys as they came. No rendering allocates anything but
+// the growth of its slice.
+//
+// A text rendering is safe to split at blanks and line ends, whatever a process calls itself: such bytes are escaped. No two
+// samples of a Prometheus page are the same, because one doubled sample makes a collector drop the page.
+package records
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+)
+
+// Type says what the bytes are that a view writes. The zero value is the type of a view of which nothing is known.
+type Type struct {
+	kind    string
+	help    string
+	version int
+	encoded string  // the format that the bytes are in, "" for text and records
+	record  *record // nil for text and encoded views
+}
+
+// TypeOf reads the type from the BTF types of an object or of a loaded program, and from the tags of the program's function.
+// Without types it is text.
+func TypeOf(types *btf.Spec, tags []string) (t Type, err error) {
+	t.kind = "text"
+	if types != nil {
+		if t.record, err = findRecord(types); err != nil {
+			return t, err
+		}
+	}
+	if t.record != nil {
+		t.kind, t.version = "record", 1
+	}
+	for _, tag := range tags {
+		tag, value, _ := strings.Cut(tag, ":")
+		switch tag {
+		case "help":
+			t.help = value
+		case "encoded":
+			t.kind, t.encoded = "encoded", value
+		case "version":
+			version, err := strconv.ParseUint(value, 10, 31)
+			if err != nil || version == 0 {
+				return t, fmt.Errorf("tag version:%s is no number from 1: %w", value, unix.ENOEXEC)
+			}
+			t.version = int(version)
+		}
+	}
+	if t.kind == "encoded" && t.record != nil {
+		return t, fmt.Errorf("it is tagged encoded:%s and writes records: %w", t.encoded, unix.ENOEXEC)
+	}
+	return t, nil
+}
+
+// Kind is "text", "record" or "encoded"; "" for the zero value.
+func (t Type) Kind() string { return t.kind }
+
+// Help is one line of what the view shows, or "".
+func (t Type) Help() string { return t.help }
+
+// WithHelp is the type with another help.
+func (t Type) WithHelp(help string) Type {
+	t.help = help
+	return t
+}
+
+// Version is the version that the view gives its output, which has to change with a record; 0 if it has none.
+func (t Type) Version() int { return t.version }
+
+// Hash distinguishes one record type from another, in 16 hexadecimal digits; "" if the bytes are no records.
+func (t Type) Hash() string {
+	if t.record == nil {
+		return ""
+	}
+	return fmt.Sprintf("%x", t.record.sum)
+}
+
+// Formats are the formats in which a run for one cgroup can be shown, or for a tree.
+func (t Type) Formats(tree bool) []Format {
+	switch t.kind {
+	case "record":
+		return []Format{Text, JSON, Prom, Raw}
+	case "encoded":
+		if tree { // the bytes have no lines, so the parts of a tree come framed
+			return []Format{Raw}
+		}
+		return []Format{Text, Raw}
+	case "text":
+		return []Format{Text}
+	}
+	return nil
+}
