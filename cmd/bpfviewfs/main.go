@@ -8,14 +8,21 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"bpfviewfs/mount"
 	"github.com/spf13/cobra"
 )
 
-// version is set by the Makefile.
-var version = "unreleased"
+// version is set by the Makefile. If go install built the command, it is the version of the module.
+var version string
+
+func init() {
+	if info, ok := debug.ReadBuildInfo(); ok && version == "" {
+		version = info.Main.Version
+	}
+}
 
 func main() { os.Exit(run(os.Args)) }
 

@@ -25,7 +25,7 @@ import (
 // it, or take it from $BPFVIEWFS where there is no compiler.
 var (
 	command    = os.Getenv("BPFVIEWFS")
-	buildFlags = []string{"-ldflags=-X main.version=test"}
+	buildFlags = []string{"-buildvcs=false", "-ldflags=-X main.version=test"}
 )
 
 // roleVar makes this test binary a process that a test wants in a cgroup.
