@@ -106,6 +106,8 @@ type Config struct {
 	Version string
 	// Status adds to .bpfview/status.json what the filesystem does not know itself. It may be nil.
 	Status func() any
+	// Warnings are what is wrong with the mount's options, a line each, for .bpfview/views and status.json. It may be nil.
+	Warnings func() []string
 	// Limits bound what readers may make the kernel and the server do.
 	Limits Limits
 }
@@ -119,6 +121,7 @@ type FS struct {
 	uid, gid, mode *uint32
 	version        string
 	status         func() any
+	warnings       func() []string
 	root           uint64
 
 	views  atomic.Pointer[views]
@@ -157,8 +160,12 @@ func New(c Config) *FS {
 		mode:          c.Mode,
 		version:       c.Version,
 		status:        c.Status,
+		warnings:      c.Warnings,
 		root:          c.Hierarchy.Root(),
 		limits:        newLimiter(c.Limits),
+	}
+	if f.warnings == nil {
+		f.warnings = func() []string { return nil }
 	}
 	f.memory, _ = openMemory(nil)
 	f.nodes.init()

@@ -54,6 +54,9 @@ func appendViews(f *FS, cgroup uint64, dst []byte) ([]byte, error) {
 		}
 		dst = fmt.Appendf(dst, row, ShownName(v.Name), state, cmp.Or(v.Kind, "-"), version, cmp.Or(v.Hash, "-"), about)
 	}
+	for _, warning := range f.warnings() {
+		dst = fmt.Appendf(dst, row, "-", "warning", "-", "-", "-", oneLine(warning))
+	}
 	return dst, nil
 }
 
@@ -99,20 +102,22 @@ func (c *counts) add(r *run, err error) {
 
 func appendStatus(f *FS, _ uint64, dst []byte) ([]byte, error) {
 	status := struct {
-		Version   string `json:"version"`
-		Views     int    `json:"views"`
-		Absent    int    `json:"views_absent"`
-		OpenFiles int    `json:"open_files"`
-		Runs      uint64 `json:"runs"`
-		Failed    uint64 `json:"runs_failed"`
-		Bytes     uint64 `json:"bytes"`
-		Process   any    `json:"process,omitempty"`
+		Version   string   `json:"version"`
+		Views     int      `json:"views"`
+		Absent    int      `json:"views_absent"`
+		OpenFiles int      `json:"open_files"`
+		Runs      uint64   `json:"runs"`
+		Failed    uint64   `json:"runs_failed"`
+		Bytes     uint64   `json:"bytes"`
+		Process   any      `json:"process,omitempty"`
+		Warnings  []string `json:"warnings"`
 	}{
 		Version:   f.version,
 		OpenFiles: f.files.count(),
 		Runs:      f.counts.runs.Load(),
 		Failed:    f.counts.failed.Load(),
 		Bytes:     f.counts.bytes.Load(),
+		Warnings:  append([]string{}, f.warnings()...),
 	}
 	status.Views, status.Absent = f.views.Load().count()
 	if f.status != nil {

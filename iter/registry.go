@@ -48,12 +48,12 @@ func (s *Set) openRegistry(said map[string]bool) *registry {
 		return nil
 	}
 	if err := r.prepare(); err != nil {
-		r.say("views are not pinned, and pinned ones not shown: %v", err)
+		s.note(said, "views are not pinned, and pinned ones not shown: %v", err)
 		return nil
 	}
 	entries, err := os.ReadDir(r.dir)
 	if err != nil {
-		r.say("views are not pinned, and pinned ones not shown: %v", err)
+		s.note(said, "views are not pinned, and pinned ones not shown: %v", err)
 		return nil
 	}
 	for _, e := range entries { // sorted: NAME before NAME___task

@@ -20,10 +20,10 @@ func (s *Set) scan(said map[string]bool) (map[string]*source, *registry, error) 
 			if len(*s.views.Load()) > 0 {
 				return nil, nil, err
 			}
-			s.say(said, "%v", err)
+			s.note(said, "%v", err)
 		}
 		if l.err != nil {
-			s.say(said, "refused: %v", l.err)
+			s.note(said, "refused: %v", l.err)
 		}
 		layers = append(layers, l)
 	}
@@ -41,7 +41,7 @@ func (s *Set) scan(said map[string]bool) (map[string]*source, *registry, error) 
 	}
 	for _, name := range s.config.Enable {
 		if sources[name] == nil {
-			s.say(said, "no view is called %s, which is to be enabled", name)
+			s.note(said, "no view is called %s, which is to be enabled: bpfviewfs views lists them", name)
 		}
 	}
 	return sources, pins, nil

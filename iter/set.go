@@ -29,8 +29,11 @@ type Set struct {
 	errs     sync.Mutex
 	closeErr error // of programs closed
 
-	mu   sync.Mutex      // one reload at a time
-	said map[string]bool // what Logf was told of the present state
+	mu    sync.Mutex      // one reload at a time
+	said  map[string]bool // what Logf was told of the present state
+	noted []string        // what Notes will say of it
+
+	notes atomic.Pointer[[]string]
 }
 
 // Open finds the views and loads them, for cgroups of h. A view that cannot load harms no other: it is in Views with
@@ -50,6 +53,7 @@ func Open(h *cgroups.Hierarchy, c Config) (*Set, error) {
 	}
 	s := &Set{hierarchy: h, options: c.Options.withDefaults(), config: c, lister: lister{objects: c.Builtin}, census: census{objects: c.Builtin}}
 	s.views.Store(new([]*View))
+	s.notes.Store(new([]string))
 	if _, err := s.reload(); err != nil {
 		return nil, err
 	}
@@ -65,6 +69,10 @@ func absolute(path *string) (err error) {
 
 // Views gives the present views, sorted by name, those that did not load included.
 func (s *Set) Views() []*View { return slices.Clone(*s.views.Load()) }
+
+// Notes says, in a line each, what is wrong with places and options and concerns no view that there is: a registry that is not in a
+// bpffs, a directory that is refused, a view that is enabled and does not exist. It goes by the last time the places were listed.
+func (s *Set) Notes() []string { return slices.Clone(*s.notes.Load()) }
 
 // Close waits for the runs under way and unloads the programs; what is pinned stays for the next start. A run after
 // it fails with unix.EBADF.
@@ -102,12 +110,14 @@ func (s *Set) reload() (changed bool, err error) {
 		return false, fmt.Errorf("views are closed: %w", unix.EBADF)
 	}
 	said := s.said
-	s.said = make(map[string]bool)
+	s.said, s.noted = make(map[string]bool), nil
 	sources, pins, err := s.scan(said)
 	if err != nil {
 		s.said = said
 		return false, err
 	}
+	notes := s.noted
+	s.notes.Store(&notes)
 	was := make(map[string]*View)
 	for _, v := range *s.views.Load() {
 		was[v.name] = v
@@ -153,6 +163,12 @@ func (s *Set) next(old *View, src *source, pins *registry, cache *btf.Cache) *Vi
 	}
 	v.compare(old.typ)
 	return v
+}
+
+// note is say, for Notes as well.
+func (s *Set) note(before map[string]bool, format string, args ...any) {
+	s.noted = append(s.noted, fmt.Sprintf(format, args...))
+	s.say(before, format, args...)
 }
 
 // say tells Logf what is so until it is not, once.

@@ -85,7 +85,7 @@ var errNoKeeper = errors.New("the keeper has died: the mount is dead until the n
 
 // await waits for the order to begin.
 func (c *Conn) await() (order, error) {
-	if err := c.keeper.send(message{Word: wordPrepared}); err != nil {
+	if err := c.keeper.send(message{Word: wordPrepared, Warnings: c.Warnings}); err != nil {
 		return order{}, errNoKeeper
 	}
 	m, err := c.keeper.receive()

@@ -18,6 +18,8 @@ type Keeper struct {
 	// View tells which view a request on a node runs.
 	View func(node uint64) (view int, ok bool)
 	Logf func(format string, args ...any)
+	// Warn, if not nil, gets a server's warnings, a line each, while the outcome of mount is still waited for.
+	Warn func(line string)
 
 	conn   *Conn // serves nothing
 	state  *state

@@ -93,6 +93,8 @@ type Conn struct {
 	// Logf takes what is worth telling but no error of a call: a panic of the filesystem, a mount that had to be
 	// detached. It may be nil. Set it before Serve.
 	Logf func(format string, args ...any)
+	// Warnings are told to whoever mounts, a line each. Set them before Serve.
+	Warnings []string
 	// OnEnd, if not nil, is called when the mount has ended, before Serve returns and the keeper is told. It is not called
 	// in a server that another one takes over from.
 	OnEnd func()

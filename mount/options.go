@@ -3,6 +3,7 @@ package mount
 import (
 	"fmt"
 	"math"
+	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,7 +31,11 @@ type Options struct {
 	Views    []string // views=: directories of views beside the usual ones, later ones win
 	Enable   []string // enable=: names of views that are off unless asked for
 	Registry string   // registry=: where views are pinned, "none" for nowhere; "" for the usual place
-	Lists    []string // the lists that all this was read from
+
+	// Words are the options that mean something here, one by one, with numbers for names of users: they can be parsed again.
+	Words []string
+	// Ignored says, in a line each, which options are accepted and do nothing.
+	Ignored []string
 
 	Foreground bool // stay attached to the terminal instead of going to the background
 	Remount    bool // remount: the mount is there, see Remount
@@ -43,7 +48,7 @@ type Options struct {
 // not matter, of the same option the last one counts. A comma inside double quotes or after a backslash is part of
 // the value, as in mount(8) and libfuse.
 //
-// Own options are uid=N, gid=N, mode=OCTAL, max_run=SIZE, views=DIR:DIR, enable=VIEW:VIEW and registry=DIR; views= and
+// Own options are uid=USER, gid=GROUP (names or numbers), mode=OCTAL, max_run=SIZE, views=DIR:DIR, enable=VIEW:VIEW and registry=DIR; views= and
 // enable= add up. The atime family becomes mount flags. What mount(8),
 // fstab and mount.fuse3 add for their own use is ignored, and so are rw, dev, suid and exec, which open nothing.
 // Anything else is an error that names the word.
@@ -57,16 +62,24 @@ func ParseOptions(lists ...string) (Options, error) {
 func newOptions() Options { return Options{MaxRun: DefaultMaxRun, Flags: always} }
 
 func (o *Options) parse(lists []string) error {
-	o.Lists = lists
 	var words []string
 	for _, list := range lists {
 		words = append(words, split(list)...)
 	}
 	o.Remount = slices.Contains(words, "remount")
 	var first error
+	list := "" // the option with a list of names that was the last to come
 	for _, word := range words {
-		if err := o.set(word); first == nil {
+		name, value, hasValue := strings.Cut(word, "=")
+		err := o.set(word, name, unquote(value), hasValue)
+		if err != nil && !hasValue && list != "" {
+			err = fmt.Errorf("%w; if it belongs to %s=, colons separate names: %[2]s=NAME:%s", err, list, name)
+		}
+		if first == nil {
 			first = err
+		}
+		if list = ""; named[name] {
+			list = name
 		}
 	}
 	return first
@@ -74,28 +87,28 @@ func (o *Options) parse(lists []string) error {
 
 // own are the words that are options of ours.
 func (o Options) own() (words []string) {
-	for _, list := range o.Lists {
-		for _, word := range split(list) {
-			if name, _, _ := strings.Cut(word, "="); own[name] {
-				words = append(words, word)
-			}
+	for _, word := range o.Words {
+		if name, _, _ := strings.Cut(word, "="); own[name] {
+			words = append(words, word)
 		}
 	}
 	return words
 }
 
-func (o *Options) set(word string) error {
-	name, value, hasValue := strings.Cut(word, "=")
-	value = unquote(value)
+// set takes one option. It notes the word if the option does something.
+func (o *Options) set(word, name, value string, hasValue bool) error {
+	if own[name] {
+		o.Words = append(o.Words, word)
+	}
 	switch name {
 	case "":
 		if !hasValue {
 			return nil // two commas in a row
 		}
 	case "uid":
-		return number(&o.UID, word, value, 10, math.MaxUint32-1, "a user number, as in uid=1000")
+		return o.owner(&o.UID, word, value, userID, "the name or number of a user, as in uid=1000")
 	case "gid":
-		return number(&o.GID, word, value, 10, math.MaxUint32-1, "a group number, as in gid=1000")
+		return o.owner(&o.GID, word, value, groupID, "the name or number of a group, as in gid=adm")
 	case "mode":
 		return number(&o.Mode, word, value, 8, 0o777, "an octal mode of at most 0777, as in mode=0440")
 	case "max_run":
@@ -120,10 +133,44 @@ func (o *Options) set(word string) error {
 		o.Flags = o.Flags&^flag.clear | flag.set
 		return nil
 	}
+	if hasValue && contexts[name] {
+		o.Words = append(o.Words, word)
+		o.Ignored = append(o.Ignored, fmt.Sprintf("option %s: it does nothing, because no file here has a SELinux label: leave it out", name))
+		return nil
+	}
 	if o.Sloppy || ignored(name, value, hasValue) || o.Remount && shown[name] {
 		return nil
 	}
 	return WithCode(ExitUsage, fmt.Errorf("unknown option %q: own options are uid=, gid=, mode=, max_run=, views=, enable= and registry=", word))
+}
+
+// owner takes the number of a user or group, or finds it by its name.
+func (o *Options) owner(to **uint32, word, value string, find func(string) (string, error), want string) error {
+	id, err := value, error(nil)
+	if value != "" && strings.Trim(value, "-0123456789") != "" {
+		if id, err = find(value); err != nil {
+			return fmt.Errorf("%w: %w", badValue(word, want), err)
+		}
+		name, _, _ := strings.Cut(word, "=")
+		o.Words[len(o.Words)-1] = name + "=" + id
+	}
+	return number(to, word, id, 10, math.MaxUint32-1, want)
+}
+
+func userID(name string) (string, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return "", err
+	}
+	return u.Uid, nil
+}
+
+func groupID(name string) (string, error) {
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return "", err
+	}
+	return g.Gid, nil
 }
 
 // list adds the parts of a value, parted by colons; each begins with prefix.

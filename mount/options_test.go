@@ -28,6 +28,7 @@ func TestParseOptions(t *testing.T) {
 		{"uid=7,gid=8,mode=0440", with(func(o *Options) { o.UID, o.GID, o.Mode = num(7), num(8), num(0o440) })},
 		{"mode=0440 gid=8 uid=7", with(func(o *Options) { o.UID, o.GID, o.Mode = num(7), num(8), num(0o440) })},
 		{"uid=1,uid=2 uid=3", with(func(o *Options) { o.UID = num(3) })},
+		{"uid=root,gid=root", with(func(o *Options) { o.UID, o.GID = num(0), num(0) })},
 		{`uid="4"`, with(func(o *Options) { o.UID = num(4) })},
 		{"uid=0,gid=4294967294,mode=0", with(func(o *Options) { o.UID, o.GID, o.Mode = num(0), num(4294967294), num(0) })},
 		{"max_run=1", with(func(o *Options) { o.MaxRun = 1 })},
@@ -54,8 +55,30 @@ func TestParseOptions(t *testing.T) {
 
 // meaning is options without the words they were read from.
 func meaning(o Options) Options {
-	o.Lists = nil
+	o.Words, o.Ignored = nil, nil
 	return o
+}
+
+// words are the lists that a server gets for the options of its mount.
+func words(o Options) (lists []string) {
+	for _, word := range o.Words {
+		lists = append(lists, Word(word))
+	}
+	return lists
+}
+
+func TestOptionsWords(t *testing.T) {
+	o, err := ParseOptions(`rw,uid=root,views="/a,b",context=x:y,enable=z,x-c=d`, `views=/e\\,gid=root`)
+	want := []string{"uid=0", `views="/a,b"`, "context=x:y", "enable=z", `views=/e\`, "gid=0"}
+	if err != nil || !reflect.DeepEqual(o.Words, want) || len(o.Ignored) != 1 || !strings.HasPrefix(o.Ignored[0], "option context: ") {
+		t.Errorf("%q, ignored %q (%v); want %q", o.Words, o.Ignored, err, want)
+	}
+	if again, err := ParseOptions(words(o)...); err != nil || !reflect.DeepEqual(again, o) {
+		t.Errorf("%+v (%v); want %+v", again, err, o)
+	}
+	if own := o.own(); len(own) != 5 {
+		t.Errorf("%q", own)
+	}
 }
 
 func TestParseOptionsErrors(t *testing.T) {
@@ -73,12 +96,14 @@ func TestParseOptionsErrors(t *testing.T) {
 		{"ro=yes", ExitUsage, []string{`"ro=yes"`}},
 		{"nofail=1", ExitUsage, []string{`"nofail=1"`}},
 		{"allow_root", ExitUsage, []string{`"allow_root"`}},
-		{"uid", ExitUsage, []string{"option uid: no value", "user number"}},
+		{"uid", ExitUsage, []string{"option uid: no value", "number of a user"}},
 		{"uid=", ExitUsage, []string{`option uid: bad value ""`}},
-		{"uid=root", ExitUsage, []string{`"root"`, "user number"}},
+		{"uid=nosuchuser", ExitUsage, []string{`"nosuchuser"`, "name or number of a user"}},
+		{"enable=a,b", ExitUsage, []string{`unknown option "b"`, "enable=NAME:b"}},
+		{"views=/a,/b,uid=1", ExitUsage, []string{`unknown option "/b"`, "views=NAME:/b"}},
 		{"uid=-1", ExitUsage, []string{`"-1"`}},
 		{"uid=4294967295", ExitUsage, []string{"4294967295"}}, // (uid_t)-1 is nobody
-		{"gid=x", ExitUsage, []string{"option gid", "group number"}},
+		{"gid=x", ExitUsage, []string{"option gid", "number of a group"}},
 		{"mode=1777", ExitUsage, []string{"1777", "at most 0777"}},
 		{"mode=0888", ExitUsage, []string{"0888", "octal"}},
 		{"max_run=0", ExitUsage, []string{`"0"`, "above 0"}},
@@ -118,6 +143,11 @@ func FuzzParseOptions(f *testing.F) {
 			return
 		}
 		// The same again changes nothing, nor does what comes from fstab.
+		got, err := ParseOptions(words(o)...)
+		got.Flags, got.Remount = o.Flags, o.Remount // the server's process needs neither
+		if err != nil || !reflect.DeepEqual(o, got) {
+			t.Errorf("%q: %+v; from its words: %+v, %v", list, o, got, err)
+		}
 		again, err := ParseOptions("rw,nofail", list, list, "dev,suid")
 		if err != nil || !reflect.DeepEqual(meaning(o), meaning(again)) {
 			t.Errorf("%q: %+v; again: %+v, %v", list, o, again, err)

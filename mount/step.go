@@ -45,6 +45,11 @@ func (k *Keeper) heard(p *process, m message) (again bool, err error) {
 	case wordPrepared:
 		p.prepared = true
 		p.limit.Stop()
+		if k.ready != nil && k.Warn != nil {
+			for _, line := range m.Warnings {
+				k.Warn(line)
+			}
+		}
 		switch {
 		case k.conn.at.Target == "": // see run
 		case k.serving == nil:

@@ -24,7 +24,7 @@ type wire struct{ conn *net.UnixConn }
 //
 // and the server reports:
 //
-//	prepared   it can begin
+//	prepared   it can begin (Warnings)
 //	serving    it answers
 //	stopped    it ends when it has answered what it has in work
 //	ended      the connection has ended: unmounted, or with an Error
@@ -35,6 +35,8 @@ type message struct {
 	Order order  `json:",omitzero"`
 	Error string `json:",omitempty"`
 	Code  int    `json:",omitempty"`
+
+	Warnings []string `json:",omitempty"` // for whoever mounts
 }
 
 const (

@@ -30,8 +30,14 @@ var generic = set(`
 	sync async dirsync iversion noiversion mand nomand silent loud
 	allow_other default_permissions nonempty`)
 
-// labels holds generic options that come with a value. The context family is SELinux's; views carry no labels.
-var labels = set(`user comment context fscontext defcontext rootcontext`)
+// labels holds generic options that come with a value.
+var labels = set(`user comment`)
+
+// contexts holds SELinux's options.
+var contexts = set(`context fscontext defcontext rootcontext`)
+
+// named holds our options whose value is a list.
+var named = set(`views enable`)
 
 // own holds the options that are ours.
 var own = set(`uid gid mode max_run views enable registry`)
@@ -81,6 +87,11 @@ func split(list string) []string {
 		}
 	}
 	return append(words, string(word))
+}
+
+// Word makes an option of Options.Words a list for -o, whatever is in its value: the reverse of split.
+func Word(word string) (list string) {
+	return strings.NewReplacer(`\`, `\\`, ",", `\,`).Replace(word)
 }
 
 func unquote(value string) string {

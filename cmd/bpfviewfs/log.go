@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/syslog"
+	"slices"
+	"strings"
 
 	"github.com/sirupsen/logrus"
 	logsyslog "github.com/sirupsen/logrus/hooks/syslog"
@@ -13,27 +16,40 @@ import (
 type logOptions struct{ format, level string }
 
 func logFlags(flags *pflag.FlagSet) *logOptions {
-	var o logOptions
-	flags.StringVar(&o.format, "log-format", "text", "log as `text` or json")
-	flags.StringVar(&o.level, "log-level", "info", "log `level`: error, warning, info or debug")
+	o := logOptions{"text", "info"}
+	flags.Var(&choice{&o.format, []string{"text", "json"}}, "log-format", "log as `text` or json")
+	flags.Var(&choice{&o.level, []string{"error", "warning", "info", "debug"}}, "log-level", "log `level`: error, warning, info or debug")
 	return &o
+}
+
+// choice is the value of a flag that is one of a few words.
+type choice struct {
+	value *string
+	words []string
+}
+
+func (c *choice) String() string { return *c.value }
+func (c *choice) Type() string   { return "string" }
+
+func (c *choice) Set(word string) error {
+	if !slices.Contains(c.words, word) {
+		return fmt.Errorf("want %s", strings.Join(c.words, " or "))
+	}
+	*c.value = word
+	return nil
 }
 
 // logger logs to stderr, or to syslog where stderr leads nowhere: a server in the background has given its own back to
 // whoever called mount(8).
 func (o logOptions) logger(background bool) (*logrus.Logger, error) {
 	log := logrus.New()
-	switch o.format {
-	case "", "text":
-	case "json":
+	if o.format == "json" {
 		log.SetFormatter(&logrus.JSONFormatter{})
-	default:
-		return nil, usageError("--log-format %s: want text or json", o.format)
 	}
 	if o.level != "" {
 		level, err := logrus.ParseLevel(o.level)
 		if err != nil {
-			return nil, usageError("--log-level %s: want error, warning, info or debug", o.level)
+			return nil, usageError("--log-level %s: %v", o.level, err)
 		}
 		log.SetLevel(level)
 	}

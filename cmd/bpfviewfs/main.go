@@ -32,13 +32,7 @@ func run(args []string) int {
 	if byMount(args) {
 		err = mountHelper(args[1:])
 	} else {
-		root := rootCommand()
-		root.SetArgs(args[1:])
-		understood := false
-		root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
-		if err = root.Execute(); !understood {
-			err = mount.WithCode(mount.ExitUsage, err)
-		}
+		err = runCommand(args[1:])
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(args[0]), err)
@@ -46,23 +40,59 @@ func run(args []string) int {
 	return mount.ExitCode(err)
 }
 
-// byMount tells whether mount(8) is the caller: by the name it calls, or because the first word is no command but a
-// source.
+// runCommand runs what a person typed.
+func runCommand(args []string) error {
+	root := rootCommand()
+	if err := misspelt(root, args); err != nil {
+		return err
+	}
+	out := &checked{Writer: os.Stdout}
+	root.SetOut(out)
+	root.SetArgs(args)
+	understood := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
+	err := root.Execute()
+	if !understood {
+		err = mount.WithCode(mount.ExitUsage, err)
+	}
+	if err == nil {
+		err = failed(out.err)
+	}
+	return err
+}
+
+// misspelt is the error for a first word that is no command.
+func misspelt(root *cobra.Command, args []string) error {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") || isCommand(root, args) {
+		return nil
+	}
+	hint := "bpfviewfs help lists the commands"
+	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usageError("unknown command %q: %s", args[0], hint)
+}
+
+func isCommand(root *cobra.Command, args []string) bool {
+	if strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
+		return true
+	}
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	found, _, err := root.Find(args)
+	return err == nil && found.HasParent()
+}
+
+// byMount reports whether mount(8) is the caller: by the name that it calls, or because the first of several words is no command
+// but a source: cgroup2, or a path.
 func byMount(args []string) bool {
 	if strings.HasPrefix(filepath.Base(args[0]), "mount.") {
 		return true
 	}
-	if len(args) < 3 || strings.HasPrefix(args[1], "-") {
+	if len(args) < 3 || strings.HasPrefix(args[1], "-") || isCommand(rootCommand(), args[1:]) {
 		return false
 	}
-	if strings.HasPrefix(args[1], cobra.ShellCompRequestCmd) {
-		return false
-	}
-	root := rootCommand()
-	root.InitDefaultHelpCmd()
-	root.InitDefaultCompletionCmd()
-	found, _, err := root.Find(args[1:])
-	return err != nil || !found.HasParent()
+	return args[1] == "cgroup2" || strings.Contains(args[1], "/")
 }
 
 func rootCommand() *cobra.Command {
@@ -76,6 +106,8 @@ mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview`,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+
+		SuggestionsMinimumDistance: 2,
 	}
 	root.SetVersionTemplate("bpfviewfs {{.Version}}\n") // as the command says it
 	log := logFlags(root.PersistentFlags())

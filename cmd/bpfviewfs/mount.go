@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"bpfviewfs/fs"
 	"bpfviewfs/mount"
@@ -29,7 +30,7 @@ is the root of the tree, and nothing above it can be reached.`,
   bpfviewfs mount /sys/fs/cgroup/system.slice /mnt -o mode=0444`,
 		Args: cobra.RangeArgs(1, 2),
 	}
-	lists := cmd.Flags().StringArrayP("options", "o", nil, "comma-separated mount `options`: uid=N gid=N mode=OCTAL max_run=SIZE views=DIR:DIR enable=VIEW:VIEW registry=DIR")
+	lists := cmd.Flags().StringArrayP("options", "o", nil, "comma-separated mount `options`: uid=USER gid=GROUP mode=OCTAL max_run=SIZE views=DIR:DIR enable=VIEW:VIEW registry=DIR")
 	foreground := cmd.Flags().Bool("foreground", false, "serve until unmounted instead of going to the background")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		o, err := mount.ParseOptions(*lists...)
@@ -61,6 +62,9 @@ func mountTree(o mount.Options, logs logOptions) error {
 		return err
 	}
 	keeper := mount.Keeper{Options: o, Args: serveArgs(o, logs), View: fs.ViewNumber, Logf: log.Warnf}
+	if !o.Foreground { // else the server has said it
+		keeper.Warn = func(line string) { printWarnings(os.Stderr, []string{line}) }
+	}
 	if err := keeper.Run(ready); err != nil {
 		log.Error(err)
 		return err
@@ -70,9 +74,10 @@ func mountTree(o mount.Options, logs logOptions) error {
 
 func umountCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "umount DIR",
-		Short: "unmount the tree at DIR",
-		Args:  cobra.ExactArgs(1),
+		Use:     "umount DIR",
+		Aliases: []string{"unmount"},
+		Short:   "unmount the tree at DIR",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return mount.Umount(args[0], func(format string, words ...any) {
 				fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", words...)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"bpfviewfs/fs"
 	"bpfviewfs/mount"
@@ -26,11 +27,8 @@ func serveArgs(o mount.Options, logs logOptions) []string {
 	if !o.Foreground {
 		args = append(args, "--background")
 	}
-	if o.Sloppy {
-		args = append(args, "-s")
-	}
-	for _, list := range o.Lists {
-		args = append(args, "-o", list)
+	for _, word := range o.Words {
+		args = append(args, "-o", mount.Word(word))
 	}
 	return append(args, "--", absolute(o.Source), o.Target)
 }
@@ -50,7 +48,7 @@ func serveCommand(logs *logOptions) *cobra.Command {
 	cmd := &cobra.Command{Use: "serve SOURCE DIR", Hidden: true, Args: cobra.ExactArgs(2)}
 	lists := cmd.Flags().StringArrayP("options", "o", nil, "")
 	background := cmd.Flags().Bool("background", false, "")
-	sloppy := cmd.Flags().BoolP("sloppy", "s", false, "")
+	cmd.Flags().BoolP("sloppy", "s", false, "") // from a keeper of an earlier version
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if os.Getenv(mount.KeeperVar) == "" {
 			return usageError("serve is started by the process that bpfviewfs mount leaves behind, and by nobody else")
@@ -64,7 +62,7 @@ func serveCommand(logs *logOptions) *cobra.Command {
 			return err
 		}
 		o, err := mount.ParseOptions(*lists...)
-		if err == nil || *sloppy {
+		if err == nil || cmd.Flags().Changed("sloppy") {
 			o.Source, o.Target = args[0], args[1]
 			err = serve(conn, o, log)
 		}
@@ -79,7 +77,7 @@ func serveCommand(logs *logOptions) *cobra.Command {
 // serve loads the views and serves them.
 func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
 	c := config(o)
-	c.Logf = log.Infof
+	c.Logf = log.Warnf
 	src, err := openSource(o.Source, c)
 	if err != nil {
 		return err
@@ -91,6 +89,12 @@ func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
 			log.Error(err)
 		}
 	}
+	conn.Warnings = warnings(o, src.set)
+	for _, line := range conn.Warnings {
+		if !slices.Contains(src.set.Notes(), line) { // else it is logged
+			log.Warn(line)
+		}
+	}
 	tree := fs.New(fs.Config{
 		Hierarchy: src.hierarchy,
 		Kernel:    conn,
@@ -99,6 +103,7 @@ func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
 		Mode:      o.Mode,
 		Version:   fmt.Sprintf("bpfviewfs %s", version),
 		Status:    func() any { return conn.Status() },
+		Warnings:  func() []string { return warnings(o, src.set) },
 	})
 	if err := tree.Inherit(conn.Memory()); err != nil {
 		return err

@@ -75,6 +75,9 @@ func look(cmd *cobra.Command) func() (*source, error) {
 		c := config(o)
 		c.ReadOnly = true
 		src, err := openSource(*name, c)
+		if err == nil && len(*lists) > 0 {
+			printWarnings(cmd.ErrOrStderr(), warnings(o, src.set))
+		}
 		return src, failed(err)
 	}
 }
