@@ -43,6 +43,10 @@ bench:
 	@.ci/programs bench || true
 	go run ./.ci/bench $(if $(QUICK),-quick) $(BASE:%=-base %) $(ROWS:%=-rows %) $(BENCHFLAGS)
 
+# Ten minutes of readers, floods, kills and reloads. It fails if an operation does, or if the mount grows. FOR=1m is shorter.
+soak:
+	go run ./.ci/soak $(FOR:%=-for %)
+
 # The benchmarks of the packages.
 microbench:
 	go test -run='^$$' -bench=. ./...
@@ -85,4 +89,4 @@ uninstall:
 clean:
 	rm -f bpfviewfs
 
-.PHONY: run test test-vm bench microbench objects install uninstall clean
+.PHONY: run test test-vm bench soak microbench objects install uninstall clean

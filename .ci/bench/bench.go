@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"bpfviewfs/.ci/stage"
 )
 
 // Names of subjects.
@@ -30,7 +33,8 @@ const (
 // bench holds the subjects and the clients of a run.
 type bench struct {
 	options
-	place    *place
+	stage    *stage.Stage
+	turn     turnLock
 	cpus     int
 	subjects map[string]*subject // by name
 	memory   map[string]*subject // this program's mounts of the v1 memory hierarchy
@@ -38,24 +42,20 @@ type bench struct {
 	missing  []string
 	work     string // parent of c0, c1 ..., relative to the hierarchy
 
-	root, one, crowd, intruder *client
+	root, one, crowd, intruder *stage.Client
 }
 
 // run measures the chosen rows and writes the report.
-func run(o options, p *place) error {
+func run(o options, s *stage.Stage, chosen []row) error {
 	b := &bench{
-		options: o, place: p, cpus: runtime.NumCPU(),
+		options: o, stage: s, turn: turnLock{path: o.lock}, cpus: runtime.NumCPU(),
 		subjects: map[string]*subject{}, memory: map[string]*subject{}, trees: map[string]int{},
-	}
-	chosen, err := choose(o.rows)
-	if err != nil {
-		return err
 	}
 	if err := b.start(); err != nil {
 		return err
 	}
 	if o.all && len(b.missing) > 0 {
-		return fmt.Errorf("bench: %s", strings.Join(b.missing, "; "))
+		return fmt.Errorf("%s", strings.Join(b.missing, "; "))
 	}
 	report := newReport(b)
 	for _, r := range chosen {
@@ -79,7 +79,7 @@ func choose(names string) ([]row, error) {
 	for name := range strings.SplitSeq(names, ",") {
 		i := slices.IndexFunc(rows, func(r row) bool { return r.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("bench: no row %q: -rows help lists them", name)
+			return nil, fmt.Errorf("no row %q: -rows help lists them", name)
 		}
 		chosen = append(chosen, rows[i])
 	}
@@ -108,11 +108,10 @@ func (b *bench) row(r row) (best *result, err error) {
 }
 
 func (b *bench) attempt(r row, patience time.Duration) (*result, error) {
-	unlock, err := lockFile(b.lock)
-	if err != nil {
+	if err := b.turn.take(); err != nil {
 		return nil, err
 	}
-	defer unlock()
+	defer b.turn.giveBack()
 	undo, err := r.prepare(b)
 	if err != nil {
 		return nil, err
@@ -120,14 +119,14 @@ func (b *bench) attempt(r row, patience time.Duration) (*result, error) {
 	defer undo()
 	waitQuiet(patience)
 	result := &result{Name: r.name, Title: r.title}
-	before, err := look(b.place.cgroup)
+	before, err := look(b.stage.Cgroup)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.run(b, result); err != nil {
 		return nil, err
 	}
-	after, err := look(b.place.cgroup)
+	after, err := look(b.stage.Cgroup)
 	if err != nil {
 		return nil, err
 	}
@@ -136,4 +135,18 @@ func (b *bench) attempt(r row, patience time.Duration) (*result, error) {
 		m.finish()
 	}
 	return result, nil
+}
+
+// subject is a mount to measure.
+type subject struct {
+	*stage.Server
+	static bool // has the files f0, f1 ... instead of cgroups' directories
+}
+
+// file is the path of a cgroup's view, or of the n-th static file.
+func (s *subject) file(cgroup, view string, n int) string {
+	if s.static {
+		return fmt.Sprintf("%s/f%d", s.Dir, n)
+	}
+	return filepath.Join(s.Dir, cgroup, view)
 }

@@ -4,29 +4,31 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"bpfviewfs/.ci/stage"
 )
 
 // beside adds the times of the client's job j, first alone and then while the crowd works.
-func (b *bench) beside(r *result, name string, c *client, j, crowd job) error {
-	a, err := c.do(j)
+func (b *bench) beside(r *result, name string, c *stage.Client, j, crowd stage.Job) error {
+	a, err := c.Do(j)
 	if err != nil {
 		return err
 	}
-	r.add(name, "alone", "µs", scaled(a.samples, 1e-3)...)
-	if err := b.crowd.start(crowd); err != nil {
+	r.add(name, "alone", "µs", scaled(a.Samples, 1e-3)...)
+	if err := b.crowd.Start(crowd); err != nil {
 		return err
 	}
 	time.Sleep(b.span(300 * time.Millisecond))
-	j.limit = 4 * j.limit
-	read, err := c.do(j)
+	j.Limit *= 4
+	read, err := c.Do(j)
 	if err != nil {
 		return err
 	}
-	if a, err = b.crowd.stop(); err != nil {
+	if a, err = b.crowd.Stop(); err != nil {
 		return err
 	}
-	r.add(name, "beside", "µs", scaled(read.samples, 1e-3)...)
-	r.add(name, "crowd", "/s", float64(a.operations)/max(a.took.Seconds(), 1e-9))
+	r.add(name, "beside", "µs", scaled(read.Samples, 1e-3)...)
+	r.add(name, "crowd", "/s", float64(a.Operations)/max(a.Took.Seconds(), 1e-9))
 	r.errors(name+", the one", read)
 	r.errors(name+", the crowd", a)
 	return nil
@@ -38,8 +40,8 @@ func besideRow(kind string, n, files int, limit float64) func(*bench, *result) e
 		peers := []string{thisBuild, olderBuild, stock, single, cgroupfs}
 		for range b.rounds(5) {
 			err := b.each(peers, func(s *subject) error {
-				crowd := job{kind: kind, threads: b.many(n), paths: b.files(s, cpuFile(s), files)}
-				return b.beside(r, s.name, b.one, b.quickRead(s), crowd)
+				crowd := stage.Job{Kind: kind, Threads: b.many(n), Paths: b.files(s, cpuFile(s), files)}
+				return b.beside(r, s.Name, b.one, b.quickRead(s), crowd)
 			})
 			if err != nil {
 				return err
@@ -52,38 +54,38 @@ func besideRow(kind string, n, files int, limit float64) func(*bench, *result) e
 
 // cpuFile is the name of the subject's file about CPU time.
 func cpuFile(s *subject) string {
-	if s.name == cgroupfs {
+	if s.Name == cgroupfs {
 		return "cpu.stat"
 	}
 	return "cpu"
 }
 
 // quickRead is the job of the one user.
-func (b *bench) quickRead(s *subject) job {
-	return reads(s.file(b.cN(0), cpuFile(s), 0)).lasting(b.span(250 * time.Millisecond))
+func (b *bench) quickRead(s *subject) stage.Job {
+	return stage.Reads(s.file(b.cN(0), cpuFile(s), 0)).Lasting(b.span(250 * time.Millisecond))
 }
 
 func besideListRow(b *bench, r *result) error {
-	many := b.place.name + "/many"
+	many := b.stage.Name + "/many"
 	for range b.rounds(2) {
 		err := b.each([]string{thisBuild, olderBuild, cgroupfs}, func(s *subject) error {
 			var before float64
 			var err error
-			if s.name != cgroupfs {
-				if err := s.resetPeak(); err != nil {
+			if s.Name != cgroupfs {
+				if err := s.ResetPeak(); err != nil {
 					return err
 				}
-				if before, _, err = s.memory(); err != nil {
+				if before, _, err = s.Memory(); err != nil {
 					return err
 				}
 			}
-			crowd := job{kind: "list", threads: b.many(300), buffer: 32 << 10, paths: []string{s.file(many, "", 0)}}
-			if err = b.beside(r, s.name, b.one, b.quickRead(s), crowd); err != nil || s.name == cgroupfs {
+			crowd := stage.Job{Kind: "list", Threads: b.many(300), Buffer: 32 << 10, Paths: []string{s.file(many, "", 0)}}
+			if err = b.beside(r, s.Name, b.one, b.quickRead(s), crowd); err != nil || s.Name == cgroupfs {
 				return err
 			}
-			after, peak, err := s.memory()
-			r.add(s.name, "RSS: growth at its peak", "MiB", peak-before)
-			r.add(s.name, "RSS: growth that stays", "MiB", after-before)
+			after, peak, err := s.Memory()
+			r.add(s.Name, "RSS: growth at its peak", "MiB", peak-before)
+			r.add(s.Name, "RSS: growth that stays", "MiB", after-before)
 			return err
 		})
 		if err != nil {
@@ -99,9 +101,9 @@ func besideListRow(b *bench, r *result) error {
 func besideSlowRow(b *bench, r *result) error {
 	for range b.rounds(5) {
 		err := b.each([]string{thisBuild, olderBuild}, func(s *subject) error {
-			crowd := reads(s.file(b.place.name+"/slow", "burn", 0))
-			crowd.threads = 16
-			return b.beside(r, s.name, b.one, b.quickRead(s).lasting(600*time.Millisecond), crowd)
+			crowd := stage.Reads(s.file(b.stage.Name+"/slow", "burn", 0))
+			crowd.Threads = 16
+			return b.beside(r, s.Name, b.one, b.quickRead(s).Lasting(600*time.Millisecond), crowd)
 		})
 		if err != nil {
 			return err
@@ -122,33 +124,33 @@ func worst(r *result, what string, scale float64) number {
 func unexpectedRow(b *bench, r *result) error {
 	for i := range b.rounds(12) {
 		slow := fmt.Sprintf("%s/slow%d", b.work, i)
-		if err := os.Mkdir(b.place.cgroup2+"/"+slow, 0o755); err != nil {
+		if err := os.Mkdir(b.stage.Cgroup2+"/"+slow, 0o755); err != nil {
 			return err
 		}
 		err := b.each([]string{thisBuild, olderBuild}, func(s *subject) error {
-			j := b.quickRead(s).lasting(500 * time.Millisecond)
-			a, err := b.one.do(j)
+			j := b.quickRead(s).Lasting(500 * time.Millisecond)
+			a, err := b.one.Do(j)
 			if err != nil {
 				return err
 			}
-			r.add(s.name, "worst alone", "ms", quantile(sorted(a.samples), 1)/1e6)
-			if _, err := b.intruder.do(reads(s.file(b.cN(1), "burn", 0)).times(20)); err != nil {
+			r.add(s.Name, "worst alone", "ms", quantile(sorted(a.Samples), 1)/1e6)
+			if _, err := b.intruder.Do(stage.Reads(s.file(b.cN(1), "burn", 0)).Times(20)); err != nil {
 				return err
 			}
-			if err := b.one.start(j); err != nil {
+			if err := b.one.Start(j); err != nil {
 				return err
 			}
 			time.Sleep(100 * time.Millisecond)
-			if _, err := b.intruder.do(reads(s.file(slow, "burn", 0)).times(1)); err != nil {
+			if _, err := b.intruder.Do(stage.Reads(s.file(slow, "burn", 0)).Times(1)); err != nil {
 				return err
 			}
-			if a, err = b.one.wait(); err != nil {
+			if a, err = b.one.Wait(); err != nil {
 				return err
 			}
-			r.add(s.name, "worst beside", "ms", quantile(sorted(a.samples), 1)/1e6)
+			r.add(s.Name, "worst beside", "ms", quantile(sorted(a.Samples), 1)/1e6)
 			return nil
 		})
-		os.Remove(b.place.cgroup2 + "/" + slow)
+		os.Remove(b.stage.Cgroup2 + "/" + slow)
 		if err != nil {
 			return err
 		}

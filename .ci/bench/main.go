@@ -7,21 +7,23 @@ package main
 
 import (
 	"cmp"
+	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
-	"syscall"
 
-	"golang.org/x/sys/unix"
+	"bpfviewfs/.ci/stage"
 )
 
-// insideVar names the run's directory in the environment of the process that measures. Its parent cleans up
-// after it.
-const insideVar = "BPFVIEWFS_BENCH"
+var (
+	//go:embed c/static.c
+	staticSource []byte
+	//go:embed c/burn.bpf.o
+	burnObject []byte
+)
 
 type options struct {
 	base, rows, json, docs, lock string
@@ -48,90 +50,43 @@ func main() {
 		}
 		return
 	}
-	if os.Geteuid() != 0 {
-		fail(errors.New("bench: needs root, to mount and to run BPF programs"))
-	}
-	if inside := os.Getenv(insideVar); inside != "" {
-		fail(run(o, openPlace(inside)))
-		return
-	}
-	fail(supervise(o.base))
+	chosen, err := choose(o.rows)
+	fail(err)
+	fail(stage.Run(func(s *stage.Stage) error { return prepare(s, o.base) }, func(s *stage.Stage) error {
+		return run(o, s, chosen)
+	}))
 }
 
 func fail(err error) {
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// supervise runs this program again, in a new cgroup, and cleans up when that process ends or a signal
-// comes.
-func supervise(base string) (err error) {
-	p, err := newPlace()
-	if err != nil {
-		return err
-	}
-	defer func() { err = cmp.Or(err, p.remove()) }()
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
-	if err := build(p, base); err != nil {
-		return err
-	}
-	group, err := p.group("bench")
-	if err != nil {
-		return err
-	}
-	defer group.Close()
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), insideVar+"="+p.name)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		UseCgroupFD: true, CgroupFD: int(group.Fd()), Pdeathsig: unix.SIGKILL, Setpgid: true,
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	select {
-	case err := <-ended:
-		if err != nil {
-			return fmt.Errorf("bench: %w", err)
-		}
-		return nil
-	case s := <-signals:
-		p.kill()
-		<-ended
-		return fmt.Errorf("bench: ended by a signal: %s", s)
-	}
-}
-
-// build compiles the program, the older revision of it, and the peers in C.
-func build(p *place, base string) error {
-	if err := p.writeFiles(); err != nil {
-		return err
-	}
-	if err := command("go", "build", "-o", p.dir+"/ours", "./cmd/bpfviewfs"); err != nil {
-		return err
-	}
+// prepare builds the older revision and the static server in C, and puts the slow view into the views
+// directory.
+func prepare(s *stage.Stage, base string) error {
 	if base != "" {
-		script := `git archive --format=tar "$1" | tar -x -C "$2" && cd "$2" && go build -o ../base ./cmd/bpfviewfs`
-		os.Mkdir(p.dir+"/base.src", 0o755)
-		if err := command("sh", "-ec", script, "build", base, p.dir+"/base.src"); err != nil {
+		script := `git archive --format=tar "$1" | tar -x -C "$2" && cd "$2" && go build -o ../older ./cmd/bpfviewfs`
+		source := s.Dir + "/older.src"
+		err := cmp.Or(os.Mkdir(source, 0o755), stage.Command("sh", "-ec", script, "build", base, source))
+		if err != nil {
 			return fmt.Errorf("build revision %s: %w", base, err)
 		}
 	}
-	if err := command("cc", "-O2", "-pthread", "-o", p.dir+"/client", p.dir+"/client.c"); err != nil {
-		return fmt.Errorf("the clients are C programs: %w", err)
-	}
-	return nil
+	return os.WriteFile(s.Dir+"/views/burn.bpf.o", burnObject, 0o644)
 }
 
-// command runs a program. If that fails, the error has its output.
-func command(name string, args ...string) error {
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
+// compileLibfuse builds static.c.
+func compileLibfuse(s *stage.Stage) error {
+	flags, err := exec.Command("pkg-config", "--cflags", "--libs", "fuse3").Output()
+	if err != nil {
+		return errors.New("no libfuse: pkg-config knows no fuse3 (Debian: libfuse3-dev)")
 	}
-	return nil
+	if err := os.WriteFile(s.Dir+"/static.c", staticSource, 0o644); err != nil {
+		return err
+	}
+	args := []string{"-O2", "-o", s.Dir + "/static", s.Dir + "/static.c"}
+	return stage.Command("cc", append(args, strings.Fields(string(flags))...)...)
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"bpfviewfs/.ci/stage"
 )
 
 const (
@@ -39,7 +41,7 @@ func look(cgroup string) (m machine, err error) {
 		}
 	}
 	m.at = time.Now()
-	m.ours, err = cpuTime(cgroup)
+	m.ours, err = stage.CPUTime(cgroup)
 	return m, err
 }
 
@@ -71,17 +73,34 @@ func running() (n int) {
 	return 0
 }
 
-// lockFile takes the exclusive lock of a file by which jobs on this machine take turns. No path means no
-// lock.
-func lockFile(path string) (unlock func(), err error) {
-	if path == "" {
-		return func() {}, nil
+// longestHold is how long a run keeps the lock before it lets others have their turn, at the end of a row.
+const longestHold = 45 * time.Second
+
+// turnLock is the lock of a file by which jobs on a machine take turns. Without a path it does nothing.
+type turnLock struct {
+	path  string
+	file  *os.File
+	since time.Time
+}
+
+func (l *turnLock) take() (err error) {
+	if l.path == "" || l.file != nil {
+		return nil
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
-	if err != nil {
-		return nil, err
+	if l.file, err = os.OpenFile(l.path, os.O_RDWR|os.O_CREATE, 0o666); err != nil {
+		return err
 	}
-	return func() { f.Close() }, unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	err = unix.Flock(int(l.file.Fd()), unix.LOCK_EX)
+	l.since = time.Now()
+	return err
+}
+
+func (l *turnLock) giveBack() {
+	if l.file != nil && time.Since(l.since) > longestHold {
+		l.file.Close()
+		l.file = nil
+		time.Sleep(time.Second)
+	}
 }
 
 // aboutMachine names the kernel and the processors.

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"time"
+
+	"bpfviewfs/.ci/stage"
 )
 
 var mounts = []string{thisBuild, olderBuild, stock, single, multi}
@@ -10,18 +12,18 @@ var mounts = []string{thisBuild, olderBuild, stock, single, multi}
 // oneReader makes a turn for each subject, BPF runs and cgroupfs included.
 func (b *bench) oneReader(kind string, count int) (turns []turn) {
 	b.each(mounts, func(s *subject) error {
-		turns = append(turns, turn{s.name, b.one, does(kind, s.file(b.cN(0), "cpu", 0)), s})
+		turns = append(turns, turn{s.Name, b.one, stage.Does(kind, s.file(b.cN(0), "cpu", 0)), s})
 		return nil
 	})
 	if s := b.subjects[lxcfs]; s != nil {
-		turns = append(turns, turn{lxcfs, b.one, does(kind, s.dir+"/proc/uptime"), s})
+		turns = append(turns, turn{lxcfs, b.one, stage.Does(kind, s.Dir+"/proc/uptime"), s})
 	}
-	cgroup := b.place.cgroup2 + "/" + b.cN(0)
+	cgroup := b.stage.Cgroup2 + "/" + b.cN(0)
 	turns = append(turns,
-		turn{bpfRun, b.root, does("run", cgroup), nil},
-		turn{cgroupfs, b.one, does(kind, cgroup+"/cpu.stat"), nil})
+		turn{bpfRun, b.root, stage.Does("run", cgroup), nil},
+		turn{cgroupfs, b.one, stage.Does(kind, cgroup+"/cpu.stat"), nil})
 	for i := range turns {
-		turns[i].job.count = count
+		turns[i].job.Count = count
 	}
 	return turns
 }
@@ -56,7 +58,7 @@ func preadRow(b *bench, r *result) error {
 }
 
 func memoryRow(b *bench, r *result) error {
-	if b.place.memory == "" || b.subjects[lxcfs] == nil {
+	if b.stage.Memory == "" || b.subjects[lxcfs] == nil {
 		r.Notes = append(r.Notes, "not measured: no v1 memory hierarchy, or no lxcfs")
 		return nil
 	}
@@ -65,11 +67,11 @@ func memoryRow(b *bench, r *result) error {
 		count      int
 		limit      float64
 	}{{"open", "open, read, read, close", 50, 0.25}, {"pread", "pread at 0", 100, 0.15}} {
-		meminfo := does(w.kind, b.subjects[lxcfs].dir+"/proc/meminfo").times(w.count)
+		meminfo := stage.Does(w.kind, b.subjects[lxcfs].Dir+"/proc/meminfo").Times(w.count)
 		turns := []turn{{lxcfs, b.one, meminfo, b.subjects[lxcfs]}}
 		for _, name := range []string{thisBuild, olderBuild} {
 			if s := b.memory[name]; s != nil {
-				j := does(w.kind, s.file(b.place.name, "memory", 0)).times(w.count)
+				j := stage.Does(w.kind, s.file(b.stage.Name, "memory", 0)).Times(w.count)
 				turns = append(turns, turn{name, b.one, j, s})
 			}
 		}
@@ -86,23 +88,23 @@ func readersRow(n, files int) func(*bench, *result) error {
 	return func(b *bench, r *result) error {
 		for range b.rounds(16) {
 			err := b.each(mounts, func(s *subject) error {
-				before, err := s.cpu()
+				before, err := s.CPU()
 				if err != nil {
 					return err
 				}
-				j := job{kind: "open", threads: b.many(n), paths: b.files(s, "cpu", files)}
-				a, err := b.crowd.do(j.lasting(b.span(250 * time.Millisecond)))
+				j := stage.Job{Kind: "open", Threads: b.many(n), Paths: b.files(s, "cpu", files)}
+				a, err := b.crowd.Do(j.Lasting(b.span(250 * time.Millisecond)))
 				if err != nil {
 					return err
 				}
-				after, err := s.cpu()
+				after, err := s.CPU()
 				if err != nil {
 					return err
 				}
-				r.add(s.name, "reads", "/s", float64(a.operations)/a.took.Seconds())
-				r.add(s.name, "time", "µs", scaled(a.samples, 1e-3)...)
-				r.add(s.name, "server CPU", "µs", float64((after-before).Nanoseconds())/1e3/float64(a.operations))
-				r.errors(s.name, a)
+				r.add(s.Name, "reads", "/s", float64(a.Operations)/a.Took.Seconds())
+				r.add(s.Name, "time", "µs", scaled(a.Samples, 1e-3)...)
+				r.add(s.Name, "server CPU", "µs", float64((after-before).Nanoseconds())/1e3/float64(a.Operations))
+				r.errors(s.Name, a)
 				return nil
 			})
 			if err != nil {
@@ -126,9 +128,9 @@ func readersRow(n, files int) func(*bench, *result) error {
 }
 
 // errors notes failed operations.
-func (r *result) errors(name string, a answer) {
-	if a.errors > 0 {
-		all := a.errors + a.operations
-		r.Notes = append(r.Notes, fmt.Sprintf("%s: %d of %d failed (%s)", name, a.errors, all, a.errno.Error()))
+func (r *result) errors(name string, a stage.Answer) {
+	if a.Errors > 0 {
+		all := a.Errors + a.Operations
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: %d of %d failed (%s)", name, a.Errors, all, a.Errno.Error()))
 	}
 }

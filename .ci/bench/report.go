@@ -88,6 +88,9 @@ func (r *report) table() string {
 		older = "older build"
 	}
 	fmt.Fprintf(&out, "%s. This build is %s, %s.\n", r.Machine, r.Build, r.Time.Format("2006-01-02 15:04 MST"))
+	if r.Quick {
+		out.WriteString("This was a quick run with small trees: its figures mean nothing.\n")
+	}
 	for _, m := range r.Missing {
 		fmt.Fprintf(&out, "%s.\n", m)
 	}

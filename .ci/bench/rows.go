@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"iter"
 	"time"
+
+	"bpfviewfs/.ci/stage"
 )
 
 // row is a piece of work and its targets.
@@ -43,7 +45,7 @@ type tree struct {
 func (r row) prepare(b *bench) (undo func(), err error) {
 	undo = func() {
 		for _, t := range r.trees {
-			removeTree(b.place.cgroup + "/" + t.name)
+			stage.RemoveTree(b.stage.Cgroup + "/" + t.name)
 		}
 	}
 	for _, t := range r.trees {
@@ -51,7 +53,7 @@ func (r row) prepare(b *bench) (undo func(), err error) {
 			t.width = max(1, t.width/20)
 		}
 		b.trees[t.name] = 1 + t.width*(1+t.depth)
-		if err := makeTree(b.place.cgroup+"/"+t.name, t.width, t.depth); err != nil {
+		if err := stage.MakeTree(b.stage.Cgroup+"/"+t.name, t.width, t.depth); err != nil {
 			undo()
 			return nil, err
 		}
@@ -112,8 +114,8 @@ func (b *bench) each(names []string, f func(*subject) error) error {
 // turn is a client's job in each round.
 type turn struct {
 	name   string
-	client *client
-	job    job
+	client *stage.Client
+	job    stage.Job
 	server *subject // nil if the CPU time of the server is not measured
 }
 
@@ -126,20 +128,20 @@ func (r *result) turns(what string, rounds iter.Seq[int], turns []turn) error {
 			var before, after time.Duration
 			var err error
 			if t.server != nil {
-				if before, err = t.server.cpu(); err != nil {
+				if before, err = t.server.CPU(); err != nil {
 					return err
 				}
 			}
-			a, err := t.client.do(t.job)
+			a, err := t.client.Do(t.job)
 			if err != nil {
 				return fmt.Errorf("%s: %w", t.name, err)
 			}
-			r.add(t.name, what, "µs", scaled(a.samples, 1e-3)...)
+			r.add(t.name, what, "µs", scaled(a.Samples, 1e-3)...)
 			if t.server != nil {
-				if after, err = t.server.cpu(); err != nil {
+				if after, err = t.server.CPU(); err != nil {
 					return err
 				}
-				r.add(t.name, what+": server CPU", "µs", float64((after-before).Nanoseconds())/1e3/float64(a.operations))
+				r.add(t.name, what+": server CPU", "µs", float64((after-before).Nanoseconds())/1e3/float64(a.Operations))
 			}
 		}
 	}

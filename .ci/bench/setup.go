@@ -8,15 +8,16 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"bpfviewfs/.ci/stage"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 )
 
 // start makes the cgroups, mounts the subjects, and starts the clients.
 func (b *bench) start() error {
-	p := b.place
-	b.work = p.name + "/work"
-	if err := makeTree(p.cgroup2+"/"+b.work, workers, 0); err != nil {
+	s := b.stage
+	b.work = s.Name + "/work"
+	if err := stage.MakeTree(s.Cgroup2+"/"+b.work, workers, 0); err != nil {
 		return err
 	}
 	if err := b.startInhabitant(); err != nil {
@@ -33,55 +34,56 @@ func (b *bench) start() error {
 
 // mountBuilds mounts this build and the older one, of cgroup2 and of the v1 memory hierarchy.
 func (b *bench) mountBuilds() error {
-	p := b.place
-	for name, binary := range map[string]string{thisBuild: p.dir + "/ours", olderBuild: p.dir + "/base"} {
+	if b.stage.Memory == "" {
+		b.lacks(errors.New("no v1 memory hierarchy, and so no comparison with lxcfs"))
+	}
+	for name, binary := range map[string]string{thisBuild: b.stage.Dir + "/bpfviewfs", olderBuild: b.stage.Dir + "/older"} {
 		if _, err := os.Stat(binary); err != nil {
 			continue
 		}
-		s, err := mountProgram(p, name, binary, "cgroup2")
-		if err != nil {
+		mount := func(name, source string) (*subject, error) {
+			s, err := b.stage.Mount(name, binary, source, "registry=none")
+			return &subject{Server: s}, err
+		}
+		var err error
+		if b.subjects[name], err = mount(name, "cgroup2"); err != nil {
 			return err
 		}
-		b.subjects[name] = s
-		if p.memory == "" {
+		if b.stage.Memory == "" {
 			continue
 		}
-		if b.memory[name], err = mountProgram(p, name+"-memory", binary, p.memory); err != nil {
+		if b.memory[name], err = mount(name+"-memory", b.stage.Memory); err != nil {
 			return err
 		}
-	}
-	if p.memory == "" {
-		b.lacks(errors.New("no v1 memory hierarchy, and so no comparison with lxcfs"))
 	}
 	return nil
 }
 
 // mountPeers mounts the installed peers.
 func (b *bench) mountPeers() error {
-	p := b.place
-	b.subjects[cgroupfs] = &subject{name: cgroupfs, dir: p.cgroup2}
+	b.subjects[cgroupfs] = &subject{Server: &stage.Server{Name: cgroupfs, Dir: b.stage.Cgroup2}}
 	size, files := fmt.Sprint(staticSize), fmt.Sprint(workers)
 	static := map[string][]string{stock: {"/proc/self/exe", "stock", "DIR", size, files}}
-	if err := compileLibfuse(p); err != nil {
+	if err := compileLibfuse(b.stage); err != nil {
 		b.lacks(err)
 	} else {
-		static[single] = []string{p.dir + "/static", "DIR", size, files, "single"}
-		static[multi] = []string{p.dir + "/static", "DIR", size, files}
+		static[single] = []string{b.stage.Dir + "/static", "DIR", size, files, "single"}
+		static[multi] = []string{b.stage.Dir + "/static", "DIR", size, files}
 	}
 	for name, command := range static {
-		s, err := serve(p, name, command[0], command[1:]...)
+		s, err := b.stage.Serve(name, command[0], command[1:]...)
 		if err != nil {
 			return err
 		}
-		s.static = true
-		b.subjects[name] = s
+		b.subjects[name] = &subject{s, true}
 	}
 	program, err := exec.LookPath("lxcfs")
 	if err != nil {
 		b.lacks(errors.New("no lxcfs: not installed (Debian: lxcfs)"))
 		return nil
 	}
-	b.subjects[lxcfs], err = serve(p, lxcfs, program, "--foreground", "--pidfile="+p.dir+"/lxcfs.pid", "DIR")
+	s, err := b.stage.Serve(lxcfs, program, "--foreground", "--pidfile="+b.stage.Dir+"/lxcfs.pid", "DIR")
+	b.subjects[lxcfs] = &subject{Server: s}
 	return err
 }
 
@@ -93,17 +95,17 @@ func (b *bench) lacks(err error) {
 
 // startInhabitant starts a process in c0 and in the run's cgroup of the memory hierarchy.
 func (b *bench) startInhabitant() error {
-	group, err := os.Open(b.place.cgroup2 + "/" + b.work + "/c0")
+	group, err := os.Open(b.stage.Cgroup2 + "/" + b.work + "/c0")
 	if err != nil {
 		return err
 	}
 	defer group.Close()
 	cmd := exec.Command("sleep", "1000000")
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd())}
-	if err := cmd.Start(); err != nil || b.place.memory == "" {
+	if err := cmd.Start(); err != nil || b.stage.Memory == "" {
 		return err
 	}
-	list := filepath.Join(b.place.memory, b.place.name, "cgroup.procs")
+	list := filepath.Join(b.stage.Memory, b.stage.Name, "cgroup.procs")
 	return os.WriteFile(list, fmt.Append(nil, cmd.Process.Pid), 0)
 }
 
@@ -114,16 +116,16 @@ func (b *bench) startClients() error {
 	}
 	defer cpu.Close()
 	defer walk.Close()
-	if b.root, err = startClient(b.place, 0, cpu, walk); err != nil {
+	if b.root, err = b.stage.StartClient(0, cpu, walk); err != nil {
 		return err
 	}
-	if b.one, err = startClient(b.place, oneUser); err != nil {
+	if b.one, err = b.stage.StartClient(oneUser); err != nil {
 		return err
 	}
-	if b.crowd, err = startClient(b.place, crowdUser); err != nil {
+	if b.crowd, err = b.stage.StartClient(crowdUser); err != nil {
 		return err
 	}
-	b.intruder, err = startClient(b.place, crowdUser)
+	b.intruder, err = b.stage.StartClient(crowdUser)
 	return err
 }
 
@@ -161,23 +163,4 @@ func loadPrograms() (cpu, walk *os.File, err error) {
 func programFile(p *ebpf.Program) (*os.File, error) {
 	fd, err := syscall.Dup(p.FD())
 	return os.NewFile(uintptr(fd), "program"), err
-}
-
-// makeTree makes the cgroup top with the children c0, c1 ..., each of which has depth children d0, d1 ...
-func makeTree(top string, width, depth int) error {
-	if err := os.MkdirAll(top, 0o755); err != nil {
-		return err
-	}
-	for i := range width {
-		path := fmt.Sprintf("%s/c%d", top, i)
-		if err := os.Mkdir(path, 0o755); err != nil {
-			return err
-		}
-		for j := range depth {
-			if err := os.Mkdir(fmt.Sprintf("%s/d%d", path, j), 0o755); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -5,12 +5,14 @@ import (
 	"os"
 	"os/exec"
 	"time"
+
+	"bpfviewfs/.ci/stage"
 )
 
 // large reads a large file once.
-func large(path string) job {
-	j := reads(path).times(1)
-	j.buffer = 1 << 20
+func large(path string) stage.Job {
+	j := stage.Reads(path).Times(1)
+	j.Buffer = 1 << 20
 	return j
 }
 
@@ -19,7 +21,7 @@ func findRow(b *bench, r *result) error {
 	for i := range b.rounds(4) {
 		err := b.each([]string{thisBuild, olderBuild, cgroupfs}, func(s *subject) error {
 			begin := time.Now()
-			top := s.file(b.place.name+"/wide", "", 0)
+			top := s.file(b.stage.Name+"/wide", "", 0)
 			if err := exec.Command("find", top, "-type", "d", "-name", "none").Run(); err != nil {
 				return err
 			}
@@ -27,7 +29,7 @@ func findRow(b *bench, r *result) error {
 			if i == 0 {
 				what = "first time"
 			}
-			r.add(s.name, what, "ms", float64(time.Since(begin).Microseconds())/1e3)
+			r.add(s.Name, what, "ms", float64(time.Since(begin).Microseconds())/1e3)
 			return nil
 		})
 		if err != nil {
@@ -40,7 +42,7 @@ func findRow(b *bench, r *result) error {
 
 // treeFile is the path of a file that shows a whole tree.
 func (b *bench) treeFile(s *subject, tree, name string) string {
-	return s.file(b.place.name+"/"+tree, ".bpfview/tree/"+name, 0)
+	return s.file(b.stage.Name+"/"+tree, ".bpfview/tree/"+name, 0)
 }
 
 func (b *bench) treeTurns(names ...string) (turns []turn) {
@@ -48,7 +50,7 @@ func (b *bench) treeTurns(names ...string) (turns []turn) {
 		for _, name := range names {
 			path := b.treeFile(s, "tree", name)
 			if _, err := os.Stat(path); err == nil {
-				turns = append(turns, turn{s.name, b.root, large(path), nil})
+				turns = append(turns, turn{s.Name, b.root, large(path), nil})
 			}
 		}
 		return nil
@@ -57,10 +59,10 @@ func (b *bench) treeTurns(names ...string) (turns []turn) {
 }
 
 func treeRow(b *bench, r *result) error {
-	top := b.place.cgroup + "/tree"
-	peers := map[string]job{
-		"walk of cpu.stat":              does("walk", top).times(1),
-		"cgroup_iter that does nothing": does("descend", top).times(1),
+	top := b.stage.Cgroup + "/tree"
+	peers := map[string]stage.Job{
+		"walk of cpu.stat":              stage.Does("walk", top).Times(1),
+		"cgroup_iter that does nothing": stage.Does("descend", top).Times(1),
 	}
 	names := []string{"cpu.raw", "cpu", "cpu.json", "cpu.prom", "tasks", "psi.prom", "cpu+memory+psi.raw"}
 	once := b.rounds(1)
@@ -93,10 +95,10 @@ func treeRow(b *bench, r *result) error {
 }
 
 func mkdirRow(b *bench, r *result) error {
-	j := does("mkdir", b.place.cgroup+"/new").lasting(b.span(400 * time.Millisecond))
+	j := stage.Does("mkdir", b.stage.Cgroup+"/new").Lasting(b.span(400 * time.Millisecond))
 	for range b.rounds(4) {
 		err := b.each([]string{thisBuild, olderBuild}, func(s *subject) error {
-			return b.beside(r, s.name, b.root, j, large(b.treeFile(s, "tree", "cpu.raw")).times(0))
+			return b.beside(r, s.Name, b.root, j, large(b.treeFile(s, "tree", "cpu.raw")).Times(0))
 		})
 		if err != nil {
 			return err
@@ -114,12 +116,12 @@ func growthRow(b *bench, r *result) error {
 	for i := range b.rounds(10) {
 		err := b.each([]string{thisBuild, olderBuild}, func(s *subject) error {
 			for _, t := range []string{"small", "large"} {
-				a, err := b.root.do(large(b.treeFile(s, t, "cpu.raw")))
+				a, err := b.root.Do(large(b.treeFile(s, t, "cpu.raw")))
 				if err != nil {
 					return err
 				}
 				if i > 0 { // the first one makes room
-					r.add(s.name, t, "ns", a.samples[0]/float64(b.trees[t]))
+					r.add(s.Name, t, "ns", a.Samples[0]/float64(b.trees[t]))
 				}
 			}
 			return nil

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"bpfviewfs/.ci/stage"
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// makeCgroups makes and removes a cgroup with a child. Readers look at it all the time.
+func (k *soak) makeCgroups(done <-chan struct{}) error {
+	path := k.stage.Cgroup2 + "/" + k.top + "/passing"
+	defer stage.RemoveTree(path)
+	return every(50*time.Millisecond, done, func(int) error {
+		if err := os.MkdirAll(path+"/child", 0o755); err != nil {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+		k.counts.done("make a cgroup", 0)
+		return errors.Join(os.Remove(path+"/child"), os.Remove(path))
+	})
+}
+
+// makeViews puts an object into the views directory and pins a program, and takes both away.
+func (k *soak) makeViews(done <-chan struct{}) error {
+	object, err := os.ReadFile("iter/testdata/says.bpf.o")
+	if err != nil {
+		return err
+	}
+	programs, err := ebpf.LoadCollection("iter/testdata/walk.bpf.o")
+	if err != nil {
+		return err
+	}
+	defer programs.Close()
+	program := programs.Programs["walk"]
+	file := k.stage.Dir + "/views/says.bpf.o"
+	defer os.Remove(file)
+	defer program.Unpin()
+	return every(700*time.Millisecond, done, func(int) error {
+		err := errors.Join(os.WriteFile(file, object, 0o644), program.Pin(k.registry+"/walk"))
+		time.Sleep(700 * time.Millisecond)
+		k.counts.done("make views", 0)
+		return errors.Join(err, os.Remove(file), program.Unpin())
+	})
+}
+
+// killServers kills the server again and again.
+func (k *soak) killServers(done <-chan struct{}) error {
+	return every(10*time.Second, done, func(int) error {
+		pid, err := k.serving()
+		if err != nil || pid == 0 { // the next one has not begun
+			return err
+		}
+		k.counts.done("kill a server", 0)
+		return unix.Kill(pid, unix.SIGKILL)
+	})
+}
+
+// serving is the process id of the server, or 0 while there is none. The server is the child of another
+// process of the mount.
+func (k *soak) serving() (pid int, err error) {
+	parents := map[int]int{}
+	err = k.server.EachProcess(func(proc string) error {
+		stat, err := os.ReadFile(proc + "/stat")
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		id, _ := strconv.Atoi(filepath.Base(proc))
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		parents[id], err = strconv.Atoi(strings.Fields(rest)[1])
+		return err
+	})
+	for id, parent := range parents {
+		if _, ok := parents[parent]; ok {
+			pid = id
+		}
+	}
+	return pid, err
+}
+
+// flood has a user overload the mount with 100 threads, in one way after the other. Its operations may fail
+// for lack of room.
+func (k *soak) flood(uid int) func(<-chan struct{}) error {
+	return func(done <-chan struct{}) error {
+		c, err := k.stage.StartClient(uid)
+		if err != nil {
+			return err
+		}
+		dir := k.server.Dir + "/" + k.top
+		jobs := []stage.Job{
+			{Kind: "open", Paths: []string{dir + "/c0/cpu"}},
+			{Kind: "stat", Paths: []string{dir + "/c0/cpu", dir + "/c1/.bpfview/json/cpu.json", dir + "/none"}},
+			{Kind: "list", Paths: []string{dir, k.server.Dir}},
+			{Kind: "pread", Paths: []string{dir + "/c0/tasks", dir + "/c1/psi"}},
+			{Kind: "open", Paths: []string{dir + "/.bpfview/tree/cpu.json"}},
+		}
+		return every(100*time.Millisecond, done, func(i int) error {
+			j := jobs[(i+uid)%len(jobs)]
+			j.Threads, j.Limit = 100, 2*time.Second
+			if err := c.Start(j); err != nil {
+				return err
+			}
+			a, err := c.Wait()
+			if err != nil {
+				return err
+			}
+			k.counts.add("flood: "+j.Kind, a.Operations, 0)
+			if a.Errors > 0 {
+				k.counts.fail("flood: "+j.Kind, a.Errors, a.Errno, fmt.Errorf("%s: %w", j.Paths[0], a.Errno))
+			}
+			return nil
+		})
+	}
+}
