@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
 	"golang.org/x/sys/unix"
 )
@@ -43,7 +44,7 @@ func files(b *testing.B, paths ...string) func() {
 // bare is a run's six system calls and nothing else.
 func bare(b *testing.B, v *View, id uint64) func() {
 	buf := make([]byte, 64<<10)
-	t := cgroupByID(selfOnly, id)
+	t := links.Cgroup(links.Self, id)
 	link := struct {
 		prog, target, kind, flags uint32
 		info                      unsafe.Pointer

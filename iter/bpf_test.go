@@ -162,11 +162,11 @@ func allowLSM(t *testing.T, name, hook string) (*ebpf.Program, error) {
 		attachType: uint32(ebpf.AttachLSMCgroup), attachTo: id,
 	}
 	copy(attr.name[:], name)
-	fd, err := bpfCall(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-	if err != nil {
-		return nil, err
+	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	if errno != 0 {
+		return nil, errno
 	}
-	return ebpf.NewProgramFromFD(fd)
+	return ebpf.NewProgramFromFD(int(fd))
 }
 
 func TestBPFOfLSM(t *testing.T) {

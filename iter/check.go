@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -117,12 +118,12 @@ func (o *object) lint(r *Report) (found []string) {
 	main := o.spec.Programs[o.main]
 	used := usedMaps(main)
 	order, err := orderOf(functionTags(o.spec.Types, o.main))
-	walks := err == nil && order != selfOnly
+	walks := err == nil && order != links.Self
 	if main.AttachTo == "cgroup" && !used[sessionMap] {
 		found = append(found, "it works in the walk, under cgroup_mutex: mkdir, rmdir and migration on the whole machine wait meanwhile; "+
 			"use view_in_epilogue of bpfview.h")
 	}
-	if walks && order != orders["ancestors_up"] {
+	if walks && order != links.AncestorsUp {
 		delete(used, sessionMap)
 		if len(used) == 0 {
 			found = append(found, "it walks descendants and keeps nothing in a map: more than 32 KiB about all of them fail the read")

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"bpfviewfs/iter/links"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -79,7 +80,7 @@ func isAlone(pid uint32) bool {
 
 // holders gives the first living thread for each thing that the threads of a process hold.
 func (r *run) holders(program *ebpf.Program, pid uint32) ([]holder, error) {
-	fd, err := openIterator(program, process(pid))
+	fd, err := links.Open(program, links.Process(pid))
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) {
 		return nil, nil
 	}

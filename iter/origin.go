@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"unsafe"
 
+	"bpfviewfs/iter/links"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
 // origin tells of a pinned program what it was made of. It is the value of a map of one element that is bound to the
-// program (BPF_PROG_BIND_MAP, Linux commit ef15314aa5de, v5.10) and so lives as long as it does: a pin's name takes no
+// program and so lives as long as it does: a pin's name takes no
 // dots, and a file beside it would be one more thing to keep true.
 type origin struct {
 	sum  [sha256.Size]byte // of all that the program's code depends on
@@ -45,8 +45,7 @@ func (o origin) bind(p *ebpf.Program) error {
 		return fmt.Errorf("note a program's origin: %w", err)
 	}
 	defer m.Close()
-	attr := struct{ prog, mapFD, flags uint32 }{uint32(p.FD()), uint32(m.FD()), 0}
-	if _, err := bpfCall(unix.BPF_PROG_BIND_MAP, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
+	if err := links.Bind(p, m); err != nil {
 		return fmt.Errorf("note a program's origin: %w", err)
 	}
 	return nil

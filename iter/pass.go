@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/links"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -23,7 +24,7 @@ type batch struct {
 
 // takeTree makes a program the view's tree flavour, or closes it if it cannot be one here: a tree is read without it, too.
 func (v *View) takeTree(p *ebpf.Program) {
-	batches, err := findMap(p, batchMap)
+	batches, err := links.Map(p, batchMap)
 	other := batches != nil && (batches.KeySize() != 4 || batches.ValueSize() != uint32(unsafe.Sizeof(batch{})))
 	if err != nil || batches == nil || other || v.set.hierarchy.V1() || !inHostPIDNamespace() {
 		p.Close()
@@ -48,7 +49,7 @@ func (r *run) collectPass(cgroup uint64) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	reader := uint32(unix.Gettid())
-	link, err := openLink(v.tree, thread(reader))
+	link, err := links.Create(v.tree, links.Thread(reader))
 	if err != nil {
 		return fmt.Errorf("link the tree iterator: %w", err)
 	}
@@ -91,7 +92,7 @@ func (r *run) passBatch(link int, reader uint32, first, count int) ([]byte, erro
 	if err := ask(batches, reader, b); err != nil {
 		return nil, err
 	}
-	fd, err := iterate(link)
+	fd, err := links.Iterate(link)
 	if err != nil {
 		return nil, fmt.Errorf("make the tree iterator: %w", err)
 	}

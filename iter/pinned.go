@@ -1,11 +1,9 @@
 package iter
 
 import (
-	"bytes"
 	"fmt"
-	"runtime"
-	"unsafe"
 
+	"bpfviewfs/iter/links"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
@@ -56,7 +54,7 @@ func (v *View) fromTree(path string, cache *btf.Cache) {
 	if err != nil {
 		return
 	}
-	if target, err := targetOf(p, cache); err != nil || target != "task" {
+	if target, err := links.Target(p, cache); err != nil || target != "task" {
 		p.Close()
 		return
 	}
@@ -82,29 +80,18 @@ func (v *View) fromFlavour(path string, cache *btf.Cache) error {
 
 // fromLink finds out which cgroup the link is for: it is in that one's directory, or in the top one if for none.
 func (v *View) fromLink(cache *btf.Cache) error {
-	var target [64]byte
-	// struct bpf_link_info, as of an iterator's link.
-	info := struct {
-		kind, id, prog, _ uint32
-		target            unsafe.Pointer
-		targetLen, mapID  uint32
-		cgroup            uint64
-		order, _          uint32
-	}{target: unsafe.Pointer(&target), targetLen: uint32(len(target))}
-	err := objectInfo(v.link.FD(), unsafe.Pointer(&info), int(unsafe.Sizeof(info)))
-	runtime.KeepAlive(v.link)
+	target, cgroup, program, err := links.Info(v.link)
 	if err != nil {
-		return fmt.Errorf("ask what the link is for: %w", err)
+		return err
 	}
-	name, _, _ := bytes.Cut(target[:], []byte{0})
-	v.place.rootOnly = fmt.Sprintf("it is a pinned link that iterates %s", name)
-	if string(name) == "cgroup" {
+	v.place.rootOnly = fmt.Sprintf("it is a pinned link that iterates %s", target)
+	if target == "cgroup" {
 		if v.set.hierarchy.V1() {
 			return fmt.Errorf("it is a pinned link for a cgroup of cgroup2, by an id that here is another's: %w", unix.EOPNOTSUPP)
 		}
-		v.place = place{only: info.cgroup}
+		v.place = place{only: cgroup}
 	}
-	p, err := ebpf.NewProgramFromID(ebpf.ProgramID(info.prog))
+	p, err := ebpf.NewProgramFromID(program)
 	if err != nil {
 		return fmt.Errorf("find the link's program: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/internal/testenv"
+	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -262,7 +263,7 @@ func TestPinnedLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer forCgroup.Close()
-	fd, err := openLink(forCgroup, cgroupByID(selfOnly, id))
+	fd, err := links.Create(forCgroup, links.Cgroup(links.Self, id))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 
+	"bpfviewfs/iter/links"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -72,11 +73,11 @@ func ask(requests *ebpf.Map, reader uint32, request any) error {
 }
 
 func (v *View) openWhole() (int, error) {
-	var t target
+	var t links.Scope
 	if v.elements != nil {
-		t = elementsOf(v.elements.FD())
+		t = links.Elements(v.elements)
 	}
-	return openIterator(v.whole, t)
+	return links.Open(v.whole, t)
 }
 
 // everything is one run over all that the machine has of the view's target, told which cgroup is asked for.

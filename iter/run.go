@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
 	"golang.org/x/sys/unix"
 )
@@ -112,16 +113,16 @@ func (r *run) collect(cgroup uint64, dst []byte) (out []byte, err error) {
 
 // once is one link, one iterator, read to the end.
 func (r *run) once(cgroup uint64, dst []byte) ([]byte, error) {
-	t := cgroupByID(r.view.order, cgroup)
+	t := links.Cgroup(r.view.order, cgroup)
 	if r.hierarchy.V1() {
 		dir, err := r.hierarchy.Directory(cgroup)
 		if err != nil {
 			return nil, err
 		}
 		defer unix.Close(dir)
-		t = cgroupByFD(r.view.order, dir)
+		t = links.CgroupDir(r.view.order, dir)
 	}
-	fd, err := openIterator(r.view.cgroup, t)
+	fd, err := links.Open(r.view.cgroup, t)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, cgroups.Gone(cgroup)
 	}
@@ -134,7 +135,7 @@ func (r *run) once(cgroup uint64, dst []byte) ([]byte, error) {
 
 // linked reads what a link of somebody else's gives.
 func (r *run) linked(dst []byte) ([]byte, error) {
-	fd, err := iterate(r.view.link.FD())
+	fd, err := links.Iterate(r.view.link.FD())
 	if err != nil {
 		return nil, fmt.Errorf("make an iterator of the pinned link: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"bpfviewfs/iter/links"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -65,9 +66,11 @@ func taskTarget(target string) bool {
 }
 
 // The walks of BPF_CGROUP_ITER_*, as VIEW_ORDER names them.
-var orders = map[string]uint32{"self": selfOnly, "descendants_pre": 2, "descendants_post": 3, "ancestors_up": 4}
+var orders = map[string]links.Order{
+	"self": links.Self, "descendants_pre": links.DescendantsPre, "descendants_post": links.DescendantsPost, "ancestors_up": links.AncestorsUp,
+}
 
-func orderOf(tags []string) (uint32, error) {
+func orderOf(tags []string) (links.Order, error) {
 	for _, tag := range tags {
 		name, isOrder := strings.CutPrefix(tag, "order:")
 		if !isOrder {
@@ -78,7 +81,7 @@ func orderOf(tags []string) (uint32, error) {
 		}
 		return 0, fmt.Errorf("tag %q: no such order: %w", tag, unix.ENOEXEC)
 	}
-	return selfOnly, nil
+	return links.Self, nil
 }
 
 // functionTags gives the tags of a program's function in its object; nil without BTF.

@@ -15,6 +15,7 @@ import (
 
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/links"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
@@ -42,7 +43,7 @@ func numbers(t testing.TB, out, header string) (ids []int) {
 }
 
 func TestOrders(t *testing.T) {
-	for tag, want := range map[string]uint32{"help:x": 1, "order:self": 1, "order:descendants_pre": 2, "order:descendants_post": 3, "order:ancestors_up": 4} {
+	for tag, want := range map[string]links.Order{"help:x": 1, "order:self": 1, "order:descendants_pre": 2, "order:descendants_post": 3, "order:ancestors_up": 4} {
 		if got, err := orderOf([]string{tag}); err != nil || got != want {
 			t.Errorf("%s: %d, %v", tag, got, err)
 		}
@@ -69,7 +70,7 @@ func TestWalksInDeclaredOrder(t *testing.T) {
 		if got := numbers(t, mustRun(t, v, uint64(p)), ""); !slices.Equal(got, want) {
 			t.Errorf("order %q: %v, want %v", order, got, want)
 		}
-		v.order = orders["descendants_post"]
+		v.order = links.DescendantsPost
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/links"
 	"golang.org/x/sys/unix"
 )
 
@@ -81,16 +82,16 @@ func (r *run) header(from int, dst []byte, parts [][]byte) ([]byte, error) {
 const nobody = 1<<31 - 1
 
 func (r *run) askThread(id uint32, from int, dst []byte) ([]byte, error) {
-	return r.member(thread(id), from, dst)
+	return r.member(links.Thread(id), from, dst)
 }
 
 func (r *run) askProcess(id uint32, from int, dst []byte) ([]byte, error) {
-	return r.member(process(id), from, dst)
+	return r.member(links.Process(id), from, dst)
 }
 
 // member appends what the program writes about t, and notes where that begins.
-func (r *run) member(t target, from int, dst []byte) ([]byte, error) {
-	fd, err := openIterator(r.view.task, t)
+func (r *run) member(t links.Scope, from int, dst []byte) ([]byte, error) {
+	fd, err := links.Open(r.view.task, t)
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) {
 		return dst, nil
 	}

@@ -3,6 +3,7 @@ package iter
 import (
 	"errors"
 
+	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -25,7 +26,7 @@ type View struct {
 
 	link       *link.Iter    // pinned by somebody else; the programs are then nil
 	cgroup     *ebpf.Program // run on the cgroup; nil if this kernel cannot
-	order      uint32        // of its walk
+	order      links.Order   // of its walk
 	task       *ebpf.Program // run on each of its processes or threads; nil if there is none
 	taskTarget string        // what that iterates
 	noTask     error         // why there is none though the object has one

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/links"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -53,7 +54,7 @@ func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 	if err := errors.Join(nodes.Set(uint32(0)), names.Set(uint32(0))); err != nil {
 		return n, err
 	}
-	fd, err := openIterator(w.coll.Programs["walk"], cgroupByID(orders["descendants_pre"], cgroup))
+	fd, err := links.Open(w.coll.Programs["walk"], links.Cgroup(links.DescendantsPre, cgroup))
 	if errors.Is(err, unix.ENOENT) {
 		return n, cgroups.Gone(cgroup)
 	}

@@ -28,6 +28,7 @@ func TestImports(t *testing.T) {
 			logrus: "libraries return errors", cobra: "only cmd talks to people",
 		},
 		"iter/records": {"bpfviewfs/": room, bpf + "/link": "records are bytes and types", fuse: room, logrus: room, cobra: room},
+		"iter/links":   {"bpfviewfs/": room, fuse: room, logrus: room, cobra: room},
 		"iter/cgroups": {"bpfviewfs/": room, bpf: "the hierarchy is there without BPF", fuse: room, logrus: room, cobra: room},
 		"mount": {
 			bpf: "mount keeps it mounted", "bpfviewfs/fs": "leaves import no leaf", "bpfviewfs/iter": "leaves import no leaf", "bpfviewfs/bpf": "leaves import no leaf",

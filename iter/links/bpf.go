@@ -1,4 +1,4 @@
-package iter
+package links
 
 import (
 	"unsafe"
@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bpfCall is bpf(2), for what cilium/ebpf v0.22 has no way to say.
-func bpfCall(cmd uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
+// call is bpf(2).
+func call(cmd uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
 	for {
 		fd, _, errno := unix.Syscall(unix.SYS_BPF, cmd, uintptr(attr), size)
 		switch errno {
@@ -26,6 +26,6 @@ func objectInfo(fd int, info unsafe.Pointer, size int) error {
 		fd, size uint32
 		info     unsafe.Pointer
 	}{uint32(fd), uint32(size), info}
-	_, err := bpfCall(unix.BPF_OBJ_GET_INFO_BY_FD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	_, err := call(unix.BPF_OBJ_GET_INFO_BY_FD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	return err
 }

@@ -1,0 +1,122 @@
+package links
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"strings"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// Map finds a map by its name among those that a program uses; nil if there is none.
+func Map(p *ebpf.Program, name string) (*ebpf.Map, error) {
+	info, err := p.Info()
+	if err != nil {
+		return nil, fmt.Errorf("ask the kernel about the program: %w", err)
+	}
+	ids, _ := info.MapIDs()
+	for _, id := range ids {
+		m, err := ebpf.NewMapFromID(id)
+		if err != nil {
+			return nil, fmt.Errorf("open a map of the program: %w", err)
+		}
+		if i, err := m.Info(); err == nil && i.Name == name {
+			return m, nil
+		}
+		m.Close()
+	}
+	return nil, nil
+}
+
+// Target is what a loaded iterator iterates, for example cgroup or task_file: it is attached to the function bpf_iter_TARGET.
+func Target(p *ebpf.Program, cache *btf.Cache) (string, error) {
+	if p.Type() != ebpf.Tracing {
+		return "", fmt.Errorf("program %s is no iterator: %w", p, unix.ENOEXEC)
+	}
+	module, id, err := attachedTo(p)
+	if err != nil {
+		return "", fmt.Errorf("ask the kernel what the program iterates: %w", err)
+	}
+	types, err := typesOf(module, cache)
+	if err != nil {
+		return "", err
+	}
+	function, err := types.TypeByID(id)
+	if err != nil {
+		return "", fmt.Errorf("find what the program iterates: %w (%w)", err, unix.ENOEXEC)
+	}
+	target, ok := strings.CutPrefix(function.TypeName(), "bpf_iter_")
+	if !ok {
+		return "", fmt.Errorf("program %s is no iterator: %w", p, unix.ENOEXEC)
+	}
+	return target, nil
+}
+
+// attachedTo reads attach_btf_obj_id and attach_btf_id of struct bpf_prog_info (v6.0), which cilium/ebpf v0.22 keeps
+// to itself.
+func attachedTo(p *ebpf.Program) (btf.ID, btf.TypeID, error) {
+	var info [232]byte
+	err := objectInfo(p.FD(), unsafe.Pointer(&info), len(info))
+	runtime.KeepAlive(p)
+	return btf.ID(binary.NativeEndian.Uint32(info[220:])), btf.TypeID(binary.NativeEndian.Uint32(info[224:])), err
+}
+
+// typesOf gives the types of the kernel, or of the module that brought the target.
+func typesOf(id btf.ID, cache *btf.Cache) (*btf.Spec, error) {
+	kernel, err := cache.Kernel()
+	if err != nil {
+		return nil, fmt.Errorf("read the kernel's types: %w", err)
+	}
+	handle, err := btf.NewHandleFromID(id)
+	if err != nil {
+		return nil, fmt.Errorf("open the types of what the program iterates: %w", err)
+	}
+	defer handle.Close()
+	info, err := handle.Info()
+	if err != nil {
+		return nil, fmt.Errorf("look at the types of what the program iterates: %w", err)
+	}
+	if info.IsVmlinux() {
+		return kernel, nil
+	}
+	return cache.Module(info.Name)
+}
+
+// Info tells what an iterator's link was made for: the target that its program iterates, the id of the cgroup if that is its
+// scope, and the program's id.
+func Info(l *link.Iter) (target string, cgroup uint64, program ebpf.ProgramID, err error) {
+	var name [64]byte
+	// struct bpf_link_info, as of an iterator's link.
+	info := struct {
+		kind, id, prog, _ uint32
+		target            unsafe.Pointer
+		targetLen, mapID  uint32
+		cgroup            uint64
+		order, _          uint32
+	}{target: unsafe.Pointer(&name), targetLen: uint32(len(name))}
+	err = objectInfo(l.FD(), unsafe.Pointer(&info), int(unsafe.Sizeof(info)))
+	runtime.KeepAlive(l)
+	if err != nil {
+		return "", 0, 0, fmt.Errorf("ask what the link is for: %w", err)
+	}
+	text, _, _ := bytes.Cut(name[:], []byte{0})
+	if string(text) == "cgroup" {
+		cgroup = info.cgroup
+	}
+	return string(text), cgroup, ebpf.ProgramID(info.prog), nil
+}
+
+// Bind binds a map to a program, so that it lives as long as the program (Linux commit ef15314aa5de, v5.10).
+func Bind(p *ebpf.Program, m *ebpf.Map) error {
+	attr := struct{ prog, mapFD, flags uint32 }{uint32(p.FD()), uint32(m.FD()), 0}
+	_, err := call(unix.BPF_PROG_BIND_MAP, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	runtime.KeepAlive(p)
+	runtime.KeepAlive(m)
+	return err
+}
