@@ -106,6 +106,7 @@ func TestObjectsAreReproducible(t *testing.T) {
 var memberTags = map[string]*regexp.Regexp{
 	"key":      regexp.MustCompile(`^$`),
 	"optional": regexp.MustCompile(`^$`),
+	"total":    regexp.MustCompile(`^$`),
 	"kind":     regexp.MustCompile(`^(gauge|counter|histogram|address|cgroup)$`),
 	"sum":      regexp.MustCompile(`^[a-z][a-z0-9_]*$`),
 	"unit":     regexp.MustCompile(`^(ns|us|bytes|pages)$`),

@@ -140,6 +140,7 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
 #define VIEW_COUNTER VIEW_TAG("kind:counter")	 /* only goes up */
 #define VIEW_HISTOGRAM VIEW_TAG("kind:histogram") /* __u64[2 to 64]: slot 0 counts values below 2, slot i those of 2^i to 2^(i+1)-1, the last all above too */
 #define VIEW_SUM(member) VIEW_TAG("sum:" #member) /* __u64: the sum of the values in that histogram, in its unit */
+#define VIEW_TOTAL VIEW_TAG("total")		 /* records of a cgroup with the same keys are one: the first, with the total of this member */
 #define VIEW_ADDRESS VIEW_TAG("kind:address")	 /* __u8[16]: an IPv6 address; an IPv4 one is ::ffff:a.b.c.d */
 #define VIEW_CGROUP VIEW_TAG("kind:cgroup")	 /* __u64: a cgroup's id */
 #define VIEW_UNIT(unit) VIEW_TAG("unit:" unit)	 /* ns, us, bytes, pages; the member's name ends in _nsec, _usec, _bytes, _pages; metrics are in seconds and bytes */

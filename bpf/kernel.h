@@ -263,6 +263,8 @@ struct percpu_counter {
 };
 
 struct mm_struct {
+	struct task_struct *owner; /* with CONFIG_MEMCG: of those that share it */
+	struct file *exe_file;
 	unsigned long start_brk;
 	unsigned long brk;
 	unsigned long start_stack;
@@ -292,6 +294,38 @@ struct sched_entity {
 	struct cfs_rq *cfs_rq; /* with CONFIG_FAIR_GROUP_SCHED, of all classes of tasks */
 };
 
+struct fdtable {
+	unsigned int max_fds;
+	unsigned long *open_fds; /* a bit for each descriptor */
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct seqcount {
+	unsigned int sequence; /* odd while somebody writes */
+};
+
+struct seqcount_spinlock {
+	struct seqcount seqcount;
+};
+
+struct seqlock {
+	struct seqcount_spinlock seqcount;
+};
+
+struct signal_struct { /* of a process */
+	struct list_head thread_head;
+	struct seqlock stats_lock;
+	__u64 utime; /* of threads that have ended, as the next three */
+	__u64 stime;
+	unsigned long maj_flt;
+	unsigned long long sum_sched_runtime;
+	struct prev_cputime prev_cputime;
+	short oom_score_adj;
+};
+
 struct task_struct {
 	unsigned int __state;
 	unsigned int flags;
@@ -303,6 +337,10 @@ struct task_struct {
 	int tgid;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	struct list_head thread_node;
+	struct signal_struct *signal;
+	unsigned long maj_flt;
+	__u64 start_boottime; /* ns */
 	struct pid *thread_pid;
 	__u64 utime;
 	__u64 stime;

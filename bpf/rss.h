@@ -9,29 +9,23 @@
 #define PF_KTHREAD 0x00200000
 #define RSS_UNKNOWN (~0ULL)
 
-/* Members of rss_stat that are resident; the fourth, MM_SWAPENTS, is not. */
+/* Members of rss_stat. All but swap are resident. */
 enum {
-	MM_FILEPAGES = 0,
-	MM_ANONPAGES = 1,
-	MM_SHMEMPAGES = 3,
+	RSS_FILE = 0,
+	RSS_ANON = 1,
+	RSS_SWAP = 2,
+	RSS_SHMEM = 3,
+	RSS_KINDS,
 };
 
 struct rss {
 	struct mm_struct *mm; /* whose it is */
-	__u64 bytes;
+	__u64 bytes[RSS_KINDS];
 
 	__u64 base;
-	__s32 *file, *anon, *shmem; /* per CPU */
-	__s64 pages;
+	__s32 *counters[RSS_KINDS]; /* per CPU */
+	__s64 pages[RSS_KINDS];
 };
-
-static __always_inline __s64 rss_part(const __s32 *counter, __u64 offset)
-{
-	__s32 part = 0;
-
-	bpf_probe_read_kernel(&part, sizeof(part), (void *)((__u64)counter + offset));
-	return part;
-}
 
 static int rss_add_cpu(__u32 cpu, struct rss *rss)
 {
@@ -39,54 +33,76 @@ static int rss_add_cpu(__u32 cpu, struct rss *rss)
 
 	if (!view_percpu_offset(rss->base, cpu, &offset))
 		return 1;
-	rss->pages += rss_part(rss->file, offset) + rss_part(rss->anon, offset) + rss_part(rss->shmem, offset);
+	for (int i = 0; i < RSS_KINDS; i++) {
+		__s32 part = 0;
+
+		bpf_probe_read_kernel(&part, sizeof(part), (void *)((__u64)rss->counters[i] + offset));
+		rss->pages[i] += part;
+	}
 	return 0;
 }
 
-#define RSS_COUNT(mm, i) BPF_CORE_READ(mm, rss_stat[i].count)
-#define RSS_PERCPU(mm, i) BPF_CORE_READ(mm, rss_stat[i].counters)
-#define RSS_ARRAY(mm, i) BPF_CORE_READ((struct mm_struct___array *)(mm), rss_stat.count[i].counter)
-
-static __always_inline __u64 rss_sum(struct seq_file *seq, struct rss *rss)
+static __always_inline bool rss_count(struct rss *rss)
 {
 	struct mm_struct *mm = rss->mm;
 
 	if (bpf_core_type_exists(struct mm_rss_stat)) {
-		rss->pages = RSS_ARRAY(mm, MM_FILEPAGES) + RSS_ARRAY(mm, MM_ANONPAGES) + RSS_ARRAY(mm, MM_SHMEMPAGES);
-	} else if (bpf_core_field_exists(mm->rss_stat[0].counters)) {
-		rss->pages = RSS_COUNT(mm, MM_FILEPAGES) + RSS_COUNT(mm, MM_ANONPAGES) + RSS_COUNT(mm, MM_SHMEMPAGES);
-		rss->file = RSS_PERCPU(mm, MM_FILEPAGES);
-		rss->anon = RSS_PERCPU(mm, MM_ANONPAGES);
-		rss->shmem = RSS_PERCPU(mm, MM_SHMEMPAGES);
-		rss->base = view_percpu_base();
-		bpf_loop(VIEW_MAX_CPUS, rss_add_cpu, rss, 0);
-	} else {
-		return RSS_UNKNOWN;
+#define RSS_ARRAY(i) rss->pages[i] = BPF_CORE_READ((struct mm_struct___array *)mm, rss_stat.count[i].counter)
+		RSS_ARRAY(RSS_FILE);
+		RSS_ARRAY(RSS_ANON);
+		RSS_ARRAY(RSS_SWAP);
+		RSS_ARRAY(RSS_SHMEM);
+		return true;
 	}
-	if (rss->pages < 0)
-		return 0;
-	return rss->pages * (seq->size >> 3); /* the buffer has eight pages (bpf_seq_read) */
+	if (!bpf_core_field_exists(mm->rss_stat[0].counters))
+		return false;
+#define RSS_PERCPU(i)                                                                                                  \
+	rss->pages[i] = BPF_CORE_READ(mm, rss_stat[i].count);                                                          \
+	rss->counters[i] = BPF_CORE_READ(mm, rss_stat[i].counters)
+	RSS_PERCPU(RSS_FILE);
+	RSS_PERCPU(RSS_ANON);
+	RSS_PERCPU(RSS_SWAP);
+	RSS_PERCPU(RSS_SHMEM);
+	rss->base = view_percpu_base();
+	bpf_loop(VIEW_MAX_CPUS, rss_add_cpu, rss, 0);
+	return true;
 }
 
 /*
- * In bytes; RSS_UNKNOWN where the kernel keeps it in a way not known here. rss remembers the last process's, for the
- * threads of one mostly follow each other and each sum asks every CPU.
+ * Sets rss->bytes to what the task's process has of each kind. RSS_UNKNOWN: the kernel keeps it in a way not known here,
+ * or the memory is another process's, as that of a child of vfork(2) is, which shares its parent's.
  */
-static __always_inline __u64 task_rss(struct seq_file *seq, struct task_struct *task, struct rss *rss)
+static __always_inline void task_rss(struct seq_file *seq, struct task_struct *task, struct rss *rss)
 {
 	struct mm_struct *mm = task->mm;
+	struct task_struct *owner = NULL;
+	bool known;
 
+	for (int i = 0; i < RSS_KINDS; i++)
+		rss->bytes[i] = 0;
 	if (!mm || task->flags & PF_KTHREAD)
-		return 0;
-	if (mm == rss->mm)
-		return rss->bytes;
+		return;
 	rss->mm = mm;
-	rss->bytes = rss_sum(seq, rss);
+	known = rss_count(rss);
+	if (bpf_core_field_exists(mm->owner))
+		owner = BPF_CORE_READ(mm, owner);
+	if (owner && BPF_CORE_READ(owner, tgid) != task->tgid)
+		known = false;
 	/* Nothing held the mm while it was read: if the task let go of it meanwhile, what was read is anything. */
-	if (BPF_CORE_READ(task, mm) == mm)
-		return rss->bytes;
-	rss->mm = NULL;
-	return 0;
+	if (BPF_CORE_READ(task, mm) != mm)
+		return;
+	for (int i = 0; i < RSS_KINDS; i++)
+		if (!known)
+			rss->bytes[i] = RSS_UNKNOWN;
+		else if (rss->pages[i] > 0)
+			rss->bytes[i] = rss->pages[i] * (seq->size >> 3); /* the buffer has eight pages (bpf_seq_read) */
+}
+
+static __always_inline __u64 rss_resident(const struct rss *rss)
+{
+	if (rss->bytes[RSS_ANON] == RSS_UNKNOWN)
+		return RSS_UNKNOWN;
+	return rss->bytes[RSS_FILE] + rss->bytes[RSS_ANON] + rss->bytes[RSS_SHMEM];
 }
 
 #endif

@@ -2,8 +2,9 @@
 //go:build ignore
 
 /*
- * One record for each file descriptor of the cgroup's processes that is a TCP, UDP or Unix socket, in whatever network
- * namespace. Connections that no process holds any more (TIME_WAIT), or none yet, are not there.
+ * One record for each TCP, UDP and Unix socket that the cgroup's processes have, in whatever network namespace, though
+ * many of them may have it: so sums and counts over a cgroup are right. Several cgroups that have one socket each
+ * have a record of it. Connections that no process holds any more (TIME_WAIT), or none yet, are not there.
  */
 #include "bpfview.h"
 #include "socket.h"
@@ -36,8 +37,11 @@ enum state {
 };
 
 struct sockets_record {
-	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
-	__u32 fd VIEW_KEY VIEW_WIDTH(5) VIEW_HELP("file descriptor in the process");
+	__u64 inode VIEW_KEY VIEW_WIDTH(10) VIEW_HELP("inode number of the socket, as in /proc/PID/fd");
+	__u32 descriptors VIEW_TOTAL VIEW_GAUGE VIEW_WIDTH(5) VIEW_HELP("file descriptors of the cgroup's processes for it");
+	__u32 pid VIEW_WIDTH(7) VIEW_HELP("first process of the cgroup that has it");
+	__u32 tid VIEW_WIDTH(7) VIEW_HELP("first thread that has the table of files; /proc/PID/task/TID/fd");
+	__u32 fd VIEW_WIDTH(5) VIEW_HELP("first file descriptor in that table");
 	enum protocol protocol VIEW_HELP("tcp, mptcp, udp, udplite, unix_stream, unix_dgram, unix_seqpacket");
 	enum state state VIEW_HELP("as TCP names them; the others are established, listen or close");
 	__u8 local_address[16] VIEW_ADDRESS VIEW_OPTIONAL VIEW_HELP("own address; not for Unix");
@@ -54,7 +58,6 @@ struct sockets_record {
 		VIEW_HELP("how many connections may wait for accept, if it listens");
 	__u32 rtt_usec VIEW_GAUGE VIEW_UNIT("us") VIEW_OPTIONAL VIEW_WIDTH(8) VIEW_HELP("TCP: smoothed round-trip time");
 	__u32 netns VIEW_HELP("inode number of the network namespace, as in /proc/PID/ns/net");
-	__u64 inode VIEW_WIDTH(10) VIEW_HELP("inode number of the socket, as in /proc/PID/fd");
 	__u64 peer_inode VIEW_OPTIONAL VIEW_WIDTH(10) VIEW_HELP("Unix: inode number of the socket connected to");
 	char path[108] VIEW_WIDTH(20) VIEW_HELP("Unix: path bound to; abstract: the name, with @ for each NUL");
 };
@@ -210,8 +213,10 @@ static __always_inline void set_path(struct sockets_record *r, struct sock *sk)
 	char *path = addr->name[0].sun_path;
 	__u32 len = BPF_CORE_READ(addr, len) - 2;
 
-	if (!addr || len > sizeof(r->path)) /* bound to nothing */
+	if (!addr) /* bound to nothing */
 		return;
+	if (len > sizeof(r->path)) /* all of sun_path, and a NUL that the kernel has added */
+		len = sizeof(r->path);
 	bpf_probe_read_kernel(r->path, len, path);
 	if (!r->path[0]) /* abstract: any bytes, shown as /proc/net/unix does */
 		bpf_loop(len, show_nul, r, 0);
@@ -271,7 +276,7 @@ static __always_inline void set_protocol(struct sockets_record *r, struct sock *
 	set_addresses(r, sk);
 }
 
-SEC("iter/task_file") VIEW_HELP("TCP, UDP and Unix sockets of the cgroup's processes, in all network namespaces")
+SEC("iter/task_file") VIEW_HELP("TCP, UDP and Unix sockets of the cgroup's processes, in all network namespaces") VIEW_VERSION(2)
 int sockets(struct bpf_iter__task_file *ctx)
 {
 	struct task_struct *task = ctx->task;
@@ -293,7 +298,9 @@ int sockets(struct bpf_iter__task_file *ctx)
 	r.protocol = protocol_of(sk);
 	if (!r.protocol)
 		return 0;
+	r.descriptors = 1;
 	r.pid = task->tgid;
+	r.tid = task->pid;
 	r.fd = ctx->fd;
 	r.state = sk->__sk_common.skc_state;
 	r.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);

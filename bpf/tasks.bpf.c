@@ -17,10 +17,9 @@ SEC("iter/task")
 int tasks___task(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	struct rss rss = {};
 
 	if (task && !task_is_dead(task))
-		show_task(ctx->meta->seq, task, &rss);
+		show_task(ctx->meta->seq, task);
 	return 0;
 }
 

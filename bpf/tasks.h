@@ -17,27 +17,22 @@ struct tasks_record {
 	char state VIEW_HELP("R running, S sleeping, D in disk sleep, T stopped, t traced, P parked, I idle");
 	__u64 user_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("time in user mode");
 	__u64 system_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("time in the kernel");
-	__u64 rss_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("resident memory of the process");
+	__u64 rss_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL 
+		VIEW_HELP("resident memory of the process, for its first thread; missing for others");
 	char comm[16] VIEW_HELP("name of the thread");
 };
 
 static int view_emit(struct seq_file *seq, const struct tasks_record *record);
 
-#define NSPID_UNKNOWN (~0U)
-
-static __always_inline __u32 innermost(struct task_struct *task)
+static __noinline __u64 resident(struct seq_file *seq, struct task_struct *task)
 {
-	struct pid *pid = task->thread_pid;
-	__u32 nr = NSPID_UNKNOWN, level;
+	struct rss rss = {};
 
-	if (!pid)
-		return nr;
-	level = pid->level;
-	bpf_probe_read_kernel(&nr, sizeof(nr), &pid->numbers[level].nr);
-	return nr;
+	task_rss(seq, task, &rss);
+	return rss_resident(&rss);
 }
 
-static __noinline int show_task(struct seq_file *seq, struct task_struct *task, struct rss *rss)
+static __noinline int show_task(struct seq_file *seq, struct task_struct *task)
 {
 	struct cputime t = {.user = task->utime, .system = task->stime, .runtime = task->se.sum_exec_runtime};
 	struct tasks_record r;
@@ -47,12 +42,14 @@ static __noinline int show_task(struct seq_file *seq, struct task_struct *task, 
 	r.pid = task->tgid;
 	r.tid = task->pid;
 	r.ppid = task->real_parent->tgid;
-	r.nspid = innermost(task->group_leader);
+	r.nspid = task_nspid(task->group_leader);
 	r.uid = task->real_cred->euid.val;
 	r.state = task_state(task);
 	r.user_usec = t.user / 1000;
 	r.system_usec = t.system / 1000;
-	r.rss_bytes = task_rss(seq, task, rss);
+	r.rss_bytes = RSS_UNKNOWN;
+	if (task_is_first(task))
+		r.rss_bytes = resident(seq, task);
 	bpf_probe_read_kernel_str(r.comm, sizeof(r.comm), task->comm);
 	return view_emit(seq, &r);
 }
@@ -61,13 +58,12 @@ static __noinline int show_tasks(struct seq_file *seq, struct cgroup *cgrp)
 {
 	struct bpf_iter_css_task it;
 	struct task_struct *task;
-	struct rss rss = {};
 
 	if (bpf_iter_css_task_new(&it, &cgrp->self, 0))
 		view_fail(seq);
 	while (!view_full(seq) && (task = bpf_iter_css_task_next(&it)))
 		if (!task_is_dead(task))
-			show_task(seq, task, &rss);
+			show_task(seq, task);
 	bpf_iter_css_task_destroy(&it);
 	return 0;
 }

@@ -1,6 +1,7 @@
 package iter
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,9 +10,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
+	"unsafe"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/records"
 	"golang.org/x/sys/unix"
 )
 
@@ -154,6 +158,21 @@ func (s *madeSockets) unix(protocol, name, shown string, kind int) {
 	s.made[n-1].want["peer_inode"], s.made[n-2].want["peer_inode"] = s.made[n-2].want["inode"], s.made[n-1].want["inode"]
 }
 
+// fullPath binds to all bytes of sun_path, without a NUL, for which the package has no type.
+func (s *madeSockets) fullPath(path string) {
+	s.t.Helper()
+	name := unix.RawSockaddrUnix{Family: unix.AF_UNIX}
+	path += strings.Repeat("x", len(name.Path)-len(path))
+	for i := range name.Path {
+		name.Path[i] = int8(path[i])
+	}
+	fd := s.socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	if _, _, errno := unix.Syscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(&name)), unsafe.Sizeof(name)); errno != 0 {
+		s.t.Fatal(errno)
+	}
+	s.keep(fd, map[string]string{"protocol": "unix_dgram", "state": "close", "path": path})
+}
+
 func (s *madeSockets) pair() {
 	s.t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -208,6 +227,7 @@ func TestSocketsAgreeWithTheirOwner(t *testing.T) {
 	s.udp()
 	path := filepath.Join(t.TempDir(), "socket")
 	s.unix("unix_stream", path, path, unix.SOCK_STREAM)
+	s.fullPath(path)
 	s.unix("unix_seqpacket", "@bpfviewfs\x00test", "@bpfviewfs@test", unix.SOCK_SEQPACKET)
 	s.pair()
 	netlink := s.socket(unix.AF_NETLINK, unix.SOCK_RAW, 0)
@@ -223,8 +243,13 @@ func TestSocketsAgreeWithTheirOwner(t *testing.T) {
 	if len(all) != len(s.made) {
 		t.Errorf("%d rows for %d sockets", len(all), len(s.made))
 	}
-	for i, row := range all[:min(len(all), len(s.made))] {
-		s.made[i].want["pid"], s.made[i].want["fd"] = strconv.Itoa(pid), strconv.Itoa(3+i)
+	byInode := make(map[string]map[string]string)
+	for _, row := range all {
+		byInode[row["inode"]] = row
+	}
+	for i, m := range s.made {
+		row := byInode[m.want["inode"]]
+		m.want["pid"], m.want["tid"], m.want["fd"], m.want["descriptors"] = strconv.Itoa(pid), strconv.Itoa(pid), strconv.Itoa(3+i), "1"
 		for column, want := range s.made[i].want {
 			if row[column] != want {
 				t.Errorf("%s is %q, not %q: %v", column, row[column], want, row)
@@ -249,5 +274,36 @@ func TestSocketsOfManySockets(t *testing.T) {
 	j.Start(t)
 	if all := rows(t, mustRun(t, view, ktest.CgroupID(t, dir))); len(all) != 1000 {
 		t.Errorf("%d rows for 1000 sockets", len(all))
+	}
+}
+
+// A socket that many processes have is one row, and counts once.
+func TestSocketsThatAreShared(t *testing.T) {
+	h := testHierarchy(t, "")
+	view := testViews(t, h, Options{})["sockets"]
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	s := &madeSockets{t: t}
+	s.inet("tcp", &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}, unix.AF_INET, 0)
+	listener := s.made[0]
+	j := ktest.Helper{Cgroup: dir, Children: 8, Files: []*os.File{listener.file, listener.file}}
+	pid := strconv.Itoa(j.Start(t))
+	id := ktest.CgroupID(t, dir)
+	all := rows(t, mustRun(t, view, id))
+	if len(all) != 1 || all[0]["descriptors"] != "18" || all[0]["backlog"] != "1" || all[0]["pid"] != pid || all[0]["fd"] != "3" {
+		t.Errorf("%v", all)
+	}
+	prom, err := view.Render(t.Context(), records.Prom, id, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	label := fmt.Sprintf(`{cgroup="/",inode="%s"}`, listener.want["inode"])
+	for _, sample := range []string{"descriptors" + label + " 18\n", "backlog" + label + " 1\n"} {
+		if strings.Count(string(prom), sample) != 1 {
+			t.Errorf("no %s in\n%s", sample, prom)
+		}
+	}
+	raw, err := view.Render(t.Context(), records.Raw, id, nil)
+	if size := records.RawHeader + int(binary.NativeEndian.Uint32(raw[8:])); err != nil || len(raw) != size {
+		t.Errorf("%d bytes raw, want %d: %v", len(raw), size, err)
 	}
 }

@@ -95,7 +95,28 @@ func TestTablesOfTheZoo(t *testing.T) {
 		ktest.StartAnimal(t, dir, kind)
 	}
 	checkTables(t, views, foreign, h, dir, ktest.IDs(t, dir, "cgroup.procs"))
+	checkSocketsOfTheZoo(t, views["sockets"], dir)
 	checkMemoryOfTheZoo(t, views["maps"], withCensus(t, mustLoad(t, h, "vmas", "", same)), dir)
+}
+
+// checkSocketsOfTheZoo holds each socket to be one row with as many descriptors as /proc has.
+func checkSocketsOfTheZoo(t *testing.T, v *View, dir string) {
+	t.Helper()
+	want, got := make(map[string]int), make(map[string]int)
+	for _, link := range descriptorsOf(t, ktest.IDs(t, dir, "cgroup.procs")) {
+		if inode, ok := strings.CutPrefix(link, "socket:["); ok {
+			want[strings.TrimSuffix(inode, "]")]++
+		}
+	}
+	for _, row := range rows(t, mustRun(t, v, ktest.CgroupID(t, dir))) {
+		if got[row["inode"]] > 0 {
+			t.Errorf("twice: %v", row)
+		}
+		got[row["inode"]] = int(number(t, row["descriptors"]))
+	}
+	if len(want) == 0 || !maps.Equal(got, want) {
+		t.Errorf("sockets %v, but /proc has %v", got, want)
+	}
 }
 
 // checkMemoryOfTheZoo holds each address space to be shown once for each process.

@@ -21,6 +21,7 @@ type column struct {
 	size int // bytes
 
 	optional bool // all bits set: not available
+	total    bool // of records with the same keys, which are one then
 	width    int  // characters in text
 	unit     string
 	metric   string // gauge or counter, "" if neither
@@ -69,6 +70,8 @@ func newColumn(m btf.Member) (c column, key bool, err error) {
 			key = true
 		case "optional":
 			c.optional = true
+		case "total":
+			c.total = true
 		case "unit":
 			c.unit = value
 		case "kind":

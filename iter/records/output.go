@@ -88,28 +88,35 @@ func (o *Output) at(p *part, i uint32) []byte {
 	return o.raw[p.raw+int(i)*o.record.size:][:o.record.size]
 }
 
-// sort orders each part's records by their keys, then as they came.
+// sort orders each part's records by their keys, then as they came, and merges those that a total makes one.
 func (o *Output) sort() error {
 	o.order = o.order[:0]
 	for i := range o.parts {
 		p := &o.parts[i]
-		size := p.rawEnd - p.raw
-		if size%o.record.size != 0 {
+		if size := p.rawEnd - p.raw; size%o.record.size != 0 {
 			return fmt.Errorf("output of %d bytes is no whole number of records of %d bytes: %w", size, o.record.size, unix.EIO)
 		}
-		p.first = len(o.order)
-		for n := range size / o.record.size {
-			o.order = append(o.order, uint32(n))
+		o.sortPart(p)
+		if len(o.record.totals) > 0 && o.merge(p) {
+			o.order = o.order[:p.first]
+			o.sortPart(p)
 		}
-		p.firstNext = len(o.order)
-		if len(o.record.keys) == 0 {
-			continue
-		}
-		slices.SortFunc(o.records(p), func(i, j uint32) int {
-			return cmp.Or(o.record.compare(o.at(p, i), o.at(p, j)), cmp.Compare(i, j))
-		})
 	}
 	return nil
+}
+
+func (o *Output) sortPart(p *part) {
+	p.first = len(o.order)
+	for n := range (p.rawEnd - p.raw) / o.record.size {
+		o.order = append(o.order, uint32(n))
+	}
+	p.firstNext = len(o.order)
+	if len(o.record.keys) == 0 {
+		return
+	}
+	slices.SortFunc(o.records(p), func(i, j uint32) int {
+		return cmp.Or(o.record.compare(o.at(p, i), o.at(p, j)), cmp.Compare(i, j))
+	})
 }
 
 // TooLong is the error for output of more than limit bytes.

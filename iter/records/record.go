@@ -16,6 +16,7 @@ type record struct {
 	sum     [8]byte // tells it from others
 	columns []column
 	keys    []int // columns that identify a record, in order
+	totals  []int // columns that are added up over records with the same keys
 }
 
 const (
@@ -78,10 +79,19 @@ func newRecord(s *btf.Struct) (*record, error) {
 		if key {
 			r.keys = append(r.keys, len(r.columns))
 		}
+		if c.total {
+			if c.kind != integer || c.optional {
+				return nil, fmt.Errorf("record struct %s: member %s: a total is an integer and not optional: %w", s.Name, c.name, unix.ENOEXEC)
+			}
+			r.totals = append(r.totals, len(r.columns))
+		}
 		r.columns = append(r.columns, c)
 	}
 	if len(r.columns) == 0 {
 		return nil, fmt.Errorf("record struct %s has no members: %w", s.Name, unix.ENOEXEC)
+	}
+	if len(r.totals) > 0 && len(r.keys) == 0 {
+		return nil, fmt.Errorf("record struct %s has a total and no key: %w", s.Name, unix.ENOEXEC)
 	}
 	if err := errors.Join(r.joinSums(), r.nameMetrics()); err != nil {
 		return nil, fmt.Errorf("record struct %s: %w", s.Name, err)

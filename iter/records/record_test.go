@@ -144,3 +144,14 @@ func TestFindRecord(t *testing.T) {
 		}
 	}
 }
+
+func TestTotalErrors(t *testing.T) {
+	for name, s := range map[string]*btf.Struct{
+		"no key":   {Name: "r", Size: 8, Members: []btf.Member{member("a", 0, u64, "total")}},
+		"optional": {Name: "r", Size: 16, Members: []btf.Member{member("k", 0, u64, "key"), member("a", 8, u64, "total", "optional")}},
+		"text":     {Name: "r", Size: 16, Members: []btf.Member{member("k", 0, u64, "key"), member("a", 8, text(8), "total")}},
+	} {
+		_, err := newRecord(s)
+		ktest.Errno(t, name, err, syscall.ENOEXEC)
+	}
+}

@@ -28,6 +28,7 @@ type schemaMember struct {
 	Unit     string            `json:"unit,omitempty"`
 	Key      bool              `json:"key,omitempty"`
 	Optional bool              `json:"optional,omitempty"` // all bits set: not available
+	Total    bool              `json:"total,omitempty"`    // added up over records with the same keys, which are one
 	SumOf    string            `json:"sum_of,omitempty"`
 	Metric   string            `json:"metric,omitempty"` // in Prometheus text; members without one are labels
 	Help     string            `json:"help,omitempty"`
@@ -50,7 +51,7 @@ func (t Type) Schema(view string) []byte {
 		c := &r.columns[i]
 		m := schemaMember{
 			Name: c.name, Offset: c.off, Size: c.size, Type: c.typeName(), Kind: c.metric, Unit: c.unit,
-			Key: slices.Contains(r.keys, i), Optional: c.optional, SumOf: c.sumOf, Help: c.help,
+			Key: slices.Contains(r.keys, i), Optional: c.optional, Total: c.total, SumOf: c.sumOf, Help: c.help,
 		}
 		if c.series != "" {
 			m.Metric = "bpfview_" + view + "_" + c.series

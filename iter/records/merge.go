@@ -1,0 +1,52 @@
+package records
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// merge makes those records of a part one that have the same keys: the first as it was written, with the totals of all.
+// They are sorted. It reports whether there were any; then the part has to be sorted again.
+func (o *Output) merge(p *part) bool {
+	var first uint32
+	var merged []uint32
+	for i, n := range o.records(p) {
+		if i == 0 || o.record.compare(o.at(p, first), o.at(p, n)) != 0 {
+			first = n
+			continue
+		}
+		for _, c := range o.record.totals {
+			o.record.columns[c].add(o.at(p, first), o.at(p, n))
+		}
+		merged = append(merged, n)
+	}
+	if len(merged) == 0 {
+		return false
+	}
+	slices.Sort(merged)
+	end := p.raw
+	for n := range uint32(len(o.records(p))) {
+		if len(merged) > 0 && merged[0] == n {
+			merged = merged[1:]
+			continue
+		}
+		end += copy(o.raw[end:], o.at(p, n))
+	}
+	p.rawEnd = end
+	return true
+}
+
+// add adds the number of one record to that of another.
+func (c *column) add(to, rec []byte) {
+	sum, b := c.value(to)+c.value(rec), c.bytes(to)
+	switch c.size {
+	case 1:
+		b[0] = byte(sum)
+	case 2:
+		binary.NativeEndian.PutUint16(b, uint16(sum))
+	case 4:
+		binary.NativeEndian.PutUint32(b, uint32(sum))
+	default:
+		binary.NativeEndian.PutUint64(b, sum)
+	}
+}
