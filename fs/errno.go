@@ -13,10 +13,11 @@ import (
 // errno is the one place where an error becomes what the kernel is told. It unwraps (fuse.ToStatus does not, and calls
 // everything it does not know ENOSYS) and never answers ENOSYS, which the kernel takes to mean "do not ask again".
 func errno(err error) fuse.Status {
+	if err == nil {
+		return fuse.OK // before anything is allocated
+	}
 	var no syscall.Errno
 	switch {
-	case err == nil:
-		return fuse.OK
 	case errors.Is(err, context.Canceled):
 		return fuse.EINTR
 	case errors.Is(err, context.DeadlineExceeded):

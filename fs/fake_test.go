@@ -113,34 +113,45 @@ func (t *tree) Of(thread uint32) (uint64, error) {
 	return 0, unix.ENOENT
 }
 
-// inode is what a kernel would believe of a node.
-type inode struct {
-	size   uint64
-	forgot int
+// attributes are what a kernel caches of a node, and the size of its inode.
+type attributes struct {
+	size, mtime uint64
+	valid       bool
+	inode       uint64
 }
 
-// kernel notes the notifications.
+// kernel caches attributes as the kernel does, for ever, and counts what it is told and what it asks.
 type kernel struct {
-	mu     sync.Mutex
-	inodes map[uint64]inode
+	mu                                    sync.Mutex
+	nodes                                 map[uint64]attributes
+	invalidated, grown, lookups, getattrs int
 }
 
-func (k *kernel) Store(id uint64, off int64, data []byte) error {
+func (k *kernel) Invalidate(id uint64) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	i := k.inodes[id]
-	i.size = max(i.size, uint64(off)+uint64(len(data)))
-	k.inodes[id] = i
+	a := k.nodes[id]
+	a.valid = false
+	k.nodes[id] = a
+	k.invalidated++
 	return nil
 }
 
-func (k *kernel) Invalidate(id uint64, _, _ int64) error {
+func (k *kernel) Grow(id uint64, size uint64) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	i := k.inodes[id]
-	i.forgot++
-	k.inodes[id] = i
+	a := k.nodes[id]
+	a.valid, a.inode = false, max(a.inode, size)
+	k.nodes[id] = a
+	k.grown++
 	return nil
+}
+
+// told notes the attributes of a reply.
+func (k *kernel) told(id uint64, a fuse.Attr) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.nodes[id] = attributes{size: a.Size, mtime: a.Mtime, valid: true, inode: a.Size}
 }
 
 // mount is a filesystem with a hierarchy, a kernel and a reader of the test's.
@@ -155,7 +166,7 @@ type mount struct {
 
 func newMount(t *testing.T, c Config, views ...View) *mount {
 	t.Helper()
-	m := &mount{t: t, tree: newTree(), kernel: &kernel{inodes: map[uint64]inode{}}, thread: 100}
+	m := &mount{t: t, tree: newTree(), kernel: &kernel{nodes: map[uint64]attributes{}}, thread: 100}
 	c.Hierarchy, c.Kernel, c.Version = m.tree, m.kernel, "test"
 	m.FS = New(c)
 	if err := m.SetViews(views); err != nil {
@@ -176,8 +187,12 @@ func (m *mount) walk(names ...string) (fuse.EntryOut, fuse.Status) {
 	for _, name := range names {
 		h := m.header(out.NodeId)
 		out = fuse.EntryOut{}
+		m.kernel.lookups++
 		if st := m.Lookup(nil, &h, name, &out); !st.Ok() {
 			return out, st
+		}
+		if out.AttrValid > 0 {
+			m.kernel.told(out.NodeId, out.Attr)
 		}
 	}
 	return out, fuse.OK
@@ -223,11 +238,20 @@ func (f *openFile) read(off uint64, size int, flags uint32, cancel chan struct{}
 	return string(b), st
 }
 
+// size is what fstat(2) says.
 func (f *openFile) size() uint64 {
+	f.m.kernel.mu.Lock()
+	cached := f.m.kernel.nodes[f.id]
+	f.m.kernel.mu.Unlock()
+	if cached.valid {
+		return cached.size
+	}
+	f.m.kernel.getattrs++
 	var out fuse.AttrOut
 	if st := f.m.GetAttr(nil, &fuse.GetAttrIn{InHeader: f.m.header(f.id)}, &out); !st.Ok() {
 		f.m.t.Fatalf("getattr: %v", st)
 	}
+	f.m.kernel.told(f.id, out.Attr)
 	return out.Size
 }
 
@@ -260,6 +284,15 @@ func (m *mount) list(id uint64, size int) []string {
 		}
 		off = l.Offset
 	}
+}
+
+// left is how much a mount holds for open files and directories.
+func (m *mount) left() int {
+	open := int(m.files.count.Load()) + m.limits.sum().users
+	for _, s := range m.newest.files {
+		open += s.open
+	}
+	return open + len(m.listings.makers)
 }
 
 // text is a view that gives the same for every run.

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"sync"
-	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -15,14 +13,19 @@ import (
 // file is an open view, or an open file of .bpfview. It holds one run, frozen: any offset and any read size give the
 // same bytes until the next read(2) at offset 0, which starts a new run.
 type file struct {
-	node   uint64
-	handle uint64
-	record *record       // the handle's, unless the file was closed: a READ that was answered in our place goes on
-	turn   chan struct{} // held by whoever starts a new run
+	fs      *FS
+	node    node
+	handle  uint64
+	record  *record // may belong to another handle already: a READ that the loop answered with EINTR can outlive the close
+	account *account
+	shown   *shown
 
-	mu   sync.Mutex
-	run  *run    // nil: the memory has its bytes
-	word runWord // which one it is
+	mu      sync.Mutex
+	run     *run    // nil: the memory has its bytes, or they are lost
+	word    runWord // of the run
+	charged int64
+	ended   bool
+	rerun   chan struct{} // not nil while a new run is made
 }
 
 // Open runs the view.
@@ -31,190 +34,268 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 		return fuse.EROFS
 	}
 	f.undoOpen(&in.InHeader)
-	if f.nodes.taken(in.NodeId, in.Pid) {
-		f.forgetClosed() // the server before us may have closed the file and given its node away since
-		if f.nodes.taken(in.NodeId, in.Pid) && f.late.first(in.Pid, 0) {
-			return fuse.Status(unix.ESTALE) // look the path up again, and get a node of your own
-		}
-	}
-	f.nodes.opened(in.NodeId) // before the run, which may take longer than a reservation lasts
-	r, err := f.start(cancel, f.node(in.NodeId), in.Uid)
-	var record *record
-	if err == nil {
-		if record = f.memory.take(&in.InHeader); record == nil {
-			r.done()
-			err = unix.ENFILE
-		}
-	}
+	n, err := f.node(in.NodeId)
 	if err != nil {
-		f.nodes.closed(in.NodeId)
-		if errors.Is(err, unix.ENOENT) {
-			return f.stale.answer(&in.InHeader)
-		}
 		return errno(err)
 	}
-	out.Fh = f.memory.handle(f.memory.index(record))
-	o := newFile(in.NodeId, out.Fh, record)
-	o.run = r
-	o.word, _ = f.memory.keep(record, 0, r.data)
-	f.memory.open(record, out.Fh, &in.InHeader)
-	f.files.add(out.Fh, o)
-	f.nodes.holds(in.NodeId, uint64(len(r.data)), record)
-	f.tellSize(in.NodeId, r.data)
-	// Direct I/O brings every read(2) here. Without KEEP_CACHE the kernel drops the pages of an earlier run.
-	out.OpenFlags = fuse.FOPEN_DIRECT_IO | fuse.FOPEN_NOFLUSH
-	return fuse.OK
+	r, err := f.start(cancel, n, in.Uid)
+	switch {
+	case errors.Is(err, unix.ENODEV): // the view was removed just now
+		return fuse.ENOENT
+	case isGone(err):
+		return f.stale.answer(&in.InHeader)
+	case err != nil:
+		return errno(err)
+	}
+	return errno(f.open(n, r, in, out))
 }
 
-func newFile(node, handle uint64, r *record) *file {
-	return &file{node: node, handle: handle, record: r, turn: make(chan struct{}, 1)}
-}
-
-// tellSize makes the inode as large as the run by storing its last byte: splice(2), sendfile(2) and mmap(2) believe the
-// inode, and there is no other way to grow it from here. The pages themselves they fetch with READ.
-func (f *FS) tellSize(node uint64, data []byte) {
-	if last := len(data) - 1; last >= 0 {
-		// An error is of no consequence for read(2), and the kernel has none but ENOENT for an inode it has dropped.
-		_ = f.kernel.Store(node, int64(last), data[last:])
-	}
-}
-
-// Read answers from the run that the open file holds, or from a new one.
-func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
-	open, ok := f.file(in.Fh)
-	if !ok {
-		return nil, fuse.Status(unix.ESTALE)
-	}
-	// The kernel names a lock owner when it reads for read(2), and none when it fills its page cache.
-	direct := in.ReadFlags&fuse.READ_LOCKOWNER != 0
-	if !direct {
-		f.nodes.caching(in.NodeId)
-	} else if in.Offset == 0 && !open.record.begins(&in.InHeader) {
-		if err := f.again(cancel, open, &in.InHeader); err != nil {
-			return nil, errno(err)
-		}
-	}
-	part, err := f.slice(open, in.Offset, int(in.Size))
-	if errors.Is(err, unix.ESTALE) && direct && in.Offset == 0 {
-		if err = f.again(cancel, open, &in.InHeader); err == nil {
-			part, err = f.slice(open, in.Offset, int(in.Size))
-		}
-	}
+// open makes an open file that holds the run.
+func (f *FS) open(n node, r *run, in *fuse.OpenIn, out *fuse.OpenOut) error {
+	charge := cost(len(r.data))
+	account, err := f.limits.hold(in.Uid, charge)
 	if err != nil {
-		return nil, errno(err)
+		r.done()
+		return err
 	}
-	return part, fuse.OK
+	record := f.memory.take(&in.InHeader)
+	if record == nil {
+		r.done()
+		account.release(charge)
+		return unix.ENFILE
+	}
+	out.Fh = f.memory.handle(f.memory.index(record))
+	o := &file{fs: f, node: n, handle: out.Fh, record: record, account: account, charged: charge, run: r}
+	o.word, _ = f.memory.hold(record, 0, len(r.data), r.time)
+	o.shown = f.newest.opened(in.NodeId)
+	f.memory.open(record, out.Fh, &in.InHeader)
+	f.files.add(o)
+	o.share()
+	f.ran(o.shown, uint64(len(r.data)), r.time)
+	// Direct I/O brings every read(2) here.
+	out.OpenFlags = fuse.FOPEN_DIRECT_IO | fuse.FOPEN_NOFLUSH
+	return nil
 }
 
-// again replaces an open file's run by a new one.
-func (f *FS) again(cancel <-chan struct{}, o *file, h *fuse.InHeader) error {
-	select {
-	case o.turn <- struct{}{}:
-		defer func() { <-o.turn }()
-	case <-cancel:
-		return context.Canceled
+// ran tells the kernel, where it must know, that a file has a new run.
+func (f *FS) ran(s *shown, size uint64, time int64) {
+	// An error is of no consequence for read(2), and the kernel has none but ENOENT for an inode that it has
+	// dropped.
+	switch f.newest.ran(s, size, time, f.isShared()) {
+	case invalidate:
+		_ = f.kernel.Invalidate(s.id)
+	case grow:
+		_ = f.kernel.Grow(s.id, size)
 	}
-	r, err := f.start(cancel, f.node(o.node), h.Uid)
-	if errors.Is(err, unix.ENOENT) {
+}
+
+// Read answers from the run that the open file holds, or from a new one. A READ for the page cache is EINVAL,
+// and the kernel names a lock owner in all others: splice(2) and sendfile(2) then say EINVAL, too, and their
+// callers read instead.
+func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
+	n, status := f.ReadInto(cancel, in, buf)
+	if !status.Ok() {
+		return nil, status
+	}
+	return fuse.ReadResultData(buf[:n]), fuse.OK
+}
+
+// ReadInto is Read for a caller that has room for the answer: buf is as long as the READ, or longer. It gives
+// the number of bytes that it has put there, and allocates nothing unless it starts a new run.
+func (f *FS) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (n int, _ fuse.Status) {
+	if in.ReadFlags&fuse.READ_LOCKOWNER == 0 {
+		return 0, fuse.EINVAL
+	}
+	o := f.file(in.Fh)
+	if o == nil {
+		return 0, fuse.Status(unix.ESTALE)
+	}
+	fresh := in.Offset == 0 && !o.record.begins(&in.InHeader)
+	for {
+		if fresh {
+			if err := o.again(cancel, &in.InHeader); err != nil {
+				return 0, errno(err)
+			}
+		}
+		n, err := o.read(in.Offset, buf[:in.Size])
+		if err == errLost && !fresh && (in.Offset == 0 || o.record.first.Load() == 0) {
+			fresh = true // nobody has seen any of the run that is lost
+			continue
+		}
+		return n, errno(err)
+	}
+}
+
+// read copies a part of the held run: nothing beyond its end.
+func (o *file) read(off uint64, into []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for {
+		if o.record.handle.Load() != o.handle {
+			return 0, errClosed
+		}
+		if word := runWord(o.record.run.Load()); word != o.word { // another server's
+			o.drop()
+			o.word = word
+		}
+		switch {
+		case !o.word.held():
+			return 0, errLost
+		case off >= o.word.size():
+			return 0, nil
+		case o.run != nil:
+			n := copy(into, o.run.data[off:])
+			if n < len(o.run.data) {
+				o.keep()
+			}
+			return n, nil
+		case !o.word.kept():
+			return 0, errLost
+		}
+		if n, ok := o.fs.memory.load(o.record, o.word, off, into); ok {
+			return n, nil
+		} else if runWord(o.record.run.Load()) == o.word {
+			return 0, unix.EIO
+		}
+	}
+}
+
+// keep moves the run from the heap to the memory that outlives the server. It stays where it is if there is
+// no room.
+func (o *file) keep() {
+	if word, ok := o.fs.memory.keep(o.record, o.word, o.run.data); ok {
+		o.word = word
+		o.drop()
+	}
+}
+
+// drop gives the run's buffer back.
+func (o *file) drop() {
+	o.run.done()
+	o.run = nil
+}
+
+// again replaces the run by a new one.
+func (o *file) again(cancel <-chan struct{}, h *fuse.InHeader) error {
+	if err := o.enter(cancel); err != nil {
+		return err
+	}
+	defer o.leave()
+	r, err := o.fs.start(cancel, o.node, h.Uid)
+	if isGone(err) || errors.Is(err, unix.ENODEV) {
 		return unix.ENODEV // the path is fine as far as the reader can tell: its cgroup is gone
 	} else if err != nil {
 		return err
 	}
-	size := uint64(len(r.data))
-	o.mu.Lock()
-	old, known := o.run, o.word
-	held := runWord(o.record.run.Load())
-	word, kept := f.memory.keep(o.record, o.handle, r.data)
-	if !kept {
-		o.mu.Unlock()
+	size, time := len(r.data), r.time
+	if err := o.replace(r, h); err != nil {
 		r.done()
+		return err
+	}
+	o.fs.ran(o.shown, uint64(size), time)
+	return nil
+}
+
+func (o *file) replace(r *run, h *fuse.InHeader) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ended {
 		return errClosed
 	}
+	charge := cost(len(r.data))
+	if err := o.account.charge(charge - o.charged); err != nil {
+		return err
+	}
+	o.charged = charge
+	word, held := o.fs.memory.hold(o.record, o.handle, len(r.data), r.time)
+	if !held {
+		return errClosed
+	}
+	o.drop()
 	o.run, o.word = r, word
 	o.record.first.Store(requester(h)) // after the run: it is the one that this READ asked for
-	before, cached := f.nodes.rerun(o.node, size)
-	o.mu.Unlock()
-	if old != nil {
-		old.done()
-	}
-
-	// No lock is held here: the kernel may wait for a READ of this very file.
-	if held != 0 && held != known { // another server's run
-		before, cached = held.size(), true
-	}
-	if cached || before != size {
-		_ = f.kernel.Invalidate(o.node, 0, 0) // ENOENT: nothing to forget
-	}
-	if size > before || before == unknownSize {
-		f.tellSize(o.node, r.data)
+	if o.fs.isShared() {
+		o.keep()
 	}
 	return nil
 }
 
-// errClosed is nobody's to see: the reader has been answered in our place, and has closed the file.
-var errClosed = unix.EBADF
+// share has the run of a new open file kept if another server may be asked for it.
+func (o *file) share() {
+	if !o.fs.isShared() {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.run != nil {
+		o.keep()
+	}
+}
+
+// enter waits until nobody else makes a new run of the file.
+func (o *file) enter(cancel <-chan struct{}) error {
+	for {
+		o.mu.Lock()
+		other := o.rerun
+		if other == nil {
+			o.rerun = idle
+		} else if other == idle {
+			other = make(chan struct{})
+			o.rerun = other
+		}
+		o.mu.Unlock()
+		if other == nil {
+			return nil
+		}
+		select {
+		case <-other:
+		case <-cancel:
+			return context.Canceled
+		}
+	}
+}
+
+// idle stands for a channel that nobody waits for.
+var idle = make(chan struct{})
+
+func (o *file) leave() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.rerun != idle {
+		close(o.rerun)
+	}
+	o.rerun = nil
+}
+
+// end gives back what the open file has taken.
+func (o *file) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ended {
+		return
+	}
+	o.ended = true
+	o.drop()
+	o.account.release(o.charged)
+	// The lock is for again, which tells the file's newest run.
+	if o.fs.memory.find(o.handle) == o.record {
+		o.fs.memory.drop(o.record)
+	}
+	o.fs.newest.released(o.shown)
+}
 
 // Release forgets an open file.
 func (f *FS) Release(_ <-chan struct{}, in *fuse.ReleaseIn) { f.forget(in.Fh) }
 
 func (f *FS) forget(fh uint64) {
-	f.file(fh) // one of an earlier server's is counted before it is not any more
-	if o, ok := f.files.remove(fh); ok {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		if o.run != nil {
-			o.run.done()
-		}
-		// The node is nobody else's before all servers can see that the file is closed. The lock is for again, which tells nodes of its run.
-		if f.memory.find(fh) == o.record {
-			f.memory.drop(o.record)
-		}
-		f.nodes.closed(o.node)
+	if o := f.file(fh); o != nil && f.files.remove(o) {
+		o.end()
 	}
 }
 
-// start makes one run of the file that a node stands for, and waits for it no longer than the reader does.
-func (f *FS) start(cancel <-chan struct{}, n node, uid uint32) (*run, error) {
-	name, generate := f.generator(n)
-	if generate == nil {
-		return nil, fmt.Errorf("%s: no such view any more: %w", name, unix.ENOENT)
-	}
-	start := time.Now()
-	r, err := f.limits.run(cancel, uid, func(ctx context.Context, dst []byte) ([]byte, error) {
-		return generate(ctx, n.cgroup, dst)
-	})
-	f.counts.add(r, err)
-	if m := f.views.Load().meters[n.number]; n.isView() && m != nil {
-		m.add(start, r, err)
-	}
-	if err != nil {
-		f.errors.add(f.hierarchy, name, n.cgroup, err)
-	}
-	return r, err
-}
-
-// generator finds what makes the content of a file.
-func (f *FS) generator(n node) (name string, generate func(context.Context, uint64, []byte) ([]byte, error)) {
-	switch {
-	case n.kind == kindView:
-		if v := f.views.Load().byNumber[n.number]; v != nil {
-			return v.Name, v.Run
-		}
-	case n.isView():
-		as := n.rendering()
-		if v := f.views.Load().byNumber[n.number]; v != nil && v.has(as) {
-			name := path.Join(controlName, renderings[as].dir, as.fileName(v.Name))
-			return name, func(ctx context.Context, cgroup uint64, dst []byte) ([]byte, error) {
-				return v.Render(ctx, as, cgroup, dst)
-			}
-		}
-	case n.kind == kindInfo:
-		if n.number < len(infos) {
-			i := infos[n.number]
-			return controlName + "/" + i.name, func(_ context.Context, cgroup uint64, dst []byte) ([]byte, error) {
-				return i.append(f, cgroup, dst)
-			}
-		}
-	}
-	return "a file", nil
-}
+var (
+	// errClosed reaches no reader: the loop has answered EINTR, and the file is closed.
+	errClosed = unix.EBADF
+	// errLost is for a reader in the middle of a run whose bytes died with a server.
+	errLost = fmt.Errorf("the server that held the run has died: %w", unix.ESTALE)
+)

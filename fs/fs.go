@@ -3,21 +3,25 @@
 // It knows FUSE and knows no BPF: where the cgroups come from and what a view runs are given to it as a
 // [Hierarchy] and a list of [View]. It is a [fuse.RawFileSystem] without an inode table:
 //
-//   - A node id says what the node is (see node): a directory's is the cgroup's id, a view's is made of the cgroup's
-//     id, the view's number and a generation. So a million cgroups cost no memory, and FORGET has nothing to free.
-//   - Only open files have state: the run they hold (see file) and the size that GETATTR answers meanwhile. What the next
-//     server must know of it is kept in a file that outlives this one (see memory and [FS.Inherit]).
+//   - A node id says what the node is (see node): a directory's is the cgroup's id, a file's is made of the
+//     cgroup's id, the view's number and the rendering. So a million cgroups cost no memory, and FORGET has
+//     nothing to free.
+//   - Only open files have state: the run they hold (see file). What the next server must know of it is kept
+//     in a file that outlives this one (see memory and [FS.Inherit]).
 //
 // Below .bpfview are other renderings of the same views (see [Rendering]), links (see links.go) and files about the
 // mount itself (see info).
 //
 // # What one read does
 //
-// LOOKUP of a view reserves a node of its own for the caller (see nodes). OPEN runs the view for the cgroup, tells the
-// kernel the size with FUSE_NOTIFY_STORE, which also fills the last page, and answers FOPEN_DIRECT_IO: read(2) and
-// pread(2) then come here as READ, and splice(2), sendfile(2) and mmap(2), which believe the inode's size, find
-// all of it too. READs are answered from the run that the open file holds; one at offset 0 after the first starts
-// a new run.
+// Names and attributes are valid in the kernel for a second, so the first request is mostly OPEN. It runs the
+// view for the cgroup and answers FOPEN_DIRECT_IO: every read(2) and pread(2) then comes here as a READ, and
+// is answered from the run that the open file holds; one at offset 0 after the first starts a new run. If the
+// run changes what stat(2) shows (see newest), the kernel is told to forget the file's attributes.
+//
+// Pages are never given out: one inode has the pages of all who read the file, and each of them holds another
+// run. A READ for the page cache is EINVAL, after which whoever used splice(2), sendfile(2) or
+// copy_file_range(2) reads instead.
 //
 // # Errors
 //
@@ -27,8 +31,9 @@
 //
 // # Deadlocks that are avoided
 //
-//   - A notification can wait for a page that is locked until a READ is answered. No lock that a handler takes is held
-//     while notifying.
+//   - Invalidating attributes waits for nothing, invalidating pages would wait for READs. Growing an inode
+//     takes one page, far behind those that anybody reads. No lock that a handler takes is held while
+//     notifying.
 //   - A run can take as long as its program, and cannot be stopped inside the kernel. Whoever serves the filesystem
 //     must answer an interrupted request in its place: no reader may wait for a program in D state.
 //   - Nothing here touches a path of the mount itself.
@@ -86,13 +91,13 @@ type View struct {
 	Render     func(ctx context.Context, as Rendering, cgroup uint64, dst []byte) ([]byte, error)
 }
 
-// Kernel takes what the filesystem tells the kernel unasked. Both calls may block until READs on the node are answered.
+// Kernel takes what the filesystem tells the kernel unasked.
 type Kernel interface {
-	// Store puts data into the node's page cache at off and grows the node to hold it (FUSE_NOTIFY_STORE).
-	Store(node uint64, off int64, data []byte) error
-	// Invalidate forgets the node's attributes and, for off >= 0, its cached pages from off on
-	// (FUSE_NOTIFY_INVAL_INODE; length 0 is to the end).
-	Invalidate(node uint64, off, length int64) error
+	// Invalidate forgets the attributes of a node (FUSE_NOTIFY_INVAL_INODE). It waits for nothing.
+	Invalidate(node uint64) error
+	// Grow makes the inode of a node at least size bytes long, and forgets its size and times
+	// (FUSE_NOTIFY_STORE of the last byte). It waits for READs of the last page, if there are any.
+	Grow(node uint64, size uint64) error
 }
 
 // Config is what a filesystem is made from. Hierarchy and Kernel are required.
@@ -131,23 +136,29 @@ type FS struct {
 	openers  map[uint64]*record // requesters of OPEN that an earlier server may not have answered; see Begin
 	disabled map[int]string
 
-	nodes  nodes
-	files  handles[*file]
-	dirs   handles[*directory]
-	limits *limiter
-	stale  stale
-	late   stale // who opened a node that is another's
-	errors errorLog
-	counts counts
+	server  uint64      // which of the mount's servers this is
+	alone   atomic.Bool // no earlier one works any more
+	leaving atomic.Bool // the next is about to begin
+
+	now      func() int64 // in seconds of Unix time
+	newest   newest
+	files    openFiles
+	dirs     openDirs
+	listings listings
+	limits   *limiter
+	stale    stale
+	errors   errorLog
+	counts   counts
 
 	metrics *metrics
 }
 
 var _ fuse.RawFileSystem = (*FS)(nil)
 
-// Cached names of directories live a second: a cgroup that was removed within it is found out when something below
-// it is asked for (see stale), and owner and mode are never older.
-const directoryTimeout = time.Second
+// cacheTime is for how long the kernel may use names and attributes without asking. A cgroup that was removed
+// meanwhile is found out when something below it is asked for (see stale), and owner and mode are never
+// older.
+const cacheTime = time.Second
 
 // New returns a filesystem without views: SetViews gives it some.
 func New(c Config) *FS {
@@ -168,10 +179,12 @@ func New(c Config) *FS {
 		f.warnings = func() []string { return nil }
 	}
 	f.memory, _ = openMemory(nil)
-	f.nodes.init()
-	f.stale.window, f.late.window = directoryTimeout, reservation
-	f.files.init()
+	f.alone.Store(true)
+	f.now = func() int64 { return time.Now().Unix() }
+	f.newest.init()
+	f.stale.window = cacheTime
 	f.dirs.init()
+	f.listings.makers = make(map[node]*maker)
 	f.views.Store(&views{})
 	f.metrics = newMetrics(f)
 	return f
@@ -181,9 +194,10 @@ func New(c Config) *FS {
 func (f *FS) String() string { return "bpfviewfs" }
 
 // node is what a node id from the kernel stands for: it calls the root 1, whatever its cgroup's id.
-func (f *FS) node(id uint64) node {
+// unix.ESTALE: an id that this version does not know.
+func (f *FS) node(id uint64) (node, error) {
 	if id == fuse.FUSE_ROOT_ID {
-		return node{cgroup: f.root}
+		return node{cgroup: f.root}, nil
 	}
 	return parseNode(id)
 }

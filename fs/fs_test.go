@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,20 +16,6 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
-
-func FuzzNode(f *testing.F) {
-	f.Add(uint64(1), uint8(0), uint16(0), uint16(0))
-	f.Add(uint64(1<<39-1), uint8(4), uint16(511), uint16(4095))
-	f.Fuzz(func(t *testing.T, cgroup uint64, k uint8, number, generation uint16) {
-		n := node{cgroup & (1<<cgroupBits - 1), kind(k & 15), int(number & maxNumber), int(generation & maxGeneration)}
-		if got := parseNode(n.id()); got != n {
-			t.Errorf("%+v became %+v", n, got)
-		}
-		if d := (node{cgroup: n.cgroup}); d.id() != n.cgroup {
-			t.Errorf("directory of cgroup %d has node id %d", n.cgroup, d.id())
-		}
-	})
-}
 
 func TestErrno(t *testing.T) {
 	for err, want := range map[error]fuse.Status{
@@ -69,7 +56,7 @@ func TestNames(t *testing.T) {
 // Names are numbered once for a mount. When the numbers are used up the views that there are go on, and may leave.
 func TestTooManyNames(t *testing.T) {
 	m := newMount(t, Config{}, text("stays", "it does"))
-	for i := range 2 * (maxNumber + 1) {
+	for i := range 2 * maxViews {
 		if err := m.SetViews([]View{text("stays", "it does"), text(fmt.Sprint("v", i), "")}); err != nil {
 			t.Fatal(err)
 		}
@@ -124,8 +111,8 @@ func TestLookup(t *testing.T) {
 		if st != tt.status || out.Mode != tt.mode || tt.ino != 0 && out.Ino != tt.ino {
 			t.Errorf("%s: %v mode %o ino %d, want %v %o %d", tt.path, st, out.Mode, out.Ino, tt.status, tt.mode, tt.ino)
 		}
-		if out.Mode&unix.S_IFMT == unix.S_IFREG && (out.Size != 0 || out.Nlink != 1 || out.EntryValid != 0) {
-			t.Errorf("%s: size %d nlink %d entry timeout %d", tt.path, out.Size, out.Nlink, out.EntryValid)
+		if out.Mode&unix.S_IFMT == unix.S_IFREG && (out.Size != noSize || out.Nlink != 1 || out.EntryValid != 1 || out.Ino>>32 != 0) {
+			t.Errorf("%s: size %d nlink %d entry timeout %d ino %#x", tt.path, out.Size, out.Nlink, out.EntryValid, out.Ino)
 		}
 	}
 	link, _ := m.walk("a", ".bpfview", "cgroup", "b")
@@ -229,228 +216,6 @@ func TestListingWhileChanging(t *testing.T) {
 	}
 }
 
-func TestOneRunAnOpenFile(t *testing.T) {
-	m := newMount(t, Config{}, counting("v", func(n int) string { return strings.Repeat(fmt.Sprint(n), 10*n) }))
-	f := m.open("v")
-	for _, tt := range []struct {
-		off  uint64
-		want string
-	}{
-		{4, "111111"}, {0, "1111111111"}, {9, "1"}, {10, ""}, {1 << 62, ""}, // one run, from its first byte on
-		{0, strings.Repeat("2", 20)}, {19, "2"}, {0, strings.Repeat("3", 30)}, // offset 0 again: a new one
-	} {
-		if got, st := f.pread(tt.off, 100); got != tt.want || !st.Ok() {
-			t.Errorf("at %d: %q %v, want %q", tt.off, got, st, tt.want)
-		}
-		if i := m.kernel.inodes[f.id]; i.size != f.size() {
-			t.Errorf("at %d: the kernel believes size %d, the run has %d", tt.off, i.size, f.size())
-		}
-	}
-	g := m.open("v")
-	if got, _ := g.pread(0, 100); got != strings.Repeat("4", 40) || g.id == f.id {
-		t.Errorf("a second open file read %q", got)
-	}
-	if got, _ := f.pread(1, 100); got != strings.Repeat("3", 29) {
-		t.Errorf("the first open file then read %q", got)
-	}
-	f.close()
-	g.close()
-	if n := len(m.nodes.states) + m.files.count() + len(m.limits.accounts); n != 0 {
-		t.Errorf("%d things left after the last close", n)
-	}
-}
-
-// TestPageCache: filling the page cache starts no run, and what it was filled with goes with the run.
-func TestPageCache(t *testing.T) {
-	m := newMount(t, Config{}, counting("v", func(n int) string { return fmt.Sprint("run ", n) }))
-	f := m.open("v")
-	for range 3 {
-		if got, _ := f.read(0, 4096, 0, nil); got != "run 1" {
-			t.Errorf("the page cache got %q", got)
-		}
-	}
-	f.pread(0, 100)
-	if m.kernel.inodes[f.id].forgot != 0 {
-		t.Error("the pages of the held run were dropped")
-	}
-	f.pread(0, 100)
-	if m.kernel.inodes[f.id].forgot != 1 {
-		t.Error("pages outlived their run")
-	}
-	f.pread(0, 100)
-	if m.kernel.inodes[f.id].forgot != 1 {
-		t.Error("pages dropped that were not there")
-	}
-}
-
-func TestReservation(t *testing.T) {
-	m := newMount(t, Config{}, text("v", "x"))
-	one, _ := m.walk("v")
-	if again, _ := m.walk("v"); again.NodeId != one.NodeId {
-		t.Error("the same thread gets another node")
-	}
-	m.thread++
-	two, _ := m.walk("v")
-	if two.NodeId == one.NodeId {
-		t.Error("two threads between LOOKUP and OPEN share a node")
-	}
-	if two.Ino != one.Ino {
-		t.Error("st_ino differs")
-	}
-	if _, st := m.openNode(one.NodeId); st != fuse.Status(unix.ESTALE) {
-		t.Errorf("a thread opens the node of another: %v", st)
-	}
-	m.thread--
-	f, _ := m.openNode(one.NodeId)
-	if three, _ := m.walk("v"); three.NodeId == one.NodeId {
-		t.Error("an open node was given out")
-	}
-	f.close()
-	m.thread += 2
-	if four, _ := m.walk("v"); four.NodeId != one.NodeId {
-		t.Error("a node is not used again after the last close")
-	}
-	// OPEN without LOOKUP, of a node that is open, as by /proc/self/fd: the kernel asks again, and has no other.
-	m.thread += 10
-	m.openNode(two.NodeId)
-	g, st := m.openNode(two.NodeId)
-	if !st.Ok() {
-		t.Errorf("opened, asked twice: %v", st)
-	}
-	if _, st := m.openNode(two.NodeId); st != fuse.Status(unix.ESTALE) {
-		t.Errorf("reopened, asked once: %v", st)
-	}
-	h, st := m.openNode(two.NodeId)
-	if !st.Ok() || h.size() != 1 {
-		t.Errorf("reopened: %v, size %d", st, h.size())
-	}
-	g.close()
-	if h.size() != 1 {
-		t.Error("the size of an open file is lost when another of its node closes")
-	}
-	h.close()
-	m.thread = 0 // a caller whose thread cannot be told from others
-	five, _ := m.walk("v")
-	if six, _ := m.walk("v"); six.NodeId == five.NodeId {
-		t.Error("two callers without a thread id share a node")
-	}
-}
-
-// TestLongOpen: a run may take longer than a reservation lasts, and its node is the opener's all the while.
-func TestLongOpen(t *testing.T) {
-	enter, leave := make(chan bool), make(chan bool)
-	m := newMount(t, Config{}, View{Name: "v", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
-		enter <- true
-		<-leave
-		return append(dst, "x"...), nil
-	}})
-	one, _ := m.walk("v")
-	opened := make(chan *openFile)
-	go func() {
-		f, _ := m.openNode(one.NodeId)
-		opened <- f
-	}()
-	<-enter
-	for _, s := range m.nodes.states {
-		s.until = time.Time{} // its time passes
-	}
-	if two, _ := m.walk("v"); two.NodeId == one.NodeId {
-		t.Error("a node was given out that is about to be open")
-	}
-	leave <- true
-	f := <-opened
-	if f.size() != 1 {
-		t.Errorf("its size is %d", f.size())
-	}
-	f.close()
-}
-
-// Many threads that look a file up and do not open it keep nobody from opening it.
-func TestManyLookups(t *testing.T) {
-	m := newMount(t, Config{}, text("v", "x"))
-	for range maxGeneration + 2 {
-		m.thread++
-		if _, st := m.walk("v"); !st.Ok() {
-			t.Fatal(st)
-		}
-	}
-	m.open("v").close()
-}
-
-func TestManyOpensOfOneFile(t *testing.T) {
-	m := newMount(t, Config{}, text("v", "x"))
-	for range maxGeneration + 1 {
-		m.open("v")
-	}
-	if _, st := m.walk("v"); st != fuse.Status(unix.ENFILE) {
-		t.Errorf("one more gives %v, want ENFILE", st)
-	}
-}
-
-func TestReservationsRunOut(t *testing.T) {
-	m := newMount(t, Config{}, text("v", "x"))
-	f := m.open("v")
-	const files = 3 * sweepFrom
-	for i := range files {
-		m.tree.mkdir(rootID, fmt.Sprint(i))
-		m.walk(fmt.Sprint(i), "v")
-	}
-	if n := len(m.nodes.states); n != files+1 {
-		t.Errorf("%d nodes are open or reserved, want %d", n, files+1)
-	}
-	for _, s := range m.nodes.states {
-		s.until = time.Time{} // their time passes
-	}
-	m.nodes.swept = time.Time{}
-	m.walk("0", "v")
-	if n := len(m.nodes.states); n != 2 {
-		t.Errorf("%d nodes are kept, want the open one and the one just looked up", n)
-	}
-	if f.size() != 1 {
-		t.Error("an open node was dropped with them")
-	}
-}
-
-func TestRemovedCgroup(t *testing.T) {
-	m := newMount(t, Config{}, View{Name: "v", Run: nil})
-	v := counting("v", func(int) string { return "x" })
-	run := v.Run
-	v.Run = func(ctx context.Context, id uint64, dst []byte) ([]byte, error) {
-		if _, err := m.tree.Stat(id); err != nil {
-			return dst, err
-		}
-		return run(ctx, id, dst)
-	}
-	if err := m.SetViews([]View{v}); err != nil {
-		t.Fatal(err)
-	}
-	id := m.tree.mkdir(rootID, "a")
-	dir, _ := m.walk("a")
-	f := m.open("a", "v")
-	f.pread(0, 10)
-	looked, _ := m.walk("a", "v")
-	m.tree.rmdir(id)
-
-	if _, st := m.openNode(looked.NodeId); st != fuse.Status(unix.ESTALE) {
-		t.Errorf("open after lookup: %v, want ESTALE for the kernel to walk again", st)
-	}
-	h := m.header(dir.NodeId)
-	for i, want := range []fuse.Status{fuse.Status(unix.ESTALE), fuse.ENOENT, fuse.Status(unix.ESTALE)} {
-		if st := m.Lookup(nil, &h, "v", &fuse.EntryOut{}); st != want {
-			t.Errorf("lookup %d inside: %v, want %v", i, st, want)
-		}
-	}
-	if _, st := m.walk("a"); st != fuse.ENOENT {
-		t.Errorf("by path: %v, want ENOENT", st)
-	}
-	if got, st := f.pread(0, 10); st != fuse.ENODEV {
-		t.Errorf("next run of an open file: %q %v, want ENODEV", got, st)
-	}
-	if f.size() != 1 {
-		t.Error("the held run is lost")
-	}
-}
-
 func TestFailedRun(t *testing.T) {
 	fail := true
 	m := newMount(t, Config{}, View{Name: "v", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
@@ -491,7 +256,7 @@ func TestLimits(t *testing.T) {
 		<-leave
 		return dst, ctx.Err()
 	}}
-	m := newMount(t, Config{Limits: Limits{Runs: 2, Wait: 50 * time.Millisecond, Held: 3 * (leastHeld + 1000)}}, slow, text("v", strings.Repeat("x", 800)))
+	m := newMount(t, Config{Limits: Limits{Runs: 2, Wait: 50 * time.Millisecond, Held: 3 * cost(800)}}, slow, text("v", strings.Repeat("x", 800)))
 	m.uid = 1000
 	cancel := make(chan struct{})
 	results := make(chan fuse.Status)
@@ -516,7 +281,7 @@ func TestLimits(t *testing.T) {
 			t.Errorf("an interrupted run: %v, want EINTR", st)
 		}
 	}
-	if n := len(m.limits.accounts); n != 0 {
+	if n := m.limits.sum().users; n != 0 {
 		t.Errorf("%d users are charged after their runs", n)
 	}
 	for range 3 {
@@ -530,32 +295,6 @@ func TestLimits(t *testing.T) {
 	m.uid = 0
 	for range 5 {
 		m.open("v")
-	}
-}
-
-// Users are charged for the memory that is held, of which a small run in a large one's buffer would be little.
-func TestHeld(t *testing.T) {
-	m := newMount(t, Config{}, text("large", strings.Repeat("x", keepBuffer)), text("small", "x"))
-	m.uid = 1000
-	for range 10 {
-		var large []*openFile
-		for range 10 {
-			large = append(large, m.open("large"))
-		}
-		for _, f := range large {
-			f.close()
-		}
-		for range 10 {
-			m.open("small")
-		}
-	}
-	var held int
-	for _, fh := range m.files.all() {
-		f, _ := m.files.get(fh)
-		held += cap(f.run.data)
-	}
-	if charged := m.limits.sum().held; held > charged || charged < 100*leastHeld {
-		t.Errorf("%d bytes are held and %d charged", held, charged)
 	}
 }
 
@@ -593,7 +332,7 @@ func TestTooManyWait(t *testing.T) {
 // TestManyNames: a name too many is one view's bad luck.
 func TestManyNames(t *testing.T) {
 	m := newMount(t, Config{}, text("v", "x"))
-	for i := range maxNumber {
+	for i := range maxViews - 1 {
 		if err := m.SetViews([]View{text("v", "x"), text(fmt.Sprint("v", i), "x")}); err != nil {
 			t.Fatal(err)
 		}
@@ -679,8 +418,8 @@ func TestListingsAreCharged(t *testing.T) {
 	if got := m.list(fuse.FUSE_ROOT_ID, 4096); len(got) != 1002 {
 		t.Errorf("then %d names are listed", len(got))
 	}
-	if n := len(m.limits.accounts); n != 0 {
-		t.Errorf("%d users are charged after all is closed", n)
+	if n := m.limits.sum(); n.users != 0 || n.held != 0 {
+		t.Errorf("%+v is charged after all is closed", n)
 	}
 }
 
@@ -703,6 +442,15 @@ func TestOwner(t *testing.T) {
 		if _, ok := m.Owner(handle); ok {
 			t.Errorf("handle %#x has an owner, and is closed", handle)
 		}
+	}
+}
+
+func TestClass(t *testing.T) {
+	m := newMount(t, Config{})
+	class := func(cgroup uint64, number int, r Rendering) uint64 { return m.Class(viewNode(cgroup, number, r).id()) }
+	if class(7, 1, JSON) != class(8, 1, JSON) || class(7, 1, JSON) == class(7, 2, JSON) || class(7, 1, JSON) == class(7, 1, Raw) ||
+		class(7, 1, Tree) == class(8, 1, Tree) || m.Class(1) != m.Class(9) {
+		t.Error("classes are not those of the views")
 	}
 }
 
@@ -741,21 +489,20 @@ func FuzzRead(f *testing.F) {
 			if random.IntN(2) == 0 {
 				off = 0
 			}
-			flags := uint32(fuse.READ_LOCKOWNER * random.IntN(2))
 			before := run
-			got, st := o.f.read(off, size, flags, nil)
-			if fresh := flags != 0 && off == 0 && o.begun; fresh != (run == before+1) {
-				t.Fatalf("offset %d flags %d begun %v: runs %d to %d", off, flags, o.begun, before, run)
+			got, st := o.f.pread(off, size)
+			if fresh := off == 0 && o.begun; fresh != (run == before+1) {
+				t.Fatalf("offset %d begun %v: runs %d to %d", off, o.begun, before, run)
 			} else if fresh {
 				o.held = last
 			}
-			o.begun = o.begun || flags != 0 && off == 0
+			o.begun = o.begun || off == 0
 			want := o.held[min(int(off), len(o.held)):]
 			if want = want[:min(size, len(want))]; got != want || !st.Ok() {
 				t.Fatalf("offset %d size %d: %d bytes %v, want %d", off, size, len(got), st, len(want))
 			}
-			if o.f.size() != uint64(len(o.held)) {
-				t.Fatalf("size %d, want %d", o.f.size(), len(o.held))
+			if want := cmp.Or(len(last), noSize); o.f.size() != uint64(want) {
+				t.Fatalf("size %d, the newest run has %d", o.f.size(), want)
 			}
 		}
 	})

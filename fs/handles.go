@@ -1,53 +1,90 @@
 package fs
 
 import (
-	"maps"
-	"slices"
 	"sync"
+	"sync/atomic"
 )
 
-// handles are the open files or directories, by the file handle that the kernel was given for them.
-type handles[T any] struct {
-	mu   sync.RWMutex
-	open map[uint64]T
+// openFiles are the open files, each at the index of its record, which its handle has in its low bits.
+type openFiles struct {
+	at    [maxRecords]atomic.Pointer[file]
+	count atomic.Int64
 }
 
-func (h *handles[T]) init() { h.open = make(map[uint64]T) }
+func (o *openFiles) get(fh uint64) *file {
+	if f := o.at[fh&(maxRecords-1)].Load(); f != nil && f.handle == fh {
+		return f
+	}
+	return nil
+}
 
-// add gives what the handle stands for: v, or what somebody else has added meanwhile.
-func (h *handles[T]) add(fh uint64, v T) (_ T, added bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if there, ok := h.open[fh]; ok {
+// add gives the open file of the handle: f, or one that was there.
+func (o *openFiles) add(f *file) (_ *file, added bool) {
+	at := &o.at[f.handle&(maxRecords-1)]
+	for {
+		there := at.Load()
+		if there != nil && there.handle == f.handle {
+			return there, false
+		}
+		// Another handle's file was closed by another server, and is forgotten by whoever takes its place.
+		if at.CompareAndSwap(there, f) {
+			o.count.Add(1)
+			if there != nil {
+				o.count.Add(-1)
+				there.end()
+			}
+			return f, true
+		}
+	}
+}
+
+func (o *openFiles) remove(f *file) bool {
+	removed := o.at[f.handle&(maxRecords-1)].CompareAndSwap(f, nil)
+	if removed {
+		o.count.Add(-1)
+	}
+	return removed
+}
+
+// all calls do for every open file.
+func (o *openFiles) all(do func(*file)) {
+	for i := range o.at {
+		if f := o.at[i].Load(); f != nil {
+			do(f)
+		}
+	}
+}
+
+// openDirs are the open directories, by handle.
+type openDirs struct {
+	mu   sync.RWMutex
+	open map[uint64]*directory
+}
+
+func (o *openDirs) init() { o.open = make(map[uint64]*directory) }
+
+// add gives the open directory of the handle: d, or one that was there.
+func (o *openDirs) add(fh uint64, d *directory) (_ *directory, added bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if there, ok := o.open[fh]; ok {
 		return there, false
 	}
-	h.open[fh] = v
-	return v, true
+	o.open[fh] = d
+	return d, true
 }
 
-func (h *handles[T]) get(fh uint64) (v T, ok bool) {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	v, ok = h.open[fh]
-	return v, ok
+func (o *openDirs) get(fh uint64) (d *directory, ok bool) {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	d, ok = o.open[fh]
+	return d, ok
 }
 
-func (h *handles[T]) remove(fh uint64) (v T, ok bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	v, ok = h.open[fh]
-	delete(h.open, fh)
-	return v, ok
-}
-
-func (h *handles[T]) count() int {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return len(h.open)
-}
-
-func (h *handles[T]) all() []uint64 {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return slices.Collect(maps.Keys(h.open))
+func (o *openDirs) remove(fh uint64) (d *directory, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	d, ok = o.open[fh]
+	delete(o.open, fh)
+	return d, ok
 }

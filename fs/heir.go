@@ -2,7 +2,6 @@ package fs
 
 import (
 	"fmt"
-	"math"
 	"os"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -17,17 +16,17 @@ func (f *FS) Inherit(file *os.File) (err error) {
 
 // ViewNumber is the number of the view that a node id stands for.
 func ViewNumber(id uint64) (number int, ok bool) {
-	n := parseNode(id)
-	return n.number, n.isView()
+	n, err := parseNode(id)
+	return n.number, err == nil && n.isView()
 }
 
 // Begin is called when this server takes the place of another, before its first request. Views in disabled, by number,
 // are absent for the reason given there. SetViews must have been called before.
 func (f *FS) Begin(disabled map[int]string) {
 	m := f.memory
-	server := m.head.servers.Add(1)
-	m.side = int(server & 1)
-	f.nodes.startAt(server)
+	f.server = m.head.servers.Add(1)
+	f.alone.Store(f.server == 1)
+	m.side = int(f.server & 1)
 	f.openers = make(map[uint64]*record)
 	for index := range m.head.records.Load() {
 		r := &m.records[index+1]
@@ -39,17 +38,27 @@ func (f *FS) Begin(disabled map[int]string) {
 	f.disable(disabled)
 }
 
+// Leave is called when another server is about to take the place of this one: all that it needs is kept where
+// it finds it.
+func (f *FS) Leave() {
+	f.leaving.Store(true)
+	f.files.all((*file).share)
+}
+
 // Alone is called when no other server works for this mount any more. Files that the other has closed in its last moments
 // are forgotten, whichever of the two had opened them.
-func (f *FS) Alone() { f.forgetClosed() }
-
-// forgetClosed forgets the open files that another server has closed.
-func (f *FS) forgetClosed() {
-	for _, fh := range f.files.all() {
-		if f.memory.find(fh) == nil {
-			f.forget(fh)
+func (f *FS) Alone() {
+	f.alone.Store(true)
+	f.files.all(func(o *file) {
+		if f.memory.find(o.handle) == nil && f.files.remove(o) {
+			o.end()
 		}
-	}
+	})
+}
+
+// isShared tells whether another server may work for the mount at the same time: the one before, or the next.
+func (f *FS) isShared() bool {
+	return f.leaving.Load() || !f.alone.Load() || f.memory.head.servers.Load() != f.server
 }
 
 func (f *FS) disable(views map[int]string) {
@@ -81,52 +90,39 @@ func (f *FS) undoOpen(h *fuse.InHeader) {
 	}
 }
 
-// unknownSize stands for the size of a run that is lost.
-const unknownSize = math.MaxUint64
-
-// file finds an open file, also one that another server has opened.
-func (f *FS) file(fh uint64) (*file, bool) {
-	if o, ok := f.files.get(fh); ok {
-		return o, true
+// file finds an open file, also one that another server has opened; nil if the handle is not open.
+func (f *FS) file(fh uint64) *file {
+	if o := f.files.get(fh); o != nil {
+		return o
 	}
 	r := f.memory.find(fh)
 	if r == nil {
-		return nil, false
+		return nil
 	}
-	node, size := r.node.Load(), uint64(unknownSize)
-	if word := runWord(r.run.Load()); word != 0 {
-		size = word.size()
+	id, word := r.node.Load(), runWord(r.run.Load())
+	n, err := f.node(id)
+	if err != nil {
+		return nil
 	}
-	f.nodes.opened(node) // first, as the file may be forgotten as soon as it is there
-	f.nodes.holds(node, size, r)
-	o, added := f.files.add(fh, newFile(node, fh, r))
+	o := &file{fs: f, node: n, handle: fh, record: r, word: word, charged: cost(int(word.size()))}
+	o.account = f.limits.force(uint32(r.uid.Load()), o.charged)
+	o.shown = f.newest.opened(id)
+	f.newest.found(o.shown, word.size(), r.time.Load())
+	there, added := f.files.add(o)
 	if !added {
-		f.nodes.closed(node)
+		o.account.release(o.charged)
+		f.newest.released(o.shown)
 	}
-	return o, true
+	return there
 }
 
-// find looks for an open file of a node among those of other servers.
-func (f *FS) find(node uint64) (found bool) {
+// find takes up the open files of a node that other servers have.
+func (f *FS) find(node uint64) {
 	for index := range f.memory.head.records.Load() {
 		if r := &f.memory.records[index+1]; r.node.Load() == node {
-			_, ok := f.file(r.handle.Load())
-			found = found || ok
+			if o := f.file(r.handle.Load()); o != nil {
+				f.newest.found(o.shown, runWord(r.run.Load()).size(), r.time.Load())
+			}
 		}
 	}
-	return found
-}
-
-// recall makes a run of the bytes that the memory has for an open file.
-func (f *FS) recall(r *record) (*run, runWord, bool) {
-	held := f.limits.hold(uint32(r.uid.Load()))
-	var word runWord
-	var ok bool
-	if held.data, word, ok = f.memory.load(r, held.data); !ok {
-		held.done()
-		return nil, 0, false
-	}
-	held.charged = held.fit()
-	held.account.force(held.charged)
-	return held, word, true
 }

@@ -5,11 +5,19 @@ import (
 	"os"
 	"testing"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
 // newServers makes two servers of one mount, as there are while one hands over to the next.
 func newServers(t *testing.T, views ...View) (old, next *mount) {
+	t.Helper()
+	old, begin := newServer(t, views...)
+	return old, begin(views...)
+}
+
+// newServer makes the first server of a mount, and gives what makes the next one.
+func newServer(t *testing.T, views ...View) (first *mount, begin func(views ...View) *mount) {
 	t.Helper()
 	fd, err := unix.MemfdCreate("files", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -17,23 +25,22 @@ func newServers(t *testing.T, views ...View) (old, next *mount) {
 	}
 	memory := os.NewFile(uintptr(fd), "files")
 	t.Cleanup(func() { memory.Close() })
-	for _, m := range []**mount{&old, &next} {
-		*m = newMount(t, Config{})
-		if err := (*m).Inherit(memory); err != nil {
+	begin = func(views ...View) *mount {
+		m := newMount(t, Config{})
+		if err := m.Inherit(memory); err != nil {
 			t.Fatal(err)
 		}
-		if err := (*m).SetViews(views); err != nil {
+		if err := m.SetViews(views); err != nil {
 			t.Fatal(err)
 		}
-		(*m).Begin(nil)
+		m.Begin(nil)
+		return m
 	}
-	return old, next
+	return begin(views...), begin
 }
 
 // at is the open file as another server of the mount has it.
 func (f *openFile) at(m *mount) *openFile { return &openFile{m, f.id, f.fh} }
-
-func (m *mount) left() int { return len(m.nodes.states) + m.files.count() + len(m.limits.accounts) }
 
 // blocking is a view whose runs after the first wait.
 func blocking(name string) (v View, entered, let chan bool) {
@@ -100,29 +107,6 @@ func TestReleasedByAnother(t *testing.T) {
 	}
 }
 
-// TestClosedByAnother has the old server close a file that the next one knows, and give its node away.
-func TestClosedByAnother(t *testing.T) {
-	old, next := newServers(t, text("v", "x"))
-	f := old.open("v")
-	f.at(next).size()
-	f.close()
-	again, _ := old.walk("v")
-	if again.NodeId != f.id {
-		t.Fatal("another node: nothing is tested")
-	}
-	g, st := next.openNode(f.id)
-	if !st.Ok() {
-		t.Fatalf("open: %v", st)
-	}
-	if n := next.nodes.states[f.id].open; n != 1 {
-		t.Errorf("the node is open %d times", n)
-	}
-	g.close()
-	if n := next.left(); n != 0 {
-		t.Errorf("%d things left after the last close", n)
-	}
-}
-
 // TestTakenUp reads a file on at the next server.
 func TestTakenUp(t *testing.T) {
 	old, next := newServers(t, counting("v", func(n int) string { return []string{"", "one", "second", "third"}[n] }))
@@ -142,5 +126,143 @@ func TestTakenUp(t *testing.T) {
 	old.Alone()
 	if n := old.left() + next.left(); n != 0 {
 		t.Errorf("%d things left after the close", n)
+	}
+}
+
+// TestDeath reads files on after the death of their server: nothing of a run is lost before somebody has read
+// a part of it, and what one READ has taken whole is not written anywhere.
+func TestDeath(t *testing.T) {
+	type reading struct {
+		off  uint64
+		size int
+		want string
+	}
+	const estale = "ESTALE"
+	for name, tt := range map[string]struct{ before, after []reading }{
+		"nothing read":         {nil, []reading{{0, 9, "new run"}, {4, 9, "run"}}},
+		"nothing, then a part": {nil, []reading{{4, 9, "run"}, {0, 9, "new run"}, {0, 9, "new run"}}},
+		"all at once":          {[]reading{{0, 100, "old run"}}, []reading{{7, 100, ""}, {4, 9, estale}, {0, 9, "new run"}, {4, 9, "run"}}},
+		"all, and the end":     {[]reading{{0, 100, "old run"}, {7, 100, ""}}, []reading{{700, 100, ""}, {0, 9, "new run"}}},
+		"a part":               {[]reading{{0, 3, "old"}}, []reading{{3, 9, " run"}, {0, 9, "new run"}}},
+		"a part of the middle": {[]reading{{2, 2, "d "}}, []reading{{4, 2, "ru"}, {0, 9, "old run"}, {0, 9, "new run"}}},
+		"exactly all":          {[]reading{{0, 7, "old run"}}, []reading{{7, 7, ""}, {3, 1, estale}}},
+		"a new run":            {[]reading{{0, 100, "old run"}, {0, 3, "old"}}, []reading{{3, 9, " run"}, {7, 9, ""}}},
+	} {
+		old, begin := newServer(t, text("v", "old run"))
+		read := func(f *openFile, list []reading) {
+			for _, r := range list {
+				got, st := f.pread(r.off, r.size)
+				if st == fuse.Status(unix.ESTALE) {
+					got = estale
+				}
+				if got != r.want {
+					t.Errorf("%s: %d bytes at %d: %q (%v), want %q", name, r.size, r.off, got, st, r.want)
+				}
+			}
+		}
+		f := old.open("v")
+		read(f, tt.before)
+		next := begin(text("v", "new run"))
+		next.Alone()
+		g := f.at(next)
+		if g.size() != 7 {
+			t.Errorf("%s: size %d", name, g.size())
+		}
+		read(g, tt.after)
+		g.close()
+		if n := next.left(); n != 0 {
+			t.Errorf("%s: %d things left after the close", name, n)
+		}
+	}
+}
+
+// TestLeave: a server that leaves loses nothing, whatever was read, nor do runs that it ends afterwards.
+func TestLeave(t *testing.T) {
+	for _, reads := range [][]int{nil, {100}, {3}, {100, 100}} {
+		for _, leave := range []bool{true, false} {
+			old, begin := newServer(t, text("v", "old run"))
+			if leave {
+				old.Leave()
+			}
+			f := old.open("v")
+			for _, size := range reads {
+				f.pread(0, size)
+			}
+			if !leave {
+				old.Leave()
+			}
+			next := begin(text("v", "new run"))
+			g := f.at(next)
+			for off := range uint64(7) {
+				if got, st := g.pread(off+1, 100); got != "old run"[off+1:] {
+					t.Errorf("after %v: at %d %q (%v)", reads, off+1, got, st)
+				}
+			}
+			if got, _ := g.pread(0, 100); got != "new run" && reads != nil {
+				t.Errorf("after %v: then %q", reads, got)
+			}
+		}
+	}
+}
+
+// TestReplay: a READ of the beginning that was not answered before the death is asked again, and is no second
+// one.
+func TestReplay(t *testing.T) {
+	old, begin := newServer(t, text("v", "old run"))
+	for _, size := range []uint32{3, 100} {
+		f := old.open("v")
+		in := &fuse.ReadIn{InHeader: old.header(f.id), Fh: f.fh, Size: size, ReadFlags: fuse.READ_LOCKOWNER}
+		buf := make([]byte, size)
+		if _, st := old.ReadInto(nil, in, buf); !st.Ok() {
+			t.Fatal(st)
+		}
+		next := begin(text("v", "new run"))
+		next.Alone()
+		n, st := next.ReadInto(nil, in, buf)
+		rest, _ := f.at(next).pread(uint64(n), 100)
+		if got := string(buf[:n]) + rest; !st.Ok() || got != "old run" && got != "new run" {
+			t.Errorf("asked again for %d bytes: %q and then %q (%v)", size, buf[:n], rest, st)
+		}
+	}
+}
+
+// TestNothingKept: what one READ takes whole is not written to the memory that outlives the server.
+func TestNothingKept(t *testing.T) {
+	m, _ := newServer(t, text("v", "x"))
+	f := m.open("v")
+	pages := func() int64 {
+		var st unix.Stat_t
+		if err := unix.Fstat(int(m.memory.file.Fd()), &st); err != nil {
+			t.Fatal(err)
+		}
+		return st.Blocks
+	}
+	f.pread(0, 1)
+	before := pages()
+	for range 10 {
+		f.pread(0, 1)
+		f.pread(1, 1)
+	}
+	if after := pages(); after != before {
+		t.Errorf("%d blocks of memory before, %d after", before, after)
+	}
+}
+
+// TestLateRun: a run of a closed file that ends late does not become the run of the file that has its record.
+func TestLateRun(t *testing.T) {
+	m, _ := newServer(t, text("v", "x"))
+	f := m.open("v")
+	record := m.memory.find(f.fh)
+	before := runWord(record.run.Load())
+	f.close()
+	g := m.open("v")
+	if m.memory.find(g.fh) != record {
+		t.Fatal("the record is not used again: nothing is tested")
+	}
+	if runWord(record.run.Load()) == before {
+		t.Error("two runs have one word")
+	}
+	if _, held := m.memory.hold(record, f.fh, 1, 1); held {
+		t.Error("the closed file still holds runs")
 	}
 }

@@ -113,7 +113,7 @@ func appendStatus(f *FS, _ uint64, dst []byte) ([]byte, error) {
 		Warnings  []string `json:"warnings"`
 	}{
 		Version:   f.version,
-		OpenFiles: f.files.count(),
+		OpenFiles: int(f.files.count.Load()),
 		Runs:      f.counts.runs.Load(),
 		Failed:    f.counts.failed.Load(),
 		Bytes:     f.counts.bytes.Load(),
@@ -134,7 +134,7 @@ type errorLog struct {
 	next int
 }
 
-func (l *errorLog) add(h Hierarchy, name string, cgroup uint64, err error) {
+func (l *errorLog) add(h Hierarchy, c content, cgroup uint64, err error) {
 	if isGone(err) || errno(err) == fuse.EINTR {
 		return // nothing that anybody did wrong
 	}
@@ -142,7 +142,7 @@ func (l *errorLog) add(h Hierarchy, name string, cgroup uint64, err error) {
 	if pathErr != nil {
 		path = fmt.Sprintf("cgroup %d", cgroup)
 	}
-	line := fmt.Sprintf("%s %s of %q: %s\n", time.Now().UTC().Format(time.RFC3339), name, path, oneLine(err.Error()))
+	line := fmt.Sprintf("%s %s of %q: %s\n", time.Now().UTC().Format(time.RFC3339), c.name(), path, oneLine(err.Error()))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.last[l.next%len(l.last)] = line

@@ -19,8 +19,8 @@ type Limits struct {
 	// one more is EBUSY at once, so that nobody can use up what requests are served with. Defaults: 10 s, 256.
 	Wait    time.Duration
 	Waiting int
-	// Users is how many runs of all users but root may be under way or wait; one more is EBUSY at once: two users must not use
-	// up together what one cannot. Default: 384.
+	// Users is how many runs of all users but root may be under way or wait; one more is EBUSY at once.
+	// Without it two users together could use up what requests are served with. Default: 384.
 	Users int
 	// Held is how many bytes of runs and listings the open files and directories of one user other than root may hold; more is
 	// ENOBUFS. Default: 256 MiB.
@@ -46,58 +46,92 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// limiter starts runs, within the limits of their users.
+// limiter counts what users have under way.
 type limiter struct {
 	Limits
 	mu       sync.Mutex
-	accounts map[uint32]*account // of users who run or hold something
-	begun    int                 // runs of users other than root that wait or are under way
+	accounts map[uint32]*account
+	begun    int // runs of users other than root that wait or are under way
 }
 
-// account is what one user has under way.
+// account is what one user has under way. All but limiter and uid is protected by limiter.mu.
 type account struct {
 	limiter *limiter
 	uid     uint32
-	running chan struct{} // one element a run
 
-	// Under limiter.mu:
-	users   int // runs that wait, are under way or are held, and listings
-	waiting int
+	users   int // runs that wait or are under way, open files and directories
+	running int // runs
+	queue   []chan struct{}
 	held    int64 // bytes
 }
+
+// keepAccounts is how many accounts of users who have nothing under way are kept for the next time.
+const keepAccounts = 64
 
 func newLimiter(l Limits) *limiter {
 	return &limiter{Limits: l.withDefaults(), accounts: make(map[uint32]*account)}
 }
 
+// account finds a user's account, and counts one more who uses it.
 func (l *limiter) account(uid uint32) *account {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	a := l.accounts[uid]
 	if a == nil {
-		a = &account{limiter: l, uid: uid, running: make(chan struct{}, l.Runs)}
+		a = &account{limiter: l, uid: uid}
 		l.accounts[uid] = a
 	}
 	a.users++
 	return a
 }
 
+// left ends what account began.
+func (a *account) left() {
+	if a.users--; a.users == 0 && len(a.limiter.accounts) > keepAccounts {
+		delete(a.limiter.accounts, a.uid)
+	}
+}
+
 // sum adds up what all users have under way.
-func (l *limiter) sum() (all struct{ held, waiting int }) {
+func (l *limiter) sum() (all struct{ users, held, waiting int }) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, a := range l.accounts {
+		all.users += a.users
 		all.held += int(a.held)
-		all.waiting += a.waiting
+		all.waiting += len(a.queue)
 	}
 	return all
 }
 
-// charge accounts for bytes that will be held.
+// hold charges a user for bytes that an open file or directory will hold.
+func (l *limiter) hold(uid uint32, bytes int64) (*account, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := l.account(uid)
+	if err := a.add(bytes); err != nil {
+		a.left()
+		return nil, err
+	}
+	return a, nil
+}
+
+// force is hold for what the user has been granted before, by another server.
+func (l *limiter) force(uid uint32, bytes int64) *account {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := l.account(uid)
+	a.held += bytes
+	return a
+}
+
+// charge adds to what hold has charged.
 func (a *account) charge(bytes int64) error {
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
-	if a.uid != 0 && a.held+bytes > a.limiter.Held {
+	return a.add(bytes)
+}
+
+func (a *account) add(bytes int64) error {
+	if bytes > 0 && a.uid != 0 && a.held+bytes > a.limiter.Held {
 		return fmt.Errorf("open files of user %d would hold %d bytes, %d is the limit: close some: %w",
 			a.uid, a.held+bytes, a.limiter.Held, unix.ENOBUFS)
 	}
@@ -105,138 +139,89 @@ func (a *account) charge(bytes int64) error {
 	return nil
 }
 
-// hold gives an empty run of a user's, to be filled with what the user holds already.
-func (l *limiter) hold(uid uint32) *run {
-	r := newRun()
-	r.account = l.account(uid)
-	return r
-}
-
-// force is charge for what the user has been granted before.
-func (a *account) force(bytes int64) {
-	a.limiter.mu.Lock()
-	defer a.limiter.mu.Unlock()
-	a.held += bytes
-}
-
-// release ends what account and charge began.
+// release ends what hold began.
 func (a *account) release(bytes int64) {
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
 	a.held -= bytes
-	if a.users--; a.users == 0 {
-		delete(a.limiter.accounts, a.uid)
-	}
+	a.left()
 }
 
-// run makes one run, in its user's turn.
-func (l *limiter) run(cancel <-chan struct{}, uid uint32, generate func(context.Context, []byte) ([]byte, error)) (*run, error) {
-	if !l.begin(uid) {
-		return nil, fmt.Errorf("%d runs of all users are under way: read less at once: %w", l.Users, unix.EBUSY)
+// begin waits for the turn of one run of a user's. The account's end ends it.
+func (l *limiter) begin(cancel <-chan struct{}, uid uint32) (*account, error) {
+	a, turn, err := l.enter(uid)
+	if err != nil || turn == nil {
+		return a, err
 	}
-	defer l.end(uid)
-	a := l.account(uid)
-	if err := a.enter(cancel); err != nil {
-		a.release(0)
-		return nil, err
-	}
-	defer func() { <-a.running }()
-	return a.generate(request{context.Background(), cancel}, generate)
-}
-
-// begin counts a run; false when there are too many.
-func (l *limiter) begin(uid uint32) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case uid == 0:
-	case l.begun >= l.Users:
-		return false
-	default:
-		l.begun++
-	}
-	return true
-}
-
-func (l *limiter) end(uid uint32) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if uid != 0 {
-		l.begun--
-	}
-}
-
-// request is a context that is done when the kernel interrupts the request.
-type request struct {
-	context.Context
-	cancel <-chan struct{}
-}
-
-func (r request) Done() <-chan struct{} { return r.cancel }
-
-func (r request) Err() error {
-	select {
-	case <-r.cancel:
-		return context.Canceled
-	default:
-		return nil
-	}
-}
-
-// enter waits for the user's turn.
-func (a *account) enter(cancel <-chan struct{}) error {
-	select {
-	case a.running <- struct{}{}:
-		return nil
-	default:
-	}
-	if !a.wait(1) {
-		return fmt.Errorf("%d runs of user %d wait: read less at once: %w", a.limiter.Waiting, a.uid, unix.EBUSY)
-	}
-	defer a.wait(-1)
-	timeout := time.NewTimer(a.limiter.Wait)
+	timeout := time.NewTimer(l.Wait)
 	defer timeout.Stop()
 	select {
-	case a.running <- struct{}{}:
-		return nil
+	case <-turn:
+		return a, nil
 	case <-cancel:
-		return context.Canceled
+		err = context.Canceled
 	case <-timeout.C:
-		return fmt.Errorf("%d runs of user %d were under way for %v: read less at once: %w",
-			a.limiter.Runs, a.uid, a.limiter.Wait, unix.EBUSY)
+		err = fmt.Errorf("%d runs of user %d were under way for %v: read less at once: %w", l.Runs, uid, l.Wait, unix.EBUSY)
+	}
+	if a.leave(turn) {
+		return nil, err
+	}
+	return a, nil // its turn came just now
+}
+
+// enter counts a run, and gives what to wait for if it is not its turn.
+func (l *limiter) enter(uid uint32) (_ *account, turn chan struct{}, _ error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if uid != 0 && l.begun >= l.Users {
+		return nil, nil, fmt.Errorf("%d runs of all users are under way: read less at once: %w", l.Users, unix.EBUSY)
+	}
+	a := l.account(uid)
+	switch {
+	case a.running < l.Runs:
+		a.running++
+	case len(a.queue) >= l.Waiting:
+		a.left()
+		return nil, nil, fmt.Errorf("%d runs of user %d wait: read less at once: %w", l.Waiting, uid, unix.EBUSY)
+	default:
+		turn = make(chan struct{})
+		a.queue = append(a.queue, turn)
+	}
+	l.count(uid, 1)
+	return a, turn, nil
+}
+
+func (l *limiter) count(uid uint32, runs int) {
+	if uid != 0 {
+		l.begun += runs
 	}
 }
 
-// wait counts those who wait; false when one more is too many.
-func (a *account) wait(one int) bool {
+// leave takes back a run that waits; false if its turn has come.
+func (a *account) leave(turn chan struct{}) bool {
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
-	if a.waiting+one > a.limiter.Waiting {
-		return false
+	for i, waits := range a.queue {
+		if waits == turn {
+			a.queue = append(a.queue[:i], a.queue[i+1:]...)
+			a.limiter.count(a.uid, -1)
+			a.left()
+			return true
+		}
 	}
-	a.waiting += one
-	return true
+	return false
 }
 
-// generate fills a run and charges the user for it; the account is released when the run is done with.
-func (a *account) generate(ctx context.Context, generate func(context.Context, []byte) ([]byte, error)) (_ *run, err error) {
-	r := newRun()
-	r.account = a
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v: please report it", p)
-		}
-		if err != nil {
-			r.done()
-		}
-	}()
-	if r.data, err = generate(ctx, r.data); err != nil {
-		return nil, err
+// end ends a run, and gives its place to the one that has waited longest.
+func (a *account) end() {
+	a.limiter.mu.Lock()
+	defer a.limiter.mu.Unlock()
+	if len(a.queue) > 0 {
+		close(a.queue[0])
+		a.queue = a.queue[1:]
+	} else {
+		a.running--
 	}
-	cost := r.fit()
-	if err := a.charge(cost); err != nil {
-		return nil, err
-	}
-	r.charged = cost
-	return r, nil
+	a.limiter.count(a.uid, -1)
+	a.left()
 }

@@ -22,7 +22,10 @@ const selfName = "self"
 //   - .bpfview/self: the caller's cgroup, of the moment; the kernel keeps no link's target.
 //   - .bpfview/id/N: the cgroup with the id N, below the directory that .bpfview is in.
 func (f *FS) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Status) {
-	n := f.node(h.NodeId)
+	n, err := f.node(h.NodeId)
+	if err != nil {
+		return nil, errno(err)
+	}
 	target, err := f.target(n, h.Pid)
 	if isGone(err) && n.kind == kindSelf {
 		return nil, fuse.ENOENT
@@ -49,6 +52,9 @@ func (f *FS) target(n node, thread uint32) (string, error) {
 	case kindID:
 		way, err := f.way(n.cgroup, n.number)
 		return path.Join("../..", way), err
+	}
+	if n.kind == kindGone {
+		return "", unix.ESTALE
 	}
 	return "", fmt.Errorf("not a link: %w", unix.EINVAL)
 }

@@ -7,23 +7,38 @@ import (
 
 // Lookup finds a name in a directory.
 func (f *FS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
-	found, attr, err := f.lookup(f.node(h.NodeId), name)
-	if err == nil && !attr.IsDir() && attr.Mode&unix.S_IFMT != unix.S_IFLNK {
-		found, err = f.nodes.reserve(found, attr, h.Pid)
+	dir, err := f.node(h.NodeId)
+	if err != nil {
+		return errno(err)
 	}
-	switch {
-	case err == unix.ESTALE:
-		return f.stale.answer(h)
-	case err != nil:
+	found, attr, err := f.lookup(dir, name)
+	if err == unix.ESTALE {
+		gone := goneChild(dir)
+		out.NodeId, out.Attr = gone.id(), f.attr(gone, &unix.Stat_t{})
+		return fuse.OK
+	}
+	f.stale.passed(h.Pid)
+	if err != nil {
 		return errno(err)
 	}
 	out.NodeId = found.id()
 	out.Attr = attr
-	if attr.IsDir() {
-		out.SetEntryTimeout(directoryTimeout)
-		out.SetAttrTimeout(directoryTimeout)
-	} // else 0: the next LOOKUP of a file must come here to get a node that is free
+	if found.isFile() {
+		f.newest.show(out.NodeId, &out.Attr)
+	}
+	out.SetEntryTimeout(cacheTime)
+	out.SetAttrTimeout(cacheTime)
 	return fuse.OK
+}
+
+// goneChild is what every name in the directory of a removed cgroup leads to, see stale. It is a link where
+// the directory has links, because readlink(2) of another node would be EINVAL.
+func goneChild(dir node) node {
+	n := node{cgroup: dir.cgroup, kind: kindGone}
+	if dir.kind == kindControl && (dir.number == controlCgroups || dir.number == controlIDs) {
+		n.number = 1
+	}
+	return n
 }
 
 // lookup is Lookup without the kernel's side of it. The error is unix.ESTALE itself when the directory's cgroup is gone.
@@ -37,6 +52,11 @@ func (f *FS) lookup(dir node, name string) (node, fuse.Attr, error) {
 	}
 	if dir.kind == kindControl {
 		found, err := f.controlChild(dir, name)
+		if isGone(err) { // perhaps all of the cgroup
+			if _, gone := cgroup(); gone != nil {
+				err = gone
+			}
+		}
 		if err != nil {
 			return node{}, fuse.Attr{}, err
 		}
@@ -80,7 +100,8 @@ func (f *FS) attr(n node, st *unix.Stat_t) fuse.Attr {
 		Ino:   n.ino(),
 		Nlink: 1,
 		Owner: fuse.Owner{Uid: st.Uid, Gid: st.Gid},
-		// The cgroup's times, not now: archivers complain of files that change while they read.
+		// Before the first run, too, times must not be now: archivers complain of files that change while
+		// they read.
 		Atime: uint64(st.Atim.Sec), Atimensec: uint32(st.Atim.Nsec),
 		Mtime: uint64(st.Mtim.Sec), Mtimensec: uint32(st.Mtim.Nsec),
 		Ctime: uint64(st.Ctim.Sec), Ctimensec: uint32(st.Ctim.Nsec),
@@ -104,6 +125,8 @@ func (f *FS) attr(n node, st *unix.Stat_t) fuse.Attr {
 		a.Nlink = 2
 	case kindLink, kindSelf, kindID:
 		a.Mode = unix.S_IFLNK | 0o777
+	case kindGone:
+		a.Mode = []uint32{unix.S_IFDIR | 0o555, unix.S_IFLNK | 0o777}[n.number]
 	case kindInfo:
 		a.Mode = unix.S_IFREG | infos[n.number].mode
 	}
@@ -130,37 +153,30 @@ func (f *FS) viewRights(number int, a *fuse.Attr) {
 	}
 }
 
-// GetAttr answers stat(2) where the kernel has to ask: for an open file from what its run gave, the exact size included.
+// GetAttr answers stat(2) where the kernel has to ask.
 func (f *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
-	n := f.node(in.NodeId)
-	known, inUse := f.nodes.attr(in.NodeId)
-	if !inUse && !n.isDir() && f.find(in.NodeId) {
-		known, inUse = f.nodes.attr(in.NodeId)
+	n, err := f.node(in.NodeId)
+	if err != nil {
+		return errno(err)
 	}
-	if inUse && known.Size == unknownSize {
-		f.forgetClosed()
-		known, inUse = f.nodes.attr(in.NodeId)
+	if n.kind == kindGone {
+		return f.stale.answer(&in.InHeader)
 	}
-	if inUse && known.Size == unknownSize {
-		return fuse.Status(unix.ESTALE)
-	}
-	if inUse && known.Ino != 0 {
-		out.Attr = known
-		return fuse.OK
+	if n.isFile() && f.isShared() {
+		f.find(in.NodeId)
 	}
 	st, err := f.hierarchy.Stat(n.cgroup)
-	if isGone(err) && inUse {
-		err = nil // an open file of a removed cgroup: its size matters, not its owner
-	}
-	if isGone(err) {
+	switch {
+	case isGone(err) && f.newest.isOpen(in.NodeId): // an open file of a removed cgroup: its size matters, not its owner
+	case isGone(err):
 		return f.stale.answer(&in.InHeader)
-	} else if err != nil {
+	case err != nil:
 		return errno(err)
 	}
 	out.Attr = f.attr(n, &st)
-	out.Size = known.Size
-	if n.isDir() {
-		out.SetTimeout(directoryTimeout)
+	if n.isFile() {
+		f.newest.show(in.NodeId, &out.Attr)
 	}
+	out.SetTimeout(cacheTime)
 	return fuse.OK
 }

@@ -43,7 +43,7 @@ func newMetrics(f *FS) *metrics {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 	}
 	m.registry.MustRegister(m.seconds, m.bytes, m.failures,
-		gauge("bpfviewfs_open_files", "Open files of the mount.", f.files.count),
+		gauge("bpfviewfs_open_files", "Open files of the mount.", func() int { return int(f.files.count.Load()) }),
 		gauge("bpfviewfs_held_bytes", "What open files hold.", func() int { return f.limits.sum().held }),
 		gauge("bpfviewfs_waiting_runs", "Runs that wait for their user's turn.", func() int { return f.limits.sum().waiting }),
 		gauge("bpfviewfs_views", "Views that are here.", func() int { here, _ := f.views.Load().count(); return here }),

@@ -6,21 +6,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A node is what a FUSE node id stands for. The id alone says it, so that the server needs no table of them and the
-// next server understands the ids that the kernel got from this one:
+// A node is what a FUSE node id stands for. The id alone says it, so that the server needs no table of nodes
+// and the next server understands the ids that the kernel got from this one:
 //
-//	63        52 51     43 42  39 38                 0
-//	[generation][ number ][ kind ][    cgroup id     ]
+//	63     56 55       40 39                 0
+//	[ kind  ][  number  ][     cgroup id     ]
 //
-// A cgroup's directory has kind, number and generation 0: its node id is the cgroup's id.
+// A cgroup's directory has kind and number 0: its node id is the cgroup's id. A file has one node, and so one
+// inode, however often it is open.
 //
-// kernfs makes an id of a 32-bit index and, above it, how often the indices wrapped around: 39 bits
-// last for 10^11 cgroups made and removed since boot. A larger id gives EOVERFLOW, not somebody else's node.
+// kernfs makes an id of a 32-bit index and, above it, how often the indices wrapped around: 40 bits last for
+// 10^11 cgroups made and removed since boot. A larger id gives EOVERFLOW, not the node of another cgroup.
 type node struct {
-	cgroup     uint64
-	kind       kind
-	number     int // of the view, or of the control directory or file
-	generation int // which of several nodes for the same file: see nodes
+	cgroup uint64
+	kind   kind
+	number int // of the view, or of the control directory or file
 }
 
 type kind uint8
@@ -33,41 +33,66 @@ const (
 	kindInfo                // a file below .bpfview: number is its place in infos
 	kindSelf                // the link .bpfview/self, to the caller's own cgroup
 	kindID                  // a link in .bpfview/id to a cgroup: number is the depth of the directory it is in
-	kindView                // a view, and from here on its renderings, in their order: number is the view's
-	kindNone    kind = 15   // nothing: a child cgroup whose name is taken is not listed
+	kindGone                // any name in the directory of a removed cgroup, see stale; number 1 is a link
+	kindNone                // nothing: a child cgroup whose name is taken is not listed
+	kindView    kind = 16   // a view, and from here on its renderings, in their order: number is the view's
 )
 
 const (
-	cgroupBits     = 39
-	kindBits       = 4
-	numberBits     = 9
-	generationBits = 12
-
-	maxNumber      = 1<<numberBits - 1
-	maxGeneration  = 1<<generationBits - 1
-	generationUnit = 1 << (cgroupBits + kindBits + numberBits)
+	cgroupBits = 40
+	numberBits = 16
+	maxNumber  = 1<<numberBits - 1
 )
 
 func (n node) id() uint64 {
-	return n.cgroup | (uint64(n.kind)|(uint64(n.number)|uint64(n.generation)<<numberBits)<<kindBits)<<cgroupBits
+	return n.cgroup | uint64(n.number)<<cgroupBits | uint64(n.kind)<<(cgroupBits+numberBits)
 }
 
-// ino is the inode number that users see: the same for all generations.
+// ino is the inode number that users see. A cgroup's directory has that of cgroupfs. All others fit 32 bits,
+// because stat(2) and readdir(3) of a 32-bit program without large files fail with EOVERFLOW otherwise. The
+// kinds are spaced by the golden ratio, so that cgroups whose ids are less than some millions apart never get
+// equal numbers. Equal numbers of cgroups further apart do no harm: find, tar, cp and rsync take files for
+// one only if they have several links.
 func (n node) ino() uint64 {
-	n.generation = 0
-	return n.id()
-}
-
-func parseNode(id uint64) node {
-	return node{
-		cgroup:     id & (1<<cgroupBits - 1),
-		kind:       kind(id >> cgroupBits & (1<<kindBits - 1)),
-		number:     int(id >> (cgroupBits + kindBits) & maxNumber),
-		generation: int(id >> (cgroupBits + kindBits + numberBits)),
+	if n.kind == kindCgroup {
+		return n.cgroup
 	}
+	const spacing = 0x9e3779b9 // 2^32 divided by the golden ratio
+	ino := uint32(n.cgroup) + uint32(n.cgroup>>32)*0x85ebca6b + (uint32(n.number)*32+uint32(n.kind))*spacing
+	return uint64(max(ino, 2)) // 0 is no inode to readdir(3), 1 the root
 }
 
-func (n node) isDir() bool { return n.kind == kindCgroup || n.kind == kindControl }
+// parseNode gives the node that an id stands for. unix.ESTALE: no server of this version has given the id
+// out.
+func parseNode(id uint64) (node, error) {
+	n := node{
+		cgroup: id & (1<<cgroupBits - 1),
+		number: int(id >> cgroupBits & maxNumber),
+		kind:   kind(id >> (cgroupBits + numberBits)),
+	}
+	numbers := 1 // that are known of the kind
+	switch {
+	case n.kind == kindControl:
+		numbers = len(controlDirs)
+	case n.kind == kindInfo:
+		numbers = len(infos)
+	case n.kind == kindID:
+		numbers = maxNumber + 1
+	case n.kind == kindGone:
+		numbers = 2
+	case n.isView():
+		numbers = maxViews
+	case n.kind > kindGone:
+		numbers = 0
+	}
+	if n.number >= numbers {
+		return node{}, fmt.Errorf("node %#x is not known: %w", id, unix.ESTALE)
+	}
+	return n, nil
+}
+
+// isFile tells whether the node is a regular file.
+func (n node) isFile() bool { return n.kind == kindInfo || n.isView() }
 
 // isView tells whether the node is a view's file, in one of its renderings.
 func (n node) isView() bool { return n.kind >= kindView && n.kind < kindView+kind(len(renderings)) }

@@ -1,100 +1,67 @@
 package fs
 
 import (
+	"math/bits"
 	"sync"
-	"sync/atomic"
-
-	"github.com/hanwen/go-fuse/v2/fuse"
-	"golang.org/x/sys/unix"
 )
 
-// run is what one run of a view gave. Its bytes are shared by the open file and the READs that are being answered
-// from it, and are used again when the last of them is done.
+// run is what one run of a file gave. One open file holds it, and no READ that is under way needs it: READs
+// copy.
 type run struct {
-	data    []byte
-	users   atomic.Int32
-	account *account // who is charged for holding it
-	charged int64
+	data []byte
+	time int64 // when it began, in seconds of Unix time
 }
 
-var runs = sync.Pool{New: func() any { return new(run) }}
+// Runs live in buffers of 2^n bytes, which are used again. Larger ones are left to the garbage collector:
+// most runs are small, and one large one must not be held for ever.
+const (
+	leastBuffer = 8  // 256 bytes
+	mostBuffer  = 18 // 256 KiB
+)
 
-// A buffer above this size is left to the garbage collector: most runs are small, and one large one must not
-// be held for ever.
-const keepBuffer = 256 << 10
+var runs [mostBuffer + 1]sync.Pool // of *run, by the logarithm of their room
 
-func newRun() *run {
-	r := runs.Get().(*run)
-	r.users.Store(1)
+// room is the size of the buffer that a run of size bytes lives in.
+func room(size int) int {
+	if size > 1<<mostBuffer {
+		return size
+	}
+	return 1 << max(bits.Len(uint(max(size, 1)-1)), leastBuffer)
+}
+
+// hold gives the run of what a scratch buffer has.
+func (s *scratch) hold(data []byte, time int64) *run {
+	if len(data) > 1<<mostBuffer {
+		s.data = nil // a large one is not held for ever
+		if cap(data)-len(data) > len(data)/4 {
+			data = append(make([]byte, 0, len(data)), data...)
+		}
+		return &run{data, time}
+	}
+	size := room(len(data))
+	r, _ := runs[bits.Len(uint(size))-1].Get().(*run)
+	if r == nil {
+		r = &run{data: make([]byte, size)}
+	}
+	r.data, r.time = append(r.data[:0], data...), time
 	return r
 }
 
-// leastHeld is what every held run costs, in bytes: there are so many open files for all users (maxRecords), and one user
-// must not have them all with runs of a few bytes.
+// done gives the run's buffer to later runs. A nil run has none.
+func (r *run) done() {
+	if r != nil && cap(r.data) <= 1<<mostBuffer {
+		runs[bits.Len(uint(cap(r.data)))-1].Put(r)
+	}
+}
+
+// cost is how many bytes are charged for a run of size bytes, wherever it is held.
+func cost(size int) int64 { return int64(room(size)) + leastHeld }
+
+// leastHeld is what every open file costs, in bytes: there are so many for all users (maxRecords), and one
+// user must not have them all with runs of a few bytes.
 const leastHeld = 16 << 10
 
-// fit tells what it costs to hold the run, and gives a buffer that is larger than that back to other runs. A buffer that
-// grows has up to a quarter more than it needs.
-func (r *run) fit() (cost int64) {
-	most := len(r.data) + len(r.data)/4 + leastHeld
-	if cap(r.data) > most {
-		other := newRun()
-		other.data, r.data = r.data[:0], append([]byte(nil), r.data...)
-		other.done()
-	}
-	return int64(most)
-}
+// scratch is what a run is made in, before its size is known.
+type scratch struct{ data []byte }
 
-func (r *run) done() {
-	if r.users.Add(-1) > 0 {
-		return
-	}
-	if r.account != nil {
-		r.account.release(r.charged)
-		r.account, r.charged = nil, 0
-	}
-	if r.data = r.data[:0]; cap(r.data) > keepBuffer {
-		r.data = nil
-	}
-	runs.Put(r)
-}
-
-// slice is the part of the held run that a READ asks for; nothing beyond its end. The run is fetched from the memory if it
-// is there that another server has put it. unix.ESTALE: it is nowhere any more.
-func (f *FS) slice(o *file, off uint64, size int) (*slice, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.record.handle.Load() != o.handle {
-		return nil, errClosed
-	}
-	if word := runWord(o.record.run.Load()); o.run == nil || word != o.word {
-		r, word, ok := f.recall(o.record)
-		if !ok {
-			return nil, unix.ESTALE
-		}
-		if o.run != nil {
-			o.run.done()
-		}
-		o.run, o.word = r, word
-	}
-	s := &slice{run: o.run}
-	o.run.users.Add(1)
-	if off < uint64(len(o.run.data)) {
-		rest := o.run.data[off:]
-		s.part[0] = rest[:min(size, len(rest))]
-	}
-	return s, nil
-}
-
-// slice is a fuse.ReadResult that go-fuse copies once, from the run to the reply.
-type slice struct {
-	run  *run
-	part [1][]byte
-}
-
-var _ fuse.ReadResult = (*slice)(nil)
-
-func (s *slice) Bytes([]byte) ([]byte, fuse.Status) { return s.part[0], fuse.OK }
-func (s *slice) Slices() ([][]byte, fuse.Status)    { return s.part[:], fuse.OK }
-func (s *slice) Size() int                          { return len(s.part[0]) }
-func (s *slice) Done()                              { s.run.done() }
+var scratches = sync.Pool{New: func() any { return new(scratch) }}

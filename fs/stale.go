@@ -8,43 +8,53 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stale chooses what a request on a cgroup that is gone is answered.
+// stale chooses between ESTALE and ENOENT where a request meets a cgroup that is gone.
 //
-// The kernel may hold the name of a removed cgroup's directory for directoryTimeout, and by then a new cgroup may
-// have the name: a restarted service has. ESTALE makes the kernel walk the path again and ask about every
-// name (LOOKUP_REVAL, path_lookup in fs/namei.c), and the reader gets the new cgroup or an honest ENOENT. But where the
-// walk starts inside the removed directory (the working directory, a bind mount) the second walk ends at the same
-// node: then, and only then, the same thread asks about the same node again, and ENOENT is the answer.
+// The kernel holds names for cacheTime, and a new cgroup may have the name by then: a restarted service has.
+// ESTALE makes the kernel walk the path again and ask about every name (LOOKUP_REVAL, do_filp_open in
+// fs/namei.c), so the reader gets the new cgroup or an honest ENOENT. But a walk that starts inside the
+// removed directory (the working directory, a bind mount) ends at the same place the second time, and then
+// ENOENT is the answer.
+//
+// The second walk is told from the first because each walk has exactly one request that fails. A LOOKUP in a
+// removed directory is not one: the kernel may ask twice in one walk, once to revalidate the name it has and
+// once more to look it up. So the LOOKUP finds a node of kindGone, whatever the name, and the kernel then
+// asks for its attributes, once. A LOOKUP in a directory that exists tells that the walk leads around the
+// removed directory, and its thread begins anew.
 type stale struct {
 	window time.Duration // how long the kernel may take to come back
 
 	mu     sync.Mutex
-	recent [256]staleAnswer // by thread; an overwritten one costs a reader one more ESTALE
+	recent [1024]staleAnswer // by thread; an overwritten one costs a reader one more ESTALE
 }
 
+// staleAnswer is the ESTALE that a thread was given last.
 type staleAnswer struct {
 	thread uint32
-	node   uint64
 	at     time.Time
 }
 
-func (s *stale) answer(h *fuse.InHeader) fuse.Status {
-	if s.first(h.Pid, h.NodeId) {
-		return fuse.Status(unix.ESTALE)
-	}
-	return fuse.ENOENT
-}
+func (s *stale) of(thread uint32) *staleAnswer { return &s.recent[thread%uint32(len(s.recent))] }
 
-// first tells whether a thread did not ask the same just before.
-func (s *stale) first(thread uint32, node uint64) bool {
+// answer is ESTALE, or ENOENT if the thread has come back from an ESTALE. Threads that cannot be told apart
+// have number 0 and always get ESTALE: one of them must not get ENOENT for what another has met.
+func (s *stale) answer(h *fuse.InHeader) fuse.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	last := &s.recent[thread%uint32(len(s.recent))]
-	now := time.Now()
-	if last.thread == thread && last.node == node && now.Sub(last.at) < s.window {
+	last, now := s.of(h.Pid), time.Now()
+	if last.thread == h.Pid && h.Pid != 0 && now.Sub(last.at) < s.window {
 		*last = staleAnswer{}
-		return false
+		return fuse.ENOENT
 	}
-	*last = staleAnswer{thread, node, now}
-	return true
+	*last = staleAnswer{h.Pid, now}
+	return fuse.Status(unix.ESTALE)
+}
+
+// passed notes that a thread has looked up a name in a directory that exists.
+func (s *stale) passed(thread uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last := s.of(thread); last.thread == thread {
+		*last = staleAnswer{}
+	}
 }

@@ -12,9 +12,9 @@ import (
 type views struct {
 	all      []*View // absent ones too, by name
 	byName   map[string]*View
-	numbers  map[string]int       // of those that are not absent, see memory
-	byNumber [maxNumber + 1]*View // nil where there is no such file now
-	meters   [maxNumber + 1]*meter
+	numbers  map[string]int  // of those that are not absent, see memory
+	byNumber [maxViews]*View // nil where there is no such file now
+	meters   [maxViews]*meter
 }
 
 // SetViews replaces the list of views. Open files keep the run they hold. It fails, and changes nothing, for a name
@@ -42,7 +42,7 @@ func (f *FS) SetViews(list []View) error {
 		}
 		number, ok := f.memory.number(v.Name)
 		if !ok {
-			v.Err = fmt.Errorf("this mount has had %d names of views, which is the limit: mount again", maxNumber+1)
+			v.Err = fmt.Errorf("this mount has had %d names of views, which is the limit: mount again", maxViews)
 			continue
 		}
 		if why, ok := f.disabled[number]; ok {

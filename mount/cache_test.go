@@ -1,165 +1,185 @@
 package mount
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"sync"
+	"os"
 	"testing"
+	"time"
+	"unsafe"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
-// stored is a file whose OPEN stores data from byte off on, and whose READs are recorded.
-type stored struct {
-	*memFile
-	mu    sync.Mutex
-	reads []fuse.ReadIn
-	limit int // READs find no byte from here on
-}
-
-// storing serves such a file: direct I/O for read(2), the page cache for splice and mmap. READs are answered from the
-// first limit bytes.
-func storing(tb testing.TB, data []byte, off, limit int) (*mounted, *stored) {
-	f := &stored{limit: limit, memFile: &memFile{name: "f", data: data, flag: fuse.FOPEN_DIRECT_IO | fuse.FOPEN_KEEP_CACHE}}
-	fs := newFS(f.memFile)
-	f.open = func(_ <-chan struct{}, in *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
-		if err := fs.conn.Store(in.NodeId, int64(off), data[off:]); err != nil {
-			tb.Error(err)
-			return fuse.EIO
-		}
-		f.memFile.mu.Lock()
-		f.size = uint64(len(data))
-		f.memFile.mu.Unlock()
-		return fuse.OK
-	}
+// pageless serves a file of direct I/O that answers EINVAL to READs for the page cache, and says that it has
+// size bytes.
+func pageless(tb testing.TB, data string, size uint64) *mounted {
+	f := direct("f", data)
+	f.size = size
+	fs := newFS(f)
+	fs.attrTimeout = time.Minute
 	f.read = func(_ <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.reads = append(f.reads, *in)
-		from := min(in.Offset, uint64(f.limit))
-		return fuse.ReadResultData(data[from:min(from+uint64(in.Size), uint64(f.limit))]), fuse.OK
+		if in.ReadFlags&fuse.READ_LOCKOWNER == 0 {
+			return nil, fuse.EINVAL
+		}
+		off := min(in.Offset, uint64(len(data)))
+		return fuse.ReadResultData([]byte(data[off:min(off+uint64(in.Size), uint64(len(data)))])), fuse.OK
 	}
-	return serve(tb, fs), f
+	return serve(tb, fs)
 }
 
-func (f *stored) taken() []fuse.ReadIn {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	r := f.reads
-	f.reads = nil
-	return r
-}
-
-func content(n int) []byte {
-	var b bytes.Buffer
-	for i := 0; b.Len() < n; i++ {
-		fmt.Fprintf(&b, "line %d\n", i)
+// TestPageCacheReaders holds what decides that a file can do without pages: the kernel names a lock owner in
+// READs for read(2) alone, gives the errno of the others to the caller at the first byte, and makes no shared
+// mappings.
+func TestPageCacheReaders(t *testing.T) {
+	m := pageless(t, trivial, 4096)
+	fd, err := open(m.at("f"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return b.Bytes()[:n]
-}
-
-func TestReadersAgree(t *testing.T) {
-	for _, c := range []struct {
-		name      string
-		len, from int
+	defer unix.Close(fd)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	direct := func(n int, err error) bool { return n == len(trivial) && err == nil }
+	for _, tt := range []struct {
+		name string
+		copy func() (int, error)
 	}{
-		{"small", 49, 0},
-		{"page", 4096, 0},
-		{"big", 300_000, 0},
-		{"big, last page only", 300_000, (300_000 - 1) &^ 4095},
-		{"whole pages, last page only", 1 << 18, (1<<18 - 1) &^ 4095},
-		{"one byte in the last page", 1<<18 + 1, 1 << 18},
+		{"splice", func() (int, error) { n, err := unix.Splice(fd, nil, int(w.Fd()), nil, 1<<16, 0); return int(n), err }},
+		{"sendfile", func() (int, error) { return unix.Sendfile(int(w.Fd()), fd, nil, 1<<16) }},
 	} {
-		for _, r := range readers {
-			t.Run(c.name+"/"+r.name, func(t *testing.T) {
-				data := content(c.len)
-				m, f := storing(t, data, c.from, c.len)
-				fd, err := open(m.at("f"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer unix.Close(fd)
-				for round := range 2 {
-					unix.Seek(fd, 0, 0)
-					got, err := r.read(fd, len(data))
-					if r.name == "mmap-shared" && errors.Is(err, unix.ENODEV) {
-						t.Skip("this kernel has no FUSE_DIRECT_IO_ALLOW_MMAP")
-					}
-					if err != nil || !bytes.Equal(got, data) {
-						t.Fatalf("round %d: %d bytes of %d, right up to %d: %v", round, len(got), len(data), common(got, data), err)
-					}
-				}
-				for _, in := range f.taken() {
-					// The handle and the caller are known in both; the lock owner tells them apart.
-					direct := in.ReadFlags&fuse.READ_LOCKOWNER != 0
-					if direct && (r.name == "splice" || r.name == "sendfile") {
-						continue // as read(2) does, on kernels before v6.5
-					}
-					if direct == r.cached || in.Fh != 1 || in.Pid == 0 {
-						t.Errorf("READ at %d of %d bytes: read_flags %#x, fh %d, pid %d", in.Offset, in.Size, in.ReadFlags, in.Fh, in.Pid)
-					}
-				}
-				var st unix.Stat_t
-				if err := unix.Fstat(fd, &st); err != nil || st.Size != int64(c.len) {
-					t.Errorf("fstat: size %d, %v", st.Size, err)
-				}
-			})
+		n, err := tt.copy()
+		if direct(n, err) { // kernels before v6.5 read(2) inside
+			unix.Seek(fd, 0, 0)
+		} else if err != unix.EINVAL {
+			t.Errorf("%s: %d bytes, %v; want EINVAL", tt.name, n, err)
 		}
+	}
+	if _, err := unix.Mmap(fd, 0, 4096, unix.PROT_READ, unix.MAP_SHARED); err != unix.ENODEV {
+		t.Errorf("a shared mapping: %v, want ENODEV", err)
+	}
+	if got, err := drainFD(fd); string(got) != trivial || err != nil {
+		t.Errorf("read gives %q (%v)", got, err)
 	}
 }
 
-// The kernel takes a READ for the page cache that is answered short as the end of the file: it lowers i_size
-// (fuse_read_update_size in fs/fuse/file.c), and splice readers find less from then on.
-func TestShortCachedReadShrinks(t *testing.T) {
-	data := content(300_000)
-	m, _ := storing(t, data, (len(data)-1)&^4095, 5000)
+// aio reads with io_submit(2), as programs with libaio do.
+func aio(fd int, buf []byte, off int64) (int, error) {
+	var ctx uintptr
+	if _, _, errno := unix.Syscall(unix.SYS_IO_SETUP, 1, uintptr(unsafe.Pointer(&ctx)), 0); errno != 0 {
+		return 0, errno
+	}
+	defer unix.Syscall(unix.SYS_IO_DESTROY, ctx, 0, 0)
+	cb := struct { // struct iocb; opcode 0 is IOCB_CMD_PREAD
+		data       uint64
+		key, flags uint32
+		opcode     uint16
+		priority   int16
+		fd         uint32
+		buf, size  uint64
+		off        int64
+		_          [2]uint64
+	}{fd: uint32(fd), buf: uint64(uintptr(unsafe.Pointer(&buf[0]))), size: uint64(len(buf)), off: off}
+	list := &cb
+	if _, _, errno := unix.Syscall(unix.SYS_IO_SUBMIT, ctx, 1, uintptr(unsafe.Pointer(&list))); errno != 0 {
+		return 0, errno
+	}
+	var event struct {
+		data, obj uint64
+		res, res2 int64
+	}
+	for {
+		_, _, errno := unix.Syscall6(unix.SYS_IO_GETEVENTS, ctx, 1, 1, uintptr(unsafe.Pointer(&event)), 0, 0)
+		if errno == unix.EINTR {
+			continue
+		}
+		if errno == 0 && event.res < 0 {
+			errno = unix.Errno(-event.res)
+		}
+		if errno != 0 {
+			return 0, errno
+		}
+		return int(event.res), nil
+	}
+}
+
+// TestAsynchronousRead: it ends where the file ends, and finds all of one whose inode is too small once that
+// has grown.
+func TestAsynchronousRead(t *testing.T) {
+	m := pageless(t, trivial, 4096)
 	fd, err := open(m.at("f"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	for range 2 {
-		unix.Seek(fd, 0, 0)
-		if got, err := spliced(fd, 0); err != nil || len(got) != 5000 {
-			t.Errorf("spliced %d bytes, %v; want 5000", len(got), err)
-		}
+	buf := make([]byte, 4096)
+	if n, err := aio(fd, buf, 0); err != nil || string(buf[:n]) != trivial {
+		t.Errorf("%d bytes of %d (%v)", n, len(trivial), err)
 	}
-}
 
-func TestInvalidate(t *testing.T) {
-	data := content(10_000)
-	m, f := storing(t, data, 0, len(data))
-	fd, err := open(m.at("f"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
-	for _, length := range []int64{4096, 0} {
-		if got, err := spliced(fd, 0); err != nil || !bytes.Equal(got, data) {
-			t.Fatalf("spliced %d bytes, %v", len(got), err)
-		}
-		for _, in := range f.taken() {
-			if in.ReadFlags&fuse.READ_LOCKOWNER == 0 { // before v6.5 splice reads directly
-				t.Errorf("stored, but a READ at %d fills the page cache", in.Offset)
-			}
-		}
-		if err := m.Invalidate(rootNode+1, 0, length); err != nil {
+	for _, size := range []int{3<<20 + 5, 3<<20 + 1, 3 << 20} {
+		m = pageless(t, string(make([]byte, size)), 4096)
+		large, err := open(m.at("f"))
+		if err != nil {
 			t.Fatal(err)
 		}
-		unix.Seek(fd, 0, 0)
-		if got, err := spliced(fd, 0); err != nil || !bytes.Equal(got, data) {
-			t.Fatalf("after Invalidate: spliced %d bytes, %v", len(got), err)
+		buf = make([]byte, 4<<20)
+		if n, err := aio(large, buf, 0); err != nil || n >= size {
+			t.Errorf("before: %d bytes (%v): nothing is cut, and Grow is in vain", n, err)
 		}
-		if reads := f.taken(); len(reads) == 0 {
-			t.Error("invalidated, but no READ")
+		if err := m.Grow(rootNode+1, uint64(size)); err != nil {
+			t.Fatal(err)
 		}
-		unix.Seek(fd, 0, 0)
+		if n, err := aio(large, buf, 0); err != nil || n != size {
+			t.Errorf("then: %d bytes of %d (%v)", n, size, err)
+		}
+		if n, err := unix.Sendfile(-1, large, nil, 1); err == nil {
+			t.Errorf("sendfile: %d", n)
+		}
+		off := int64(size-1) &^ 4095
+		if got, err := into(func(to int) (int, error) { return unix.Sendfile(to, large, &off, 1<<20) }); err != unix.EINVAL && len(got) != (size-1)&4095+1 {
+			t.Errorf("sendfile of the page that has grown gives %d bytes (%v)", len(got), err)
+		}
+		unix.Close(large)
 	}
-	for _, err := range []error{m.Store(999, 0, data), m.Invalidate(999, 0, 0)} {
-		if !errors.Is(err, unix.ENOENT) {
-			t.Errorf("unknown node: %v", err)
+	if err := m.Grow(999, 1); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("unknown node: %v", err)
+	}
+}
+
+// TestInvalidate: attributes that were cached are asked for again.
+func TestInvalidate(t *testing.T) {
+	f := direct("f", trivial)
+	fs := newFS(f)
+	fs.attrTimeout = time.Minute
+	m := serve(t, fs)
+	fd, err := open(m.at("f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	stat := func() int64 {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			t.Fatal(err)
 		}
+		return fs.getattrs.Load()
+	}
+	if a, b := stat(), stat(); a != b {
+		t.Fatal("attributes are not cached")
+	}
+	before := stat()
+	if err := m.Invalidate(rootNode + 1); err != nil {
+		t.Fatal(err)
+	}
+	if stat() != before+1 {
+		t.Error("invalidated, but no GETATTR")
+	}
+	if err := m.Invalidate(999); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("unknown node: %v", err)
 	}
 }

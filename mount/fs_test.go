@@ -13,11 +13,10 @@ import (
 type memFS struct {
 	fuse.RawFileSystem
 	files []*memFile // node rootNode+1+i
-	conn  *Conn      // for handlers that notify
 
 	attrTimeout time.Duration
 
-	releases, releaseDirs, opens atomic.Int64
+	releases, releaseDirs, opens, getattrs atomic.Int64
 }
 
 type memFile struct {
@@ -65,6 +64,7 @@ func (f *memFS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fu
 }
 
 func (f *memFS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	f.getattrs.Add(1)
 	f.attr(in.NodeId, &out.Attr)
 	out.SetTimeout(f.attrTimeout)
 	return fuse.OK

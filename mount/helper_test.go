@@ -48,7 +48,7 @@ func serve(tb testing.TB, fs *memFS) *mounted {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	m.Conn, fs.conn = c, c
+	m.Conn = c
 	c.Logf = m.log.printf
 	go func() {
 		err := c.Serve(fs, &fuse.MountOptions{DisableReadDirPlus: true})

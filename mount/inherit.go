@@ -37,7 +37,6 @@ type Status struct {
 // start another after it, and the next mount at the target finds a dead mount, which it takes away, and not a
 // live one, which it must not.
 func Inherit() (*Conn, error) {
-	setComm()
 	for fd := inheritedDevice; fd <= inheritedWire; fd++ {
 		unix.CloseOnExec(fd)
 	}
@@ -76,6 +75,8 @@ func (c *Conn) Failed(err error) {
 type Heir interface {
 	// Begin is called before the first request, with the views that must not run and why: they brought servers down.
 	Begin(disabled map[int]string)
+	// Leave is called when another server is about to begin. Requests are answered all the same.
+	Leave()
 	// Alone is called when no other server works for the mount any more.
 	Alone()
 }
@@ -124,6 +125,9 @@ func (s *server) obey() {
 		case wordPing:
 			go s.pong()
 		case wordStop:
+			if s.heir != nil {
+				s.heir.Leave()
+			}
 			s.conn.keeper.send(message{Word: wordStopped}) // first: the process may end at once
 			s.leave()
 		}

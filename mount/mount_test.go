@@ -48,8 +48,8 @@ func TestServe(t *testing.T) {
 	if err := m.Unmount(); err != nil {
 		t.Errorf("again: %v", err)
 	}
-	if err := m.Store(rootNode+1, 0, nil); !errors.Is(err, unix.ENOTCONN) {
-		t.Errorf("Store after the end: %v", err)
+	if err := m.Invalidate(rootNode + 1); !errors.Is(err, unix.ENOTCONN) {
+		t.Errorf("Invalidate after the end: %v", err)
 	}
 	if err := m.Ready(t.Context()); err == nil {
 		t.Error("Ready after the end: no error")

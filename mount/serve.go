@@ -67,6 +67,9 @@ func (s *server) serve(o order) error {
 		s.heir.Begin(o.Disabled)
 	}
 	if o.Take {
+		if s.heir != nil {
+			s.heir.Alone()
+		}
 		s.take(slots, false, o.Trial)
 		s.take(s.state.region(1-o.Region), true, o.Trial)
 	} else {
@@ -101,8 +104,10 @@ func (c *Conn) options(given *fuse.MountOptions) *fuse.MountOptions {
 		o.MaxBackground = 64 // RELEASE and read-ahead count here; the kernel's 12 would let many closes queue up
 	}
 	o.DisableXAttrs = true
-	o.ExplicitDataCacheControl = true // or the kernel drops stored pages when a file's mtime changes
-	o.ExtraCapabilities |= fuse.CAP_DIRECT_IO_ALLOW_MMAP
+	o.ExplicitDataCacheControl = true // there are no pages to drop when a file's mtime changes
+	// Without ASYNC_DIO a read of io_uring that is answered short is sent again, from the same offset.
+	// Without DIRECT_IO_ALLOW_MMAP shared mappings are ENODEV, as on cgroupfs: the files have no pages.
+	o.ExtraCapabilities |= fuse.CAP_ASYNC_DIO
 	if o.Logger == nil {
 		o.Logger = log.New(logWriter(c.logf), "", 0)
 	}

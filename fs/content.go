@@ -1,0 +1,113 @@
+package fs
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// content is what a file shows: a view in one of its renderings, or an info.
+type content struct {
+	view *View
+	as   Rendering
+	info *info
+}
+
+// content finds what the file of a node shows. unix.ENOENT: there is no such view any more.
+func (f *FS) content(n node) (content, error) {
+	switch {
+	case n.isView():
+		as := n.rendering()
+		if v := f.views.Load().byNumber[n.number]; v != nil && v.has(as) {
+			return content{view: v, as: as}, nil
+		}
+		return content{}, fmt.Errorf("no such view any more: %w", unix.ENOENT)
+	case n.kind == kindInfo:
+		return content{info: &infos[n.number]}, nil
+	}
+	return content{}, fmt.Errorf("not a file: %w", unix.EINVAL)
+}
+
+// name is the file's path in its cgroup's directory.
+func (c content) name() string {
+	switch {
+	case c.info != nil:
+		return path.Join(controlName, c.info.name)
+	case c.as == Plain:
+		return c.view.Name
+	}
+	return path.Join(controlName, renderings[c.as].dir, c.as.fileName(c.view.Name))
+}
+
+// append adds the file's content for a cgroup to dst.
+func (c content) append(ctx context.Context, f *FS, cgroup uint64, dst []byte) ([]byte, error) {
+	switch {
+	case c.info != nil:
+		return c.info.append(f, cgroup, dst)
+	case c.as == Plain:
+		return c.view.Run(ctx, cgroup, dst)
+	}
+	return c.view.Render(ctx, c.as, cgroup, dst)
+}
+
+// start makes one run of the file that a node stands for, within the limits of user uid, and waits for it no
+// longer than the reader does.
+func (f *FS) start(cancel <-chan struct{}, n node, uid uint32) (*run, error) {
+	c, err := f.content(n)
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	a, err := f.limits.begin(cancel, uid)
+	var r *run
+	if err == nil {
+		r, err = f.run(request{context.Background(), cancel}, c, n.cgroup, f.now())
+		a.end()
+	}
+	f.counts.add(r, err)
+	if c.view != nil {
+		if m := f.views.Load().meters[n.number]; m != nil {
+			m.add(start, r, err)
+		}
+	}
+	if err != nil {
+		f.errors.add(f.hierarchy, c, n.cgroup, err)
+	}
+	return r, err
+}
+
+func (f *FS) run(ctx context.Context, c content, cgroup uint64, time int64) (r *run, err error) {
+	s := scratches.Get().(*scratch)
+	defer func() {
+		if p := recover(); p != nil { // the scratch buffer may still be in use
+			r, err = nil, fmt.Errorf("panic: %v: please report it", p)
+		}
+	}()
+	data, err := c.append(ctx, f, cgroup, s.data[:0])
+	if err == nil {
+		s.data = data
+		r = s.hold(data, time)
+	}
+	scratches.Put(s)
+	return r, err
+}
+
+// request is a context that is done when the kernel interrupts the request.
+type request struct {
+	context.Context
+	cancel <-chan struct{}
+}
+
+func (r request) Done() <-chan struct{} { return r.cancel }
+
+func (r request) Err() error {
+	select {
+	case <-r.cancel:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
