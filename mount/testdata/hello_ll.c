@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A file system of one file, as libfuse's example/hello_ll.c: the yardstick for the request loop.
 // hello_ll DIR [single]
-#define FUSE_USE_VERSION 34
+#define FUSE_USE_VERSION 312
 #include <fuse_lowlevel.h>
 #include <string.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * static DIR SIZE FILES [single] mounts a directory of FILES files f0, f1 ... of SIZE bytes with libfuse's
  * low-level interface and direct I/O. single means one thread; otherwise libfuse starts as many as it needs.
  */
-#define FUSE_USE_VERSION 34
+#define FUSE_USE_VERSION 312
 #include <errno.h>
 #include <fuse_lowlevel.h>
 #include <stdio.h>
