@@ -10,6 +10,7 @@ import (
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
+	"bpfviewfs/iter/runs"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,7 +50,7 @@ func bare(b *testing.B, v *View, id uint64) func() {
 		prog, target, kind, flags uint32
 		info                      unsafe.Pointer
 		size, _                   uint32
-	}{prog: uint32(v.cgroup.FD()), kind: unix.BPF_TRACE_ITER, info: unsafe.Pointer(&t), size: 16}
+	}{prog: uint32(v.job.Program(runs.PerCgroup).FD()), kind: unix.BPF_TRACE_ITER, info: unsafe.Pointer(&t), size: 16}
 	return func() {
 		fd, _, errno := unix.RawSyscall(unix.SYS_BPF, unix.BPF_LINK_CREATE, uintptr(unsafe.Pointer(&link)), unsafe.Sizeof(link))
 		iter := [2]uint32{uint32(fd)}
@@ -121,7 +122,7 @@ func BenchmarkThreads(b *testing.B) {
 		dir := ktest.Cgroup(b, h.String(), "bpfviewfs-bench-*")
 		pid := ktest.Helper{Cgroup: dir, Threads: n, Comm: "t"}.Start(b)
 		var paths []string
-		for _, tid := range threadsOf(b, pid) {
+		for _, tid := range ktest.Threads(b, pid) {
 			paths = append(paths, fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
 		}
 		b.Run(fmt.Sprint("threads=", n), func(b *testing.B) {
@@ -142,7 +143,7 @@ func BenchmarkTree(b *testing.B) {
 			for path := range walkDir(b, top) {
 				paths = append(paths, filepath.Join(top, path, file))
 			}
-			for way, v := range ways(views[name]) {
+			for way, v := range ways(b, views[name]) {
 				b.Run(fmt.Sprintf("cgroups=%d/%s/%s", n, name, way), func(b *testing.B) {
 					ktest.Compare(b, "files", treeReader(b, v, records.JSON, id), files(b, paths...))
 				})

@@ -12,7 +12,7 @@ import (
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
-	"github.com/cilium/ebpf"
+	"bpfviewfs/iter/runs"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -45,7 +45,7 @@ func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64
 	if !ok || !isViewName(name) {
 		return nil, fmt.Errorf("%s: want a file called NAME.bpf.o, where a name is [a-z][a-z0-9_]*, without ___: %w", path, unix.EINVAL)
 	}
-	v := &View{name: name, set: &Set{hierarchy: h, options: Options{}.withDefaults()}, life: newLife()}
+	v := &View{name: name, set: &Set{hierarchy: h, runner: Config{}.runner(h)}, life: newLife()}
 	o, err := v.open(path)
 	if err == nil {
 		o.stats = true
@@ -57,7 +57,7 @@ func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64
 	defer v.close()
 	r := &Report{
 		Name: name, Target: o.spec.Programs[o.main].AttachTo, Attached: o.attached,
-		Kind: v.Kind(), Schema: v.Schema(), RootOnly: v.place.rootOnly, Verifier: v.verified(),
+		Kind: v.Kind(), Schema: v.Schema(), RootOnly: v.job.RootOnly(), Verifier: v.verified(),
 	}
 	if r.Target == "cgroup" {
 		r.Limit = walkLimit
@@ -104,8 +104,8 @@ func (v *View) open(path string) (*object, error) {
 
 // verified is the last line of the verifier's log on the program that makes the view.
 func (v *View) verified() string {
-	for _, p := range []*ebpf.Program{v.cgroup, v.whole, v.task} {
-		if p != nil {
+	for _, way := range []runs.Way{runs.PerCgroup, runs.Whole, runs.PerTask} {
+		if p := v.job.Program(way); p != nil {
 			lines := strings.Split(strings.TrimSpace(p.VerifierLog), "\n")
 			return lines[len(lines)-1]
 		}

@@ -4,6 +4,9 @@ import (
 	"cmp"
 	iofs "io/fs"
 	"time"
+
+	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/runs"
 )
 
 // Config says where views come from. Of views that have one name, the later in this order is shown: Builtin, Dirs in
@@ -32,8 +35,6 @@ type Options struct {
 	Timeout time.Duration // one run may take; default 10 s
 }
 
-func (o Options) withDefaults() Options {
-	o.MaxRun = cmp.Or(o.MaxRun, 64<<20)
-	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
-	return o
+func (c Config) runner(h *cgroups.Hierarchy) *runs.Runner {
+	return runs.NewRunner(h, c.Builtin, cmp.Or(c.MaxRun, 64<<20), cmp.Or(c.Timeout, 10*time.Second))
 }

@@ -12,6 +12,7 @@ import (
 	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/records"
+	"bpfviewfs/iter/runs"
 )
 
 // feature is how an error names what a kernel has not: a kfunc, a helper, a kind of map or iterator, or a place to attach to.
@@ -52,7 +53,7 @@ func TestEveryView(t *testing.T) {
 			}
 			continue
 		}
-		fmt.Fprintf(columns, "%s\t%t\t%t\t%t\t%s\n", v.Name(), v.cgroup != nil, v.task != nil, v.tree != nil, inEveryFormat(t, v, ktest.CgroupID(t, dir)))
+		fmt.Fprintf(columns, "%s\t%t\t%t\t%t\t%s\n", v.Name(), v.job.Program(runs.PerCgroup) != nil, v.job.Program(runs.PerTask) != nil, v.job.Program(runs.PerTree) != nil, inEveryFormat(t, v, ktest.CgroupID(t, dir)))
 	}
 	columns.Flush()
 	t.Log(table)

@@ -62,7 +62,7 @@ func TestEveryKindOfProgramCounts(t *testing.T) {
 		hitting("kretprobe", "__set_task_comm", ebpf.Kprobe, ebpf.AttachNone),
 		hitting("lsm", "task_prctl", ebpf.LSM, ebpf.AttachLSMMac),
 	} {
-		show := iterator("v", "cgroup")
+		show := ktest.Iterator("v", "cgroup")
 		show.License, show.Instructions = "GPL", asm.Instructions{asm.Mov.Imm(asm.R0, 0).WithSymbol("v"), asm.Return()}
 		spec := &ebpf.CollectionSpec{
 			Programs: map[string]*ebpf.ProgramSpec{"v": show, "hit": p},
@@ -78,7 +78,7 @@ func TestEveryKindOfProgramCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		dir := filepath.Join(ktest.BPFFS(t), "v")
-		v := &View{name: "v", life: newLife(), set: &Set{hierarchy: h}, stateDir: dir}
+		v := &View{name: "v", life: newLife(), set: testSet(t, h, Options{}), stateDir: dir}
 		if err := v.loadObject(o, kernelTypes); err != nil {
 			t.Errorf("%s: %v", p.SectionName, err)
 			continue

@@ -8,6 +8,9 @@ import (
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/internal/testenv"
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/links"
+	"bpfviewfs/iter/runs"
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -51,4 +54,34 @@ func testViews(t testing.TB, h *cgroups.Hierarchy, o Options, enable ...string) 
 		views[v.Name()] = v
 	}
 	return views
+}
+
+// testSet is a set without views, for those that a test makes.
+func testSet(t testing.TB, h *cgroups.Hierarchy, o Options) *Set {
+	t.Helper()
+	c := Config{Builtin: bpf.Objects, Options: o}
+	s := &Set{hierarchy: h, config: c, runner: c.runner(h)}
+	t.Cleanup(s.runner.Close)
+	return s
+}
+
+// programIn is the program that a view is run by in one of the ways; nil if in none.
+func programIn(v *View, ways ...runs.Way) *ebpf.Program {
+	for _, w := range ways {
+		if p := v.job.Program(w); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// requestsOf is the map in which a program looks up the cgroup that it is asked for.
+func requestsOf(t testing.TB, v *View) *ebpf.Map {
+	t.Helper()
+	m, err := links.Map(v.job.Program(runs.Whole), runs.RequestMap)
+	if err != nil || m == nil {
+		t.Fatal(m, err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
 }

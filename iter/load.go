@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"bpfviewfs/iter/records"
+	"bpfviewfs/iter/runs"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -71,6 +72,7 @@ func (v *View) load(src *source, pins *registry, cache *btf.Cache) error {
 // loadObject loads what this kernel can run of an object, and attaches the rest of it.
 func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	v.typ = o.typ
+	v.job = v.newJob()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, v.abandon())
@@ -89,17 +91,17 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 		}
 	}
 	if o.task != "" {
-		v.noTask = v.loadIterator(o, o.task, cache)
+		v.job.MissTask(v.loadIterator(o, o.task, cache))
 	}
 	if o.tree != "" {
 		if it, err := o.obtain(o.tree, v.state, cache); err == nil { // a tree is read without it, too
-			v.takeTree(it.program)
-			v.state.keep(o.tree, v.tree)
+			v.job.AddTree(it.program)
+			v.state.keep(o.tree, v.job.Program(runs.PerTree))
 		}
 	}
 	err = v.loadIterator(o, o.main, cache)
-	if v.cgroup == nil && v.task == nil && v.whole == nil {
-		return withTaskReason(err, v.noTask)
+	if v.job.Empty() {
+		return v.job.Explain(err)
 	}
 	if v.set.config.ReadOnly {
 		return v.state.close()
@@ -113,19 +115,33 @@ func (v *View) loadIterator(o *object, program string, cache *btf.Cache) error {
 	if err != nil {
 		return err
 	}
-	if err := v.take(it); err != nil {
-		return err
+	if program == o.task {
+		err = v.job.AddTask(it.program, it.target)
+	} else {
+		err = v.add(it)
 	}
-	v.state.keep(program, it.program)
-	return nil
+	if err == nil {
+		v.state.keep(program, it.program)
+	}
+	return err
 }
 
-// withTaskReason adds to an error of the first program why the task flavour could not stand in.
-func withTaskReason(err, noTask error) error {
-	if noTask == nil {
+// newJob is for the view's programs, of which the type is known.
+func (v *View) newJob() *runs.Job {
+	if help := v.settings.Description; help != "" {
+		v.typ = v.typ.WithHelp(help)
+	}
+	return v.set.runner.NewJob(v.name, v.typ)
+}
+
+// add makes an iterator the one that the view is made of.
+func (v *View) add(it *loaded) error {
+	order, err := orderOf(it.tags)
+	if err != nil {
+		it.program.Close()
 		return err
 	}
-	return fmt.Errorf("%w; nor per task: %v", err, noTask)
+	return v.job.Add(it.program, it.target, order, v.settings.Map)
 }
 
 // off says why the view is off, or nil if it is on. One that attaches programs to the kernel costs something all the

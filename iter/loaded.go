@@ -21,13 +21,7 @@ func (it *loaded) inspect(cache *btf.Cache) error {
 	if functions, err := info.FuncInfos(); err == nil && len(functions) > 0 {
 		it.tags = functions[0].Func.Tags
 	}
-	return it.findRequests()
-}
-
-// findRequests finds the request map among those that the program uses.
-func (it *loaded) findRequests() (err error) {
-	it.requests, err = links.Map(it.program, requestMap)
-	return err
+	return nil
 }
 
 // typ reads the type of the program's output from its BTF; without any it is text.

@@ -125,7 +125,7 @@ func TestMemoryAgreesWithFiles(t *testing.T) {
 		t.Errorf("%d kills", kills)
 	}
 	above := checkMemory(t, v, parent, sources)
-	for way, v := range ways(v) {
+	for way, v := range ways(t, v) {
 		tree := rows(t, string(mustTree(t, v, records.Text, ktest.CgroupID(t, parent))))
 		if len(tree) != 2 || tree[0]["path"] != "." || tree[1]["path"] != "memory" ||
 			tree[0]["max_bytes"] != "-" || tree[1]["max_bytes"] != "16777216" {

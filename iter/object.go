@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"bpfviewfs/iter/records"
+	"bpfviewfs/iter/runs"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -128,13 +129,13 @@ func (o *object) choose(iterators []string, view string) error {
 		case view:
 			o.main = program
 		case view + taskFlavour:
-			if target := o.spec.Programs[program].AttachTo; !taskTarget(target) {
+			if target := o.spec.Programs[program].AttachTo; !runs.TaskTarget(target) {
 				return fmt.Errorf("program %s iterates %s, not tasks: %w", program, target, unix.ENOEXEC)
 			}
 			o.task = program
 		case view + treeFlavour:
 			spec := o.spec.Programs[program]
-			if spec.AttachTo != "task" || !usedMaps(spec)[batchMap] {
+			if spec.AttachTo != "task" || !usedMaps(spec)[runs.BatchMap] {
 				return fmt.Errorf("program %s is not what VIEW_TREE of tree.h makes: %w", program, unix.ENOEXEC)
 			}
 			o.tree = program
@@ -162,17 +163,14 @@ func (o *object) obtain(program string, s *state, cache *btf.Cache) (*loaded, er
 		it.program = o.pins.take(o.pin(program), origin)
 	}
 	if it.program != nil {
-		if !usedMaps(spec)[requestMap] {
-			return it, nil
-		}
-		return it, it.findRequests()
+		return it, nil
 	}
 	coll, err := o.load(s.shared(), cache, program)
 	if err != nil {
 		return nil, err
 	}
 	defer coll.Close()
-	it.program, it.requests = coll.DetachProgram(program), coll.DetachMap(requestMap)
+	it.program = coll.DetachProgram(program)
 	if s == nil {
 		o.pins.put(o.pin(program), it.program, origin)
 	}

@@ -15,6 +15,7 @@ import (
 	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/runs"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 )
@@ -104,16 +105,12 @@ func TestLoadListsBrokenObjects(t *testing.T) {
 	ktest.Errno(t, "run after close", err, syscall.EBADF)
 }
 
-func iterator(name, target string) *ebpf.ProgramSpec {
-	return &ebpf.ProgramSpec{Name: name, Type: ebpf.Tracing, AttachType: ebpf.AttachTraceIter, AttachTo: target, SectionName: "iter/" + target}
-}
-
 func TestProgramsOfObject(t *testing.T) {
 	probe := &ebpf.ProgramSpec{Name: "probe", Type: ebpf.Kprobe, SectionName: "kprobe/x", AttachTo: "x"}
 	filter := &ebpf.ProgramSpec{Name: "filter", Type: ebpf.SocketFilter, SectionName: "socket"}
 	tree := func(target string) *ebpf.ProgramSpec {
-		p := iterator("v___tree", target)
-		p.Instructions = asm.Instructions{asm.LoadMapPtr(asm.R1, 0).WithReference(batchMap)}
+		p := ktest.Iterator("v___tree", target)
+		p.Instructions = asm.Instructions{asm.LoadMapPtr(asm.R1, 0).WithReference(runs.BatchMap)}
 		return p
 	}
 	sleeper := &ebpf.ProgramSpec{Name: "sleeper", Type: ebpf.Tracing, SectionName: "fentry.s/x", AttachTo: "x"}
@@ -122,23 +119,23 @@ func TestProgramsOfObject(t *testing.T) {
 		main     string
 		want     syscall.Errno
 	}{
-		"one":               {[]*ebpf.ProgramSpec{iterator("v", "cgroup")}, "v", 0},
-		"two flavours":      {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task")}, "v", 0},
-		"three flavours":    {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task"), tree("task")}, "v", 0},
-		"other tree":        {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___tree", "task")}, "", syscall.ENOEXEC},
-		"tree of others":    {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), tree("bpf_map_elem")}, "", syscall.ENOEXEC},
-		"flavour of files":  {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "task_file")}, "v", 0},
+		"one":               {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup")}, "v", 0},
+		"two flavours":      {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("v___task", "task")}, "v", 0},
+		"three flavours":    {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("v___task", "task"), tree("task")}, "v", 0},
+		"other tree":        {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("v___tree", "task")}, "", syscall.ENOEXEC},
+		"tree of others":    {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), tree("bpf_map_elem")}, "", syscall.ENOEXEC},
+		"flavour of files":  {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("v___task", "task_file")}, "v", 0},
 		"none":              {nil, "", syscall.ENOEXEC},
 		"counters alone":    {[]*ebpf.ProgramSpec{probe}, "", syscall.ENOEXEC},
-		"other name":        {[]*ebpf.ProgramSpec{iterator("w", "tcp")}, "w", 0},
-		"flavour alone":     {[]*ebpf.ProgramSpec{iterator("v___task", "task")}, "v___task", 0},
-		"a second iterator": {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("w", "cgroup")}, "", syscall.ENOEXEC},
-		"none of the name":  {[]*ebpf.ProgramSpec{iterator("u", "cgroup"), iterator("w", "cgroup")}, "", syscall.ENOEXEC},
-		"other target":      {[]*ebpf.ProgramSpec{iterator("v", "bpf_map")}, "v", 0},
-		"other flavour":     {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), iterator("v___task", "tcp")}, "", syscall.ENOEXEC},
-		"a counter":         {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), probe}, "v", 0},
-		"another program":   {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), filter}, "", syscall.EOPNOTSUPP},
-		"one that sleeps":   {[]*ebpf.ProgramSpec{iterator("v", "cgroup"), sleeper}, "", syscall.EOPNOTSUPP},
+		"other name":        {[]*ebpf.ProgramSpec{ktest.Iterator("w", "tcp")}, "w", 0},
+		"flavour alone":     {[]*ebpf.ProgramSpec{ktest.Iterator("v___task", "task")}, "v___task", 0},
+		"a second iterator": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("w", "cgroup")}, "", syscall.ENOEXEC},
+		"none of the name":  {[]*ebpf.ProgramSpec{ktest.Iterator("u", "cgroup"), ktest.Iterator("w", "cgroup")}, "", syscall.ENOEXEC},
+		"other target":      {[]*ebpf.ProgramSpec{ktest.Iterator("v", "bpf_map")}, "v", 0},
+		"other flavour":     {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("v___task", "tcp")}, "", syscall.ENOEXEC},
+		"a counter":         {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), probe}, "v", 0},
+		"another program":   {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), filter}, "", syscall.EOPNOTSUPP},
+		"one that sleeps":   {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), sleeper}, "", syscall.EOPNOTSUPP},
 	} {
 		spec := &ebpf.CollectionSpec{Programs: make(map[string]*ebpf.ProgramSpec)}
 		for _, p := range test.programs {

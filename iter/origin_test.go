@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -11,10 +12,10 @@ import (
 // The origin stays with a program for as long as it is pinned, whatever its kind.
 func TestOriginStays(t *testing.T) {
 	registry := testRegistry(t)
-	sleepable := writing("v", "cgroup", 1)
+	sleepable := ktest.Writing("v", "cgroup", 1)
 	sleepable.Flags = unix.BPF_F_SLEEPABLE
 	want := originOf("/etc/views.d/v.bpf.o", "v", nil, nil)
-	for name, spec := range map[string]*ebpf.ProgramSpec{"cgroup": writing("v", "cgroup", 1), "sleepable": sleepable, "task": writing("v", "task", 1)} {
+	for name, spec := range map[string]*ebpf.ProgramSpec{"cgroup": ktest.Writing("v", "cgroup", 1), "sleepable": sleepable, "task": ktest.Writing("v", "task", 1)} {
 		p := pinForeign(t, filepath.Join(registry, name), spec)
 		if _, ours, err := readOrigin(p); err != nil || ours {
 			t.Errorf("%s: ours before it is bound, %v", name, err)

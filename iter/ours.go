@@ -43,7 +43,7 @@ func (r *registry) previous(name string, now origin, cache *btf.Cache) (t record
 		return t
 	}
 	it := &loaded{program: p}
-	defer it.close()
+	defer p.Close()
 	if it.inspect(cache) == nil {
 		t, _ = it.typ()
 	}

@@ -70,7 +70,7 @@ func TestParameters(t *testing.T) {
 // What is set is what the program reads.
 func TestParameterOfProgram(t *testing.T) {
 	h := testHierarchy(t, "")
-	p := writing("v", "cgroup", 0)
+	p := ktest.Writing("v", "cgroup", 0)
 	p.Instructions = append(asm.Instructions{
 		asm.LoadMem(asm.R6, asm.R1, 0, asm.DWord).WithSymbol("v"),
 		asm.LoadMem(asm.R6, asm.R6, 0, asm.DWord),
@@ -95,7 +95,7 @@ func TestParameterOfProgram(t *testing.T) {
 	if err := o.set(map[string]any{"number": 0x64636261}); err != nil {
 		t.Fatal(err)
 	}
-	v := &View{name: "v", life: newLife(), set: &Set{hierarchy: h, options: Options{}.withDefaults()}}
+	v := &View{name: "v", life: newLife(), set: testSet(t, h, Options{})}
 	if err := v.loadObject(o, btf.NewCache()); err != nil {
 		t.Fatalf("%+v", &loadError{"v", err})
 	}

@@ -21,8 +21,7 @@ func (v *View) fromPin(p *pin, cache *btf.Cache) error {
 	case *ebpf.Program:
 		return v.fromPrograms(object, p, cache)
 	case *link.Iter:
-		v.link = object
-		return v.fromLink(cache)
+		return v.fromLink(object, cache)
 	}
 	object.Close()
 	return fmt.Errorf("%s is neither a program nor an iterator's link: %w", p.path, unix.ENOEXEC)
@@ -30,22 +29,24 @@ func (v *View) fromPin(p *pin, cache *btf.Cache) error {
 
 // fromPrograms makes the view of loaded iterators: the one that has the view's name, and its flavours. All there is to
 // know of them is in the kernel.
-func (v *View) fromPrograms(main *ebpf.Program, p *pin, cache *btf.Cache) (err error) {
+func (v *View) fromPrograms(main *ebpf.Program, p *pin, cache *btf.Cache) error {
 	it := &loaded{program: main}
-	if err = it.inspect(cache); err == nil {
+	err := it.inspect(cache)
+	if err == nil {
 		v.typ, err = it.typ()
 	}
 	if err != nil {
-		it.close()
+		main.Close()
 		return err
 	}
+	v.job = v.newJob()
 	if path := p.flavours["task"]; path != "" {
-		v.noTask = v.fromFlavour(path, cache)
+		v.job.MissTask(v.fromFlavour(path, cache))
 	}
 	if path := p.flavours["tree"]; path != "" {
 		v.fromTree(path, cache)
 	}
-	return v.take(it)
+	return v.add(it)
 }
 
 // fromTree takes the program pinned at path if it can be the view's tree flavour.
@@ -58,7 +59,7 @@ func (v *View) fromTree(path string, cache *btf.Cache) {
 		p.Close()
 		return
 	}
-	v.takeTree(p)
+	v.job.AddTree(p)
 }
 
 func (v *View) fromFlavour(path string, cache *btf.Cache) error {
@@ -66,40 +67,38 @@ func (v *View) fromFlavour(path string, cache *btf.Cache) error {
 	if err != nil {
 		return err
 	}
-	it := &loaded{program: program}
-	if err := it.inspect(cache); err != nil {
-		it.close()
+	target, err := links.Target(program, cache)
+	if err != nil {
+		program.Close()
 		return err
 	}
-	if !taskTarget(it.target) || it.requests != nil {
-		it.close()
-		return fmt.Errorf("%s is not run on tasks: %w", path, unix.ENOEXEC)
-	}
-	return v.take(it)
+	return v.job.AddTask(program, target)
 }
 
 // fromLink finds out which cgroup the link is for: it is in that one's directory, or in the top one if for none.
-func (v *View) fromLink(cache *btf.Cache) error {
-	target, cgroup, program, err := links.Info(v.link)
+func (v *View) fromLink(l *link.Iter, cache *btf.Cache) (err error) {
+	defer func() {
+		if err != nil {
+			l.Close()
+			v.job = nil
+		}
+	}()
+	_, _, id, err := links.Info(l)
 	if err != nil {
 		return err
 	}
-	v.place.rootOnly = fmt.Sprintf("it is a pinned link that iterates %s", target)
-	if target == "cgroup" {
-		if v.set.hierarchy.V1() {
-			return fmt.Errorf("it is a pinned link for a cgroup of cgroup2, by an id that here is another's: %w", unix.EOPNOTSUPP)
-		}
-		v.place = place{only: cgroup}
-	}
-	p, err := ebpf.NewProgramFromID(program)
+	p, err := ebpf.NewProgramFromID(id)
 	if err != nil {
 		return fmt.Errorf("find the link's program: %w", err)
 	}
+	defer p.Close()
 	it := &loaded{program: p}
-	defer it.close()
 	if err := it.inspect(cache); err != nil {
 		return err
 	}
-	v.typ, err = it.typ()
-	return err
+	if v.typ, err = it.typ(); err != nil {
+		return err
+	}
+	v.job = v.newJob()
+	return v.job.AddLink(l)
 }

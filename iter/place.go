@@ -9,15 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// place says which cgroups a view is in, beside what its settings say.
-type place struct {
-	rootOnly string // why it is in the top cgroup only; "" if it is not so
-	only     uint64 // the one cgroup it is in, 0 if it is not so
-}
-
 // Everywhere tells whether the view is in every cgroup, so that In need not be asked.
 func (v *View) Everywhere() bool {
-	return v.place == place{} && len(v.settings.Match) == 0 && len(v.settings.Requires) == 0
+	return (v.job == nil || v.job.Everywhere()) && len(v.settings.Match) == 0 && len(v.settings.Requires) == 0
 }
 
 // In is nil if the view has a file in the cgroup's directory; else it says why not, with unix.ENOENT. It names no cgroup: who
@@ -46,19 +40,11 @@ func (v *View) In(cgroup uint64) error {
 
 // InTree is In for [View.Tree]: settings choose among the cgroups of a tree, and the view is in a tree of which they choose none.
 func (v *View) InTree(cgroup uint64) error {
-	if err := v.elsewhere(cgroup); err != nil {
-		return fmt.Errorf("view %s: %w", v.name, err)
+	if v.job == nil {
+		return nil
 	}
-	return nil
-}
-
-// elsewhere says why a run for the cgroup would not be about it.
-func (v *View) elsewhere(cgroup uint64) error {
-	switch {
-	case v.place.only != 0 && v.place.only != cgroup:
-		return fmt.Errorf("it is a link that was pinned for another cgroup: %w", unix.ENOENT)
-	case v.place.rootOnly != "" && cgroup != v.set.hierarchy.Root():
-		return fmt.Errorf("it is in the root's directory only: %s: %w", v.place.rootOnly, unix.ENOENT)
+	if err := v.job.About(cgroup); err != nil {
+		return fmt.Errorf("view %s: %w", v.name, err)
 	}
 	return nil
 }

@@ -70,8 +70,6 @@ func TestIn(t *testing.T) {
 	checkIn("match", &View{settings: settings{Match: []string{"*"}}}, outer)
 	checkIn("match top", &View{settings: settings{Match: []string{"", filepath.Base(outer) + "/in?ner"}}}, h.String(), inner)
 	checkIn("match all", &View{settings: settings{Match: []string{"**"}}}, h.String(), outer, inner)
-	checkIn("only", &View{place: place{only: ktest.CgroupID(t, outer)}}, outer)
-	checkIn("root only", &View{place: place{rootOnly: "why"}}, h.String())
 	checkIn("requires", &View{settings: settings{Requires: []string{"nonsense"}}})
 
 	t.Run("v1", func(t *testing.T) {

@@ -10,7 +10,9 @@ import (
 
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/internal/testenv"
+	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
+	"bpfviewfs/iter/runs"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -20,8 +22,8 @@ func TestRecordSurvivesLoading(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
 	for _, v := range views {
-		for _, p := range []*ebpf.Program{v.cgroup, v.task, v.tree} {
-			if p != nil {
+		for _, way := range []runs.Way{runs.PerCgroup, runs.PerTask, runs.PerTree} {
+			if p := v.job.Program(way); p != nil {
 				checkRecord(t, p, v.typ)
 			}
 		}
@@ -78,7 +80,7 @@ func TestRecordSurvivesBpftool(t *testing.T) {
 func TestNoRoomForTheSession(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	if views["tasks"].cgroup == nil {
+	if views["tasks"].job.Program(runs.PerCgroup) == nil {
 		t.Skip("this kernel has no epilogue to remember for")
 	}
 	o := readObject(t, "cgroup")
@@ -94,7 +96,11 @@ func TestNoRoomForTheSession(t *testing.T) {
 		}
 	}
 	v := *views["cgroup"]
-	v.cgroup = coll.Programs["cgroup"]
+	v.job = v.set.runner.NewJob(v.name, v.typ)
+	if err := v.job.Add(coll.DetachProgram("cgroup"), "cgroup", links.Self, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer v.job.Close()
 	out, err := v.Run(context.Background(), h.Root(), nil)
 	ktest.Errno(t, "run", err, unix.E2BIG)
 	if len(out) > 0 {

@@ -61,7 +61,7 @@ func TestPSIAgreesWithPressureFiles(t *testing.T) {
 	if cpu := psiRows(t, v, dir)["cpu some"]; cpu["cpus"] == "0" {
 		t.Errorf("nobody waits for a CPU: %v", cpu)
 	}
-	for way, v := range ways(v) {
+	for way, v := range ways(t, v) {
 		if tree := rows(t, string(mustTree(t, v, records.Text, ktest.CgroupID(t, dir)))); len(tree) != len(psiRows(t, v, dir)) {
 			t.Errorf("%s: tree %v", way, tree)
 		}

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/internal/testenv"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
+	"bpfviewfs/iter/runs"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
@@ -85,11 +85,7 @@ func TestProgramsAreReused(t *testing.T) {
 				t.Fatal(v.Err())
 			}
 			mustRun(t, v, h.Root())
-			program := v.cgroup
-			if program == nil {
-				program = v.whole
-			}
-			ids = append(ids, programID(t, program))
+			ids = append(ids, programID(t, programIn(v, runs.PerCgroup, runs.Whole)))
 		}
 		return ids
 	}
@@ -107,7 +103,7 @@ func TestProgramsAreReused(t *testing.T) {
 
 	// Another object has another program, in the pin's place.
 	replace(t, path, append(builtin(t, "cpu"), 0))
-	if err := find(t, second, "cpu").cgroup.Pin(filepath.Join(registry, "cpu"+temporary)); err != nil { // as after a crash
+	if err := find(t, second, "cpu").job.Program(runs.PerCgroup).Pin(filepath.Join(registry, "cpu"+temporary)); err != nil { // as after a crash
 		t.Fatal(err)
 	}
 	reload(t, second, true)
@@ -116,7 +112,7 @@ func TestProgramsAreReused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pinned.Close()
-	now := programID(t, find(t, second, "cpu").cgroup)
+	now := programID(t, find(t, second, "cpu").job.Program(runs.PerCgroup))
 	if programID(t, pinned) != now || slices.Contains(was, now) {
 		t.Errorf("program %v is pinned, %v runs, %v were before", programID(t, pinned), now, was)
 	}
@@ -152,7 +148,7 @@ func TestPinsHaveTheViewsName(t *testing.T) {
 	var was []ebpf.ProgramID
 	for range 2 {
 		s := openSet(t, h, Config{Dirs: []string{dir}, Registry: registry})
-		is := []ebpf.ProgramID{programID(t, find(t, s, "a").whole), programID(t, find(t, s, "b").whole)}
+		is := []ebpf.ProgramID{programID(t, find(t, s, "a").job.Program(runs.Whole)), programID(t, find(t, s, "b").job.Program(runs.Whole))}
 		if was != nil && !slices.Equal(is, was) {
 			t.Errorf("programs %v, were %v", is, was)
 		}
@@ -183,12 +179,12 @@ func TestForeignPins(t *testing.T) {
 	id := ktest.CgroupID(t, dir)
 	path := func(name string) string { return filepath.Join(registry, name) }
 
-	foreign := pinForeign(t, path("cpu"), writing("theirs", "cgroup", 1))
-	pinForeign(t, path("new"), writing("theirs", "cgroup", 2))
-	pinForeign(t, path("new___tree"), writing("theirs", "task", 2)) // which it cannot be run on
-	pinForeign(t, path("Upper"), writing("theirs", "cgroup", 2))
-	pinForeign(t, path("lonely___task"), writing("theirs", "task", 2))
-	pinForeign(t, path("cgroup___task"), writing("theirs", "task", 2))
+	foreign := pinForeign(t, path("cpu"), ktest.Writing("theirs", "cgroup", 1))
+	pinForeign(t, path("new"), ktest.Writing("theirs", "cgroup", 2))
+	pinForeign(t, path("new___tree"), ktest.Writing("theirs", "task", 2)) // which it cannot be run on
+	pinForeign(t, path("Upper"), ktest.Writing("theirs", "cgroup", 2))
+	pinForeign(t, path("lonely___task"), ktest.Writing("theirs", "task", 2))
+	pinForeign(t, path("cgroup___task"), ktest.Writing("theirs", "task", 2))
 	pinForeign(t, path("filter"), &ebpf.ProgramSpec{Type: ebpf.SocketFilter, License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}})
 	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
 	if err != nil {
@@ -202,7 +198,7 @@ func TestForeignPins(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	s := openSet(t, h, Config{Builtin: only(t, "cpu", "cgroup"), Registry: registry})
+	s := openSet(t, h, Config{Builtin: only(t, "cpu", "cgroup", "walk/walk"), Registry: registry})
 	var names []string
 	for _, v := range s.Views() {
 		names = append(names, v.Name())
@@ -225,7 +221,6 @@ func TestForeignPins(t *testing.T) {
 			t.Errorf("%s: %d bytes", name, len(out))
 		}
 	}
-	s.lister.objects = bpf.Objects
 	if _, err := find(t, s, "new").Tree(context.Background(), records.Text, id, nil); err != nil {
 		t.Error(err)
 	}
@@ -258,7 +253,7 @@ func TestPinnedLinks(t *testing.T) {
 	registry := testRegistry(t)
 	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	id := ktest.CgroupID(t, dir)
-	forCgroup, err := ebpf.NewProgram(writing("v", "cgroup", 3))
+	forCgroup, err := ebpf.NewProgram(ktest.Writing("v", "cgroup", 3))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +267,7 @@ func TestPinnedLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer one.Close()
-	forAll, err := ebpf.NewProgram(writing("v", "bpf_link", 1))
+	forAll, err := ebpf.NewProgram(ktest.Writing("v", "bpf_link", 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -371,8 +366,8 @@ func TestBpftoolPins(t *testing.T) {
 	}
 	reload(t, s, true)
 	v := find(t, s, "tasks")
-	if v.Err() != nil || v.Kind() != "record" || v.task == nil || v.Help() == "" {
-		t.Fatalf("%v, %s, %v, %q", v.Err(), v.Kind(), v.noTask, v.Help())
+	if v.Err() != nil || v.Kind() != "record" || v.job.Program(runs.PerTask) == nil || v.Help() == "" {
+		t.Fatalf("%v, %s, %v, %q", v.Err(), v.Kind(), v.job.Explain(nil), v.Help())
 	}
 	out, err := v.Run(context.Background(), h.Root(), nil)
 	if err != nil || !strings.Contains(string(out), "PID") {
@@ -387,13 +382,13 @@ func TestFlavoursArePinned(t *testing.T) {
 	v := find(t, openSet(t, h, config), "tasks")
 	again := find(t, openSet(t, h, config), "tasks")
 	want := ""
-	if v.cgroup != nil { // some kernels cannot
+	if v.job.Program(runs.PerCgroup) != nil { // some kernels cannot
 		want = "tasks "
-		if programID(t, again.cgroup) != programID(t, v.cgroup) {
+		if programID(t, again.job.Program(runs.PerCgroup)) != programID(t, v.job.Program(runs.PerCgroup)) {
 			t.Error("tasks was loaded twice")
 		}
 	}
-	if programID(t, again.task) != programID(t, v.task) {
+	if programID(t, again.job.Program(runs.PerTask)) != programID(t, v.job.Program(runs.PerTask)) {
 		t.Error("tasks___task was loaded twice")
 	}
 	checkWords(t, "pins", pins(t, registry), want+"tasks___task")

@@ -28,7 +28,10 @@ func (v *View) Render(ctx context.Context, f records.Format, cgroup uint64, dst 
 		return dst, err
 	}
 	defer v.drop()
-	out, err := v.render(ctx, f, cgroup, dst)
+	out, err := dst, v.usable(f, v.Formats())
+	if err == nil {
+		out, err = v.job.Render(ctx, f, cgroup, dst)
+	}
 	if err != nil {
 		return dst, fmt.Errorf("run view %s for cgroup %d: %w", v.name, cgroup, err)
 	}
@@ -44,7 +47,14 @@ func (v *View) Tree(ctx context.Context, f records.Format, cgroup uint64, dst []
 		return dst, err
 	}
 	defer v.drop()
-	out, err := v.renderTree(ctx, f, cgroup, dst)
+	in := v.In
+	if v.Everywhere() {
+		in = nil
+	}
+	out, err := dst, v.usable(f, v.TreeFormats())
+	if err == nil {
+		out, err = v.job.Tree(ctx, f, cgroup, dst, in)
+	}
 	if err != nil {
 		return dst, fmt.Errorf("run view %s for cgroup %d and all below: %w", v.name, cgroup, err)
 	}

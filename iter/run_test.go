@@ -17,32 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writing is a program that calls bpf_seq_write n times for 512 bytes, for the cgroup or the task, not the epilogue.
-func writing(name, target string, n int) *ebpf.ProgramSpec {
-	ins := asm.Instructions{
-		asm.LoadMem(asm.R2, asm.R1, 8, asm.DWord).WithSymbol(name),
-		asm.JEq.Imm(asm.R2, 0, "end"),
-		asm.LoadMem(asm.R7, asm.R1, 0, asm.DWord),
-		asm.LoadMem(asm.R6, asm.R7, 0, asm.DWord),
-		asm.LoadMem(asm.R8, asm.R7, 8, asm.DWord), // a number to write
-	}
-	for off := int16(-512); off < 0; off += 8 {
-		ins = append(ins, asm.StoreMem(asm.RFP, off, asm.R8, asm.DWord))
-	}
-	for range n {
-		ins = append(ins,
-			asm.Mov.Reg(asm.R1, asm.R6),
-			asm.Mov.Reg(asm.R2, asm.RFP),
-			asm.Add.Imm(asm.R2, -512),
-			asm.Mov.Imm(asm.R3, 512),
-			asm.FnSeqWrite.Call(),
-		)
-	}
-	p := iterator(name, target)
-	p.License, p.Instructions = "GPL", append(ins, asm.Mov.Imm(asm.R0, 0).WithSymbol("end"), asm.Return())
-	return p
-}
-
 func programView(t *testing.T, h *cgroups.Hierarchy, o Options, programs ...*ebpf.ProgramSpec) *View {
 	t.Helper()
 	spec := &ebpf.CollectionSpec{Programs: make(map[string]*ebpf.ProgramSpec)}
@@ -53,7 +27,7 @@ func programView(t *testing.T, h *cgroups.Hierarchy, o Options, programs ...*ebp
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &View{name: "v", life: newLife(), set: &Set{hierarchy: h, options: o.withDefaults()}}
+	v := &View{name: "v", life: newLife(), set: testSet(t, h, o)}
 	if err := v.loadObject(object, btf.NewCache()); err != nil {
 		t.Fatalf("%+v", &loadError{"v", err})
 	}
@@ -65,22 +39,22 @@ func programView(t *testing.T, h *cgroups.Hierarchy, o Options, programs ...*ebp
 func TestBoundOfOneRun(t *testing.T) {
 	h := testHierarchy(t, "")
 	ctx := context.Background()
-	out, err := programView(t, h, Options{}, writing("v", "cgroup", 63)).Run(ctx, h.Root(), []byte("kept"))
+	out, err := programView(t, h, Options{}, ktest.Writing("v", "cgroup", 63)).Run(ctx, h.Root(), []byte("kept"))
 	if err != nil || len(out) != 4+63*512 {
 		t.Errorf("63 times 512 bytes: %d, %v", len(out), err)
 	}
-	out, err = programView(t, h, Options{}, writing("v", "cgroup", 64)).Run(ctx, h.Root(), []byte("kept"))
+	out, err = programView(t, h, Options{}, ktest.Writing("v", "cgroup", 64)).Run(ctx, h.Root(), []byte("kept"))
 	ktest.Errno(t, "64 times 512 bytes", err, unix.E2BIG)
 	if string(out) != "kept" {
 		t.Errorf("%d bytes beside the error", len(out))
 	}
-	_, err = programView(t, h, Options{MaxRun: 1023}, writing("v", "cgroup", 2)).Run(ctx, h.Root(), nil)
+	_, err = programView(t, h, Options{MaxRun: 1023}, ktest.Writing("v", "cgroup", 2)).Run(ctx, h.Root(), nil)
 	ktest.Errno(t, "above MaxRun", err, unix.EFBIG)
-	out, err = programView(t, h, Options{MaxRun: 1024}, writing("v", "cgroup", 2)).Run(ctx, h.Root(), nil)
+	out, err = programView(t, h, Options{MaxRun: 1024}, ktest.Writing("v", "cgroup", 2)).Run(ctx, h.Root(), nil)
 	if err != nil || len(out) != 1024 {
 		t.Errorf("as much as MaxRun: %d, %v", len(out), err)
 	}
-	out, err = programView(t, h, Options{}, writing("v", "cgroup", 0)).Run(ctx, h.Root(), nil)
+	out, err = programView(t, h, Options{}, ktest.Writing("v", "cgroup", 0)).Run(ctx, h.Root(), nil)
 	if err != nil || len(out) != 0 {
 		t.Errorf("nothing for a cgroup that is there: %q, %v", out, err)
 	}
@@ -92,24 +66,24 @@ func TestTaskFlavourStandsIn(t *testing.T) {
 	ktest.Helper{Cgroup: dir, Children: 4}.Start(t)
 	id := ktest.CgroupID(t, dir)
 	ctx := context.Background()
-	tooBig, unloadable := writing("v", "cgroup", 64), writing("v", "cgroup", 1)
+	tooBig, unloadable := ktest.Writing("v", "cgroup", 64), ktest.Writing("v", "cgroup", 1)
 	unloadable.Instructions = asm.Instructions{asm.Mov.Reg(asm.R0, asm.R5).WithSymbol("v"), asm.Return()}
 	threads := len(ktest.IDs(t, dir, "cgroup.threads"))
 	for name, first := range map[string]*ebpf.ProgramSpec{"output": tooBig, "program": unloadable} {
-		v := programView(t, h, Options{}, first, writing("v___task", "task", 63))
+		v := programView(t, h, Options{}, first, ktest.Writing("v___task", "task", 63))
 		out, err := v.Run(ctx, id, nil)
 		if n := len(ktest.IDs(t, dir, "cgroup.threads")); err != nil || len(out) < threads*63*512 || len(out) > n*63*512 {
 			t.Errorf("%s: %d bytes of %d to %d threads, %v", name, len(out), threads, n, err)
 		}
 	}
-	v := programView(t, h, Options{MaxRun: 63 * 512}, tooBig, writing("v___task", "task", 63))
+	v := programView(t, h, Options{MaxRun: 63 * 512}, tooBig, ktest.Writing("v___task", "task", 63))
 	_, err := v.Run(ctx, id, nil)
 	ktest.Errno(t, "MaxRun over all processes", err, unix.EFBIG)
-	v = programView(t, h, Options{}, tooBig, writing("v___task", "task", 64))
+	v = programView(t, h, Options{}, tooBig, ktest.Writing("v___task", "task", 64))
 	_, err = v.Run(ctx, id, nil)
 	ktest.Errno(t, "one thread above 32 KiB", err, unix.E2BIG)
 
-	badFlavour := writing("v___task", "task", 1)
+	badFlavour := ktest.Writing("v___task", "task", 1)
 	badFlavour.Instructions = asm.Instructions{asm.Mov.Reg(asm.R0, asm.R5).WithSymbol("v___task"), asm.Return()}
 	v = programView(t, h, Options{}, tooBig, badFlavour)
 	_, err = v.Run(ctx, id, nil)
@@ -122,7 +96,7 @@ func TestTaskFlavourStandsIn(t *testing.T) {
 func TestRunOfTheDead(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	views["silent"] = programView(t, h, Options{}, writing("v", "cgroup", 0))
+	views["silent"] = programView(t, h, Options{}, ktest.Writing("v", "cgroup", 0))
 	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	id := ktest.CgroupID(t, dir)
 	if err := os.Remove(dir); err != nil {

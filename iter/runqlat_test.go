@@ -17,7 +17,7 @@ import (
 // runDelay sums up what the kernel says its threads have waited, in µs: the second number of schedstat.
 func runDelay(t *testing.T, pid int) (sum int64) {
 	t.Helper()
-	for _, tid := range threadsOf(t, pid) {
+	for _, tid := range ktest.Threads(t, pid) {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/schedstat", pid, tid))
 		if err != nil {
 			t.Fatal(err)
@@ -37,7 +37,7 @@ func TestRunqlatRisesInTheRightCgroup(t *testing.T) {
 	pid := ktest.Helper{Cgroup: busy, Threads: 3, Mode: "busy", Comm: "t"}.Start(t)
 	var one unix.CPUSet
 	one.Set(0)
-	for _, tid := range threadsOf(t, pid) {
+	for _, tid := range ktest.Threads(t, pid) {
 		if err := unix.SchedSetaffinity(tid, &one); err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +74,7 @@ func TestRunqlatWhenTheClockStepsBack(t *testing.T) {
 	view := testViews(t, h, Options{}, "runqlat")["runqlat"]
 	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	pid := ktest.Helper{Cgroup: dir, Threads: 1, Comm: "t"}.Start(t)
-	tid := slices.Max(threadsOf(t, pid))
+	tid := slices.Max(ktest.Threads(t, pid))
 	see := func() map[string]string { return oneRow(t, mustRun(t, view, ktest.CgroupID(t, dir))) }
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {

@@ -26,7 +26,7 @@ var selftests = flag.String("selftests", "", "directory of the kernel's iterator
 // they were built.
 func TestSelftests(t *testing.T) {
 	h := testHierarchy(t, "")
-	s := &Set{hierarchy: h, options: Options{}.withDefaults()}
+	s := testSet(t, h, Options{})
 	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	ktest.Helper{Cgroup: cgroup}.Start(t)
 	pins := ktest.BPFFS(t)
@@ -135,7 +135,7 @@ func pinAll(t *testing.T, s *Set, object, dir, cgroup string) (string, int) {
 func show(t *testing.T, v *View, cgroup string) string {
 	t.Helper()
 	id, where := ktest.CgroupID(t, cgroup), "every cgroup"
-	if v.place.rootOnly != "" {
+	if v.job.RootOnly() != "" {
 		id, where = v.set.hierarchy.Root(), "root"
 	}
 	out, err := v.Run(context.Background(), id, nil)

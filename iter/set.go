@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/runs"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -17,10 +18,8 @@ import (
 // Set is the views of one hierarchy. Safe for use by many goroutines.
 type Set struct {
 	hierarchy *cgroups.Hierarchy
-	options   Options
 	config    Config
-	lister    lister
-	census    census
+	runner    *runs.Runner
 
 	views  atomic.Pointer[[]*View] // sorted by name; the slice never changes
 	closed atomic.Bool
@@ -51,7 +50,7 @@ func Open(h *cgroups.Hierarchy, c Config) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{hierarchy: h, options: c.Options.withDefaults(), config: c, lister: lister{objects: c.Builtin}, census: census{objects: c.Builtin}}
+	s := &Set{hierarchy: h, config: c, runner: c.runner(h)}
 	s.views.Store(new([]*View))
 	s.notes.Store(new([]string))
 	if _, err := s.reload(); err != nil {
@@ -86,8 +85,7 @@ func (s *Set) Close() error {
 		v.retire(nil)
 	}
 	s.alive.Wait()
-	s.lister.close()
-	s.census.close()
+	s.runner.Close()
 	return s.closeErr
 }
 

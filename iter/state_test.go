@@ -95,7 +95,7 @@ func loadTestdata(t *testing.T, h *cgroups.Hierarchy, name, dir string, change f
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &View{name: name, life: newLife(), set: &Set{hierarchy: h, options: Options{}.withDefaults()}, stateDir: dir}
+	v := &View{name: name, life: newLife(), set: testSet(t, h, Options{}), stateDir: dir}
 	return v, v.loadObject(o, kernelTypes)
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/runs"
 	"github.com/cilium/ebpf"
 )
 
@@ -61,7 +62,7 @@ func TestStatefulProgramsAreReused(t *testing.T) {
 		wait()
 		events += 10
 		checkCount(t, v, cgroup, events)
-		p = programs{slotPrograms(t, state), programID(t, v.cgroup)}
+		p = programs{slotPrograms(t, state), programID(t, v.job.Program(runs.PerCgroup))}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/records"
@@ -78,25 +77,17 @@ func checkTables(t *testing.T, views map[string]*View, foreign *View, h *cgroups
 	}
 }
 
-// withCensus gives a view that is not of a set the program that lists threads.
-func withCensus(t testing.TB, v *View) *View {
-	t.Helper()
-	v.set.census.objects = bpf.Objects
-	t.Cleanup(v.set.census.close)
-	return v
-}
-
 func TestTablesOfTheZoo(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	foreign := withCensus(t, mustLoad(t, h, "fds", "", same))
+	foreign := mustLoad(t, h, "fds", "", same)
 	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	for _, kind := range ktest.Animals {
 		ktest.StartAnimal(t, dir, kind)
 	}
 	checkTables(t, views, foreign, h, dir, ktest.IDs(t, dir, "cgroup.procs"))
 	checkSocketsOfTheZoo(t, views["sockets"], dir)
-	checkMemoryOfTheZoo(t, views["maps"], withCensus(t, mustLoad(t, h, "vmas", "", same)), dir)
+	checkMemoryOfTheZoo(t, views["maps"], mustLoad(t, h, "vmas", "", same), dir)
 }
 
 // checkSocketsOfTheZoo holds each socket to be one row with as many descriptors as /proc has.
@@ -164,7 +155,7 @@ func TestTablesOnV1(t *testing.T) {
 func testTablesApart(t *testing.T, h *cgroups.Hierarchy, domain, file string, dirs []string) {
 	t.Helper()
 	views := testViews(t, h, Options{})
-	foreign := withCensus(t, mustLoad(t, h, "fds", "", same))
+	foreign := mustLoad(t, h, "fds", "", same)
 	var pids []int
 	for i, kind := range []string{"", "headless", "apart", "headless+pair", "apart"} {
 		pid := ktest.StartAnimal(t, domain, kind)

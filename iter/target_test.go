@@ -16,6 +16,7 @@ import (
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/links"
+	"bpfviewfs/iter/runs"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
@@ -54,7 +55,7 @@ func TestOrders(t *testing.T) {
 
 func TestWalksInDeclaredOrder(t *testing.T) {
 	h := testHierarchy(t, "")
-	v := mustLoad(t, h, "walk", "", same)
+	declared := mustLoad(t, h, "walk", "", same)
 	parent := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	child := ktest.Cgroup(t, parent, "child")
 	p, c := int(ktest.CgroupID(t, parent)), int(ktest.CgroupID(t, child))
@@ -64,13 +65,23 @@ func TestWalksInDeclaredOrder(t *testing.T) {
 		"ancestors_up":    {p, int(h.Root())},
 		"self":            {p},
 	} {
+		v := declared
 		if order != "" {
-			v.order = orders[order]
+			program, err := v.job.Program(runs.PerCgroup).Clone()
+			if err != nil {
+				t.Fatal(err)
+			}
+			other := *v
+			other.job = v.set.runner.NewJob(v.name, v.typ)
+			defer other.job.Close()
+			if err := other.job.Add(program, "cgroup", orders[order], ""); err != nil {
+				t.Fatal(err)
+			}
+			v = &other
 		}
 		if got := numbers(t, mustRun(t, v, uint64(p)), ""); !slices.Equal(got, want) {
 			t.Errorf("order %q: %v, want %v", order, got, want)
 		}
-		v.order = links.DescendantsPost
 	}
 }
 
@@ -123,7 +134,7 @@ func TestTwinsAreNoHeader(t *testing.T) {
 
 // printing is a program that prints eight characters for each task.
 func printing(text string) *ebpf.ProgramSpec {
-	p := iterator("v", "task")
+	p := ktest.Iterator("v", "task")
 	p.License, p.Instructions = "GPL", asm.Instructions{
 		asm.LoadMem(asm.R2, asm.R1, 8, asm.DWord).WithSymbol("v"),
 		asm.JEq.Imm(asm.R2, 0, "end"),
@@ -159,7 +170,7 @@ func TestNothingButHeadersAreNone(t *testing.T) {
 func TestRootOnly(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := mustLoad(t, h, "symbols", "", same)
-	if v.place.rootOnly == "" {
+	if v.job.RootOnly() == "" {
 		t.Error("not in the root alone")
 	}
 	ids := numbers(t, mustRun(t, v, h.Root()), "")
@@ -175,7 +186,7 @@ func TestRootOnly(t *testing.T) {
 // do, and holds a view that needs one to be absent for that reason then.
 func elementsRefused(t *testing.T, h *cgroups.Hierarchy) bool {
 	t.Helper()
-	p, err := ebpf.NewProgram(writing("any", "bpf_map_elem", 0))
+	p, err := ebpf.NewProgram(ktest.Writing("any", "bpf_map_elem", 0))
 	if !errors.Is(err, unix.EPERM) {
 		p.Close()
 		return false
@@ -226,7 +237,7 @@ func TestElementsOfMap(t *testing.T) {
 	}
 	defer v.close()
 	out := mustRun(t, v, h.Root())
-	if strings.Count(out, "\n") != 10000 || !strings.Contains(out, "\n7 49\n") || v.place.rootOnly == "" {
+	if strings.Count(out, "\n") != 10000 || !strings.Contains(out, "\n7 49\n") || v.job.RootOnly() == "" {
 		t.Errorf("%d lines: %.100q", strings.Count(out, "\n"), out)
 	}
 }
@@ -250,7 +261,7 @@ func loadTestdataOf(t *testing.T, h *cgroups.Hierarchy, name, mapPath string) (*
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &View{name: name, life: newLife(), set: &Set{hierarchy: h, options: Options{}.withDefaults()}, settings: settings{Map: mapPath}}
+	v := &View{name: name, life: newLife(), set: testSet(t, h, Options{}), settings: settings{Map: mapPath}}
 	return v, v.loadObject(o, kernelTypes)
 }
 
@@ -298,7 +309,7 @@ func TestRequestsDoNotMix(t *testing.T) {
 			t.Error(failed)
 		}
 	}
-	if n := countEntries(t, v.requests); n != 0 {
+	if n := countEntries(t, requestsOf(t, v)); n != 0 {
 		t.Errorf("%d requests are left", n)
 	}
 }
@@ -306,7 +317,7 @@ func TestRequestsDoNotMix(t *testing.T) {
 func countEntries(t *testing.T, m *ebpf.Map) (n int) {
 	t.Helper()
 	var tid uint32
-	var asked request
+	var asked uint64
 	for it := m.Iterate(); it.Next(&tid, &asked); n++ {
 	}
 	return n
@@ -347,8 +358,9 @@ func TestRequestForSubTree(t *testing.T) {
 func TestTooManyRequests(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := mustLoad(t, h, "inside", "", same)
-	for i := range v.requests.MaxEntries() {
-		if err := v.requests.Put(uint32(1<<31|i), request{}); err != nil {
+	requests := requestsOf(t, v)
+	for i := range requests.MaxEntries() {
+		if err := requests.Put(uint32(1<<31|i), uint64(0)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -364,25 +376,26 @@ func TestRequestsOfTheDead(t *testing.T) {
 	config := Config{Dirs: []string{dir}, Registry: registry}
 	first := find(t, openSet(t, h, config), "inside")
 	living := ktest.Helper{Cgroup: ktest.Cgroup(t, h.String(), "bpfviewfs-test-*"), Threads: 1}.Start(t)
-	if err := first.requests.Put(uint32(slices.Max(threadsOf(t, living))), request{}); err != nil { // of any thread
+	requests := requestsOf(t, first)
+	if err := requests.Put(uint32(slices.Max(ktest.Threads(t, living))), uint64(0)); err != nil { // of any thread
 		t.Fatal(err)
 	}
-	for i := range first.requests.MaxEntries() - 1 {
-		if err := first.requests.Put(nobody-i, request{}); err != nil {
+	for i := range requests.MaxEntries() - 1 {
+		if err := requests.Put(1<<31-1-i, uint64(0)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	second := find(t, openSet(t, h, config), "inside")
 	mustRun(t, second, h.Root())
-	if programID(t, first.whole) != programID(t, second.whole) || countEntries(t, second.requests) != 1 {
-		t.Errorf("%d requests are left", countEntries(t, second.requests))
+	if n := countEntries(t, requestsOf(t, second)); programID(t, first.job.Program(runs.Whole)) != programID(t, second.job.Program(runs.Whole)) || n != 1 {
+		t.Errorf("%d requests are left", n)
 	}
 }
 
 // A program found pinned makes the view that its object would.
 func TestViewOfLoadedProgram(t *testing.T) {
 	h := testHierarchy(t, "")
-	s := &Set{hierarchy: h, options: Options{}.withDefaults()}
+	s := testSet(t, h, Options{})
 	bpffs := ktest.BPFFS(t)
 	pinned := func(p *ebpf.Program, name string) (*View, error) {
 		path := filepath.Join(bpffs, name)
@@ -397,31 +410,29 @@ func TestViewOfLoadedProgram(t *testing.T) {
 	ktest.Helper{Cgroup: dir}.Start(t)
 	for _, name := range []string{"inside", "under", "walk", "fds", "vmas", "symbols"} {
 		v := mustLoad(t, h, name, "", same)
-		p := v.cgroup
-		for _, other := range []*ebpf.Program{v.task, v.whole} {
-			if other != nil {
-				p = other
-			}
-		}
-		found, err := pinned(p, name)
+		found, err := pinned(programIn(v, runs.PerCgroup, runs.PerTask, runs.Whole), name)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
 		defer found.close()
-		if found.Help() != v.Help() || found.order != v.order || found.taskTarget != v.taskTarget || found.place != v.place ||
-			found.Kind() != v.Kind() || (found.requests == nil) != (v.requests == nil) {
+		if found.Help() != v.Help() || found.Kind() != v.Kind() || found.job.RootOnly() != v.job.RootOnly() {
 			t.Errorf("%s: %+v, want %+v", name, found, v)
 		}
+		for _, way := range []runs.Way{runs.PerCgroup, runs.PerTask, runs.Whole} {
+			if (found.job.Program(way) == nil) != (v.job.Program(way) == nil) {
+				t.Errorf("%s is run in other ways: %+v, want %+v", name, found.job, v.job)
+			}
+		}
 		id := ktest.CgroupID(t, dir)
-		if v.place.rootOnly != "" {
+		if v.job.RootOnly() != "" {
 			id = h.Root()
 		}
 		if got, want := mustRun(t, found, id), mustRun(t, v, id); (got == "") != (want == "") {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SocketFilter, License: "GPL", Instructions: writing("x", "y", 0).Instructions[len(writing("x", "y", 0).Instructions)-2:]})
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SocketFilter, License: "GPL", Instructions: ktest.Writing("x", "y", 0).Instructions[len(ktest.Writing("x", "y", 0).Instructions)-2:]})
 	if err != nil {
 		t.Fatal(err)
 	}

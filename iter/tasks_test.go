@@ -15,17 +15,18 @@ import (
 	"unsafe"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/runs"
 	"golang.org/x/sys/unix"
 )
 
 // flavours gives a view made in each way that it can be made.
 func flavours(t testing.TB, v *View) map[string]*View {
 	t.Helper()
-	if v.cgroup == nil || v.task == nil {
+	if v.job.Program(runs.PerCgroup) == nil || v.job.Program(runs.PerTask) == nil {
 		return map[string]*View{"only": v}
 	}
 	perTask, perCgroup := *v, *v
-	perTask.cgroup, perCgroup.task = nil, nil
+	perTask.job, perCgroup.job = v.job.Without(runs.PerCgroup), v.job.Without(runs.PerTask)
 	return map[string]*View{"cgroup": &perCgroup, "task": &perTask}
 }
 
@@ -88,7 +89,7 @@ func TestTasksAgreeWithProc(t *testing.T) {
 			before := make(map[int]procTask)
 			threads := ktest.IDs(t, dir, "cgroup.threads")
 			for _, pid := range ktest.IDs(t, dir, "cgroup.procs") {
-				for _, tid := range threadsOf(t, pid) {
+				for _, tid := range ktest.Threads(t, pid) {
 					before[tid] = readProc(t, pid, tid)
 				}
 			}
@@ -118,19 +119,6 @@ func TestTasksAgreeWithProc(t *testing.T) {
 			}
 		})
 	}
-}
-
-func threadsOf(t testing.TB, pid int) (tids []int) {
-	t.Helper()
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		tid, _ := strconv.Atoi(e.Name())
-		tids = append(tids, tid)
-	}
-	return tids
 }
 
 func checkRow(t *testing.T, r row, before, after procTask, sleeps bool) {
@@ -224,7 +212,7 @@ func TestTasksOfThreadedCgroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := ktest.Helper{Cgroup: domain, Threads: 20, Comm: "t"}.Start(t)
-	for _, tid := range threadsOf(t, pid)[10:] {
+	for _, tid := range ktest.Threads(t, pid)[10:] {
 		if err := os.WriteFile(filepath.Join(threaded, "cgroup.threads"), []byte(strconv.Itoa(tid)), 0); err != nil {
 			t.Fatal(err)
 		}

@@ -18,6 +18,7 @@ import (
 	"bpfviewfs/internal/readers"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/records"
+	"bpfviewfs/iter/runs"
 	"golang.org/x/sys/unix"
 )
 
@@ -92,12 +93,12 @@ func treeLines(t testing.TB, out []byte) (lines []treeLine) {
 }
 
 // ways are a view's ways to a tree: in one pass, one cgroup after the other, and that without the list's program.
-func ways(v *View) map[string]*View {
-	each, directories := *v, *v
-	each.tree, directories.tree = nil, nil
-	directories.set = &Set{hierarchy: v.set.hierarchy, options: v.set.options}
+func ways(t testing.TB, v *View) map[string]*View {
+	t.Helper()
+	each, directories := *v, *find(t, openSet(t, v.set.hierarchy, Config{Builtin: only(t, v.name), Options: v.set.config.Options}), v.name)
+	each.job, directories.job = v.job.Without(runs.PerTree), directories.job.Without(runs.PerTree)
 	all := map[string]*View{"each": &each, "directories": &directories}
-	if v.tree != nil {
+	if v.job.Program(runs.PerTree) != nil {
 		all["pass"] = v
 	}
 	return all
@@ -113,7 +114,7 @@ func TestTree(t *testing.T) {
 	for _, n := range sizes {
 		top := testTree(t, h, n)
 		want := walkDir(t, top)
-		for way, v := range ways(views["cpu"]) {
+		for way, v := range ways(t, views["cpu"]) {
 			lines := treeLines(t, mustTree(t, v, records.JSON, ktest.CgroupID(t, top)))
 			if len(lines) != n+1 || lines[0].Cgroup != "." {
 				t.Errorf("%s: %d lines for %d cgroups, the first %+v", way, len(lines), n+1, lines[0])
@@ -144,7 +145,7 @@ func TestTreeOfTasks(t *testing.T) {
 			want[pid] = rel
 		}
 		// Above 512 threads the one pass does not do.
-		for way, v := range ways(views["tasks"]) {
+		for way, v := range ways(t, views["tasks"]) {
 			got := make(map[int]string)
 			for _, l := range treeLines(t, mustTree(t, v, records.JSON, ktest.CgroupID(t, top))) {
 				got[l.Pid] = l.Cgroup
@@ -166,13 +167,13 @@ func TestTreeOfTasks(t *testing.T) {
 func TestTreeInBatches(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := testViews(t, h, Options{})["tasks"]
-	if v.tree == nil {
+	if v.job.Program(runs.PerTree) == nil {
 		return // the kernel does not find cgroups by their ids
 	}
 	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	want := make(map[string]int)
 	sizes := []int{150, 400, 100, 490, 490, 1, 250, 260}
-	const many = len(batch{}.Cgroups)
+	const many = 256 // cgroups in a batch
 	for i := range 2 * many {
 		name := fmt.Sprintf("c%03d", i)
 		dir := ktest.Cgroup(t, top, name)
@@ -181,25 +182,17 @@ func TestTreeInBatches(t *testing.T) {
 			want[name] = sizes[n]
 		}
 	}
-	r := v.newRun(context.Background(), ktest.CgroupID(t, top), true)
-	defer r.release()
-	if err := r.list(ktest.CgroupID(t, top)); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.collectPass(ktest.CgroupID(t, top)); err != nil {
-		t.Fatal(err)
-	}
-	out, err := r.output.Render(records.Raw, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := readers.Raw(out)
-	if err != nil || len(raw.Frames) != r.output.Len() {
-		t.Fatalf("%d cgroups shown of %d, %v", len(raw.Frames), r.output.Len(), err)
+	id := ktest.CgroupID(t, top)
+	pass := *v
+	pass.job = v.job.Without(runs.PerCgroup, runs.PerTask) // there is no other way
+	raw, err := readers.Raw(mustTree(t, &pass, records.Raw, id))
+	listed := treeLines(t, mustTree(t, testViews(t, h, Options{})["cpu"], records.JSON, id))
+	if err != nil || len(raw.Frames) != len(listed) {
+		t.Fatalf("%d cgroups shown of %d, %v", len(raw.Frames), len(listed), err)
 	}
 	for i, f := range raw.Frames {
-		if f.Cgroup != r.output.Cgroup(i) {
-			t.Fatalf("part %d is of cgroup %d, want %d", i, f.Cgroup, r.output.Cgroup(i))
+		if f.Cgroup != listed[i].ID {
+			t.Fatalf("part %d is of cgroup %d, want %d", i, f.Cgroup, listed[i].ID)
 		}
 		// Beside its children, the helper itself has some threads.
 		if n := len(f.Records) / raw.Size; n < want[f.Path] || n > want[f.Path]+20 || want[f.Path] == 0 && n > 0 {
@@ -269,7 +262,7 @@ func TestTreeWhileCgroupsVanish(t *testing.T) {
 		}
 	}()
 	for range 100 {
-		for way, v := range ways(views["cpu"]) {
+		for way, v := range ways(t, views["cpu"]) {
 			seen := 0
 			for _, l := range treeLines(t, mustTree(t, v, records.JSON, ktest.CgroupID(t, top))) {
 				if id, ok := stay[l.Cgroup]; ok {
@@ -322,20 +315,11 @@ func longNames(t testing.TB, dir string, n int) (id uint64) {
 // What cannot be asked is not left out.
 func TestTreeWithoutAnswer(t *testing.T) {
 	h := testHierarchy(t, "")
-	v := *testViews(t, h, Options{})["cpu"]
-	v.settings.Match = []string{"**"}
+	v := testViews(t, h, Options{})["cpu"]
 	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	ktest.Cgroup(t, top, "child")
-	broken, err := cgroups.Open(top)
-	if err == nil {
-		err = broken.Close() // from now on it knows no cgroup
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	v.set = &Set{hierarchy: broken, options: v.set.options, lister: lister{objects: v.set.lister.objects}}
-	defer v.set.lister.close()
-	_, err = v.Tree(context.Background(), records.Text, broken.Root(), nil)
+	unknown := func(uint64) error { return unix.EBADF }
+	_, err := v.job.Tree(context.Background(), records.Text, ktest.CgroupID(t, top), nil, unknown)
 	ktest.Errno(t, "tree", err, unix.EBADF)
 }
 
@@ -345,7 +329,7 @@ func TestTreeErrors(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	id := ktest.CgroupID(t, dir)
-	for way, v := range ways(views["cpu"]) {
+	for way, v := range ways(t, views["cpu"]) {
 		for _, f := range v.TreeFormats() {
 			out, err := v.Tree(ctx, f, id, []byte("kept"))
 			ktest.Errno(t, way, err, unix.EFBIG)
@@ -355,14 +339,14 @@ func TestTreeErrors(t *testing.T) {
 		}
 	}
 	cancel()
-	for way, v := range ways(views["cpu"]) {
+	for way, v := range ways(t, views["cpu"]) {
 		_, err := v.Tree(ctx, records.Text, id, nil)
 		ktest.Errno(t, way, err, unix.EINTR)
 	}
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
-	for way, v := range ways(views["cpu"]) {
+	for way, v := range ways(t, views["cpu"]) {
 		_, err := v.Tree(context.Background(), records.Prom, id, nil)
 		ktest.Errno(t, way, err, unix.ENOENT)
 		_, err = v.Tree(context.Background(), records.Text, id, nil)

@@ -22,7 +22,7 @@ func TestTasksOnV1(t *testing.T) {
 	dir := ktest.Cgroup(t, mount, "a b")
 	other := ktest.Cgroup(t, mount, "other")
 	pid := ktest.Helper{Cgroup: dir, Threads: 20, Children: 2, Comm: "t"}.Start(t)
-	for _, tid := range threadsOf(t, pid)[10:] {
+	for _, tid := range ktest.Threads(t, pid)[10:] {
 		if err := os.WriteFile(filepath.Join(other, "tasks"), []byte(strconv.Itoa(tid)), 0); err != nil {
 			t.Fatal(err)
 		}

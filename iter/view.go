@@ -3,10 +3,8 @@ package iter
 import (
 	"errors"
 
-	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
+	"bpfviewfs/iter/runs"
 )
 
 // View is one file of every cgroup's directory. Safe for use by many goroutines.
@@ -21,22 +19,11 @@ type View struct {
 	key      string // what it is made of
 	settings settings
 	mapPin   *file // of the map that the settings name, as it was found; nil if they name none
-	place    place
 	life     *life
 
-	link       *link.Iter    // pinned by somebody else; the programs are then nil
-	cgroup     *ebpf.Program // run on the cgroup; nil if this kernel cannot
-	order      links.Order   // of its walk
-	task       *ebpf.Program // run on each of its processes or threads; nil if there is none
-	taskTarget string        // what that iterates
-	noTask     error         // why there is none though the object has one
-	tree       *ebpf.Program // run for many cgroups at once; nil if there is none
-	batches    *ebpf.Map     // tells it the cgroups
-	whole      *ebpf.Program // run over all that the machine has; then there is no other
-	requests   *ebpf.Map     // tells it the cgroup; nil if it does not ask
-	elements   *ebpf.Map     // whose elements it iterates; nil if those of no map
-	state      *state        // its other programs and what they keep; nil if there are none
-	stateDir   string        // where that is pinned; "" keeps it with this process
+	job      *runs.Job // nil if it is absent
+	state    *state    // its other programs and what they keep; nil if there are none
+	stateDir string    // where that is pinned; "" keeps it with this process
 }
 
 // Name is the object's file name without .bpf.o, or the pin's.
@@ -82,21 +69,12 @@ func (v *View) close() error {
 	if stateful && v.stateDir != "" && v.life.retired.Load() && !v.set.config.ReadOnly {
 		errs = append(errs, forgetState(v.stateDir))
 	}
-	for _, p := range []*ebpf.Program{v.cgroup, v.task, v.tree, v.whole} {
-		errs = append(errs, p.Close())
-	}
-	for _, m := range []*ebpf.Map{v.requests, v.batches, v.elements} {
-		errs = append(errs, m.Close())
-	}
-	if v.link != nil {
-		errs = append(errs, v.link.Close())
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, v.job.Close())...)
 }
 
 // abandon closes what was loaded of a view that cannot be made. Nobody looks at it yet.
 func (v *View) abandon() error {
 	err := v.close()
-	v.state, v.cgroup, v.task, v.tree, v.whole, v.requests, v.batches, v.elements, v.link = nil, nil, nil, nil, nil, nil, nil, nil, nil
+	v.state, v.job = nil, nil
 	return err
 }

@@ -132,13 +132,13 @@ func TestWatchRegistry(t *testing.T) {
 	s := openSet(t, h, Config{Builtin: only(t, "cpu"), Registry: registry})
 	w := watch(t, s)
 	for range 2 {
-		pinForeign(t, path, writing("theirs", "cgroup", 1))
+		pinForeign(t, path, ktest.Writing("theirs", "cgroup", 1))
 		w.until(t, "pinned", w.from("x", path))
 		if out := mustRun(t, find(t, s, "x"), h.Root()); len(out) != 512 {
 			t.Errorf("%d bytes", len(out))
 		}
 		first := find(t, s, "x")
-		pinForeign(t, path+"___new", writing("theirs", "cgroup", 2))
+		pinForeign(t, path+"___new", ktest.Writing("theirs", "cgroup", 2))
 		if err := os.Rename(path+"___new", path); err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func TestWatchRegistry(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	pinForeign(t, path, writing("theirs", "cgroup", 1))
+	pinForeign(t, path, ktest.Writing("theirs", "cgroup", 1))
 	w.until(t, "pinned in a new registry", w.from("x", path))
 }
 

@@ -28,6 +28,10 @@ func TestImports(t *testing.T) {
 			logrus: "libraries return errors", cobra: "only cmd talks to people",
 		},
 		"iter/records": {"bpfviewfs/": room, bpf + "/link": "records are bytes and types", fuse: room, logrus: room, cobra: room},
+		"iter/runs": {
+			"bpfviewfs/iter/programs": room, "bpfviewfs/iter/sources": room, "bpfviewfs/iter/state": room, "bpfviewfs/bpf": "objects are handed to it",
+			fuse: room, logrus: room, cobra: room,
+		},
 		"iter/links":   {"bpfviewfs/": room, fuse: room, logrus: room, cobra: room},
 		"iter/cgroups": {"bpfviewfs/": room, bpf: "the hierarchy is there without BPF", fuse: room, logrus: room, cobra: room},
 		"mount": {

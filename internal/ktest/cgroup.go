@@ -1,6 +1,7 @@
 package ktest
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -91,4 +92,18 @@ func Value(t testing.TB, path, key string) int64 {
 	}
 	t.Fatalf("no %s in %s", key, path)
 	return 0
+}
+
+// Threads are the ids of the threads of a process.
+func Threads(t testing.TB, pid int) (tids []int) {
+	t.Helper()
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		tid, _ := strconv.Atoi(e.Name())
+		tids = append(tids, tid)
+	}
+	return tids
 }

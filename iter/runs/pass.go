@@ -1,4 +1,4 @@
-package iter
+package runs
 
 import (
 	"cmp"
@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batchMap is where a view's tree flavour looks up which cgroups to show, as bpf/tree.h declares it.
-const batchMap = "view_batches"
+// BatchMap is where a view's tree flavour looks up which cgroups to show, as bpf/tree.h declares it.
+const BatchMap = "view_batches"
 
 // batch is struct view_batch of bpf/tree.h.
 type batch struct {
@@ -22,25 +22,25 @@ type batch struct {
 	Cgroups     [256]uint64
 }
 
-// takeTree makes a program the view's tree flavour, or closes it if it cannot be one here: a tree is read without it, too.
-func (v *View) takeTree(p *ebpf.Program) {
-	batches, err := links.Map(p, batchMap)
+// AddTree makes a program the job's tree flavour, or closes it if it cannot be one here, because a tree is read without it, too.
+func (j *Job) AddTree(p *ebpf.Program) {
+	batches, err := links.Map(p, BatchMap)
 	other := batches != nil && (batches.KeySize() != 4 || batches.ValueSize() != uint32(unsafe.Sizeof(batch{})))
-	if err != nil || batches == nil || other || v.set.hierarchy.V1() || !inHostPIDNamespace() {
+	if err != nil || batches == nil || other || j.runner.hierarchy.V1() || !inHostPIDNamespace() {
 		p.Close()
 		batches.Close()
 		return
 	}
 	forgetRequests[batch](batches)
-	v.tree, v.batches = p, batches
+	j.programs[PerTree], j.batches = p, batches
 }
 
 // collectPass runs the view's tree flavour over all cgroups of the tree, as many at a time as fit the kernel's buffer.
 func (r *run) collectPass(cgroup uint64) error {
-	v, o := r.view, &r.output
+	j, o := r.job, &r.output
 	// The flavour cannot flush the kernel's statistics, which sleeps. Whatever the view flushes for the
 	// topmost cgroup is flushed for all below.
-	if v.cgroup != nil {
+	if j.programs[PerCgroup] != nil {
 		_, err := r.once(cgroup, o.Bytes())
 		if err != nil && !errors.Is(err, unix.E2BIG) && !errors.Is(err, unix.EOPNOTSUPP) {
 			return err
@@ -49,12 +49,12 @@ func (r *run) collectPass(cgroup uint64) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	reader := uint32(unix.Gettid())
-	link, err := links.Create(v.tree, links.Thread(reader))
+	link, err := links.Create(j.programs[PerTree], links.Thread(reader))
 	if err != nil {
 		return fmt.Errorf("link the tree iterator: %w", err)
 	}
 	defer unix.Close(link)
-	defer v.batches.Delete(reader)
+	defer j.batches.Delete(reader)
 	for first := 0; first < o.Len(); first += int(r.batch.Done) {
 		if err := r.passSome(link, reader, first); err != nil {
 			return err
@@ -84,7 +84,7 @@ func (r *run) passSome(link int, reader uint32, first int) error {
 
 // passBatch appends what the tree flavour writes about some cgroups to the output so far, and fills in r.batch.Done.
 func (r *run) passBatch(link int, reader uint32, first, count int) ([]byte, error) {
-	batches, b := r.view.batches, &r.batch
+	batches, b := r.job.batches, &r.batch
 	b.Count, b.Done = uint32(count), 0
 	for i := range count {
 		b.Cgroups[i] = r.output.Cgroup(first + i)

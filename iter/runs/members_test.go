@@ -1,4 +1,4 @@
-package iter
+package runs
 
 import (
 	"context"
@@ -64,7 +64,7 @@ func TestIDs(t *testing.T) {
 func TestProcessesOfThreads(t *testing.T) {
 	r := &run{ctx: context.Background(), deadline: time.Now().Add(time.Minute)}
 	pid := uint32(os.Getpid())
-	for _, tid := range threadsOf(t, os.Getpid()) {
+	for _, tid := range ktest.Threads(t, os.Getpid()) {
 		r.ids = append(r.ids, uint32(tid))
 	}
 	r.ids = append(r.ids, nobody)

@@ -1,4 +1,4 @@
-package iter
+package runs
 
 import (
 	"context"
@@ -14,30 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func (v *View) render(ctx context.Context, f records.Format, cgroup uint64, dst []byte) ([]byte, error) {
-	if err := v.usable(f, v.Formats()); err != nil {
-		return nil, err
-	}
-	if err := v.elsewhere(cgroup); err != nil {
-		return nil, err
-	}
-	r := v.newRun(ctx, cgroup, false)
-	defer r.release()
-	if v.Kind() != "record" {
-		return r.collect(cgroup, dst)
-	}
-	raw, err := r.collect(cgroup, r.output.Bytes())
-	if err != nil {
-		return nil, err
-	}
-	r.output.Write(0, raw)
-	return r.output.Render(f, dst)
-}
-
 // run is the state of one run. It is pooled: a run allocates nothing but its output's growth.
 type run struct {
 	ctx       context.Context
-	view      *View
+	job       *Job
 	hierarchy *cgroups.Hierarchy
 	deadline  time.Time
 	limit     int64
@@ -55,23 +35,23 @@ type run struct {
 // readSize is above the 32 KiB that the kernel keeps for a walk: a smaller read cuts the walk short.
 const readSize = 64 << 10
 
-var runs = sync.Pool{New: func() any { return new(run) }}
+var pool = sync.Pool{New: func() any { return new(run) }}
 
-func (v *View) newRun(ctx context.Context, cgroup uint64, tree bool) *run {
-	r := runs.Get().(*run)
-	r.ctx, r.view, r.hierarchy, r.limit = ctx, v, v.set.hierarchy, v.set.options.MaxRun
-	r.deadline = time.Now().Add(v.set.options.Timeout)
-	r.output.Begin(v.name, v.typ, cgroup, tree, r.limit)
+func (j *Job) begin(ctx context.Context, cgroup uint64, tree bool) *run {
+	r := pool.Get().(*run)
+	r.ctx, r.job, r.hierarchy, r.limit = ctx, j, j.runner.hierarchy, j.runner.maxRun
+	r.deadline = time.Now().Add(j.runner.timeout)
+	r.output.Begin(j.view, j.typ, cgroup, tree, r.limit)
 	return r
 }
 
 // release puts the run back, without what only a giant one needed.
 func (r *run) release() {
 	const keep = 1 << 20 // bytes
-	r.ctx, r.view, r.hierarchy = nil, nil, nil
+	r.ctx, r.job, r.hierarchy = nil, nil, nil
 	r.output.End()
 	r.ids, r.here, r.asked, r.starts = within(r.ids, keep), within(r.here, keep), within(r.asked, keep), within(r.starts, keep)
-	runs.Put(r)
+	pool.Put(r)
 }
 
 // within is s, or nil if it holds more bytes than that.
@@ -85,19 +65,19 @@ func within[T any](s []T, bytes int) []T {
 
 // collect appends what the view's programs write about the cgroup, with the flavour that fits.
 func (r *run) collect(cgroup uint64, dst []byte) (out []byte, err error) {
-	v := r.view
+	j := r.job
 	switch {
-	case v.link != nil:
+	case j.link != nil:
 		out, err = r.linked(dst)
-	case v.whole != nil:
+	case j.programs[Whole] != nil:
 		out, err = r.everything(cgroup, dst)
-	case v.cgroup == nil || v.task != nil && r.hierarchy.V1():
+	case j.programs[PerCgroup] == nil || j.programs[PerTask] != nil && r.hierarchy.V1():
 		return r.perTask(cgroup, dst)
 	default:
 		out, err = r.once(cgroup, dst)
 		if errors.Is(err, unix.E2BIG) || errors.Is(err, unix.EOPNOTSUPP) {
-			if v.task == nil {
-				return nil, withTaskReason(err, v.noTask)
+			if j.programs[PerTask] == nil {
+				return nil, j.Explain(err)
 			}
 			return r.perTask(cgroup, dst)
 		}
@@ -113,16 +93,16 @@ func (r *run) collect(cgroup uint64, dst []byte) (out []byte, err error) {
 
 // once is one link, one iterator, read to the end.
 func (r *run) once(cgroup uint64, dst []byte) ([]byte, error) {
-	t := links.Cgroup(r.view.order, cgroup)
+	t := links.Cgroup(r.job.order, cgroup)
 	if r.hierarchy.V1() {
 		dir, err := r.hierarchy.Directory(cgroup)
 		if err != nil {
 			return nil, err
 		}
 		defer unix.Close(dir)
-		t = links.CgroupDir(r.view.order, dir)
+		t = links.CgroupDir(r.job.order, dir)
 	}
-	fd, err := links.Open(r.view.cgroup, t)
+	fd, err := links.Open(r.job.programs[PerCgroup], t)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, cgroups.Gone(cgroup)
 	}
@@ -135,7 +115,7 @@ func (r *run) once(cgroup uint64, dst []byte) ([]byte, error) {
 
 // linked reads what a link of somebody else's gives.
 func (r *run) linked(dst []byte) ([]byte, error) {
-	fd, err := links.Iterate(r.view.link.FD())
+	fd, err := links.Iterate(r.job.link.FD())
 	if err != nil {
 		return nil, fmt.Errorf("make an iterator of the pinned link: %w", err)
 	}

@@ -1,4 +1,4 @@
-package iter
+package runs
 
 import (
 	"bytes"
@@ -27,9 +27,9 @@ func (r *run) members(dir int) (ask func(id uint32, from int, dst []byte) ([]byt
 	switch {
 	case err != nil:
 		return nil, err
-	case r.view.taskTarget == "task" && kind == "domain":
+	case r.job.taskTarget == "task" && kind == "domain":
 		return r.askProcess, r.readIDs(dir, "cgroup.procs")
-	case r.view.taskTarget == "task":
+	case r.job.taskTarget == "task":
 		return r.askThread, r.readIDs(dir, threads)
 	}
 	r.here = r.here[:0]

@@ -1,4 +1,4 @@
-package iter
+package runs
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ func (r *run) perTask(cgroup uint64, dst []byte) ([]byte, error) {
 		}
 		return nil, err
 	}
-	text := r.view.Kind() == "text"
+	text := r.job.typ.Kind() == "text"
 	from := len(dst)
 	r.starts = r.starts[:0]
 	for _, id := range r.ids {
@@ -91,7 +91,7 @@ func (r *run) askProcess(id uint32, from int, dst []byte) ([]byte, error) {
 
 // member appends what the program writes about t, and notes where that begins.
 func (r *run) member(t links.Scope, from int, dst []byte) ([]byte, error) {
-	fd, err := links.Open(r.view.task, t)
+	fd, err := links.Open(r.job.programs[PerTask], t)
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) {
 		return dst, nil
 	}

@@ -1,4 +1,4 @@
-package iter
+package runs
 
 import (
 	"encoding/binary"
@@ -33,7 +33,7 @@ func (r *run) askHolders(pid uint32, from int, dst []byte) ([]byte, error) {
 		}
 		return r.askThread(pid, from, dst)
 	}
-	program, err := r.view.set.census.load()
+	program, err := r.job.runner.census.load()
 	if err != nil { // refused by this kernel: then as the kernel goes through them
 		return r.askProcess(pid, from, dst)
 	}
@@ -93,7 +93,7 @@ func (r *run) holders(program *ebpf.Program, pid uint32) ([]holder, error) {
 		return nil, fmt.Errorf("list the threads of a process: %w", err)
 	}
 	offset := 8 // of files
-	if r.view.taskTarget == "task_vma" {
+	if r.job.taskTarget == "task_vma" {
 		offset = 16
 	}
 	var holders []holder

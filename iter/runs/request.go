@@ -1,4 +1,4 @@
-package iter
+package runs
 
 import (
 	"errors"
@@ -10,34 +10,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// requestMap is where a program of any target looks up which cgroup is asked for, as bpf/request.h declares it: by the
+// RequestMap is where a program of any target looks up which cgroup is asked for, as bpf/request.h declares it: by the
 // thread that reads, because the kernel runs the program inside read(2).
-const requestMap = "view_requests"
+const RequestMap = "view_requests"
 
 // request is struct view_request of bpf/request.h.
 type request struct{ Cgroup uint64 }
 
-// checkWhole finds out at load what would fail every run: a target that needs a map, one that no sleepable program can
+// addWhole finds out at load what would fail every run: a target that needs a map, one that no sleepable program can
 // be linked to, a map of the wrong type.
-func (v *View) checkWhole(target string) error {
+func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, requests *ebpf.Map) error {
+	j.programs[Whole], j.requests = p, requests
+	if requests == nil {
+		j.rootOnly = "it does not ask which cgroup is meant"
+	}
 	switch {
-	case v.requests != nil && v.set.hierarchy.V1():
+	case requests != nil && j.runner.hierarchy.V1():
 		return fmt.Errorf("it asks for cgroups by their ids on cgroup2, this is a cgroup v1 hierarchy: %w", unix.EOPNOTSUPP)
-	case v.requests != nil && !inHostPIDNamespace():
+	case requests != nil && !inHostPIDNamespace():
 		return fmt.Errorf("it knows its reader by its thread id; run in the host's pid namespace: %w", unix.EXDEV)
 	}
-	forgetRequests[request](v.requests)
-	if v.settings.Map != "" {
-		elements, err := ebpf.LoadPinnedMap(v.settings.Map, nil)
+	forgetRequests[request](requests)
+	if mapPath != "" {
+		elements, err := ebpf.LoadPinnedMap(mapPath, nil)
 		if err != nil {
-			return fmt.Errorf("open the map %s whose elements it iterates: %w", v.settings.Map, err)
+			return fmt.Errorf("open the map %s whose elements it iterates: %w", mapPath, err)
 		}
-		v.elements = elements
+		j.elements = elements
 	}
-	fd, err := v.openWhole()
+	fd, err := j.openWhole()
 	switch {
-	case errors.Is(err, unix.EBADF) && v.elements == nil:
-		return fmt.Errorf("an iterator of %s needs a map: say in %s.yaml where one is pinned, or pin a link to one: %w", target, v.name, unix.ENOEXEC)
+	case errors.Is(err, unix.EBADF) && j.elements == nil:
+		return fmt.Errorf("an iterator of %s needs a map: say in %s.yaml where one is pinned, or pin a link to one: %w", target, j.view, unix.ENOEXEC)
 	case err != nil:
 		return fmt.Errorf("link the iterator of %s: %w", target, err)
 	}
@@ -72,27 +76,27 @@ func ask(requests *ebpf.Map, reader uint32, request any) error {
 	return nil
 }
 
-func (v *View) openWhole() (int, error) {
-	var t links.Scope
-	if v.elements != nil {
-		t = links.Elements(v.elements)
+func (j *Job) openWhole() (int, error) {
+	var all links.Scope
+	if j.elements != nil {
+		all = links.Elements(j.elements)
 	}
-	return links.Open(v.whole, t)
+	return links.Open(j.programs[Whole], all)
 }
 
-// everything is one run over all that the machine has of the view's target, told which cgroup is asked for.
+// everything is one run over all that the machine has of the program's target, told which cgroup is asked for.
 func (r *run) everything(cgroup uint64, dst []byte) ([]byte, error) {
-	v := r.view
-	if v.requests != nil {
+	j := r.job
+	if j.requests != nil {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		reader := uint32(unix.Gettid())
-		if err := ask(v.requests, reader, request{cgroup}); err != nil {
+		if err := ask(j.requests, reader, request{cgroup}); err != nil {
 			return nil, err
 		}
-		defer v.requests.Delete(reader)
+		defer j.requests.Delete(reader)
 	}
-	fd, err := v.openWhole()
+	fd, err := j.openWhole()
 	if err != nil {
 		return nil, fmt.Errorf("link the iterator: %w", err)
 	}

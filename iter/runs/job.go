@@ -1,0 +1,218 @@
+package runs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"bpfviewfs/iter/links"
+	"bpfviewfs/iter/records"
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// Way is a way to run a view: see the package comment.
+type Way uint8
+
+const (
+	PerCgroup Way = iota
+	PerTask
+	PerTree
+	Whole
+	ways
+)
+
+// Job is what there is to run for one view. It is complete when its programs have been added; from then on it is safe for
+// use by many goroutines.
+type Job struct {
+	runner *Runner
+	view   string
+	typ    records.Type
+
+	programs   [ways]*ebpf.Program
+	order      links.Order // of the walk of PerCgroup
+	taskTarget string      // what PerTask iterates
+	noTask     error       // why PerTask is missing though the view has a program for it
+	batches    *ebpf.Map   // tells PerTree the cgroups
+	requests   *ebpf.Map   // tells Whole the cgroup; nil if it does not ask
+	elements   *ebpf.Map   // whose elements Whole iterates; nil if those of no map
+	link       *link.Iter  // a foreign one, which is all there is to run; else nil
+
+	rootOnly string // why it is about the top cgroup alone; "" if it is not so
+	only     uint64 // the one cgroup that it is about; 0 if it is not so
+}
+
+// NewJob makes a job without programs. view names it in errors and metrics; t is what its programs write.
+func (r *Runner) NewJob(view string, t records.Type) *Job {
+	return &Job{runner: r, view: view, typ: t}
+}
+
+// Add makes a program that iterates target the one that the view is made of:
+//
+//   - cgroup: it is run per cgroup, in the order given;
+//   - task, task_file, task_vma: per task;
+//   - any other, and those that have a request map: over the whole machine. mapPath is where the map is pinned whose elements
+//     it iterates, "" for none.
+//
+// The program belongs to the job; on an error it is closed.
+func (j *Job) Add(p *ebpf.Program, target string, order links.Order, mapPath string) (err error) {
+	defer func() {
+		if err != nil {
+			p.Close()
+		}
+	}()
+	requests, err := links.Map(p, RequestMap)
+	if err != nil {
+		return err
+	}
+	if target == "cgroup" || TaskTarget(target) && requests == nil {
+		requests.Close()
+		if mapPath != "" {
+			return fmt.Errorf("map: it iterates %s, not the elements of a map: %w", target, unix.EINVAL)
+		}
+		if target != "cgroup" {
+			return j.AddTask(p, target)
+		}
+		j.programs[PerCgroup], j.order = p, order
+		return nil
+	}
+	if err = j.addWhole(p, target, mapPath, requests); err != nil {
+		requests.Close()
+		j.programs[Whole], j.requests, j.rootOnly = nil, nil, ""
+	}
+	return err
+}
+
+// AddTask makes a program one to be run per task. The program belongs to the job; on an error it is closed.
+func (j *Job) AddTask(p *ebpf.Program, target string) error {
+	requests, err := links.Map(p, RequestMap)
+	switch {
+	case err != nil:
+	case !TaskTarget(target) || requests != nil:
+		err = fmt.Errorf("program %s is not run on tasks: %w", p, unix.ENOEXEC)
+	case j.programs[PerTask] != nil:
+		err = fmt.Errorf("two programs to run on each task: %w", unix.ENOEXEC)
+	default:
+		j.programs[PerTask], j.taskTarget = p, target
+		return nil
+	}
+	requests.Close()
+	p.Close()
+	return err
+}
+
+// AddLink makes a job of a link that was made elsewhere. It belongs to the job; on an error it is not closed.
+func (j *Job) AddLink(l *link.Iter) error {
+	target, cgroup, _, err := links.Info(l)
+	switch {
+	case err != nil:
+		return err
+	case target != "cgroup":
+		j.rootOnly = fmt.Sprintf("it is a pinned link that iterates %s", target)
+	case j.runner.hierarchy.V1():
+		return fmt.Errorf("it is a pinned link for a cgroup of cgroup2, by an id that here is another's: %w", unix.EOPNOTSUPP)
+	default:
+		j.only = cgroup
+	}
+	j.link = l
+	return nil
+}
+
+// TaskTarget reports whether an iterator of target can be linked to one process.
+func TaskTarget(target string) bool {
+	return target == "task" || target == "task_file" || target == "task_vma"
+}
+
+// MissTask notes why the view's program for tasks is missing. Errors of runs that it would have stood in for tell it.
+func (j *Job) MissTask(why error) { j.noTask = why }
+
+// Explain adds to an error of the view's first program why the one for tasks does not stand in.
+func (j *Job) Explain(err error) error {
+	if j.noTask == nil {
+		return err
+	}
+	return fmt.Errorf("%w; nor per task: %v", err, j.noTask)
+}
+
+// Program is the program that is run in a way; nil if none is.
+func (j *Job) Program(w Way) *ebpf.Program { return j.programs[w] }
+
+// Without is the job with fewer ways to run it. It shares its programs, and is not closed.
+func (j *Job) Without(ways ...Way) *Job {
+	less := *j
+	for _, w := range ways {
+		less.programs[w] = nil
+	}
+	return &less
+}
+
+// Empty reports whether there is nothing to run.
+func (j *Job) Empty() bool {
+	return j.link == nil && j.programs[PerCgroup] == nil && j.programs[PerTask] == nil && j.programs[Whole] == nil
+}
+
+// Everywhere reports whether the job can be run for every cgroup, so that About need not be asked.
+func (j *Job) Everywhere() bool { return j.rootOnly == "" && j.only == 0 }
+
+// RootOnly is why the job is about the top cgroup alone; "" if it is not so.
+func (j *Job) RootOnly() string { return j.rootOnly }
+
+// About tells why a run for the cgroup would not be about it, with unix.ENOENT; nil if it would.
+func (j *Job) About(cgroup uint64) error {
+	switch {
+	case j.only != 0 && j.only != cgroup:
+		return fmt.Errorf("it is a link that was pinned for another cgroup: %w", unix.ENOENT)
+	case j.rootOnly != "" && cgroup != j.runner.hierarchy.Root():
+		return fmt.Errorf("it is in the root's directory only: %s: %w", j.rootOnly, unix.ENOENT)
+	}
+	return nil
+}
+
+// Render runs the job for a cgroup, and appends its output to dst in a format that its type has. On an error what is given
+// back means nothing.
+func (j *Job) Render(ctx context.Context, f records.Format, cgroup uint64, dst []byte) ([]byte, error) {
+	if err := j.About(cgroup); err != nil {
+		return nil, err
+	}
+	r := j.begin(ctx, cgroup, false)
+	defer r.release()
+	if j.typ.Kind() != "record" {
+		return r.collect(cgroup, dst)
+	}
+	raw, err := r.collect(cgroup, r.output.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	r.output.Write(0, raw)
+	return r.output.Render(f, dst)
+}
+
+// Tree is Render for a cgroup and all below it, in pre-order. A cgroup for which in gives unix.ENOENT is left out; a nil in
+// gives it for none.
+func (j *Job) Tree(ctx context.Context, f records.Format, cgroup uint64, dst []byte, in func(cgroup uint64) error) ([]byte, error) {
+	r := j.begin(ctx, cgroup, true)
+	defer r.release()
+	if err := r.collectTree(cgroup, in); err != nil {
+		return nil, err
+	}
+	return r.output.Render(f, dst)
+}
+
+// Close unloads the programs. No run may be under way. A nil job has none.
+func (j *Job) Close() error {
+	if j == nil {
+		return nil
+	}
+	var errs []error
+	for _, p := range j.programs {
+		errs = append(errs, p.Close())
+	}
+	for _, m := range []*ebpf.Map{j.requests, j.batches, j.elements} {
+		errs = append(errs, m.Close())
+	}
+	if j.link != nil {
+		errs = append(errs, j.link.Close())
+	}
+	return errors.Join(errs...)
+}
