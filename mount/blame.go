@@ -46,9 +46,10 @@ func (k *Keeper) suspect(p *process) (view int, ok bool) {
 		if k.leaving != nil && n != p.region {
 			continue
 		}
-		for _, slot := range k.state.region(n) {
+		slots, _ := k.state.region(n)
+		for _, slot := range slots {
 			r := slot.left()
-			if r == nil || r.opcode() != opOpen && r.opcode() != opRead {
+			if r == nil || r.waits() || r.opcode() != opOpen && r.opcode() != opRead {
 				continue
 			}
 			another, isView := k.View(r.node())

@@ -39,7 +39,7 @@ type mounted struct {
 func (m *mounted) at(name string) string { return filepath.Join(m.dir, name) }
 
 // serve mounts fs on a new directory and takes it down when the test ends.
-func serve(tb testing.TB, fs *memFS) *mounted {
+func serve(tb testing.TB, fs fuse.RawFileSystem) *mounted {
 	tb.Helper()
 	needRoot(tb)
 	leaks(tb)
@@ -139,10 +139,13 @@ func (m *mounted) end(tb testing.TB) error {
 	return nil
 }
 
-// tempDir is t.TempDir without symbolic links in its path.
+// tempDir is t.TempDir without symbolic links in its path, and everybody gets there.
 func tempDir(tb testing.TB) string {
 	dir, err := filepath.EvalSymlinks(tb.TempDir())
 	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
 		tb.Fatal(err)
 	}
 	return dir

@@ -37,7 +37,6 @@ type Status struct {
 // start another after it, and the next mount at the target finds a dead mount, which it takes away, and not a
 // live one, which it must not.
 func Inherit() (*Conn, error) {
-	setComm()
 	for fd := inheritedDevice; fd <= inheritedWire; fd++ {
 		unix.CloseOnExec(fd)
 	}
@@ -117,9 +116,7 @@ func (s *server) obey() {
 		}
 		switch m.Word {
 		case wordTake:
-			s.others.Store(nil)
-			s.take(s.state.region(1-s.region), true, false)
-			s.take(s.borrowed, false, false)
+			s.takeOver()
 			if s.heir != nil {
 				s.heir.Alone()
 			}

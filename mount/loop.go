@@ -9,63 +9,97 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxIdle is how many loops stay to wait for requests.
-const maxIdle = 2
+// maxLoops bounds the loops, and so the requests in work: each has a goroutine and, while a view runs, a thread. It is far from
+// Go's limit of 10,000 threads. Further requests wait in their slots.
+const maxLoops = 512
 
-// keepReply is the largest reply buffer that a loop keeps between requests, in bytes: what cat(1) asks for, and a bit.
-const keepReply = 128<<10 + 8192
-
-// largeReply is room for the reply to any READ. Such buffers are shared by all loops.
-const largeReply = maxRead + 8192
-
-var largeReplies = sync.Pool{New: func() any { return new([largeReply]byte) }}
-
-// server answers requests: one loop for each request in work, and a few that wait for the next.
+// server answers requests: see "The loop" in the package's documentation.
 type server struct {
 	conn  *Conn
 	state *state
+	fs    fuse.RawFileSystem
 	proto *fuse.ProtocolServer
-	heir  Heir // the filesystem, if it is one
+	opts  *fuse.MountOptions
+	heir  Heir                     // the filesystem, if it is one
+	owner Owner                    // the filesystem, if it is one
+	class func(node uint64) uint64 // of nodes whose files cost about the same
+	began time.Time
 
-	idle     atomic.Int32 // loops that wait for a request
-	leaving  atomic.Bool  // the loops end, each after the request that it is at
+	leader   atomic.Pointer[loop] // reads; nobody else does
+	watching atomic.Bool          // the leader is being watched
+	leaving  atomic.Bool          // another server reads from now on
+	over     atomic.Bool          // nothing is served any more
 	once     sync.Once
 	ended    chan error // why the loops do not read on
 	region   int
-	others   atomic.Pointer[[]slot] // that another server may still answer
-	borrowed []slot                 // those of our region among them
+	beside   atomic.Bool // another server may still answer what it has in its slots
+	borrowed []slot      // those of our region among them
+	prices   prices
 
-	mu    sync.Mutex
-	free  []slot
-	loops map[*loop]struct{}
+	mu      sync.Mutex // never held during a system call: whoever holds it may lose its CPU there for long
+	slots   pool
+	queue   queue
+	loops   map[*loop]struct{}
+	idle    []*loop // ended; kept for their buffers
+	helpers int
+	slow    int // slow requests in work, but for those that take very long
 }
 
-// loop reads a request into its slot, answers it, and reads the next.
+// loop answers requests, one after the other. It leads, watches the one that leads, helps, or answers one slow request.
 type loop struct {
 	*server
-	slot   slot
-	lent   bool // the slot is in another server's region
+	slot  slot          // what it reads into while it leads
+	turn  atomic.Uint64 // changes with each request; odd unless the loop is in read(2)
+	price atomic.Pointer[atomic.Uint32]
+
+	unique atomic.Uint64 // of the request in work, 0 when none; see interrupt
+	cancel chan struct{} // closed when that request is interrupted
 	reply  []byte
-	unique atomic.Uint64 // of the request in work, 0 when none
 }
 
-func newServer(c *Conn, fs fuse.RawFileSystem, opts *fuse.MountOptions) *server {
-	heir, _ := fs.(Heir)
-	return &server{
+// Owner is a filesystem that knows to whom an open file or directory belongs. The kernel sends RELEASE and RELEASEDIR as
+// root's.
+type Owner interface {
+	Owner(handle uint64) (uid uint32, ok bool)
+}
+
+// Classes is a filesystem that knows which files cost about the same to open.
+type Classes interface {
+	Class(node uint64) uint64
+}
+
+func newServer(c *Conn, fs fuse.RawFileSystem, given *fuse.MountOptions) *server {
+	opts := c.options(given)
+	s := &server{
 		conn:  c,
 		state: c.state,
-		heir:  heir,
-		proto: fuse.NewProtocolServer(fs, c.options(opts)),
+		fs:    fs,
+		opts:  opts,
+		proto: fuse.NewProtocolServer(fs, opts),
+		class: func(node uint64) uint64 { return node },
+		began: time.Now(),
 		ended: make(chan error, 1),
 		loops: map[*loop]struct{}{},
 	}
+	s.heir, _ = fs.(Heir)
+	s.owner, _ = fs.(Owner)
+	if c, ok := fs.(Classes); ok {
+		s.class = c.Class
+	}
+	return s
 }
+
+// clock is the time since the server was made, ns.
+func (s *server) clock() int64 { return int64(time.Since(s.began)) }
 
 // run serves until the connection has ended or the server has left it. Requests may then still be in work.
 func (s *server) run() error {
-	for range maxIdle {
-		s.start()
-	}
+	s.mu.Lock()
+	l := s.newLoop()
+	l.slot = s.slots.get()
+	s.mu.Unlock()
+	s.leader.Store(l)
+	go l.lead()
 	err := <-s.ended
 	if err == unix.ENODEV || err == unix.ECONNABORTED {
 		return nil
@@ -73,140 +107,59 @@ func (s *server) run() error {
 	return err
 }
 
-// start adds a loop if there is a slot for it.
-func (s *server) start() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.free) == 0 || s.leaving.Load() {
-		return
+// end stops everything but what is in work.
+func (s *server) end(err error) {
+	s.over.Store(true)
+	s.once.Do(func() { s.ended <- err })
+}
+
+// newLoop is called with mu held.
+func (s *server) newLoop() *loop {
+	var l *loop
+	if last := len(s.idle) - 1; last >= 0 {
+		l = s.idle[last]
+		s.idle = s.idle[:last]
+	} else {
+		l = &loop{server: s, cancel: make(chan struct{})}
 	}
-	s.idle.Add(1)
-	last := len(s.free) - 1
-	l := &loop{server: s, slot: s.free[last]}
-	s.free = s.free[:last]
 	s.loops[l] = struct{}{}
-	go l.run()
+	return l
 }
 
-func (l *loop) run() {
-	defer l.stop()
-	l.slot.done()
-	for {
-		n, err := l.read(l.slot)
-		if err != nil {
-			l.end(err)
-			return
-		}
-		// Somebody must be reading at any time: a request may take long, and its INTERRUPT must get through.
-		if l.idle.Add(-1) == 0 {
-			l.start()
-		}
-		l.handle(request(l.slot[:n]))
-		if !l.wait() {
-			return
-		}
-	}
-}
+// maxIdle is how many loops that have ended are kept for their buffers.
+const maxIdle = 4
 
-func (s *server) end(err error) { s.once.Do(func() { s.ended <- err }) }
-
-// wait counts the loop among those that wait, unless these are enough. Never too high, not even for a moment: a loop
-// that then took a request would not start its successor, and at last none would be left.
-func (s *server) wait() bool {
-	for {
-		n := s.idle.Load()
-		if n >= maxIdle || s.leaving.Load() {
-			return false
-		}
-		if s.idle.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
-
+// stop ends a loop. A watcher may still look at it, or take it for the leader that it has become anew: both do no harm.
 func (l *loop) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.loops, l)
-	if !l.lent {
-		l.free = append(l.free, l.slot)
+	if l.slot != nil {
+		l.slots.put(l.slot)
+		l.slot = nil
 	}
+	if len(l.idle) < maxIdle {
+		l.idle = append(l.idle, l)
+	}
+	l.startSlow()
 }
 
-func (l *loop) handle(r request) {
-	opcode, node := r.opcode(), r.node()
-	if opcode == opInterrupt {
-		l.interrupted(r)
-		l.slot.done()
-		return
-	}
-	l.unique.Store(r.unique())
-	l.makeRoom(r.replySize())
-	n, status := l.proto.HandleRequest([][]byte{r}, [][]byte{l.reply})
-	if status != fuse.OK { // go-fuse could not parse the request and made no reply
-		n = l.failure(unix.EIO)
-	}
-	if n > 0 {
-		l.answer(opcode, node, n)
-	}
-	l.slot.done()
-	l.unique.Store(0)
-	if len(l.reply) == largeReply {
-		largeReplies.Put((*[largeReply]byte)(l.reply))
-		l.reply = nil
-	}
-}
-
-// makeRoom sees to it that a reply of size bytes fits.
-func (l *loop) makeRoom(size int) {
-	switch {
-	case size <= len(l.reply):
-	case size <= keepReply:
-		l.reply = make([]byte, size)
-	case size <= largeReply:
-		l.reply = largeReplies.Get().(*[largeReply]byte)[:]
-	default: // of no request that we know
-		l.reply = make([]byte, size)
-	}
-}
-
-// answer writes the reply.
-func (l *loop) answer(opcode uint32, node uint64, n int) {
-	_, err := unix.Write(l.conn.fd, l.reply[:n])
-	if err == nil {
-		return
-	}
-	if err != unix.ENOENT {
-		// The kernel takes no such reply, say one with an errno above 511. Its request must not wait for ever.
-		unix.Write(l.conn.fd, l.reply[:l.failure(unix.EIO)])
-	}
-	l.refused(opcode, node, l.reply[:n])
-}
-
-func (l *loop) failure(errno unix.Errno) int {
-	putReply(l.reply, replyHeader, -int32(errno), l.unique.Load())
-	return replyHeader
-}
-
-// read takes the next request.
-func (s *server) read(into []byte) (int, error) {
-	for {
-		n, err := unix.Read(s.conn.fd, into)
-		switch err {
-		case unix.EINTR, unix.EAGAIN, unix.ENOENT: // ENOENT: aborted while it was handed over
-			continue
-		}
-		return n, err
-	}
+// work answers a request in a slot and learns how long it took, which is the result, ns.
+func (l *loop) work(s slot, start int64) (end, took int64) {
+	estimate := l.prices.of(s.left(), l.class)
+	l.price.Store(estimate)
+	l.handle(s)
+	end = l.clock()
+	learn(estimate, end-start)
+	return end, end - start
 }
 
 // drain cancels what is in work after the end of the connection, and waits for it. It returns what is left at the
-// limit. A request is cancelled by an INTERRUPT of our own; a loop may be about to take up the request it has just
-// read, hence the rounds.
+// limit. A loop may be about to take up the request that it has just read, hence the rounds.
 func (s *server) drain(limit time.Duration) (left int) {
 	for start := time.Now(); ; time.Sleep(time.Millisecond) {
 		for _, unique := range s.inWork() {
-			s.ask(opInterrupt, 0, unique)
+			s.interrupt(unique)
 		}
 		s.mu.Lock()
 		left = len(s.loops)
@@ -222,7 +175,7 @@ func (s *server) inWork() (uniques []uint64) {
 	defer s.mu.Unlock()
 	for l := range s.loops {
 		if u := l.unique.Load(); u != 0 {
-			uniques = append(uniques, u)
+			uniques = append(uniques, u&^interruptedBit)
 		}
 	}
 	return uniques

@@ -10,11 +10,13 @@ import (
 // Layout of messages, linux/fuse.h. All numbers are in the machine's byte order.
 const (
 	requestHeader = 40 // struct fuse_in_header: len, opcode uint32; unique, nodeid uint64; uid, gid, pid uint32; ...
+	paddingAt     = 38 // fuse_in_header.padding, which the kernel leaves 0
 	replyHeader   = 16 // struct fuse_out_header: len uint32; error int32; unique uint64
 )
 
 // Opcodes that the loop must know, enum fuse_opcode.
 const (
+	opLookup      = 1
 	opForget      = 2
 	opGetattr     = 3
 	opOpen        = 14
@@ -40,6 +42,32 @@ type request []byte
 func (r request) opcode() uint32 { return binary.NativeEndian.Uint32(r[4:]) }
 func (r request) unique() uint64 { return binary.NativeEndian.Uint64(r[8:]) }
 func (r request) node() uint64   { return binary.NativeEndian.Uint64(r[16:]) }
+func (r request) uid() uint32    { return binary.NativeEndian.Uint32(r[24:]) }
+
+// body is the 64-bit word at an offset behind the header, 0 when the request is too short for it.
+func (r request) body(at int) uint64 {
+	if len(r) < requestHeader+at+8 {
+		return 0
+	}
+	return binary.NativeEndian.Uint64(r[requestHeader+at:])
+}
+
+// handle is the open file or directory of a READ, READDIR, RELEASE or RELEASEDIR.
+func (r request) handle() uint64 { return r.body(0) }
+
+// starts reports whether a READ is at the beginning of the file, where a view is run anew.
+func (r request) starts() bool { return r.body(8) == 0 }
+
+// waits reports whether the request has been put off: nothing was done for it yet. The mark is in the header's padding,
+// so that it outlives the server.
+func (r request) waits() bool { return r[paddingAt] != 0 }
+
+func (r request) setWaits(waits bool) {
+	r[paddingAt] = 0
+	if waits {
+		r[paddingAt] = 1
+	}
+}
 
 // replySize is the most that the reply to r can have, in bytes.
 func (r request) replySize() int {
@@ -66,20 +94,29 @@ func putReply(to []byte, length int, code int32, unique uint64) {
 	ne.PutUint64(to[8:], unique)
 }
 
-func replyError(reply []byte) int32 { return int32(binary.NativeEndian.Uint32(reply[4:])) }
+func replyUnique(reply []byte) uint64 { return binary.NativeEndian.Uint64(reply[8:]) }
+func replyError(reply []byte) int32   { return int32(binary.NativeEndian.Uint32(reply[4:])) }
+
+// newRequest makes a request as the kernel would send it.
+func newRequest(opcode uint32, unique, node uint64, uid uint32, body ...uint64) request {
+	ne := binary.NativeEndian
+	r := make(request, requestHeader, requestHeader+8*len(body))
+	for _, word := range body {
+		r = ne.AppendUint64(r, word)
+	}
+	ne.PutUint32(r[0:], uint32(len(r)))
+	ne.PutUint32(r[4:], opcode)
+	ne.PutUint64(r[8:], unique)
+	ne.PutUint64(r[16:], node)
+	ne.PutUint32(r[24:], uid)
+	return r
+}
 
 // ask puts a request of our own to the filesystem, as if the kernel had sent it: the way to it that stops a panic.
 // It returns what follows the reply's header.
 func (s *server) ask(opcode uint32, node uint64, body ...uint64) ([]byte, error) {
-	ne := binary.NativeEndian
-	in := make([]byte, requestHeader, requestHeader+8*len(body))
-	for _, word := range body {
-		in = ne.AppendUint64(in, word)
-	}
-	ne.PutUint32(in[0:], uint32(len(in)))
-	ne.PutUint32(in[4:], opcode)
-	ne.PutUint64(in[16:], node)
-	out := make([]byte, request(in).replySize())
+	in := newRequest(opcode, 0, node, 0, body...)
+	out := make([]byte, in.replySize())
 	n, status := s.proto.HandleRequest([][]byte{in}, [][]byte{out})
 	switch {
 	case status != fuse.OK:

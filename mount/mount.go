@@ -33,20 +33,35 @@
 //
 // # The loop
 //
-// A loop reads one request into its slot, has go-fuse's ProtocolServer call the filesystem, writes the reply, and reads
-// the next. There is always one loop more than requests in work, up to 512 (maxLoops), because a request may take long
-// and the INTERRUPT for it must get through; and two that wait for requests stay (maxIdle). Measured on two cores: with
-// one waiting loop a round trip takes up to half as long again, since each request starts a loop; with more than two
-// it takes a little longer, with loops locked to their threads twice as long, and with replies written behind the back of
-// Go's scheduler (RawSyscall) five times as long when server and reader share a core. BenchmarkLoop compares with
-// go-fuse's own loop and libfuse's.
+// A round trip is two wake-ups, and they are cheapest while one and the same thread reads. So one loop leads (lead.go): it
+// blocks in read(2), answers on the same thread, and reads the next request. Nobody else reads, so two threads never wait for
+// each other's requests.
 //
-// Slots are 8 KiB, the least the kernel accepts. Replies may have 1 MiB, so a large file is read in few requests.
+//   - The leader may be in a request that takes long. While requests come, a watcher looks at a counter of the leader's every 0.5 ms
+//     (tick). If it finds the leader in the same request twice, it leads from then on, and the other loop ends after its
+//     request. So INTERRUPTs and quick reads get through. The watcher ends a few milliseconds after the last request,
+//     and an idle server has one sleeping thread and no timer.
+//   - Requests that find others waiting are a crowd. The leader then sets O_NONBLOCK, reads whatever the kernel has into
+//     slots of the shared memory, and serves the user who had the least time (queue.go). A helper on each other CPU takes from
+//     the same queue. When the queue is empty, the leader blocks in read(2) again.
+//   - Requests that are known to take long (prices.go) go to goroutines of their own, so they keep nobody waiting. A user
+//     has at most as many of them at once as there are CPUs but one, and so have all users but root together, except
+//     for requests that have taken a second. A BPF program is not preempted on every kernel, and one CPU has to stay free.
+//   - All messages are read at once, so INTERRUPT comes through in a crowd, too. When 3,520 requests wait (maxQueued), the
+//     newest of the user with most of them is answered EBUSY. Were the rest left to the kernel, INTERRUPTs would
+//     wait behind it.
+//   - Up to 512 requests are in work (maxLoops); further ones wait in their slots.
+//
+// RELEASE, which the kernel sends as root's, is charged to the owner of the file (Owner). LOOKUP, GETATTR, OPEN, READ and
+// RELEASE call the filesystem directly (direct.go), all others through go-fuse's ProtocolServer.
+//
+// Slots are 8 KiB, the least the kernel accepts, and mostly one page of each is ever touched. Replies may have 1 MiB, so a
+// large file is read in few requests. BenchmarkLoop compares with go-fuse's own loop and libfuse's.
 //
 // # Interrupts
 //
-// A signal to a reader closes the cancel channel of its request a moment later (interruptGrace); the filesystem should
-// then answer EINTR. Until there is an answer the reader waits in D state, also one killed by SIGKILL, as the request was
+// A request that waits for its turn a moment after its reader got a signal (interruptGrace) is answered EINTR. If it is in
+// work its cancel channel is closed then; the filesystem should answer EINTR. Until there is an answer the reader waits in D state, also one killed by SIGKILL, as the request was
 // handed over. So a request that is still in work another moment later is answered EINTR in the filesystem's place. Go
 // programs send themselves signals, so their reads are interrupted for no reason of the user's: hence the moment. At
 // the end of the connection all requests in work are cancelled.
@@ -73,7 +88,6 @@
 //  2. Tests that read their own mount must open files by unix.Open, not os.Open, which registers them with the runtime's
 //     poller in a call that keeps the processor, and must not fault in pages of a mapped file in Go code.
 //  3. Store and Invalidate wait for pages that a reader has locked: never call them while answering a READ of that node.
-//  4. With all 512 loops at work even an INTERRUPT waits. Bound the time of what a request does.
 package mount
 
 import (

@@ -14,11 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxLoops bounds the requests in work. Each has a slot, a goroutine and, while a view runs, a thread; most of them, when
-// they are many, wait for their user's turn and have no thread. It is far from Go's limit of 10,000 threads. Further
-// requests wait in the kernel, in order. So does an INTERRUPT then.
-const maxLoops = 512
-
 // stuck is how long Serve waits, after the connection has ended, for requests that do not heed their cancel channel.
 const stuck = 5 * time.Second
 
@@ -57,12 +52,10 @@ func (c *Conn) Serve(fs fuse.RawFileSystem, opts *fuse.MountOptions) error {
 // serve runs the loops to the end.
 func (s *server) serve(o order) error {
 	c := s.conn
-	slots := s.state.region(o.Region)
-	if err := s.handshake(slots[0]); err != nil {
+	if err := s.handshake(s.state.first(o.Region)); err != nil {
 		c.close()
 		return err
 	}
-	s.region = o.Region
 	if s.heir != nil {
 		s.heir.Begin(o.Disabled)
 	}
@@ -70,12 +63,9 @@ func (s *server) serve(o order) error {
 		if s.heir != nil {
 			s.heir.Alone()
 		}
-		s.take(slots, false, o.Trial)
-		s.take(s.state.region(1-o.Region), true, o.Trial)
+		s.begin(o.Region, o.Trial)
 	} else {
-		s.borrowed = s.takeEmpty(slots)
-		others := append(s.state.region(1-o.Region), s.borrowed...)
-		s.others.Store(&others)
+		s.beginBeside(o.Region)
 	}
 	close(c.ready)
 	go s.obey()

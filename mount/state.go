@@ -12,7 +12,8 @@ import (
 
 // state is memory that outlives the server: the keeper makes it, and every server of the mount maps it.
 //
-//	page 0       a word that names the layout, the mount (Info as JSON), the INIT message, the node on trial
+//	page 0       a word that names the layout, the node on trial, how many slots of each region were ever used,
+//	             the mount (Info as JSON), the INIT message
 //	region 0     slots of one server
 //	region 1     slots of another
 //
@@ -27,16 +28,17 @@ type state struct {
 const (
 	layoutAt = 0
 	trialAt  = 8
-	infoAt   = 16
+	usedAt   = 16
+	infoAt   = 24
 	initAt   = 2048
 	regionAt = 4096
 
-	regionSize = maxLoops * slotSize
+	regionSize = maxSlots * slotSize
 	regions    = 2
 )
 
 // layout says what the memory looks like, so that a server of another version refuses what it cannot read.
-const layout = 0x62707601
+const layout = 0x62707602
 
 // newState makes memory that can be handed on.
 func newState() (*state, error) {
@@ -85,10 +87,27 @@ func (s *state) close() {
 	s.file.Close()
 }
 
-// region gives the slots of one of the two regions.
-func (s *state) region(n int) []slot {
+// region gives the slots of one of the two regions: those that were ever used, and the others, which hold no request.
+func (s *state) region(n int) (used, unused []slot) {
 	at := regionAt + n*regionSize
-	return newSlots(s.mem[at : at+regionSize])
+	all := newSlots(s.mem[at : at+regionSize])
+	mark := min(int(binary.NativeEndian.Uint32(s.mem[usedAt+4*n:])), maxSlots)
+	return all[:mark], all[mark:]
+}
+
+// first is the first slot of a region.
+func (s *state) first(region int) slot {
+	used, unused := s.region(region)
+	if len(used) > 0 {
+		return used[0]
+	}
+	s.setUsed(region, 1)
+	return unused[0]
+}
+
+// setUsed says that the first slots of a region were used. Reading one of the others would take memory for it.
+func (s *state) setUsed(region, slots int) {
+	binary.NativeEndian.PutUint32(s.mem[usedAt+4*region:], uint32(slots))
 }
 
 func (s *state) setInfo(at Info) error {

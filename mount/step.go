@@ -22,10 +22,6 @@ func (k *Keeper) step() (again bool, err error) {
 	case <-k.pulse.C:
 		again = true
 		k.beat()
-	case s := <-k.signals:
-		again, err = k.terminate(s)
-	case <-k.deadline:
-		again, err = k.expired()
 	case <-k.hangups:
 		again = true
 		k.reloads = append(k.reloads, &reload{})
@@ -72,15 +68,12 @@ func (k *Keeper) heard(p *process, m message) (again bool, err error) {
 	case wordServing:
 		p.serves = true
 		p.limit.Stop()
-		k.isGood(p.exe)
+		k.good = p.exe
 		k.tellReady()
 	case wordPong:
 		p.missed = 0
-	case wordFailed:
+	case wordEnded, wordFailed:
 		p.last = &m
-	case wordEnded:
-		p.last = &m
-		k.finish()
 	}
 	return true, nil
 }
@@ -116,9 +109,6 @@ func (k *Keeper) promote() {
 // died acts upon the end of a server process.
 func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) {
 	p.limit.Stop()
-	if p.exe != k.good {
-		p.exe.Close()
-	}
 	why := p.why(end)
 	switch p {
 	case k.leaving:

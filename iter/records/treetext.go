@@ -2,6 +2,8 @@ package records
 
 import (
 	"bytes"
+	"slices"
+	"strconv"
 )
 
 // appendLines renders a text view's tree: each line begins with the cgroup's path and id. If all parts begin with the
@@ -21,11 +23,9 @@ func (o *Output) appendLines(dst []byte) ([]byte, error) {
 		if header != nil && len(text) > 0 {
 			_, text, _ = bytes.Cut(text, []byte{'\n'})
 		}
-		whose := span{}
 		for len(text) > 0 {
 			line, rest, _ := bytes.Cut(text, []byte{'\n'})
-			dst, whose = o.appendWhose(dst, p, width, whose)
-			dst = append(append(dst, line...), '\n')
+			dst = append(append(o.appendWhose(dst, p, width), line...), '\n')
 			text = rest
 			if err := o.fits(dst); err != nil {
 				return nil, err
@@ -69,28 +69,31 @@ func appendTreeHeader(dst []byte, width int) []byte {
 	return append(dst, "CGROUP_ID "...)
 }
 
-// appendWhose appends the columns that tell whose a line is, and gives where they are: the next line of the part copies them.
-func (o *Output) appendWhose(dst []byte, p *part, width int, before span) ([]byte, span) {
-	if before.to > 0 {
-		return append(dst, dst[before.from:before.to]...), before
-	}
+// appendWhose appends the columns that tell whose a line is.
+func (o *Output) appendWhose(dst []byte, p *part, width int) []byte {
 	from := len(dst)
-	dst = o.appendPath(dst, p, Text)
+	dst = appendEscaped(dst, o.path(p.node), false)
 	if pad := width - (len(dst) - from); pad > 0 {
 		dst = append(dst, blanks[:pad]...)
 	}
-	dst = appendNumber(append(dst, ' '), o.Cgroup(p.node), idWidth, ' ')
-	return dst, span{from, len(dst)}
+	dst = append(dst, ' ')
+	from = len(dst)
+	dst = strconv.AppendUint(dst, o.Cgroup(p.node), 10)
+	if pad := idWidth - (len(dst) - from); pad > 0 {
+		dst = slices.Insert(dst, from, blanks[:pad]...)
+	}
+	return append(dst, ' ')
 }
 
 // pathWidth is the width of a tree's column of paths. The room after dst is used to escape them.
 func (o *Output) pathWidth(dst []byte) int {
-	width, from := len("PATH"), len(dst)
+	width := len("PATH")
 	for i := range o.parts {
-		dst = o.appendPath(dst[:from], &o.parts[i], Text)
-		if width = max(width, len(dst)-from); width >= maxWidth {
+		path := o.path(o.parts[i].node)
+		if len(path) >= maxWidth { // escaped it is no shorter
 			return maxWidth
 		}
+		width = max(width, len(appendEscaped(dst, path, false))-len(dst))
 	}
-	return width
+	return min(width, maxWidth)
 }

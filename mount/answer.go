@@ -1,0 +1,81 @@
+package mount
+
+import (
+	"sync"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// keepReply is the largest reply buffer that a loop keeps between requests, in bytes: what cat(1) asks for, and a bit.
+const keepReply = 128<<10 + 8192
+
+// largeReply is room for the reply to any READ. Such buffers are shared by all loops.
+const largeReply = maxRead + 8192
+
+var largeReplies = sync.Pool{New: func() any { return new([largeReply]byte) }}
+
+// handle answers the request in a slot, and empties the slot.
+func (l *loop) handle(s slot) {
+	r := s.left()
+	opcode, node, unique := r.opcode(), r.node(), r.unique()
+	l.unique.Store(unique)
+	l.makeRoom(r.replySize())
+	n, ok := l.direct(r)
+	if !ok {
+		n = l.indirect(r)
+	}
+	if n > 0 {
+		l.answer(opcode, node, n)
+	}
+	s.done()
+	if !l.unique.CompareAndSwap(unique, 0) { // interrupted
+		<-l.cancel
+		l.cancel = make(chan struct{})
+		l.unique.Store(0)
+	}
+	if len(l.reply) == largeReply {
+		largeReplies.Put((*[largeReply]byte)(l.reply))
+		l.reply = nil
+	}
+}
+
+// makeRoom sees to it that a reply of size bytes fits.
+func (l *loop) makeRoom(size int) {
+	switch {
+	case size <= len(l.reply):
+	case size <= keepReply:
+		l.reply = make([]byte, size)
+	case size <= largeReply:
+		l.reply = largeReplies.Get().(*[largeReply]byte)[:]
+	default: // of no request that we know
+		l.reply = make([]byte, size)
+	}
+}
+
+// indirect has go-fuse parse the request and call the filesystem.
+func (l *loop) indirect(r request) (n int) {
+	n, status := l.proto.HandleRequest([][]byte{r}, [][]byte{l.reply})
+	if status != fuse.OK { // go-fuse could not parse the request and made no reply
+		n = l.failure(r.unique(), unix.EIO)
+	}
+	return n
+}
+
+// answer writes the reply.
+func (l *loop) answer(opcode uint32, node uint64, n int) {
+	_, err := unix.Write(l.conn.fd, l.reply[:n])
+	if err == nil {
+		return
+	}
+	if err != unix.ENOENT {
+		// The kernel takes no such reply, for example one with an errno above 511. Its request must not wait for ever.
+		l.server.reply(replyUnique(l.reply), unix.EIO)
+	}
+	l.refused(opcode, node, l.reply[:n])
+}
+
+func (l *loop) failure(unique uint64, errno unix.Errno) int {
+	putReply(l.reply, replyHeader, -int32(errno), unique)
+	return replyHeader
+}

@@ -1,0 +1,332 @@
+package mount
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// as runs do on a thread of a user's.
+func as(uid int, do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
+		unix.SetfsuidRetUid(uid)
+		do()
+	}()
+	<-done
+}
+
+// spin takes time without giving the CPU away.
+func spin(d time.Duration) {
+	for start := time.Now(); time.Since(start) < d; {
+	}
+}
+
+// One user's requests are not served after all of another's. What is counted is how many of the other's are served
+// meanwhile; in the order in which they came it would be about as many as there are callers for each request.
+func TestFairInACrowd(t *testing.T) {
+	for _, op := range []string{"GETATTR", "OPEN", "READ", "LOOKUP"} {
+		t.Run(op, func(t *testing.T) {
+			const callers, few = 64, 50
+			var many atomic.Int64
+			count := func(h *fuse.InHeader) {
+				if spin(100 * time.Microsecond); h.Uid == 1001 {
+					many.Add(1)
+				}
+			}
+			f := direct("f", "x")
+			fs := &countingFS{memFS: newFS(f), op: op, count: count}
+			f.open = func(_ <-chan struct{}, in *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
+				if op == "OPEN" {
+					count(&in.InHeader)
+				}
+				return fuse.OK
+			}
+			f.read = func(_ <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
+				count(&in.InHeader)
+				return fuse.ReadResultData([]byte("x")), fuse.OK
+			}
+			m := serve(t, fs)
+			call := func(i int) {
+				var st unix.Stat_t
+				switch op {
+				case "GETATTR":
+					unix.Stat(m.at("f"), &st)
+				case "OPEN":
+					if fd, err := open(m.at("f")); err == nil {
+						unix.Close(fd)
+					}
+				case "READ":
+					preads(m.at("f"), 1)
+				case "LOOKUP":
+					unix.Stat(m.at(fmt.Sprint("absent", i)), &st)
+				}
+			}
+			var over atomic.Bool
+			var group sync.WaitGroup
+			for i := range callers {
+				group.Go(func() {
+					as(1001, func() {
+						for !over.Load() {
+							call(i)
+						}
+					})
+				})
+			}
+			eventually(t, func() bool { return many.Load() > 4*callers }, func() string { return "there is no crowd" })
+			var served int64
+			as(1002, func() {
+				before := many.Load()
+				for range few {
+					call(callers)
+				}
+				served = many.Load() - before
+			})
+			over.Store(true)
+			group.Wait()
+			if most := int64(few * callers / 2); served > most {
+				t.Errorf("%d requests of the crowd were served beside %d of another user, want at most %d", served, few, most)
+			}
+		})
+	}
+}
+
+// countingFS tells of GETATTRs and LOOKUPs.
+type countingFS struct {
+	*memFS
+	op    string
+	count func(*fuse.InHeader)
+}
+
+func (f *countingFS) GetAttr(c <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	if f.op == "GETATTR" {
+		f.count(&in.InHeader)
+	}
+	return f.memFS.GetAttr(c, in, out)
+}
+
+func (f *countingFS) Lookup(c <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	if f.op == "LOOKUP" && strings.HasPrefix(name, "absent") {
+		f.count(h)
+	}
+	return f.memFS.Lookup(c, h, name, out)
+}
+
+// ownedFS knows the owner of handle 5.
+type ownedFS struct{ *memFS }
+
+func (ownedFS) Owner(handle uint64) (uint32, bool) { return 1001, handle == 5 }
+
+// The kernel sends RELEASE as root's: root must not pay for whoever closes files.
+func TestReleaseIsChargedToTheOwner(t *testing.T) {
+	s := newServer(&Conn{}, ownedFS{newFS()}, nil)
+	for _, test := range []struct {
+		opcode uint32
+		handle uint64
+		want   uint32
+	}{{opRelease, 5, 1001}, {opReleasedir, 5, 1001}, {opRelease, 6, 0}, {opRead, 5, 1001}, {opOpen, 5, 0}} {
+		if got := s.user(newRequest(test.opcode, 2, 7, 0, test.handle, 0, 0)); got != test.want {
+			t.Errorf("opcode %d of handle %d: charged to %d, want %d", test.opcode, test.handle, got, test.want)
+		}
+	}
+}
+
+// Another loop reads on while the leader is in a request, and the one that led ends when it is done.
+func TestTakeOver(t *testing.T) {
+	g := newGate()
+	m := serve(t, newFS(slow("slow", g), direct("quick", "quick")))
+	leader := m.server.leader.Load()
+	cat := reader(t, m.at("slow"))
+	g.wait(t, 1)
+	if got := slurp(t, m.at("quick")); got != "quick" {
+		t.Errorf("%q", got)
+	}
+	if m.server.leader.Load() == leader {
+		t.Error("the loop that is in a request leads still")
+	}
+	g.open()
+	if err := exits(t, cat); err != nil {
+		t.Error(err)
+	}
+	m.sleeps(t)
+}
+
+// An idle server does nothing at all, and begins to watch again with the next request.
+func TestIdle(t *testing.T) {
+	g := newGate()
+	m := serve(t, newFS(slow("slow", g), direct("quick", "quick")))
+	for range 3 {
+		slurp(t, m.at("quick"))
+		m.sleeps(t)
+	}
+	cat := reader(t, m.at("slow"))
+	g.wait(t, 1)
+	slurp(t, m.at("quick"))
+	g.open()
+	exits(t, cat)
+}
+
+// knownSlow serves a file whose OPEN is known to take long; from then on OPENs go through the gate that it returns.
+func knownSlow(t *testing.T) (*mounted, *gate) {
+	g := newGate()
+	var known atomic.Bool
+	f := direct("slow", "x")
+	f.open = func(cancel <-chan struct{}, _ *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
+		if known.Load() {
+			return g.pass(cancel)
+		}
+		time.Sleep(5 * time.Millisecond)
+		return fuse.OK
+	}
+	m := serve(t, newFS(f, direct("quick", "quick")))
+	slurp(t, m.at("slow"))
+	known.Store(true)
+	return m, g
+}
+
+// waiting is how many requests wait that are known to take long.
+func (m *mounted) waiting() int {
+	m.server.mu.Lock()
+	defer m.server.mu.Unlock()
+	return m.server.queue.slow
+}
+
+// A request that waits for its turn is given up when its caller is killed. The filesystem never hears of it.
+func TestKilledWhileQueued(t *testing.T) {
+	m, g := knownSlow(t)
+	var cats []*exec.Cmd
+	for range maxSlow {
+		cats = append(cats, reader(t, m.at("slow")))
+	}
+	g.wait(t, maxSlow)
+	victim := reader(t, m.at("slow"))
+	eventually(t, func() bool { return m.waiting() == 1 }, func() string { return "the request is not queued" })
+	victim.Process.Kill()
+	exits(t, victim)
+	if n := m.waiting(); n != 0 {
+		t.Errorf("%d requests wait still", n)
+	}
+	g.open()
+	for _, cat := range cats {
+		if err := exits(t, cat); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := len(g.entered); n != 0 {
+		t.Errorf("the filesystem is asked for %d requests more", n)
+	}
+	m.sleeps(t)
+}
+
+// A few slow requests of one user are in work at once; another user's come beside them after a moment, and quick ones always.
+func TestSlowBesideSlow(t *testing.T) {
+	m, g := knownSlow(t)
+	var group sync.WaitGroup
+	read := func(uid int) {
+		group.Go(func() {
+			as(uid, func() {
+				if _, err := readAll(m.at("slow")); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+	for range maxSlow + 3 {
+		read(1001)
+	}
+	g.wait(t, maxSlow)
+	eventually(t, func() bool { return m.waiting() == 3 }, func() string { return fmt.Sprintf("%d wait, want 3", m.waiting()) })
+	slurp(t, m.at("quick"))
+	read(0)
+	g.wait(t, 1)
+	read(1002)
+	g.wait(t, 1) // after slowLimit
+	if n := m.waiting(); n != 3 {
+		t.Errorf("%d of the first user's wait, want 3", n)
+	}
+	g.open()
+	group.Wait()
+	m.sleeps(t)
+}
+
+// When a connection ends, what waits is dropped, and all loops end (see serve).
+func TestAbortDropsTheQueue(t *testing.T) {
+	m, g := knownSlow(t)
+	var cats []*exec.Cmd
+	for range maxSlow + 3 {
+		cats = append(cats, reader(t, m.at("slow")))
+	}
+	g.wait(t, maxSlow)
+	eventually(t, func() bool { return m.waiting() == 3 }, func() string { return fmt.Sprintf("%d wait, want 3", m.waiting()) })
+	if err := m.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	for _, cat := range cats {
+		exits(t, cat)
+	}
+	if err := m.end(t); err == nil {
+		t.Error("Serve returned nil after an abort")
+	}
+}
+
+// Requests that were read ahead are answered by the next server when theirs is killed.
+func TestKilledServerInACrowd(t *testing.T) {
+	needRoot(t)
+	dir := tempDir(t)
+	unmountAfter(t, dir)
+	keeper := spawn(t, "ours", dir)
+	var over atomic.Bool
+	var reads atomic.Int64
+	var group sync.WaitGroup
+	for i := range 64 {
+		group.Go(func() {
+			as(1000+i%4, func() {
+				for !over.Load() {
+					if got, err := readAll(filepath.Join(dir, "hello")); got != trivial || err != nil {
+						t.Errorf("%q, %v", got, err)
+						return
+					}
+					reads.Add(1)
+				}
+			})
+		})
+	}
+	for range 10 {
+		before := reads.Load()
+		eventually(t, func() bool { return reads.Load() > before+500 }, func() string { return "the readers do not get on" })
+		unix.Kill(childOf(t, keeper.Process.Pid), unix.SIGKILL)
+	}
+	over.Store(true)
+	group.Wait()
+}
+
+// childOf is the only child of a process.
+func childOf(t *testing.T, pid int) (child int) {
+	t.Helper()
+	eventually(t, func() bool {
+		all, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+		var text []byte
+		for _, name := range all {
+			part, _ := os.ReadFile(name)
+			text = append(text, part...)
+		}
+		var err error
+		child, err = strconv.Atoi(string(bytes.TrimSpace(text)))
+		return err == nil
+	}, func() string { return "the keeper has no server" })
+	return child
+}

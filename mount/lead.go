@@ -1,0 +1,198 @@
+package mount
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A read(2) that takes less than this found its request waiting: a thread that is put to sleep and woken takes longer. So many
+// in a row are a crowd. One reader alone has two requests waiting at most, a RELEASE and the OPEN after it.
+const (
+	atOnce  = int64(3 * time.Microsecond)
+	crowdAt = 4
+)
+
+// leads reports whether the loop is the one to read.
+func (l *loop) leads() bool {
+	return l.leader.Load() == l && !l.leaving.Load() && !l.over.Load()
+}
+
+// lead reads requests and answers them until another loop leads, the server leaves, or the connection ends.
+func (l *loop) lead() {
+	l.turn.Store(l.turn.Load() | 1)
+	for l.leads() {
+		l.crowd() // first: another loop may have read ahead
+		l.alone()
+	}
+	l.help()
+}
+
+// alone answers each request before it reads the next, until many are waiting.
+func (l *loop) alone() {
+	end := l.clock()
+	for ready := 0; ready < crowdAt && l.leads(); {
+		l.turn.Add(1)
+		n, err := l.read(l.slot)
+		l.turn.Add(1)
+		if err != nil {
+			l.end(err)
+			return
+		}
+		l.watched()
+		start := l.clock()
+		if start-end < atOnce {
+			ready++
+		} else {
+			ready = 0
+		}
+		end = start
+		switch r := request(l.slot[:n]); {
+		case l.attend(r):
+		case l.mustWait(r) && l.putOff(r):
+		default:
+			end, _ = l.work(l.slot, start)
+		}
+	}
+}
+
+// crowd reads ahead and answers the users in turn, until nothing waits.
+func (l *loop) crowd() {
+	l.conn.setNonblock(true)
+	for l.leads() {
+		l.readAhead()
+		e, u, ok := l.next()
+		if !ok {
+			break
+		}
+		l.watched()
+		l.turn.Add(2)
+		l.serve(e, u)
+	}
+	if l.leads() { // the flag is the next leader's otherwise
+		l.conn.setNonblock(false)
+	}
+}
+
+// readAhead puts off whatever the kernel has.
+func (l *loop) readAhead() {
+	for l.leads() {
+		n, err := unix.Read(l.conn.fd, l.slot)
+		switch err {
+		case nil:
+		case unix.EAGAIN:
+			return
+		case unix.EINTR, unix.ENOENT:
+			continue
+		default:
+			l.end(err)
+			return
+		}
+		l.turn.Add(2)
+		if r := request(l.slot[:n]); !l.attend(r) && !l.putOff(r) {
+			l.work(l.slot, l.clock())
+		}
+	}
+}
+
+// read waits for the next request.
+func (s *server) read(into []byte) (int, error) {
+	for {
+		n, err := unix.Read(s.conn.fd, into)
+		switch err {
+		case unix.EAGAIN:
+			s.conn.setNonblock(false) // a leader before us, in this process or another, set it
+		case unix.EINTR, unix.ENOENT: // ENOENT: aborted while it was handed over
+		default:
+			return n, err
+		}
+	}
+}
+
+// setNonblock says whether read(2) gives EAGAIN when there is no request. The flag belongs to the open file, which all
+// servers of the mount share. So nothing here relies on it: the next leader takes over from one that read(2) keeps against
+// its will, and read clears a flag that was left.
+func (c *Conn) setNonblock(on bool) {
+	flags := 0
+	if on {
+		flags = unix.O_NONBLOCK
+	}
+	unix.FcntlInt(uintptr(c.fd), unix.F_SETFL, flags)
+}
+
+// attend does what a message that needs no turn asks for.
+func (l *loop) attend(r request) bool {
+	switch r.opcode() {
+	case opInterrupt:
+		l.interrupted(r)
+	case opForget, opBatchForget:
+		l.indirect(r)
+	default:
+		return false
+	}
+	l.slot.done()
+	return true
+}
+
+// tick is how often the leader is looked at while requests come, and after so many looks without a request it is not any
+// more.
+const (
+	tick      = 500 * time.Microsecond
+	idleTicks = 8
+)
+
+// watched has somebody watch the leader.
+func (s *server) watched() {
+	if !s.watching.Load() && s.watching.CompareAndSwap(false, true) {
+		go s.watch()
+	}
+}
+
+// watch looks at the leader from time to time. When it is in one request for a whole tick the watcher leads in its place: quick
+// requests and INTERRUPTs must get through. It ends when there are no requests, so an idle server sleeps.
+func (s *server) watch() {
+	var leader *loop
+	var turn uint64
+	for still := 0; still < idleTicks; {
+		time.Sleep(tick)
+		if s.over.Load() {
+			return
+		}
+		l := s.leader.Load()
+		switch now := l.turn.Load(); {
+		case l != leader || now != turn:
+			leader, turn, still = l, now, 0
+		case now%2 == 0:
+			still++
+		case s.succeed(l):
+			return
+		}
+	}
+	s.watching.Store(false)
+	if leader.turn.Load() != turn { // a request came before the leader could see that nobody watches
+		s.watched()
+	}
+}
+
+// succeed leads in the place of a leader that is in a request for long. That one helps when it is done.
+func (s *server) succeed(stuck *loop) bool {
+	s.mu.Lock()
+	slot := s.slots.get()
+	if slot == nil {
+		s.mu.Unlock()
+		return false
+	}
+	l := s.newLoop()
+	l.slot = slot
+	s.mu.Unlock()
+	if !s.leader.CompareAndSwap(stuck, l) {
+		l.stop()
+		return false
+	}
+	if estimate := stuck.price.Load(); estimate != nil {
+		estimate.Store(max(estimate.Load(), uint32(tick)))
+	}
+	go s.watch()
+	l.lead()
+	return true
+}

@@ -1,0 +1,221 @@
+package mount
+
+import (
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxQueued is how many requests may wait. The slots left over are for those in work.
+const maxQueued = maxSlots - maxLoops - 64
+
+// helpAt is from how many waiting requests on another thread answers some of them.
+const helpAt = 6
+
+// maxSlow is how many slow requests of one user are in work at once, and of all users but root: so one CPU is left for
+// quick ones, as the kernel may not take a CPU away from a BPF program.
+var maxSlow = max(1, runtime.NumCPU()-1)
+
+// slowLimit is for how long a slow request counts among those of all users: one that sleeps must not stop the others.
+const slowLimit = time.Second
+
+// mustWait reports whether a request should not be answered by the leader itself.
+func (s *server) mustWait(r request) bool {
+	return isSlow(s.prices.of(r, s.class)) || s.full()
+}
+
+// full reports whether no more requests may be in work.
+func (s *server) full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.loops) > maxLoops // one of them leads
+}
+
+// putOff queues the request that the leader has read, and gives the leader another slot. It is false when the queue is full of
+// what must not be given up.
+func (l *loop) putOff(r request) bool {
+	e := entry{slot: l.slot, unique: r.unique(), uid: l.user(r)}
+	r.setWaits(true)
+	l.mu.Lock()
+	if l.queue.length+l.queue.slow >= maxQueued {
+		dropped, ok := l.queue.drop(entry.mayFail)
+		if !ok {
+			l.mu.Unlock()
+			r.setWaits(false)
+			return false
+		}
+		l.queue.push(e)
+		l.slot = dropped.slot
+		l.mu.Unlock()
+		l.server.reply(dropped.unique, unix.EBUSY)
+		dropped.slot.done()
+		return true
+	}
+	l.add(e)
+	l.slot = l.slots.get()
+	l.mu.Unlock()
+	return true
+}
+
+// add queues a request. It is called with mu held.
+func (s *server) add(e entry) {
+	if isSlow(s.prices.of(e.slot.left(), s.class)) {
+		s.queue.pushSlow(e)
+		s.startSlow()
+		return
+	}
+	s.queue.push(e)
+	if s.queue.length >= helpAt {
+		s.startHelper()
+	}
+}
+
+// mayFail reports whether the caller of a request learns of an error: nobody would close a file whose RELEASE failed.
+func (e entry) mayFail() bool {
+	op := e.slot.left().opcode()
+	return !e.lent && op != opRelease && op != opReleasedir
+}
+
+// user is who a request is charged to. The kernel sends RELEASE, and a READ for the page cache, as root's.
+func (s *server) user(r request) uint32 {
+	switch r.opcode() {
+	case opRead, opRelease, opReleasedir:
+		if s.owner == nil || r.uid() != 0 {
+			break
+		}
+		if uid, ok := s.owner.Owner(r.handle()); ok {
+			return uid
+		}
+	}
+	return r.uid()
+}
+
+// next takes the next quick request out of the queue for l. What has turned out to be slow meanwhile goes among the slow ones.
+func (l *loop) next() (entry, *flow, bool) {
+	s := l.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	most := maxLoops
+	if s.leader.Load() != l {
+		most++ // it is one of those in work
+	}
+	for len(s.loops) <= most && !s.over.Load() {
+		e, u, ok := s.queue.pop()
+		if !ok {
+			break
+		}
+		if isSlow(s.prices.of(e.slot.left(), s.class)) {
+			s.queue.pushSlow(e)
+			s.startSlow()
+			continue
+		}
+		return e, u, true
+	}
+	return entry{}, nil, false
+}
+
+// serve answers a request that waited, and charges its user.
+func (l *loop) serve(e entry, u *flow) {
+	took := l.answerEntry(e)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue.done(u, took)
+	l.giveBack(e)
+}
+
+func (l *loop) answerEntry(e entry) (took int64) {
+	r := e.slot.left()
+	if e.found && !l.unanswered(r) {
+		e.slot.done()
+		return 0
+	}
+	r.setWaits(false)
+	_, took = l.work(e.slot, l.clock())
+	return took
+}
+
+// giveBack is called with mu held.
+func (s *server) giveBack(e entry) {
+	if !e.lent {
+		s.slots.put(e.slot)
+	}
+}
+
+// startHelper is called with mu held.
+func (s *server) startHelper() {
+	if s.helpers < runtime.NumCPU()-1 && len(s.loops) <= maxLoops {
+		s.helpers++
+		l := s.newLoop()
+		go func() {
+			l.help()
+			s.mu.Lock()
+			s.helpers--
+			s.mu.Unlock()
+		}()
+	}
+}
+
+// help answers what is queued, and ends.
+func (l *loop) help() {
+	defer l.stop()
+	for {
+		e, u, ok := l.next()
+		if !ok {
+			return
+		}
+		l.serve(e, u)
+	}
+}
+
+// startSlow has slow requests answered by loops of their own, as far as they may be. It is called with mu held. A server that
+// leaves starts none: the next one finds them in their slots.
+func (s *server) startSlow() {
+	for len(s.loops) <= maxLoops && !s.over.Load() && !s.leaving.Load() {
+		e, u, ok := s.queue.popSlow(maxSlow, s.slow < maxSlow)
+		if !ok {
+			return
+		}
+		s.slow++
+		l := s.newLoop()
+		go l.serveSlow(e, u)
+	}
+}
+
+func (l *loop) serveSlow(e entry, u *flow) {
+	defer l.stop()
+	counted := true
+	uncount := func() { // with mu held
+		if counted {
+			counted = false
+			l.slow--
+		}
+	}
+	timer := time.AfterFunc(slowLimit, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		uncount()
+		l.startSlow()
+	})
+	defer timer.Stop()
+	l.answerEntry(e)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	u.running--
+	uncount()
+	l.giveBack(e)
+	l.queue.tidy()
+}
+
+// reply answers a request with an error, whoever has it.
+func (s *server) reply(unique uint64, errno unix.Errno) error {
+	var reply [replyHeader]byte
+	putReply(reply[:], replyHeader, -int32(errno), unique)
+	s.conn.mu.RLock()
+	defer s.conn.mu.RUnlock()
+	if s.conn.fd < 0 {
+		return unix.ENOTCONN
+	}
+	_, err := unix.Write(s.conn.fd, reply[:])
+	return err
+}
