@@ -81,7 +81,7 @@ function columns(line,    tabs) {
 	return length(line) + 7 * tabs
 }
 
-# code finds the comments of a line of Go or C. state is what the line before left open: "*" or "`".
+# code finds the comments of a line of Go or C. state is "*" or "`" if the line before left a comment or string open.
 function code(line,    at, c, any, whole) {
 	whole = line
 	for (;;) {

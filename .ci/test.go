@@ -1,5 +1,5 @@
-// Command test runs go test and reports: a line for each package, the output of failed tests, and at the end how many
-// passed, failed and were skipped, with one line for each reason to skip.
+// Command test runs go test and reports a line for each package and the output of failed tests. At the end it counts the
+// tests that passed, failed and were skipped, with one line for each reason to skip.
 //
 //	go run .ci/test.go [-strict] [-results FILE] -- ARGUMENTS-OF-GO-TEST...
 //
