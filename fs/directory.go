@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
 
 // directory is an open directory: its entries as they were when it was opened or last rewound. A listing is
@@ -40,6 +41,9 @@ func (f *FS) directory(id uint64, uid uint32) (*directory, error) {
 	n, err := f.node(id)
 	if err != nil {
 		return nil, err
+	}
+	if n.kind != kindCgroup && n.kind != kindControl {
+		return nil, unix.ENOTDIR // never: the kernel knows what is a directory
 	}
 	account, err := f.limits.hold(uid, 0)
 	return &directory{node: n, account: account}, err

@@ -53,28 +53,6 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Names are numbered once for a mount. When the numbers are used up the views that there are go on, and may leave.
-func TestTooManyNames(t *testing.T) {
-	m := newMount(t, Config{}, text("stays", "it does"))
-	for i := range 2 * maxViews {
-		if err := m.SetViews([]View{text("stays", "it does"), text(fmt.Sprint("v", i), "")}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got, st := m.open("stays").pread(0, 4096); got != "it does" {
-		t.Errorf("%q (%v)", got, st)
-	}
-	if got, _ := m.open(".bpfview", "views").pread(0, 4096); !strings.Contains(got, "absent") || !strings.Contains(got, "mount again") {
-		t.Errorf("views says:\n%s", got)
-	}
-	if err := m.SetViews([]View{text("v0", "again")}); err != nil {
-		t.Fatal(err)
-	}
-	if got, st := m.open("v0").pread(0, 4096); got != "again" {
-		t.Errorf("%q (%v)", got, st)
-	}
-}
-
 func TestLookup(t *testing.T) {
 	absent := text("absent", "")
 	absent.Err = errors.New("kernel lacks it")
@@ -326,28 +304,6 @@ func TestTooManyWait(t *testing.T) {
 		if st := <-results; !st.Ok() {
 			t.Errorf("one that waited: %v", st)
 		}
-	}
-}
-
-// TestManyNames: a name too many is one view's bad luck.
-func TestManyNames(t *testing.T) {
-	m := newMount(t, Config{}, text("v", "x"))
-	for i := range maxViews - 1 {
-		if err := m.SetViews([]View{text("v", "x"), text(fmt.Sprint("v", i), "x")}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := m.SetViews([]View{text("v", "y"), text("more", "x")}); err != nil {
-		t.Fatal(err)
-	}
-	if got, st := m.open("v").pread(0, 10); got != "y" {
-		t.Errorf("the other view gives %q (%v)", got, st)
-	}
-	if _, st := m.walk("more"); st != fuse.ENOENT {
-		t.Errorf("the one without a number: %v", st)
-	}
-	if views, _ := m.open(".bpfview", "views").pread(0, 1<<20); !strings.Contains(views, "mount again") {
-		t.Errorf("views:\n%s", views)
 	}
 }
 

@@ -63,12 +63,12 @@ const (
 	offsetControls
 	offsetSelf    = 1<<8 - 1
 	offsetFiles   = 1 << 8
-	offsetCgroups = 1 << 10
+	offsetCgroups = 1 << 20
 )
 
 // offsetRendering is past the offsets of views: a directory of renderings has no child cgroups.
 func offsetRendering(r Rendering, number int) uint64 {
-	return uint64(r)*maxViews + uint64(number) + offsetFiles
+	return uint64(r)<<numberBits + uint64(number) + offsetFiles
 }
 
 // list lists a directory.
@@ -101,9 +101,10 @@ func (f *FS) list(dir node) (*listing, error) {
 
 // listViews adds the files of all views in one rendering.
 func (f *FS) listViews(l *listing, cgroup uint64, as Rendering, off func(number int) uint64) {
-	for number, v := range f.views.Load().byNumber {
-		if v != nil && v.has(as) && v.isIn(cgroup, as) {
-			l.add(as.fileName(v.Name), unix.S_IFREG, off(number), viewNode(cgroup, number, as))
+	views := f.views.Load()
+	for name, number := range views.numbers {
+		if v := views.byName[name]; v.has(as) && v.isIn(cgroup, as) {
+			l.add(as.fileName(name), unix.S_IFREG, off(number), viewNode(cgroup, number, as))
 		}
 	}
 }

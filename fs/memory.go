@@ -22,7 +22,7 @@ import (
 type memory struct {
 	file    *os.File // nil: none
 	head    *memoryHeader
-	names   []byte
+	names   *[maxViews]name
 	records *[maxRecords]record
 	side    int // which two of the four places of a record this server writes to
 
@@ -35,17 +35,17 @@ type memoryHeader struct {
 	handles atomic.Uint64 // the last sequence number of a handle
 	servers atomic.Uint64 // how many there were
 	records atomic.Uint64 // no record above has been used
+	lists   uint64        // of views that there were; under lock
 }
 
 const (
-	memoryLayout = 0x62707602
+	memoryLayout = 0x62707603
 
 	maxViews    = 512
 	maxRecords  = 1 << recordBits
 	recordBits  = 16
-	nameSize    = 256
 	namesAt     = 4096
-	recordsAt   = namesAt + maxViews*nameSize
+	recordsAt   = namesAt + maxViews*int(unsafe.Sizeof(name{}))
 	memorySize  = recordsAt + maxRecords*64
 	bytesAt     = 1 << 30
 	placeBits   = 28
@@ -69,7 +69,7 @@ func openMemory(file *os.File) (*memory, error) {
 		}
 	}
 	m.head = (*memoryHeader)(unsafe.Pointer(&mem[0]))
-	m.names = mem[namesAt:recordsAt]
+	m.names = (*[maxViews]name)(unsafe.Pointer(&mem[namesAt]))
 	m.records = (*[maxRecords]record)(unsafe.Pointer(&mem[recordsAt]))
 	switch m.head.layout {
 	case 0:
@@ -80,23 +80,6 @@ func openMemory(file *os.File) (*memory, error) {
 			m.head.layout, memoryLayout)
 	}
 	return m, nil
-}
-
-// number gives a view's name a number, the same in all servers of the mount; false when there are too many names.
-func (m *memory) number(name string) (int, bool) {
-	defer m.lock()()
-	for n := range maxViews {
-		cell := m.names[n*nameSize:][:nameSize]
-		if cell[0] == 0 {
-			copy(cell[1:], name)
-			cell[0] = byte(len(name)) // last: a name is there or not
-			return n, true
-		}
-		if string(cell[1:1+int(cell[0])]) == name {
-			return n, true
-		}
-	}
-	return 0, false
 }
 
 // lock keeps the servers of the mount from each other. The kernel takes the lock away from one that dies.

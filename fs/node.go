@@ -9,8 +9,8 @@ import (
 // A node is what a FUSE node id stands for. The id alone says it, so that the server needs no table of nodes
 // and the next server understands the ids that the kernel got from this one:
 //
-//	63     56 55       40 39                 0
-//	[ kind  ][  number  ][     cgroup id     ]
+//	63   58 57        40 39                 0
+//	[ kind ][  number   ][     cgroup id     ]
 //
 // A cgroup's directory has kind and number 0: its node id is the cgroup's id. A file has one node, and so one
 // inode, however often it is open.
@@ -40,7 +40,7 @@ const (
 
 const (
 	cgroupBits = 40
-	numberBits = 16
+	numberBits = 18
 	maxNumber  = 1<<numberBits - 1
 )
 
@@ -76,12 +76,10 @@ func parseNode(id uint64) (node, error) {
 		numbers = len(controlDirs)
 	case n.kind == kindInfo:
 		numbers = len(infos)
-	case n.kind == kindID:
-		numbers = maxNumber + 1
 	case n.kind == kindGone:
 		numbers = 2
-	case n.isView():
-		numbers = maxViews
+	case n.isView(), n.kind == kindID:
+		numbers = maxNumber + 1
 	case n.kind > kindGone:
 		numbers = 0
 	}

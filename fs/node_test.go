@@ -12,7 +12,7 @@ import (
 func FuzzNode(f *testing.F) {
 	for _, n := range []node{
 		{1, kindCgroup, 0}, {1<<cgroupBits - 1, kindView + 8, maxViews - 1}, {7, kindControl, len(controlDirs)},
-		{7, kindInfo, len(infos)}, {7, kindView, maxViews}, {7, kindNone, 0}, {7, 200, 0}, {7, kindCgroup, 1}, {7, kindGone, 2},
+		{7, kindInfo, len(infos)}, {7, kindView, maxNumber}, {7, kindNone, 0}, {7, 200, 0}, {7, kindCgroup, 1}, {7, kindGone, 2},
 	} {
 		f.Add(n.id())
 	}

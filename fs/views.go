@@ -12,22 +12,24 @@ import (
 type views struct {
 	all      []*View // absent ones too, by name
 	byName   map[string]*View
-	numbers  map[string]int  // of those that are not absent, see memory
-	byNumber [maxViews]*View // nil where there is no such file now
-	meters   [maxViews]*meter
+	numbers  map[string]int // of those that are not absent, see name
+	byNumber map[int]*View
+	meters   map[int]*meter
 }
 
 // SetViews replaces the list of views. Open files keep the run they hold. It fails, and changes nothing, for a name
-// that is not a view's, unless the view is absent, and for two of the same name. A view that comes when 512 names were in use on
-// this mount is absent.
+// that is not a view's, unless the view is absent, and for two of the same name. Of more than 512 views the last are absent.
 func (f *FS) SetViews(list []View) error {
 	f.viewMu.Lock()
 	defer f.viewMu.Unlock()
 	now := f.views.Load()
 	next := &views{
-		numbers: make(map[string]int, len(list)),
-		byName:  make(map[string]*View, len(list)),
+		numbers:  make(map[string]int, len(list)),
+		byName:   make(map[string]*View, len(list)),
+		byNumber: make(map[int]*View, len(list)),
+		meters:   make(map[int]*meter, len(list)),
 	}
+	var names []string
 	for _, v := range list {
 		if !ValidName(v.Name) && v.Err == nil {
 			return fmt.Errorf("view %q: a name is [a-z][a-z0-9_]*, at most 255 bytes", v.Name)
@@ -37,12 +39,16 @@ func (f *FS) SetViews(list []View) error {
 		}
 		next.byName[v.Name] = &v
 		next.all = append(next.all, &v)
-		if v.Err != nil { // it is listed, with its reason, and no more
-			continue
+		if v.Err == nil {
+			names = append(names, v.Name)
 		}
-		number, ok := f.memory.number(v.Name)
+	}
+	numbers := f.memory.number(names)
+	for _, name := range names {
+		v := next.byName[name]
+		number, ok := numbers[name]
 		if !ok {
-			v.Err = fmt.Errorf("this mount has had %d names of views, which is the limit: mount again", maxViews)
+			v.Err = fmt.Errorf("there are more than %d views: remove others", maxViews)
 			continue
 		}
 		if why, ok := f.disabled[number]; ok {
@@ -50,7 +56,7 @@ func (f *FS) SetViews(list []View) error {
 			continue
 		}
 		next.numbers[v.Name] = number
-		next.byNumber[number] = &v
+		next.byNumber[number] = v
 		if next.meters[number] = now.meters[number]; next.meters[number] == nil {
 			next.meters[number] = f.metrics.meter(v.Name)
 		}
