@@ -83,6 +83,9 @@ func newChildKeeper(o Options) *Keeper {
 	}
 }
 
+// stuckVar names a file, mostly none, that never answers: the thread that opens the file stuck waits for it, in the kernel.
+const stuckVar = "BPFVIEWFS_TEST_STUCK"
+
 // serveOurs is what these keepers start.
 func serveOurs([]string) error {
 	c, err := Inherit()
@@ -90,15 +93,25 @@ func serveOurs([]string) error {
 		return err
 	}
 	fs := benchFile()
-	fs.files = append(fs.files, direct("pid", os.Getenv(KeeperVar)))
+	stuck := direct("stuck", "")
+	stuck.open = func(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status {
+		_, err := open(os.Getenv(stuckVar))
+		return fuse.ToStatus(err)
+	}
+	fs.files = append(fs.files, direct("pid", os.Getenv(KeeperVar)), stuck)
 	return c.Serve(fs, nil)
 }
 
-func serveStock(args []string) error {
-	s, err := fuse.NewServer(benchFile(), args[0], &fuse.MountOptions{
+// stock is go-fuse's own server.
+func stock(fs fuse.RawFileSystem, dir string) (*fuse.Server, error) {
+	return fuse.NewServer(fs, dir, &fuse.MountOptions{
 		Name: "stock", DirectMountStrict: true, AllowOther: true, DisableXAttrs: true,
 		DirectMountFlags: unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV, Options: []string{"default_permissions"},
 	})
+}
+
+func serveStock(args []string) error {
+	s, err := stock(benchFile(), args[0])
 	if err != nil {
 		return err
 	}

@@ -40,8 +40,8 @@ func background(t *testing.T, dir string, args ...string) (pid int) {
 	return pid
 }
 
-// gone waits for the end of a process that is not our child. A zombie has no exe any more.
-func gone(t *testing.T, pid int) {
+// vanishes waits for the end of a process that is not our child. A zombie has no exe any more.
+func vanishes(t *testing.T, pid int) {
 	t.Helper()
 	eventually(t, func() bool {
 		_, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
@@ -70,7 +70,7 @@ func TestBackground(t *testing.T) {
 	if err := Umount(dir, t.Logf); err != nil {
 		t.Fatal(err)
 	}
-	gone(t, pid)
+	vanishes(t, pid)
 }
 
 func TestBackgroundFailures(t *testing.T) {
@@ -109,7 +109,7 @@ func TestSignals(t *testing.T) {
 				}
 			}
 			unix.Kill(pid, sig)
-			gone(t, pid)
+			vanishes(t, pid)
 			if got := line(t, dir); got != "" {
 				t.Errorf("%v, %s: left mounted: %s", sig, how, got)
 			}

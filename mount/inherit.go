@@ -37,6 +37,7 @@ type Status struct {
 // start another after it, and the next mount at the target finds a dead mount, which it takes away, and not a
 // live one, which it must not.
 func Inherit() (*Conn, error) {
+	setComm()
 	for fd := inheritedDevice; fd <= inheritedWire; fd++ {
 		unix.CloseOnExec(fd)
 	}

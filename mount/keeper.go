@@ -2,8 +2,6 @@ package mount
 
 import (
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 )
 
@@ -32,7 +30,8 @@ type Keeper struct {
 	dir    string   // where we were started: what our arguments are relative to
 	good   *os.File // the program of the last server that served
 	events chan event
-	ended  chan struct{}
+	ended  chan struct{} // closed when nothing is asked of it any more
+	gone   chan struct{} // closed when nobody takes events any more
 
 	serving *process // answers, or is about to
 	next    *process // prepares to take over
@@ -44,8 +43,12 @@ type Keeper struct {
 	failures int // starts in a row that came to nothing
 	killed   int // starts in a row that somebody killed
 
+	over     bool             // the connection has ended
+	deadline <-chan time.Time // of the grace period, or of the servers when it is over
+
 	pulse     *time.Ticker
-	hangups   chan os.Signal
+	hangups   chan os.Signal // SIGHUP
+	signals   chan os.Signal // SIGINT and SIGTERM
 	asked     chan *reload
 	reloads   []*reload // that wait; the first may be under way
 	upgrades  bool      // it is
@@ -58,6 +61,10 @@ type Keeper struct {
 // Background). SIGINT and SIGTERM unmount, SIGHUP reloads.
 func (k *Keeper) Run(ready func(error) error) error {
 	k.ready = ready
+	setComm()
+	spareKeeper() // if that is not permitted, its servers are killed earlier than others
+	k.prepare()
+	defer k.heedNoMore()
 	err := k.run()
 	k.release()
 	if k.ready != nil {
@@ -67,13 +74,11 @@ func (k *Keeper) Run(ready func(error) error) error {
 }
 
 func (k *Keeper) run() error {
-	k.prepare()
 	if err := k.program(); err != nil {
 		return err
 	}
 	if k.resume() {
 		k.mounted()
-		defer k.conn.UnmountOnSignal()()
 		k.tellReady()
 		k.restart()
 		return k.keep()
@@ -96,7 +101,6 @@ func (k *Keeper) run() error {
 		clearDead(target)
 		return err
 	}
-	defer k.conn.UnmountOnSignal()()
 	k.promote()
 	return k.keep()
 }
@@ -117,8 +121,9 @@ func (k *Keeper) keep() error {
 
 // prepare makes what the keeper listens to.
 func (k *Keeper) prepare() {
-	k.events, k.ended = make(chan event), make(chan struct{})
-	k.asked, k.hangups = make(chan *reload), make(chan os.Signal, 1)
+	k.events, k.ended, k.gone = make(chan event), make(chan struct{}), make(chan struct{})
+	k.asked = make(chan *reload)
+	k.heed()
 	k.pulse = time.NewTicker(pulseEvery)
 }
 
@@ -163,7 +168,6 @@ func (k *Keeper) mount(target string) error {
 func (k *Keeper) mounted() {
 	k.conn.Logf = k.Logf
 	k.status = Status{Keeper: os.Getpid(), Mounted: time.Now()}
-	signal.Notify(k.hangups, syscall.SIGHUP)
 	k.tryListen()
 	k.store()
 }
@@ -175,16 +179,12 @@ func (k *Keeper) release() {
 	}
 	close(k.ended)
 	k.pulse.Stop()
-	signal.Stop(k.hangups)
 	k.socket.close()
 	for _, p := range k.processes() {
 		p.Kill()
 	}
-	for len(k.processes()) > 0 {
-		if e := <-k.events; e.end != nil {
-			k.forget(e.from)
-		}
-	}
+	k.bury()
+	close(k.gone)
 	close(k.conn.served)
 	k.conn.close()
 	if k.state != nil {
@@ -192,6 +192,22 @@ func (k *Keeper) release() {
 	}
 	if k.memory != nil {
 		k.memory.Close()
+	}
+}
+
+// bury waits for the end of the servers that were killed.
+func (k *Keeper) bury() {
+	limit := time.After(killLimit)
+	for living := k.processes(); len(living) > 0; living = k.processes() {
+		select {
+		case e := <-k.events:
+			if e.end != nil {
+				k.forget(e.from)
+			}
+		case <-limit:
+			k.Logf("server %d was killed and does not die: one of its threads is stuck in the kernel", living[0].Pid)
+			return
+		}
 	}
 }
 

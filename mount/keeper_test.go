@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,9 +19,10 @@ func newKeeper(t *testing.T) *Keeper {
 	log := &logbook{}
 	k := &Keeper{Args: []string{"server"}, View: func(uint64) (int, bool) { return 0, false }, Logf: log.printf}
 	k.prepare()
+	t.Cleanup(k.heedNoMore)
 	k.pulse.Stop()
 	var err error
-	if k.good, err = os.Open("/bin/false"); err != nil {
+	if k.good, err = os.Open(falseProgram(t)); err != nil {
 		t.Fatal(err)
 	}
 	if k.state, err = newState(); err != nil {
@@ -42,6 +44,16 @@ func newKeeper(t *testing.T) *Keeper {
 		}
 	})
 	return k
+}
+
+// falseProgram is the path of false(1), without symbolic links.
+func falseProgram(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.EvalSymlinks("/bin/false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // server is a process that does nothing, for the keeper to take for a server; said is what the keeper tells it.
@@ -230,10 +242,73 @@ func TestResumeUnmounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv(resumeVar, words)
-	k := Keeper{Logf: t.Logf}
+	log := &logbook{}
+	k := Keeper{Logf: log.printf}
 	if k.resume() {
 		t.Errorf("taken up: %+v", k.conn.at)
 		k.conn.close()
+	}
+	if !strings.Contains(log.String(), "mounting anew") {
+		t.Errorf("it is taken for no mount in silence: %q", log)
+	}
+}
+
+// TestResumeUnknown: a mount that may be there is taken up, and not mounted over.
+func TestResumeUnknown(t *testing.T) {
+	old := newKeeper(t)
+	old.mountAnew(t)
+	words, _, err := old.handOn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(resumeVar, words)
+	log := &logbook{}
+	k := Keeper{Logf: log.printf}
+	resumed := false
+	withoutProc(t, 1, func() { resumed = k.resume() })
+	if !resumed || k.conn.at != old.conn.at || strings.Count(log.String(), "\n") > 0 {
+		t.Fatalf("resumed %t, log: %s", resumed, log)
+	}
+	k.conn.close()
+	k.state.close()
+	k.memory.Close()
+}
+
+// TestMountedUnknown: what cannot be found out does not let go of a mount.
+func TestMountedUnknown(t *testing.T) {
+	k := newKeeper(t)
+	k.mountAnew(t)
+	withoutProc(t, 0, func() {
+		if !k.conn.mounted() {
+			t.Error("without /proc it is not mounted")
+		}
+		if err := k.conn.Unmount(); err == nil {
+			t.Error("without /proc it is unmounted")
+		}
+	})
+	if err := k.conn.Unmount(); err != nil || k.conn.mounted() {
+		t.Errorf("mounted: %t (%v)", k.conn.mounted(), err)
+	}
+}
+
+// withoutProc calls do while only so many more descriptors can be opened: too few for /proc/self/mountinfo.
+func withoutProc(t *testing.T, spare uint64, do func()) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	free, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(free)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(free) + spare, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	do()
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -293,5 +368,53 @@ func TestKilledAtTheirStart(t *testing.T) {
 	k.died(p, p.killed(t))
 	if k.killed != 0 {
 		t.Errorf("%d killed after one that served", k.killed)
+	}
+}
+
+// TestEndsWithoutServer: a keeper whose mount is gone ends, whatever its servers do.
+func TestEndsWithoutServer(t *testing.T) {
+	for name, over := range map[string]func(k *Keeper, p *process){
+		"it is told":   func(k *Keeper, p *process) { k.heard(p, message{Word: wordEnded}) },
+		"nobody tells": func(k *Keeper, _ *process) { k.beat() },
+	} {
+		k := newKeeper(t)
+		if err := unix.Unmount(k.mountAnew(t), 0); err != nil {
+			t.Fatal(err)
+		}
+		p, _ := k.server(t)
+		k.serving, p.serves = p, true
+		if over(k, p); k.deadline == nil {
+			t.Errorf("%s: it waits for ever", name)
+		}
+		if again, err := k.expired(); again || err == nil {
+			t.Errorf("%s: after the limit it goes on (%v)", name, err)
+		}
+		k.release() // nobody reports the server's end
+	}
+}
+
+// TestProgramsAreClosed: those of earlier servers are not kept open until the garbage collector finds them.
+func TestProgramsAreClosed(t *testing.T) {
+	k := newKeeper(t)
+	for range 10 {
+		exe, err := os.Open(k.good.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, _ := k.server(t)
+		p.exe = exe
+		k.serving = p
+		k.heard(p, message{Word: wordServing})
+		k.forget(p)
+		end := p.killed(t)
+		if exe, err = os.Open(k.good.Name()); err != nil {
+			t.Fatal(err)
+		}
+		next := &process{Process: p.Process, exe: exe, wire: p.wire}
+		next.within(time.Hour)
+		k.died(next, end) // it never served
+	}
+	if open := strings.Count(strings.Join(listFDs(), "\n"), "->"+k.good.Name()); open != 1 {
+		t.Errorf("%d programs are open", open)
 	}
 }

@@ -1,12 +1,9 @@
 package mount
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -49,47 +46,39 @@ type event struct {
 }
 
 // spawn starts a server process. The program is given as an open file: what is at its path by now may be another.
-func (k *Keeper) spawn(exe *os.File, region int) (*process, error) {
+func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 	near, far, err := newWire()
 	if err != nil {
 		return nil, err
 	}
 	defer far.Close()
-	stdin, stdout, stderr := os.Stdin, os.Stdout, os.Stderr
-	var said *os.File
-	if !k.Options.Foreground {
-		// Whoever called mount(8) may wait for the end of these.
-		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	std, err := k.streams()
+	defer func() {
 		if err != nil {
 			near.close()
-			return nil, err
+			std.said.Close()
 		}
-		defer null.Close()
-		stdin, stdout = null, null
-		if said, stderr, err = os.Pipe(); err != nil {
-			near.close()
-			return nil, err
-		}
-		defer stderr.Close()
+	}()
+	if err != nil {
+		return nil, err
 	}
+	defer std.close()
 	device, err := unix.FcntlInt(uintptr(k.conn.fd), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
-		near.close()
-		return nil, err
+		return nil, fmt.Errorf("start a server: duplicate /dev/fuse: %w: see ulimit -n", err)
 	}
 	fuse := os.NewFile(uintptr(device), "/dev/fuse")
 	defer fuse.Close()
 	// Above those that the server gets, which are put in their places before its program is opened.
 	program, err := unix.FcntlInt(exe.Fd(), unix.F_DUPFD_CLOEXEC, 100)
 	if err != nil {
-		near.close()
 		return nil, fmt.Errorf("start a server: a descriptor above 100: %w: see ulimit -n", err)
 	}
 	defer unix.Close(program)
 	attr := &os.ProcAttr{
 		Dir:   "/",
 		Env:   append(os.Environ(), fmt.Sprintf("%s=%d", KeeperVar, os.Getpid())),
-		Files: []*os.File{stdin, stdout, stderr, fuse, k.state.file, k.memory, far},
+		Files: append(std.files, fuse, k.state.file, k.memory, far),
 		Sys:   &syscall.SysProcAttr{Setsid: true}, // the terminal's signals are for the keeper
 	}
 	var started *os.Process
@@ -104,15 +93,14 @@ func (k *Keeper) spawn(exe *os.File, region int) (*process, error) {
 	}()
 	<-done
 	if err != nil {
-		near.close()
-		if said != nil {
-			said.Close()
-		}
 		return nil, fmt.Errorf("start a server: %w", err)
 	}
+	if err := exposeServer(started.Pid); err != nil {
+		k.Logf("the server is no more likely to be killed for want of memory than its keeper: %v", err)
+	}
 	p := &process{Process: started, wire: near, exe: exe, region: region}
-	if said != nil {
-		go k.relay(said)
+	if std.said != nil {
+		go k.relay(std.said)
 	}
 	go k.follow(p)
 	return p, nil
@@ -125,25 +113,18 @@ func (k *Keeper) follow(p *process) {
 		if err != nil {
 			break
 		}
-		k.events <- event{from: p, said: m}
+		k.report(event{from: p, said: m})
 	}
 	end, _ := p.Wait()
 	p.wire.close()
-	k.events <- event{from: p, end: end}
+	k.report(event{from: p, end: end})
 }
 
-// relay logs what a server in the background writes to its stderr: the trace of a crash, of which the
-// beginning tells most.
-func (k *Keeper) relay(stderr *os.File) {
-	const most = 40
-	defer stderr.Close()
-	lines := bufio.NewScanner(stderr)
-	for n := 0; lines.Scan(); n++ {
-		if text := strings.TrimSpace(lines.Text()); n < most && text != "" {
-			k.Logf("server: %s", text)
-		}
+func (k *Keeper) report(e event) {
+	select {
+	case k.events <- e:
+	case <-k.gone:
 	}
-	io.Copy(io.Discard, stderr) // a line too long for a Scanner
 }
 
 // crashed tells a server that ended by a fault of its own from one that was killed, by a person or for want of memory.

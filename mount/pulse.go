@@ -20,6 +20,9 @@ func (k *Keeper) beat() {
 			k.Logf("%v", err)
 		}
 	}
+	if k.conn.at.Target != "" && k.conn.over() { // whether or not a server can still say so
+		k.finish()
+	}
 	p := k.serving
 	switch {
 	case p == nil || !p.serves:

@@ -35,7 +35,9 @@ func (k *Keeper) upgrade() {
 	exe, err := os.Open(k.path)
 	if err == nil {
 		k.retry = nil
-		err = k.start(exe)
+		if err = k.start(exe); err != nil {
+			exe.Close()
+		}
 	}
 	if err != nil {
 		k.done(err)
@@ -187,8 +189,12 @@ func ReloadKeeper(dir string) error {
 	}
 	// The old program has ended without an answer. The new one listens when it has taken the mount up.
 	for start := time.Now(); time.Since(start) < prepareLimit; time.Sleep(10 * time.Millisecond) {
-		if line, err := askKeeper(dir, wordOptions); err == nil && line != "" {
+		line, err := askKeeper(dir, wordOptions)
+		if err == nil && line != "" {
 			return nil
+		}
+		if _, err := Find(dir); err != nil && notMounted(err) {
+			return fmt.Errorf("reload %s: it was unmounted meanwhile: %w", dir, err)
 		}
 	}
 	return WithCode(ExitSystem, fmt.Errorf("reload %s: the new keeper does not answer", dir))

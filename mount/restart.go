@@ -48,6 +48,14 @@ func (k *Keeper) restart() {
 	}
 }
 
+// isGood notes the program of a server that serves.
+func (k *Keeper) isGood(exe *os.File) {
+	if exe != k.good {
+		k.good.Close()
+		k.good = exe
+	}
+}
+
 // How long a server may take: to prepare itself, to stop reading requests, and to answer those it has.
 const (
 	prepareLimit = time.Minute

@@ -1,9 +1,11 @@
 package mount
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,39 +57,51 @@ func resuming() bool { return os.Getenv(resumeVar) != "" }
 // resume takes up the mount of an earlier keeper if it is there still. What it cannot use it closes.
 func (k *Keeper) resume() bool {
 	files := held()
-	device, requests, memory := files[heldDevice], files[heldState], files[heldMemory]
-	closeAll := func() {
-		for _, f := range files {
-			f.Close()
-		}
-	}
-	if device == nil || requests == nil || memory == nil {
-		closeAll()
+	if len(files) == 0 {
 		return false
+	}
+	err := k.takeUp(files)
+	if err == nil {
+		return true
+	}
+	k.Logf("mounting anew: the mount of an earlier keeper cannot be taken up: %v", err)
+	for _, f := range files {
+		f.Close()
+	}
+	return false
+}
+
+func (k *Keeper) takeUp(files map[string]*os.File) error {
+	device, requests, memory := files[heldDevice], files[heldState], files[heldMemory]
+	if device == nil || requests == nil || memory == nil {
+		return fmt.Errorf("it left %d descriptors of 3", len(files))
 	}
 	s, err := openState(requests)
-	if err == nil {
-		err = s.check()
+	if err != nil {
+		return err
 	}
-	fd := -1
+	c := newConn(-1)
+	if err = s.check(); err == nil {
+		c.fd, err = unix.FcntlInt(device.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	}
 	if err == nil {
-		fd, err = unix.FcntlInt(device.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+		c.at, err = s.info()
+	}
+	if err == nil {
+		_, err = c.target()
+		if err != nil && !errors.Is(err, ErrNotMounted) { // the mount may well be there, and nobody else would serve it
+			k.Logf("taking up the mount of an earlier keeper at %s, which may not be there: %v", c.at.Target, err)
+			err = nil
+		}
 	}
 	if err != nil {
-		k.Logf("the mount of an earlier keeper is left alone: %v", err)
-		closeAll()
-		return false
+		c.close()
+		unix.Munmap(s.mem)
+		return err
 	}
 	device.Close()
-	c := newConn(fd)
-	if c.at, err = s.info(); err != nil || c.target() == "" {
-		c.close()
-		s.close()
-		memory.Close()
-		return false
-	}
 	k.conn, k.state, k.memory = c, s, memory
-	return true
+	return nil
 }
 
 // store leaves the descriptors with the service manager, in the place of older ones.
@@ -109,8 +123,8 @@ func (k *Keeper) store() {
 
 // replace runs the program at the path that this one came from in its place. It returns only if that fails.
 func (k *Keeper) replace() error {
-	if k.conn.target() == "" { // the new one would mount anew
-		return ErrNotMounted
+	if _, err := k.conn.target(); err != nil { // the new one would mount anew
+		return err
 	}
 	words, takeBack, err := k.handOn()
 	defer takeBack()
@@ -120,9 +134,18 @@ func (k *Keeper) replace() error {
 	_ = os.Chdir(k.dir)
 	k.socket.close() // who waits for the new program must not find this one
 	defer k.tryListen()
-	// One that comes before the new program heeds it would end it, and the mount. What it asks for is done
-	// anyway.
-	signal.Ignore(syscall.SIGHUP)
+	// A signal that comes before the new program heeds it would end the program, and the mount.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	restore, err := blockSignals()
+	if err != nil {
+		return err
+	}
+	defer restore()
+	if len(k.signals) > 0 {
+		return errors.New("the mount is about to end")
+	}
+	signal.Ignore(syscall.SIGHUP) // what it asks for is done anyway
 	defer signal.Notify(k.hangups, syscall.SIGHUP)
 	err = unix.Exec(k.path, os.Args, append(os.Environ(), resumeVar+"="+words))
 	return fmt.Errorf("run %s: %w", k.path, err)

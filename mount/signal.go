@@ -1,48 +1,83 @@
 package mount
 
 import (
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// grace is how long files that are open may be read on after a signal asked to end.
-const grace = time.Second
+// How long the end of a mount may take. After a signal, open files can be read for the grace period, and then the connection is
+// aborted. Once the connection is over, the keeper waits for its servers until endLimit. A server that is killed then may have a
+// thread that is stuck in the kernel, so the keeper waits for its death until killLimit only.
+const (
+	grace     = time.Second
+	endLimit  = 10 * time.Second
+	killLimit = 2 * time.Second
+)
 
-// UnmountOnSignal unmounts at the first SIGINT or SIGTERM, so that Serve returns: at once when nothing is
-// open, else after a second, in which open files are served on, by Abort. A second signal ends the process.
-// stop gives the signals back.
-func (c *Conn) UnmountOnSignal() (stop func()) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	stopped := make(chan struct{})
-	go func() {
-		select {
-		case s := <-signals:
-			signal.Stop(signals) // the next one has its default action
-			c.logf("%v: unmounting %s", s, c.at.Target)
-			c.end()
-		case <-c.served:
-		case <-stopped:
-		}
-	}()
-	return func() {
-		signal.Stop(signals)
-		close(stopped)
+// terminate unmounts after the first SIGINT or SIGTERM. A further signal changes nothing, because the rest takes a bounded time;
+// timeout(1), for example, sends two at once.
+func (k *Keeper) terminate(s os.Signal) (again bool, err error) {
+	switch {
+	case k.conn.at.Target == "":
+		return false, WithCode(ExitSystem, fmt.Errorf("%v: ended before anything was mounted", s))
+	case k.deadline != nil:
+		return true, nil
+	}
+	k.Logf("%v: unmounting %s", s, k.conn.at.Target)
+	Notify("STOPPING=1")
+	if err := k.conn.Unmount(); err != nil {
+		k.Logf("%v", err)
+	}
+	k.deadline = time.After(grace)
+	return true, nil
+}
+
+// expired acts upon the end of the grace period, or of the time that the servers had to end.
+func (k *Keeper) expired() (again bool, err error) {
+	if k.over {
+		return false, fmt.Errorf("unmounted, but a server does not end within %v", endLimit)
+	}
+	if err := k.conn.Abort(); err != nil {
+		k.Logf("%v", err)
+	}
+	k.finish()
+	return true, nil
+}
+
+// finish bounds the time that servers have left when the connection is over.
+func (k *Keeper) finish() {
+	if !k.over {
+		k.over = true
+		k.deadline = time.After(endLimit)
 	}
 }
 
-func (c *Conn) end() {
-	Notify("STOPPING=1")
-	if err := c.Unmount(); err != nil {
-		c.logf("%v", err)
+// blockSignals holds signals that end the mount back on the calling thread, which must be locked. They stay pending in the next
+// program that the thread executes, until that program asks for them with signal.Notify.
+func blockSignals() (restore func(), err error) {
+	var block, before unix.Sigset_t
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		block.Val[0] |= 1 << (s - 1)
 	}
-	select {
-	case <-c.served:
-	case <-time.After(grace):
-		if err := c.Abort(); err != nil {
-			c.logf("%v", err)
-		}
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &block, &before); err != nil {
+		return nil, fmt.Errorf("block signals: %w", err)
 	}
+	return func() { unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) }, nil
+}
+
+// heed begins to receive signals, before there is a mount that one could leave dead.
+func (k *Keeper) heed() {
+	k.hangups, k.signals = make(chan os.Signal, 1), make(chan os.Signal, 2)
+	signal.Notify(k.hangups, syscall.SIGHUP)
+	signal.Notify(k.signals, syscall.SIGINT, syscall.SIGTERM)
+}
+
+func (k *Keeper) heedNoMore() {
+	signal.Stop(k.hangups)
+	signal.Stop(k.signals)
 }

@@ -22,6 +22,10 @@ func (k *Keeper) step() (again bool, err error) {
 	case <-k.pulse.C:
 		again = true
 		k.beat()
+	case s := <-k.signals:
+		again, err = k.terminate(s)
+	case <-k.deadline:
+		again, err = k.expired()
 	case <-k.hangups:
 		again = true
 		k.reloads = append(k.reloads, &reload{})
@@ -68,12 +72,15 @@ func (k *Keeper) heard(p *process, m message) (again bool, err error) {
 	case wordServing:
 		p.serves = true
 		p.limit.Stop()
-		k.good = p.exe
+		k.isGood(p.exe)
 		k.tellReady()
 	case wordPong:
 		p.missed = 0
-	case wordEnded, wordFailed:
+	case wordFailed:
 		p.last = &m
+	case wordEnded:
+		p.last = &m
+		k.finish()
 	}
 	return true, nil
 }
@@ -109,6 +116,9 @@ func (k *Keeper) promote() {
 // died acts upon the end of a server process.
 func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) {
 	p.limit.Stop()
+	if p.exe != k.good {
+		p.exe.Close()
+	}
 	why := p.why(end)
 	switch p {
 	case k.leaving:

@@ -11,8 +11,12 @@ import (
 // out of reach for new paths, while open files are served on until the last is closed; then Serve returns. Unmount does
 // nothing when there is nothing, or something else, at the target. Bind mounts of the tree are not touched.
 func (c *Conn) Unmount() error {
-	detached, err := takeDown(c.target(), c.ours)
-	if errors.Is(err, ErrNotMounted) || errors.Is(err, unix.ENOENT) {
+	target, err := c.target()
+	detached := false
+	if err == nil {
+		detached, err = takeDown(target, c.ours)
+	}
+	if notMounted(err) {
 		return nil
 	}
 	if detached {
@@ -27,17 +31,23 @@ func (c *Conn) ours(p *place, at Info) bool { return c.numbered(at) && (!c.over(
 
 func (c *Conn) numbered(at Info) bool { return at.Major == c.at.Major && at.Minor == c.at.Minor }
 
-// target is where our mount is by now: mount --move may have taken it elsewhere. It is "" when there is none
-// any more.
-func (c *Conn) target() string {
-	list, _ := List()
+// target is where our mount is by now: mount --move may have taken it elsewhere. ErrNotMounted means that there is none any
+// more, and any other error that this is not known.
+func (c *Conn) target() (string, error) {
+	list, err := List()
+	if err != nil {
+		return "", err
+	}
 	for _, at := range list {
 		if c.numbered(at) && (at.ID == c.at.ID || at.Target == c.at.Target) {
-			return at.Target
+			return at.Target, nil
 		}
 	}
-	return ""
+	return "", ErrNotMounted
 }
+
+// notMounted reports whether err says that nothing is mounted, and not that the answer is unknown.
+func notMounted(err error) bool { return errors.Is(err, ErrNotMounted) || errors.Is(err, unix.ENOENT) }
 
 // over tells whether the connection has ended (fuse_dev_poll in fs/fuse/dev.c).
 func (c *Conn) over() bool {
@@ -51,10 +61,11 @@ func (c *Conn) over() bool {
 	return n > 0 && fds[0].Revents&unix.POLLERR != 0
 }
 
+// mounted reports whether our mount is still at its target. It is taken to be there if that cannot be found out.
 func (c *Conn) mounted() bool {
 	p, err := openMounted(c.at.Target, c.ours)
 	if err != nil {
-		return false
+		return !notMounted(err)
 	}
 	p.close()
 	return true

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -99,7 +101,11 @@ func (w *wire) send(m message) error {
 }
 
 func (w *wire) receive() (m message, err error) {
-	packet := make([]byte, 64<<10)
+	size, err := w.next()
+	if err != nil {
+		return m, err
+	}
+	packet := make([]byte, size)
 	n, err := w.conn.Read(packet)
 	if err == nil {
 		err = json.Unmarshal(packet[:n], &m)
@@ -107,14 +113,43 @@ func (w *wire) receive() (m message, err error) {
 	return m, err
 }
 
+// next waits for a message and gives its size; what does not fit the buffer of a read is lost.
+func (w *wire) next() (size int, err error) {
+	conn, err := w.conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var failed error
+	err = conn.Read(func(fd uintptr) bool {
+		size, _, failed = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_TRUNC|unix.MSG_DONTWAIT)
+		return failed != unix.EAGAIN
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case failed != nil:
+		return 0, failed
+	case size == 0:
+		return 0, io.EOF
+	}
+	return size, nil
+}
+
 func (w *wire) close() { w.conn.Close() }
 
-// text is err's, or nothing.
+// maxText bounds an error in a message, in bytes: a socket takes messages of some 200 KiB, see SO_SNDBUF in socket(7).
+const maxText = 16 << 10
+
+// text is what err says, or nothing.
 func text(err error) string {
 	if err == nil {
 		return ""
 	}
-	return err.Error()
+	text := err.Error()
+	if len(text) > maxText {
+		text = strings.ToValidUTF8(text[:maxText], "") + " ..."
+	}
+	return text
 }
 
 // err is the error in a message.

@@ -16,9 +16,9 @@ func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check FILE [CGROUP]",
 		Short: "load an object, run it once, and say what the kernel thinks of it",
-		Long: `Load the object NAME.bpf.o, with NAME.yaml if that is beside it, run it once, and print what it iterates, what it writes, how
-large and how slow that was, and what its author should think about. Nothing stays in the kernel. CGROUP is as for
-bpfviewfs cat; the top of the hierarchy unless given.`,
+		Long: `Load the object NAME.bpf.o, with NAME.yaml if that is beside it, run it once, and print its target, kind, size and
+time, and advice to its author. Nothing stays in the kernel. CGROUP is as for bpfviewfs cat. The default is the top of the
+hierarchy.`,
 		Example: "  bpfviewfs check blocked.bpf.o system.slice/ssh.service",
 		Args:    cobra.RangeArgs(1, 2),
 	}
@@ -37,7 +37,7 @@ bpfviewfs cat; the top of the hierarchy unless given.`,
 		}
 		report, err := iter.Check(context.Background(), h, args[0], cgroup)
 		if err != nil {
-			// What the verifier said in whole is what the author came for.
+			// The author of the view needs the verifier's whole log.
 			if log := strings.TrimPrefix(fmt.Sprintf("%+v", err), err.Error()); log != "" {
 				fmt.Fprintln(cmd.ErrOrStderr(), strings.TrimSpace(log))
 			}

@@ -39,8 +39,8 @@ func (c *choice) Set(word string) error {
 	return nil
 }
 
-// logger logs to stderr, or to syslog where stderr leads nowhere: a server in the background has given its own back to
-// whoever called mount(8).
+// logger logs to stderr. A server in the background has given its stderr back to the caller of mount(8), so it logs to
+// syslog.
 func (o logOptions) logger(background bool) (*logrus.Logger, error) {
 	log := logrus.New()
 	if o.format == "json" {

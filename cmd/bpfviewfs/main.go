@@ -1,7 +1,7 @@
 // Command bpfviewfs mounts a tree of cgroups in which every directory has one file per BPF iterator.
 //
-// It is called in two ways: by people, as bpfviewfs COMMAND, and by mount(8), as mount.fuse.bpfviewfs SOURCE DIR -o LIST
-// or, through mount.fuse3, as bpfviewfs SOURCE DIR -o LIST.
+// People call it as bpfviewfs COMMAND. mount(8) calls it as mount.fuse.bpfviewfs SOURCE DIR -o LIST or, through mount.fuse3,
+// as bpfviewfs SOURCE DIR -o LIST.
 package main
 
 import (
@@ -40,7 +40,7 @@ func run(args []string) int {
 	return mount.ExitCode(err)
 }
 
-// runCommand runs what a person typed.
+// runCommand runs the command that a person typed.
 func runCommand(args []string) error {
 	root := rootCommand()
 	if err := misspelt(root, args); err != nil {
@@ -83,8 +83,8 @@ func isCommand(root *cobra.Command, args []string) bool {
 	return err == nil && found.HasParent()
 }
 
-// byMount reports whether mount(8) is the caller: by the name that it calls, or because the first of several words is no command
-// but a source: cgroup2, or a path.
+// byMount reports whether mount(8) is the caller. Either the program is called mount.something, or the first of several words
+// is no command but a source, which is cgroup2 or a path.
 func byMount(args []string) bool {
 	if strings.HasPrefix(filepath.Base(args[0]), "mount.") {
 		return true
@@ -99,8 +99,8 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "bpfviewfs",
 		Short: "a file in every cgroup for every BPF iterator",
-		Long: `bpfviewfs mounts a tree of cgroups beside cgroupfs. Every cgroup's directory has one file per view, and reading
-one runs the view's BPF iterator for that cgroup.
+		Long: `bpfviewfs mounts a tree of cgroups beside cgroupfs. Every cgroup's directory has one file per view. Reading it runs
+the view's BPF iterator for that cgroup.
 
 mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview`,
 		Version:       version,

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// mountHelper is what mount(8) calls: SOURCE DIR [-sfnv] [-o LIST]. It takes no flags of ours.
+// mountHelper mounts for mount(8), which calls it with SOURCE DIR [-sfnv] [-o LIST]. It takes no other flags.
 func mountHelper(args []string) error {
 	o, err := mount.ParseArgs(args)
 	if err != nil {
@@ -47,8 +47,8 @@ is the root of the tree, and nothing above it can be reached.`,
 	return cmd
 }
 
-// mountTree mounts the tree and keeps it up until it is unmounted, in a process of its own unless in the foreground. The
-// tree is served by yet another process: see serveCommand.
+// mountTree mounts the tree and keeps it up until it is unmounted, in a process of its own unless in the foreground.
+// Another process serves the tree, see serveCommand.
 func mountTree(o mount.Options, logs logOptions) error {
 	log, err := logs.logger(!o.Foreground)
 	if err != nil || o.Fake {

@@ -108,6 +108,9 @@ func TestMount8(t *testing.T) {
 	testenv.Needs(t, "findmnt") // from util-linux, whose mount(8) calls helpers, unlike busybox's
 	for _, way := range []string{"mount.fuse.bpfviewfs", "mount.fuse3"} {
 		t.Run(way, func(t *testing.T) {
+			if way == "mount.fuse3" {
+				testenv.Needs(t, way)
+			}
 			sbin := t.TempDir()
 			if out, err := exec.Command("cp", command, sbin+"/bpfviewfs").CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)

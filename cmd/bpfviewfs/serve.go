@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// serveArgs is the command line of the server process for a mount. It is read by this version of the program and by the one
+// serveArgs is the command line of the server process for a mount. This version of the program reads it, and also the version
 // that a reload finds.
 func serveArgs(o mount.Options, logs logOptions) []string {
 	args := []string{"bpfviewfs", "serve"}
@@ -43,7 +43,7 @@ func absolute(path string) string {
 	return path
 }
 
-// serveCommand is what a keeper starts: it loads the views and answers the kernel's requests.
+// serveCommand is started by a keeper. It loads the views and answers the kernel's requests.
 func serveCommand(logs *logOptions) *cobra.Command {
 	cmd := &cobra.Command{Use: "serve SOURCE DIR", Hidden: true, Args: cobra.ExactArgs(2)}
 	lists := cmd.Flags().StringArrayP("options", "o", nil, "")
@@ -131,7 +131,7 @@ func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
 		log.Infof("%s: %s with %d views", o.Target, src.hierarchy, len(views))
 		for _, v := range views {
 			switch {
-			case errors.Is(v.Err, unix.ENOENT): // somebody wants it so
+			case errors.Is(v.Err, unix.ENOENT): // turned off on purpose
 				log.Debug(v.Err)
 			case v.Err != nil:
 				log.Warnf("absent: %v", v.Err)

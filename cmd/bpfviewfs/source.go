@@ -14,12 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where views are looked for, beside those compiled in and what options name; later ones win.
+// viewsDirectories hold views beside the built-in ones and the directories that options name. A later directory wins.
 var viewsDirectories = []string{"/usr/lib/bpfviewfs/views.d", "/etc/bpfviewfs/views.d"}
 
 const bpffs = "/sys/fs/bpf"
 
-// registry is the directory of a bpffs whose pinned programs are views.
+// registry is the usual directory of a bpffs for pinned views.
 const registry = bpffs + "/bpfview"
 
 // source is a hierarchy of cgroups and the views to run in it.
@@ -57,13 +57,13 @@ func openSource(name string, c iter.Config) (*source, error) {
 	return nil, fmt.Errorf("none of the views can run here: %w", why)
 }
 
-// config is what a mount's options say of views.
+// config returns the part of a mount's options that is about views.
 func config(o mount.Options) iter.Config {
 	return iter.Config{Dirs: o.Views, Registry: o.Registry, Enable: o.Enable, Options: iter.Options{MaxRun: o.MaxRun}}
 }
 
-// look gives a command the flags that say which views it looks at, and how it opens them: as a mount has them, but that nothing
-// changes in the kernel.
+// look gives a command the flags that choose the views, and a function to open them as a mount with these options does.
+// Opening changes nothing in the kernel.
 func look(cmd *cobra.Command) func() (*source, error) {
 	name := sourceFlag(cmd)
 	lists := cmd.Flags().StringArrayP("options", "o", nil, "the `options` of the mount that has the views")
@@ -104,8 +104,8 @@ func sourceFlag(cmd *cobra.Command) *string {
 	return cmd.Flags().String("source", "cgroup2", "the `hierarchy`: cgroup2, or the path of a cgroup's directory")
 }
 
-// mountBPF mounts the bpffs in its usual place, as the service manager does where there is one. Without it views are
-// verified at every start, and pinned ones not shown: the registry then says so.
+// mountBPF mounts the bpffs in its usual place, as a service manager does. Without a bpffs, views are verified at every start
+// and pinned ones are not shown. The registry then warns.
 func mountBPF() {
 	var fs unix.Statfs_t
 	if unix.Statfs(bpffs, &fs) == nil && fs.Type != unix.BPF_FS_MAGIC {

@@ -44,7 +44,7 @@ func catCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cat VIEW CGROUP",
 		Short: "run a view for one cgroup, without a mount",
-		Long: `Run a view for one cgroup and print what it gives, without a mount. CGROUP is a path below the top of the
+		Long: `Run a view for one cgroup and print its output, without a mount. CGROUP is a path below the top of the
 hierarchy (system.slice/ssh.service, or / for the top itself) or the path of its directory in cgroupfs.`,
 		Example: "  bpfviewfs cat tasks system.slice/ssh.service\n  bpfviewfs cat -o views=/opt/views myview /",
 		Args:    cobra.ExactArgs(2),
@@ -72,5 +72,5 @@ hierarchy (system.slice/ssh.service, or / for the top itself) or the path of its
 	return cmd
 }
 
-// failed is an error of a command that mounts nothing: mount(8)'s other codes would tell the caller nothing.
+// failed is an error of a command that mounts nothing. The other codes of mount(8) have no meaning for its caller.
 func failed(err error) error { return mount.WithCode(mount.ExitUsage, err) }

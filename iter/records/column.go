@@ -32,6 +32,13 @@ type column struct {
 	sum      int               // of a histogram: the column that has the sum of its values, -1 if none has
 	sumOf    string            // the histogram that this one has the sum of
 	series   string            // its part of a metric's name, "" if it is none
+
+	// These follow from the above.
+	absent     uint64   // of a number: the value that means not available, if it is optional
+	firstNames []string // of an enumeration's smallest values
+	in         unit
+	key        string // in JSON, with the quotes and colon
+	label      string // in Prometheus text, with the comma and opening quote
 }
 
 type columnKind uint8
@@ -97,6 +104,8 @@ func newColumn(m btf.Member) (c column, key bool, err error) {
 		title += len("_COUNT")
 	}
 	c.width = min(max(c.width, title), maxWidth)
+	c.absent = c.extend(1<<(8*min(c.size, 8))-1, 64-8*uint(min(c.size, 8)))
+	c.in, c.key, c.label = units[c.unit], `"`+c.name+`":`, ","+c.name+`="`
 	return c, key, nil
 }
 
@@ -183,10 +192,11 @@ func (c *column) extend(v uint64, unused uint) uint64 {
 
 // appendNumber appends a number of one record.
 func (c *column) appendNumber(dst, rec []byte) []byte {
-	if c.negative {
-		return strconv.AppendInt(dst, int64(c.value(rec)), 10)
+	v := c.value(rec)
+	if c.negative && int64(v) < 0 {
+		dst, v = append(dst, '-'), -v
 	}
-	return strconv.AppendUint(dst, c.value(rec), 10)
+	return appendUint(dst, v)
 }
 
 // appendPlain appends what a record has in a column that holds no text: an address, a value's name, or a number.
@@ -211,8 +221,11 @@ func (c *column) characters(rec []byte) []byte {
 
 // missing tells whether an optional column has no value.
 func (c *column) missing(rec []byte) bool {
-	if !c.optional {
+	switch {
+	case !c.optional:
 		return false
+	case c.size <= 8 && c.kind != characters:
+		return c.value(rec) == c.absent
 	}
 	for _, b := range c.bytes(rec) {
 		if b != 0xff {

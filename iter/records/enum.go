@@ -29,7 +29,25 @@ func (c *column) setEnum(t *btf.Enum) {
 		c.names[v.Value] = name
 		c.width = max(c.width, len(name))
 	}
+	c.listNames()
+}
+
+// listNames lists the names of the values below 256. Most enumerations have no other.
+func (c *column) listNames() {
+	const most = 256
+	for v := range uint64(most) {
+		if name, ok := c.names[v]; ok {
+			c.firstNames = append(c.firstNames, make([]string, int(v)-len(c.firstNames))...)
+			c.firstNames = append(c.firstNames, name)
+		}
+	}
 }
 
 // enumName is the name of one record's value, or "" if the value has none.
-func (c *column) enumName(rec []byte) string { return c.names[c.value(rec)] }
+func (c *column) enumName(rec []byte) string {
+	v := c.value(rec)
+	if v < uint64(len(c.firstNames)) {
+		return c.firstNames[v]
+	}
+	return c.names[v]
+}

@@ -5,11 +5,58 @@ import (
 	"unicode/utf8"
 )
 
+// The places that text is written to.
+const (
+	inColumn     = 1 << iota // a column of text
+	inLastColumn             // the last one, which may hold spaces
+	inString                 // a JSON string
+	inLabel                  // a label's value in Prometheus text
+	inHelp                   // a help line there
+)
+
+// escaped says in which places a byte needs a closer look: it is escaped there, or it is no ASCII character.
+var escaped = func() (e [256]uint8) {
+	for b := range e {
+		switch {
+		case b >= utf8.RuneSelf:
+			e[b] = inColumn | inLastColumn | inString | inLabel | inHelp
+		case b == '\\', b == '\n':
+			e[b] = inColumn | inLastColumn | inString | inLabel | inHelp
+		case b < ' ', b == 0x7f:
+			e[b] = inColumn | inLastColumn | inString
+		case b == ' ':
+			e[b] = inColumn
+		case b == '"':
+			e[b] = inString | inLabel
+		}
+	}
+	return e
+}()
+
+// plain is the number of bytes before the first one that needs a closer look.
+func plain(text []byte, in uint8) int {
+	for i, b := range text {
+		if escaped[b]&in != 0 {
+			return i
+		}
+	}
+	return len(text)
+}
+
 // appendEscaped appends text so that it can be neither a second line nor a second column: every byte of what is not
 // printable or not UTF-8 as \xNN, newline and tab as \n and \t, backslash as \\, and space as \x20 unless spaces stay
 // (in the last column).
 func appendEscaped(dst, text []byte, spaces bool) []byte {
-	for len(text) > 0 {
+	in := uint8(inColumn)
+	if spaces {
+		in = inLastColumn
+	}
+	for {
+		n := plain(text, in)
+		dst, text = append(dst, text[:n]...), text[n:]
+		if len(text) == 0 {
+			return dst
+		}
 		r, n := utf8.DecodeRune(text)
 		switch {
 		case r == '\\':
@@ -18,7 +65,7 @@ func appendEscaped(dst, text []byte, spaces bool) []byte {
 			dst = append(dst, `\n`...)
 		case r == '\t':
 			dst = append(dst, `\t`...)
-		case r == ' ' && !spaces, r == utf8.RuneError && n == 1, !strconv.IsPrint(r):
+		case r == ' ', r == utf8.RuneError && n == 1, !strconv.IsPrint(r):
 			for _, b := range text[:n] {
 				dst = append(dst, '\\', 'x', hex[b>>4], hex[b&15])
 			}
@@ -27,7 +74,72 @@ func appendEscaped(dst, text []byte, spaces bool) []byte {
 		}
 		text = text[n:]
 	}
-	return dst
+}
+
+// appendString appends a JSON string (RFC 8259).
+func appendString(dst, text []byte) []byte {
+	return append(appendStringText(append(dst, '"'), text), '"')
+}
+
+// appendStringText appends what is between a JSON string's quotes. Bytes that are not UTF-8 become U+FFFD, as with
+// encoding/json, which cannot append.
+func appendStringText(dst, text []byte) []byte {
+	for {
+		n := plain(text, inString)
+		dst, text = append(dst, text[:n]...), text[n:]
+		if len(text) == 0 {
+			return dst
+		}
+		r, n := utf8.DecodeRune(text)
+		switch {
+		case r == '"' || r == '\\':
+			dst = append(dst, '\\', byte(r))
+		case r == '\n':
+			dst = append(dst, `\n`...)
+		case r == '\t':
+			dst = append(dst, `\t`...)
+		case r < ' ' || r == 0x7f:
+			dst = append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+		case r == utf8.RuneError:
+			dst = utf8.AppendRune(dst, utf8.RuneError)
+		default:
+			dst = append(dst, text[:n]...)
+		}
+		text = text[n:]
+	}
+}
+
+// appendLabelText appends text escaped as a label's value or, without quotes, a help line's. Bytes that are not UTF-8,
+// which the format does not have, become U+FFFD and their hexadecimal number, and U+FFFD itself is doubled: two names
+// never become one, which would make one sample twice and spoil the whole page.
+func appendLabelText(dst, text []byte, quotes bool) []byte {
+	in := uint8(inHelp)
+	if quotes {
+		in = inLabel
+	}
+	for {
+		n := plain(text, in)
+		dst, text = append(dst, text[:n]...), text[n:]
+		if len(text) == 0 {
+			return dst
+		}
+		r, n := utf8.DecodeRune(text)
+		switch {
+		case r == '\\':
+			dst = append(dst, `\\`...)
+		case r == '\n':
+			dst = append(dst, `\n`...)
+		case r == '"' && quotes:
+			dst = append(dst, `\"`...)
+		case r == utf8.RuneError && n == 1:
+			dst = append(utf8.AppendRune(dst, r), hex[text[0]>>4], hex[text[0]&15])
+		case r == utf8.RuneError:
+			dst = utf8.AppendRune(utf8.AppendRune(dst, r), r)
+		default:
+			dst = append(dst, text[:n]...)
+		}
+		text = text[n:]
+	}
 }
 
 const hex = "0123456789abcdef"

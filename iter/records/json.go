@@ -1,9 +1,6 @@
 package records
 
-import (
-	"strconv"
-	"unicode/utf8"
-)
+import "strconv"
 
 // appendJSON renders records as JSON lines: one object a record, its members in order. In a tree "cgroup", the path
 // relative to the cgroup that was asked for, and "cgroup_id" come first. A number above 2^53 is a string, because
@@ -11,12 +8,17 @@ import (
 func (o *Output) appendJSON(dst []byte) ([]byte, error) {
 	for i := range o.parts {
 		p := &o.parts[i]
+		whose := span{}
 		for _, n := range o.records(p) {
 			dst = append(dst, '{')
-			if o.tree {
-				dst = appendString(append(dst, `"cgroup":`...), o.path(p.node))
-				dst = appendInteger(append(dst, `,"cgroup_id":`...), o.Cgroup(p.node))
-				dst = append(dst, ',')
+			switch {
+			case whose.to > 0:
+				dst = append(dst, dst[whose.from:whose.to]...)
+			case o.tree:
+				whose.from = len(dst)
+				dst = append(o.appendPath(append(dst, `"cgroup":"`...), p, JSON), `","cgroup_id":`...)
+				dst = append(appendInteger(dst, o.Cgroup(p.node)), ',')
+				whose.to = len(dst)
 			}
 			dst = append(o.record.appendMembers(dst, o.at(p, n)), "}\n"...)
 			if err := o.fits(dst); err != nil {
@@ -39,7 +41,17 @@ func (r *record) appendMembers(dst, rec []byte) []byte {
 			dst = append(dst, ',')
 		}
 		comma = true
-		dst = append(append(append(dst, '"'), c.name...), `":`...)
+		dst = append(dst, c.key...)
+		if c.kind == integer {
+			switch v := c.value(rec); {
+			case c.optional && v == c.absent:
+				dst = append(dst, "null"...)
+				continue
+			case v <= maxExact:
+				dst = appendUint(dst, v)
+				continue
+			}
+		}
 		dst = r.appendJSONValue(dst, c, rec)
 	}
 	return dst
@@ -114,32 +126,7 @@ const maxExact = 1 << 53 // up to here a reader with 64-bit floating point knows
 
 func appendInteger(dst []byte, v uint64) []byte {
 	if v <= maxExact {
-		return strconv.AppendUint(dst, v, 10)
+		return appendUint(dst, v)
 	}
 	return append(strconv.AppendUint(append(dst, '"'), v, 10), '"')
-}
-
-// appendString appends a JSON string (RFC 8259). Bytes that are not UTF-8 become U+FFFD, as with encoding/json, which
-// cannot append.
-func appendString(dst, text []byte) []byte {
-	dst = append(dst, '"')
-	for len(text) > 0 {
-		r, n := utf8.DecodeRune(text)
-		switch {
-		case r == '"' || r == '\\':
-			dst = append(dst, '\\', byte(r))
-		case r == '\n':
-			dst = append(dst, `\n`...)
-		case r == '\t':
-			dst = append(dst, `\t`...)
-		case r < ' ' || r == 0x7f:
-			dst = append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
-		case r == utf8.RuneError:
-			dst = utf8.AppendRune(dst, utf8.RuneError)
-		default:
-			dst = append(dst, text[:n]...)
-		}
-		text = text[n:]
-	}
-	return append(dst, '"')
 }

@@ -18,8 +18,8 @@ func (r *record) nameMetrics() error {
 			continue
 		}
 		c.series = c.name
-		if u, ok := units[c.unit]; ok {
-			c.series = strings.TrimSuffix(strings.TrimSuffix(c.name, u.suffix), "_total") + "_" + u.base
+		if c.in.base != "" {
+			c.series = strings.TrimSuffix(strings.TrimSuffix(c.name, c.in.suffix), "_total") + "_" + c.in.base
 		}
 		names := []string{c.series}
 		switch {
@@ -54,13 +54,4 @@ func (r *record) isMetric(i int) bool {
 // isInfo tells a label that is no key.
 func (r *record) isInfo(i int) bool {
 	return !slices.Contains(r.keys, i) && r.columns[i].sumOf == "" && r.columns[i].series == ""
-}
-
-func (r *record) hasInfo() bool {
-	for i := range r.columns {
-		if r.isInfo(i) {
-			return true
-		}
-	}
-	return false
 }

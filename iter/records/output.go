@@ -25,6 +25,10 @@ type Output struct {
 	parts []part
 	order []uint32 // the records of all parts, each part's sorted by their keys
 
+	above  abovePath
+	labels []label // of the records in their order, for Prometheus text
+	name   []byte  // of the metric that is written
+
 	from  int   // where the rendering begins
 	limit int64 // bytes it may have
 }
@@ -52,6 +56,7 @@ func (o *Output) End() {
 	o.record = nil
 	o.raw, o.parts, o.order = within(o.raw, keep), within(o.parts, keep), within(o.order, keep)
 	o.nodes, o.names, o.whole = within(o.nodes, keep), within(o.names, keep), within(o.whole, keep)
+	o.labels, o.above.text = within(o.labels, keep), within(o.above.text, keep)
 }
 
 // within is s, or nil if it holds more bytes than that.
@@ -111,12 +116,26 @@ func (o *Output) sortPart(p *part) {
 		o.order = append(o.order, uint32(n))
 	}
 	p.firstNext = len(o.order)
-	if len(o.record.keys) == 0 {
+	if o.sorted(p) {
 		return
 	}
 	slices.SortFunc(o.records(p), func(i, j uint32) int {
 		return cmp.Or(o.record.compare(o.at(p, i), o.at(p, j)), cmp.Compare(i, j))
 	})
+}
+
+// sorted reports whether a part's records came in the order of their keys, as those of most views do.
+func (o *Output) sorted(p *part) bool {
+	if len(o.record.keys) == 0 {
+		return true
+	}
+	size := o.record.size
+	for at := p.raw + size; at < p.rawEnd; at += size {
+		if o.record.compare(o.raw[at-size:at], o.raw[at:at+size]) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // TooLong is the error for output of more than limit bytes.
@@ -135,7 +154,7 @@ func (o *Output) fits(dst []byte) error {
 
 // Render appends the output to dst in a format that its type has.
 func (o *Output) Render(f Format, dst []byte) ([]byte, error) {
-	o.from = len(dst)
+	o.from, o.above.parent = len(dst), 0
 	if o.record == nil {
 		if f == Raw {
 			return o.appendRaw(dst)

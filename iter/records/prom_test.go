@@ -115,12 +115,12 @@ func TestBaseUnits(t *testing.T) {
 		{"ns", 1<<64 - 1, "18446744073.709551615"}, {"us", 100, "0.0001"}, {"us", 1<<64 - 1, "18446744073709.551615"},
 		{"bytes", 1<<64 - 1, "18446744073709551615"}, {"pages", 3, "12288"}, {"pages", 1 << 60, "4.722366482869645e+21"}, {"", 42, "42"},
 	} {
-		if got := (&column{unit: test.unit}).appendBase(nil, test.v); string(got) != test.want {
+		if got := (&column{in: units[test.unit]}).appendBase(nil, test.v); string(got) != test.want {
 			t.Errorf("%d %s are %s, want %s", test.v, test.unit, got, test.want)
 		}
 	}
 	minus := -1500
-	if got := (&column{unit: "us", negative: true}).appendBase(nil, uint64(minus)); string(got) != "-0.0015" {
+	if got := (&column{in: units["us"], negative: true}).appendBase(nil, uint64(minus)); string(got) != "-0.0015" {
 		t.Errorf("-1500 us are %s", got)
 	}
 }

@@ -17,6 +17,7 @@ type record struct {
 	columns []column
 	keys    []int // columns that identify a record, in order
 	totals  []int // columns that are added up over records with the same keys
+	info    []int // columns that are labels and no keys
 }
 
 const (
@@ -95,6 +96,11 @@ func newRecord(s *btf.Struct) (*record, error) {
 	}
 	if err := errors.Join(r.joinSums(), r.nameMetrics()); err != nil {
 		return nil, fmt.Errorf("record struct %s: %w", s.Name, err)
+	}
+	for i := range r.columns {
+		if r.isInfo(i) {
+			r.info = append(r.info, i)
+		}
 	}
 	r.sum = r.hash()
 	return r, nil

@@ -20,9 +20,10 @@ func (o *Output) appendText(dst []byte) ([]byte, error) {
 	dst = o.record.appendHeader(dst)
 	for i := range o.parts {
 		p := &o.parts[i]
+		whose := span{}
 		for _, n := range o.records(p) {
 			if o.tree {
-				dst = o.appendWhose(dst, p, width)
+				dst, whose = o.appendWhose(dst, p, width, whose)
 			}
 			dst = o.record.appendRow(dst, o.at(p, n))
 			if err := o.fits(dst); err != nil {
@@ -69,9 +70,24 @@ func (r *record) appendRow(dst, rec []byte) []byte {
 	for i := range r.columns {
 		c := &r.columns[i]
 		last := i == len(r.columns)-1
-		if c.kind == histogram {
+		end := byte(' ')
+		if last {
+			end = '\n'
+		}
+		switch c.kind {
+		case histogram:
 			dst = c.appendHistogram(dst, rec, last)
 			continue
+		case integer, boolean, cgroupNumber:
+			v := c.value(rec)
+			switch {
+			case c.optional && v == c.absent:
+				dst = appendDash(dst, c.width, end)
+				continue
+			case !c.negative || int64(v) >= 0:
+				dst = appendNumber(dst, v, c.width, end)
+				continue
+			}
 		}
 		from := len(dst)
 		switch {

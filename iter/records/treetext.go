@@ -2,8 +2,6 @@ package records
 
 import (
 	"bytes"
-	"slices"
-	"strconv"
 )
 
 // appendLines renders a text view's tree: each line begins with the cgroup's path and id. If all parts begin with the
@@ -23,9 +21,11 @@ func (o *Output) appendLines(dst []byte) ([]byte, error) {
 		if header != nil && len(text) > 0 {
 			_, text, _ = bytes.Cut(text, []byte{'\n'})
 		}
+		whose := span{}
 		for len(text) > 0 {
 			line, rest, _ := bytes.Cut(text, []byte{'\n'})
-			dst = append(append(o.appendWhose(dst, p, width), line...), '\n')
+			dst, whose = o.appendWhose(dst, p, width, whose)
+			dst = append(append(dst, line...), '\n')
 			text = rest
 			if err := o.fits(dst); err != nil {
 				return nil, err
@@ -69,31 +69,28 @@ func appendTreeHeader(dst []byte, width int) []byte {
 	return append(dst, "CGROUP_ID "...)
 }
 
-// appendWhose appends the columns that tell whose a line is.
-func (o *Output) appendWhose(dst []byte, p *part, width int) []byte {
+// appendWhose appends the columns that tell whose a line is, and gives where they are: the next line of the part copies them.
+func (o *Output) appendWhose(dst []byte, p *part, width int, before span) ([]byte, span) {
+	if before.to > 0 {
+		return append(dst, dst[before.from:before.to]...), before
+	}
 	from := len(dst)
-	dst = appendEscaped(dst, o.path(p.node), false)
+	dst = o.appendPath(dst, p, Text)
 	if pad := width - (len(dst) - from); pad > 0 {
 		dst = append(dst, blanks[:pad]...)
 	}
-	dst = append(dst, ' ')
-	from = len(dst)
-	dst = strconv.AppendUint(dst, o.Cgroup(p.node), 10)
-	if pad := idWidth - (len(dst) - from); pad > 0 {
-		dst = slices.Insert(dst, from, blanks[:pad]...)
-	}
-	return append(dst, ' ')
+	dst = appendNumber(append(dst, ' '), o.Cgroup(p.node), idWidth, ' ')
+	return dst, span{from, len(dst)}
 }
 
 // pathWidth is the width of a tree's column of paths. The room after dst is used to escape them.
 func (o *Output) pathWidth(dst []byte) int {
-	width := len("PATH")
+	width, from := len("PATH"), len(dst)
 	for i := range o.parts {
-		path := o.path(o.parts[i].node)
-		if len(path) >= maxWidth { // escaped it is no shorter
+		dst = o.appendPath(dst[:from], &o.parts[i], Text)
+		if width = max(width, len(dst)-from); width >= maxWidth {
 			return maxWidth
 		}
-		width = max(width, len(appendEscaped(dst, path, false))-len(dst))
 	}
-	return min(width, maxWidth)
+	return width
 }

@@ -6,16 +6,19 @@ import (
 	"strconv"
 )
 
-// units are those of VIEW_UNIT: how a member's name ends, the base unit that metrics are in (Prometheus, "Metric and
-// label naming"), and how many digits the base unit has after the point.
-var units = map[string]struct {
+// unit is one of VIEW_UNIT: how a member's name ends, the base unit that metrics are in (Prometheus, "Metric and
+// label naming"), and how many of it make one of the base unit, a power of ten.
+type unit struct {
 	suffix, base string
-	digits       int
-}{
-	"ns":    {"_nsec", "seconds", 9},
-	"us":    {"_usec", "seconds", 6},
-	"bytes": {"_bytes", "bytes", 0},
-	"pages": {"_pages", "bytes", 0},
+	scale        uint64
+	pages        bool
+}
+
+var units = map[string]unit{
+	"ns":    {"_nsec", "seconds", 1e9, false},
+	"us":    {"_usec", "seconds", 1e6, false},
+	"bytes": {"_bytes", "bytes", 1, false},
+	"pages": {"_pages", "bytes", 1, true},
 }
 
 var pageSize = uint64(os.Getpagesize())
@@ -25,28 +28,28 @@ func (c *column) appendBase(dst []byte, v uint64) []byte {
 	if c.negative && int64(v) < 0 {
 		dst, v = append(dst, '-'), -v
 	}
-	if c.unit == "pages" {
+	scale := c.in.scale
+	switch {
+	case c.in.pages:
 		high, low := bits.Mul64(v, pageSize)
 		if high != 0 {
 			return strconv.AppendFloat(dst, float64(v)*float64(pageSize), 'g', -1, 64)
 		}
-		return strconv.AppendUint(dst, low, 10)
+		return appendUint(dst, low)
+	case scale <= 1:
+		return appendUint(dst, v)
 	}
-	digits := units[c.unit].digits
-	scale := uint64(1)
-	for range digits {
-		scale *= 10
-	}
-	dst = strconv.AppendUint(dst, v/scale, 10)
 	rest := v % scale
+	dst = appendUint(dst, v/scale)
 	if rest == 0 {
 		return dst
 	}
-	dst = append(dst, '.')
-	for rest > 0 {
-		scale /= 10
-		dst = append(dst, '0'+byte(rest/scale))
-		rest %= scale
+	// 1500 of 1000000: 1001500 has all leading zeros, and its first digit becomes the point of .0015.
+	from := len(dst)
+	dst = appendUint(dst, scale+rest)
+	dst[from] = '.'
+	for dst[len(dst)-1] == '0' {
+		dst = dst[:len(dst)-1]
 	}
 	return dst
 }

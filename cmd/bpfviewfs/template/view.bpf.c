@@ -3,11 +3,11 @@
  * The view NAME: a file of this name in every cgroup's directory.
  *
  *	make            build NAME.bpf.o
- *	make check      load it, run it once, and say what the kernel thinks of it
- *	make install    hand it to bpfviewfs: the file is there within a second
+ *	make check      load it, run it once, and report the kernel's answer
+ *	make install    hand it to bpfviewfs; the file appears within a second
  *
- * bpfview.h tells what a view may use, kernel.h has the kernel's types: add the members that you read, in any order. The
- * loader finds out where they are in the running kernel.
+ * bpfview.h describes the functions for views. kernel.h has the kernel's types. Add the members that you read, in any
+ * order; the loader finds their places in the running kernel.
  */
 #include "bpfview.h"
 #include "task.h"
@@ -24,7 +24,7 @@ struct NAME_record {
 
 VIEW_RECORD(struct NAME_record)
 
-/* Runs once for each read, for the cgroup whose file is read. It does not hold cgroup_mutex: it may take its time. */
+/* Runs once for each read, for the cgroup of the file. It does not hold cgroup_mutex, so it may take its time. */
 static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 {
 	struct NAME_record r;

@@ -1,0 +1,84 @@
+package records
+
+import (
+	"math/bits"
+	"slices"
+)
+
+// appendNumber appends v in decimal, at the right of a field of at least the given width, and then the byte end.
+// strconv has no such field, and takes twice the time.
+func appendNumber(dst []byte, v uint64, width int, end byte) []byte {
+	n := max(digits(v), width)
+	from := len(dst)
+	dst = extend(dst, n+1)
+	field := dst[from:]
+	field[n] = end
+	n--
+	for ; v >= 100; n -= 2 {
+		pair := pairs[2*(v%100):]
+		v /= 100
+		field[n-1], field[n] = pair[0], pair[1]
+	}
+	if v >= 10 {
+		field[n] = '0' + byte(v%10)
+		v /= 10
+		n--
+	}
+	field[n] = '0' + byte(v)
+	for i := range field[:n] {
+		field[i] = ' '
+	}
+	return dst
+}
+
+// appendUint appends v in decimal.
+func appendUint(dst []byte, v uint64) []byte {
+	if v < 10 {
+		return append(dst, '0'+byte(v))
+	}
+	dst = appendNumber(dst, v, 0, 0)
+	return dst[:len(dst)-1]
+}
+
+// appendDash appends a dash, for a value that is not available, in a field like that of appendNumber.
+func appendDash(dst []byte, width int, end byte) []byte {
+	from := len(dst)
+	dst = append(extend(dst, width), end)
+	field := dst[from : from+width]
+	for i := range field {
+		field[i] = ' '
+	}
+	field[width-1] = '-'
+	return dst
+}
+
+// extend makes dst longer by n bytes, whose values are undefined.
+func extend(dst []byte, n int) []byte {
+	if cap(dst)-len(dst) < n {
+		dst = slices.Grow(dst, n)
+	}
+	return dst[:len(dst)+n]
+}
+
+// digits is the number of decimal digits of v.
+func digits(v uint64) int {
+	n := bits.Len64(v|1) * 1233 >> 12 // log10(2) is 1233/4096
+	if v|1 < powers[n] {
+		return n
+	}
+	return n + 1
+}
+
+var powers = func() (p [20]uint64) {
+	p[0] = 1
+	for i := range len(p) - 1 {
+		p[i+1] = 10 * p[i]
+	}
+	return p
+}()
+
+// pairs are the numbers below 100 in two digits each.
+const pairs = "00010203040506070809" + "10111213141516171819" + "20212223242526272829" +
+	"30313233343536373839" + "40414243444546474849" + "50515253545556575859" +
+	"60616263646566676869" + "70717273747576777879" + "80818283848586878889" +
+	"90919293949596979899"

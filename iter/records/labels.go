@@ -1,0 +1,66 @@
+package records
+
+import "slices"
+
+// label is what all samples of a record have between the braces. The first sample of the record renders it; the others
+// copy it from there.
+type label struct {
+	span
+	twin uint32 // how many records before it have the same keys
+}
+
+// findTwins makes the list of labels, none of which is rendered yet.
+func (o *Output) findTwins() {
+	o.labels = slices.Grow(o.labels[:0], len(o.order))[:len(o.order)]
+	nr := 0
+	for i := range o.parts {
+		p := &o.parts[i]
+		var before []byte
+		for k, n := range o.records(p) {
+			rec := o.at(p, n)
+			o.labels[nr] = label{}
+			if k > 0 && o.record.compare(before, rec) == 0 {
+				o.labels[nr].twin = o.labels[nr-1].twin + 1
+			}
+			before = rec
+			nr++
+		}
+	}
+}
+
+// appendLabels appends the labels of a record, with the brace before them and without the one after.
+func (o *Output) appendLabels(dst []byte, p *part, rec []byte, l *label) []byte {
+	if l.to > 0 {
+		return append(dst, dst[l.from:l.to]...)
+	}
+	l.from = len(dst)
+	// As in a cgroup namespace the path begins at the cgroup that was asked for: who was given a part of the tree must
+	// not learn what is above it.
+	dst = append(dst, `{cgroup="/`...)
+	if o.tree && p.node > 0 {
+		dst = o.appendPath(dst, p, Prom)
+	}
+	dst = append(dst, '"')
+	for _, k := range o.record.keys {
+		dst = o.record.columns[k].appendLabel(dst, rec)
+	}
+	if l.twin > 0 {
+		dst = append(appendUint(append(dst, `,record="`...), uint64(l.twin)), '"')
+	}
+	l.to = len(dst)
+	return dst
+}
+
+// appendLabel appends a member as a label. One that is not available has none, which is the same as an empty one.
+func (c *column) appendLabel(dst, rec []byte) []byte {
+	if c.missing(rec) {
+		return dst
+	}
+	dst = append(dst, c.label...)
+	if c.kind == characters {
+		dst = appendLabelText(dst, c.characters(rec), true)
+	} else {
+		dst = c.appendPlain(dst, rec)
+	}
+	return append(dst, '"')
+}

@@ -1,0 +1,39 @@
+package records
+
+// abovePath is the escaped path of the parent of the cgroup that was shown last. Most siblings follow each other.
+type abovePath struct {
+	parent int // among the nodes; 0 if none is kept
+	format Format
+	text   []byte // with a slash at its end
+}
+
+// span is a place in the rendering. Text that is needed again is copied from there.
+type span struct{ from, to int }
+
+// appendPath appends a part's path, escaped for the format.
+func (o *Output) appendPath(dst []byte, p *part, f Format) []byte {
+	n := &o.nodes[p.node]
+	if n.parent > 0 {
+		a := &o.above
+		if a.parent != n.parent || a.format != f {
+			a.parent, a.format = n.parent, f
+			a.text = append(appendName(a.text[:0], o.path(n.parent), f), '/')
+		}
+		dst = append(dst, a.text...)
+	}
+	return appendName(dst, o.names[n.name:n.nameEnd], f)
+}
+
+// appendName appends a path or a part of it, escaped for the format. The escaped parts of a path make the escaped path,
+// because no character begins before a slash and ends after it.
+func appendName(dst, name []byte, f Format) []byte {
+	switch f {
+	case Text:
+		return appendEscaped(dst, name, false)
+	case JSON:
+		return appendStringText(dst, name)
+	case Prom:
+		return appendLabelText(dst, name, true)
+	}
+	return append(dst, name...)
+}

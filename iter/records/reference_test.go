@@ -1,0 +1,242 @@
+package records
+
+import (
+	"bytes"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// FuzzRender compares each rendering with a reference, which is written for simplicity, over random record types, trees and
+// bytes.
+func FuzzRender(f *testing.F) {
+	for seed := range uint64(300) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		o := randomOutput(t, rand.New(rand.NewPCG(seed, 1)))
+		for format, reference := range map[Format]func(*Output) string{Text: plainText, JSON: plainJSON, Prom: plainProm} {
+			got, err := o.Render(format, []byte("before"))
+			if want := "before" + reference(o); err != nil || string(got) != want {
+				at := 0
+				for at < min(len(got), len(want)) && got[at] == want[at] {
+					at++
+				}
+				t.Fatalf("%v, %v: from byte %d on\n%q\nwant\n%q", format, err, at, got[at:], want[at:])
+			}
+		}
+	})
+}
+
+// plainRecords are a part's in the order of their keys.
+func plainRecords(o *Output, p *part) [][]byte {
+	records := slices.Collect(slices.Chunk(o.raw[p.raw:p.rawEnd], o.record.size))
+	slices.SortStableFunc(records, o.record.compare)
+	return records
+}
+
+func plainPath(o *Output, p *part) string {
+	path := string(o.names[o.nodes[p.node].name:o.nodes[p.node].nameEnd])
+	for at := o.nodes[p.node].parent; at > 0; at = o.nodes[at].parent {
+		path = string(o.names[o.nodes[at].name:o.nodes[at].nameEnd]) + "/" + path
+	}
+	return path
+}
+
+func plainMissing(c *column, rec []byte) bool {
+	return c.optional && bytes.Equal(c.bytes(rec), bytes.Repeat([]byte{0xff}, c.size))
+}
+
+// plainValue is what a column holds that is no text.
+func plainValue(c *column, rec []byte) string {
+	if c.kind == address {
+		return netip.AddrFrom16([16]byte(c.bytes(rec))).Unmap().String()
+	}
+	if name := c.names[c.value(rec)]; name != "" {
+		return name
+	}
+	if c.negative {
+		return strconv.FormatInt(int64(c.value(rec)), 10)
+	}
+	return strconv.FormatUint(c.value(rec), 10)
+}
+
+// plainEscape escapes text rune by rune. A byte that is not UTF-8 is a rune of one byte.
+func plainEscape(text string, escape func(r rune, bytes string) string) (out string) {
+	for len(text) > 0 {
+		r, n := utf8.DecodeRuneInString(text)
+		out += escape(r, text[:n])
+		text = text[n:]
+	}
+	return out
+}
+
+func escapeText(text string, spaces bool) string {
+	return plainEscape(text, func(r rune, bytes string) string {
+		switch {
+		case r == '\\' || r == '\n' || r == '\t':
+			return strings.Trim(strconv.QuoteRune(r), "'")
+		case r == ' ' && spaces, r != ' ' && strconv.IsPrint(r) && bytes != "\xff" && utf8.ValidString(bytes):
+			return bytes
+		}
+		escaped := ""
+		for _, b := range []byte(bytes) {
+			escaped += fmt.Sprintf(`\x%02x`, b)
+		}
+		return escaped
+	})
+}
+
+func plainText(o *Output) string {
+	var out strings.Builder
+	pad := func(text string, width int, left, last bool) {
+		blanks := strings.Repeat(" ", max(0, width-len(text)))
+		switch {
+		case left && last:
+			out.WriteString(text)
+		case left:
+			out.WriteString(text + blanks)
+		default:
+			out.WriteString(blanks + text)
+		}
+		out.WriteString(map[bool]string{true: "\n", false: " "}[last])
+	}
+	cells := func(title func(c *column, suffix string) string) {
+		for i := range o.record.columns {
+			c := &o.record.columns[i]
+			last := i == len(o.record.columns)-1
+			left := c.kind == characters || c.kind == address || c.kind == enumeration
+			if c.kind != histogram {
+				pad(title(c, ""), c.width, left, last)
+				continue
+			}
+			for k, suffix := range []string{"_COUNT", "_P50", "_P90", "_P99"} {
+				pad(title(c, suffix), c.width, false, last && k == 3)
+			}
+		}
+	}
+	width := len("PATH")
+	for i := range o.parts {
+		width = min(max(width, len(escapeText(plainPath(o, &o.parts[i]), false))), maxWidth)
+	}
+	if o.tree {
+		pad("PATH", width, true, false)
+		pad("CGROUP_ID", idWidth, false, false)
+	}
+	cells(func(c *column, suffix string) string { return strings.ToUpper(c.name) + suffix })
+	for i := range o.parts {
+		for _, rec := range plainRecords(o, &o.parts[i]) {
+			if o.tree {
+				pad(escapeText(plainPath(o, &o.parts[i]), false), width, true, false)
+				pad(fmt.Sprint(o.Cgroup(o.parts[i].node)), idWidth, false, false)
+			}
+			cells(func(c *column, suffix string) string { return plainCell(o, c, rec, suffix) })
+		}
+	}
+	return out.String()
+}
+
+func plainCell(o *Output, c *column, rec []byte, suffix string) string {
+	switch total := uint64(0); {
+	case plainMissing(c, rec):
+		return "-"
+	case c.kind == characters:
+		if text := escapeText(string(c.characters(rec)), c == &o.record.columns[len(o.record.columns)-1]); text != "" {
+			return text
+		}
+		return "-"
+	case c.kind == histogram:
+		if total = c.slots(rec).total(); suffix == "_COUNT" {
+			return fmt.Sprint(total)
+		}
+		if total == 0 {
+			return "-"
+		}
+		of, _ := strconv.ParseFloat("0."+strings.TrimPrefix(suffix, "_P"), 64)
+		return fmt.Sprint(c.slots(rec).percentile(of))
+	}
+	return plainValue(c, rec)
+}
+
+func plainJSON(o *Output) (out string) {
+	for i := range o.parts {
+		p := &o.parts[i]
+		for _, rec := range plainRecords(o, p) {
+			var members []string
+			if o.tree {
+				members = append(members, `"cgroup":`+jsonString(plainPath(o, p)), `"cgroup_id":`+jsonNumber(fmt.Sprint(o.Cgroup(p.node))))
+			}
+			for i := range o.record.columns {
+				c := &o.record.columns[i]
+				members = append(members, `"`+c.name+`":`+plainMember(c, rec))
+			}
+			out += "{" + strings.Join(members, ",") + "}\n"
+		}
+	}
+	return out
+}
+
+func plainMember(c *column, rec []byte) string {
+	value := plainValue
+	switch {
+	case plainMissing(c, rec):
+		return "null"
+	case c.kind == characters:
+		return jsonString(string(c.characters(rec)))
+	case c.kind == boolean:
+		return fmt.Sprint(c.value(rec) != 0)
+	case c.kind == address, c.names[c.value(rec)] != "":
+		return `"` + value(c, rec) + `"`
+	case c.kind != histogram:
+		return jsonNumber(value(c, rec))
+	}
+	s := c.slots(rec)
+	out := `{"count":` + jsonNumber(fmt.Sprint(s.total())) + `,"sum":null`
+	for _, p := range percentiles {
+		percentile := "null"
+		if s.total() > 0 {
+			percentile = jsonNumber(fmt.Sprint(s.percentile(p.of)))
+		}
+		out += `,"` + p.name + `":` + percentile
+	}
+	var buckets []string
+	for i := range s.len() {
+		upper := jsonNumber(fmt.Sprint(s.upper(i)))
+		if i == s.len()-1 {
+			upper = "null"
+		}
+		if s.count(i) > 0 {
+			buckets = append(buckets, "["+upper+","+jsonNumber(fmt.Sprint(s.count(i)))+"]")
+		}
+	}
+	return out + `,"buckets":[` + strings.Join(buckets, ",") + "]}"
+}
+
+// jsonNumber quotes a number that not every reader knows exactly.
+func jsonNumber(number string) string {
+	v, _ := new(big.Int).SetString(number, 10)
+	if v.CmpAbs(big.NewInt(1<<53)) > 0 {
+		return `"` + number + `"`
+	}
+	return number
+}
+
+func jsonString(text string) string {
+	return `"` + plainEscape(text, func(r rune, bytes string) string {
+		switch {
+		case r == '"' || r == '\\':
+			return `\` + bytes
+		case r == '\n' || r == '\t':
+			return strings.Trim(strconv.QuoteRune(r), "'")
+		case r < ' ' || r == 0x7f:
+			return fmt.Sprintf(`\u%04x`, r)
+		}
+		return string(r)
+	}) + `"`
+}

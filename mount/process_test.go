@@ -1,0 +1,116 @@
+package mount
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestNames: every thread of keeper and server has the program's name, as top(1) and OOM messages show it, and the kernel
+// prefers to kill the server.
+func TestNames(t *testing.T) {
+	needRoot(t)
+	dir := tempDir(t)
+	keeper := background(t, dir, "src", dir)
+	scores := []int{score(t, keeper)}
+	children := slurp(t, fmt.Sprintf("/proc/%d/task/%[1]d/children", keeper))
+	for _, task := range glob(t, fmt.Sprintf("/proc/%d/task/*/children", keeper)) {
+		children += slurp(t, task)
+	}
+	for _, field := range strings.Fields(children) {
+		server, err := strconv.Atoi(field)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scores = append(scores, score(t, server))
+		for _, pid := range []int{keeper, server} {
+			for _, path := range glob(t, fmt.Sprintf("/proc/%d/task/*/comm", pid)) {
+				if got := slurp(t, path); got != processName+"\n" {
+					t.Errorf("%s is %q", path, got)
+				}
+			}
+		}
+	}
+	if len(scores) < 2 || scores[0] >= scores[1] {
+		t.Errorf("scores of the keeper and its server: %v", scores)
+	}
+}
+
+func glob(t *testing.T, pattern string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(pattern)
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("%s: %v %v", pattern, paths, err)
+	}
+	return paths
+}
+
+func score(t *testing.T, pid int) int {
+	t.Helper()
+	score, err := oomScore(strconv.Itoa(pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return score
+}
+
+// TestSpawnFails: a server that cannot be started leaves no descriptor.
+func TestSpawnFails(t *testing.T) {
+	k := newKeeper(t)
+	before := countFDs()
+	failed := 0
+	for spare := range uint64(12) {
+		var p *process
+		var err error
+		withoutProc(t, spare, func() { p, err = k.spawn(k.good, 0) })
+		if err != nil {
+			failed++
+		} else {
+			for e := range k.events {
+				if e.from == p && e.end != nil {
+					break
+				}
+			}
+		}
+		eventually(t, func() bool { return countFDs() <= before }, func() string {
+			return fmt.Sprintf("with %d descriptors to spare: %d descriptors, before %d: %v", spare, countFDs(), before, listFDs())
+		})
+	}
+	if failed < 8 {
+		t.Errorf("%d of 12 failed: nothing is tested", failed)
+	}
+}
+
+// TestLongMessage: an error may have a verifier's log in it, and a list the reasons of many views.
+func TestLongMessage(t *testing.T) {
+	near, far, err := newWire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.close()
+	said, err := openWire(far)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer said.close()
+	list := map[int]string{}
+	for view := range 500 {
+		list[view] = strings.Repeat("why ", 70)
+	}
+	long := fmt.Errorf("%s", strings.Repeat("é\x00", 1<<20))
+	for _, m := range []message{{Word: wordGo, Order: order{Disabled: list}}, {Word: wordFailed, Error: text(long)}, {Word: wordPing}} {
+		if err := said.send(m); err != nil {
+			t.Fatal(err)
+		}
+		got, err := near.receive()
+		if err != nil || got.Word != m.Word || got.Error != m.Error || len(got.Order.Disabled) != len(m.Order.Disabled) {
+			t.Errorf("%s: %v", m.Word, err)
+		}
+	}
+	said.close()
+	if _, err := near.receive(); err == nil {
+		t.Error("a message from nobody")
+	}
+}
