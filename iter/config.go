@@ -3,6 +3,7 @@ package iter
 import (
 	"cmp"
 	iofs "io/fs"
+	"os"
 	"time"
 
 	"bpfviewfs/iter/cgroups"
@@ -25,6 +26,10 @@ type Config struct {
 	// stateful views show what the programs that another set has attached have counted.
 	ReadOnly bool
 	Enable   []string // views that are shown though they are off unless asked for, or off by their settings
+	// Keep, if not nil, is given an open file of Registry, whose locks say which stateful views are used. Whoever starts the processes
+	// that have views one after the other holds it as long as there may be another one, which gets it as Kept.
+	Keep func(*os.File) error
+	Kept *os.File
 	Options
 	Logf func(format string, args ...any) // is told what concerns no view, or the choice between two; may be nil
 }

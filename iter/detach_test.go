@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/ktest"
+	"golang.org/x/sys/unix"
 )
 
 // What a stateful view has attached goes on from one set to the next, and ends with the last that has the view.
@@ -64,5 +65,111 @@ func TestAttachedAsLongAsAnyoneHasTheView(t *testing.T) {
 		if err := s.Detach(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A mount uses a view also while it has no server: another mount's end must not take away what has been counted.
+func TestUsedBetweenTwoSets(t *testing.T) {
+	h := testHierarchy(t, "")
+	dir := filepath.Join(ktest.BPFFS(t), "views")
+	var keeper *os.File // what the keeper of the first mount holds
+	open := func(c Config) *Set {
+		t.Helper()
+		c.Builtin, c.Registry, c.Enable, c.Logf = os.DirFS("testdata"), dir, []string{"renames"}, t.Logf
+		s, err := Open(h, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	duplicate := func(f *os.File) *os.File {
+		t.Helper()
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return os.NewFile(uintptr(fd), f.Name())
+	}
+	first := open(Config{Keep: func(f *os.File) error { keeper = duplicate(f); return nil }})
+	state := (&registry{dir: dir}).stateDir("renames")
+	other := open(Config{})
+	if err := first.Close(); err != nil { // as if it was killed
+		t.Error(err)
+	}
+	if err := other.Detach(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(state); err != nil {
+		t.Fatalf("what was counted is gone: %v", err)
+	}
+	next := open(Config{Kept: duplicate(keeper)})
+	if err := next.Detach(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(state); err == nil {
+		t.Error("the state outlives all mounts")
+	}
+	keeper.Close()
+}
+
+// A keeper that has died uses nothing.
+func TestUnusedAfterKeeper(t *testing.T) {
+	h := testHierarchy(t, "")
+	dir := filepath.Join(ktest.BPFFS(t), "views")
+	c := Config{Builtin: os.DirFS("testdata"), Registry: dir, Enable: []string{"renames"}, Logf: t.Logf}
+	first, err := Open(h, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Error(err)
+	}
+	other, err := Open(h, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Detach(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat((&registry{dir: dir}).stateDir("renames")); err == nil {
+		t.Error("the state outlives all mounts")
+	}
+}
+
+// A slot whose pin somebody removed is made anew, with its link.
+func TestSlotRemoved(t *testing.T) {
+	h := testHierarchy(t, "")
+	dir := filepath.Join(ktest.BPFFS(t), "views")
+	c := Config{Builtin: os.DirFS("testdata"), Registry: dir, Enable: []string{"renames"}, Logf: t.Logf}
+	first, err := Open(h, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Error(err)
+	}
+	state := (&registry{dir: dir}).stateDir("renames")
+	slots, err := filepath.Glob(state + "/*" + slotSuffix)
+	if err != nil || len(slots) == 0 {
+		t.Fatalf("slots: %v %v", slots, err)
+	}
+	before := len(attachedPrograms(t, state))
+	if err := os.Remove(slots[0]); err != nil {
+		t.Fatal(err)
+	}
+	next, err := Open(h, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range next.Views() {
+		if v.Name() == "renames" && v.Err() != nil {
+			t.Error(v.Err())
+		}
+	}
+	if now := len(attachedPrograms(t, state)); now != before {
+		t.Errorf("%d programs are attached, before %d", now, before)
+	}
+	if err := next.Detach(); err != nil {
+		t.Error(err)
 	}
 }

@@ -31,10 +31,16 @@ func openGate(spec *ebpf.ProgramSpec, path string) (*gate, error) {
 	}
 	if _, err := os.Stat(path); err == nil {
 		slot, err := ebpf.LoadPinnedMap(path+slotSuffix, nil)
-		if err != nil {
+		if err == nil {
+			return &gate{slot: slot, pin: path}, nil
+		}
+		if !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("open what program %s of section %s is attached by: %w", spec.Name, spec.SectionName, err)
 		}
-		return &gate{slot: slot, pin: path}, nil
+		// Somebody removed the slot's pin. The link leads to a slot that nobody can fill again.
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("remove a link without a slot: %w", err)
+		}
 	}
 	g, err := newGate(spec)
 	if err != nil {

@@ -92,7 +92,7 @@ func TestEveryKindOfProgramCounts(t *testing.T) {
 		if err := v.close(); err != nil {
 			t.Error(err)
 		}
-		if err := forgetState(dir); err != nil {
+		if err := new(Set).forgetState(dir); err != nil {
 			t.Error(err)
 		}
 	}

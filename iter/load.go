@@ -89,6 +89,7 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 		if v.state, err = o.loadState(v.stateDir, cache); err != nil {
 			return err
 		}
+		v.state.use = func() error { return v.set.use(v.name) }
 	}
 	if o.task != "" {
 		v.job.MissTask(v.loadIterator(o, o.task, cache))

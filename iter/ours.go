@@ -90,7 +90,7 @@ func (r *registry) stateDir(view string) string {
 }
 
 // forget detaches the attached programs of views that are not among those of list, with what they keep.
-func (r *registry) forget(list []*View) {
+func (s *Set) forget(r *registry, list []*View) {
 	if r == nil || r.readOnly {
 		return
 	}
@@ -106,7 +106,7 @@ func (r *registry) forget(list []*View) {
 		if used[e.Name()] {
 			continue
 		}
-		if err := forgetState(r.stateDir(e.Name())); err != nil {
+		if err := s.forgetState(r.stateDir(e.Name())); err != nil {
 			r.say("view %s: %v", e.Name(), err)
 		}
 	}

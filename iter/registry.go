@@ -51,6 +51,11 @@ func (s *Set) openRegistry(said map[string]bool) *registry {
 		s.note(said, "views are not pinned, and pinned ones not shown: %v", err)
 		return nil
 	}
+	if !r.readOnly {
+		if err := s.openUses(r.dir); err != nil {
+			s.note(said, "the end of another mount may take away what stateful views have counted: %v", err)
+		}
+	}
 	entries, err := os.ReadDir(r.dir)
 	if err != nil {
 		s.note(said, "views are not pinned, and pinned ones not shown: %v", err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -33,6 +34,7 @@ type Set struct {
 	noted []string        // what Notes will say of it
 
 	notes atomic.Pointer[[]string]
+	uses  atomic.Pointer[os.File] // see use; nil if nothing is pinned
 }
 
 // Open finds the views and loads them, for cgroups of h. A view that cannot load harms no other: it is in Views with
@@ -78,6 +80,11 @@ func (s *Set) Notes() []string { return slices.Clone(*s.notes.Load()) }
 func (s *Set) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer func() { s.uses.Load().Close() }()
+	return s.close()
+}
+
+func (s *Set) close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
@@ -90,12 +97,13 @@ func (s *Set) Close() error {
 }
 
 // Detach is Close for the end of a mount: what the programs of stateful views keep is given up, and they are detached,
-// unless another set of the same registry uses them.
+// unless another mount of the same registry uses them.
 func (s *Set) Detach() error {
-	err := s.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.openRegistry(make(map[string]bool)).forget(nil)
+	defer func() { s.uses.Load().Close() }()
+	err := s.close()
+	s.forget(s.openRegistry(make(map[string]bool)), nil)
 	return err
 }
 
@@ -139,7 +147,7 @@ func (s *Set) reload() (changed bool, err error) {
 	for _, old := range was {
 		old.retire(nil)
 	}
-	pins.forget(list)
+	s.forget(pins, list)
 	return true, nil
 }
 

@@ -29,6 +29,7 @@ type state struct {
 	gates    []*gate
 	pinned   []string // paths of what this process pinned
 	lock     *os.File // of dir, shared by all that use it: see forgetState
+	use      func() error
 
 	programPins map[string]string        // the pin's name by the program's, iterators included: see namePrograms
 	iterators   map[string]*ebpf.Program // the view's own, to be pinned
@@ -119,7 +120,10 @@ func (s *state) pinMaps(kept map[string]bool) error {
 		return nil
 	}
 	var err error
-	if s.lock, err = lockState(s.dir, unix.LOCK_SH); err != nil {
+	if s.lock, err = lockState(s.dir, unix.LOCK_SH); err == nil && s.use != nil {
+		err = s.use()
+	}
+	if err != nil {
 		return err
 	}
 	for name, pin := range s.pins {

@@ -200,7 +200,7 @@ func TestLoadedByTwoAtOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := forgetState(dir); err != nil {
+		if err := new(Set).forgetState(dir); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -328,7 +328,7 @@ func TestForgottenStateIsDetached(t *testing.T) {
 	if len(ids) != 2 {
 		t.Errorf("attached: %v", ids)
 	}
-	if err := errors.Join(v.close(), forgetState(dir)); err != nil {
+	if err := errors.Join(v.close(), new(Set).forgetState(dir)); err != nil {
 		t.Fatal(err)
 	}
 	checkGone(t, ids)

@@ -41,7 +41,7 @@ func lockState(dir string, how int) (*os.File, error) {
 
 // forgetState detaches the programs of a view that is disabled or gone, and frees its maps, unless somebody else uses
 // them: another mount has the same view, or the server that takes over from this one.
-func forgetState(dir string) error {
+func (s *Set) forgetState(dir string) error {
 	lock, err := os.Open(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -51,6 +51,11 @@ func forgetState(dir string) error {
 	}
 	defer lock.Close()
 	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return nil
+	}
+	view := filepath.Base(dir)
+	defer s.unuse(view)
+	if s.usedByOthers(view) {
 		return nil
 	}
 	entries, err := os.ReadDir(dir)

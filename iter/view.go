@@ -67,7 +67,7 @@ func (v *View) close() error {
 	stateful := v.state != nil
 	errs := []error{v.state.close()}
 	if stateful && v.stateDir != "" && v.life.retired.Load() && !v.set.config.ReadOnly {
-		errs = append(errs, forgetState(v.stateDir))
+		errs = append(errs, v.set.forgetState(v.stateDir))
 	}
 	return errors.Join(append(errs, v.job.Close())...)
 }

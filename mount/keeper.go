@@ -24,6 +24,7 @@ type Keeper struct {
 	conn   *Conn // serves nothing
 	state  *state
 	memory *os.File
+	kept   *os.File          // of a server, see Keep; may be nil
 	ready  func(error) error // nil when it was told
 
 	path   string   // of our program, when we were started: there its next version is put
@@ -193,6 +194,7 @@ func (k *Keeper) release() {
 	if k.memory != nil {
 		k.memory.Close()
 	}
+	k.kept.Close()
 }
 
 // bury waits for the end of the servers that were killed.

@@ -75,10 +75,16 @@ func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 		return nil, fmt.Errorf("start a server: a descriptor above 100: %w: see ulimit -n", err)
 	}
 	defer unix.Close(program)
+	files := append(std.files, fuse, k.state.file, k.memory, far)
+	env := append(os.Environ(), fmt.Sprintf("%s=%d", KeeperVar, os.Getpid()))
+	if k.kept != nil {
+		env = append(env, fmt.Sprintf("%s=%d", keptVar, len(files)))
+		files = append(files, k.kept)
+	}
 	attr := &os.ProcAttr{
 		Dir:   "/",
-		Env:   append(os.Environ(), fmt.Sprintf("%s=%d", KeeperVar, os.Getpid())),
-		Files: append(std.files, fuse, k.state.file, k.memory, far),
+		Env:   env,
+		Files: files,
 		Sys:   &syscall.SysProcAttr{Setsid: true}, // the terminal's signals are for the keeper
 	}
 	var started *os.Process

@@ -22,6 +22,7 @@ const (
 	heldDevice = "fuse"
 	heldState  = "requests"
 	heldMemory = "files"
+	heldKept   = "kept" // of the servers; there may be none
 )
 
 // resumeVar has the descriptors for a keeper that runs in an earlier one's place: NAME=NUMBER, parted by spaces.
@@ -100,7 +101,7 @@ func (k *Keeper) takeUp(files map[string]*os.File) error {
 		return err
 	}
 	device.Close()
-	k.conn, k.state, k.memory = c, s, memory
+	k.conn, k.state, k.memory, k.kept = c, s, memory, files[heldKept]
 	return nil
 }
 
@@ -109,12 +110,9 @@ func (k *Keeper) store() {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return
 	}
-	for _, held := range []struct {
-		name string
-		fd   int
-	}{{heldDevice, k.conn.fd}, {heldState, int(k.state.file.Fd())}, {heldMemory, int(k.memory.Fd())}} {
-		Notify("FDSTOREREMOVE=1\nFDNAME=" + held.name)
-		if err := notifyWith("FDSTORE=1\nFDNAME="+held.name, held.fd); err != nil {
+	for name, fd := range k.held() {
+		Notify("FDSTOREREMOVE=1\nFDNAME=" + name)
+		if err := notifyWith("FDSTORE=1\nFDNAME="+name, fd); err != nil {
 			k.Logf("without the service manager's help the mount ends with this process: %v", err)
 			return
 		}
@@ -160,7 +158,7 @@ func (k *Keeper) handOn() (said string, takeBack func(), err error) {
 			unix.Close(fd)
 		}
 	}
-	for name, fd := range map[string]int{heldDevice: k.conn.fd, heldState: int(k.state.file.Fd()), heldMemory: int(k.memory.Fd())} {
+	for name, fd := range k.held() {
 		other, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, 3)
 		if err != nil {
 			return "", takeBack, fmt.Errorf("hand on %s: %w", name, err)

@@ -76,6 +76,8 @@ func (k *Keeper) heard(p *process, m message) (again bool, err error) {
 		k.tellReady()
 	case wordPong:
 		p.missed = 0
+	case wordKeep:
+		k.hold(m.files)
 	case wordFailed:
 		p.last = &m
 	case wordEnded:

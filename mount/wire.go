@@ -29,6 +29,7 @@ type wire struct{ conn *net.UnixConn }
 //	stopped    it ends when it has answered what it has in work
 //	ended      the connection has ended: unmounted, or with an Error
 //	failed     it cannot start (Error, Code)
+//	keep       hold the file that comes with this, see Keep
 //	pong       it answers still
 type message struct {
 	Word  string
@@ -37,6 +38,8 @@ type message struct {
 	Code  int    `json:",omitempty"`
 
 	Warnings []string `json:",omitempty"` // for whoever mounts
+
+	files []*os.File // those that came with it
 }
 
 const (
@@ -50,6 +53,7 @@ const (
 	wordEnded    = "ended"
 	wordFailed   = "failed"
 	wordPong     = "pong"
+	wordKeep     = "keep"
 )
 
 // order says how to begin.
@@ -89,10 +93,15 @@ func openWire(file *os.File) (*wire, error) {
 	return &wire{unixConn}, nil
 }
 
-func (w *wire) send(m message) error {
+// send sends a message, with duplicates of descriptors.
+func (w *wire) send(m message, fds ...int) error {
+	var rights []byte
+	if len(fds) > 0 {
+		rights = unix.UnixRights(fds...)
+	}
 	packet, err := json.Marshal(m)
 	if err == nil {
-		_, err = w.conn.Write(packet)
+		_, _, err = w.conn.WriteMsgUnix(packet, rights, nil)
 	}
 	if err != nil {
 		return fmt.Errorf("say %s: %w", m.Word, err)
@@ -105,12 +114,30 @@ func (w *wire) receive() (m message, err error) {
 	if err != nil {
 		return m, err
 	}
-	packet := make([]byte, size)
-	n, err := w.conn.Read(packet)
+	packet, rights := make([]byte, size), make([]byte, unix.CmsgSpace(4))
+	n, r, _, _, err := w.conn.ReadMsgUnix(packet, rights)
 	if err == nil {
 		err = json.Unmarshal(packet[:n], &m)
 	}
+	if err == nil && r > 0 {
+		m.files, err = received(rights[:r])
+	}
 	return m, err
+}
+
+// received gives the files that came with a message.
+func received(rights []byte) (files []*os.File, err error) {
+	messages, err := unix.ParseSocketControlMessage(rights)
+	for _, c := range messages {
+		var fds []int
+		if fds, err = unix.ParseUnixRights(&c); err != nil {
+			break
+		}
+		for _, fd := range fds {
+			files = append(files, os.NewFile(uintptr(fd), "received"))
+		}
+	}
+	return files, err
 }
 
 // next waits for a message and gives its size; what does not fit the buffer of a read is lost.

@@ -253,6 +253,11 @@ func TestServerKilled(t *testing.T) {
 	}
 }
 
+func descriptors(pid int) int {
+	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	return len(fds)
+}
+
 // TestReloads has one server after the other hand over under readers.
 func TestReloads(t *testing.T) {
 	dir, keeper := keptMadeUp(t)
@@ -262,15 +267,20 @@ func TestReloads(t *testing.T) {
 	if testing.Short() {
 		reloads = 20
 	}
-	for range reloads {
+	open := 0 // descriptors of the keeper
+	for i := range reloads {
 		if err := mount.Reload(dir); err != nil {
 			t.Fatal(err)
+		}
+		if i == 0 {
+			open = descriptors(keeper.Pid)
 		}
 		if n := len(servers(keeper.Pid)); n != 1 {
 			t.Fatalf("%d servers after a reload", n)
 		}
 	}
 	stop()
+	eventually(t, "what earlier servers left is closed", func() bool { return descriptors(keeper.Pid) <= open })
 	if s := status(t, dir); s.Restarts != 0 || s.Reloads != reloads {
 		t.Errorf("status: %+v", s)
 	}

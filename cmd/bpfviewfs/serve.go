@@ -78,6 +78,7 @@ func serveCommand(logs *logOptions) *cobra.Command {
 func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
 	c := config(o)
 	c.Logf = log.Warnf
+	c.Keep, c.Kept = conn.Keep, conn.Kept()
 	src, err := openSource(o.Source, c)
 	if err != nil {
 		return err

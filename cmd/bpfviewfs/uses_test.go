@@ -1,0 +1,45 @@
+package main
+
+import (
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestOtherMountEnds: while a mount has no server, another one with the same registry ends. What the first has counted stays, and goes
+// with the first.
+func TestOtherMountEnds(t *testing.T) {
+	needRoot(t)
+	pins := newRegistry(t)
+	mounted := func() (dir string, end func()) {
+		dir = t.TempDir()
+		must(t, command, "mount", dir, "-o", "enable=runqlat", "-o", "registry="+pins)
+		end = sync.OnceFunc(func() { unmount(t, dir) })
+		t.Cleanup(end)
+		return dir, end
+	}
+	dir, end := mounted()
+	_, endOther := mounted()
+	state := pins + "/___state/runqlat"
+	var before, after unix.Stat_t
+	if err := unix.Stat(state, &before); err != nil {
+		t.Fatal(err)
+	}
+	was := status(t, dir)
+	unix.Kill(was.Keeper, unix.SIGSTOP)
+	unix.Kill(was.Server, unix.SIGKILL)
+	eventually(t, "the server ends", func() bool { return !isServer(was.Server) })
+	endOther()
+	if err := unix.Stat(state, &after); err != nil || after.Ino != before.Ino {
+		t.Errorf("what the mount has counted is gone (%v)", err)
+	}
+	unix.Kill(was.Keeper, unix.SIGCONT)
+	if now := status(t, dir); now.Server == was.Server {
+		t.Errorf("status: %+v", now)
+	}
+	end()
+	if err := unix.Stat(state, &after); err == nil {
+		t.Error("the state outlives both mounts")
+	}
+}
