@@ -62,8 +62,12 @@ func (b *bench) mountBuilds() error {
 // mountPeers mounts the installed peers.
 func (b *bench) mountPeers() error {
 	b.subjects[cgroupfs] = &subject{Server: &stage.Server{Name: cgroupfs, Dir: b.stage.Cgroup2}}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
 	size, files := fmt.Sprint(staticSize), fmt.Sprint(workers)
-	static := map[string][]string{stock: {"/proc/self/exe", "stock", "DIR", size, files}}
+	static := map[string][]string{stock: {self, "stock", "DIR", size, files}}
 	if err := compileLibfuse(b.stage); err != nil {
 		b.lacks(err)
 	} else {
@@ -116,16 +120,16 @@ func (b *bench) startClients() error {
 	}
 	defer cpu.Close()
 	defer walk.Close()
-	if b.root, err = b.stage.StartClient(0, cpu, walk); err != nil {
+	if b.root, err = b.stage.StartClient("root", 0, cpu, walk); err != nil {
 		return err
 	}
-	if b.one, err = b.stage.StartClient(oneUser); err != nil {
+	if b.one, err = b.stage.StartClient("one", oneUser); err != nil {
 		return err
 	}
-	if b.crowd, err = b.stage.StartClient(crowdUser); err != nil {
+	if b.crowd, err = b.stage.StartClient("crowd", crowdUser); err != nil {
 		return err
 	}
-	b.intruder, err = b.stage.StartClient(crowdUser)
+	b.intruder, err = b.stage.StartClient("intruder", crowdUser)
 	return err
 }
 

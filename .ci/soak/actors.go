@@ -91,7 +91,7 @@ func (k *soak) serving() (pid int, err error) {
 // for lack of room.
 func (k *soak) flood(uid int) func(<-chan struct{}) error {
 	return func(done <-chan struct{}) error {
-		c, err := k.stage.StartClient(uid)
+		c, err := k.stage.StartClient(fmt.Sprint("user", uid), uid)
 		if err != nil {
 			return err
 		}

@@ -57,8 +57,9 @@ type Answer struct {
 	Samples            []float64 // nanoseconds of each operation
 }
 
-// StartClient starts a client as the user uid. It inherits the files as descriptors 3, 4 ...
-func (s *Stage) StartClient(uid int, files ...*os.File) (*Client, error) {
+// StartClient starts a client as the user uid, in a group of its own. It inherits the files as descriptors
+// 3, 4 ...
+func (s *Stage) StartClient(name string, uid int, files ...*os.File) (*Client, error) {
 	c := &Client{cmd: exec.Command(s.Dir + "/client")}
 	c.cmd.Stderr, c.cmd.ExtraFiles, c.cmd.Dir = os.Stderr, files, "/"
 	if uid != 0 {
@@ -74,7 +75,7 @@ func (s *Stage) StartClient(uid int, files ...*os.File) (*Client, error) {
 		return nil, err
 	}
 	c.jobs, c.out = jobs, bufio.NewReaderSize(out, 1<<20)
-	return c, c.cmd.Start()
+	return c, s.start(name, c.cmd)
 }
 
 // Start gives the client a job, and returns when all its threads are at work.

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/moby/sys/mountinfo"
@@ -25,22 +25,24 @@ type Server struct {
 // mount point.
 func (stage *Stage) Serve(name, program string, args ...string) (*Server, error) {
 	s := &Server{Name: name, Dir: stage.Dir + "/mnt." + name, Cgroup: stage.Cgroup + "/" + name}
-	group, err := stage.group(name)
-	if err != nil {
-		return nil, err
-	}
-	defer group.Close()
 	if err := os.Mkdir(s.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(program, args...)
+	// The shell waits until it is in the cgroups: the program may go to the background at once.
+	cmd := exec.Command("sh", append([]string{"-c", `read -r go && exec "$0" "$@"`, program}, args...)...)
 	for i, a := range cmd.Args {
 		cmd.Args[i] = strings.ReplaceAll(a, "DIR", s.Dir)
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd())}
 	var words bytes.Buffer
 	cmd.Stderr = &words
-	if err := cmd.Start(); err != nil {
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := stage.start(name, cmd); err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(input, "go\n"); err != nil {
 		return nil, err
 	}
 	ended := make(chan error, 1)

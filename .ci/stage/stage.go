@@ -27,6 +27,8 @@ type Stage struct {
 	Cgroup  string // directory of the cgroup that all processes are in
 	Cgroup2 string // mount point of the cgroup2 hierarchy
 	Memory  string // mount point of the v1 memory hierarchy, or ""
+
+	cpu string // mount point of the v1 cpu hierarchy, or ""
 }
 
 // insideVar names the stage in the environment of the process that works on it. Its parent cleans up.
@@ -79,7 +81,7 @@ func create() (*Stage, error) {
 			return nil, err
 		}
 	}
-	return s, errors.Join(os.Mkdir(s.Cgroup, 0o755), os.Mkdir(s.Dir+"/views", 0o755))
+	return s, errors.Join(os.Mkdir(s.Cgroup, 0o755), os.Mkdir(s.Dir+"/views", 0o755), s.shareCPU())
 }
 
 func open(name string) *Stage {
@@ -91,6 +93,8 @@ func open(name string) *Stage {
 			s.Cgroup2 = m.Mountpoint
 		case m.FSType == "cgroup" && slices.Contains(strings.Split(m.VFSOptions, ","), "memory"):
 			s.Memory = m.Mountpoint
+		case m.FSType == "cgroup" && slices.Contains(strings.Split(m.VFSOptions, ","), "cpu"):
+			s.cpu = m.Mountpoint
 		}
 	}
 	s.Cgroup = s.Cgroup2 + "/" + name
@@ -112,18 +116,11 @@ func (s *Stage) build() error {
 }
 
 func (s *Stage) supervise(signals <-chan os.Signal) error {
-	group, err := s.group("work")
-	if err != nil {
-		return err
-	}
-	defer group.Close()
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), insideVar+"="+s.Name)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		UseCgroupFD: true, CgroupFD: int(group.Fd()), Pdeathsig: unix.SIGKILL, Setpgid: true,
-	}
-	if err := cmd.Start(); err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL, Setpgid: true}
+	if err := s.start("work", cmd); err != nil {
 		return err
 	}
 	ended := make(chan error, 1)
@@ -136,15 +133,6 @@ func (s *Stage) supervise(signals <-chan os.Signal) error {
 		<-ended
 		return errors.Join(fmt.Errorf("ended by a signal: %s", number), err)
 	}
-}
-
-// group makes a cgroup in the stage's cgroup, and opens its directory.
-func (s *Stage) group(name string) (*os.File, error) {
-	path := s.Cgroup + "/" + name
-	if err := os.Mkdir(path, 0o755); err != nil {
-		return nil, err
-	}
-	return os.Open(path)
 }
 
 // Command runs a program. If that fails, the error has its output.

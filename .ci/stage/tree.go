@@ -27,8 +27,10 @@ func (s *Stage) remove() error {
 		unix.Unmount(m.Mountpoint, unix.MNT_DETACH) // may have gone with its server
 	}
 	errs = append(errs, RemoveTree(s.Cgroup))
-	if s.Memory != "" {
-		errs = append(errs, RemoveTree(s.Memory+"/"+s.Name))
+	for _, hierarchy := range []string{s.Memory, s.cpu} {
+		if hierarchy != "" {
+			errs = append(errs, RemoveTree(hierarchy+"/"+s.Name))
+		}
 	}
 	if left, err := mountinfo.GetMounts(mountinfo.PrefixFilter(s.Dir)); err != nil || len(left) > 0 {
 		return errors.Join(append(errs, err, fmt.Errorf("still mounted below %s", s.Dir))...)
