@@ -51,15 +51,27 @@ func (k *soak) makeViews(done <-chan struct{}) error {
 	})
 }
 
-// killServers kills the server again and again.
-func (k *soak) killServers(done <-chan struct{}) error {
-	return every(10*time.Second, done, func(int) error {
-		pid, err := k.serving()
-		if err != nil || pid == 0 { // the next one has not begun
+// replaceServers kills the server, reloads, and reloads with the keeper, in turns: a server that is killed
+// while a reload prepares it would fail the reload.
+func (k *soak) replaceServers(done <-chan struct{}) error {
+	return every(4*time.Second, done, func(i int) error {
+		args := []string{"reload", k.server.Dir}
+		switch i % 3 {
+		case 0:
+			pid, err := k.serving()
+			if err != nil || pid == 0 { // the next one has not begun
+				return err
+			}
+			k.counts.done("kill a server", 0)
+			return unix.Kill(pid, unix.SIGKILL)
+		case 2:
+			args = append(args, "--keeper")
+		}
+		if err := stage.Command(k.stage.Dir+"/bpfviewfs", args...); err != nil {
 			return err
 		}
-		k.counts.done("kill a server", 0)
-		return unix.Kill(pid, unix.SIGKILL)
+		k.counts.done("reload", 0)
+		return nil
 	})
 }
 

@@ -116,9 +116,10 @@ func (k *soak) figures() ([]figure, error) {
 	now := []figure{
 		{name: "resident memory, MiB", more: 32}, {name: "memory files, MiB", more: 16}, {name: "descriptors", more: 8},
 		{name: "BPF descriptors"}, {name: "threads", more: 8}, {name: "pins"}, {name: "dying cgroups"}, {name: "processes"},
+		{name: "kills for lack of memory"},
 	}
-	memory, files, descriptors, bpf, threads, pins, dying, processes := &now[0].value, &now[1].value, &now[2].value,
-		&now[3].value, &now[4].value, &now[5].value, &now[6].value, &now[7].value
+	memory, files, descriptors, bpf, threads, pins, dying, processes, kills := &now[0].value, &now[1].value, &now[2].value,
+		&now[3].value, &now[4].value, &now[5].value, &now[6].value, &now[7].value, &now[8].value
 	var err error
 	if *memory, _, err = k.server.Memory(); err != nil {
 		return nil, err
@@ -156,8 +157,26 @@ func (k *soak) figures() ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	*dying, err = k.dying()
+	if *dying, err = k.dying(); err != nil {
+		return nil, err
+	}
+	*kills, err = k.kills()
 	return now, err
+}
+
+// kills is how often the kernel has killed a process of the mount for lack of memory.
+func (k *soak) kills() (n float64, err error) {
+	path := k.server.Cgroup + "/memory.events"
+	if k.stage.Memory != "" {
+		path = k.stage.Memory + "/" + k.stage.Name + "/memory.oom_control"
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), "oom_kill ")
+	_, err = fmt.Sscan(rest, &n)
+	return n, err
 }
 
 // dying is how many removed cgroups the kernel still keeps, after up to 20 s.

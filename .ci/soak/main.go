@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"time"
@@ -112,7 +111,7 @@ func (k *soak) load(long time.Duration) error {
 	done := make(chan struct{})
 	var mu sync.Mutex
 	var errs []error
-	actors := []func(<-chan struct{}) error{k.makeCgroups, k.makeViews, k.killServers, k.reload}
+	actors := []func(<-chan struct{}) error{k.makeCgroups, k.makeViews, k.replaceServers}
 	for i := range readers {
 		actors = append(actors, k.reader(i))
 	}
@@ -155,19 +154,4 @@ func every(pause time.Duration, done <-chan struct{}, do func(i int) error) erro
 			return err
 		}
 	}
-}
-
-// reload has another server take over, and every third time another keeper, too.
-func (k *soak) reload(done <-chan struct{}) error {
-	return every(7*time.Second, done, func(i int) error {
-		args := []string{"reload", k.server.Dir}
-		if i%3 == 2 {
-			args = append(args, "--keeper")
-		}
-		if out, err := exec.Command(k.stage.Dir+"/bpfviewfs", args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, out)
-		}
-		k.counts.done("reload", 0)
-		return nil
-	})
 }

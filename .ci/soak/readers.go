@@ -131,13 +131,19 @@ func copyViews(k *soak, dir string, lap func()) error {
 	return errors.Join(err, whole(from.Name(), text))
 }
 
+// isGone reports an error of a cgroup or view that is gone. ESTALE means that the cgroup was removed, made
+// again and removed while one open walked the path: the kernel tries it twice.
+func isGone(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ESTALE)
+}
+
 func walk(k *soak, _ string, lap func()) error {
 	return filepath.WalkDir(k.server.Dir+"/"+k.top, func(path string, d fs.DirEntry, err error) error {
 		if err == nil {
 			_, err = d.Info()
 		}
 		lap()
-		if errors.Is(err, fs.ErrNotExist) { // passing
+		if isGone(err) {
 			return nil
 		}
 		return err
@@ -177,7 +183,7 @@ func passing(_ *soak, dir string, lap func()) error {
 		if err == nil && len(text) > 0 {
 			err = whole(file, text)
 		}
-		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
+		if err != nil && !isGone(err) {
 			return err
 		}
 	}
