@@ -78,7 +78,7 @@ install: bpfviewfs
 	sed -i 's,@BINDIR@,$(BINDIR),' $(DESTDIR)$(PREFIX)/lib/systemd/system/bpfviewfs.service
 	install -m 0644 packaging/tmpfiles.d/bpfviewfs.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 	install -m 0644 $(MANUAL:%=packaging/man/%) $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 0644 docs/example.yaml iter/settings.schema.json $(DESTDIR)$(PREFIX)/share/bpfviewfs
+	install -m 0644 docs/example.yaml iter/sources/settings.schema.json $(DESTDIR)$(PREFIX)/share/bpfviewfs
 	./bpfviewfs completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bpfviewfs
 	./bpfviewfs completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bpfviewfs
 	./bpfviewfs completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish

@@ -13,6 +13,7 @@ import (
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
+	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -41,8 +42,8 @@ const walkLimit = 32767
 // cgroup, and forgets it. Nothing is pinned; other programs of the object are attached meanwhile. The error is why it would
 // be absent as a view, or why the run failed; with %+v it has the verifier's whole log.
 func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64) (*Report, error) {
-	name, ok := strings.CutSuffix(filepath.Base(path), objectSuffix)
-	if !ok || !isViewName(name) {
+	name, ok := strings.CutSuffix(filepath.Base(path), sources.ObjectSuffix)
+	if !ok || !sources.IsName(name) {
 		return nil, fmt.Errorf("%s: want a file called NAME.bpf.o, where a name is [a-z][a-z0-9_]*, without ___: %w", path, unix.EINVAL)
 	}
 	v := &View{name: name, set: &Set{hierarchy: h, runner: Config{}.runner(h)}, life: newLife()}
@@ -89,15 +90,15 @@ func (v *View) open(path string) (*object, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(strings.TrimSuffix(path, objectSuffix) + settingsSuffix)
+	text, err := os.ReadFile(strings.TrimSuffix(path, sources.ObjectSuffix) + sources.SettingsSuffix)
 	if errors.Is(err, os.ErrNotExist) {
 		return o, nil
 	}
 	if err == nil {
-		v.settings, err = parseSettings(text)
+		v.settings, err = sources.ParseSettings(text)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s%s: %w", v.name, settingsSuffix, err)
+		return nil, fmt.Errorf("%s%s: %w", v.name, sources.SettingsSuffix, err)
 	}
 	return o, o.set(v.settings.Parameters)
 }

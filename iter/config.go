@@ -8,6 +8,7 @@ import (
 
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/runs"
+	"bpfviewfs/iter/sources"
 )
 
 // Config says where views come from. Of views that have one name, the later in this order is shown: Builtin, Dirs in
@@ -38,6 +39,10 @@ type Config struct {
 type Options struct {
 	MaxRun  int64         // bytes one run may give; default 64 MiB
 	Timeout time.Duration // one run may take; default 10 s
+}
+
+func (c Config) places() sources.Places {
+	return sources.Places{Builtin: c.Builtin, Dirs: c.Dirs, Enable: c.Enable}
 }
 
 func (c Config) runner(h *cgroups.Hierarchy) *runs.Runner {

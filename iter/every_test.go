@@ -13,6 +13,7 @@ import (
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
+	"bpfviewfs/iter/sources"
 )
 
 // feature is how an error names what a kernel has not: a kfunc, a helper, a kind of map or iterator, or a place to attach to.
@@ -21,12 +22,12 @@ var feature = regexp.MustCompile(`kfunc|helper|unknown func|map type|iterator no
 // A built-in view works on every kernel in every format, or its error names what this kernel has not.
 func TestEveryView(t *testing.T) {
 	h := testHierarchy(t, "")
-	names, err := iofs.Glob(bpf.Objects, "*"+objectSuffix)
+	names, err := iofs.Glob(bpf.Objects, "*"+sources.ObjectSuffix)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, name := range names {
-		names[i] = strings.TrimSuffix(name, objectSuffix)
+		names[i] = strings.TrimSuffix(name, sources.ObjectSuffix)
 	}
 	s, err := Open(h, Config{Builtin: bpf.Objects, Enable: names})
 	if err != nil {

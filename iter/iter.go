@@ -34,7 +34,7 @@
 //     and taken from there by the next Open if they are made of the same: nothing is verified twice.
 //
 // NAME.yaml beside NAME.bpf.o, or in a later directory, has the view's settings; docs/example.yaml explains them,
-// settings.schema.json is for editors. All settings are optional, an unknown one is an error.
+// sources/settings.schema.json is for editors. All settings are optional, an unknown one is an error.
 //
 //	description  text of one line          shown in place of what the object says
 //	enabled      true or false             see Config.Enable

@@ -7,16 +7,17 @@ import (
 
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
+	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
 
 // make loads a view. Its life ends with drop.
-func (s *Set) make(src *source, pins *registry, cache *btf.Cache) *View {
-	v := &View{name: src.name, set: s, origin: src.origin(), key: src.key, life: newLife()}
+func (s *Set) make(src *sources.Source, pins *registry, cache *btf.Cache) *View {
+	v := &View{name: src.Name(), set: s, origin: src.Origin(), key: src.Key(), life: newLife()}
 	s.alive.Add(1)
-	if src.hides != "" {
-		v.warning = "hides the one that is " + src.hides
+	if src.Hides() != "" {
+		v.warning = "hides the one that is " + src.Hides()
 	}
 	if err := v.load(src, pins, cache); err != nil {
 		v.err = &loadError{view: v.name, err: errors.Join(err, v.abandon())}
@@ -25,42 +26,40 @@ func (s *Set) make(src *source, pins *registry, cache *btf.Cache) *View {
 }
 
 // load reads the view's settings, and loads what this kernel can run of its object or takes over what is pinned.
-func (v *View) load(src *source, pins *registry, cache *btf.Cache) error {
-	settings, raw, err := src.open()
+func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) error {
+	settings, raw, err := src.Open()
 	if err != nil {
 		return err
 	}
 	v.settings = settings
-	if settings.Map != "" {
-		v.mapPin = look(settings.Map)
-	}
+	v.mapStamp = v.stampMap()
 	defer func() {
 		if settings.Description != "" {
 			v.typ = v.typ.WithHelp(settings.Description)
 		}
 	}()
-	if err := src.off(settings, false); err != nil {
+	if err := src.Off(settings, false); err != nil {
 		return err
 	}
-	if src.pin != nil {
+	if src.Pin() != nil {
 		if len(settings.Parameters) > 0 {
 			return fmt.Errorf("parameters cannot be set: its program is loaded already: %w", unix.EINVAL)
 		}
-		return v.fromPin(src.pin, cache)
+		return v.fromPin(src.Pin(), cache)
 	}
 	o, err := parseObject(raw, v.name)
 	if err != nil {
 		return err
 	}
 	v.typ = v.typ.WithHelp(o.typ.Help())
-	if err := src.off(settings, len(o.attached) > 0); err != nil {
+	if err := src.Off(settings, len(o.attached) > 0); err != nil {
 		return err
 	}
 	if err := o.set(settings.Parameters); err != nil {
 		return err
 	}
 	o.pins, v.stateDir = pins, pins.stateDir(v.name)
-	o.origin = func(program string) origin { return originOf(src.object.path, program, raw, settings.Parameters) }
+	o.origin = func(program string) origin { return originOf(src.ObjectPath(), program, raw, settings.Parameters) }
 	before := pins.previous(v.name, o.origin(o.main), cache)
 	if err := v.loadObject(o, cache); err != nil {
 		return err
@@ -145,20 +144,6 @@ func (v *View) add(it *loaded) error {
 	return v.job.Add(it.program, it.target, order, v.settings.Map)
 }
 
-// off says why the view is off, or nil if it is on. One that attaches programs to the kernel costs something all the
-// time, read or not, so somebody must have asked for it. The command line has the last word.
-func (src *source) off(s settings, attaches bool) error {
-	switch {
-	case src.enabled:
-		return nil
-	case s.Enabled == nil && attaches:
-		return &absence{fmt.Sprintf("off: enable it with -o enable=%s or \"enabled: true\" in %s%s", src.name, src.name, settingsSuffix)}
-	case s.Enabled != nil && !*s.Enabled:
-		return &absence{fmt.Sprintf("off: %s says \"enabled: false\", which -o enable=%s overrides", src.settings.path, src.name)}
-	}
-	return nil
-}
-
 // compare warns if the view's record is not what it was and its version is: whoever reads raw records has nothing else to
 // go by. A zero before is none.
 func (v *View) compare(before records.Type) {
@@ -169,4 +154,12 @@ func (v *View) compare(before records.Type) {
 		v.warning = warning
 		v.set.config.Logf("view %s: %s", v.name, warning)
 	}
+}
+
+// stampMap is the present stamp of the map that the settings name.
+func (v *View) stampMap() string {
+	if v.settings.Map == "" {
+		return ""
+	}
+	return sources.Stamp(v.settings.Map)
 }

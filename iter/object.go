@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -41,13 +40,6 @@ const (
 	taskFlavour = flavourMark + "task"
 	treeFlavour = flavourMark + "tree"
 )
-
-// A name is a file's name in every cgroup, a BPF program's and a pin's: bpffs takes no dots.
-var viewName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-
-func isViewName(name string) bool {
-	return viewName.MatchString(name) && !strings.Contains(name, flavourMark)
-}
 
 // parseObject takes an object apart. Its bytes may be anything.
 func parseObject(raw []byte, name string) (o *object, err error) {

@@ -16,13 +16,14 @@ import (
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/runs"
+	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 )
 
 func builtin(t testing.TB, name string) []byte {
 	t.Helper()
-	raw, err := bpf.Objects.ReadFile(name + objectSuffix)
+	raw, err := bpf.Objects.ReadFile(name + sources.ObjectSuffix)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -124,7 +124,7 @@ func (r *registry) prune(list []*View, dirs []string) {
 	}
 	for name, o := range r.ours {
 		base, _, _ := strings.Cut(name, flavourMark)
-		known := o.path == "" || slices.Contains(dirs, filepath.Dir(o.path)) || !dangling(o.path)
+		known := o.path == "" || slices.Contains(dirs, filepath.Dir(o.path)) || !exists(o.path)
 		if has[base] || !known {
 			continue
 		}
@@ -140,4 +140,10 @@ func (r *registry) remove(path string) error {
 		return nil
 	}
 	return os.Remove(path)
+}
+
+// exists reports whether there is a file, be it a link that leads nowhere.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
@@ -45,7 +46,7 @@ func TestParameters(t *testing.T) {
 		{"text: 1", "!neither a number"}, {"u8: a", "!no char array"}, {"struct: 1", "!neither a number"},
 		{"static: 1", "!no const volatile"}, {"data: 1", "!no const volatile"}, {"unknown: 1", "!no const volatile"},
 	} {
-		s, err := parseSettings([]byte("parameters: {" + test.set + "}"))
+		s, err := sources.ParseSettings([]byte("parameters: {" + test.set + "}"))
 		if err != nil {
 			t.Errorf("%s: %v", test.set, err)
 			continue

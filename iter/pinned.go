@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"bpfviewfs/iter/links"
+	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
@@ -12,8 +13,8 @@ import (
 )
 
 // fromPin takes over what somebody else pinned.
-func (v *View) fromPin(p *pin, cache *btf.Cache) error {
-	object, err := bpfpin.Load(p.path, nil)
+func (v *View) fromPin(p *sources.Pin, cache *btf.Cache) error {
+	object, err := bpfpin.Load(p.Path, nil)
 	if err != nil {
 		return err
 	}
@@ -24,12 +25,12 @@ func (v *View) fromPin(p *pin, cache *btf.Cache) error {
 		return v.fromLink(object, cache)
 	}
 	object.Close()
-	return fmt.Errorf("%s is neither a program nor an iterator's link: %w", p.path, unix.ENOEXEC)
+	return fmt.Errorf("%s is neither a program nor an iterator's link: %w", p.Path, unix.ENOEXEC)
 }
 
 // fromPrograms makes the view of loaded iterators: the one that has the view's name, and its flavours. All there is to
 // know of them is in the kernel.
-func (v *View) fromPrograms(main *ebpf.Program, p *pin, cache *btf.Cache) error {
+func (v *View) fromPrograms(main *ebpf.Program, p *sources.Pin, cache *btf.Cache) error {
 	it := &loaded{program: main}
 	err := it.inspect(cache)
 	if err == nil {
@@ -40,10 +41,10 @@ func (v *View) fromPrograms(main *ebpf.Program, p *pin, cache *btf.Cache) error 
 		return err
 	}
 	v.job = v.newJob()
-	if path := p.flavours["task"]; path != "" {
+	if path := p.Flavours["task"]; path != "" {
 		v.job.MissTask(v.fromFlavour(path, cache))
 	}
-	if path := p.flavours["tree"]; path != "" {
+	if path := p.Flavours["tree"]; path != "" {
 		v.fromTree(path, cache)
 	}
 	return v.add(it)

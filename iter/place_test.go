@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/sources"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,7 +27,7 @@ func TestGlobs(t *testing.T) {
 		{"[ab]?", "ax bx", "a cx"},
 		{`dev-disk\\x2d1.swap`, `dev-disk\x2d1.swap`, "dev-diskx2d1.swap"},
 	} {
-		s, err := parseSettings([]byte("match: ['" + test.glob + "']"))
+		s, err := sources.ParseSettings([]byte("match: ['" + test.glob + "']"))
 		if err != nil {
 			t.Error(err)
 			continue
@@ -67,14 +68,14 @@ func TestIn(t *testing.T) {
 		}
 	}
 	checkIn("any", &View{}, h.String(), outer, inner)
-	checkIn("match", &View{settings: settings{Match: []string{"*"}}}, outer)
-	checkIn("match top", &View{settings: settings{Match: []string{"", filepath.Base(outer) + "/in?ner"}}}, h.String(), inner)
-	checkIn("match all", &View{settings: settings{Match: []string{"**"}}}, h.String(), outer, inner)
-	checkIn("requires", &View{settings: settings{Requires: []string{"nonsense"}}})
+	checkIn("match", &View{settings: sources.Settings{Match: []string{"*"}}}, outer)
+	checkIn("match top", &View{settings: sources.Settings{Match: []string{"", filepath.Base(outer) + "/in?ner"}}}, h.String(), inner)
+	checkIn("match all", &View{settings: sources.Settings{Match: []string{"**"}}}, h.String(), outer, inner)
+	checkIn("requires", &View{settings: sources.Settings{Requires: []string{"nonsense"}}})
 
 	t.Run("v1", func(t *testing.T) {
 		v1 := testHierarchy(t, ktest.V1(t))
-		v := &View{settings: settings{Requires: []string{"cpu"}}, set: &Set{hierarchy: v1}}
+		v := &View{settings: sources.Settings{Requires: []string{"cpu"}}, set: &Set{hierarchy: v1}}
 		if err := v.In(v1.Root()); err == nil || !strings.Contains(err.Error(), "cgroup v1") {
 			t.Errorf("on cgroup v1: %v", err)
 		}
@@ -85,10 +86,10 @@ func TestIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	enabled := strings.Fields(string(raw))
-	if err := in(&View{settings: settings{Requires: enabled}}, h.String()); err != nil {
+	if err := in(&View{settings: sources.Settings{Requires: enabled}}, h.String()); err != nil {
 		t.Errorf("requires %v: %v", enabled, err)
 	}
-	deep := &View{settings: settings{Match: []string{"**"}}, name: "v", set: &Set{hierarchy: h}}
+	deep := &View{settings: sources.Settings{Match: []string{"**"}}, name: "v", set: &Set{hierarchy: h}}
 	ktest.Errno(t, "a path above PATH_MAX", deep.In(longNames(t, outer, 17)), unix.ENOENT)
 	if err := os.Remove(inner); err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
+	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -58,7 +59,7 @@ func TestRecordSurvivesBpftool(t *testing.T) {
 	dir := ktest.BPFFS(t)
 	for name, v := range views {
 		pins := filepath.Join(dir, name)
-		object, err := filepath.Abs(filepath.Join("..", "bpf", name+objectSuffix))
+		object, err := filepath.Abs(filepath.Join("..", "bpf", name+sources.ObjectSuffix))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
 	bpfpin "github.com/cilium/ebpf/pin"
 	"golang.org/x/sys/unix"
@@ -22,16 +23,8 @@ type registry struct {
 	dir      string
 	readOnly bool
 	ours     map[string]origin
-	others   map[string]*pin
+	others   map[string]*sources.Pin
 	say      func(format string, args ...any)
-}
-
-// pin is a view that somebody else pinned.
-type pin struct {
-	name, path string
-	stamp      string            // another one when it was replaced
-	flavours   map[string]string // paths of NAME___task and the like
-	err        error             // why it makes no view
 }
 
 const (
@@ -41,7 +34,7 @@ const (
 
 func (s *Set) openRegistry(said map[string]bool) *registry {
 	r := &registry{
-		dir: s.config.Registry, readOnly: s.config.ReadOnly, ours: make(map[string]origin), others: make(map[string]*pin),
+		dir: s.config.Registry, readOnly: s.config.ReadOnly, ours: make(map[string]origin), others: make(map[string]*sources.Pin),
 	}
 	r.say = func(format string, args ...any) { s.say(said, format, args...) }
 	if r.dir == "" {
@@ -67,7 +60,7 @@ func (s *Set) openRegistry(said map[string]bool) *registry {
 		}
 		name := e.Name()
 		if err := r.list(name); err != nil && !errors.Is(err, unix.ENOENT) {
-			r.others[name] = &pin{name: name, path: filepath.Join(r.dir, name), stamp: err.Error(), err: err}
+			r.others[name] = &sources.Pin{Name: name, Path: filepath.Join(r.dir, name), Stamp: err.Error(), Err: err}
 		}
 	}
 	return r
@@ -96,13 +89,13 @@ func (r *registry) prepare() error {
 	if err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
-	return trusted(r.dir, info)
+	return sources.Trusted(r.dir, info)
 }
 
 func (r *registry) list(name string) error {
 	base, flavour, flavoured := strings.Cut(name, flavourMark)
 	path := filepath.Join(r.dir, name)
-	if !isViewName(base) {
+	if !sources.IsName(base) {
 		return fmt.Errorf("%s is pinned under a name that no view has ([a-z][a-z0-9_]*, without ___)", path)
 	}
 	info, err := os.Lstat(path)
@@ -133,36 +126,19 @@ func (r *registry) list(name string) error {
 	st := info.Sys().(*syscall.Stat_t)
 	stamp := fmt.Sprint(st.Ino, st.Ctim)
 	if !flavoured {
-		r.others[base] = &pin{name: base, path: path, stamp: stamp, flavours: make(map[string]string)}
+		r.others[base] = &sources.Pin{Name: base, Path: path, Stamp: stamp, Flavours: make(map[string]string)}
 		return nil
 	}
 	of := r.others[base]
 	if of == nil {
 		return fmt.Errorf("%s is pinned without a %s that is from the same hand", path, base)
 	}
-	of.flavours[flavour] = path
-	of.stamp += " " + stamp
+	of.Flavours[flavour] = path
+	of.Stamp += " " + stamp
 	return nil
 }
 
-// claim makes the pin a view's source. Whoever pinned it meant this name, and an object's program cannot be
-// pinned over it: so the object's view is the one that is hidden.
-func (p *pin) claim(found map[string]*source) {
-	src := &source{name: p.name, pin: p, err: p.err}
-	if old := found[p.name]; old != nil && old.err == nil { // what is refused has no say
-		switch {
-		case old.masked != "" || p.err != nil:
-			return
-		case old.object != nil:
-			src.hides = old.origin()
-		default:
-			src.settings = old.settings
-		}
-	}
-	found[p.name] = src
-}
-
-func (r *registry) foreign() []*pin {
+func (r *registry) foreign() []*sources.Pin {
 	if r == nil {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
+	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
@@ -77,7 +78,7 @@ func TestProgramsAreReused(t *testing.T) {
 	registry, dir := testRegistry(t), t.TempDir()
 	path := filepath.Join(dir, "cpu.bpf.o")
 	write(t, path, builtin(t, "cpu"))
-	write(t, filepath.Join(dir, "renamed"+objectSuffix), testdata(t, "symbols"))
+	write(t, filepath.Join(dir, "renamed"+sources.ObjectSuffix), testdata(t, "symbols"))
 	config := Config{Builtin: only(t, "cgroup"), Dirs: []string{dir}, Registry: registry}
 	ids := func(s *Set) (ids []ebpf.ProgramID) {
 		for _, v := range s.Views() {
@@ -91,7 +92,7 @@ func TestProgramsAreReused(t *testing.T) {
 	}
 	first := openSet(t, h, config)
 	was := ids(first)
-	checkWords(t, "pins", pins(t, registry), "cgroup cpu renamed")
+	ktest.Words(t, "pins", pins(t, registry), "cgroup cpu renamed")
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +128,7 @@ func TestProgramsAreReused(t *testing.T) {
 		t.Fatal(err)
 	}
 	reload(t, second, true)
-	checkWords(t, "pins", pins(t, registry), "renamed")
+	ktest.Words(t, "pins", pins(t, registry), "renamed")
 	if err := second.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +137,7 @@ func TestProgramsAreReused(t *testing.T) {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
 	openSet(t, h, config)
-	checkWords(t, "pins", pins(t, registry), "cgroup renamed")
+	ktest.Words(t, "pins", pins(t, registry), "cgroup renamed")
 }
 
 // The program of a view may have any name, also another view's.
@@ -153,7 +154,7 @@ func TestPinsHaveTheViewsName(t *testing.T) {
 			t.Errorf("programs %v, were %v", is, was)
 		}
 		was = is
-		checkWords(t, "pins", pins(t, registry), "a b")
+		ktest.Words(t, "pins", pins(t, registry), "a b")
 	}
 }
 
@@ -163,13 +164,13 @@ func TestSharedRegistry(t *testing.T) {
 	registry := testRegistry(t)
 	for _, name := range []string{"cpu", "cgroup"} {
 		dir := t.TempDir()
-		write(t, filepath.Join(dir, name+objectSuffix), builtin(t, name))
+		write(t, filepath.Join(dir, name+sources.ObjectSuffix), builtin(t, name))
 		s := openSet(t, h, Config{Dirs: []string{dir}, Registry: registry})
 		if n := len(s.Views()); n != 1 {
 			t.Errorf("%d views", n)
 		}
 	}
-	checkWords(t, "pins", pins(t, registry), "cgroup cpu")
+	ktest.Words(t, "pins", pins(t, registry), "cgroup cpu")
 }
 
 func TestForeignPins(t *testing.T) {
@@ -203,7 +204,7 @@ func TestForeignPins(t *testing.T) {
 	for _, v := range s.Views() {
 		names = append(names, v.Name())
 	}
-	checkWords(t, "views", names, "Upper amap cgroup cgroup___task cpu filter lonely___task new")
+	ktest.Words(t, "views", names, "Upper amap cgroup cgroup___task cpu filter lonely___task new")
 	for name, why := range map[string]string{
 		"Upper": "a name that no view has", "amap": "a pinned map", "lonely___task": "the same hand", "cgroup___task": "the same hand",
 	} {
@@ -245,7 +246,7 @@ func TestForeignPins(t *testing.T) {
 	if v := find(t, s, "cpu"); v.Err() != nil || v.Origin() != "built in" {
 		t.Errorf("%v, from %s", v.Err(), v.Origin())
 	}
-	checkWords(t, "pins", pins(t, registry), "Upper amap cgroup cgroup___task cpu dir filter lonely___task new")
+	ktest.Words(t, "pins", pins(t, registry), "Upper amap cgroup cgroup___task cpu dir filter lonely___task new")
 }
 
 func TestPinnedLinks(t *testing.T) {
@@ -316,7 +317,7 @@ func TestPinnedLinks(t *testing.T) {
 	if out := mustRun(t, v, h.Root()); len(out) == 0 || len(out)%512 != 0 {
 		t.Errorf("%d bytes", len(out))
 	}
-	checkWords(t, "pins", pins(t, registry), "all one")
+	ktest.Words(t, "pins", pins(t, registry), "all one")
 }
 
 // Without a registry that can be used, views are there all the same.
@@ -391,5 +392,5 @@ func TestFlavoursArePinned(t *testing.T) {
 	if programID(t, again.job.Program(runs.PerTask)) != programID(t, v.job.Program(runs.PerTask)) {
 		t.Error("tasks___task was loaded twice")
 	}
-	checkWords(t, "pins", pins(t, registry), want+"tasks___task")
+	ktest.Words(t, "pins", pins(t, registry), want+"tasks___task")
 }

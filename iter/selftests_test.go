@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
 )
 
@@ -37,7 +38,7 @@ func TestSelftests(t *testing.T) {
 	dropped, pinned := 0, 0
 	t.Log("\n| program | as an object | pinned by bpftool |\n|---|---|---|")
 	for _, path := range objects {
-		name := strings.TrimSuffix(filepath.Base(path), objectSuffix)
+		name := strings.TrimSuffix(filepath.Base(path), sources.ObjectSuffix)
 		asObject, ok := dropIn(t, s, path, name, pins, cgroup)
 		if ok {
 			dropped++
@@ -87,7 +88,7 @@ func dropIn(t *testing.T, s *Set, path, name, pins, cgroup string) (string, bool
 			continue
 		}
 		defer made.Close()
-		withMap := &View{name: name, life: newLife(), set: s, settings: settings{Map: path}}
+		withMap := &View{name: name, life: newLife(), set: s, settings: sources.Settings{Map: path}}
 		if withMap.loadObject(o, kernelTypes) == nil {
 			v, err = withMap, nil
 		}
@@ -120,7 +121,7 @@ func pinAll(t *testing.T, s *Set, object, dir, cgroup string) (string, int) {
 	views := 0
 	for _, name := range names(t, dir) {
 		v := &View{name: name, life: newLife(), set: s}
-		if err := v.fromPin(&pin{name: name, path: filepath.Join(dir, name)}, kernelTypes); err != nil {
+		if err := v.fromPin(&sources.Pin{Name: name, Path: filepath.Join(dir, name)}, kernelTypes); err != nil {
 			said = append(said, name+": "+cell(err.Error()))
 			continue
 		}

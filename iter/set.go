@@ -12,6 +12,7 @@ import (
 
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/runs"
+	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -117,7 +118,10 @@ func (s *Set) reload() (changed bool, err error) {
 	}
 	said := s.said
 	s.said, s.noted = make(map[string]bool), nil
-	sources, pins, err := s.scan(said)
+	pins := s.openRegistry(said)
+	say := func(format string, args ...any) { s.say(said, format, args...) }
+	note := func(format string, args ...any) { s.note(said, format, args...) }
+	found, err := s.config.places().Scan(pins.foreign(), len(*s.views.Load()) > 0, say, note)
 	if err != nil {
 		s.said = said
 		return false, err
@@ -130,8 +134,8 @@ func (s *Set) reload() (changed bool, err error) {
 	}
 	cache := btf.NewCache() // the kernel's types, decoded once: 1 ms a view instead of 20
 	var list []*View
-	for _, name := range slices.Sorted(maps.Keys(sources)) {
-		list = append(list, s.next(was[name], sources[name], pins, cache))
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		list = append(list, s.next(was[name], found[name], pins, cache))
 	}
 	pins.prune(list, s.config.Dirs)
 	if slices.Equal(list, *s.views.Load()) {
@@ -152,18 +156,18 @@ func (s *Set) reload() (changed bool, err error) {
 }
 
 // next is the view that src makes, where there was old, or nothing.
-func (s *Set) next(old *View, src *source, pins *registry, cache *btf.Cache) *View {
-	if old != nil && old.key == src.key && (old.mapPin == nil || old.mapPin.stamp == look(old.mapPin.path).stamp) {
+func (s *Set) next(old *View, src *sources.Source, pins *registry, cache *btf.Cache) *View {
+	if old != nil && old.key == src.Key() && old.mapStamp == old.stampMap() {
 		return old
 	}
 	v := s.make(src, pins, cache)
 	if old == nil || old.err != nil {
 		return v
 	}
-	if _, wanted := errors.AsType[*absence](v.err); v.err != nil && !wanted {
+	if _, wanted := errors.AsType[*sources.Absence](v.err); v.err != nil && !wanted {
 		v.drop()
 		kept := *old
-		kept.key, kept.mapPin, kept.warning = v.key, v.mapPin, fmt.Sprintf("goes on as it was: %v", v.err)
+		kept.key, kept.mapStamp, kept.warning = v.key, v.mapStamp, fmt.Sprintf("goes on as it was: %v", v.err)
 		s.config.Logf("view %s %s", v.name, kept.warning)
 		return &kept
 	}

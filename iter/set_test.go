@@ -13,6 +13,7 @@ import (
 
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/sources"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,7 +22,7 @@ func only(t testing.TB, names ...string) fs.FS {
 	t.Helper()
 	files := make(fstest.MapFS)
 	for _, name := range names {
-		files[name+objectSuffix] = &fstest.MapFile{Data: builtin(t, name)}
+		files[name+sources.ObjectSuffix] = &fstest.MapFile{Data: builtin(t, name)}
 	}
 	return files
 }
@@ -57,14 +58,6 @@ func find(t testing.TB, s *Set, name string) *View {
 		t.Fatalf("no view %s", name)
 	}
 	return v
-}
-
-func checkWords(t testing.TB, what string, got []string, want string) {
-	t.Helper()
-	slices.Sort(got)
-	if got := strings.Join(got, " "); got != want {
-		t.Errorf("%s: %q, want %q", what, got, want)
-	}
 }
 
 func reload(t testing.TB, s *Set, want bool) {

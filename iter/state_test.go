@@ -17,6 +17,7 @@ import (
 
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
@@ -76,7 +77,7 @@ func startRenamer(t *testing.T, cgroup string) (begin func(n int), wait func()) 
 
 func testdata(t *testing.T, name string) []byte {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("testdata", name+objectSuffix))
+	raw, err := os.ReadFile(filepath.Join("testdata", name+sources.ObjectSuffix))
 	if err != nil {
 		t.Fatal(err)
 	}

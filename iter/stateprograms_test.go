@@ -11,6 +11,7 @@ import (
 
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/runs"
+	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
 )
 
@@ -39,7 +40,7 @@ func slotPrograms(t *testing.T, dir string) map[string]ebpf.ProgramID {
 func TestStatefulProgramsAreReused(t *testing.T) {
 	h := testHierarchy(t, "")
 	registry, dir := testRegistry(t), t.TempDir()
-	path := filepath.Join(dir, "renames"+objectSuffix)
+	path := filepath.Join(dir, "renames"+sources.ObjectSuffix)
 	write(t, path, testdata(t, "renames"))
 	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	begin, wait := startRenamer(t, cgroup)

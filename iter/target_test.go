@@ -17,6 +17,7 @@ import (
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/runs"
+	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
@@ -261,7 +262,7 @@ func loadTestdataOf(t *testing.T, h *cgroups.Hierarchy, name, mapPath string) (*
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &View{name: name, life: newLife(), set: testSet(t, h, Options{}), settings: settings{Map: mapPath}}
+	v := &View{name: name, life: newLife(), set: testSet(t, h, Options{}), settings: sources.Settings{Map: mapPath}}
 	return v, v.loadObject(o, kernelTypes)
 }
 
@@ -404,7 +405,7 @@ func TestViewOfLoadedProgram(t *testing.T) {
 		}
 		defer p.Unpin()
 		v := &View{name: name, life: newLife(), set: s}
-		return v, v.fromPin(&pin{name: name, path: path}, kernelTypes)
+		return v, v.fromPin(&sources.Pin{Name: name, Path: path}, kernelTypes)
 	}
 	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	ktest.Helper{Cgroup: dir}.Start(t)

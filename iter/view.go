@@ -5,6 +5,7 @@ import (
 
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
+	"bpfviewfs/iter/sources"
 )
 
 // View is one file of every cgroup's directory. Safe for use by many goroutines.
@@ -17,8 +18,8 @@ type View struct {
 	origin   string
 	warning  string
 	key      string // what it is made of
-	settings settings
-	mapPin   *file // of the map that the settings name, as it was found; nil if they name none
+	settings sources.Settings
+	mapStamp string // of the map that the settings name, as it was found
 	life     *life
 
 	job      *runs.Job // nil if it is absent
@@ -57,10 +58,10 @@ func (v *View) Warning() string { return v.warning }
 func (v *View) Mode() uint32 { return uint32(v.settings.Mode) }
 
 // UID is the owner of the view's files, nil if its settings do not say.
-func (v *View) UID() *uint32 { return v.settings.Owner.number() }
+func (v *View) UID() *uint32 { return v.settings.Owner.Number() }
 
 // GID is the group of the view's files, nil if its settings do not say.
-func (v *View) GID() *uint32 { return v.settings.Group.number() }
+func (v *View) GID() *uint32 { return v.settings.Group.Number() }
 
 // close gives back what the view holds. State that is pinned stays; see forgetState.
 func (v *View) close() error {

@@ -74,8 +74,8 @@ func (s *Set) places() []string {
 		places = append(places, s.config.Registry)
 	}
 	for _, v := range *s.views.Load() {
-		if v.mapPin != nil {
-			places = append(places, v.mapPin.path)
+		if v.settings.Map != "" {
+			places = append(places, v.settings.Map)
 		}
 	}
 	return places

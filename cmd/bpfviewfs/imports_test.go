@@ -32,6 +32,7 @@ func TestImports(t *testing.T) {
 			"bpfviewfs/iter/programs": room, "bpfviewfs/iter/sources": room, "bpfviewfs/iter/state": room, "bpfviewfs/bpf": "objects are handed to it",
 			fuse: room, logrus: room, cobra: room,
 		},
+		"iter/sources": {"bpfviewfs/": room, bpf: "sources are files", fuse: room, logrus: room, cobra: room},
 		"iter/links":   {"bpfviewfs/": room, fuse: room, logrus: room, cobra: room},
 		"iter/cgroups": {"bpfviewfs/": room, bpf: "the hierarchy is there without BPF", fuse: room, logrus: room, cobra: room},
 		"mount": {

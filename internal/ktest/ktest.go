@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -67,4 +68,13 @@ func Descriptors(t testing.TB) int {
 		t.Fatal(err)
 	}
 	return len(entries)
+}
+
+// Words fails the test unless the words, sorted, are those of want.
+func Words(t testing.TB, what string, got []string, want string) {
+	t.Helper()
+	slices.Sort(got)
+	if got := strings.Join(got, " "); got != want {
+		t.Errorf("%s: %q, want %q", what, got, want)
+	}
 }

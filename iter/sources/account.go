@@ -1,4 +1,4 @@
-package iter
+package sources
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 )
 
 // accounts looks up who is meant.
-func (s *settings) accounts() (err error) {
+func (s *Settings) accounts() (err error) {
 	if s.Owner != nil {
 		err = s.Owner.lookup("owner", "user", func(name string) (string, error) {
 			u, err := user.Lookup(name)
@@ -33,20 +33,21 @@ func (s *settings) accounts() (err error) {
 	return err
 }
 
-// account is a user or a group, by name or number.
-type account struct {
+// Account is a user or a group, by name or number.
+type Account struct {
 	name string
 	id   uint32
 }
 
-func (a *account) number() *uint32 {
+// Number is the id, nil for a nil Account.
+func (a *Account) Number() *uint32 {
 	if a == nil {
 		return nil
 	}
 	return &a.id
 }
 
-func (a *account) UnmarshalYAML(n *yaml.Node) error {
+func (a *Account) UnmarshalYAML(n *yaml.Node) error {
 	if tag := n.ShortTag(); tag != "!!str" && tag != "!!int" {
 		return fmt.Errorf("line %d: %s is neither a name nor a number", n.Line, n.ShortTag())
 	}
@@ -54,7 +55,7 @@ func (a *account) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-func (a *account) lookup(key, kind string, find func(name string) (string, error)) error {
+func (a *Account) lookup(key, kind string, find func(name string) (string, error)) error {
 	number := a.name
 	if strings.Trim(number, "0123456789") != "" || number == "" {
 		var err error
@@ -70,16 +71,16 @@ func (a *account) lookup(key, kind string, find func(name string) (string, error
 	return nil
 }
 
-// fileMode are a file's permissions; 0: not said.
-type fileMode uint32
+// FileMode are a file's permissions; 0: not said.
+type FileMode uint32
 
 var readable = regexp.MustCompile(`^0?4[04][04]$`)
 
-func (m *fileMode) UnmarshalYAML(n *yaml.Node) error {
+func (m *FileMode) UnmarshalYAML(n *yaml.Node) error {
 	if n.ShortTag() != "!!str" || !readable.MatchString(n.Value) {
 		return fmt.Errorf("line %d: mode %s: files can only be read: give \"0400\" to \"0444\", in quotes", n.Line, n.Value)
 	}
 	mode, err := strconv.ParseUint(n.Value, 8, 32)
-	*m = fileMode(mode)
+	*m = FileMode(mode)
 	return err
 }

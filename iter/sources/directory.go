@@ -1,4 +1,4 @@
-package iter
+package sources
 
 import (
 	"errors"
@@ -28,16 +28,20 @@ type file struct {
 	read  func() ([]byte, error)
 }
 
+// A view's files are called NAME and one of these.
 const (
-	objectSuffix   = ".bpf.o"
-	settingsSuffix = ".yaml"
-	maxObject      = 16 << 20
-	maxRefused     = 64 // files of one directory that are listed for nothing but the reason: anybody may have put them there
+	ObjectSuffix   = ".bpf.o"
+	SettingsSuffix = ".yaml"
+)
+
+const (
+	maxObject  = 16 << 20
+	maxRefused = 64 // files of one directory that are listed for nothing but the reason: anybody may have put them there
 )
 
 // isViewFile leaves out editors' and installers' hidden files.
 func isViewFile(name string) bool {
-	return !strings.HasPrefix(name, ".") && (strings.HasSuffix(name, objectSuffix) || strings.HasSuffix(name, settingsSuffix))
+	return !strings.HasPrefix(name, ".") && (strings.HasSuffix(name, ObjectSuffix) || strings.HasSuffix(name, SettingsSuffix))
 }
 
 // compiledIn lists the objects in the binary.
@@ -70,7 +74,7 @@ func listDirectory(dir string) (layer, error) {
 	if err != nil {
 		return l, fmt.Errorf("views directory: %w", err)
 	}
-	l.err = trusted(dir, info)
+	l.err = Trusted(dir, info)
 	names, err := d.Readdirnames(-1)
 	if err != nil {
 		return l, fmt.Errorf("views directory: %w", err)
@@ -100,6 +104,9 @@ func dangling(path string) bool {
 	return err == nil
 }
 
+// Stamp tells whether a file was replaced or changed: then it is another one.
+func Stamp(path string) string { return look(path).stamp }
+
 // look tells what a file is without reading it.
 func look(path string) *file {
 	f := &file{path: path}
@@ -121,7 +128,7 @@ func look(path string) *file {
 // usable refuses what is no file, or too large, or not trusted.
 func usable(path string, info os.FileInfo) error {
 	limit := int64(maxObject)
-	if strings.HasSuffix(path, settingsSuffix) {
+	if strings.HasSuffix(path, SettingsSuffix) {
 		limit = maxSettings
 	}
 	switch {
@@ -132,11 +139,11 @@ func usable(path string, info os.FileInfo) error {
 	case info.Size() > limit:
 		return fmt.Errorf("%s has %d bytes: %d are the most: %w", path, info.Size(), limit, unix.EFBIG)
 	}
-	return trusted(path, info)
+	return Trusted(path, info)
 }
 
-// trusted refuses what somebody else could have written: it would run in the kernel.
-func trusted(path string, info os.FileInfo) error {
+// Trusted refuses what somebody else could have written: it would run in the kernel.
+func Trusted(path string, info os.FileInfo) error {
 	owner := info.Sys().(*syscall.Stat_t).Uid
 	switch {
 	case owner != 0 && int(owner) != os.Geteuid():

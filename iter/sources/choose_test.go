@@ -1,9 +1,11 @@
-package iter
+package sources
 
 import (
 	"errors"
 	"strings"
 	"testing"
+
+	"bpfviewfs/internal/ktest"
 )
 
 func testLayer(place string, names ...string) layer {
@@ -19,8 +21,8 @@ func testLayer(place string, names ...string) layer {
 	return l
 }
 
-func inWordsOf(src *source) string {
-	line := src.name + "=" + src.origin()
+func inWordsOf(src *Source) string {
+	line := src.name + "=" + src.Origin()
 	if src.masked != "" {
 		line = src.name + "=masked " + src.masked
 	}
@@ -60,7 +62,7 @@ func TestChoose(t *testing.T) {
 		for _, src := range choose(test.layers) {
 			got = append(got, inWordsOf(src))
 		}
-		checkWords(t, name, got, test.want)
+		ktest.Words(t, name, got, test.want)
 	}
 }
 
@@ -71,8 +73,8 @@ func TestClaim(t *testing.T) {
 	found := choose([]layer{refused, testLayer("/1", "d.bpf.o=masks", "e.yaml", "f.bpf.o", "f.yaml")})
 	var got []string
 	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
-		(&pin{name: name, path: "/pins/" + name}).claim(found)
+		(&Pin{Name: name, Path: "/pins/" + name}).claim(found)
 		got = append(got, inWordsOf(found[name]))
 	}
-	checkWords(t, "refused, then trusted", got, "a=/pins/a b=/pins/b c=/pins/c d=masked /1/d.bpf.o e=/pins/e+/1/e.yaml f=/pins/f>/1/f.bpf.o")
+	ktest.Words(t, "refused, then trusted", got, "a=/pins/a b=/pins/b c=/pins/c d=masked /1/d.bpf.o e=/pins/e+/1/e.yaml f=/pins/f>/1/f.bpf.o")
 }

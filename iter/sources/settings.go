@@ -1,4 +1,4 @@
-package iter
+package sources
 
 import (
 	"bytes"
@@ -13,14 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// settings are what NAME.yaml in a views directory says of view NAME. Every key is optional; an unknown one is an error.
+// Settings are what NAME.yaml in a views directory says of view NAME. Every key is optional; an unknown one is an error.
 // settings.schema.json tells editors the same.
-type settings struct {
+type Settings struct {
 	Description string   `yaml:"description"` // shown in place of what the object says
 	Enabled     *bool    `yaml:"enabled"`     // false: off; true: on, though it attaches programs to the kernel
-	Owner       *account `yaml:"owner"`       // of the files: a user's name or number; default: who owns the cgroup's directory
-	Group       *account `yaml:"group"`       // of the files: a group's name or number; default: as Owner
-	Mode        fileMode `yaml:"mode"`        // of the files: octal, in quotes, "0400" to "0444"
+	Owner       *Account `yaml:"owner"`       // of the files: a user's name or number; default: who owns the cgroup's directory
+	Group       *Account `yaml:"group"`       // of the files: a group's name or number; default: as Owner
+	Mode        FileMode `yaml:"mode"`        // of the files: octal, in quotes, "0400" to "0444"
 
 	// Match are globs of cgroups' paths below the top of the hierarchy: the view is in the cgroups that one of them
 	// fits; default: all. ? and * stay within one name, ** is any number of names, {a,b} is either,
@@ -38,37 +38,39 @@ type settings struct {
 // maxSettings is far above what anybody writes by hand.
 const maxSettings = 64 << 10
 
-// parseSettings reads NAME.yaml. Its bytes may be anything.
-func parseSettings(raw []byte) (s settings, err error) {
+// ParseSettings reads NAME.yaml. Its bytes may be anything.
+func ParseSettings(raw []byte) (s Settings, err error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(raw))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&s); err != nil && !errors.Is(err, io.EOF) {
-		return settings{}, fmt.Errorf("%s: %w", inWords(err), unix.EINVAL)
+		return Settings{}, fmt.Errorf("%s: %w", inWords(err), unix.EINVAL)
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return settings{}, fmt.Errorf("there is more than one document: %w", unix.EINVAL)
+		return Settings{}, fmt.Errorf("there is more than one document: %w", unix.EINVAL)
 	}
 	if err := s.check(); err != nil {
-		return settings{}, fmt.Errorf("%w: %w", err, unix.EINVAL)
+		return Settings{}, fmt.Errorf("%w: %w", err, unix.EINVAL)
 	}
 	return s, nil
 }
 
 // goNames are what the decoder calls the types of settings.
 var goNames = strings.NewReplacer(
-	"yaml: ", "", "unmarshal errors:", "", "!!", "", " in type iter.settings", " here",
-	"[]string", "a list", "map[string]interface {}", "a mapping", "iter.settings", "the settings", "into", "is not", "cannot unmarshal ", "",
+	"yaml: ", "", "unmarshal errors:", "", "!!", "", " in type sources.Settings", " here",
+	"[]string", "a list", "map[string]interface {}", "a mapping", "sources.Settings", "the settings", "into", "is not", "cannot unmarshal ", "",
 )
 
-// inWords puts what the decoder says for whoever wrote the file.
-func inWords(err error) string { return strings.TrimSpace(goNames.Replace(err.Error())) }
+// inWords says in one line, and in words of the file, what the decoder says.
+func inWords(err error) string {
+	return strings.Join(strings.Fields(goNames.Replace(err.Error())), " ")
+}
 
 var (
 	controllerName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 	variableName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
-func (s *settings) check() error {
+func (s *Settings) check() error {
 	if strings.ContainsFunc(s.Description, func(r rune) bool { return r < ' ' }) {
 		return errors.New("description: more than one line")
 	}

@@ -1,4 +1,4 @@
-package iter
+package sources
 
 import (
 	"strings"
@@ -17,8 +17,8 @@ func TestOff(t *testing.T) {
 		{false, nil, true, `off: enable it with -o enable=v or "enabled: true" in v.yaml`}, {false, &on, true, ""}, {false, &off, true, "/v.yaml says"},
 		{true, nil, true, ""}, {true, &off, true, ""}, {true, &off, false, ""},
 	} {
-		src := &source{name: "v", enabled: test.asked, settings: &file{path: "/v.yaml"}}
-		err := src.off(settings{Enabled: test.says}, test.attaches)
+		src := &Source{name: "v", enabled: test.asked, settings: &file{path: "/v.yaml"}}
+		err := src.Off(Settings{Enabled: test.says}, test.attaches)
 		if (err == nil) != (test.why == "") || err != nil && !strings.Contains(err.Error(), test.why) {
 			t.Errorf("%+v: %v", test, err)
 		}

@@ -1,4 +1,4 @@
-package iter
+package sources
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 
 func exampleSettings(t testing.TB) []byte {
 	t.Helper()
-	raw, err := os.ReadFile("../docs/example.yaml")
+	raw, err := os.ReadFile("../../docs/example.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,14 +24,14 @@ func exampleSettings(t testing.TB) []byte {
 }
 
 func TestSettings(t *testing.T) {
-	s, err := parseSettings(exampleSettings(t))
+	s, err := ParseSettings(exampleSettings(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	on := true
-	want := settings{
+	want := Settings{
 		Description: "runnable tasks of the web servers", Enabled: &on,
-		Owner: &account{"root", 0}, Group: &account{"0", 0}, Mode: 0o440,
+		Owner: &Account{"root", 0}, Group: &Account{"0", 0}, Mode: 0o440,
 		Match: []string{"system.slice/*.service", "user.slice/**", ""}, Requires: []string{"cpu", "memory"},
 		Parameters: map[string]any{"min_runtime_ns": 1000000, "with_threads": true, "comm": "nginx"},
 		Map:        "/sys/fs/bpf/connections",
@@ -40,7 +40,7 @@ func TestSettings(t *testing.T) {
 		t.Errorf("got %+v, want %+v", s, want)
 	}
 	for _, nothing := range []string{"", "# nothing\n", "null\n", "{}\n", "---\n"} {
-		if s, err := parseSettings([]byte(nothing)); err != nil || !reflect.DeepEqual(s, settings{}) {
+		if s, err := ParseSettings([]byte(nothing)); err != nil || !reflect.DeepEqual(s, Settings{}) {
 			t.Errorf("%q: %+v, %v", nothing, s, err)
 		}
 	}
@@ -88,7 +88,7 @@ var wrongSettings = map[string]struct {
 
 func TestWrongSettings(t *testing.T) {
 	for name, test := range wrongSettings {
-		_, err := parseSettings([]byte(test.text))
+		_, err := ParseSettings([]byte(test.text))
 		if err == nil || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: %v does not say %q", name, err, test.says)
 			continue
@@ -148,10 +148,10 @@ func TestSchemaIsTheStruct(t *testing.T) {
 		}
 	}
 	kinds := map[reflect.Type]string{
-		reflect.TypeFor[string](): "string", reflect.TypeFor[*bool](): "boolean", reflect.TypeFor[*account](): "integer string",
-		reflect.TypeFor[fileMode](): "string", reflect.TypeFor[[]string](): "array", reflect.TypeFor[map[string]any](): "object",
+		reflect.TypeFor[string](): "string", reflect.TypeFor[*bool](): "boolean", reflect.TypeFor[*Account](): "integer string",
+		reflect.TypeFor[FileMode](): "string", reflect.TypeFor[[]string](): "array", reflect.TypeFor[map[string]any](): "object",
 	}
-	fields := reflect.VisibleFields(reflect.TypeFor[settings]())
+	fields := reflect.VisibleFields(reflect.TypeFor[Settings]())
 	for _, f := range fields {
 		key := f.Tag.Get("yaml")
 		property := schema.Properties[key]
@@ -178,9 +178,9 @@ func FuzzSettings(f *testing.F) {
 		f.Add([]byte(test.text))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		s, err := parseSettings(raw)
+		s, err := ParseSettings(raw)
 		if err != nil {
-			if strings.Contains((&loadError{"v", err}).Error(), "\n") {
+			if strings.Contains(err.Error(), "\n") {
 				t.Errorf("several lines: %q", err)
 			}
 			return

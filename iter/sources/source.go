@@ -1,0 +1,186 @@
+package sources
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Source is what one view is made of.
+type Source struct {
+	name     string
+	object   *file  // nil if a program or link of somebody else's is
+	settings *file  // nil if there are none
+	pin      *Pin   // somebody else's; nil if an object is
+	masked   string // path of the link to /dev/null that takes the view away; "" if none does
+	err      error  // why it must not be used
+	hides    string // whose view of the same name is not shown, "" for nobody's
+
+	key     string // equal keys make equal views
+	enabled bool   // asked for by Config.Enable
+}
+
+// Name is the view's.
+func (src *Source) Name() string { return src.name }
+
+// Key tells whether anything that the view is made of was changed: equal keys make equal views.
+func (src *Source) Key() string { return src.key }
+
+// Hides is where the view of the same name comes from that is not shown, or "".
+func (src *Source) Hides() string { return src.hides }
+
+// Pin is the foreign pin that the view is made of; nil if an object is.
+func (src *Source) Pin() *Pin { return src.pin }
+
+// ObjectPath is the path of the object, "" for one compiled in or a pin.
+func (src *Source) ObjectPath() string {
+	if src.object == nil {
+		return ""
+	}
+	return src.object.path
+}
+
+// Origin is where the view comes from, in words.
+func (src *Source) Origin() string {
+	switch {
+	case src.pin != nil:
+		return src.pin.Path
+	case src.object != nil && src.object.path != "":
+		return src.object.path
+	case src.object != nil:
+		return "built in"
+	case src.settings != nil:
+		return src.settings.path
+	}
+	return src.masked
+}
+
+// choose finds each view's source: the last object of its name, and the last settings that are beside it or later.
+func choose(layers []layer) map[string]*Source {
+	found := make(map[string]*Source)
+	for _, l := range layers {
+		if l.err == nil {
+			l.choose(found)
+		}
+	}
+	for _, l := range layers {
+		if l.err == nil {
+			continue
+		}
+		refused := make(map[string]*Source)
+		l.choose(refused)
+		for name, src := range refused {
+			if found[name] == nil { // whoever wrote there may not take a view away, either
+				src.err = l.err
+				found[name] = src
+			}
+		}
+	}
+	return found
+}
+
+func (l layer) choose(found map[string]*Source) {
+	get := func(name string) *Source {
+		if found[name] == nil {
+			found[name] = &Source{name: name}
+		}
+		return found[name]
+	}
+	for _, base := range slices.Sorted(maps.Keys(l.files)) { // NAME.bpf.o before NAME.yaml
+		f := l.files[base]
+		if name, ok := strings.CutSuffix(base, ObjectSuffix); ok {
+			src := get(name)
+			if src.object != nil {
+				src.hides = src.Origin()
+			}
+			src.object, src.settings, src.masked = f, nil, ""
+			if f.masks {
+				src.object, src.masked, src.hides = nil, f.path, ""
+			}
+			continue
+		}
+		src := get(strings.TrimSuffix(base, SettingsSuffix))
+		src.settings = f
+		if f.masks {
+			src.settings = nil
+		}
+	}
+	// Settings taken away, of a view that is nowhere.
+	maps.DeleteFunc(found, func(_ string, src *Source) bool {
+		return src.object == nil && src.settings == nil && src.masked == ""
+	})
+}
+
+// seal computes the key.
+func (src *Source) seal() {
+	var b strings.Builder
+	for _, f := range []*file{src.object, src.settings} {
+		if f != nil {
+			fmt.Fprintf(&b, "%s %s %v\n", f.path, f.stamp, f.err)
+		}
+	}
+	if src.pin != nil {
+		fmt.Fprintf(&b, "%s %s\n", src.pin.Path, src.pin.Stamp)
+	}
+	fmt.Fprint(&b, src.masked, src.err, src.hides)
+	src.key = b.String()
+}
+
+// Open reads the settings and, if there is one, the object; or says why there can be no view.
+func (src *Source) Open() (settings Settings, raw []byte, err error) {
+	switch {
+	case src.err != nil:
+		return settings, nil, src.err
+	case !IsName(src.name):
+		return settings, nil, fmt.Errorf("name %q: a view is called [a-z][a-z0-9_]*, without ___: %w", src.name, unix.EINVAL)
+	case src.masked != "":
+		return settings, nil, &Absence{"masked: " + src.masked + " is a link to /dev/null"}
+	case src.object == nil && src.pin == nil:
+		return settings, nil, &Absence{fmt.Sprintf("%s has no %s beside it or earlier", src.settings.path, src.name+ObjectSuffix)}
+	}
+	if f := src.settings; f != nil {
+		text, err := f.content()
+		if err == nil {
+			if settings, err = ParseSettings(text); err != nil {
+				err = fmt.Errorf("%s: %w", f.path, err)
+			}
+		}
+		if err != nil {
+			return settings, nil, err
+		}
+	}
+	if src.object != nil {
+		raw, err = src.object.content()
+	}
+	return settings, raw, err
+}
+
+func (f *file) content() ([]byte, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	return f.read()
+}
+
+// Off says why the view is off, or nil if it is on. One that attaches programs to the kernel costs something all the
+// time, read or not, so somebody must have asked for it. The command line has the last word.
+func (src *Source) Off(s Settings, attaches bool) error {
+	switch {
+	case src.enabled:
+		return nil
+	case s.Enabled == nil && attaches:
+		return &Absence{fmt.Sprintf("off: enable it with -o enable=%s or \"enabled: true\" in %s%s", src.name, src.name, SettingsSuffix)}
+	case s.Enabled != nil && !*s.Enabled:
+		return &Absence{fmt.Sprintf("off: %s says \"enabled: false\", which -o enable=%s overrides", src.settings.path, src.name)}
+	}
+	return nil
+}
+
+// Absence is why somebody wants a view not to be there. The errno is for callers alone: nothing went wrong.
+type Absence struct{ why string }
+
+func (e *Absence) Error() string { return e.why }
+func (e *Absence) Unwrap() error { return unix.ENOENT }

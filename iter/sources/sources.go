@@ -1,0 +1,66 @@
+// Package sources finds what each view is made of: objects compiled in, objects and settings in views directories, and foreign pins.
+//
+// [Places.Scan] chooses a [Source] for each name. The last object of a name wins, with the last settings that are beside it or
+// in a later directory; a pin wins over both. An object or settings file that is a link to /dev/null takes the view, or its
+// settings, away.
+//
+// An object would run in the kernel. So a directory or file that another user than root and this process's can write is
+// refused, and cannot take a view away either.
+package sources
+
+import (
+	iofs "io/fs"
+	"slices"
+)
+
+// Places are where views come from. Of sources that have one name, the later in this order is used: Builtin, Dirs in their
+// order, pins.
+type Places struct {
+	Builtin iofs.FS  // objects compiled in
+	Dirs    []string // views directories
+	Enable  []string // views that are on though they are off unless asked for, or off by their settings
+}
+
+// Scan lists all places, and claims their names for the pins. note is told of places and names that mean nothing, and say of
+// the choice between two sources. If strict is set, a directory that cannot be listed is an error, because its views are not
+// gone.
+func (p Places) Scan(pins []*Pin, strict bool, say, note func(format string, args ...any)) (map[string]*Source, error) {
+	var layers []layer
+	if p.Builtin != nil {
+		l, err := compiledIn(p.Builtin)
+		if err != nil {
+			return nil, err
+		}
+		layers = append(layers, l)
+	}
+	for _, dir := range p.Dirs {
+		l, err := listDirectory(dir)
+		if err != nil {
+			if strict {
+				return nil, err
+			}
+			note("%v", err)
+		}
+		if l.err != nil {
+			note("refused: %v", l.err)
+		}
+		layers = append(layers, l)
+	}
+	found := choose(layers)
+	for _, pin := range pins {
+		pin.claim(found)
+	}
+	for name, src := range found {
+		src.enabled = slices.Contains(p.Enable, name)
+		src.seal()
+		if src.hides != "" {
+			say("view %s: the one that is %s hides the one that is %s", name, src.Origin(), src.hides)
+		}
+	}
+	for _, name := range p.Enable {
+		if found[name] == nil {
+			note("no view is called %s, which is to be enabled: bpfviewfs views lists them", name)
+		}
+	}
+	return found, nil
+}
