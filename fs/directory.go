@@ -26,7 +26,7 @@ func (f *FS) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse
 		return errno(err)
 	}
 	if err := f.fill(d); err != nil {
-		d.account.release(d.charged)
+		d.account.release(0, d.charged)
 		if isGone(err) {
 			return f.stale.answer(&in.InHeader)
 		}
@@ -45,7 +45,7 @@ func (f *FS) directory(id uint64, uid uint32) (*directory, error) {
 	if n.kind != kindCgroup && n.kind != kindControl {
 		return nil, unix.ENOTDIR // never: the kernel knows what is a directory
 	}
-	account, err := f.limits.hold(uid, 0)
+	account, err := f.limits.hold(uid, 0, 0)
 	return &directory{node: n, account: account}, err
 }
 
@@ -59,7 +59,7 @@ func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList)
 		}
 		var added bool
 		if d, added = f.dirs.add(in.Fh, opened); !added {
-			opened.account.release(0)
+			opened.account.release(0, 0)
 		}
 	}
 	d.mu.Lock()
@@ -81,7 +81,7 @@ func (f *FS) ReleaseDir(in *fuse.ReleaseIn) {
 	if d, ok := f.dirs.remove(in.Fh); ok {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.account.release(d.charged)
+		d.account.release(0, d.charged)
 	}
 }
 
@@ -92,7 +92,7 @@ func (f *FS) fill(d *directory) error {
 		return err
 	}
 	charge := func(bytes int64) error {
-		err := d.account.charge(bytes - d.charged)
+		err := d.account.charge(bytes-d.charged, false)
 		if err == nil {
 			d.charged = bytes
 		}

@@ -53,7 +53,7 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 // open makes an open file that holds the run.
 func (f *FS) open(n node, r *run, in *fuse.OpenIn, out *fuse.OpenOut) error {
 	charge := cost(len(r.data))
-	account, err := f.limits.hold(in.Uid, charge)
+	account, err := f.limits.hold(in.Uid, 1, charge)
 	if err != nil {
 		r.done()
 		return err
@@ -61,7 +61,7 @@ func (f *FS) open(n node, r *run, in *fuse.OpenIn, out *fuse.OpenOut) error {
 	record := f.memory.take(&in.InHeader)
 	if record == nil {
 		r.done()
-		account.release(charge)
+		account.release(1, charge)
 		return unix.ENFILE
 	}
 	out.Fh = f.memory.handle(f.memory.index(record))
@@ -146,7 +146,7 @@ func (o *file) read(off uint64, into []byte) (int, error) {
 		case o.run != nil:
 			n := copy(into, o.run.data[off:])
 			if n < len(o.run.data) {
-				o.keep()
+				o.keep(false)
 			}
 			return n, nil
 		case !o.word.kept():
@@ -160,12 +160,18 @@ func (o *file) read(off uint64, into []byte) (int, error) {
 	}
 }
 
-// keep moves the run from the heap to the memory that outlives the server. It stays where it is if there is
-// no room.
-func (o *file) keep() {
+// keep moves the run from the heap to the memory that outlives the server. It stays where it is if there is no room, or if
+// the user may not hold whole pages for it and nothing forces it.
+func (o *file) keep(force bool) {
+	charge := keptCost(len(o.run.data))
+	if o.account.charge(charge-o.charged, force) != nil {
+		return
+	}
 	if word, ok := o.fs.memory.keep(o.record, o.word, o.run.data); ok {
-		o.word = word
+		o.word, o.charged = word, charge
 		o.drop()
+	} else {
+		_ = o.account.charge(o.charged-charge, true)
 	}
 }
 
@@ -203,7 +209,7 @@ func (o *file) replace(r *run, h *fuse.InHeader) error {
 		return errClosed
 	}
 	charge := cost(len(r.data))
-	if err := o.account.charge(charge - o.charged); err != nil {
+	if err := o.account.charge(charge-o.charged, false); err != nil {
 		return err
 	}
 	o.charged = charge
@@ -215,7 +221,7 @@ func (o *file) replace(r *run, h *fuse.InHeader) error {
 	o.run, o.word = r, word
 	o.record.first.Store(requester(h)) // after the run: it is the one that this READ asked for
 	if o.fs.isShared() {
-		o.keep()
+		o.keep(true)
 	}
 	return nil
 }
@@ -228,7 +234,7 @@ func (o *file) share() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.run != nil {
-		o.keep()
+		o.keep(true)
 	}
 }
 
@@ -276,7 +282,7 @@ func (o *file) end() {
 	}
 	o.ended = true
 	o.drop()
-	o.account.release(o.charged)
+	o.account.release(1, o.charged)
 	// The lock is for again, which tells the file's newest run.
 	if o.fs.memory.find(o.handle) == o.record {
 		o.fs.memory.drop(o.record)
@@ -290,6 +296,7 @@ func (f *FS) Release(_ <-chan struct{}, in *fuse.ReleaseIn) { f.forget(in.Fh) }
 func (f *FS) forget(fh uint64) {
 	if o := f.file(fh); o != nil && f.files.remove(o) {
 		o.end()
+		f.files.trim()
 	}
 }
 

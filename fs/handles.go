@@ -1,14 +1,30 @@
 package fs
 
 import (
+	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // openFiles are the open files, each at the index of its record, which its handle has in its low bits.
 type openFiles struct {
 	at    [maxRecords]atomic.Pointer[file]
 	count atomic.Int64
+	peak  atomic.Int64 // of count, since trim has found something to do
+}
+
+// trim gives memory back to the machine when most of many files have been closed. The collector alone would take minutes.
+func (o *openFiles) trim() {
+	const many = 4096
+	peak, count := o.peak.Load(), o.count.Load()
+	if peak >= many && count < peak/4 && o.peak.CompareAndSwap(peak, count) {
+		time.AfterFunc(time.Second, func() {
+			runtime.GC() // pools keep what they have for one more
+			debug.FreeOSMemory()
+		})
+	}
 }
 
 func (o *openFiles) get(fh uint64) *file {
@@ -28,7 +44,9 @@ func (o *openFiles) add(f *file) (_ *file, added bool) {
 		}
 		// Another handle's file was closed by another server, and is forgotten by whoever takes its place.
 		if at.CompareAndSwap(there, f) {
-			o.count.Add(1)
+			if count := o.count.Add(1); count > o.peak.Load() {
+				o.peak.Store(count)
+			}
 			if there != nil {
 				o.count.Add(-1)
 				there.end()

@@ -104,13 +104,16 @@ func (f *FS) file(fh uint64) *file {
 	if err != nil {
 		return nil
 	}
-	o := &file{fs: f, node: n, handle: fh, record: r, word: word, charged: cost(int(word.size()))}
-	o.account = f.limits.force(uint32(r.uid.Load()), o.charged)
+	o := &file{fs: f, node: n, handle: fh, record: r, word: word, charged: cost(0)}
+	if word.kept() {
+		o.charged = keptCost(int(word.size()))
+	}
+	o.account = f.limits.force(uint32(r.uid.Load()), 1, o.charged)
 	o.shown = f.newest.opened(id)
 	f.newest.found(o.shown, word.size(), r.time.Load())
 	there, added := f.files.add(o)
 	if !added {
-		o.account.release(o.charged)
+		o.account.release(1, o.charged)
 		f.newest.released(o.shown)
 	}
 	return there

@@ -22,9 +22,9 @@ type Limits struct {
 	// Users is how many runs of all users but root may be under way or wait; one more is EBUSY at once.
 	// Without it two users together could use up what requests are served with. Default: 384.
 	Users int
-	// Held is how many bytes of runs and listings the open files and directories of one user other than root may hold; more is
-	// ENOBUFS. Default: 256 MiB.
-	Held int64
+	// Held is how many bytes of runs and listings the open files and directories of one user other than root may hold, and Total
+	// those of all users; more is ENOBUFS. Defaults: 256 MiB, 1 GiB. Total can change, see [FS.SetTotal].
+	Held, Total int64
 }
 
 func (l Limits) withDefaults() Limits {
@@ -43,6 +43,9 @@ func (l Limits) withDefaults() Limits {
 	if l.Held == 0 {
 		l.Held = 256 << 20
 	}
+	if l.Total == 0 {
+		l.Total = 1 << 30
+	}
 	return l
 }
 
@@ -52,6 +55,8 @@ type limiter struct {
 	mu       sync.Mutex
 	accounts map[uint32]*account
 	begun    int // runs of users other than root that wait or are under way
+	files    pool
+	bytes    pool
 }
 
 // account is what one user has under way. All but limiter and uid is protected by limiter.mu.
@@ -62,6 +67,7 @@ type account struct {
 	users   int // runs that wait or are under way, open files and directories
 	running int // runs
 	queue   []chan struct{}
+	files   int64 // open files
 	held    int64 // bytes
 }
 
@@ -69,7 +75,13 @@ type account struct {
 const keepAccounts = 64
 
 func newLimiter(l Limits) *limiter {
-	return &limiter{Limits: l.withDefaults(), accounts: make(map[uint32]*account)}
+	l = l.withDefaults()
+	return &limiter{
+		Limits:   l,
+		accounts: make(map[uint32]*account),
+		files:    pool{room: maxRecords - 1},
+		bytes:    pool{room: l.Total},
+	}
 }
 
 // account finds a user's account, and counts one more who uses it.
@@ -102,12 +114,13 @@ func (l *limiter) sum() (all struct{ users, held, waiting int }) {
 	return all
 }
 
-// hold charges a user for bytes that an open file or directory will hold.
-func (l *limiter) hold(uid uint32, bytes int64) (*account, error) {
+// hold charges a user for an open file (files is 1) or directory (0), and for the bytes that it holds.
+func (l *limiter) hold(uid uint32, files, bytes int64) (*account, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := l.account(uid)
-	if err := a.add(bytes); err != nil {
+	err := a.take(files, bytes)
+	if err != nil {
 		a.left()
 		return nil, err
 	}
@@ -115,36 +128,55 @@ func (l *limiter) hold(uid uint32, bytes int64) (*account, error) {
 }
 
 // force is hold for what the user has been granted before, by another server.
-func (l *limiter) force(uid uint32, bytes int64) *account {
+func (l *limiter) force(uid uint32, files, bytes int64) *account {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := l.account(uid)
-	a.held += bytes
+	a.add(files, bytes)
 	return a
 }
 
-// charge adds to what hold has charged.
-func (a *account) charge(bytes int64) error {
+// charge adds to what hold has charged. It is granted always if force is set.
+func (a *account) charge(bytes int64, force bool) error {
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
-	return a.add(bytes)
-}
-
-func (a *account) add(bytes int64) error {
-	if bytes > 0 && a.uid != 0 && a.held+bytes > a.limiter.Held {
-		return fmt.Errorf("open files of user %d would hold %d bytes, %d is the limit: close some: %w",
-			a.uid, a.held+bytes, a.limiter.Held, unix.ENOBUFS)
+	if force {
+		a.add(0, bytes)
+		return nil
 	}
-	a.held += bytes
-	return nil
+	return a.take(0, bytes)
 }
 
 // release ends what hold began.
-func (a *account) release(bytes int64) {
+func (a *account) release(files, bytes int64) {
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
-	a.held -= bytes
+	a.add(-files, -bytes)
 	a.left()
+}
+
+func (a *account) take(files, bytes int64) error {
+	l := a.limiter
+	switch {
+	case files > 0 && !l.files.grants(a.uid, a.files, files):
+		return fmt.Errorf("user %d has %d open files of %d of all users: close some: %w", a.uid, a.files, l.files.taken, unix.ENFILE)
+	case bytes <= 0:
+	case a.uid != 0 && a.held+bytes > l.Held:
+		return fmt.Errorf("open files of user %d would hold %d bytes, %d is the limit: close some: %w",
+			a.uid, a.held+bytes, l.Held, unix.ENOBUFS)
+	case !l.bytes.grants(a.uid, a.held, bytes):
+		return fmt.Errorf("open files of user %d hold %d bytes of %d of all users, and there is room for %d: close some: %w",
+			a.uid, a.held, l.bytes.taken, l.bytes.room, unix.ENOBUFS)
+	}
+	a.add(files, bytes)
+	return nil
+}
+
+func (a *account) add(files, bytes int64) {
+	a.files += files
+	a.held += bytes
+	a.limiter.files.add(a.uid, files)
+	a.limiter.bytes.add(a.uid, bytes)
 }
 
 // begin waits for the turn of one run of a user's. The account's end ends it.

@@ -54,12 +54,13 @@ func (r *run) done() {
 	}
 }
 
-// cost is how many bytes are charged for a run of size bytes, wherever it is held.
-func cost(size int) int64 { return int64(room(size)) + leastHeld }
+// cost is how many bytes are charged for an open file that holds a run of size bytes on the heap, and keptCost for one
+// whose run is kept in the memory that outlives the server, in pages.
+func cost(size int) int64     { return int64(room(size)) + fileCost }
+func keptCost(size int) int64 { return int64(roundUp(uint64(size), 4096)) + fileCost }
 
-// leastHeld is what every open file costs, in bytes: there are so many for all users (maxRecords), and one
-// user must not have them all with runs of a few bytes.
-const leastHeld = 16 << 10
+// fileCost is what an open file costs beside its run, in bytes: its record, its state, and what the collector leaves.
+const fileCost = 1024
 
 // scratch is what a run is made in, before its size is known.
 type scratch struct{ data []byte }

@@ -440,3 +440,11 @@ func Test32Bit(t *testing.T) {
 		}
 	}
 }
+
+// TestHiddenName: a name that go-fuse's own server uses is not here.
+func TestHiddenName(t *testing.T) {
+	dir := mountDir(t, "cgroup2", "registry=none")
+	if _, err := os.Lstat(dir + "/.go-fuse-epoll-hack"); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("%v, want ENOENT", err)
+	}
+}

@@ -115,6 +115,7 @@ func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
 	}
 	watch, unwatch := context.WithCancel(context.Background())
 	defer unwatch()
+	go followMemory(watch, tree)
 	go func() {
 		err := src.set.Watch(watch, func() {
 			if err := tree.SetViews(src.views()); err != nil {

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/moby/sys/mountinfo"
+)
+
+// TestMemoryLimit: the limit of a memory cgroup, v2 or v1, is found by a process below it.
+func TestMemoryLimit(t *testing.T) {
+	needRoot(t)
+	machine := memoryLimit("/proc/self")
+	if machine < 64<<20 {
+		t.Fatalf("%d bytes for this process", machine)
+	}
+	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup2", "cgroup"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := false
+	for _, m := range mounts {
+		limit := "memory.max"
+		if m.FSType == "cgroup" {
+			limit = "memory.limit_in_bytes"
+		}
+		group := filepath.Join(m.Mountpoint, "bpfviewfs-test-memory")
+		if err := os.MkdirAll(group+"/below", 0o755); err != nil {
+			continue
+		}
+		defer os.Remove(group)
+		defer os.Remove(group + "/below")
+		if err := os.WriteFile(group+"/"+limit, []byte("50331648"), 0); err != nil {
+			continue // the controller is not in this hierarchy
+		}
+		tried = true
+		cmd := exec.Command("sh", "-c", "echo $$ >"+group+"/below/cgroup.procs && exec sleep 1000")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		process := fmt.Sprintf("/proc/%d", cmd.Process.Pid)
+		eventually(t, "the limit is found", func() bool { return memoryLimit(process) == 50331648 })
+		cmd.Process.Kill()
+		cmd.Wait()
+	}
+	if !tried {
+		t.Error("no hierarchy here has the memory controller")
+	}
+}

@@ -1,0 +1,34 @@
+package fs
+
+// pool is a limited amount that all users share. Root can take all of it, the others together three quarters.
+//
+// A user other than root gets no more than the others have left. So one user alone can have half of the three quarters, two
+// users a third each, and ten users an eleventh each: whoever holds most is refused first, and there is always
+// something for a user who comes.
+type pool struct {
+	room   int64
+	taken  int64
+	others int64 // of that, by users other than root
+}
+
+// grants tells whether a user who has own may take n more.
+func (p *pool) grants(uid uint32, own, n int64) bool {
+	if p.taken+n > p.room {
+		return false
+	}
+	return uid == 0 || own+n <= p.room/4*3-p.others
+}
+
+func (p *pool) add(uid uint32, n int64) {
+	p.taken += n
+	if uid != 0 {
+		p.others += n
+	}
+}
+
+// SetTotal sets how many bytes the open files and directories of all users may hold. What they hold already stays.
+func (f *FS) SetTotal(bytes int64) {
+	f.limits.mu.Lock()
+	defer f.limits.mu.Unlock()
+	f.limits.bytes.room = bytes
+}
