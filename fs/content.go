@@ -14,6 +14,8 @@ type content struct {
 	view *View
 	as   Rendering
 	info *info
+
+	root bool // it is for root, who may see reasons and paths
 }
 
 // content finds what the file of a node shows. unix.ENOENT: there is no such view any more.
@@ -46,7 +48,7 @@ func (c content) name() string {
 func (c content) append(ctx context.Context, f *FS, cgroup uint64, dst []byte) ([]byte, error) {
 	switch {
 	case c.info != nil:
-		return c.info.append(f, cgroup, dst)
+		return c.info.append(f, cgroup, c.root, dst)
 	case c.as == Plain:
 		return c.view.Run(ctx, cgroup, dst)
 	}
@@ -60,6 +62,7 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.root = uid == 0
 	start := time.Now()
 	a, err := f.limits.begin(cancel, uid)
 	var r *run

@@ -463,3 +463,30 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// Others than root get no reasons, which can have paths and names that they may not list, and neither pids nor warnings.
+func TestWhoMayRead(t *testing.T) {
+	secret := errors.New("/srv/secret/x.bpf.o: no")
+	m := newMount(t, Config{Warnings: func() []string { return []string{"/srv/secret/views is not there"} }},
+		View{Name: "gone", Err: secret}, View{Name: "not", In: func(uint64) error { return secret }},
+		View{Name: "warned", Warning: secret.Error(), Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) { return dst, nil }})
+	all := []string{"gone", "absent", "not", "elsewhere", "warned", "here"}
+	for uid, want := range map[uint32]int{0: 4, 1000: 0} {
+		m.uid = uid
+		got, st := m.open(".bpfview", "views").pread(0, 4096)
+		if n := strings.Count(got, "secret"); !st.Ok() || n != want {
+			t.Errorf("uid %d: %d secrets, want %d (%v):\n%s", uid, n, want, st, got)
+		}
+		for _, word := range all {
+			if !strings.Contains(got, word) {
+				t.Errorf("uid %d: no %q:\n%s", uid, word, got)
+			}
+		}
+	}
+	for name, mode := range map[string]uint32{"views": 0o444, "version": 0o444, "metrics": 0o444, "status.json": 0o440, "errors": 0o440} {
+		out, st := m.walk(".bpfview", name)
+		if !st.Ok() || out.Mode != unix.S_IFREG|mode {
+			t.Errorf("%s: mode %o (%v), want %o", name, out.Mode, st, mode)
+		}
+	}
+}

@@ -17,7 +17,7 @@ type info struct {
 	name     string
 	mode     uint32
 	rootOnly bool // only in the mount's root
-	append   func(f *FS, cgroup uint64, dst []byte) ([]byte, error)
+	append   func(f *FS, cgroup uint64, root bool, dst []byte) ([]byte, error)
 }
 
 // infos are the files of .bpfview by node number: append to them only, the numbers are part of node ids.
@@ -27,15 +27,15 @@ func init() {
 	infos = []info{
 		{name: "views", mode: 0o444, append: appendViews},
 		{name: "version", mode: 0o444, rootOnly: true, append: appendVersion},
-		{name: "status.json", mode: 0o444, rootOnly: true, append: appendStatus},
+		{name: "status.json", mode: 0o440, rootOnly: true, append: appendStatus},
 		{name: "errors", mode: 0o440, rootOnly: true, append: appendErrors},
 		{name: "metrics", mode: 0o444, rootOnly: true, append: appendMetrics},
 	}
 }
 
-// appendViews lists every view as it is in this directory: its name, whether it is there, and what it shows or why it is
+// appendViews lists every view as it is in this directory: its name, whether it is there, and what it shows or, for root, why it is
 // not there.
-func appendViews(f *FS, cgroup uint64, dst []byte) ([]byte, error) {
+func appendViews(f *FS, cgroup uint64, root bool, dst []byte) ([]byte, error) {
 	views := f.views.Load()
 	hidden := make(map[string]bool)
 	if err := f.hierarchy.Children(cgroup, func(_ uint64, name string) { hidden[name] = true }); err != nil {
@@ -44,7 +44,7 @@ func appendViews(f *FS, cgroup uint64, dst []byte) ([]byte, error) {
 	const row = "%-16s %-9s %-7s %7s %-16s %s\n"
 	dst = fmt.Appendf(dst, row, "VIEW", "STATE", "KIND", "VERSION", "HASH", "ABOUT")
 	for _, v := range views.all {
-		state, about := v.state(cgroup)
+		state, about := v.state(cgroup, root)
 		if state == here && hidden[v.Name] {
 			about += fmt.Sprintf(" (the child cgroup of this name is at %s/cgroup/%s)", controlName, v.Name)
 		}
@@ -53,6 +53,9 @@ func appendViews(f *FS, cgroup uint64, dst []byte) ([]byte, error) {
 			version = strconv.Itoa(v.Version)
 		}
 		dst = fmt.Appendf(dst, row, ShownName(v.Name), state, cmp.Or(v.Kind, "-"), version, cmp.Or(v.Hash, "-"), about)
+	}
+	if !root {
+		return dst, nil
 	}
 	for _, warning := range f.warnings() {
 		dst = fmt.Appendf(dst, row, "-", "warning", "-", "-", "-", oneLine(warning))
@@ -67,24 +70,32 @@ const (
 	absent    = "absent"
 )
 
-// state tells whether a cgroup's directory has the view's file, and what it shows or why there is none.
-func (v *View) state(cgroup uint64) (state, about string) {
+// state says what the view is in a cgroup's directory, and what it shows or why there is none. A reason can have the path of a
+// views directory, or globs with the names of cgroups, which others than root may not be able to list.
+func (v *View) state(cgroup uint64, root bool) (state, about string) {
 	if v.Err != nil {
-		return absent, oneLine(v.Err.Error())
+		return absent, reason(v.Err, root)
 	}
 	state, about = here, oneLine(v.Help)
 	if v.In != nil {
 		if err := v.In(cgroup); err != nil {
-			state, about = elsewhere, oneLine(err.Error())
+			state, about = elsewhere, reason(err, root)
 		}
 	}
-	if v.Warning != "" {
+	if v.Warning != "" && root {
 		about += " (warning: " + oneLine(v.Warning) + ")"
 	}
 	return state, about
 }
 
-func appendVersion(f *FS, _ uint64, dst []byte) ([]byte, error) {
+func reason(err error, root bool) string {
+	if !root {
+		return "root can read why"
+	}
+	return oneLine(err.Error())
+}
+
+func appendVersion(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 	return fmt.Appendln(dst, f.version), nil
 }
 
@@ -100,7 +111,7 @@ func (c *counts) add(r *run, err error) {
 	c.bytes.Add(uint64(len(r.data)))
 }
 
-func appendStatus(f *FS, _ uint64, dst []byte) ([]byte, error) {
+func appendStatus(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 	status := struct {
 		Version   string   `json:"version"`
 		Views     int      `json:"views"`
@@ -150,7 +161,7 @@ func (l *errorLog) add(h Hierarchy, c content, cgroup uint64, err error) {
 }
 
 // appendErrors gives the last errors, oldest first.
-func appendErrors(f *FS, _ uint64, dst []byte) ([]byte, error) {
+func appendErrors(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 	l := &f.errors
 	l.mu.Lock()
 	defer l.mu.Unlock()

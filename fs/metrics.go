@@ -74,7 +74,7 @@ func (m *meter) add(start time.Time, r *run, err error) {
 	}
 }
 
-func appendMetrics(f *FS, _ uint64, dst []byte) ([]byte, error) {
+func appendMetrics(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 	families, err := f.metrics.registry.Gather()
 	if err != nil {
 		return dst, err
