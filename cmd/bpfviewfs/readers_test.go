@@ -194,7 +194,7 @@ func TestMixedReaders(t *testing.T) {
 // TestRestartLoop makes a cgroup anew all the time, as a service that restarts, while it is read by path: no
 // reader finds nothing where a cgroup is.
 func TestRestartLoop(t *testing.T) {
-	dir := mountDir(t, "cgroup2", "registry=none")
+	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	parent := newCgroup(t, dir)
 	name := parent.path + "/again"
 	child := name + "/child"
@@ -254,7 +254,7 @@ func TestRestartLoop(t *testing.T) {
 // TestDeadDirectory: a working directory whose cgroup is gone is ENOENT in all it is asked for, also when its
 // names are cached, and when a cgroup of the name exists again.
 func TestDeadDirectory(t *testing.T) {
-	dir := mountDir(t, "cgroup2", "registry=none")
+	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	parent := newCgroup(t, dir)
 	for _, cached := range []bool{false, true} {
 		for _, anew := range []bool{false, true} {
@@ -293,7 +293,7 @@ func TestDeadDirectory(t *testing.T) {
 
 // TestFanotify has a listener allow everything, as an on-access scanner may: no open and no read is refused.
 func TestFanotify(t *testing.T) {
-	dir := mountDir(t, "cgroup2", "registry=none")
+	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	c := newCgroup(t, dir)
 	fan, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK, unix.O_RDONLY)
 	if err != nil {
@@ -353,7 +353,7 @@ func TestFanotify(t *testing.T) {
 
 // TestDescriptorNames: a held file keeps its name, whoever looks at its path meanwhile.
 func TestDescriptorNames(t *testing.T) {
-	dir := mountDir(t, "cgroup2", "registry=none")
+	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	c := newCgroup(t, dir)
 	f, err := os.Open(c.mirror + "/cpu")
 	if err != nil {
@@ -421,7 +421,7 @@ func TestIOUring(t *testing.T) {
 func Test32Bit(t *testing.T) {
 	testenv.Needs(t, "/usr/lib32/crt1.o")
 	list := built(t, "list32.c", "-m32", "-static")
-	dir := mountDir(t, "cgroup2", "registry=none")
+	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	c := newCgroup(t, dir)
 	c.child("sub")
 	for _, at := range []string{"", "/.bpfview", "/.bpfview/json", "/.bpfview/tree", "/.bpfview/cgroup", "/sub"} {
@@ -443,7 +443,7 @@ func Test32Bit(t *testing.T) {
 
 // TestHiddenName: a name that go-fuse's own server uses is not here.
 func TestHiddenName(t *testing.T) {
-	dir := mountDir(t, "cgroup2", "registry=none")
+	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	if _, err := os.Lstat(dir + "/.go-fuse-epoll-hack"); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("%v, want ENOENT", err)
 	}
