@@ -37,6 +37,10 @@ func giveUp(needed []int) error {
 		if keep[c] {
 			continue
 		}
+		// One that is missing already, for example in a unit, is not dropped: that would take CAP_SETPCAP.
+		if has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(c), 0, 0, 0); err == nil && has == 0 {
+			continue
+		}
 		switch err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); {
 		case errors.Is(err, unix.EINVAL): // one beyond the kernel's last
 			return nil
