@@ -3,6 +3,7 @@ package bpf
 import (
 	"bytes"
 	"io/fs"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -163,6 +164,7 @@ func TestRecords(t *testing.T) {
 
 func checkMembers(t *testing.T, view string, s *btf.Struct) {
 	t.Helper()
+	histograms, sums := make(map[string]bool), make(map[string]bool)
 	for _, m := range s.Members {
 		seen := checkTags(t, view+": member "+m.Name, memberTags, m.Tags)
 		if seen["help"] == "" {
@@ -171,6 +173,15 @@ func checkMembers(t *testing.T, view string, s *btf.Struct) {
 		if unit := seen["unit"]; unit != "" && !strings.HasSuffix(m.Name, units[unit]) {
 			t.Errorf("%s: member %s is in %s", view, m.Name, strconv.Quote(unit))
 		}
+		if seen["kind"] == "histogram" {
+			histograms[m.Name] = true
+		}
+		if of := seen["sum"]; of != "" {
+			sums[of] = true
+		}
+	}
+	if !maps.Equal(histograms, sums) {
+		t.Errorf("%s: histograms %v, sums of %v", view, histograms, sums)
 	}
 }
 

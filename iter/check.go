@@ -136,6 +136,9 @@ func (o *object) lint(r *Report) (found []string) {
 	if o.typ.Help() == "" {
 		found = append(found, "it does not say what it shows: VIEW_HELP")
 	}
+	for _, name := range o.typ.Sumless() {
+		found = append(found, fmt.Sprintf("histogram %s has no sum, which collectors then take for 0: VIEW_SUM(%s)", name, name))
+	}
 	if o.typ.Kind() == "record" && main.AttachTo == "cgroup" && o.tree == "" && !walks {
 		found = append(found, "a sub-tree is read one cgroup after the other: VIEW_TREE of tree.h makes that one pass")
 	}

@@ -33,6 +33,16 @@ func (s slots) count(i int) uint64 { return binary.NativeEndian.Uint64(s[8*i:]) 
 // upper is the greatest value that slot i counts.
 func (s slots) upper(i int) uint64 { return 1<<(i+1) - 1 } // for i of 63 the shift gives 0
 
+// bound is a value that no value of slot i is above, in the column's unit. Counts are whole, so it is the greatest of the
+// slot. Times are rounded down by the program that took them: 1.9 µs are in slot 0 of microseconds, whose bound is 2.
+func (c *column) bound(i int) uint64 {
+	greatest := slots.upper(nil, i)
+	if units[c.unit].base == "seconds" {
+		return greatest + 1
+	}
+	return greatest
+}
+
 func (s slots) total() (sum uint64) {
 	for i := range s.len() {
 		sum += s.count(i)

@@ -82,7 +82,7 @@ func (r *record) appendJSONValue(dst []byte, c *column, rec []byte) []byte {
 }
 
 // appendJSONHistogram appends a histogram as an object. Its buckets are those that are not empty, each with the
-// greatest value that it counts, null for the last slot, and its own count.
+// value that none in it is above, null for the last slot, and its own count.
 func (r *record) appendJSONHistogram(dst []byte, c *column, rec []byte) []byte {
 	s := c.slots(rec)
 	total := s.total()
@@ -115,7 +115,7 @@ func (r *record) appendJSONHistogram(dst []byte, c *column, rec []byte) []byte {
 		if i == s.len()-1 {
 			dst = append(dst, "null"...)
 		} else {
-			dst = appendInteger(dst, s.upper(i))
+			dst = appendInteger(dst, c.bound(i))
 		}
 		dst = append(appendInteger(append(dst, ','), s.count(i)), ']')
 	}

@@ -95,7 +95,7 @@ func (o *Output) appendBuckets(dst []byte, c *column, p *part, rec []byte, l *la
 		if i == s.len()-1 {
 			dst = append(dst, "+Inf"...)
 		} else {
-			dst = c.appendBase(dst, s.upper(i))
+			dst = c.appendBound(dst, i)
 		}
 		total += s.count(i)
 		dst = append(appendUint(append(dst, `"} `...), total), '\n')

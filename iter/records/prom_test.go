@@ -46,9 +46,9 @@ func TestProm(t *testing.T) {
 # UNIT bpfview_test_wait_seconds seconds
 `
 	for _, l := range labels {
-		want += strings.ReplaceAll(`bpfview_test_wait_seconds_bucket{L,le="0.000000001"} 2
-bpfview_test_wait_seconds_bucket{L,le="0.000000003"} 2
-bpfview_test_wait_seconds_bucket{L,le="0.000000007"} 8
+		want += strings.ReplaceAll(`bpfview_test_wait_seconds_bucket{L,le="2e-09"} 2
+bpfview_test_wait_seconds_bucket{L,le="4e-09"} 2
+bpfview_test_wait_seconds_bucket{L,le="8e-09"} 8
 bpfview_test_wait_seconds_bucket{L,le="+Inf"} 9
 bpfview_test_wait_seconds_sum{L} 0.000000045
 bpfview_test_wait_seconds_count{L} 9

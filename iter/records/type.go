@@ -87,6 +87,19 @@ func (t Type) Hash() string {
 	return fmt.Sprintf("%x", t.record.sum)
 }
 
+// Sumless names the histograms whose values nothing sums up. A collector that expects a sum takes it for 0.
+func (t Type) Sumless() (names []string) {
+	if t.record == nil {
+		return nil
+	}
+	for i := range t.record.columns {
+		if c := &t.record.columns[i]; c.kind == histogram && c.sum < 0 {
+			names = append(names, c.name)
+		}
+	}
+	return names
+}
+
 // Formats are the formats in which a run for one cgroup can be shown, or for a tree.
 func (t Type) Formats(tree bool) []Format {
 	switch t.kind {

@@ -53,3 +53,19 @@ func (c *column) appendBase(dst []byte, v uint64) []byte {
 	}
 	return dst
 }
+
+// appendBound appends the bound of a histogram's slot in the column's base unit, as Go writes a floating-point number. Programs
+// that read metrics and write them anew, such as node_exporter, write the label so: another way would make it
+// another series.
+func (c *column) appendBound(dst []byte, i int) []byte {
+	v := float64(c.bound(i))
+	switch c.unit {
+	case "ns":
+		v /= 1e9
+	case "us":
+		v /= 1e6
+	case "pages":
+		v *= float64(pageSize)
+	}
+	return strconv.AppendFloat(dst, v, 'g', -1, 64)
+}
