@@ -86,6 +86,7 @@ struct bpf_prog_list {
 	struct hlist_node node; /* the first member */
 	struct bpf_prog *prog;
 	struct bpf_cgroup_link *link; /* which has the program then */
+	__u32 flags; /* since 4b82b181a26c (v6.16) */
 };
 
 struct bpf_prog_array_item {

@@ -28,15 +28,6 @@ VIEW_RECORD(struct bpf_record)
 #define MAX_SLOTS 64
 #define MOST_STEPS 8192 /* programs and slots of a run, or programs and ancestors of a search: bpf_loop wants a bound */
 
-/* Where a program is attached: a walk over the lists of a cgroup, then of its parent, and so on up. */
-struct search {
-	struct bpf_prog *prog;
-	struct cgroup *cgrp;
-	struct bpf_prog_list *at;
-	__u32 slot;
-	bool found;
-};
-
 /* Arrays of the kernel's whose index is not known at compile time. */
 static __always_inline void *element(const void *array, __u32 i, __u32 size)
 {
@@ -59,31 +50,101 @@ static __always_inline struct bpf_prog *program_of(struct bpf_prog_list *pl)
 	return prog ? prog : BPF_CORE_READ(pl, link, link.prog);
 }
 
-static int search_step(__u32 i, struct search *s)
+static __always_inline __u8 mode_at(struct cgroup *cgrp, __u32 slot)
 {
-	struct bpf_prog_list *at = s->at;
-	struct cgroup *cgrp = s->cgrp;
+	__u8 mode = 0;
 
-	if (!cgrp)
+	bpf_probe_read_kernel(&mode, sizeof(mode), element(BPF_OF(cgrp)->flags, slot, sizeof(mode)));
+	return mode;
+}
+
+#define BPF_F_ALLOW_MULTI 2
+#define BPF_F_PREORDER (1 << 6)
+
+static __always_inline bool is_early(struct bpf_prog_list *pl)
+{
+	return bpf_core_field_exists(pl->flags) && BPF_CORE_READ(pl, flags) & BPF_F_PREORDER;
+}
+
+/*
+ * Goes through what is attached to a slot of a cgroup and of those above, in the order in which the kernel runs it
+ * (compute_effective_progs in kernel/bpf/cgroup.c): first what has BPF_F_PREORDER, from the root down, then the rest, from
+ * the cgroup up. A cgroup counts if it has BPF_F_ALLOW_MULTI, or if it is the nearest that has any program.
+ */
+struct search {
+	struct cgroup *cgrp; /* asked for */
+	struct bpf_prog_list *at; /* found */
+	__u32 slot;
+	__s32 level; /* of the cgroup that is looked at */
+	__s32 nearest; /* level of the nearest cgroup that has any program; -1 before it is known */
+	bool early; /* looking for those with BPF_F_PREORDER */
+	bool end;
+};
+
+static __always_inline struct cgroup *search_cgroup(const struct search *s)
+{
+	struct cgroup *cgrp = s->cgrp, *ancestor = NULL;
+	__u32 level = s->level;
+
+	bpf_probe_read_kernel(&ancestor, sizeof(ancestor), element(cgrp->ancestors, level, sizeof(ancestor)));
+	return ancestor;
+}
+
+static int search_nearest(__u32 i, struct search *s)
+{
+	s->nearest = s->level;
+	if (s->level < 0 || first_of(search_cgroup(s), s->slot))
 		return 1;
-	if (at) {
-		s->found = program_of(at) == s->prog;
-		if (s->found)
-			return 1;
-		s->at = (struct bpf_prog_list *)BPF_CORE_READ(at, node.next);
-		return 0;
-	}
-	cgrp = BPF_CORE_READ(cgrp, self.parent, cgroup);
-	s->cgrp = cgrp;
-	s->at = cgrp ? first_of(cgrp, s->slot) : NULL;
+	s->level--;
 	return 0;
 }
 
-static __always_inline void search_from_start(struct search *s, struct cgroup *cgrp, __u32 slot)
+/* The next cgroup: down to the one asked for, and then from there up. */
+static __always_inline void search_leave(struct search *s)
+{
+	struct cgroup *cgrp = s->cgrp;
+
+	if (!s->early) {
+		s->level--;
+		s->end = s->level < 0;
+	} else if (s->level >= BPF_CORE_READ(cgrp, level)) {
+		s->early = false;
+	} else {
+		s->level++;
+	}
+}
+
+/* Goes to the next program, if that is not what it has come to already. */
+static int search_step(__u32 i, struct search *s)
+{
+	struct bpf_prog_list *at = s->at;
+	struct cgroup *cgrp;
+
+	if (s->end)
+		return 1;
+	if (at) {
+		at = (struct bpf_prog_list *)BPF_CORE_READ(at, node.next);
+	} else {
+		cgrp = search_cgroup(s);
+		if (s->level == s->nearest || mode_at(cgrp, s->slot) & BPF_F_ALLOW_MULTI)
+			at = first_of(cgrp, s->slot);
+	}
+	s->at = at;
+	if (!at)
+		search_leave(s);
+	return at && program_of(at) && is_early(at) == s->early;
+}
+
+static __always_inline void search_begin(struct search *s, struct cgroup *cgrp, __u32 slot)
 {
 	s->cgrp = cgrp;
+	s->at = NULL;
 	s->slot = slot;
-	s->at = first_of(cgrp, slot);
+	s->level = BPF_CORE_READ(cgrp, level);
+	s->end = false;
+	bpf_loop(MOST_STEPS, search_nearest, s, 0);
+	s->early = bpf_core_field_exists(struct bpf_prog_list, flags);
+	s->level = s->early ? 0 : BPF_CORE_READ(cgrp, level);
 }
 
 struct walk {
@@ -94,37 +155,25 @@ struct walk {
 	__u8 types[MAX_SLOTS]; /* attach type and one; 0 is none */
 };
 
-/*
- * The kernel puts programs into the effective array in the order of the search, so it goes on where it was; but for
- * those with BPF_F_PREORDER, which come first (compute_effective_progs in kernel/bpf/cgroup.c). Nothing keeps others
- * from attaching meanwhile: then a program may not be found.
- */
+/* Nothing keeps others from attaching meanwhile: then its place is not known. */
 static __always_inline void set_place(struct bpf_record *r, struct walk *w, struct bpf_prog *prog)
 {
 	struct search *s = &w->search;
 	struct bpf_prog_list *pl;
-	struct cgroup *cgrp, *top = w->cgrp;
+	struct cgroup *top = w->cgrp;
 	__u32 link;
-	__u8 mode = 0;
 
-	s->prog = prog;
-	s->found = false;
+	if (!s->cgrp)
+		search_begin(s, top, w->slot);
 	bpf_loop(MOST_STEPS, search_step, s, 0);
-	if (!s->found) {
-		search_from_start(s, w->cgrp, w->slot);
-		bpf_loop(MOST_STEPS, search_step, s, 0);
-	}
-	if (!s->found)
-		return;
 	pl = s->at;
-	cgrp = s->cgrp;
-	s->at = (struct bpf_prog_list *)BPF_CORE_READ(pl, node.next);
-	bpf_probe_read_kernel(&mode, sizeof(mode), element(BPF_OF(cgrp)->flags, w->slot, sizeof(mode)));
+	if (s->end || !pl || program_of(pl) != prog)
+		return;
 	link = BPF_CORE_READ(pl, link, link.id);
 	if (link)
 		r->link = link;
-	r->mode = mode;
-	r->levels_up = BPF_CORE_READ(top, level) - BPF_CORE_READ(cgrp, level);
+	r->mode = mode_at(search_cgroup(s), w->slot);
+	r->levels_up = BPF_CORE_READ(top, level) - s->level;
 }
 
 static __noinline int show_program(struct walk *w, struct bpf_prog *prog, __u32 attach_type)
