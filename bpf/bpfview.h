@@ -6,7 +6,7 @@
  *
  *	static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
  *	{
- *		BPF_SEQ_PRINTF(seq, "LEVEL\n%d\n", cgrp->level);
+ *		VIEW_PRINTF(seq, "LEVEL\n%d\n", cgrp->level);
  *		return 0;
  *	}
  *
@@ -47,11 +47,24 @@ extern void bpf_iter_css_task_destroy(struct bpf_iter_css_task *it) __ksym __wea
 #endif
 
 /* Makes the read fail with E2BIG. Output that lacks something is worse than none. */
-static __always_inline void view_fail(struct seq_file *seq)
+static __noinline void view_fail(struct seq_file *seq)
 {
 	/* Wider than the buffer on every page size. It is the one way for a program to fail a cgroup iterator's read. */
 	BPF_SEQ_PRINTF(seq, "%1000000d", 0);
 }
+
+/*
+ * Prints text. What bpf_seq_printf refuses to print fails the read: a format that it does not know (%zu, %.10s), more than
+ * 12 values, strings for which there is no room. All strings of one call share 512 bytes, and one that is cut short
+ * is no error: print long ones in calls of their own.
+ */
+#define VIEW_PRINTF(seq, format, args...)                                                                              \
+	({                                                                                                             \
+		struct seq_file *view_seq = (seq);                                                                     \
+                                                                                                                       \
+		if (BPF_SEQ_PRINTF(view_seq, format, ##args) < 0)                                                      \
+			view_fail(view_seq);                                                                           \
+	})
 
 /* Whether the output does not fit any more: the read will fail, so whoever loops may stop. */
 static __always_inline bool view_full(struct seq_file *seq)

@@ -39,11 +39,11 @@ static int print_controller(__u32 ssid, struct controllers *c)
 	    (BPF_CORE_READ_BITFIELD_PROBED(ss, implicit_on_dfl) || !BPF_CORE_READ(ss, dfl_cftypes)))
 		return 0; /* has no files on cgroup2, and so is not in cgroup.controllers */
 	if (c->printed) {
-		BPF_SEQ_PRINTF(c->seq, ",");
+		VIEW_PRINTF(c->seq, ",");
 		c->printed++;
 	}
 	len = bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(ss, name));
-	BPF_SEQ_PRINTF(c->seq, "%s", name);
+	VIEW_PRINTF(c->seq, "%s", name);
 	if (len > 0)
 		c->printed += len - 1;
 	return 0;
@@ -60,9 +60,9 @@ static __noinline void print_controllers(struct seq_file *seq, struct cgroup *cg
 		c.enabled = BPF_CORE_READ(cgrp, self.parent, cgroup, subtree_control);
 	bpf_loop(16, print_controller, &c, 0);
 	if (!c.printed)
-		BPF_SEQ_PRINTF(seq, "%-24s ", "-");
+		VIEW_PRINTF(seq, "%-24s ", "-");
 	else
-		BPF_SEQ_PRINTF(seq, "%s ", &blanks[c.printed < WIDTH ? c.printed : WIDTH]);
+		VIEW_PRINTF(seq, "%s ", &blanks[c.printed < WIDTH ? c.printed : WIDTH]);
 }
 
 static __noinline void print_name(struct seq_file *seq, struct cgroup *cgrp)
@@ -70,12 +70,12 @@ static __noinline void print_name(struct seq_file *seq, struct cgroup *cgrp)
 	struct name name = {.seq = seq};
 
 	if (!cgrp->level) {
-		BPF_SEQ_PRINTF(seq, "/\n");
+		VIEW_PRINTF(seq, "/\n");
 		return;
 	}
 	bpf_probe_read_kernel_str(name.bytes, NAME_SIZE, BPF_CORE_READ(cgrp, kn, name));
 	name_print(&name);
-	BPF_SEQ_PRINTF(seq, "\n");
+	VIEW_PRINTF(seq, "\n");
 }
 
 static __always_inline bool is_populated(struct cgroup *cgrp)
@@ -88,8 +88,8 @@ static __always_inline bool is_populated(struct cgroup *cgrp)
 
 static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 {
-	BPF_SEQ_PRINTF(seq, "        ID LEVEL POPULATED FROZEN DESCENDANTS DYING CONTROLLERS              NAME\n");
-	BPF_SEQ_PRINTF(seq, "%10llu %5d %9d %6d %11d %5d ", cgrp->kn->id, cgrp->level, is_populated(cgrp),
+	VIEW_PRINTF(seq, "        ID LEVEL POPULATED FROZEN DESCENDANTS DYING CONTROLLERS              NAME\n");
+	VIEW_PRINTF(seq, "%10llu %5d %9d %6d %11d %5d ", cgrp->kn->id, cgrp->level, is_populated(cgrp),
 		       cgrp->flags >> CGRP_FROZEN & 1, cgrp->nr_descendants, cgrp->nr_dying_descendants);
 	print_controllers(seq, cgrp);
 	print_name(seq, cgrp);

@@ -8,7 +8,7 @@
  *		struct task_struct *task = ctx->task;
  *
  *		if (task && view_task_in_cgroup(task))
- *			BPF_SEQ_PRINTF(ctx->meta->seq, "%d %s\n", task->pid, task->comm);
+ *			VIEW_PRINTF(ctx->meta->seq, "%d %s\n", task->pid, task->comm);
  *		return 0;
  *	}
  *

@@ -26,7 +26,7 @@ static int print_frame(__u32 i, struct frames *frames)
 {
 	if (i >= SOME || i * (long)sizeof(frames->at[0]) >= frames->size)
 		return 1;
-	BPF_SEQ_PRINTF(frames->seq, "    %pB\n", frames->at[i]);
+	VIEW_PRINTF(frames->seq, "    %pB\n", frames->at[i]);
 	return 0;
 }
 
@@ -40,7 +40,7 @@ static int print_some(__u32 i, struct frames *frames)
 
 static __always_inline void print_header(struct seq_file *seq)
 {
-	BPF_SEQ_PRINTF(seq, "PID     TID     STATE COMM\n");
+	VIEW_PRINTF(seq, "PID     TID     STATE COMM\n");
 }
 
 static __noinline int print_task(struct seq_file *seq, struct task_struct *task)
@@ -48,10 +48,10 @@ static __noinline int print_task(struct seq_file *seq, struct task_struct *task)
 	struct name name = {.seq = seq};
 	struct frames frames = {.seq = seq, .task = task};
 
-	BPF_SEQ_PRINTF(seq, "%-7d %-7d %c     ", task->tgid, task->pid, task_state(task));
+	VIEW_PRINTF(seq, "%-7d %-7d %c     ", task->tgid, task->pid, task_state(task));
 	bpf_probe_read_kernel_str(name.bytes, sizeof(name.bytes), task->comm);
 	name_print(&name);
-	BPF_SEQ_PRINTF(seq, "\n");
+	VIEW_PRINTF(seq, "\n");
 	bpf_loop(MOST / SOME, print_some, &frames, 0);
 	return 0;
 }

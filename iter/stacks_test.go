@@ -9,19 +9,29 @@ import (
 	"bpfviewfs/internal/ktest"
 )
 
-// Whatever a thread calls itself, it is one line, one row.
+// Whatever a thread calls itself, it is one line, one row, and the same in both views.
 func TestCommIsEscaped(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
 	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
-	ktest.Helper{Cgroup: dir, Threads: 1, Comm: "a b\n1 2 \xff\\"}.Start(t)
-	id := ktest.CgroupID(t, dir)
-	want := map[string]string{"tasks": `a b\n1 2 \xff\\0`, "stacks": `a\x20b\x0a1\x202\x20\xff\x5c0`}
-	for view, comm := range want {
+	names := map[string]string{
+		"a b\n1 2 \xff\\":      `a b\n1 2 \xff\\0`,
+		"\tä€😀":                `\tä€😀0`,
+		"\u202ex\u0085\u00a0":  `\xe2\x80\xaex\xc2\x85\xc2\xa00`,
+		"\xc0\x80\xed\xa0\x80": `\xc0\x80\xed\xa0\x800`,
+		"cut short at ä":       `cut short at ä`,
+		"cut in betweenä":      `cut in between\xc3`,
+	}
+	for comm := range names {
+		ktest.Helper{Cgroup: dir, Threads: 1, Comm: comm}.Start(t)
+	}
+	for _, view := range []string{"tasks", "stacks"} {
 		for name, v := range flavours(t, views[view]) {
-			out := mustRun(t, v, id)
-			if !strings.Contains(out, " "+comm+"\n") {
-				t.Errorf("%s per %s: no %q in\n%s", view, name, comm, out)
+			out := mustRun(t, v, ktest.CgroupID(t, dir))
+			for _, comm := range names {
+				if !strings.Contains(out, " "+comm+"\n") {
+					t.Errorf("%s per %s: no %q in\n%s", view, name, comm, out)
+				}
 			}
 		}
 	}

@@ -43,7 +43,7 @@ func TestTasksOnV1(t *testing.T) {
 		}
 	}
 	out := mustRun(t, views["cgroup"], ktest.CgroupID(t, dir))
-	if f := strings.Fields(strings.Split(out, "\n")[1]); f[1] != "1" || f[2] != "1" || f[6] != "-" || f[7] != `a\x20b` {
+	if f := strings.Fields(strings.Split(out, "\n")[1]); f[1] != "1" || f[2] != "1" || f[6] != "-" || strings.Join(f[7:], " ") != "a b" {
 		t.Errorf("cgroup:\n%s", out)
 	}
 	out = mustRun(t, views["cpu"], ktest.CgroupID(t, dir))

@@ -1,9 +1,6 @@
 package records
 
-import (
-	"strconv"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // The places that text is written to.
 const (
@@ -65,7 +62,7 @@ func appendEscaped(dst, text []byte, spaces bool) []byte {
 			dst = append(dst, `\n`...)
 		case r == '\t':
 			dst = append(dst, `\t`...)
-		case r == ' ', r == utf8.RuneError && n == 1, !strconv.IsPrint(r):
+		case r == ' ', r == utf8.RuneError && n == 1, !isPlain(r):
 			for _, b := range text[:n] {
 				dst = append(dst, '\\', 'x', hex[b>>4], hex[b&15])
 			}
@@ -140,6 +137,21 @@ func appendLabelText(dst, text []byte, quotes bool) []byte {
 		}
 		text = text[n:]
 	}
+}
+
+// isPlain reports whether a character is shown as it is: none that controls, is blank but for the space, has no width, sets
+// the direction of writing, or is private. name_rune_is_plain of bpf/escape.h says the same in the kernel, without
+// tables; so both show what Unicode has not assigned yet.
+func isPlain(r rune) bool {
+	switch {
+	case r < 0xa1:
+		return ' ' <= r && r <= '~'
+	case r == 0xad, r == 0x1680, r == 0x3000, r == 0xfeff:
+		return false
+	case 0x2000 <= r && r <= 0x206f:
+		return 0x2010 <= r && r <= 0x2027 || 0x2030 <= r && r <= 0x205e
+	}
+	return (r < 0xd800 || r > 0xf8ff) && (r < 0xfff0 || r > 0xffff) && r < 0xe0000
 }
 
 const hex = "0123456789abcdef"

@@ -134,7 +134,7 @@ func (r *run) drain(fd, from int, dst []byte) ([]byte, error) {
 		case err == unix.EINTR, err == unix.EAGAIN: // EAGAIN: a million objects without output
 			continue
 		case err == unix.E2BIG:
-			return nil, fmt.Errorf("one object's output is above the kernel's 32 KiB: %w", err)
+			return nil, fmt.Errorf("one object's output is above the kernel's 32 KiB, or its program gave up: %w", err)
 		case err == unix.EOPNOTSUPP:
 			return nil, fmt.Errorf("the walk's output is above the kernel's 32 KiB: %w", err)
 		case err != nil:
