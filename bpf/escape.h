@@ -27,7 +27,7 @@ __noinline int name_rune_is_plain(__u32 r)
 		return 0;
 	if (r >= 0x2000 && r <= 0x206f) /* of these, punctuation that is seen */
 		return (r >= 0x2010 && r <= 0x2027) || (r >= 0x2030 && r <= 0x205e);
-	return !(r >= 0xd800 && r <= 0xf8ff) && !(r >= 0xfff0 && r <= 0xffff) && r < 0xe0000;
+	return !(r >= 0xd800 && r <= 0xf8ff) && !(r >= 0xfff0 && r <= 0xfffb) && r != 0xfffe && r != 0xffff && r < 0xe0000;
 }
 
 /* How many bytes from i on are one UTF-8 character that may be shown; 0 if they are none. */

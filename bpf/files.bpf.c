@@ -89,16 +89,18 @@ static __always_inline bool has_made_up_name(const struct dentry *dentry)
 #define SUFFIX_SIZE sizeof(SUFFIX)
 
 /* Takes the suffix off a name of size bytes. The kernel's bpf_strncmp wants a constant in a map, which 6.1 has not. */
-static __always_inline bool cut_suffix(char *name, __u32 size)
+static __always_inline bool cut_suffix(char *name, __u64 size)
 {
 	char end[SUFFIX_SIZE] = {};
+	__u64 at = size - SUFFIX_SIZE;
 
-	if (size <= SUFFIX_SIZE || size > sizeof(((struct files_record *)0)->file))
+	barrier_var(at); /* the verifier has to see that what is compared is what is used */
+	if (at > sizeof(((struct files_record *)0)->file) - SUFFIX_SIZE)
 		return false;
-	bpf_probe_read_kernel(end, sizeof(end), name + size - SUFFIX_SIZE);
+	bpf_probe_read_kernel(end, sizeof(end), name + at);
 	if (__builtin_memcmp(end, SUFFIX, SUFFIX_SIZE))
 		return false;
-	name[size - SUFFIX_SIZE] = 0;
+	name[at] = 0;
 	return true;
 }
 

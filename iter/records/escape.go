@@ -146,12 +146,12 @@ func isPlain(r rune) bool {
 	switch {
 	case r < 0xa1:
 		return ' ' <= r && r <= '~'
-	case r == 0xad, r == 0x1680, r == 0x3000, r == 0xfeff:
+	case r == 0xad, r == 0x1680, r == 0x3000, r == 0xfeff, r == 0xfffe, r == 0xffff:
 		return false
 	case 0x2000 <= r && r <= 0x206f:
 		return 0x2010 <= r && r <= 0x2027 || 0x2030 <= r && r <= 0x205e
 	}
-	return (r < 0xd800 || r > 0xf8ff) && (r < 0xfff0 || r > 0xffff) && r < 0xe0000
+	return (r < 0xd800 || r > 0xf8ff) && (r < 0xfff0 || r > 0xfffb) && r < 0xe0000
 }
 
 const hex = "0123456789abcdef"

@@ -82,7 +82,7 @@ func escapeText(text string, spaces bool) string {
 		switch {
 		case r == '\\' || r == '\n' || r == '\t':
 			return strings.Trim(strconv.QuoteRune(r), "'")
-		case r == ' ' && spaces, r != ' ' && strconv.IsPrint(r) && bytes != "\xff" && utf8.ValidString(bytes):
+		case r == ' ' && spaces, r != ' ' && isPlain(r) && bytes != "\xff" && utf8.ValidString(bytes):
 			return bytes
 		}
 		escaped := ""
@@ -207,7 +207,7 @@ func plainMember(c *column, rec []byte) string {
 	}
 	var buckets []string
 	for i := range s.len() {
-		upper := jsonNumber(fmt.Sprint(s.upper(i)))
+		upper := jsonNumber(fmt.Sprint(c.bound(i)))
 		if i == s.len()-1 {
 			upper = "null"
 		}

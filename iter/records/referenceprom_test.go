@@ -97,7 +97,7 @@ func plainSamples(o *Output, c *column, name, labels string, rec []byte) (lines 
 	for i := range c.slots(rec).len() {
 		upper := "+Inf"
 		if i < c.slots(rec).len()-1 {
-			upper = plainBase(c, fmt.Sprint(c.slots(rec).upper(i)))
+			upper = string(c.appendBound(nil, i))
 		}
 		total += c.slots(rec).count(i)
 		lines += fmt.Sprintf("%s_bucket{%s,le=\"%s\"} %d\n", name, labels, upper, total)
