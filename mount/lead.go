@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -78,6 +79,9 @@ func (l *loop) crowd() {
 func (l *loop) readAhead() {
 	for l.leads() {
 		n, err := unix.Read(l.conn.fd, l.slot)
+		if err == nil {
+			err = whole(n)
+		}
 		switch err {
 		case nil:
 		case unix.EAGAIN:
@@ -100,6 +104,8 @@ func (s *server) read(into []byte) (int, error) {
 	for {
 		n, err := unix.Read(s.conn.fd, into)
 		switch err {
+		case nil:
+			return n, whole(n)
 		case unix.EAGAIN:
 			s.conn.setNonblock(false) // a leader before us, in this process or another, set it
 		case unix.EINTR, unix.ENOENT: // ENOENT: aborted while it was handed over
@@ -107,6 +113,14 @@ func (s *server) read(into []byte) (int, error) {
 			return n, err
 		}
 	}
+}
+
+// whole refuses a message that is no request. The kernel sends none.
+func whole(n int) error {
+	if n < requestHeader {
+		return fmt.Errorf("read a request: %d bytes are none: %w", n, unix.EPROTO)
+	}
+	return nil
 }
 
 // setNonblock says whether read(2) gives EAGAIN when there is no request. The flag belongs to the open file, which all
