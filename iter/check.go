@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"bpfviewfs/iter/cgroups"
-	"bpfviewfs/iter/links"
+	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
 	"bpfviewfs/iter/sources"
@@ -49,15 +49,15 @@ func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64
 	v := &View{name: name, set: &Set{hierarchy: h, runner: Config{}.runner(h)}, life: newLife()}
 	o, err := v.open(path)
 	if err == nil {
-		o.stats = true
-		err = v.loadObject(o, btf.NewCache())
+		o.KeepStats()
+		err = v.loadObject(&object{Object: o, view: name}, btf.NewCache())
 	}
 	if err != nil {
 		return nil, &loadError{view: name, err: err}
 	}
 	defer v.close()
 	r := &Report{
-		Name: name, Target: o.spec.Programs[o.main].AttachTo, Attached: o.attached,
+		Name: name, Target: o.Spec().Programs[o.Main()].AttachTo, Attached: o.Attached(),
 		Kind: v.Kind(), Schema: v.Schema(), RootOnly: v.job.RootOnly(), Verifier: v.verified(),
 	}
 	if r.Target == "cgroup" {
@@ -76,17 +76,17 @@ func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64
 		}
 		r.Bytes = len(raw) - records.RawHeader
 	}
-	r.Lint = o.lint(r)
+	r.Lint = o.Lint(r.Bytes, r.Limit)
 	return r, nil
 }
 
 // open reads the object and its settings.
-func (v *View) open(path string) (*object, error) {
+func (v *View) open(path string) (*programs.Object, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the object: %w", err)
 	}
-	o, err := parseObject(raw, v.name)
+	o, err := programs.Parse(raw, v.name)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (v *View) open(path string) (*object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s%s: %w", v.name, sources.SettingsSuffix, err)
 	}
-	return o, o.set(v.settings.Parameters)
+	return o, o.Set(v.settings.Parameters)
 }
 
 // verified is the last line of the verifier's log on the program that makes the view.
@@ -112,35 +112,4 @@ func (v *View) verified() string {
 		}
 	}
 	return ""
-}
-
-// lint tells what a view's author should know though it works.
-func (o *object) lint(r *Report) (found []string) {
-	main := o.spec.Programs[o.main]
-	used := usedMaps(main)
-	order, err := orderOf(functionTags(o.spec.Types, o.main))
-	walks := err == nil && order != links.Self
-	if main.AttachTo == "cgroup" && !used[sessionMap] {
-		found = append(found, "it works in the walk, under cgroup_mutex: mkdir, rmdir and migration on the whole machine wait meanwhile; "+
-			"use view_in_epilogue of bpfview.h")
-	}
-	if walks && order != links.AncestorsUp {
-		delete(used, sessionMap)
-		if len(used) == 0 {
-			found = append(found, "it walks descendants and keeps nothing in a map: more than 32 KiB about all of them fail the read")
-		}
-	}
-	if r.Limit > 0 && r.Bytes > r.Limit/2 && o.task == "" {
-		found = append(found, fmt.Sprintf("it has used %d of %d bytes, and no flavour %s to stand in for it", r.Bytes, r.Limit, o.main+taskFlavour))
-	}
-	if o.typ.Help() == "" {
-		found = append(found, "it does not say what it shows: VIEW_HELP")
-	}
-	for _, name := range o.typ.Sumless() {
-		found = append(found, fmt.Sprintf("histogram %s has no sum, which collectors then take for 0: VIEW_SUM(%s)", name, name))
-	}
-	if o.typ.Kind() == "record" && main.AttachTo == "cgroup" && o.tree == "" && !walks {
-		found = append(found, "a sub-tree is read one cgroup after the other: VIEW_TREE of tree.h makes that one pass")
-	}
-	return found
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
-	"golang.org/x/sys/unix"
 )
 
 // gate stands for one program of a stateful view that is no iterator: what is attached is a program of our own that
@@ -97,19 +96,6 @@ func (g *gate) remove() error {
 		os.Remove(g.pin + slotSuffix)
 	}
 	return g.close()
-}
-
-// attachable tells in an error why a program cannot be one of a stateful view's.
-func attachable(spec *ebpf.ProgramSpec) error {
-	kind, _, _ := strings.Cut(spec.SectionName, "/")
-	switch kind {
-	case "tp_btf", "fentry", "fexit", "fmod_ret", "lsm", "raw_tp", "raw_tracepoint", "tp", "tracepoint", "kprobe", "kretprobe":
-		if spec.AttachTo != "" {
-			return nil
-		}
-	}
-	return fmt.Errorf("program %s (section %q): what a view counts with is tp_btf, fentry, fexit, fmod_ret, lsm, raw_tp, "+
-		"tracepoint, kprobe or kretprobe, none that sleeps, and its section says where: %w", spec.Name, spec.SectionName, unix.EOPNOTSUPP)
 }
 
 // attach attaches a program where spec's section says.

@@ -9,6 +9,7 @@ import (
 	"bpfviewfs/internal/testenv"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/links"
+	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/runs"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -84,4 +85,14 @@ func requestsOf(t testing.TB, v *View) *ebpf.Map {
 	}
 	t.Cleanup(func() { m.Close() })
 	return m
+}
+
+func parseObject(raw []byte, name string) (*object, error) {
+	o, err := programs.Parse(raw, name)
+	return &object{Object: o, view: name}, err
+}
+
+func newObject(spec *ebpf.CollectionSpec, name string) (*object, error) {
+	o, err := programs.New(spec, name)
+	return &object{Object: o, view: name}, err
 }

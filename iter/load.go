@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
 	"bpfviewfs/iter/sources"
@@ -47,20 +48,23 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) error
 		}
 		return v.fromPin(src.Pin(), cache)
 	}
-	o, err := parseObject(raw, v.name)
+	parsed, err := programs.Parse(raw, v.name)
 	if err != nil {
 		return err
 	}
-	v.typ = v.typ.WithHelp(o.typ.Help())
-	if err := src.Off(settings, len(o.attached) > 0); err != nil {
+	v.typ = v.typ.WithHelp(parsed.Type().Help())
+	if err := src.Off(settings, len(parsed.Attached()) > 0); err != nil {
 		return err
 	}
-	if err := o.set(settings.Parameters); err != nil {
+	if err := parsed.Set(settings.Parameters); err != nil {
 		return err
 	}
-	o.pins, v.stateDir = pins, pins.stateDir(v.name)
-	o.origin = func(program string) origin { return originOf(src.ObjectPath(), program, raw, settings.Parameters) }
-	before := pins.previous(v.name, o.origin(o.main), cache)
+	v.stateDir = pins.stateDir(v.name)
+	o := &object{Object: parsed, view: v.name, pins: pins}
+	o.origin = func(program string) programs.Origin {
+		return programs.OriginOf(src.ObjectPath(), program, raw, settings.Parameters)
+	}
+	before := pins.previous(v.name, o.origin(o.Main()), cache)
 	if err := v.loadObject(o, cache); err != nil {
 		return err
 	}
@@ -70,14 +74,14 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) error
 
 // loadObject loads what this kernel can run of an object, and attaches the rest of it.
 func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
-	v.typ = o.typ
+	v.typ = o.Type()
 	v.job = v.newJob()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, v.abandon())
 		}
 	}()
-	if len(o.attached) > 0 {
+	if len(o.Attached()) > 0 {
 		if v.stateDir != "" && !v.set.config.ReadOnly {
 			loading, err := lockState(filepath.Dir(v.stateDir), unix.LOCK_EX)
 			if err != nil {
@@ -90,16 +94,16 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 		}
 		v.state.use = func() error { return v.set.use(v.name) }
 	}
-	if o.task != "" {
-		v.job.MissTask(v.loadIterator(o, o.task, cache))
+	if o.Task() != "" {
+		v.job.MissTask(v.loadIterator(o, o.Task(), cache))
 	}
-	if o.tree != "" {
-		if it, err := o.obtain(o.tree, v.state, cache); err == nil { // a tree is read without it, too
-			v.job.AddTree(it.program)
-			v.state.keep(o.tree, v.job.Program(runs.PerTree))
+	if o.Tree() != "" {
+		if it, err := o.obtain(o.Tree(), v.state, cache); err == nil { // a tree is read without it, too
+			v.job.AddTree(it.Program())
+			v.state.keep(o.Tree(), v.job.Program(runs.PerTree))
 		}
 	}
-	err = v.loadIterator(o, o.main, cache)
+	err = v.loadIterator(o, o.Main(), cache)
 	if v.job.Empty() {
 		return v.job.Explain(err)
 	}
@@ -115,13 +119,13 @@ func (v *View) loadIterator(o *object, program string, cache *btf.Cache) error {
 	if err != nil {
 		return err
 	}
-	if program == o.task {
-		err = v.job.AddTask(it.program, it.target)
+	if program == o.Task() {
+		err = v.job.AddTask(it.Program(), it.Target())
 	} else {
 		err = v.add(it)
 	}
 	if err == nil {
-		v.state.keep(program, it.program)
+		v.state.keep(program, it.Program())
 	}
 	return err
 }
@@ -135,13 +139,13 @@ func (v *View) newJob() *runs.Job {
 }
 
 // add makes an iterator the one that the view is made of.
-func (v *View) add(it *loaded) error {
-	order, err := orderOf(it.tags)
+func (v *View) add(it *programs.Iterator) error {
+	order, err := it.Order()
 	if err != nil {
-		it.program.Close()
+		it.Program().Close()
 		return err
 	}
-	return v.job.Add(it.program, it.target, order, v.settings.Map)
+	return v.job.Add(it.Program(), it.Target(), order, v.settings.Map)
 }
 
 // compare warns if the view's record is not what it was and its version is: whoever reads raw records has nothing else to

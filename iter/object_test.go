@@ -1,12 +1,9 @@
 package iter
 
 import (
-	"bytes"
 	"context"
-	"debug/elf"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,10 +12,8 @@ import (
 	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/cgroups"
-	"bpfviewfs/iter/runs"
 	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
 )
 
 func builtin(t testing.TB, name string) []byte {
@@ -37,28 +32,6 @@ func readObject(t testing.TB, name string) *object {
 		t.Fatal(err)
 	}
 	return o
-}
-
-func TestBrokenObjects(t *testing.T) {
-	tasks := builtin(t, "tasks")
-	self, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	bigEndian := bytes.Clone(tasks)
-	bigEndian[elf.EI_DATA] = byte(elf.ELFDATA2MSB)
-	for name, raw := range map[string][]byte{
-		"empty":         {},
-		"no ELF":        []byte("#!/bin/sh\n"),
-		"header only":   tasks[:64],
-		"truncated":     tasks[:len(tasks)/2],
-		"big endian":    bigEndian,
-		"not BPF":       self,
-		"several views": builtin(t, "stacks"),
-	} {
-		_, err := parseObject(raw, "tasks")
-		ktest.Errno(t, name, err, syscall.ENOEXEC)
-	}
 }
 
 // A broken object is listed with its reason, and its neighbours are not harmed.
@@ -106,51 +79,6 @@ func TestLoadListsBrokenObjects(t *testing.T) {
 	ktest.Errno(t, "run after close", err, syscall.EBADF)
 }
 
-func TestProgramsOfObject(t *testing.T) {
-	probe := &ebpf.ProgramSpec{Name: "probe", Type: ebpf.Kprobe, SectionName: "kprobe/x", AttachTo: "x"}
-	filter := &ebpf.ProgramSpec{Name: "filter", Type: ebpf.SocketFilter, SectionName: "socket"}
-	tree := func(target string) *ebpf.ProgramSpec {
-		p := ktest.Iterator("v___tree", target)
-		p.Instructions = asm.Instructions{asm.LoadMapPtr(asm.R1, 0).WithReference(runs.BatchMap)}
-		return p
-	}
-	sleeper := &ebpf.ProgramSpec{Name: "sleeper", Type: ebpf.Tracing, SectionName: "fentry.s/x", AttachTo: "x"}
-	for name, test := range map[string]struct {
-		programs []*ebpf.ProgramSpec
-		main     string
-		want     syscall.Errno
-	}{
-		"one":               {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup")}, "v", 0},
-		"two flavours":      {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("v___task", "task")}, "v", 0},
-		"three flavours":    {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("v___task", "task"), tree("task")}, "v", 0},
-		"other tree":        {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("v___tree", "task")}, "", syscall.ENOEXEC},
-		"tree of others":    {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), tree("bpf_map_elem")}, "", syscall.ENOEXEC},
-		"flavour of files":  {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("v___task", "task_file")}, "v", 0},
-		"none":              {nil, "", syscall.ENOEXEC},
-		"counters alone":    {[]*ebpf.ProgramSpec{probe}, "", syscall.ENOEXEC},
-		"other name":        {[]*ebpf.ProgramSpec{ktest.Iterator("w", "tcp")}, "w", 0},
-		"flavour alone":     {[]*ebpf.ProgramSpec{ktest.Iterator("v___task", "task")}, "v___task", 0},
-		"a second iterator": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("w", "cgroup")}, "", syscall.ENOEXEC},
-		"none of the name":  {[]*ebpf.ProgramSpec{ktest.Iterator("u", "cgroup"), ktest.Iterator("w", "cgroup")}, "", syscall.ENOEXEC},
-		"other target":      {[]*ebpf.ProgramSpec{ktest.Iterator("v", "bpf_map")}, "v", 0},
-		"other flavour":     {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("v___task", "tcp")}, "", syscall.ENOEXEC},
-		"a counter":         {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), probe}, "v", 0},
-		"another program":   {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), filter}, "", syscall.EOPNOTSUPP},
-		"one that sleeps":   {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), sleeper}, "", syscall.EOPNOTSUPP},
-	} {
-		spec := &ebpf.CollectionSpec{Programs: make(map[string]*ebpf.ProgramSpec)}
-		for _, p := range test.programs {
-			spec.Programs[p.Name] = p
-		}
-		o, err := newObject(spec, "v")
-		if test.want != 0 {
-			ktest.Errno(t, name, err, test.want)
-		} else if err != nil || o.main != test.main {
-			t.Errorf("%s: %+v, %v", name, o, err)
-		}
-	}
-}
-
 func TestLoadErrorHasTheLog(t *testing.T) {
 	cause := &ebpf.VerifierError{Cause: syscall.EACCES, Log: []string{"0: R1=ctx()", "invalid mem access"}}
 	err := &loadError{"v", fmt.Errorf("program v: several\nlines: %w", cause)}
@@ -161,16 +89,4 @@ func TestLoadErrorHasTheLog(t *testing.T) {
 		t.Errorf("%%+v: %q", log)
 	}
 	ktest.Errno(t, "load error", err, syscall.EACCES)
-}
-
-// FuzzObject: an object file may hold anything.
-func FuzzObject(f *testing.F) {
-	f.Add(builtin(f, "cgroup"))
-	f.Add([]byte("\x7fELF"))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		o, err := parseObject(raw, "cgroup")
-		if (o == nil) == (err == nil) {
-			t.Fatalf("%v, %v", o, err)
-		}
-	})
 }

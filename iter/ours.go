@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -14,15 +15,15 @@ import (
 )
 
 // take gives the pinned program if it is made of the same, else nil.
-func (r *registry) take(name string, want origin) *ebpf.Program {
-	if r == nil || r.ours[name].sum != want.sum {
+func (r *registry) take(name string, want programs.Origin) *ebpf.Program {
+	if r == nil || !r.ours[name].Same(want) {
 		return nil
 	}
 	p, err := ebpf.LoadPinnedProgram(filepath.Join(r.dir, name), nil)
 	if err != nil {
 		return nil
 	}
-	if is, ours, err := readOrigin(p); err != nil || !ours || is.sum != want.sum { // replaced since it was listed
+	if is, ours, err := programs.ReadOrigin(p); err != nil || !ours || !is.Same(want) { // replaced since it was listed
 		p.Close()
 		return nil
 	}
@@ -31,27 +32,26 @@ func (r *registry) take(name string, want origin) *ebpf.Program {
 
 // previous is the type of the program that is pinned under a name, if it is one of ours and not made of the same. An upgrade may
 // change a view while no server runs that knew it.
-func (r *registry) previous(name string, now origin, cache *btf.Cache) (t records.Type) {
+func (r *registry) previous(name string, now programs.Origin, cache *btf.Cache) (t records.Type) {
 	if r == nil {
 		return t
 	}
-	if was, ours := r.ours[name]; !ours || was.sum == now.sum {
+	if was, ours := r.ours[name]; !ours || was.Same(now) {
 		return t
 	}
 	p, err := ebpf.LoadPinnedProgram(filepath.Join(r.dir, name), nil)
 	if err != nil {
 		return t
 	}
-	it := &loaded{program: p}
 	defer p.Close()
-	if it.inspect(cache) == nil {
-		t, _ = it.typ()
+	if it, err := programs.Inspect(p, cache); err == nil {
+		t, _ = it.Type()
 	}
 	return t
 }
 
 // put pins a program, in the place of an older one of ours. That it cannot is no reason to do without the view.
-func (r *registry) put(name string, p *ebpf.Program, o origin) {
+func (r *registry) put(name string, p *ebpf.Program, o programs.Origin) {
 	if r == nil || r.readOnly {
 		return
 	}
@@ -62,8 +62,8 @@ func (r *registry) put(name string, p *ebpf.Program, o origin) {
 	r.ours[name] = o
 }
 
-func (r *registry) replace(name string, p *ebpf.Program, o origin) error {
-	if err := o.bind(p); err != nil {
+func (r *registry) replace(name string, p *ebpf.Program, o programs.Origin) error {
+	if err := o.Bind(p); err != nil {
 		return err
 	}
 	path := filepath.Join(r.dir, name)
@@ -86,7 +86,7 @@ func (r *registry) stateDir(view string) string {
 	if r == nil {
 		return ""
 	}
-	return filepath.Join(r.dir, flavourMark+"state", view)
+	return filepath.Join(r.dir, programs.FlavourMark+"state", view)
 }
 
 // forget detaches the attached programs of views that are not among those of list, with what they keep.
@@ -123,8 +123,8 @@ func (r *registry) prune(list []*View, dirs []string) {
 		has[v.name] = v.err == nil
 	}
 	for name, o := range r.ours {
-		base, _, _ := strings.Cut(name, flavourMark)
-		known := o.path == "" || slices.Contains(dirs, filepath.Dir(o.path)) || !exists(o.path)
+		base, _, _ := strings.Cut(name, programs.FlavourMark)
+		known := o.Path() == "" || slices.Contains(dirs, filepath.Dir(o.Path())) || !exists(o.Path())
 		if has[base] || !known {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"bpfviewfs/iter/links"
+	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -31,10 +32,9 @@ func (v *View) fromPin(p *sources.Pin, cache *btf.Cache) error {
 // fromPrograms makes the view of loaded iterators: the one that has the view's name, and its flavours. All there is to
 // know of them is in the kernel.
 func (v *View) fromPrograms(main *ebpf.Program, p *sources.Pin, cache *btf.Cache) error {
-	it := &loaded{program: main}
-	err := it.inspect(cache)
+	it, err := programs.Inspect(main, cache)
 	if err == nil {
-		v.typ, err = it.typ()
+		v.typ, err = it.Type()
 	}
 	if err != nil {
 		main.Close()
@@ -93,11 +93,11 @@ func (v *View) fromLink(l *link.Iter, cache *btf.Cache) (err error) {
 		return fmt.Errorf("find the link's program: %w", err)
 	}
 	defer p.Close()
-	it := &loaded{program: p}
-	if err := it.inspect(cache); err != nil {
+	it, err := programs.Inspect(p, cache)
+	if err != nil {
 		return err
 	}
-	if v.typ, err = it.typ(); err != nil {
+	if v.typ, err = it.Type(); err != nil {
 		return err
 	}
 	v.job = v.newJob()

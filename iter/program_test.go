@@ -85,7 +85,7 @@ func TestNoRoomForTheSession(t *testing.T) {
 		t.Skip("this kernel has no epilogue to remember for")
 	}
 	o := readObject(t, "cgroup")
-	coll, err := ebpf.NewCollection(o.spec)
+	coll, err := ebpf.NewCollection(o.Spec())
 	if err != nil {
 		t.Fatal(err)
 	}

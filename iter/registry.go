@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
 	bpfpin "github.com/cilium/ebpf/pin"
@@ -22,19 +23,16 @@ import (
 type registry struct {
 	dir      string
 	readOnly bool
-	ours     map[string]origin
+	ours     map[string]programs.Origin
 	others   map[string]*sources.Pin
 	say      func(format string, args ...any)
 }
 
-const (
-	flavourMark = "___"
-	temporary   = flavourMark + "new"
-)
+const temporary = programs.FlavourMark + "new"
 
 func (s *Set) openRegistry(said map[string]bool) *registry {
 	r := &registry{
-		dir: s.config.Registry, readOnly: s.config.ReadOnly, ours: make(map[string]origin), others: make(map[string]*sources.Pin),
+		dir: s.config.Registry, readOnly: s.config.ReadOnly, ours: make(map[string]programs.Origin), others: make(map[string]*sources.Pin),
 	}
 	r.say = func(format string, args ...any) { s.say(said, format, args...) }
 	if r.dir == "" {
@@ -93,7 +91,7 @@ func (r *registry) prepare() error {
 }
 
 func (r *registry) list(name string) error {
-	base, flavour, flavoured := strings.Cut(name, flavourMark)
+	base, flavour, flavoured := strings.Cut(name, programs.FlavourMark)
 	path := filepath.Join(r.dir, name)
 	if !sources.IsName(base) {
 		return fmt.Errorf("%s is pinned under a name that no view has ([a-z][a-z0-9_]*, without ___)", path)
@@ -111,7 +109,7 @@ func (r *registry) list(name string) error {
 	case *ebpf.Map:
 		return fmt.Errorf("%s is a pinned map, which makes no view", path)
 	case *ebpf.Program:
-		origin, ours, err := readOrigin(object)
+		origin, ours, err := programs.ReadOrigin(object)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}

@@ -78,12 +78,12 @@ func dropIn(t *testing.T, s *Set, path, name, pins, cgroup string) (string, bool
 	}
 	v := &View{name: name, life: newLife(), set: s}
 	err = v.loadObject(o, kernelTypes)
-	for _, m := range mapNames(o.spec) {
+	for _, m := range mapNames(o.Spec()) {
 		if err == nil || !strings.Contains(err.Error(), "needs a map") {
 			break
 		}
 		path := filepath.Join(pins, name+"_"+m)
-		made, makeErr := ebpf.NewMap(o.spec.Maps[m])
+		made, makeErr := ebpf.NewMap(o.Spec().Maps[m])
 		if makeErr != nil || made.Pin(path) != nil {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"bpfviewfs/iter/programs"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -38,16 +39,16 @@ type state struct {
 // loadState loads the programs that are no iterators, and attaches nothing.
 func (o *object) loadState(dir string, cache *btf.Cache) (*state, error) {
 	s := &state{
-		dir: dir, specs: maps.Clone(o.spec.Programs), pins: make(map[string]string),
+		dir: dir, specs: maps.Clone(o.Spec().Programs), pins: make(map[string]string),
 		maps: make(map[string]*ebpf.Map), iterators: make(map[string]*ebpf.Program),
 	}
-	maps.DeleteFunc(s.specs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(o.attached, name) })
+	maps.DeleteFunc(s.specs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(o.Attached(), name) })
 	if dir != "" {
-		for name := range usedMaps(slices.Collect(maps.Values(s.specs))...) {
+		for name := range programs.UsedMaps(slices.Collect(maps.Values(s.specs))...) {
 			if strings.HasPrefix(name, ".") { // global variables start anew
 				continue
 			}
-			s.pins[name] = mapPin(o.spec.Maps[name])
+			s.pins[name] = mapPin(o.Spec().Maps[name])
 			if m, err := ebpf.LoadPinnedMap(filepath.Join(dir, s.pins[name]), nil); err == nil {
 				s.maps[name] = m
 			}
@@ -59,7 +60,7 @@ func (o *object) loadState(dir string, cache *btf.Cache) (*state, error) {
 	}
 	kept := s.maps
 	defer closeAll(kept)
-	coll, err := o.load(kept, cache, o.attached...)
+	coll, err := o.Load(kept, cache, o.Attached()...)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"bpfviewfs/iter/programs"
 	"github.com/cilium/ebpf"
 )
 
@@ -18,22 +19,22 @@ func (s *state) namePrograms(o *object) {
 	if o.origin == nil {
 		return
 	}
-	for name := range usedMaps(slices.Collect(maps.Values(o.spec.Programs))...) {
+	for name := range programs.UsedMaps(slices.Collect(maps.Values(o.Spec().Programs))...) {
 		if strings.HasPrefix(name, ".bss") || strings.HasPrefix(name, ".data") {
 			return
 		}
 	}
 	s.programPins = make(map[string]string)
-	for name := range o.spec.Programs {
-		s.programPins[name] = pinName("program", name, o.origin(name).sum)
+	for name := range o.Spec().Programs {
+		s.programPins[name] = pinName("program", name, o.origin(name).Sum())
 	}
 }
 
 // takeAll takes the programs that are no iterators, if all of them are pinned.
 func (s *state) takeAll(o *object) bool {
 	s.programs = make(map[string]*ebpf.Program)
-	for _, name := range o.attached {
-		p := s.take(name, o.spec.Programs[name])
+	for _, name := range o.Attached() {
+		p := s.take(name, o.Spec().Programs[name])
 		if p == nil {
 			closeAll(s.programs)
 			return false
@@ -67,7 +68,7 @@ func (s *state) usedBy(p *ebpf.Program, spec *ebpf.ProgramSpec) bool {
 		return false
 	}
 	used, _ := info.MapIDs()
-	for name := range usedMaps(spec) {
+	for name := range programs.UsedMaps(spec) {
 		if s.pins[name] == "" { // constants, or a map of the program alone
 			continue
 		}
@@ -95,8 +96,8 @@ func (s *state) keep(name string, iterator *ebpf.Program) {
 
 // pinPrograms pins the programs that are not pinned yet.
 func (s *state) pinPrograms(kept map[string]bool) error {
-	for _, programs := range []map[string]*ebpf.Program{s.programs, s.iterators} {
-		for name, p := range programs {
+	for _, loaded := range []map[string]*ebpf.Program{s.programs, s.iterators} {
+		for name, p := range loaded {
 			pin := s.programPins[name]
 			if pin == "" {
 				continue

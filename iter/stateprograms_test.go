@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/runs"
 	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
@@ -45,7 +46,7 @@ func TestStatefulProgramsAreReused(t *testing.T) {
 	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	begin, wait := startRenamer(t, cgroup)
 	config := Config{Dirs: []string{dir}, Registry: registry, Enable: []string{"renames"}}
-	state := filepath.Join(registry, flavourMark+"state", "renames")
+	state := filepath.Join(registry, programs.FlavourMark+"state", "renames")
 	type programs struct {
 		counting map[string]ebpf.ProgramID
 		showing  ebpf.ProgramID

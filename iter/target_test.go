@@ -44,30 +44,20 @@ func numbers(t testing.TB, out, header string) (ids []int) {
 	return ids
 }
 
-func TestOrders(t *testing.T) {
-	for tag, want := range map[string]links.Order{"help:x": 1, "order:self": 1, "order:descendants_pre": 2, "order:descendants_post": 3, "order:ancestors_up": 4} {
-		if got, err := orderOf([]string{tag}); err != nil || got != want {
-			t.Errorf("%s: %d, %v", tag, got, err)
-		}
-	}
-	_, err := orderOf([]string{"order:random"})
-	ktest.Errno(t, "order:random", err, unix.ENOEXEC)
-}
-
 func TestWalksInDeclaredOrder(t *testing.T) {
 	h := testHierarchy(t, "")
 	declared := mustLoad(t, h, "walk", "", same)
 	parent := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	child := ktest.Cgroup(t, parent, "child")
 	p, c := int(ktest.CgroupID(t, parent)), int(ktest.CgroupID(t, child))
-	for order, want := range map[string][]int{
-		"":                {c, p}, // what the program declares
-		"descendants_pre": {p, c},
-		"ancestors_up":    {p, int(h.Root())},
-		"self":            {p},
+	for order, want := range map[links.Order][]int{
+		0:                    {c, p}, // as the program declares
+		links.DescendantsPre: {p, c},
+		links.AncestorsUp:    {p, int(h.Root())},
+		links.Self:           {p},
 	} {
 		v := declared
-		if order != "" {
+		if order != 0 {
 			program, err := v.job.Program(runs.PerCgroup).Clone()
 			if err != nil {
 				t.Fatal(err)
@@ -75,13 +65,13 @@ func TestWalksInDeclaredOrder(t *testing.T) {
 			other := *v
 			other.job = v.set.runner.NewJob(v.name, v.typ)
 			defer other.job.Close()
-			if err := other.job.Add(program, "cgroup", orders[order], ""); err != nil {
+			if err := other.job.Add(program, "cgroup", order, ""); err != nil {
 				t.Fatal(err)
 			}
 			v = &other
 		}
 		if got := numbers(t, mustRun(t, v, uint64(p)), ""); !slices.Equal(got, want) {
-			t.Errorf("order %q: %v, want %v", order, got, want)
+			t.Errorf("order %d: %v, want %v", order, got, want)
 		}
 	}
 }
@@ -444,7 +434,7 @@ func TestViewOfLoadedProgram(t *testing.T) {
 // Every view that comes with the command says what it shows.
 func TestHelp(t *testing.T) {
 	for _, name := range []string{"cgroup", "cpu", "stacks", "tasks"} {
-		if o := readObject(t, name); o.typ.Help() == "" {
+		if o := readObject(t, name); o.Type().Help() == "" {
 			t.Errorf("%s has no help", name)
 		}
 	}

@@ -16,7 +16,7 @@ func TestTreesAreFast(t *testing.T) {
 	for _, name := range []string{"cpu", "memory", "psi", "tasks"} {
 		// tasks' own program needs functions that are younger than those of the flavour.
 		if views[name].job.Program(runs.PerTree) == nil && views["tasks"].job.Program(runs.PerCgroup) != nil {
-			_, err := readObject(t, name).load(nil, nil, name+treeFlavour)
+			_, err := readObject(t, name).Load(nil, nil, name+"___tree")
 			t.Errorf("%s has no flavour for trees: %+v", name, err)
 		}
 	}

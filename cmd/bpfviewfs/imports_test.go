@@ -33,6 +33,10 @@ func TestImports(t *testing.T) {
 			fuse: room, logrus: room, cobra: room,
 		},
 		"iter/sources": {"bpfviewfs/": room, bpf: "sources are files", fuse: room, logrus: room, cobra: room},
+		"iter/programs": {
+			"bpfviewfs/iter/cgroups": room, "bpfviewfs/iter/runs": room, "bpfviewfs/iter/sources": room, "bpfviewfs/iter/state": room,
+			"bpfviewfs/bpf": "objects are handed to it", fuse: room, logrus: room, cobra: room,
+		},
 		"iter/links":   {"bpfviewfs/": room, fuse: room, logrus: room, cobra: room},
 		"iter/cgroups": {"bpfviewfs/": room, bpf: "the hierarchy is there without BPF", fuse: room, logrus: room, cobra: room},
 		"mount": {

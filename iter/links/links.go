@@ -91,3 +91,8 @@ func Iterate(link int) (int, error) {
 	iter := struct{ link, flags uint32 }{link: uint32(link)}
 	return call(unix.BPF_ITER_CREATE, unsafe.Pointer(&iter), unsafe.Sizeof(iter))
 }
+
+// TaskTarget reports whether an iterator of target can be linked to one process.
+func TaskTarget(target string) bool {
+	return target == "task" || target == "task_file" || target == "task_vma"
+}

@@ -66,7 +66,7 @@ func (j *Job) Add(p *ebpf.Program, target string, order links.Order, mapPath str
 	if err != nil {
 		return err
 	}
-	if target == "cgroup" || TaskTarget(target) && requests == nil {
+	if target == "cgroup" || links.TaskTarget(target) && requests == nil {
 		requests.Close()
 		if mapPath != "" {
 			return fmt.Errorf("map: it iterates %s, not the elements of a map: %w", target, unix.EINVAL)
@@ -89,7 +89,7 @@ func (j *Job) AddTask(p *ebpf.Program, target string) error {
 	requests, err := links.Map(p, RequestMap)
 	switch {
 	case err != nil:
-	case !TaskTarget(target) || requests != nil:
+	case !links.TaskTarget(target) || requests != nil:
 		err = fmt.Errorf("program %s is not run on tasks: %w", p, unix.ENOEXEC)
 	case j.programs[PerTask] != nil:
 		err = fmt.Errorf("two programs to run on each task: %w", unix.ENOEXEC)
@@ -117,11 +117,6 @@ func (j *Job) AddLink(l *link.Iter) error {
 	}
 	j.link = l
 	return nil
-}
-
-// TaskTarget reports whether an iterator of target can be linked to one process.
-func TaskTarget(target string) bool {
-	return target == "task" || target == "task_file" || target == "task_vma"
 }
 
 // MissTask notes why the view's program for tasks is missing. Errors of runs that it would have stood in for tell it.

@@ -1,4 +1,4 @@
-package iter
+package programs
 
 import (
 	"crypto/sha256"
@@ -11,31 +11,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// origin tells of a pinned program what it was made of. It is the value of a map of one element that is bound to the
-// program and so lives as long as it does: a pin's name takes no
-// dots, and a file beside it would be one more thing to keep true.
-type origin struct {
+// Origin tells of a pinned program what it was made of. It is the value of a map of one element that is bound to the
+// program and so lives as long as it does: a pin's name takes no dots, and a file beside it would be one more thing to keep true.
+type Origin struct {
 	sum  [sha256.Size]byte // of all that the program's code depends on
 	path string            // of the object; "" for one compiled in
 }
 
 const originMap = "view_origin"
 
-// originOf sums up what a program is made of. The kernel need not be part of it: no pin outlives one.
-func originOf(path, program string, object []byte, parameters map[string]any) origin {
+// OriginOf sums up what a program is made of. The kernel need not be part of it: no pin outlives one.
+func OriginOf(path, program string, object []byte, parameters map[string]any) Origin {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "1 %q %d\n", program, len(object))
 	sum.Write(object)
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		fmt.Fprintf(sum, "%q %T %q\n", name, parameters[name], fmt.Sprint(parameters[name]))
 	}
-	o := origin{path: path}
+	o := Origin{path: path}
 	sum.Sum(o.sum[:0])
 	return o
 }
 
-// bind leaves the origin with the program.
-func (o origin) bind(p *ebpf.Program) error {
+// Bind leaves the origin with the program.
+func (o Origin) Bind(p *ebpf.Program) error {
 	value := append(o.sum[:], o.path...)
 	m, err := ebpf.NewMap(&ebpf.MapSpec{
 		Name: originMap, Type: ebpf.Array, KeySize: 4, ValueSize: uint32(len(value)), MaxEntries: 1, Flags: unix.BPF_F_RDONLY_PROG,
@@ -51,8 +50,8 @@ func (o origin) bind(p *ebpf.Program) error {
 	return nil
 }
 
-// readOrigin finds the origin of a program of ours.
-func readOrigin(p *ebpf.Program) (o origin, ours bool, err error) {
+// ReadOrigin finds the origin of a program. One that was made elsewhere has none.
+func ReadOrigin(p *ebpf.Program) (o Origin, ours bool, err error) {
 	info, err := p.Info()
 	if err != nil {
 		return o, false, fmt.Errorf("ask for a program's maps: %w", err)
@@ -84,3 +83,12 @@ func originValue(id ebpf.MapID) ([]byte, error) {
 	}
 	return m.LookupBytes(uint32(0))
 }
+
+// Same reports whether programs of the two origins are the same.
+func (o Origin) Same(other Origin) bool { return o.sum == other.sum }
+
+// Sum is a hash of all that the program's code depends on.
+func (o Origin) Sum() [sha256.Size]byte { return o.sum }
+
+// Path is the path of the object; "" for one compiled in.
+func (o Origin) Path() string { return o.path }

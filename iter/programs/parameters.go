@@ -1,4 +1,4 @@
-package iter
+package programs
 
 import (
 	"fmt"
@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// set gives the object's "const volatile" variables other values than it was built with.
-func (o *object) set(parameters map[string]any) error {
+// Set gives the object's "const volatile" variables other values than it was built with.
+func (o *Object) Set(parameters map[string]any) error {
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		v := o.spec.Variables[name]
 		if v == nil || !v.Constant() || v.Type == nil || v.Type.Linkage != btf.GlobalVar {

@@ -1,0 +1,95 @@
+package programs
+
+import (
+	"fmt"
+	"strings"
+
+	"bpfviewfs/iter/links"
+	"bpfviewfs/iter/records"
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+)
+
+// Iterator is an iterator program and how it is run.
+type Iterator struct {
+	program *ebpf.Program
+	target  string   // what it iterates, as in its section: cgroup, task, tcp, ...
+	tags    []string // of its function
+}
+
+// Inspect reads from the kernel how a loaded program is run.
+func Inspect(p *ebpf.Program, cache *btf.Cache) (*Iterator, error) {
+	it := &Iterator{program: p}
+	info, err := p.Info()
+	if err != nil {
+		return nil, fmt.Errorf("ask the kernel about the program: %w", err)
+	}
+	if it.target, err = links.Target(p, cache); err != nil {
+		return nil, err
+	}
+	// Without BTF, as some loaders leave it, there are no tags.
+	if functions, err := info.FuncInfos(); err == nil && len(functions) > 0 {
+		it.tags = functions[0].Func.Tags
+	}
+	return it, nil
+}
+
+// Program is the loaded program. Its owner closes it.
+func (it *Iterator) Program() *ebpf.Program { return it.program }
+
+// Target is what the program iterates, for example cgroup, task or tcp.
+func (it *Iterator) Target() string { return it.target }
+
+// Type reads the type of the program's output from its BTF; without any it is text.
+func (it *Iterator) Type() (records.Type, error) {
+	handle, err := it.program.Handle()
+	if err != nil {
+		return records.TypeOf(nil, it.tags)
+	}
+	defer handle.Close()
+	types, err := handle.Spec(nil)
+	if err != nil {
+		return records.Type{}, fmt.Errorf("read the program's types: %w", err)
+	}
+	return records.TypeOf(types, it.tags)
+}
+
+// Order is the order in which a cgroup iterator walks: its tag, or [links.Self].
+func (it *Iterator) Order() (links.Order, error) { return orderOf(it.tags) }
+
+// The walks of BPF_CGROUP_ITER_*, as VIEW_ORDER names them.
+var orders = map[string]links.Order{
+	"self": links.Self, "descendants_pre": links.DescendantsPre, "descendants_post": links.DescendantsPost, "ancestors_up": links.AncestorsUp,
+}
+
+func orderOf(tags []string) (links.Order, error) {
+	for _, tag := range tags {
+		name, isOrder := strings.CutPrefix(tag, "order:")
+		if !isOrder {
+			continue
+		}
+		if order, ok := orders[name]; ok {
+			return order, nil
+		}
+		return 0, fmt.Errorf("tag %q: no such order: %w", tag, unix.ENOEXEC)
+	}
+	return links.Self, nil
+}
+
+// functionTags gives the tags of a program's function in its object; nil without BTF.
+func functionTags(types *btf.Spec, program string) []string {
+	if types == nil {
+		return nil
+	}
+	found, err := types.AnyTypesByName(program)
+	if err != nil {
+		return nil
+	}
+	for _, t := range found { // cilium/ebpf takes flavours, such as NAME___tree, for the same name
+		if f, ok := t.(*btf.Func); ok && f.Name == program {
+			return f.Tags
+		}
+	}
+	return nil
+}

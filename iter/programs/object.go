@@ -1,0 +1,222 @@
+// Package programs takes object files apart and loads their programs.
+//
+// An [Object] NAME.bpf.o holds an iterator program: one, whatever its name, or one called NAME among its flavours, NAME___task and
+// NAME___tree. Its other programs are attached to the kernel while the view is enabled. [Object.Load] loads some of the programs with
+// the maps they use, so that one which the verifier refuses takes nothing with it. [Inspect] finds out the same about a program that
+// is loaded already.
+//
+// An [Origin] is bound to a program and says what it was made of, so that a later start can take the program from where it is
+// pinned, in place of having it verified again.
+package programs
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"bpfviewfs/iter/links"
+	"bpfviewfs/iter/records"
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+)
+
+// Object is what a view's object file holds, before anything of it is loaded.
+type Object struct {
+	spec     *ebpf.CollectionSpec
+	view     string   // its name
+	main     string   // iterator program that makes the view, whatever that is called if it is the only one
+	task     string   // its flavour that is run on each task, "" if there is none
+	tree     string   // its flavour that is run for many cgroups at once, "" if there is none
+	attached []string // programs that are no iterators: they count what the view shows
+	typ      records.Type
+
+	stats bool // the verifier is to say how much it looked at
+}
+
+// sessionMap is what view_in_epilogue of bpf/bpfview.h remembers the cgroup in.
+const sessionMap = "view_sessions"
+
+// FlavourMark parts a flavour from its view in a program's name.
+const FlavourMark = "___"
+
+const (
+	taskFlavour = FlavourMark + "task"
+	treeFlavour = FlavourMark + "tree"
+	batchMap    = "view_batches" // what VIEW_TREE of bpf/tree.h gives a program
+)
+
+// Main is the iterator program that makes the view, Task the one to be run on each task, Tree the one for many cgroups at once;
+// "" if there is none.
+func (o *Object) Main() string { return o.main }
+func (o *Object) Task() string { return o.task }
+func (o *Object) Tree() string { return o.tree }
+
+// Attached are the programs that are no iterators. They count what the view shows.
+func (o *Object) Attached() []string { return o.attached }
+
+// Type is what the view writes.
+func (o *Object) Type() records.Type { return o.typ }
+
+// Spec is all that the object holds.
+func (o *Object) Spec() *ebpf.CollectionSpec { return o.spec }
+
+// KeepStats has the verifier say how much it looked at, in the log of each program.
+func (o *Object) KeepStats() { o.stats = true }
+
+// Iterator is one of the object's iterators that was loaded as p.
+func (o *Object) Iterator(name string, p *ebpf.Program) *Iterator {
+	return &Iterator{program: p, target: o.spec.Programs[name].AttachTo, tags: functionTags(o.spec.Types, name)}
+}
+
+// Parse takes an object apart. Its bytes may be anything.
+func Parse(raw []byte, name string) (o *Object, err error) {
+	// The ELF reader is not proof against every broken file; one bad object must not end the process.
+	defer func() {
+		if r := recover(); r != nil {
+			o, err = nil, fmt.Errorf("parse the object: %v: %w", r, unix.ENOEXEC)
+		}
+	}()
+	if err := checkMachine(raw); err != nil {
+		return nil, err
+	}
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, fmt.Errorf("the object is cut short: %w (%w)", err, unix.ENOEXEC)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("parse the object: %w (%w)", err, unix.ENOEXEC)
+	}
+	return New(spec, name)
+}
+
+// checkMachine says more clearly than the ELF reader that an object is for another machine.
+func checkMachine(raw []byte) error {
+	const machine = 18 // offset of e_machine, elf(5)
+	if len(raw) < machine+2 || string(raw[:len(elf.ELFMAG)]) != elf.ELFMAG {
+		return fmt.Errorf("it is no ELF object, but %d other bytes: %w", len(raw), unix.ENOEXEC)
+	}
+	want, order := elf.ELFDATA2LSB, binary.ByteOrder(binary.LittleEndian)
+	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
+		want, order = elf.ELFDATA2MSB, binary.BigEndian
+	}
+	if got := elf.Data(raw[elf.EI_DATA]); got != want {
+		return fmt.Errorf("the object is for machines of another byte order (%v; build it with clang -target bpf): %w", got, unix.ENOEXEC)
+	}
+	if got := elf.Machine(order.Uint16(raw[machine:])); got != elf.EM_BPF {
+		return fmt.Errorf("the object is for another machine (%v; build it with clang -target bpf): %w", got, unix.ENOEXEC)
+	}
+	return nil
+}
+
+// New makes the object of the view called name from its spec.
+func New(spec *ebpf.CollectionSpec, name string) (*Object, error) {
+	o := &Object{view: name, spec: spec}
+	var iterators []string
+	for _, program := range slices.Sorted(maps.Keys(spec.Programs)) {
+		p := spec.Programs[program]
+		if p.Type == ebpf.Tracing && p.AttachType == ebpf.AttachTraceIter {
+			iterators = append(iterators, program)
+			continue
+		}
+		if strings.HasPrefix(p.SectionName, "?") { // libbpf's sign for one to be loaded only when asked for
+			continue
+		}
+		if err := attachable(p); err != nil {
+			return nil, err
+		}
+		o.attached = append(o.attached, program)
+	}
+	if err := o.choose(iterators, name); err != nil {
+		return nil, err
+	}
+	var err error
+	o.typ, err = records.TypeOf(spec.Types, functionTags(spec.Types, o.main))
+	return o, err
+}
+
+// choose finds each iterator's place in the view. One alone is the view, whatever it is called: who wrote it may know
+// nothing of us.
+func (o *Object) choose(iterators []string, view string) error {
+	switch len(iterators) {
+	case 0:
+		return fmt.Errorf("no iterator program in the object: %w", unix.ENOEXEC)
+	case 1:
+		o.main = iterators[0]
+		return nil
+	}
+	for _, program := range iterators {
+		switch program {
+		case view:
+			o.main = program
+		case view + taskFlavour:
+			if target := o.spec.Programs[program].AttachTo; !links.TaskTarget(target) {
+				return fmt.Errorf("program %s iterates %s, not tasks: %w", program, target, unix.ENOEXEC)
+			}
+			o.task = program
+		case view + treeFlavour:
+			spec := o.spec.Programs[program]
+			if spec.AttachTo != "task" || !UsedMaps(spec)[batchMap] {
+				return fmt.Errorf("program %s is not what VIEW_TREE of tree.h makes: %w", program, unix.ENOEXEC)
+			}
+			o.tree = program
+		default:
+			o.main = ""
+			return fmt.Errorf("iterators %s: an object holds one, or those called %s, %s and %s: %w",
+				strings.Join(iterators, ", "), view, view+taskFlavour, view+treeFlavour, unix.ENOEXEC)
+		}
+	}
+	return nil
+}
+
+// Load loads some of the programs with the maps they use: those of shared, and new ones.
+func (o *Object) Load(shared map[string]*ebpf.Map, cache *btf.Cache, programs ...string) (*ebpf.Collection, error) {
+	spec := o.spec.Copy()
+	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(programs, name) })
+	used := UsedMaps(slices.Collect(maps.Values(spec.Programs))...)
+	maps.DeleteFunc(spec.Variables, func(_ string, v *ebpf.VariableSpec) bool { return !used[v.SectionName] })
+	maps.DeleteFunc(spec.Maps, func(name string, _ *ebpf.MapSpec) bool { return !used[name] })
+	shared = maps.Clone(shared)
+	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return !used[name] })
+	options := ebpf.CollectionOptions{Cache: cache, MapReplacements: shared}
+	if o.stats {
+		options.Programs.LogLevel = ebpf.LogLevelStats
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, options)
+	if errors.Is(err, unix.EPERM) {
+		err = fmt.Errorf("%w (this kernel permits no program of its kind, or CAP_BPF or CAP_PERFMON is lacking)", err)
+	}
+	return coll, err
+}
+
+// UsedMaps are the names of the maps that programs use.
+func UsedMaps(programs ...*ebpf.ProgramSpec) map[string]bool {
+	used := make(map[string]bool)
+	for _, p := range programs {
+		for _, ins := range p.Instructions {
+			if ins.IsLoadFromMap() {
+				used[ins.Reference()] = true
+			}
+		}
+	}
+	return used
+}
+
+// attachable tells in an error why a program cannot be one of a stateful view's.
+func attachable(spec *ebpf.ProgramSpec) error {
+	kind, _, _ := strings.Cut(spec.SectionName, "/")
+	switch kind {
+	case "tp_btf", "fentry", "fexit", "fmod_ret", "lsm", "raw_tp", "raw_tracepoint", "tp", "tracepoint", "kprobe", "kretprobe":
+		if spec.AttachTo != "" {
+			return nil
+		}
+	}
+	return fmt.Errorf("program %s (section %q): what a view counts with is tp_btf, fentry, fexit, fmod_ret, lsm, raw_tp, "+
+		"tracepoint, kprobe or kretprobe, none that sleeps, and its section says where: %w", spec.Name, spec.SectionName, unix.EOPNOTSUPP)
+}
