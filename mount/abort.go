@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Abort ends the connection at once: every reader gets an error, also of files that are open and through bind mounts.
-// It writes to the connection's abort file in fusectl (Documentation/filesystems/fuse.rst), which it mounts for itself
-// and nowhere visible, as the machine may not have it mounted. fsopen(2) is in Linux since 5.2. Abort does nothing when the
-// connection has ended.
+// Abort ends the connection at once. Every reader gets an error, including readers of open files and of bind
+// mounts. Abort writes to the connection's abort file in fusectl (Documentation/filesystems/fuse.rst). It
+// mounts fusectl itself, detached, because the machine may not have it mounted. fsopen(2) is in Linux since
+// 5.2. If the connection has ended, Abort does nothing.
 func (c *Conn) Abort() error {
 	err := c.abort()
 	if err != nil {
@@ -36,7 +36,8 @@ func (c *Conn) abort() error {
 	if err == nil {
 		defer unix.Close(fd)
 	}
-	// The number of a connection that has ended may be another's. If it has not ended by now, the file is its own.
+	// Once a connection has ended, its number may belong to a later one. If it has not ended by now, the
+	// file is right.
 	if c.over() {
 		return nil
 	}

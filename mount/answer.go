@@ -7,15 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keepReply is the largest reply buffer that a loop keeps between requests, in bytes: what cat(1) asks for, and a bit.
+// keepReply is the largest reply buffer that a loop keeps between requests, in bytes. It fits the reads of
+// cat(1).
 const keepReply = 128<<10 + 8192
 
-// largeReply is room for the reply to any READ. Such buffers are shared by all loops.
+// largeReply is room for the reply to any READ. All loops share these buffers.
 const largeReply = maxRead + 8192
 
 var largeReplies = sync.Pool{New: func() any { return new([largeReply]byte) }}
 
-// handle answers the request in a slot, and empties the slot.
+// handle answers the request in a slot and empties the slot.
 func (l *loop) handle(s slot) {
 	r := s.left()
 	opcode, node, unique := r.opcode(), r.node(), r.unique()
@@ -40,7 +41,7 @@ func (l *loop) handle(s slot) {
 	}
 }
 
-// makeRoom sees to it that a reply of size bytes fits.
+// makeRoom makes sure that a reply of size bytes fits.
 func (l *loop) makeRoom(size int) {
 	switch {
 	case size <= len(l.reply):
@@ -48,7 +49,7 @@ func (l *loop) makeRoom(size int) {
 		l.reply = make([]byte, size)
 	case size <= largeReply:
 		l.reply = largeReplies.Get().(*[largeReply]byte)[:]
-	default: // of no request that we know
+	default: // of an unknown opcode
 		l.reply = make([]byte, size)
 	}
 }
@@ -69,7 +70,8 @@ func (l *loop) answer(opcode uint32, node uint64, n int) {
 		return
 	}
 	if err != unix.ENOENT {
-		// The kernel takes no such reply, for example one with an errno above 511. Its request must not wait for ever.
+		// The kernel refuses some replies, for example an errno above 511. Their callers must not
+		// wait for ever.
 		l.server.reply(replyUnique(l.reply), unix.EIO)
 	}
 	l.refused(opcode, node, l.reply[:n])

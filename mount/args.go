@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// ParseArgs reads what mount(8) gives its helper (without argv[0]):
+// ParseArgs reads the arguments that mount(8) gives its helper (without argv[0]):
 //
 //	SOURCE DIR [-sfnv] [-o LIST]... [-t TYPE]
 //
-// with the options before, between or behind SOURCE and DIR, letters glued or apart. Letters of mount(8) that ask for
-// nothing here (-n, no mtab; -w) are accepted. --foreground keeps the process attached; -- ends the options.
-// Errors carry ExitUsage.
+// with the options before, between or behind SOURCE and DIR, letters glued or apart. Letters of mount(8)
+// without a meaning here (-n, no mtab; -w) are accepted. --foreground keeps the process attached; -- ends the
+// options. Errors carry ExitUsage.
 func ParseArgs(args []string) (Options, error) {
 	o := newOptions()
 	var lists, operands []string

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// blame is what the keeper knows about views that bring servers down. A view is disabled when three servers crashed
-// within a minute while they ran it: then it is the only one in work, or the one that was tried alone (see server.take).
-// Being killed, also for want of memory, proves nothing against a view.
+// blame records the views that crash servers. A view is disabled after three crashes within a minute for
+// which it is the only suspect: its request was the only one in work, or was tried alone (see server.take). A
+// server that was killed, for example by the OOM killer, proves nothing against a view.
 type blame struct {
 	strikes  map[int][]time.Time
-	disabled map[int]string // why, by view
+	disabled map[int]string // the reason, by view
 }
 
 const (
@@ -18,7 +18,7 @@ const (
 	strikesCount = time.Minute
 )
 
-// accuse finds the view that p died of.
+// accuse finds the view that crashed p.
 func (k *Keeper) accuse(p *process, why error) {
 	view, ok := k.suspect(p)
 	if !ok {
@@ -36,7 +36,7 @@ func (k *Keeper) accuse(p *process, why error) {
 	}
 }
 
-// suspect is the one view whose request was in work when p died, if there is only one.
+// suspect returns the view on trial, or the only view with a request in work, when p died.
 func (k *Keeper) suspect(p *process) (view int, ok bool) {
 	if node := k.state.trial(); node != 0 {
 		k.state.setTrial(0)

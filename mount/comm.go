@@ -6,12 +6,12 @@ import (
 	"path/filepath"
 )
 
-// processName is what ps, top, pgrep and the kernel's OOM messages call keepers and servers. Their arguments tell them apart.
+// processName is the name of keepers and servers in ps, top, pgrep and OOM messages. Their arguments differ.
 const processName = "bpfviewfs"
 
-// setComm gives the name to all threads of this process. A thread is named after the file that was executed, here exe and
-// 100 in /proc/self, or after the thread that started it, see PR_SET_NAME in prctl(2). A thread that starts during one pass is
-// found by the next.
+// setComm gives the name to all threads of this process. A thread is named after the executed file, here exe
+// or 100 in /proc/self, or after the thread that started it (PR_SET_NAME in prctl(2)). A second pass finds a
+// thread that started during the first.
 func setComm() {
 	for changed := true; changed; {
 		changed = false

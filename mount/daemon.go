@@ -23,11 +23,13 @@ const pipeVar = "BPFVIEWFS_READY_FD"
 //		return err // we are the parent, and all is done
 //	}
 //
-// The parent starts the same program with the same arguments once more, as Go cannot fork, and waits until that calls
-// ready or dies. It returns a nil ready, with a nil err once the tree is readable, else with the child's error and exit
-// code. The child gets ready, and so does a process in the foreground. ready(nil) says that the tree is served: the
-// child then leaves its session, working directory and standard streams, on which callers of mount(8) may wait;
-// ready(err) hands an error on to the parent and returns it.
+// The parent starts the same program with the same arguments once more, because Go cannot fork. It waits
+// until the child calls ready or dies. It returns a nil ready, and a nil err once the tree is readable, else
+// the child's error and exit code. The child gets ready, and so does a process in the foreground.
+//
+// ready(nil) says that the tree is served. The child then leaves its session, working directory and standard
+// streams, because callers of mount(8) may wait for those. ready(err) hands an error to the parent and
+// returns it.
 func Background(o Options) (ready func(error) error, err error) {
 	if fd := os.Getenv(pipeVar); fd != "" {
 		return inBackground(fd)
@@ -52,8 +54,9 @@ func startBackground(o Options) error {
 		return WithCode(ExitSystem, fmt.Errorf("start in the background: %w", err))
 	}
 	defer r.Close()
-	// mount(8) gives no PATH; argv[0] says as what we were called. The session is left later, by the child: autofs knows
-	// by the process group who may walk to a mount point that is being mounted.
+	// mount(8) gives no PATH, and argv[0] is the name of the caller's choice. The child leaves the
+	// session later: autofs decides by the process group which processes may walk to a mount point that
+	// is being mounted.
 	child := exec.Command("/proc/self/exe", os.Args[1:]...)
 	child.Args[0] = os.Args[0]
 	child.Env = append(os.Environ(), pipeVar+"=3")

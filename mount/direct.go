@@ -7,9 +7,9 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// direct answers the requests that nearly all traffic is made of without go-fuse's protocol server, which allocates about
-// 1 KB for each. The filesystem gets its arguments where they are, in the slot, and fills the reply where it is written
-// from. It is false for a request that needs the protocol server. The replies are the same: TestDirectReplies.
+// direct answers the common requests without go-fuse's protocol server, which allocates about 1 KB for each.
+// The filesystem reads its arguments in the slot and fills the reply in the loop's buffer. direct returns
+// false for a request that needs the protocol server. The replies are the same (TestDirectReplies).
 func (l *loop) direct(r request) (n int, ok bool) {
 	size := argumentSize(r.opcode())
 	if size == 0 || len(r) < size || l.opts.Debug {
@@ -82,7 +82,7 @@ func (l *loop) call(h *fuse.InHeader, r request) (n int, status fuse.Status) {
 	return 0, fuse.OK
 }
 
-// cleared is a reply's body, empty.
+// cleared returns a reply's body, zeroed.
 func cleared[T any](at unsafe.Pointer) *T {
 	var empty T
 	out := (*T)(at)
@@ -90,7 +90,7 @@ func cleared[T any](at unsafe.Pointer) *T {
 	return out
 }
 
-// fill puts what a READ has given into the reply.
+// fill puts the result of a READ into the reply.
 func fill(buf []byte, result fuse.ReadResult, status fuse.Status) (n int, _ fuse.Status) {
 	if result == nil {
 		return 0, status

@@ -2,12 +2,12 @@ package mount
 
 import "errors"
 
-// Exit codes of mount(8), section EXIT STATUS. mount(8) hands on unchanged what its helper exits with, and fstab
-// users, systemd and scripts branch on it, so these numbers are part of the interface.
+// Exit codes of mount(8), section EXIT STATUS. mount(8) hands on its helper's exit code unchanged. Users of
+// fstab, systemd and scripts branch on it, so these numbers are part of the interface.
 const (
 	ExitOK     = 0  // mounted, and the tree is readable
 	ExitUsage  = 1  // wrong invocation, or not permitted
-	ExitSystem = 2  // the system refused something that is no mount: a pipe, a process, memory
+	ExitSystem = 2  // the system refused a pipe, a process or memory
 	ExitMount  = 32 // the mount failed
 )
 
@@ -18,7 +18,7 @@ type coded struct {
 
 func (e *coded) Unwrap() error { return e.error }
 
-// WithCode returns err such that ExitCode gives code for it. A nil err stays nil.
+// WithCode returns err such that ExitCode returns code for it. A nil err stays nil.
 func WithCode(code int, err error) error {
 	if err == nil {
 		return nil
@@ -26,7 +26,7 @@ func WithCode(code int, err error) error {
 	return &coded{err, code}
 }
 
-// ExitCode is the process exit code for err: ExitOK for nil, the code of WithCode, and ExitMount for any other error.
+// ExitCode returns the process exit code for err: ExitOK for nil, the code of WithCode, else ExitMount.
 func ExitCode(err error) int {
 	if err == nil {
 		return ExitOK

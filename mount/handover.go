@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errLeft ends the loops of a server that has handed its place over.
+// errLeft ends the loops of a server that another one has replaced.
 var errLeft = errors.New("another server has taken over")
 
-// begin takes a region for this server, and what a dead server left in both. In a trial that is answered one after the
-// other, each for a moment alone: the server before died of one of them, and so it is known of which if this one dies, too.
+// begin takes a region for this server and answers the requests that a dead server left in both. In a trial
+// it answers them one after the other, each for a moment alone. If this server dies, too, the keeper then
+// knows which request did it.
 func (s *server) begin(region int, trial bool) {
 	used := s.open(region)
 	lent, _ := s.state.region(1 - region)
@@ -23,8 +24,8 @@ func (s *server) begin(region int, trial bool) {
 	s.requeue(left)
 }
 
-// beginBeside takes a region while another server may still answer what its own predecessor left there, and what is in
-// its own region. What remains of that when it has ended is this server's: see takeOver.
+// beginBeside takes a region while another server may still answer requests in both regions. When that server
+// has ended, takeOver answers the rest.
 func (s *server) beginBeside(region int) {
 	for _, slot := range s.open(region) {
 		if slot.left() != nil {
@@ -36,7 +37,7 @@ func (s *server) beginBeside(region int) {
 	s.beside.Store(true)
 }
 
-// withOther reports whether a server that has left its place to this one has a request with a unique number.
+// withOther reports whether the server that hands over to this one has a request with a unique number.
 func (s *server) withOther(unique uint64) bool {
 	if !s.beside.Load() {
 		return false
@@ -48,14 +49,14 @@ func (s *server) withOther(unique uint64) bool {
 	})
 }
 
-// takeOver answers what a server has left that has ended now.
+// takeOver answers the requests that the previous server has left at its end.
 func (s *server) takeOver() {
 	s.beside.Store(false)
 	lent, _ := s.state.region(1 - s.region)
 	s.requeue(append(s.found(s.borrowed, false), s.found(lent, true)...))
 }
 
-// open makes a region this server's, and gives the slots of it that were ever used.
+// open makes a region this server's, and returns the slots of it that were ever used.
 func (s *server) open(region int) []slot {
 	s.region = region
 	used, unused := s.state.region(region)
@@ -63,7 +64,8 @@ func (s *server) open(region int) []slot {
 	return used
 }
 
-// found gives the requests in slots. Slots without one are this server's, unless they are lent from another's region.
+// found returns the requests in slots. Empty slots go to this server's pool, unless they are lent from the
+// other region.
 func (s *server) found(slots []slot, lent bool) (left []entry) {
 	for _, slot := range slots {
 		r := slot.left()
@@ -91,14 +93,14 @@ func (s *server) requeue(left []entry) {
 	}
 }
 
-// trialTime is for how long a request is tried alone: most are done before, or have brought the server down. trialsTime bounds
-// all of that, because nobody else is served meanwhile.
+// trialTime is how long a request is tried alone. Most are done earlier, or have crashed the server.
+// trialsTime bounds all trials, because other readers wait meanwhile.
 const (
 	trialTime  = 100 * time.Millisecond
 	trialsTime = 2 * time.Second
 )
 
-// try answers a request alone for a moment. One that nobody had begun yet is no suspect.
+// try answers a request alone for a moment. A request that no server had begun is no suspect.
 func (s *server) try(e entry) {
 	if e.slot.left().waits() {
 		s.requeue([]entry{e})
@@ -124,9 +126,9 @@ func (s *server) try(e entry) {
 	s.state.setTrial(0)
 }
 
-// unanswered tells whether the kernel still waits for the reply to a request: a server may have died between its reply
-// and the clearing of its slot, and what the request does must not be done twice. If somebody has interrupted it the INTERRUPT,
-// which the dead server may have read, comes anew.
+// unanswered reports whether the kernel still waits for the reply to a request. A server may have died
+// between its reply and the clearing of its slot, and a request must not be executed twice. If the caller was
+// interrupted, the kernel sends the INTERRUPT again, because the dead server may have read the first.
 func (s *server) unanswered(r request) bool {
 	switch r.opcode() {
 	case opInterrupt, opForget, opBatchForget: // these have no reply
@@ -135,14 +137,15 @@ func (s *server) unanswered(r request) bool {
 	return s.interruptAgain(r.unique()) != unix.ENOENT
 }
 
-// interruptAgain has the kernel send the INTERRUPT of a request once more: that is what it takes a certain reply to an INTERRUPT
-// for (fuse_dev_do_write in fs/fuse/dev.c). ENOENT: the request is gone; EINVAL: nobody has interrupted it.
+// interruptAgain has the kernel send the INTERRUPT of a request once more, which is the meaning of EAGAIN as
+// the reply to an INTERRUPT (fuse_dev_do_write in fs/fuse/dev.c). ENOENT means that the request is gone,
+// EINVAL that it was not interrupted.
 func (s *server) interruptAgain(unique uint64) error { return s.reply(unique|1, unix.EAGAIN) }
 
-// leave makes room for a server that reads from now on. Requests that were read are answered, but for those that are known
-// to take long and have not begun: they stay in their slots. When no others are left run returns errLeft. There is no way to
-// call back a leader that is in read(2): it may take one more request before. One that is taken as the process ends stays in its
-// slot, for the other server.
+// leave lets another server read from now on. This server answers the requests that it has read. Slow
+// requests that have not begun stay in their slots. Then run returns errLeft. A leader in read(2) cannot be
+// called back, so it may take one more request. If the process ends first, that request stays in its slot for
+// the other server.
 func (s *server) leave() {
 	s.leaving.Store(true)
 	s.requeue(nil)

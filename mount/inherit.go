@@ -19,23 +19,24 @@ const (
 	inheritedWire
 )
 
-// KeeperVar is in the environment of a server process: the keeper's pid. Without it nothing was handed over.
+// KeeperVar is in the environment of a server process and holds the keeper's pid. Without it there is no
+// keeper.
 const KeeperVar = "BPFVIEWFS_KEEPER"
 
-// Status is what a server can tell about itself and its keeper.
+// Status is a server's account of itself and its keeper.
 type Status struct {
 	Keeper   int       `json:"keeper_pid"`
 	Server   int       `json:"server_pid"`
 	Mounted  time.Time `json:"mounted"`
-	Serving  time.Time `json:"serving"`  // since when this server serves
+	Serving  time.Time `json:"serving"`  // start of service
 	Restarts int       `json:"restarts"` // after the death of a server
 	Reloads  int       `json:"reloads"`
 }
 
-// Inherit gives a server process the connection that its keeper holds. Signals that end a program are ignored from then
-// on: the keeper unmounts, and that ends the server. If the keeper dies, so does the server. It could serve on, but nobody would
-// start another after it, and the next mount at the target finds a dead mount, which it takes away, and not a
-// live one, which it must not.
+// Inherit gives a server process the connection that its keeper holds. From then on the server ignores
+// signals that end a program: the keeper unmounts, and that ends the server. The server exits with its
+// keeper, because nothing would restart it. The next mount at the target clears the dead mount; it would
+// refuse a live one.
 func Inherit() (*Conn, error) {
 	setComm()
 	for fd := inheritedDevice; fd <= inheritedWire; fd++ {
@@ -59,8 +60,8 @@ func Inherit() (*Conn, error) {
 	return c, nil
 }
 
-// Memory is a file of no meaning to this package that every server of the mount inherits: what a filesystem keeps there
-// outlives the server.
+// Memory is a file that every server of the mount inherits. Its contents outlive the server, and this package
+// does not read them.
 func (c *Conn) Memory() *os.File { return c.memory }
 
 // Status is known when Serve has begun.
@@ -71,18 +72,19 @@ func (c *Conn) Failed(err error) {
 	c.keeper.send(message{Word: wordFailed, Error: text(err), Code: ExitCode(err)})
 }
 
-// Heir is a filesystem that wants to know when it takes the place of another server's, see fs.FS. Filesystems that keep
-// nothing in Memory need not be one.
+// Heir is a filesystem that is told when it takes the place of another server, see fs.FS. A filesystem that
+// keeps nothing in Memory need not implement it.
 type Heir interface {
-	// Begin is called before the first request, with the views that must not run and why: they brought servers down.
+	// Begin is called before the first request, with the disabled views and the reason for each: they
+	// crashed servers.
 	Begin(disabled map[int]string)
-	// Leave is called when another server is about to begin. Requests are answered all the same.
+	// Leave is called when another server is about to begin. Requests still come.
 	Leave()
 	// Alone is called when no other server works for the mount any more.
 	Alone()
 }
 
-// errNoKeeper ends a server process whose keeper has died.
+// errNoKeeper ends a server process after the death of its keeper.
 var errNoKeeper = errors.New("the keeper has died: the mount is dead until the next one clears it")
 
 // await waits for the order to begin.

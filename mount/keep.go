@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keptVar is in the environment of a server process if its keeper holds a file of an earlier one: the number of its descriptor.
+// keptVar holds the number of the descriptor that an earlier server gave to Keep, in a server's environment.
 const keptVar = "BPFVIEWFS_KEPT"
 
-// Keep has the keeper hold an open file until the mount ends, in the place of an earlier one, and hand it to every later server. What
-// depends on an open file, for example its locks, then lasts as long as the mount. The caller keeps f.
+// Keep has the keeper hold an open file until the mount ends, and hand it to every later server. It replaces
+// an earlier file. The locks of the open file, for example, then last as long as the mount. The caller still
+// owns f.
 func (c *Conn) Keep(f *os.File) error {
 	if err := c.keeper.send(message{Word: wordKeep}, int(f.Fd())); err != nil {
 		return fmt.Errorf("hand %s to the keeper: %w", f.Name(), err)
@@ -20,7 +21,7 @@ func (c *Conn) Keep(f *os.File) error {
 	return nil
 }
 
-// Kept is the file that an earlier server gave to Keep, nil if there is none. It is the caller's.
+// Kept returns the file that an earlier server gave to Keep, nil if there is none. The caller owns it.
 func (c *Conn) Kept() *os.File {
 	fd, err := strconv.Atoi(os.Getenv(keptVar))
 	if err != nil {
@@ -42,7 +43,7 @@ func (k *Keeper) hold(files []*os.File) {
 	}
 }
 
-// held are the descriptors that the mount goes on with, by their names in the service manager's store.
+// held returns the descriptors that the mount needs, by their names in the service manager's store.
 func (k *Keeper) held() map[string]int {
 	fds := map[string]int{heldDevice: k.conn.fd, heldState: int(k.state.file.Fd()), heldMemory: int(k.memory.Fd())}
 	if k.kept != nil {

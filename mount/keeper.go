@@ -5,44 +5,44 @@ import (
 	"time"
 )
 
-// Keeper keeps a mount up whatever happens to the process that serves it. It mounts, holds the /dev/fuse descriptor
-// and the memory that outlives servers, starts the server process, and another one when that dies. It touches no BPF and
-// answers no request, so that there is little in it that could break.
+// Keeper keeps a mount up when the process that serves it dies. It mounts, and holds the /dev/fuse descriptor
+// and the memory that outlives servers. It starts the server process, and another one when that dies. It
+// touches no BPF and answers no request, so that little in it can break.
 //
-// While no server lives the kernel queues requests, and readers wait. What a dead server had read and not answered
-// lies in its slots and is answered by the next one.
+// While no server lives, the kernel queues requests and readers wait. Requests that the dead server had read
+// stay in its slots, and the next server answers them.
 type Keeper struct {
 	Options Options
 	// Args is the command line of a server process, argv[0] included. It must lead to Inherit.
 	Args []string
-	// View tells which view a request on a node runs.
+	// View returns the view that a request on a node runs.
 	View func(node uint64) (view int, ok bool)
 	Logf func(format string, args ...any)
-	// Warn, if not nil, gets a server's warnings, a line each, while the outcome of mount is still waited for.
+	// Warn, if not nil, gets a server's warnings, a line each, until the outcome of the mount is told.
 	Warn func(line string)
 
 	conn   *Conn // serves nothing
 	state  *state
 	memory *os.File
 	kept   *os.File          // of a server, see Keep; may be nil
-	ready  func(error) error // nil when it was told
+	ready  func(error) error // nil once it was called
 
-	path   string   // of our program, when we were started: there its next version is put
-	dir    string   // where we were started: what our arguments are relative to
+	path   string   // of our program at the start; its next version is found there
+	dir    string   // the working directory at the start; the arguments are relative to it
 	good   *os.File // the program of the last server that served
 	events chan event
-	ended  chan struct{} // closed when nothing is asked of it any more
-	gone   chan struct{} // closed when nobody takes events any more
+	ended  chan struct{} // closed when the keeper takes no more orders
+	gone   chan struct{} // closed when the keeper takes no more events
 
 	serving *process // answers, or is about to
 	next    *process // prepares to take over
-	leaving *process // answers what it had begun
-	crash   bool     // the last server died of itself
+	leaving *process // answers its requests in work
+	crash   bool     // the last server crashed
 	blame   blame
 
 	retry    <-chan time.Time
-	failures int // starts in a row that came to nothing
-	killed   int // starts in a row that somebody killed
+	failures int // starts in a row that failed
+	killed   int // starts in a row that were killed
 
 	over     bool             // the connection has ended
 	deadline <-chan time.Time // of the grace period, or of the servers when it is over
@@ -51,19 +51,19 @@ type Keeper struct {
 	hangups   chan os.Signal // SIGHUP
 	signals   chan os.Signal // SIGINT and SIGTERM
 	asked     chan *reload
-	reloads   []*reload // that wait; the first may be under way
-	upgrades  bool      // it is
+	reloads   []*reload // in order; the first may be under way
+	upgrades  bool      // the first one is under way
 	replacing *reload   // the server is ended, so that the keeper can run a new program, too
 	status    Status
 	socket    *socket
 }
 
-// Run mounts, and returns when the mount has ended: nil after an unmount. ready is told how the mount went (see
-// Background). SIGINT and SIGTERM unmount, SIGHUP reloads.
+// Run mounts, and returns when the mount has ended: nil after an unmount. ready is told the outcome of the
+// mount (see Background). SIGINT and SIGTERM unmount, SIGHUP reloads.
 func (k *Keeper) Run(ready func(error) error) error {
 	k.ready = ready
 	setComm()
-	spareKeeper() // if that is not permitted, its servers are killed earlier than others
+	spareKeeper() // if that is not permitted, the OOM killer takes its servers earlier than other processes
 	k.prepare()
 	defer k.heedNoMore()
 	err := k.run()
@@ -91,7 +91,8 @@ func (k *Keeper) run() error {
 	if err := k.start(k.good); err != nil {
 		return err
 	}
-	// The server loads its views before there is a mount: nobody shall wait for them, or meet a mount that fails.
+	// The server loads its views before the mount, so that no reader waits for that or meets a mount that
+	// fails.
 	for !k.next.prepared {
 		if again, err := k.step(); !again {
 			return err
@@ -110,7 +111,7 @@ func (k *Keeper) run() error {
 func (k *Keeper) keep() error {
 	for {
 		if again, err := k.step(); !again {
-			if err != nil { // a mount that nobody serves
+			if err != nil { // a mount without a server
 				if err := k.conn.Unmount(); err != nil {
 					k.Logf("%v", err)
 				}
@@ -120,7 +121,7 @@ func (k *Keeper) keep() error {
 	}
 }
 
-// prepare makes what the keeper listens to.
+// prepare makes the channels of the keeper's events.
 func (k *Keeper) prepare() {
 	k.events, k.ended, k.gone = make(chan event), make(chan struct{}), make(chan struct{})
 	k.asked = make(chan *reload)
@@ -137,7 +138,7 @@ func (k *Keeper) program() (err error) {
 	return WithCode(ExitSystem, err)
 }
 
-// begin gets everything for a mount but the mount.
+// begin does everything before mount(2).
 func (k *Keeper) begin() (target string, err error) {
 	target, fd, err := begin(k.Options.Target)
 	if err != nil {
@@ -165,7 +166,7 @@ func (k *Keeper) mount(target string) error {
 	return nil
 }
 
-// mounted lets others know of the mount: who asks for reloads, and who helps to keep it.
+// mounted publishes the mount: to callers of reload, and to the service manager.
 func (k *Keeper) mounted() {
 	k.conn.Logf = k.Logf
 	k.status = Status{Keeper: os.Getpid(), Mounted: time.Now()}
@@ -173,7 +174,7 @@ func (k *Keeper) mounted() {
 	k.store()
 }
 
-// release ends what still runs, and gives everything back.
+// release ends the remaining servers, and gives everything back.
 func (k *Keeper) release() {
 	if k.conn == nil || k.conn.fd < 0 {
 		return

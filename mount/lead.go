@@ -7,14 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A read(2) that takes less than this found its request waiting: a thread that is put to sleep and woken takes longer. So many
-// in a row are a crowd. One reader alone has two requests waiting at most, a RELEASE and the OPEN after it.
+// A read(2) that takes less than this found its request waiting, because a sleep and a wake-up take longer.
+// This many in a row are a crowd. A single reader has at most two requests waiting: a RELEASE and the next
+// OPEN.
 const (
 	atOnce  = int64(3 * time.Microsecond)
 	crowdAt = 4
 )
 
-// leads reports whether the loop is the one to read.
+// leads reports whether this loop reads.
 func (l *loop) leads() bool {
 	return l.leader.Load() == l && !l.leaving.Load() && !l.over.Load()
 }
@@ -70,12 +71,12 @@ func (l *loop) crowd() {
 		l.turn.Add(2)
 		l.serve(e, u)
 	}
-	if l.leads() { // the flag is the next leader's otherwise
+	if l.leads() { // else the next leader has set the flag
 		l.conn.setNonblock(false)
 	}
 }
 
-// readAhead puts off whatever the kernel has.
+// readAhead queues all requests that the kernel has.
 func (l *loop) readAhead() {
 	for l.leads() {
 		n, err := unix.Read(l.conn.fd, l.slot)
@@ -107,7 +108,7 @@ func (s *server) read(into []byte) (int, error) {
 		case nil:
 			return n, whole(n)
 		case unix.EAGAIN:
-			s.conn.setNonblock(false) // a leader before us, in this process or another, set it
+			s.conn.setNonblock(false) // an earlier leader, in this process or another, set it
 		case unix.EINTR, unix.ENOENT: // ENOENT: aborted while it was handed over
 		default:
 			return n, err
@@ -123,9 +124,9 @@ func whole(n int) error {
 	return nil
 }
 
-// setNonblock says whether read(2) gives EAGAIN when there is no request. The flag belongs to the open file, which all
-// servers of the mount share. So nothing here relies on it: the next leader takes over from one that read(2) keeps against
-// its will, and read clears a flag that was left.
+// setNonblock says whether read(2) gives EAGAIN when there is no request. The flag belongs to the open file,
+// which all servers of the mount share, so nothing relies on it. If read(2) blocks a leader that did not
+// expect it, the next leader takes over; read clears a flag that was left.
 func (c *Conn) setNonblock(on bool) {
 	flags := 0
 	if on {
@@ -134,7 +135,7 @@ func (c *Conn) setNonblock(on bool) {
 	unix.FcntlInt(uintptr(c.fd), unix.F_SETFL, flags)
 }
 
-// attend does what a message that needs no turn asks for.
+// attend does the work of a message that needs no turn.
 func (l *loop) attend(r request) bool {
 	switch r.opcode() {
 	case opInterrupt:
@@ -148,22 +149,22 @@ func (l *loop) attend(r request) bool {
 	return true
 }
 
-// tick is how often the leader is looked at while requests come, and after so many looks without a request it is not any
-// more.
+// tick is how often the watcher looks at the leader. After so many looks without a request it ends.
 const (
 	tick      = 500 * time.Microsecond
 	idleTicks = 8
 )
 
-// watched has somebody watch the leader.
+// watched starts a watcher if there is none.
 func (s *server) watched() {
 	if !s.watching.Load() && s.watching.CompareAndSwap(false, true) {
 		go s.watch()
 	}
 }
 
-// watch looks at the leader from time to time. When it is in one request for a whole tick the watcher leads in its place: quick
-// requests and INTERRUPTs must get through. It ends when there are no requests, so an idle server sleeps.
+// watch looks at the leader every tick. If the leader is in one request for a whole tick, the watcher leads
+// in its place, so that quick requests and INTERRUPTs get through. It ends when no requests come, so an idle
+// server sleeps.
 func (s *server) watch() {
 	var leader *loop
 	var turn uint64
@@ -183,12 +184,12 @@ func (s *server) watch() {
 		}
 	}
 	s.watching.Store(false)
-	if leader.turn.Load() != turn { // a request came before the leader could see that nobody watches
+	if leader.turn.Load() != turn { // a request came before the leader could see that it is not watched
 		s.watched()
 	}
 }
 
-// succeed leads in the place of a leader that is in a request for long. That one helps when it is done.
+// succeed leads in the place of a leader that is in a slow request. That loop helps afterwards.
 func (s *server) succeed(stuck *loop) bool {
 	s.mu.Lock()
 	slot := s.slots.get()

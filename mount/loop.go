@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxLoops bounds the loops, and so the requests in work: each has a goroutine and, while a view runs, a thread. It is far from
-// Go's limit of 10,000 threads. Further requests wait in their slots.
+// maxLoops bounds the loops, and so the requests in work. Each has a goroutine and, while a view runs, a
+// thread. It is far below Go's limit of 10,000 threads. Further requests wait in their slots.
 const maxLoops = 512
 
 // server answers requests: see "The loop" in the package's documentation.
@@ -22,18 +22,18 @@ type server struct {
 	opts  *fuse.MountOptions
 	heir  Heir                     // the filesystem, if it is one
 	owner Owner                    // the filesystem, if it is one
-	class func(node uint64) uint64 // of nodes whose files cost about the same
+	class func(node uint64) uint64 // groups nodes with files of about the same cost
 	began time.Time
 
-	leader   atomic.Pointer[loop] // reads; nobody else does
+	leader   atomic.Pointer[loop] // the only loop that reads
 	watching atomic.Bool          // the leader is being watched
 	leaving  atomic.Bool          // another server reads from now on
 	over     atomic.Bool          // nothing is served any more
 	once     sync.Once
-	ended    chan error // why the loops do not read on
+	ended    chan error // the reason why the loops stopped reading
 	region   int
-	beside   atomic.Bool // another server may still answer what it has in its slots
-	borrowed []slot      // those of our region among them
+	beside   atomic.Bool // another server may still answer requests in its slots
+	borrowed []slot      // the slots of our region among them
 	prices   prices
 
 	mu      sync.Mutex // never held during a system call: whoever holds it may lose its CPU there for long
@@ -45,10 +45,11 @@ type server struct {
 	slow    int // slow requests in work, but for those that take very long
 }
 
-// loop answers requests, one after the other. It leads, watches the one that leads, helps, or answers one slow request.
+// loop answers requests one after the other. It leads, watches the leader, helps, or answers one slow
+// request.
 type loop struct {
 	*server
-	slot  slot          // what it reads into while it leads
+	slot  slot          // the slot for the next read while it leads
 	turn  atomic.Uint64 // changes with each request; odd unless the loop is in read(2)
 	price atomic.Pointer[atomic.Uint32]
 
@@ -57,13 +58,13 @@ type loop struct {
 	reply  []byte
 }
 
-// Owner is a filesystem that knows to whom an open file or directory belongs. The kernel sends RELEASE and RELEASEDIR as
-// root's.
+// Owner is a filesystem that knows the user of an open file or directory. RELEASE and RELEASEDIR do not name
+// the user: the kernel sends them as root's.
 type Owner interface {
 	Owner(handle uint64) (uid uint32, ok bool)
 }
 
-// Classes is a filesystem that knows which files cost about the same to open.
+// Classes is a filesystem that groups its files by the cost of OPEN.
 type Classes interface {
 	Class(node uint64) uint64
 }
@@ -89,7 +90,7 @@ func newServer(c *Conn, fs fuse.RawFileSystem, given *fuse.MountOptions) *server
 	return s
 }
 
-// clock is the time since the server was made, ns.
+// clock returns the time since the server was made, in ns.
 func (s *server) clock() int64 { return int64(time.Since(s.began)) }
 
 // run serves until the connection has ended or the server has left it. Requests may then still be in work.
@@ -107,7 +108,7 @@ func (s *server) run() error {
 	return err
 }
 
-// end stops everything but what is in work.
+// end stops everything but the requests in work.
 func (s *server) end(err error) {
 	s.over.Store(true)
 	s.once.Do(func() { s.ended <- err })
@@ -126,10 +127,10 @@ func (s *server) newLoop() *loop {
 	return l
 }
 
-// maxIdle is how many loops that have ended are kept for their buffers.
+// maxIdle is how many ended loops are kept for their buffers.
 const maxIdle = 4
 
-// stop ends a loop. A watcher may still look at it, or take it for the leader that it has become anew: both do no harm.
+// stop ends a loop. A watcher may still look at it, or take it for the leader again; neither does harm.
 func (l *loop) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -144,7 +145,7 @@ func (l *loop) stop() {
 	l.startSlow()
 }
 
-// work answers a request in a slot and learns how long it took, which is the result, ns.
+// work answers a request in a slot. It returns the time it took, in ns, and learns from it.
 func (l *loop) work(s slot, start int64) (end, took int64) {
 	estimate := l.prices.of(s.left(), l.class)
 	l.price.Store(estimate)
@@ -154,8 +155,9 @@ func (l *loop) work(s slot, start int64) (end, took int64) {
 	return end, end - start
 }
 
-// drain cancels what is in work after the end of the connection, and waits for it. It returns what is left at the
-// limit. A loop may be about to take up the request that it has just read, hence the rounds.
+// drain cancels the requests in work after the end of the connection, and waits for them. It returns how many
+// are left at the limit. It works in rounds, because a loop may be about to take up a request that it has
+// just read.
 func (s *server) drain(limit time.Duration) (left int) {
 	for start := time.Now(); ; time.Sleep(time.Millisecond) {
 		for _, unique := range s.inWork() {

@@ -14,7 +14,7 @@ const (
 	replyHeader   = 16 // struct fuse_out_header: len uint32; error int32; unique uint64
 )
 
-// Opcodes that the loop must know, enum fuse_opcode.
+// Opcodes that the loop must know (enum fuse_opcode).
 const (
 	opLookup      = 1
 	opForget      = 2
@@ -44,7 +44,7 @@ func (r request) unique() uint64 { return binary.NativeEndian.Uint64(r[8:]) }
 func (r request) node() uint64   { return binary.NativeEndian.Uint64(r[16:]) }
 func (r request) uid() uint32    { return binary.NativeEndian.Uint32(r[24:]) }
 
-// body is the 64-bit word at an offset behind the header, 0 when the request is too short for it.
+// body returns the 64-bit word at an offset behind the header, or 0 if the request is too short.
 func (r request) body(at int) uint64 {
 	if len(r) < requestHeader+at+8 {
 		return 0
@@ -52,14 +52,14 @@ func (r request) body(at int) uint64 {
 	return binary.NativeEndian.Uint64(r[requestHeader+at:])
 }
 
-// handle is the open file or directory of a READ, READDIR, RELEASE or RELEASEDIR.
+// handle returns the open file or directory of a READ, READDIR, RELEASE or RELEASEDIR.
 func (r request) handle() uint64 { return r.body(0) }
 
-// starts reports whether a READ is at the beginning of the file, where a view is run anew.
+// starts reports whether a READ is at the beginning of the file, where a view runs anew.
 func (r request) starts() bool { return r.body(8) == 0 }
 
-// waits reports whether the request has been put off: nothing was done for it yet. The mark is in the header's padding,
-// so that it outlives the server.
+// waits reports whether the request has been put off and not begun. The mark is in the header's padding, so
+// that it outlives the server.
 func (r request) waits() bool { return r[paddingAt] != 0 }
 
 func (r request) setWaits(waits bool) {
@@ -69,7 +69,7 @@ func (r request) setWaits(waits bool) {
 	}
 }
 
-// replySize is the most that the reply to r can have, in bytes.
+// replySize returns the largest size of the reply to r, in bytes.
 func (r request) replySize() int {
 	const small = replyHeader + 4096 + 256 // any fixed struct, or a symbolic link's path
 	at := 0
@@ -112,8 +112,8 @@ func newRequest(opcode uint32, unique, node uint64, uid uint32, body ...uint64) 
 	return r
 }
 
-// ask puts a request of our own to the filesystem, as if the kernel had sent it: the way to it that stops a panic.
-// It returns what follows the reply's header.
+// ask puts a request of the server to the filesystem as if the kernel had sent it, so that a panic is
+// stopped. It returns the reply without its header.
 func (s *server) ask(opcode uint32, node uint64, body ...uint64) ([]byte, error) {
 	in := newRequest(opcode, 0, node, 0, body...)
 	out := make([]byte, in.replySize())

@@ -14,12 +14,11 @@ const (
 	notifyStore      = 4
 )
 
-// Grow makes the inode of a node at least size bytes long, and has the kernel forget its size and times, by
-// storing one byte at its end (fuse_notify_store in fs/fuse/dev.c). The page of that byte does not become
-// readable, because the byte is not the page's first.
+// Grow makes the inode of a node at least size bytes long, and has the kernel forget its size and times. It
+// stores one byte at the end (fuse_notify_store in fs/fuse/dev.c). The byte is not the first of its page, so
+// the page does not become readable. Grow waits for READs of the page that are under way.
 //
-// ENOENT: the kernel does not know the node, or has forgotten it. Grow waits for READs of the page that are
-// under way.
+// ENOENT means that the kernel does not know the node, or has forgotten it.
 func (c *Conn) Grow(node uint64, size uint64) error {
 	at := max(size, 1) - 1
 	if at%4096 == 0 { // the first byte of a page would make it readable
@@ -49,7 +48,8 @@ func (c *Conn) Invalidate(node uint64) error {
 	return nil
 }
 
-// notify writes one message that is no reply: its unique is 0 and its code stands where a reply has the error.
+// notify writes one message that is no reply. Its unique is 0, and its code stands in the place of a reply's
+// error.
 func (c *Conn) notify(code int32, body []byte) error {
 	var message [replyHeader + 32]byte
 	n := replyHeader + copy(message[replyHeader:], body)

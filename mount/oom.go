@@ -7,11 +7,13 @@ import (
 	"strconv"
 )
 
-// oomStep is by how much the kernel prefers a server to its keeper when memory is short: half of the memory there is, see
-// oom_score_adj in proc(5). A server that is killed is replaced and readers wait for a moment; the keeper is the mount.
+// oomStep is how much sooner the kernel kills a server than its keeper when memory is short, as half of the
+// memory there is (oom_score_adj in proc(5)). A killed server is replaced; without the keeper the mount would
+// end.
 const oomStep = 500
 
-// spareKeeper makes room for servers above the keeper's own score, if nobody else has done so: a unit has OOMScoreAdjust=.
+// spareKeeper makes room for servers above the keeper's own score, unless a unit has done so with
+// OOMScoreAdjust=.
 func spareKeeper() error {
 	score, err := oomScore("self")
 	if err != nil || score <= -oomStep {

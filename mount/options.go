@@ -14,25 +14,25 @@ import (
 // DefaultMaxRun is the bound of one run's output in bytes when no max_run= is given.
 const DefaultMaxRun = 64 << 20
 
-// always are the mount flags that no option takes away: views are read, and nothing in the tree is a device or
-// a program.
+// always are the mount flags that no option takes away. The tree has no device, no program, and nothing to
+// write.
 const always = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
-// Options is what one mount is asked for.
+// Options describes one mount.
 type Options struct {
 	Source string // shown as the source in /proc/mounts, exactly as given
 	Target string // directory to mount on, as given
 
-	UID, GID *uint32 // uid=, gid=: owner of everything, instead of the cgroup directory's
+	UID, GID *uint32 // uid=, gid=: owner of everything, in place of the owner of the cgroup directory
 	Mode     *uint32 // mode=: mode of view files, at most 0777
 	MaxRun   int64   // max_run=: bound of one run's output in bytes
 	Flags    uintptr // flags for mount(2): always read-only, nosuid, nodev, noexec
 
 	Views    []string // views=: directories of views beside the usual ones, later ones win
 	Enable   []string // enable=: names of views that are off unless asked for
-	Registry string   // registry=: where views are pinned, "none" for nowhere; "" for the usual place
+	Registry string   // registry=: where views are pinned; "none" for nowhere, "" for the default
 
-	// Words are the options that mean something here, one by one, with numbers for names of users: they can be parsed again.
+	// Words are the options that have an effect, with users as numbers. They can be parsed again.
 	Words []string
 	// Ignored says, in a line each, which options are accepted and do nothing.
 	Ignored []string

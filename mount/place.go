@@ -8,17 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// place is a path with what is mounted on it, held by an O_PATH descriptor. Such a descriptor asks nothing of the
-// filesystem that the last component lies on: it is had at once, also from a dead mount or one whose server hangs, and
-// without O_DIRECTORY it triggers no automount. Another mount put on the path, or taken away, does not change it.
+// place is a path with its mount, held by an O_PATH descriptor. Opening one asks nothing of the filesystem
+// that the last component lies on. It therefore works at once on a dead mount and on one with a server that
+// hangs. Without O_DIRECTORY it triggers no automount. Another mount put on the path, or taken away, does not
+// change it.
 type place struct {
 	fd    int
 	path  string // absolute, without symbolic links
 	mount int    // id of the mount
 }
 
-// openPlace finds the place that dir leads to. The path that the kernel tells for a mount that somebody has just detached
-// begins at that mount's own root, and would be another place for us: so the way back is tried.
+// openPlace finds the place that dir leads to. For a mount that was just detached, the kernel tells a path
+// that begins at that mount's own root and would lead elsewhere. So openPlace tries the way back.
 func openPlace(dir string) (*place, error) {
 	for range 100 {
 		p, err := tryPlace(dir)
@@ -56,7 +57,7 @@ func tryPlace(dir string) (*place, error) {
 
 func (p *place) close() { unix.Close(p.fd) }
 
-// link is a path that leads to this very mount.
+// link returns a path that leads to this very mount.
 func (p *place) link() string { return fmt.Sprintf("/proc/self/fd/%d", p.fd) }
 
 // mountID reads the id from fdinfo, see proc_pid_fdinfo(5). statx(2) could ask the filesystem.
@@ -70,7 +71,7 @@ func (p *place) mountID() (id int, err error) {
 	return id, err
 }
 
-// info returns the bpfviewfs mounted right here.
+// info returns the bpfviewfs mounted at this place.
 func (p *place) info() (Info, error) {
 	list, err := List()
 	if err != nil {

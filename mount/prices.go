@@ -6,18 +6,19 @@ import (
 	"time"
 )
 
-// slowAt is from which estimate on a request is not answered by a thread that others wait for. Waking another thread
-// for it costs about a tenth of that.
+// slowAt is the estimate above which a request is not answered by a thread that others wait for. A wake-up of
+// another thread costs about a tenth of that.
 const slowAt = uint32(300 * time.Microsecond)
 
-// prices estimates how long requests will take, in ns, by what they are about. It is a hash table without keys: two that meet
-// in one place share an estimate, which costs a wake-up now and then.
+// prices estimates how long requests will take, in ns, by node or open file. It is a hash table without keys.
+// Two that meet in one place share an estimate, which costs a wake-up now and then.
 type prices [1 << 12]atomic.Uint32
 
-// of is the estimate for a request, nil where there is nothing to learn.
+// of returns the estimate for a request, nil if there is nothing to learn.
 //
-// Runs of one view cost about the same in all cgroups, so OPEN goes by class. A READ at the beginning is a new run only if it
-// is not the first of its open file, which one of a program that reads again and again is not: so READ goes by open file.
+// Runs of one view cost about the same in all cgroups, so OPEN goes by class. READ goes by open file, because
+// a READ at the beginning is a new run only if it is not the first of its open file. For example, a program
+// that reads a file again and again runs the view each time, and cat(1) does not.
 func (p *prices) of(r request, class func(node uint64) uint64) *atomic.Uint32 {
 	key := uint64(r.opcode()) << 56
 	switch r.opcode() {
@@ -36,8 +37,8 @@ func (p *prices) of(r request, class func(node uint64) uint64) *atomic.Uint32 {
 	return &p[key*0x9e3779b97f4a7c15>>52] // 2^64 by the golden ratio, for the upper 12 bits
 }
 
-// learn takes the time of one more request into an estimate. It falls at once and rises slowly: a thread that was
-// preempted must not make a quick view a slow one.
+// learn takes the time of one more request into an estimate. The estimate falls at once and rises slowly, so
+// that a preempted thread does not make a quick view slow.
 func learn(estimate *atomic.Uint32, took int64) {
 	if estimate == nil {
 		return

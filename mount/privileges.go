@@ -7,8 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// needed is what a server may do besides what everybody may. It runs as root, so that these are all that exec(2) leaves
-// it of root's.
+// needed returns the capabilities of a server. It runs as root, so exec(2) leaves it no others.
 func (o Options) needed() []int {
 	caps := []int{
 		unix.CAP_BPF,             // load programs, make links and iterators
@@ -16,14 +15,15 @@ func (o Options) needed() []int {
 		unix.CAP_DAC_READ_SEARCH, // open_by_handle_at(2)
 	}
 	if o.Registry != "none" {
-		// What a program that somebody pinned writes and asks for is told by its types and maps, which the kernel gives
-		// by their ids to nobody without (bpf_btf_get_fd_by_id and bpf_map_get_fd_by_id in kernel/bpf/syscall.c).
+		// The types and maps of a pinned program tell its output and its parameters. The kernel gives
+		// them by id only with this capability (bpf_btf_get_fd_by_id and bpf_map_get_fd_by_id in
+		// kernel/bpf/syscall.c).
 		caps = append(caps, unix.CAP_SYS_ADMIN)
 	}
 	return caps
 }
 
-// giveUp makes the calling thread, and so every program it starts, unable to get any other capability than those of
+// giveUp makes the calling thread, and so every program it starts, unable to get any capability besides
 // needed, also by programs with set-user-ID bits or file capabilities.
 func giveUp(needed []int) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -37,7 +37,7 @@ func giveUp(needed []int) error {
 		if keep[c] {
 			continue
 		}
-		// One that is missing already, for example in a unit, is not dropped: that would take CAP_SETPCAP.
+		// A unit may have dropped it already. Dropping it again would take CAP_SETPCAP.
 		if has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(c), 0, 0, 0); err == nil && has == 0 {
 			continue
 		}

@@ -18,16 +18,16 @@ type process struct {
 	exe      *os.File // its program
 	region   int
 	prepared bool
-	begun    time.Time // when it was told to begin
-	serves   bool      // it has said so
-	last     *message  // what it said last: wordEnded or wordFailed
-	missed   int       // beats since it was asked whether it answers; 0 when it has answered
+	begun    time.Time // when it got the order to begin
+	serves   bool      // it has reported so
+	last     *message  // its last report: wordEnded or wordFailed
+	missed   int       // beats without an answer
 
-	limit *time.Timer // kills it when it does not get on
-	late  atomic.Bool // it was
+	limit *time.Timer // kills it when it is too slow
+	late  atomic.Bool // limit has killed it
 }
 
-// within kills the process unless limit is stopped, or set anew, in time.
+// within kills the process after d, unless limit is stopped or set anew.
 func (p *process) within(d time.Duration) {
 	if p.limit != nil {
 		p.limit.Stop()
@@ -38,14 +38,15 @@ func (p *process) within(d time.Duration) {
 	})
 }
 
-// event is what a server process says, or, without a message, its end.
+// event is a server's report or, without a message, its end.
 type event struct {
 	from *process
 	said message
 	end  *os.ProcessState
 }
 
-// spawn starts a server process. The program is given as an open file: what is at its path by now may be another.
+// spawn starts a server process. The program is an open file, because its path may lead to another one by
+// now.
 func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 	near, far, err := newWire()
 	if err != nil {
@@ -69,7 +70,7 @@ func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 	}
 	fuse := os.NewFile(uintptr(device), "/dev/fuse")
 	defer fuse.Close()
-	// Above those that the server gets, which are put in their places before its program is opened.
+	// Above the server's descriptors, which are put in their places before its program is opened.
 	program, err := unix.FcntlInt(exe.Fd(), unix.F_DUPFD_CLOEXEC, 100)
 	if err != nil {
 		return nil, fmt.Errorf("start a server: a descriptor above 100: %w: see ulimit -n", err)
@@ -91,7 +92,7 @@ func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine, and with it what it gave up
+		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine, so no other code runs without these capabilities
 		if err := giveUp(k.Options.needed()); err != nil {
 			k.Logf("the server keeps privileges that it does not need: %v", err)
 		}
@@ -112,7 +113,7 @@ func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 	return p, nil
 }
 
-// follow passes on what a server process says, and at last its end.
+// follow passes on a server's reports, and at last its end.
 func (k *Keeper) follow(p *process) {
 	for {
 		m, err := p.wire.receive()
@@ -133,13 +134,14 @@ func (k *Keeper) report(e event) {
 	}
 }
 
-// crashed tells a server that ended by a fault of its own from one that was killed, by a person or for want of memory.
+// crashed reports whether a server ended by a fault of its own. A signal from outside or the OOM killer is
+// none.
 func crashed(s *os.ProcessState) bool {
 	status, ok := s.Sys().(syscall.WaitStatus)
 	return !ok || !status.Signaled() || status.Signal() != unix.SIGKILL
 }
 
-// why says how a server process ended, as an error.
+// why returns the end of a server process as an error.
 func (p *process) why(end *os.ProcessState) error {
 	switch {
 	case p.last != nil && p.last.Error != "":

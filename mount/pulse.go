@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// How often the keeper asks the server whether it answers, and how many such beats that may take. A keeper that did not run
-// for a while, say in a frozen cgroup, has missed them itself, and does not count them.
+// pulseEvery is how often the keeper asks the server whether it answers, and missedBeats how many such beats
+// may go without an answer. Beats that a frozen keeper missed itself do not count.
 const (
 	pulseEvery  = 4 * time.Second
 	missedBeats = 5
 )
 
-// beat asks the server whether it answers, and kills one that has not for too long: another one takes up its requests.
-// It also tells the service manager that the keeper itself is alive, see sd_notify(3).
+// beat asks the server whether it answers, and kills one that has not for too long. The next server takes up
+// its requests. beat also tells the service manager that the keeper itself is alive, see sd_notify(3).
 func (k *Keeper) beat() {
 	if os.Getenv("WATCHDOG_USEC") != "" {
 		if err := Notify("WATCHDOG=1"); err != nil {
@@ -36,7 +36,7 @@ func (k *Keeper) beat() {
 	p.missed++
 }
 
-// pong is the server's part: it asks the filesystem for the root, as a reader would.
+// pong answers beat: it asks the filesystem for the root, as a reader would.
 func (s *server) pong() {
 	if _, err := s.ask(opGetattr, rootNode, 0, 0); err != nil {
 		s.conn.logf("the root directory: %v", err)

@@ -14,16 +14,16 @@ type entry struct {
 	found  bool // another server has left it, and may have answered it
 }
 
-// queue holds the requests that were read ahead, by user. The next one is of the user who had the least service time since
-// there was a queue; the time that a user was idle counts as if it had been used (start-time fair queuing).
+// queue holds the requests that were read ahead, by user. The next one is of the user with the least service
+// time since the queue began. The time that a user was idle counts as used (start-time fair queuing).
 //
-// Requests that are known to take long wait apart, because only a few of one user's are served at once.
+// Slow requests wait apart, because only a few of one user are served at once.
 type queue struct {
 	users  map[uint32]*flow
 	quick  []*flow // with quick requests that wait
 	length int     // quick requests that wait
 	slow   int     // slow requests that wait
-	now    int64   // the virtual time, ns: that of the user who was served last
+	now    int64   // the virtual time, ns: that of the user served last
 }
 
 // flow is one user id with requests that wait or are in work.
@@ -47,7 +47,7 @@ func (q *queue) flow(uid uint32) *flow {
 	return u
 }
 
-// push adds a request that will not take long, as far as anybody knows.
+// push adds a request that is not known to be slow.
 func (q *queue) push(e entry) {
 	u := q.flow(e.uid)
 	if u.quick.empty() {
@@ -70,7 +70,7 @@ func (q *queue) pop() (e entry, u *flow, ok bool) {
 	return e, u, true
 }
 
-// left accounts for a quick request of u that waits no more.
+// left accounts for a quick request of u that no longer waits.
 func (q *queue) left(u *flow) {
 	q.length--
 	if u.quick.empty() {
@@ -82,7 +82,7 @@ func (q *queue) left(u *flow) {
 	q.tidy()
 }
 
-// tidy forgets users when nobody waits any more: what they used counts only against those who wanted it, too.
+// tidy forgets users when no request waits: used time counts only while users compete.
 func (q *queue) tidy() {
 	if q.length > 0 {
 		return
@@ -105,8 +105,8 @@ func (q *queue) pushSlow(e entry) {
 	q.slow++
 }
 
-// popSlow takes out a slow request of a user who has less than most in work, and counts it as in work. others says
-// whether users other than root may have one. Among users it is left to chance, which is fair, too.
+// popSlow takes out a slow request of a user with fewer than most in work, and counts it as in work. If
+// others is false, only root may have one. The choice among users is random, which is fair, too.
 func (q *queue) popSlow(most int, others bool) (e entry, u *flow, ok bool) {
 	if q.slow == 0 {
 		return entry{}, nil, false
@@ -136,7 +136,8 @@ func (q *queue) remove(unique uint64) (entry, bool) {
 	return entry{}, false
 }
 
-// drop takes out the newest request of the user who has most waiting, if may allows it: the queue is full.
+// drop makes room in a full queue: it takes out the newest request that may allows, of the user with most
+// waiting.
 func (q *queue) drop(may func(entry) bool) (entry, bool) {
 	var most *flow
 	for _, u := range q.users {

@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ready returns when the tree is served: INIT is answered and the filesystem knows its root. The root is asked for
-// directly, as if the kernel had asked, and not by a stat on the mount: a thread in a stat on its own process's mount
-// cannot die when the process is killed, and keeps the descriptor, and so the dead mount, alive.
+// Ready returns when the tree is served: INIT is answered and the filesystem knows its root. It asks the
+// filesystem for the root directly, not by a stat on the mount. A thread in a stat on its own process's mount
+// cannot die when the process is killed, and would keep the descriptor and the dead mount alive.
 //
-// It returns an error when Serve ends or ctx does before that.
+// It returns an error if Serve ends or ctx does before that.
 func (c *Conn) Ready(ctx context.Context) error {
 	select {
 	case <-c.ready:
@@ -20,7 +20,7 @@ func (c *Conn) Ready(ctx context.Context) error {
 		return fmt.Errorf("serve %s: not ready: %w", c.at.Target, context.Cause(ctx))
 	}
 	select {
-	case <-c.served: // then ready tells nothing
+	case <-c.served: // then the state of ready means nothing
 		return fmt.Errorf("serve %s: it has ended", c.at.Target)
 	default:
 	}
@@ -30,7 +30,7 @@ func (c *Conn) Ready(ctx context.Context) error {
 	return nil
 }
 
-// readable tells whether the tree at target answers, from a process that does not serve it.
+// readable reports whether the tree at target answers. It must not run in the process that serves it.
 func readable(target string) error {
 	var st unix.Stat_t
 	if err := unix.Stat(target, &st); err != nil {

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// reload is a request for a server from the program that is now where ours was. The outcome goes to answer, or to
-// the log where that is nil.
+// reload is a request for a server from the program that is now at our path. The outcome goes to answer, or
+// to the log if answer is nil.
 type reload struct {
 	answer chan<- error
 	keeper bool // then the keeper is to run the new program, too
 }
 
-// upgrade begins the next reload that waits, when nothing else changes.
+// upgrade begins the next reload if no other change is under way.
 func (k *Keeper) upgrade() {
 	switch {
 	case k.upgrades && k.serving != nil && k.serving.serves && k.next == nil && k.leaving == nil:
@@ -52,7 +52,8 @@ func (k *Keeper) done(err error) {
 	r := k.reloads[0]
 	k.reloads, k.upgrades = k.reloads[1:], false
 	if err == nil && r.keeper {
-		// The new program runs, as this server shows. The one in the keeper's place starts another.
+		// The new program works, because this server runs it. The keeper that replaces this one
+		// starts another server.
 		k.replacing = r
 		k.serving.Kill()
 		return
@@ -60,7 +61,7 @@ func (k *Keeper) done(err error) {
 	k.tell(r, err)
 }
 
-// tell gives the outcome of a reload to whoever has asked for it.
+// tell sends the outcome of a reload to its caller.
 func (k *Keeper) tell(r *reload, err error) {
 	switch {
 	case r.answer != nil:
@@ -70,7 +71,7 @@ func (k *Keeper) tell(r *reload, err error) {
 	}
 }
 
-// socketDir holds a socket for every keeper, named by its mount's device number. Only root gets there.
+// socketDir holds a socket for every keeper, named by its mount's device number. Only root may enter it.
 const socketDir = "/run/bpfviewfs"
 
 func socketPath(at Info) string {
@@ -87,7 +88,7 @@ func newSocket(path string) (*socket, error) {
 	if err := os.Mkdir(socketDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, err
 	}
-	os.Remove(path) // of a mount that had the number before
+	os.Remove(path) // of an earlier mount with the same number
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, err
@@ -98,7 +99,8 @@ func newSocket(path string) (*socket, error) {
 	return s, err
 }
 
-// close also removes the socket's file, unless it is another's by now: the number is free as soon as the mount has ended.
+// close also removes the socket's file, unless it belongs to another keeper: a number is free once its mount
+// has ended.
 func (s *socket) close() {
 	if s == nil {
 		return
@@ -115,7 +117,8 @@ func (k *Keeper) tryListen() {
 	}
 }
 
-// listen takes requests until the keeper ends: one line in, one line out (see parseOutcome).
+// listen takes requests until the keeper ends. A request is one line, and so is the answer (see
+// parseOutcome).
 func (k *Keeper) listen() (err error) {
 	if k.socket, err = newSocket(socketPath(k.conn.at)); err != nil {
 		return err
@@ -157,16 +160,16 @@ func (k *Keeper) attend(conn net.Conn) {
 	}
 }
 
-// What a keeper may be asked for.
+// Requests to a keeper.
 const (
 	wordReload  = "reload\n"
 	wordReplace = "replace\n"
-	wordOptions = "options\n" // our own; the answer is a list in JSON
+	wordOptions = "options\n" // the mount's own; the answer is a list in JSON
 )
 
-// Reload has the keeper of the bpfviewfs at dir start a server from the program that is now at the path the keeper was
-// started from. It returns when the new server has taken over and the old one has answered what it had in work. If the new one
-// cannot start, that is the error, and the old one serves on.
+// Reload has the keeper of the bpfviewfs at dir start a server from the program that is now at the keeper's
+// path. It returns when the new server has taken over and the old one has answered its requests in work. If
+// the new one cannot start, Reload returns that error, and the old one serves on.
 func Reload(dir string) error {
 	line, err := askKeeper(dir, wordReload)
 	if err != nil {
@@ -178,7 +181,7 @@ func Reload(dir string) error {
 	return parseOutcome(line)
 }
 
-// ReloadKeeper is Reload, and has the keeper itself run the new program after that. Its process id stays.
+// ReloadKeeper is Reload, and then has the keeper itself run the new program. Its process id stays.
 func ReloadKeeper(dir string) error {
 	line, err := askKeeper(dir, wordReplace)
 	if err != nil {
@@ -200,7 +203,7 @@ func ReloadKeeper(dir string) error {
 	return WithCode(ExitSystem, fmt.Errorf("reload %s: the new keeper does not answer", dir))
 }
 
-// askKeeper gives what the keeper of the bpfviewfs at dir answers, "" if it ends before.
+// askKeeper returns the answer of the keeper of the bpfviewfs at dir, "" if the keeper ends first.
 func askKeeper(dir, word string) (line string, err error) {
 	at, err := Find(dir)
 	if err != nil {

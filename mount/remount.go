@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Remount gives the bpfviewfs at o.Target the mount flags of o, of which only the atime family can differ. Options of our
-// own must be among those that the mount was made with: mount(8) repeats what fstab says. Nothing is asked of the
-// filesystem: MS_BIND limits the call to this one mount, see mount(2). So it also works on one whose server is dead.
+// Remount gives the bpfviewfs at o.Target the mount flags of o; only the atime family can differ. The own
+// options of o must be among those of the mount, because mount(8) repeats fstab. Nothing is asked of the
+// filesystem: MS_BIND limits the call to this one mount (mount(2)). So it also works if the server is dead.
 func Remount(o Options) error {
 	p, err := openMounted(o.Target, func(*place, Info) bool { return true })
 	if err != nil {
@@ -32,7 +32,7 @@ func Remount(o Options) error {
 	return fmt.Errorf("remount %s: %w", p.path, err)
 }
 
-// unchanged tells whether the mount at dir was made with our own options in o.
+// unchanged returns an error if the mount at dir was made without an own option in o.
 func (o Options) unchanged(dir string) error {
 	words := o.own()
 	if len(words) == 0 {
