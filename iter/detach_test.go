@@ -149,7 +149,7 @@ func TestSlotRemoved(t *testing.T) {
 		t.Error(err)
 	}
 	state := (&registry{dir: dir}).stateDir("renames")
-	slots, err := filepath.Glob(state + "/*" + slotSuffix)
+	slots, err := filepath.Glob(state + "/*" + "_slot")
 	if err != nil || len(slots) == 0 {
 		t.Fatalf("slots: %v %v", slots, err)
 	}

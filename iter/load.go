@@ -9,6 +9,7 @@ import (
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
 	"bpfviewfs/iter/sources"
+	"bpfviewfs/iter/state"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -83,16 +84,16 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	}()
 	if len(o.Attached()) > 0 {
 		if v.stateDir != "" && !v.set.config.ReadOnly {
-			loading, err := lockState(filepath.Dir(v.stateDir), unix.LOCK_EX)
+			loading, err := state.Lock(filepath.Dir(v.stateDir), unix.LOCK_EX)
 			if err != nil {
 				return err
 			}
 			defer loading.Close()
 		}
-		if v.state, err = o.loadState(v.stateDir, cache); err != nil {
+		use := func() error { return v.set.uses.Use(v.name) }
+		if v.state, err = state.Load(o.Object, o.origin, v.stateDir, use, cache); err != nil {
 			return err
 		}
-		v.state.use = func() error { return v.set.use(v.name) }
 	}
 	if o.Task() != "" {
 		v.job.MissTask(v.loadIterator(o, o.Task(), cache))
@@ -100,7 +101,7 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	if o.Tree() != "" {
 		if it, err := o.obtain(o.Tree(), v.state, cache); err == nil { // a tree is read without it, too
 			v.job.AddTree(it.Program())
-			v.state.keep(o.Tree(), v.job.Program(runs.PerTree))
+			v.state.Keep(o.Tree(), v.job.Program(runs.PerTree))
 		}
 	}
 	err = v.loadIterator(o, o.Main(), cache)
@@ -108,9 +109,9 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 		return v.job.Explain(err)
 	}
 	if v.set.config.ReadOnly {
-		return v.state.close()
+		return v.state.Close()
 	}
-	return v.state.attach()
+	return v.state.Attach()
 }
 
 // loadIterator loads one of the object's iterators, or takes it over from the registry.
@@ -125,7 +126,7 @@ func (v *View) loadIterator(o *object, program string, cache *btf.Cache) error {
 		err = v.add(it)
 	}
 	if err == nil {
-		v.state.keep(program, it.Program())
+		v.state.Keep(program, it.Program())
 	}
 	return err
 }

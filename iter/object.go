@@ -2,6 +2,7 @@ package iter
 
 import (
 	"bpfviewfs/iter/programs"
+	"bpfviewfs/iter/state"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 )
@@ -17,18 +18,18 @@ type object struct {
 // obtain takes an iterator from where it is pinned, if it is the same, else loads it with the maps it uses, and has it pinned
 // for the next start: in the registry, or with its state, whose maps it holds. The other flavours stay out: one that this
 // kernel refuses would take the whole collection with it.
-func (o *object) obtain(program string, s *state, cache *btf.Cache) (*programs.Iterator, error) {
+func (o *object) obtain(program string, s *state.State, cache *btf.Cache) (*programs.Iterator, error) {
 	var p *ebpf.Program
 	var origin programs.Origin
 	switch {
 	case s != nil:
-		p = s.take(program, o.Spec().Programs[program])
+		p = s.Pinned(program, o.Spec().Programs[program])
 	case o.pins != nil:
 		origin = o.origin(program)
 		p = o.pins.take(o.pin(program), origin)
 	}
 	if p == nil {
-		coll, err := o.Load(s.shared(), cache, program)
+		coll, err := o.Load(s.Maps(), cache, program)
 		if err != nil {
 			return nil, err
 		}

@@ -106,7 +106,7 @@ func (s *Set) forget(r *registry, list []*View) {
 		if used[e.Name()] {
 			continue
 		}
-		if err := s.forgetState(r.stateDir(e.Name())); err != nil {
+		if err := s.uses.Forget(r.stateDir(e.Name())); err != nil {
 			r.say("view %s: %v", e.Name(), err)
 		}
 	}

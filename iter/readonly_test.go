@@ -18,7 +18,7 @@ func TestReadOnly(t *testing.T) {
 	write(t, filepath.Join(dir, "renames.yaml"), []byte("enabled: true\n"))
 	counting := openSet(t, h, Config{Builtin: only(t, "cpu"), Dirs: []string{dir}, Registry: registry})
 	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
-	begin, wait := startRenamer(t, cgroup)
+	begin, wait := ktest.Renamer(t, cgroup)
 	begin(3)
 	wait()
 	was := below(t, registry)

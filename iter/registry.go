@@ -43,7 +43,7 @@ func (s *Set) openRegistry(said map[string]bool) *registry {
 		return nil
 	}
 	if !r.readOnly {
-		if err := s.openUses(r.dir); err != nil {
+		if err := s.uses.Open(r.dir); err != nil {
 			s.note(said, "the end of another mount may take away what stateful views have counted: %v", err)
 		}
 	}

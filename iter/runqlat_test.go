@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/links"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -104,27 +105,19 @@ func TestRunqlatWhenTheClockStepsBack(t *testing.T) {
 // stateMap opens a map of the programs that a stateful view has attached.
 func stateMap(t *testing.T, v *View, name string) *ebpf.Map {
 	t.Helper()
-	for _, g := range v.state.gates {
-		var program *ebpf.Program
-		if err := g.slot.Lookup(uint32(0), &program); err != nil {
-			t.Fatal(err)
-		}
-		defer program.Close()
-		info, err := program.Info()
+	programs, err := v.state.Programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range programs {
+		m, err := links.Map(p, name)
+		p.Close()
 		if err != nil {
 			t.Fatal(err)
 		}
-		ids, _ := info.MapIDs()
-		for _, id := range ids {
-			m, err := ebpf.NewMapFromID(id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if i, err := m.Info(); err == nil && i.Name == name {
-				t.Cleanup(func() { m.Close() })
-				return m
-			}
-			m.Close()
+		if m != nil {
+			t.Cleanup(func() { m.Close() })
+			return m
 		}
 	}
 	t.Fatalf("no map %s", name)

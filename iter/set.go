@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/runs"
 	"bpfviewfs/iter/sources"
+	"bpfviewfs/iter/state"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +35,7 @@ type Set struct {
 	noted []string        // what Notes will say of it
 
 	notes atomic.Pointer[[]string]
-	uses  atomic.Pointer[os.File] // see use; nil if nothing is pinned
+	uses  state.Uses
 }
 
 // Open finds the views and loads them, for cgroups of h. A view that cannot load harms no other: it is in Views with
@@ -56,6 +56,7 @@ func Open(h *cgroups.Hierarchy, c Config) (*Set, error) {
 	s := &Set{hierarchy: h, config: c, runner: c.runner(h)}
 	s.views.Store(new([]*View))
 	s.notes.Store(new([]string))
+	s.uses.Kept, s.uses.Keep = c.Kept, c.Keep
 	if _, err := s.reload(); err != nil {
 		return nil, err
 	}
@@ -81,7 +82,7 @@ func (s *Set) Notes() []string { return slices.Clone(*s.notes.Load()) }
 func (s *Set) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	defer func() { s.uses.Load().Close() }()
+	defer s.uses.Close()
 	return s.close()
 }
 
@@ -102,7 +103,7 @@ func (s *Set) close() error {
 func (s *Set) Detach() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	defer func() { s.uses.Load().Close() }()
+	defer s.uses.Close()
 	err := s.close()
 	s.forget(s.openRegistry(make(map[string]bool)), nil)
 	return err

@@ -1,79 +1,25 @@
 package iter
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-	"unsafe"
 
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/sources"
+	"bpfviewfs/iter/state"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
-
-func init() { ktest.Jobs["renamer"] = renamer }
-
-// renamer joins a cgroup and gives its thread a name as often as it is told, for testdata/renames.bpf.c to count.
-func renamer(procs string) error {
-	runtime.LockOSThread()
-	if err := os.WriteFile(procs, []byte("0"), 0); err != nil {
-		return err
-	}
-	fmt.Println("0")
-	in := bufio.NewScanner(os.Stdin)
-	for in.Scan() {
-		n, err := strconv.Atoi(in.Text())
-		if err != nil {
-			return err
-		}
-		name := []byte("renamed\x00")
-		for range n {
-			if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0); err != nil {
-				return err
-			}
-		}
-		fmt.Println(n)
-	}
-	return in.Err()
-}
-
-// startRenamer gives a function that has names given in the cgroup, and one that waits until they are.
-func startRenamer(t *testing.T, cgroup string) (begin func(n int), wait func()) {
-	t.Helper()
-	cmd, in, lines := ktest.Start(t, "renamer;"+filepath.Join(cgroup, "cgroup.procs"))
-	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Error(err)
-		}
-	})
-	begin = func(n int) {
-		if _, err := fmt.Fprintln(in, n); err != nil {
-			t.Fatal(err)
-		}
-	}
-	wait = func() {
-		t.Helper()
-		if _, err := lines.ReadString('\n'); err != nil {
-			t.Fatal(err)
-		}
-	}
-	wait()
-	return begin, wait
-}
 
 func testdata(t *testing.T, name string) []byte {
 	t.Helper()
@@ -131,7 +77,7 @@ func TestStateIsPerCgroup(t *testing.T) {
 		parent := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 		for n, name := range []string{"none", "one", "two"} {
 			cgroup := ktest.Cgroup(t, parent, name)
-			begin, wait := startRenamer(t, cgroup)
+			begin, wait := ktest.Renamer(t, cgroup)
 			begin(n * 1000)
 			wait()
 		}
@@ -148,7 +94,7 @@ func TestReloadLosesNoEvent(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := filepath.Join(ktest.BPFFS(t), "renames")
 	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
-	begin, wait := startRenamer(t, cgroup)
+	begin, wait := ktest.Renamer(t, cgroup)
 	changed := func(spec *ebpf.CollectionSpec) { delete(spec.Programs, "renamed_rmdir") }
 	v := mustLoad(t, h, "renames", dir, same)
 	const events, pieces = 1_000_000, 20
@@ -180,7 +126,7 @@ func TestReloadLosesNoEvent(t *testing.T) {
 func TestLoadedByTwoAtOnce(t *testing.T) {
 	h := testHierarchy(t, "")
 	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
-	begin, wait := startRenamer(t, cgroup)
+	begin, wait := ktest.Renamer(t, cgroup)
 	dir := filepath.Join(ktest.BPFFS(t), "state", "renames")
 	for range 10 {
 		var views [2]*View
@@ -201,7 +147,7 @@ func TestLoadedByTwoAtOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := new(Set).forgetState(dir); err != nil {
+		if err := new(state.Uses).Forget(dir); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -212,7 +158,7 @@ func TestChangedMapStartsAnew(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := filepath.Join(ktest.BPFFS(t), "renames")
 	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
-	begin, wait := startRenamer(t, cgroup)
+	begin, wait := ktest.Renamer(t, cgroup)
 	mustLoad(t, h, "renames", dir, same)
 	begin(10)
 	wait()
@@ -261,7 +207,7 @@ func TestStateGoesWithItsCgroup(t *testing.T) {
 	}
 	id := ktest.CgroupID(t, cgroup)
 	t.Run("events", func(t *testing.T) { // the renamer ends with it
-		begin, wait := startRenamer(t, cgroup)
+		begin, wait := ktest.Renamer(t, cgroup)
 		begin(1)
 		wait()
 	})
@@ -288,7 +234,7 @@ func TestStateGoesWithItsCgroup(t *testing.T) {
 func attachedPrograms(t *testing.T, dir string) (ids []ebpf.ProgramID) {
 	t.Helper()
 	for _, name := range names(t, dir) {
-		if !strings.HasPrefix(name, "link_") || strings.HasSuffix(name, slotSuffix) {
+		if !strings.HasPrefix(name, "link_") || strings.HasSuffix(name, "_slot") {
 			continue
 		}
 		l, err := link.LoadPinnedLink(filepath.Join(dir, name), nil)
@@ -329,7 +275,7 @@ func TestForgottenStateIsDetached(t *testing.T) {
 	if len(ids) != 2 {
 		t.Errorf("attached: %v", ids)
 	}
-	if err := errors.Join(v.close(), new(Set).forgetState(dir)); err != nil {
+	if err := errors.Join(v.close(), new(state.Uses).Forget(dir)); err != nil {
 		t.Fatal(err)
 	}
 	checkGone(t, ids)
@@ -343,7 +289,7 @@ func TestBadAttachLeavesNothing(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := filepath.Join(ktest.BPFFS(t), "renames")
 	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
-	begin, wait := startRenamer(t, cgroup)
+	begin, wait := ktest.Renamer(t, cgroup)
 	bad := func(spec *ebpf.CollectionSpec) {
 		good := spec.Programs["count"].Copy()
 		good.Name = "more" // before the bad one

@@ -21,7 +21,7 @@ func slotPrograms(t *testing.T, dir string) map[string]ebpf.ProgramID {
 	t.Helper()
 	found := make(map[string]ebpf.ProgramID)
 	for _, name := range names(t, dir) {
-		if !strings.HasSuffix(name, slotSuffix) {
+		if !strings.HasSuffix(name, "_slot") {
 			continue
 		}
 		slot, err := ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
@@ -44,7 +44,7 @@ func TestStatefulProgramsAreReused(t *testing.T) {
 	path := filepath.Join(dir, "renames"+sources.ObjectSuffix)
 	write(t, path, testdata(t, "renames"))
 	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
-	begin, wait := startRenamer(t, cgroup)
+	begin, wait := ktest.Renamer(t, cgroup)
 	config := Config{Dirs: []string{dir}, Registry: registry, Enable: []string{"renames"}}
 	state := filepath.Join(registry, programs.FlavourMark+"state", "renames")
 	type programs struct {

@@ -6,6 +6,7 @@ import (
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
 	"bpfviewfs/iter/sources"
+	"bpfviewfs/iter/state"
 )
 
 // View is one file of every cgroup's directory. Safe for use by many goroutines.
@@ -22,9 +23,9 @@ type View struct {
 	mapStamp string // of the map that the settings name, as it was found
 	life     *life
 
-	job      *runs.Job // nil if it is absent
-	state    *state    // its other programs and what they keep; nil if there are none
-	stateDir string    // where that is pinned; "" keeps it with this process
+	job      *runs.Job    // nil if it is absent
+	state    *state.State // its other programs and what they keep; nil if there are none
+	stateDir string       // where that is pinned; "" keeps it with this process
 }
 
 // Name is the object's file name without .bpf.o, or the pin's.
@@ -63,12 +64,12 @@ func (v *View) UID() *uint32 { return v.settings.Owner.Number() }
 // GID is the group of the view's files, nil if its settings do not say.
 func (v *View) GID() *uint32 { return v.settings.Group.Number() }
 
-// close gives back what the view holds. State that is pinned stays; see forgetState.
+// close gives back what the view holds. State that is pinned stays; see [state.Uses].
 func (v *View) close() error {
 	stateful := v.state != nil
-	errs := []error{v.state.close()}
+	errs := []error{v.state.Close()}
 	if stateful && v.stateDir != "" && v.life.retired.Load() && !v.set.config.ReadOnly {
-		errs = append(errs, v.set.forgetState(v.stateDir))
+		errs = append(errs, v.set.uses.Forget(v.stateDir))
 	}
 	return errors.Join(append(errs, v.job.Close())...)
 }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -37,6 +40,10 @@ func TestImports(t *testing.T) {
 			"bpfviewfs/iter/cgroups": room, "bpfviewfs/iter/runs": room, "bpfviewfs/iter/sources": room, "bpfviewfs/iter/state": room,
 			"bpfviewfs/bpf": "objects are handed to it", fuse: room, logrus: room, cobra: room,
 		},
+		"iter/state": {
+			"bpfviewfs/iter/cgroups": room, "bpfviewfs/iter/runs": room, "bpfviewfs/iter/sources": room,
+			"bpfviewfs/bpf": "objects are handed to it", fuse: room, logrus: room, cobra: room,
+		},
 		"iter/links":   {"bpfviewfs/": room, fuse: room, logrus: room, cobra: room},
 		"iter/cgroups": {"bpfviewfs/": room, bpf: "the hierarchy is there without BPF", fuse: room, logrus: room, cobra: room},
 		"mount": {
@@ -58,6 +65,36 @@ func TestImports(t *testing.T) {
 					t.Errorf("%s imports %s: %s", pkg, dep, why)
 				}
 			}
+		}
+	}
+}
+
+// TestPackagesAreSmall holds that a package can be read in an afternoon.
+func TestPackagesAreSmall(t *testing.T) {
+	const maxFiles, maxLines = 25, 2700
+	packages, err := filepath.Glob("../../iter/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range append(packages, "../../iter", "../../bpf", "../bpfviewfs") {
+		files, lines := 0, 0
+		sources, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range sources {
+			if strings.HasSuffix(path, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files++
+			lines += bytes.Count(text, []byte{'\n'})
+		}
+		if files > maxFiles || lines > maxLines {
+			t.Errorf("%s has %d files of %d lines: at most %d and %d", dir, files, lines, maxFiles, maxLines)
 		}
 	}
 }

@@ -1,14 +1,16 @@
-package iter
+package state
 
 import (
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/internal/testenv"
+	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/programs"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,10 +49,14 @@ func testTracefs(t *testing.T) {
 
 // Whatever kind of program can be attached here, a view can count with it.
 func TestEveryKindOfProgramCounts(t *testing.T) {
-	h := testHierarchy(t, "")
 	testTracefs(t)
+	h, err := cgroups.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
 	cgroup := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
-	begin, wait := startRenamer(t, cgroup)
+	begin, wait := ktest.Renamer(t, cgroup)
 	counted := 0
 	for _, p := range []*ebpf.ProgramSpec{
 		hitting("tp_btf", "task_rename", ebpf.Tracing, ebpf.AttachTraceRawTp),
@@ -73,13 +79,16 @@ func TestEveryKindOfProgramCounts(t *testing.T) {
 			continue
 		}
 		counted++
-		o, err := newObject(spec, "v")
+		o, err := programs.New(spec, "v")
 		if err != nil {
 			t.Fatal(err)
 		}
 		dir := filepath.Join(ktest.BPFFS(t), "v")
-		v := &View{name: "v", life: newLife(), set: testSet(t, h, Options{}), stateDir: dir}
-		if err := v.loadObject(o, kernelTypes); err != nil {
+		s, err := Load(o, nil, dir, nil, btf.NewCache())
+		if err == nil {
+			err = s.Attach()
+		}
+		if err != nil {
 			t.Errorf("%s: %v", p.SectionName, err)
 			continue
 		}
@@ -89,10 +98,10 @@ func TestEveryKindOfProgramCounts(t *testing.T) {
 		if n := hits(t, dir); n < 100 {
 			t.Errorf("%s: counted %d", p.SectionName, n)
 		}
-		if err := v.close(); err != nil {
+		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-		if err := new(Set).forgetState(dir); err != nil {
+		if err := new(Uses).Forget(dir); err != nil {
 			t.Error(err)
 		}
 	}
@@ -119,17 +128,17 @@ func works(t *testing.T, spec *ebpf.CollectionSpec) bool {
 
 func hits(t *testing.T, dir string) (n uint64) {
 	t.Helper()
-	for _, name := range names(t, dir) {
-		if strings.HasPrefix(name, "map_hits_") {
-			m, err := ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer m.Close()
-			if err := m.Lookup(uint32(0), &n); err != nil {
-				t.Fatal(err)
-			}
-		}
+	pins, err := filepath.Glob(dir + "/map_hits_*")
+	if err != nil || len(pins) != 1 {
+		t.Fatal(pins, err)
+	}
+	m, err := ebpf.LoadPinnedMap(pins[0], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.Lookup(uint32(0), &n); err != nil {
+		t.Fatal(err)
 	}
 	return n
 }

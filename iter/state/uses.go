@@ -1,10 +1,11 @@
-package iter
+package state
 
 import (
 	"fmt"
 	"hash/fnv"
 	"io"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,18 +14,26 @@ import (
 // the start of the next, another mount of the same registry may end. So a use is a lock of a byte of the registry's directory, through
 // an open file that all servers of a mount share with their keeper (open file description locks, see fcntl_locking(2)).
 
-// openUses makes the set's open file of the registry's directory that of an earlier server, or a new one.
-func (s *Set) openUses(dir string) error {
+// Uses says which stateful views a mount uses. The zero value uses none, and knows of no other mount.
+type Uses struct {
+	Kept *os.File             // the open file of an earlier server; may be nil
+	Keep func(*os.File) error // is given a new one; may be nil
+
+	file atomic.Pointer[os.File] // nil if nothing is pinned
+}
+
+// Open makes the open file of the registry's directory that of an earlier server, or a new one.
+func (u *Uses) Open(dir string) error {
 	now, err := os.Stat(dir)
 	if err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
-	was := s.uses.Load()
+	was := u.file.Load()
 	if was == nil {
-		was = s.config.Kept
+		was = u.Kept
 	}
 	if is, err := was.Stat(); err == nil && os.SameFile(is, now) {
-		s.uses.Store(was)
+		u.file.Store(was)
 		return nil
 	}
 	was.Close() // it is of a registry that was removed, or nil
@@ -32,38 +41,38 @@ func (s *Set) openUses(dir string) error {
 	if err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
-	s.uses.Store(f)
-	if s.config.Keep != nil {
-		return s.config.Keep(f)
+	u.file.Store(f)
+	if u.Keep != nil {
+		return u.Keep(f)
 	}
 	return nil
 }
 
-// use marks a view as used by this mount.
-func (s *Set) use(view string) error {
-	if err := s.lockUse(view, unix.F_OFD_SETLK, unix.F_RDLCK, nil); err != nil {
+// Use marks a view as used by this mount.
+func (u *Uses) Use(view string) error {
+	if err := u.lockUse(view, unix.F_OFD_SETLK, unix.F_RDLCK, nil); err != nil {
 		return fmt.Errorf("mark the view's state as used: %w", err)
 	}
 	return nil
 }
 
 // unuse takes the mark of use away.
-func (s *Set) unuse(view string) {
-	s.lockUse(view, unix.F_OFD_SETLK, unix.F_UNLCK, nil)
+func (u *Uses) unuse(view string) {
+	u.lockUse(view, unix.F_OFD_SETLK, unix.F_UNLCK, nil)
 }
 
 // usedByOthers reports whether another mount uses a view. A view is used if that cannot be found out.
-func (s *Set) usedByOthers(view string) bool {
-	if s.uses.Load() == nil {
+func (u *Uses) usedByOthers(view string) bool {
+	if u.file.Load() == nil {
 		return false
 	}
 	var found unix.Flock_t
-	err := s.lockUse(view, unix.F_OFD_GETLK, unix.F_WRLCK, &found)
+	err := u.lockUse(view, unix.F_OFD_GETLK, unix.F_WRLCK, &found)
 	return err != nil || found.Type != unix.F_UNLCK
 }
 
-func (s *Set) lockUse(view string, command int, kind int16, found *unix.Flock_t) error {
-	f := s.uses.Load()
+func (u *Uses) lockUse(view string, command int, kind int16, found *unix.Flock_t) error {
+	f := u.file.Load()
 	if f == nil {
 		return nil
 	}
@@ -76,3 +85,6 @@ func (s *Set) lockUse(view string, command int, kind int16, found *unix.Flock_t)
 	}
 	return err
 }
+
+// Close gives the open file back, and with it the marks of use unless another process holds it, too.
+func (u *Uses) Close() { u.file.Load().Close() }

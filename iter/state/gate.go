@@ -1,4 +1,4 @@
-package iter
+package state
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package iter
+package state
 
 import (
 	"fmt"
@@ -15,8 +15,8 @@ import (
 // namePrograms names the pins of all programs of a stateful view's object, which are kept beside the maps they use, for the
 // next start to verify nothing. The names say all that a program is made of. An object with global variables has none: its
 // programs have those in common, and they start anew with each load.
-func (s *state) namePrograms(o *object) {
-	if o.origin == nil {
+func (s *State) namePrograms(o *programs.Object, origin func(program string) programs.Origin) {
+	if origin == nil {
 		return
 	}
 	for name := range programs.UsedMaps(slices.Collect(maps.Values(o.Spec().Programs))...) {
@@ -26,15 +26,15 @@ func (s *state) namePrograms(o *object) {
 	}
 	s.programPins = make(map[string]string)
 	for name := range o.Spec().Programs {
-		s.programPins[name] = pinName("program", name, o.origin(name).Sum())
+		s.programPins[name] = pinName("program", name, origin(name).Sum())
 	}
 }
 
 // takeAll takes the programs that are no iterators, if all of them are pinned.
-func (s *state) takeAll(o *object) bool {
+func (s *State) takeAll(o *programs.Object) bool {
 	s.programs = make(map[string]*ebpf.Program)
 	for _, name := range o.Attached() {
-		p := s.take(name, o.Spec().Programs[name])
+		p := s.Pinned(name, o.Spec().Programs[name])
 		if p == nil {
 			closeAll(s.programs)
 			return false
@@ -44,8 +44,8 @@ func (s *state) takeAll(o *object) bool {
 	return true
 }
 
-// take gives a program that is pinned, if it uses the very maps that are in use; else nil.
-func (s *state) take(name string, spec *ebpf.ProgramSpec) *ebpf.Program {
+// Pinned gives a program that is pinned, if it uses the very maps that are in use; else nil.
+func (s *State) Pinned(name string, spec *ebpf.ProgramSpec) *ebpf.Program {
 	pin := s.programPins[name]
 	if pin == "" {
 		return nil
@@ -62,7 +62,7 @@ func (s *state) take(name string, spec *ebpf.ProgramSpec) *ebpf.Program {
 }
 
 // usedBy tells whether a program uses those of our maps that spec names.
-func (s *state) usedBy(p *ebpf.Program, spec *ebpf.ProgramSpec) bool {
+func (s *State) usedBy(p *ebpf.Program, spec *ebpf.ProgramSpec) bool {
 	info, err := p.Info()
 	if err != nil {
 		return false
@@ -87,15 +87,15 @@ func (s *state) usedBy(p *ebpf.Program, spec *ebpf.ProgramSpec) bool {
 	return true
 }
 
-// keep has an iterator pinned when all is attached. It stays the view's.
-func (s *state) keep(name string, iterator *ebpf.Program) {
+// Keep has an iterator pinned when all is attached. It stays the view's.
+func (s *State) Keep(name string, iterator *ebpf.Program) {
 	if s != nil && iterator != nil {
 		s.iterators[name] = iterator
 	}
 }
 
 // pinPrograms pins the programs that are not pinned yet.
-func (s *state) pinPrograms(kept map[string]bool) error {
+func (s *State) pinPrograms(kept map[string]bool) error {
 	for _, loaded := range []map[string]*ebpf.Program{s.programs, s.iterators} {
 		for name, p := range loaded {
 			pin := s.programPins[name]

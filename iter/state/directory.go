@@ -1,4 +1,4 @@
-package iter
+package state
 
 import (
 	"errors"
@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockState makes a directory and locks it. A view's own is shared by all that use it, which keeps forgetState from removing
+// Lock makes a directory and locks it. A view's own is shared by all that use it, which keeps Forget from removing
 // it. The one above is a loader's alone: of two that find nothing pinned, each would count in maps that the other does not have.
-func lockState(dir string, how int) (*os.File, error) {
+func Lock(dir string, how int) (*os.File, error) {
 	for {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("make a directory for the view's state: %w", err)
@@ -39,9 +39,9 @@ func lockState(dir string, how int) (*os.File, error) {
 	}
 }
 
-// forgetState detaches the programs of a view that is disabled or gone, and frees its maps, unless somebody else uses
+// Forget detaches the programs of a view that is disabled or gone, and frees its maps, unless somebody else uses
 // them: another mount has the same view, or the server that takes over from this one.
-func (s *Set) forgetState(dir string) error {
+func (u *Uses) Forget(dir string) error {
 	lock, err := os.Open(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -54,8 +54,8 @@ func (s *Set) forgetState(dir string) error {
 		return nil
 	}
 	view := filepath.Base(dir)
-	defer s.unuse(view)
-	if s.usedByOthers(view) {
+	defer u.unuse(view)
+	if u.usedByOthers(view) {
 		return nil
 	}
 	entries, err := os.ReadDir(dir)

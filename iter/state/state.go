@@ -1,4 +1,14 @@
-package iter
+// Package state keeps what stateful views count: the programs of an object that are no iterators, and the maps that they share with
+// the iterators.
+//
+// What is attached to the kernel is a gate, a small program that goes on to the object's program by a tail call. A new object takes over
+// with one update of the gate's slot, so that each event is seen by the old program or by the new one. Gates, maps and programs are
+// pinned in a directory of the view's own, under names that say all that must be equal for them to be used again. They outlive this
+// process until [Uses.Forget]. A map whose type has changed starts anew.
+//
+// [Load] loads the programs or finds them pinned, [State.Attach] pins and attaches them. [Uses] says which mounts use a view's
+// state, also between two servers of one mount.
+package state
 
 import (
 	"errors"
@@ -15,13 +25,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// state is the part of a stateful view that lives on between its runs: programs that are attached, and the maps that
+// State is the part of a stateful view that lives on between its runs: programs that are attached, and the maps that
 // they share with the iterator.
 //
 // Where it has a directory in a bpffs, links and maps are pinned there and outlive both the process and the object: the
 // next load, of the same object or of another, finds them by names that say all that must be equal for them to be
 // used again. So an object whose map has another type starts that map anew, and keeps the others.
-type state struct {
+type State struct {
 	dir      string // "" if nothing is pinned
 	specs    map[string]*ebpf.ProgramSpec
 	programs map[string]*ebpf.Program
@@ -29,17 +39,18 @@ type state struct {
 	pins     map[string]string // of maps: the pin's name by the map's
 	gates    []*gate
 	pinned   []string // paths of what this process pinned
-	lock     *os.File // of dir, shared by all that use it: see forgetState
+	lock     *os.File // of dir, shared by all that use it: see Forget
 	use      func() error
 
 	programPins map[string]string        // the pin's name by the program's, iterators included: see namePrograms
 	iterators   map[string]*ebpf.Program // the view's own, to be pinned
 }
 
-// loadState loads the programs that are no iterators, and attaches nothing.
-func (o *object) loadState(dir string, cache *btf.Cache) (*state, error) {
-	s := &state{
-		dir: dir, specs: maps.Clone(o.Spec().Programs), pins: make(map[string]string),
+// Load loads the programs of an object that are no iterators, and attaches nothing. dir is where the state is kept, "" to keep it
+// with this process. origin says what a program is made of; it may be nil. use, if not nil, marks the view as used.
+func Load(o *programs.Object, origin func(program string) programs.Origin, dir string, use func() error, cache *btf.Cache) (*State, error) {
+	s := &State{
+		dir: dir, use: use, specs: maps.Clone(o.Spec().Programs), pins: make(map[string]string),
 		maps: make(map[string]*ebpf.Map), iterators: make(map[string]*ebpf.Program),
 	}
 	maps.DeleteFunc(s.specs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(o.Attached(), name) })
@@ -53,7 +64,7 @@ func (o *object) loadState(dir string, cache *btf.Cache) (*state, error) {
 				s.maps[name] = m
 			}
 		}
-		s.namePrograms(o)
+		s.namePrograms(o, origin)
 		if s.takeAll(o) {
 			return s, nil
 		}
@@ -68,16 +79,16 @@ func (o *object) loadState(dir string, cache *btf.Cache) (*state, error) {
 	return s, nil
 }
 
-// shared gives the maps that iterators of the same object have to use; nil for an object without state.
-func (s *state) shared() map[string]*ebpf.Map {
+// Maps gives the maps that iterators of the same object have to use; nil for an object without state.
+func (s *State) Maps() map[string]*ebpf.Map {
 	if s == nil {
 		return nil
 	}
 	return s.maps
 }
 
-// attach lets the programs see events from now on. On an error all is as it was.
-func (s *state) attach() (err error) {
+// Attach lets the programs see events from now on. On an error all is as it was.
+func (s *State) Attach() (err error) {
 	if s == nil {
 		return nil
 	}
@@ -116,12 +127,12 @@ func (s *state) attach() (err error) {
 }
 
 // pinMaps pins the maps that are not pinned yet.
-func (s *state) pinMaps(kept map[string]bool) error {
+func (s *State) pinMaps(kept map[string]bool) error {
 	if s.dir == "" {
 		return nil
 	}
 	var err error
-	if s.lock, err = lockState(s.dir, unix.LOCK_SH); err == nil && s.use != nil {
+	if s.lock, err = Lock(s.dir, unix.LOCK_SH); err == nil && s.use != nil {
 		err = s.use()
 	}
 	if err != nil {
@@ -142,7 +153,7 @@ func (s *state) pinMaps(kept map[string]bool) error {
 }
 
 // settle ends what an earlier object left and this one has no use for, and gives back what the pins hold.
-func (s *state) settle(kept map[string]bool) error {
+func (s *State) settle(kept map[string]bool) error {
 	closeAll(s.programs)
 	closeAll(s.maps)
 	s.programs, s.maps, s.iterators = nil, nil, nil
@@ -161,11 +172,11 @@ func (s *state) settle(kept map[string]bool) error {
 	lock := s.lock
 	s.lock = nil
 	defer func() { s.lock = lock }()
-	return s.close()
+	return s.Close()
 }
 
 // undo detaches what attach attached, and unpins what it pinned.
-func (s *state) undo() error {
+func (s *State) undo() error {
 	var errs []error
 	for _, path := range s.pinned {
 		errs = append(errs, os.Remove(path))
@@ -186,8 +197,21 @@ func (s *state) undo() error {
 	return errors.Join(errs...)
 }
 
-// close gives back what this process holds. What is pinned goes on.
-func (s *state) close() error {
+// Programs are those that see events now. The caller closes them.
+func (s *State) Programs() ([]*ebpf.Program, error) {
+	var seeing []*ebpf.Program
+	for _, g := range s.gates {
+		var p *ebpf.Program
+		if err := g.slot.Lookup(uint32(0), &p); err != nil {
+			return seeing, fmt.Errorf("open an attached program: %w", err)
+		}
+		seeing = append(seeing, p)
+	}
+	return seeing, nil
+}
+
+// Close gives back what this process holds. What is pinned goes on.
+func (s *State) Close() error {
 	if s == nil {
 		return nil
 	}
