@@ -48,10 +48,10 @@ type Options struct {
 // not matter, of the same option the last one counts. A comma inside double quotes or after a backslash is part of
 // the value, as in mount(8) and libfuse.
 //
-// Own options are uid=USER, gid=GROUP (names or numbers), mode=OCTAL, max_run=SIZE, views=DIR:DIR, enable=VIEW:VIEW and registry=DIR; views= and
-// enable= add up. The atime family becomes mount flags. What mount(8),
-// fstab and mount.fuse3 add for their own use is ignored, and so are rw, dev, suid and exec, which open nothing.
-// Anything else is an error that names the word.
+// Own options are uid=USER, gid=GROUP (names or numbers), mode=OCTAL, max_run=SIZE, views=DIR:DIR,
+// enable=VIEW:VIEW and registry=DIR; views= and enable= add up. The atime family becomes mount flags. Options
+// that mount(8), fstab and mount.fuse3 add for their own use are ignored, and so are rw, dev, suid and exec,
+// which have no effect. Any other option is an error that names the word.
 //
 // With remount, mount(8) adds what fstab or /proc/self/mountinfo says of the mount; see Remount.
 func ParseOptions(lists ...string) (Options, error) {
@@ -85,7 +85,7 @@ func (o *Options) parse(lists []string) error {
 	return first
 }
 
-// own are the words that are options of ours.
+// own returns the words that are own options.
 func (o Options) own() (words []string) {
 	for _, word := range o.Words {
 		if name, _, _ := strings.Cut(word, "="); own[name] {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// How long to wait before another server is started, after starts that failed: doubled each time up to the last, and
-// reset by a server that served for a while. A server that was killed from outside is replaced at once; one after the other
-// that is killed at its start, as for want of memory, only some times.
+// The wait before another server is started after failed starts is doubled each time, up to lastDelay. A
+// server that served for longEnough resets it. A server that was killed from outside is replaced at once, but
+// servers that are killed at their start, for example for want of memory, only patience times.
 const (
 	firstDelay = 10 * time.Millisecond
 	lastDelay  = 5 * time.Second
@@ -15,12 +15,12 @@ const (
 	patience   = 8
 )
 
-// backOff is the wait after so many starts in a row that failed, and that were killed.
+// backOff returns the wait after so many starts in a row that failed, and that were killed.
 func backOff(failures, killed int) time.Duration {
 	return min(firstDelay<<min(max(0, failures-1, killed-patience), 9), lastDelay)
 }
 
-// delay sees to it that another server is started after the end of p.
+// delay starts another server after the end of p, at once or later.
 func (k *Keeper) delay(p *process, end *os.ProcessState) {
 	switch {
 	case p.serves && (!crashed(end) || time.Since(p.begun) > longEnough):
@@ -35,7 +35,8 @@ func (k *Keeper) delay(p *process, end *os.ProcessState) {
 	k.retry = time.After(backOff(k.failures, k.killed))
 }
 
-// restart starts a server where there is none, from the program that served last: a new one may be what does not run.
+// restart starts a server if there is none. It uses the last program that served, because a new one may not
+// run.
 func (k *Keeper) restart() {
 	if k.serving != nil || k.next != nil {
 		return
@@ -56,7 +57,7 @@ func (k *Keeper) isGood(exe *os.File) {
 	}
 }
 
-// How long a server may take: to prepare itself, to stop reading requests, and to answer those it has.
+// Limits for a server: to prepare itself, to stop reading requests, and to answer the requests it has.
 const (
 	prepareLimit = time.Minute
 	stopLimit    = 2 * time.Second

@@ -13,9 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A mount goes on as long as somebody holds three descriptors: the connection, the memory of requests and that of open
-// files. So a keeper hands them on: to itself when it runs another program in its place, and to the service manager, which
-// gives them to the next keeper should this one die. Readers wait meanwhile; what was in work is answered.
+// A mount goes on as long as a process holds three descriptors: the connection, the memory of requests, and
+// the memory of open files. A keeper hands them to the program that replaces it, and to the service manager,
+// which gives them to the next keeper if this one dies. Readers wait meanwhile. The next server answers the
+// requests in work.
 
 // The descriptors by name, as in the service manager's store.
 const (
@@ -28,7 +29,7 @@ const (
 // resumeVar has the descriptors for a keeper that runs in an earlier one's place: NAME=NUMBER, parted by spaces.
 const resumeVar = "BPFVIEWFS_RESUME"
 
-// held finds the descriptors that an earlier keeper has left, and forgets where it found them.
+// held returns the descriptors that an earlier keeper has left, and removes them from the environment.
 func held() map[string]*os.File {
 	found := make(map[string]*os.File)
 	add := func(name string, fd int) {
@@ -52,10 +53,11 @@ func held() map[string]*os.File {
 	return found
 }
 
-// resuming tells whether there is an earlier keeper's mount to take up.
+// resuming reports whether there is an earlier keeper's mount to take up.
 func resuming() bool { return os.Getenv(resumeVar) != "" }
 
-// resume takes up the mount of an earlier keeper if it is there still. What it cannot use it closes.
+// resume takes up the mount of an earlier keeper if it still exists, and closes the descriptors that it
+// cannot use.
 func (k *Keeper) resume() bool {
 	files := held()
 	if len(files) == 0 {
@@ -90,7 +92,7 @@ func (k *Keeper) takeUp(files map[string]*os.File) error {
 	}
 	if err == nil {
 		_, err = c.target()
-		if err != nil && !errors.Is(err, ErrNotMounted) { // the mount may well be there, and nobody else would serve it
+		if err != nil && !errors.Is(err, ErrNotMounted) { // the mount may still exist, and no other process would serve it
 			k.Logf("taking up the mount of an earlier keeper at %s, which may not be there: %v", c.at.Target, err)
 			err = nil
 		}
@@ -105,7 +107,7 @@ func (k *Keeper) takeUp(files map[string]*os.File) error {
 	return nil
 }
 
-// store leaves the descriptors with the service manager, in the place of older ones.
+// store leaves the descriptors with the service manager, where they replace older ones.
 func (k *Keeper) store() {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return
@@ -119,9 +121,9 @@ func (k *Keeper) store() {
 	}
 }
 
-// replace runs the program at the path that this one came from in its place. It returns only if that fails.
+// replace runs the program at this program's path in its place. It returns only if that fails.
 func (k *Keeper) replace() error {
-	if _, err := k.conn.target(); err != nil { // the new one would mount anew
+	if _, err := k.conn.target(); err != nil { // the new keeper would mount again
 		return err
 	}
 	words, takeBack, err := k.handOn()
@@ -130,9 +132,9 @@ func (k *Keeper) replace() error {
 		return err
 	}
 	_ = os.Chdir(k.dir)
-	k.socket.close() // who waits for the new program must not find this one
+	k.socket.close() // a caller that waits for the new program must not find this one
 	defer k.tryListen()
-	// A signal that comes before the new program heeds it would end the program, and the mount.
+	// A signal that comes before the new program handles it would end the program, and the mount.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	restore, err := blockSignals()
@@ -143,13 +145,13 @@ func (k *Keeper) replace() error {
 	if len(k.signals) > 0 {
 		return errors.New("the mount is about to end")
 	}
-	signal.Ignore(syscall.SIGHUP) // what it asks for is done anyway
+	signal.Ignore(syscall.SIGHUP) // the new program reloads anyway
 	defer signal.Notify(k.hangups, syscall.SIGHUP)
 	err = unix.Exec(k.path, os.Args, append(os.Environ(), resumeVar+"="+words))
 	return fmt.Errorf("run %s: %w", k.path, err)
 }
 
-// handOn makes descriptors that exec(2) does not close, and tells them as resumeVar does.
+// handOn makes descriptors that exec(2) does not close, and lists them in the form of resumeVar.
 func (k *Keeper) handOn() (said string, takeBack func(), err error) {
 	var words []string
 	var fds []int

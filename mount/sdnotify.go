@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Notify tells the service manager a state such as READY=1 or STOPPING=1, see sd_notify(3). Without one, that is
-// without NOTIFY_SOCKET in the environment, it does nothing.
+// Notify tells the service manager a state such as READY=1 or STOPPING=1, see sd_notify(3). Without
+// NOTIFY_SOCKET in the environment it does nothing.
 func Notify(state string) error {
 	return notifyWith(state)
 }

@@ -17,15 +17,16 @@ import (
 // stuck is how long Serve waits, after the connection has ended, for requests that do not heed their cancel channel.
 const stuck = 5 * time.Second
 
-// Serve answers the kernel's requests with fs until the filesystem is unmounted everywhere (also its bind mounts, its
-// copies in other mount namespaces, and when it was detached, its open files), or the connection is aborted. opts may be
-// nil; what the mount needs is set over it. Serve may be called once.
+// Serve answers the kernel's requests with fs until the connection ends. That happens by an abort, or when
+// the filesystem is unmounted everywhere: also its bind mounts, its copies in other mount namespaces and,
+// after a detach, its open files. opts may be nil; Serve overrides the options that the mount needs. It may
+// be called once.
 //
-// It returns nil after an unmount, and after another server has taken over, and an error after an abort; the keeper then
-// takes the dead mount away. Requests in work at the end have their cancel channel closed and are waited for, for a few
-// seconds.
+// It returns nil after an unmount, and after another server has taken over. After an abort it returns an
+// error, and the keeper takes the dead mount away. At the end, requests in work have their cancel channel
+// closed, and Serve waits a few seconds for them.
 //
-// Serve tells the keeper that all is prepared, and begins when it is told to.
+// Serve reports to the keeper that all is prepared, and begins when it gets the order.
 func (c *Conn) Serve(fs fuse.RawFileSystem, opts *fuse.MountOptions) error {
 	defer close(c.served)
 	order, err := c.await()
@@ -73,7 +74,8 @@ func (s *server) serve(o order) error {
 		return err
 	}
 	if left := s.drain(stuck); left > 0 {
-		// The descriptor stays open: they may yet write to it, and its number must not become another file's.
+		// The descriptor stays open. Such a request may still write to it, and its number must not
+		// become another file's.
 		return fmt.Errorf("unmounted, but %d requests do not end", left)
 	}
 	c.close()
@@ -83,20 +85,21 @@ func (s *server) serve(o order) error {
 	return nil
 }
 
-// options sets over what the caller gave what this mount needs.
+// options sets the options that this mount needs, over those of the caller.
 func (c *Conn) options(given *fuse.MountOptions) *fuse.MountOptions {
 	var o fuse.MountOptions
 	if given != nil {
 		o = *given
 	}
-	o.MaxWrite = maxRead // go-fuse derives from it the pages of a READ; see handshake
+	o.MaxWrite = maxRead // go-fuse derives the pages of a READ from it; see handshake
 	if o.MaxBackground == 0 {
-		o.MaxBackground = 64 // RELEASE and read-ahead count here; the kernel's 12 would let many closes queue up
+		o.MaxBackground = 64 // RELEASE and read-ahead count here; many closes would queue up behind the kernel's 12
 	}
 	o.DisableXAttrs = true
-	o.ExplicitDataCacheControl = true // there are no pages to drop when a file's mtime changes
+	o.ExplicitDataCacheControl = true // the page cache has nothing to drop when a file's mtime changes
 	// Without ASYNC_DIO a read of io_uring that is answered short is sent again, from the same offset.
-	// Without DIRECT_IO_ALLOW_MMAP shared mappings are ENODEV, as on cgroupfs: the files have no pages.
+	// DIRECT_IO_ALLOW_MMAP is not set: shared mappings are ENODEV, as on cgroupfs, because the files have
+	// no pages.
 	o.ExtraCapabilities |= fuse.CAP_ASYNC_DIO
 	if o.Logger == nil {
 		o.Logger = log.New(logWriter(c.logf), "", 0)
@@ -113,15 +116,15 @@ func (c *Conn) options(given *fuse.MountOptions) *fuse.MountOptions {
 type logWriter func(format string, args ...any)
 
 func (w logWriter) Write(line []byte) (int, error) {
-	// ENOSYS is the right answer to an opcode that is not known: the kernel does without it from then on.
+	// ENOSYS is the right answer to an unknown opcode: the kernel does without it from then on.
 	if text := strings.TrimSuffix(string(line), "\n"); !strings.HasPrefix(text, "Unimplemented opcode") {
 		w("go-fuse: %s", text)
 	}
 	return len(line), nil
 }
 
-// handshake answers INIT, which the kernel sends first and alone. A later server learns from it what was agreed, and answers
-// it only if the one before died of it.
+// handshake answers INIT, which the kernel sends first and alone. A later server reads the agreed values from
+// it, and answers it only if the server before died of it.
 func (s *server) handshake(first slot) error {
 	in, again := s.state.init(), true
 	if left := first.left(); in == nil || left != nil && left.opcode() == opInit {

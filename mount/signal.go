@@ -10,17 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How long the end of a mount may take. After a signal, open files can be read for the grace period, and then the connection is
-// aborted. Once the connection is over, the keeper waits for its servers until endLimit. A server that is killed then may have a
-// thread that is stuck in the kernel, so the keeper waits for its death until killLimit only.
+// Limits for the end of a mount. After a signal, open files can be read for the grace period; then the
+// connection is aborted. Once the connection is over, the keeper waits for its servers until endLimit, and
+// kills them. A killed server may have a thread stuck in the kernel, so the keeper waits for its death until
+// killLimit only.
 const (
 	grace     = time.Second
 	endLimit  = 10 * time.Second
 	killLimit = 2 * time.Second
 )
 
-// terminate unmounts after the first SIGINT or SIGTERM. A further signal changes nothing, because the rest takes a bounded time;
-// timeout(1), for example, sends two at once.
+// terminate unmounts after the first SIGINT or SIGTERM. A further signal changes nothing, because the rest
+// takes a bounded time. For example, timeout(1) sends two at once.
 func (k *Keeper) terminate(s os.Signal) (again bool, err error) {
 	switch {
 	case k.conn.at.Target == "":
@@ -37,7 +38,7 @@ func (k *Keeper) terminate(s os.Signal) (again bool, err error) {
 	return true, nil
 }
 
-// expired acts upon the end of the grace period, or of the time that the servers had to end.
+// expired acts on the end of the grace period, or of the time that the servers had to end.
 func (k *Keeper) expired() (again bool, err error) {
 	if k.over {
 		return false, fmt.Errorf("unmounted, but a server does not end within %v", endLimit)
@@ -49,7 +50,7 @@ func (k *Keeper) expired() (again bool, err error) {
 	return true, nil
 }
 
-// finish bounds the time that servers have left when the connection is over.
+// finish bounds the time that servers have left after the end of the connection.
 func (k *Keeper) finish() {
 	if !k.over {
 		k.over = true
@@ -57,8 +58,8 @@ func (k *Keeper) finish() {
 	}
 }
 
-// blockSignals holds signals that end the mount back on the calling thread, which must be locked. They stay pending in the next
-// program that the thread executes, until that program asks for them with signal.Notify.
+// blockSignals blocks the signals that end the mount on the calling thread, which must be locked. They stay
+// pending in the next program that the thread executes, until it calls signal.Notify for them.
 func blockSignals() (restore func(), err error) {
 	var block, before unix.Sigset_t
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
@@ -70,7 +71,7 @@ func blockSignals() (restore func(), err error) {
 	return func() { unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) }, nil
 }
 
-// heed begins to receive signals, before there is a mount that one could leave dead.
+// heed begins to receive signals before the mount exists, so that none can leave it dead.
 func (k *Keeper) heed() {
 	k.hangups, k.signals = make(chan os.Signal, 1), make(chan os.Signal, 2)
 	signal.Notify(k.hangups, syscall.SIGHUP)

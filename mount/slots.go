@@ -2,23 +2,23 @@ package mount
 
 import "encoding/binary"
 
-// slotSize is the size of a request slot in bytes: FUSE_MIN_READ_BUFFER in linux/fuse.h. The kernel hands over nothing
-// larger, because we tell it a max_write of a page and this mount is never written to.
+// slotSize is the size of a request slot in bytes: FUSE_MIN_READ_BUFFER in linux/fuse.h. The kernel sends no
+// larger request, because max_write is a page and this mount is never written to.
 const slotSize = 8192
 
-// maxSlots is how many requests a server may have read and not answered. A slot costs memory once it is used, mostly
-// one page, because requests are short.
+// maxSlots is how many requests a server may have read and not answered. A slot costs memory only once it is
+// used, mostly one page, because requests are short.
 const maxSlots = 4096
 
-// slot is where a request is read into. Its first word is the request's length, and 0 when the request is answered.
-// So whoever finds another number there finds a request whose caller still waits.
+// slot is the buffer for one request. Its first word is the request's length, and 0 once the request is
+// answered. A slot with another first word holds a request with a caller that still waits.
 type slot []byte
 
-// done empties the slot. It also maps its page for writing: if the kernel had to do that in the middle of a request and the
-// thread were killed then, the request would fail with EIO (__get_user_pages in mm/gup.c).
+// done empties the slot. It also makes its page writable. If the kernel had to do that in the middle of a
+// request and the thread were killed then, the request would fail with EIO (__get_user_pages in mm/gup.c).
 func (s slot) done() { binary.NativeEndian.PutUint32(s, 0) }
 
-// left is the request in the slot that is not answered, nil when there is none.
+// left returns the unanswered request in the slot, nil if there is none.
 func (s slot) left() request {
 	n := binary.NativeEndian.Uint32(s)
 	if n < requestHeader || n > slotSize {
@@ -36,16 +36,16 @@ func newSlots(memory []byte) []slot {
 	return slots
 }
 
-// pool hands out the slots of a server's region. The lowest come first, so that memory is touched only as far as there were
-// ever requests at once, and whoever looks for requests need look only that far.
+// pool hands out the slots of a server's region, the lowest first. So memory is touched only up to the most
+// requests that were ever held at once, and a search for requests ends there.
 type pool struct {
 	state  *state
 	region int
 	free   []slot
-	unused []slot // nothing was ever read into these
+	unused []slot // never used for a request
 }
 
-// get takes a slot out, nil when there is none.
+// get takes a slot out, nil if there is none.
 func (p *pool) get() slot {
 	if last := len(p.free) - 1; last >= 0 {
 		s := p.free[last]

@@ -10,21 +10,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// state is memory that outlives the server: the keeper makes it, and every server of the mount maps it.
+// state is memory that outlives the server. The keeper makes it, and every server of the mount maps it.
 //
 //	page 0       a word that names the layout, the node on trial, how many slots of each region were ever used,
 //	             the mount (Info as JSON), the INIT message
 //	region 0     slots of one server
 //	region 1     slots of another
 //
-// Two servers live at once while one hands over to the next: each reads into a region of its own. A region whose server
-// has died is given to the next, which answers what it finds there.
+// Two servers live at once during a hand-over, and each reads into a region of its own. The region of a dead
+// server is given to the next one, which answers the requests in it.
 type state struct {
 	file *os.File
 	mem  []byte
 }
 
-// Where things are in page 0.
+// Offsets in page 0.
 const (
 	layoutAt = 0
 	trialAt  = 8
@@ -37,7 +37,8 @@ const (
 	regions    = 2
 )
 
-// layout says what the memory looks like, so that a server of another version refuses what it cannot read.
+// layout names the layout of the memory, so that a server of another version refuses memory that it cannot
+// read.
 const layout = 0x62707602
 
 // newState makes memory that can be handed on.
@@ -54,7 +55,7 @@ func newState() (*state, error) {
 	return s, nil
 }
 
-// openState maps the memory that newState made, in whichever process.
+// openState maps the memory that newState made, in any process.
 func openState(file *os.File) (*state, error) {
 	mem, err := unix.Mmap(int(file.Fd()), 0, regionAt+regions*regionSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
@@ -63,7 +64,7 @@ func openState(file *os.File) (*state, error) {
 	return &state{file, mem}, nil
 }
 
-// check tells whether this version knows the layout.
+// check returns an error if this version does not know the layout.
 func (s *state) check() error {
 	if got := binary.NativeEndian.Uint64(s.mem[layoutAt:]); got != layout {
 		return fmt.Errorf("the mount keeps its requests in layout %#x and this version knows %#x: unmount and mount again", got, layout)
@@ -87,7 +88,7 @@ func (s *state) close() {
 	s.file.Close()
 }
 
-// region gives the slots of one of the two regions: those that were ever used, and the others, which hold no request.
+// region returns the slots of one of the two regions: the used ones, and the others, which hold no request.
 func (s *state) region(n int) (used, unused []slot) {
 	at := regionAt + n*regionSize
 	all := newSlots(s.mem[at : at+regionSize])
@@ -95,7 +96,7 @@ func (s *state) region(n int) (used, unused []slot) {
 	return all[:mark], all[mark:]
 }
 
-// first is the first slot of a region.
+// first returns the first slot of a region.
 func (s *state) first(region int) slot {
 	used, unused := s.region(region)
 	if len(used) > 0 {
@@ -105,7 +106,7 @@ func (s *state) first(region int) slot {
 	return unused[0]
 }
 
-// setUsed says that the first slots of a region were used. Reading one of the others would take memory for it.
+// setUsed records how many slots of a region were used. Reading one of the others would allocate its page.
 func (s *state) setUsed(region, slots int) {
 	binary.NativeEndian.PutUint32(s.mem[usedAt+4*region:], uint32(slots))
 }
@@ -131,13 +132,14 @@ func (s *state) info() (at Info, err error) {
 	return at, nil
 }
 
-// setInit keeps the INIT message. Its length, which comes first in it, is written last: whoever finds one finds the whole.
+// setInit keeps the INIT message. It writes the length, the first word, last, so that no reader finds half a
+// message.
 func (s *state) setInit(r request) {
 	copy(s.mem[initAt+4:regionAt], r[4:])
 	copy(s.mem[initAt:], r[:4])
 }
 
-// init gives the INIT message, nil when there was none yet.
+// init returns the INIT message, nil if there was none yet.
 func (s *state) init() request {
 	n := binary.NativeEndian.Uint32(s.mem[initAt:])
 	if n < requestHeader || n > regionAt-initAt {
@@ -146,6 +148,6 @@ func (s *state) init() request {
 	return request(s.mem[initAt:][:n])
 }
 
-// trial is the node whose request is tried alone, see loops.try; 0 when none is.
+// trial returns the node of the request that is tried alone (see server.try), 0 if there is none.
 func (s *state) trial() uint64        { return binary.NativeEndian.Uint64(s.mem[trialAt:]) }
 func (s *state) setTrial(node uint64) { binary.NativeEndian.PutUint64(s.mem[trialAt:], node) }

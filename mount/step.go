@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// step waits for one thing to happen and does what is to be done. It returns false at the end of the mount.
+// step waits for one event and handles it. It returns false at the end of the mount.
 func (k *Keeper) step() (again bool, err error) {
 	select {
 	case e := <-k.events:
@@ -39,7 +39,7 @@ func (k *Keeper) step() (again bool, err error) {
 	return again, err
 }
 
-// heard acts upon what a server process said.
+// heard acts on a server's report.
 func (k *Keeper) heard(p *process, m message) (again bool, err error) {
 	switch m.Word {
 	case wordPrepared:
@@ -87,10 +87,10 @@ func (k *Keeper) heard(p *process, m message) (again bool, err error) {
 	return true, nil
 }
 
-// tellReady says that there is a mount, to whoever waits for one.
+// tellReady reports the mount to the caller that waits for one.
 func (k *Keeper) tellReady() {
 	ready := k.ready
-	k.ready = nil // whatever becomes of the server: there is a mount that must be kept
+	k.ready = nil // from here on there is a mount that must be kept, even if the server dies
 	if ready == nil {
 		return
 	}
@@ -108,14 +108,14 @@ func (k *Keeper) promote() {
 	if k.upgrades {
 		k.status.Reloads++
 	}
-	// An error means that it has died: its end is still to come.
+	// An error means that it has died. Its end is still to be reported.
 	p.wire.send(message{Word: wordGo, Order: order{
 		Region: p.region, Take: k.leaving == nil, Trial: k.crash, Disabled: k.blame.disabled, Status: k.status,
 	}})
 	k.crash = false
 }
 
-// died acts upon the end of a server process.
+// died acts on the end of a server process.
 func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) {
 	p.limit.Stop()
 	if p.exe != k.good {
@@ -139,7 +139,7 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 		} else {
 			k.Logf("%v: starting another", why)
 		}
-		if k.serving == nil && k.conn.over() { // a server would have told
+		if k.serving == nil && k.conn.over() { // a living server would have reported it
 			return false, why
 		}
 	case k.serving:
@@ -165,7 +165,7 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 			k.done(why)
 		}
 		if k.leaving != nil {
-			k.leaving.Kill() // or nobody knew which requests are the dead one's until it ends
+			k.leaving.Kill() // else the dead server's requests are not known before it ends
 		}
 	}
 	switch {

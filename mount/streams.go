@@ -11,10 +11,11 @@ import (
 // streams are the standard streams of a server.
 type streams struct {
 	files []*os.File
-	said  *os.File // what a server in the background writes to stderr; nil in the foreground
+	said  *os.File // the stderr of a server in the background; nil in the foreground
 }
 
-// streams gives a server in the background none of the keeper's: whoever called mount(8) may wait for the end of those.
+// streams gives a server in the background new streams, because the caller of mount(8) may wait for the
+// keeper's to end.
 func (k *Keeper) streams() (streams, error) {
 	if k.Options.Foreground {
 		return streams{files: []*os.File{os.Stdin, os.Stdout, os.Stderr}}, nil
@@ -31,7 +32,7 @@ func (k *Keeper) streams() (streams, error) {
 	return streams{[]*os.File{null, null, stderr}, said}, nil
 }
 
-// close gives back what the server has by now.
+// close closes the keeper's copies.
 func (s streams) close() {
 	if s.said != nil {
 		s.files[0].Close()
@@ -39,7 +40,8 @@ func (s streams) close() {
 	}
 }
 
-// relay logs what a server in the background writes to its stderr: the trace of a crash, of which the beginning tells most.
+// relay logs the stderr of a server in the background. A crash's trace is cut at its end, because the
+// beginning tells most.
 func (k *Keeper) relay(stderr *os.File) {
 	const most = 40
 	defer stderr.Close()

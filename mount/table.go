@@ -14,13 +14,13 @@ const Type = "fuse.bpfviewfs"
 type Info struct {
 	ID, Parent   int    // of the mount
 	Major, Minor int    // st_dev of every file in it; Minor also names the connection in /sys/fs/fuse/connections
-	Root         string // the directory of the filesystem that is mounted: "/", or below in a bind mount
-	Target       string // where
+	Root         string // the mounted directory of the filesystem: "/", or one below in a bind mount
+	Target       string // the mount point
 	Source       string // as given to mount
 }
 
-// List returns the mounts of bpfviewfs in this mount namespace, bind mounts included, in the order of mountinfo: of
-// several at one target the last one is on top. It touches none of them.
+// List returns the mounts of bpfviewfs in this mount namespace, bind mounts included, in the order of
+// mountinfo. Of several at one target the last one is on top. It touches none of them.
 func List() ([]Info, error) {
 	var list []Info
 	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter(Type))
@@ -33,10 +33,11 @@ func List() ([]Info, error) {
 	return list, nil
 }
 
-// ErrNotMounted says that there is no bpfviewfs at the target.
+// ErrNotMounted means that there is no bpfviewfs at the target.
 var ErrNotMounted = errors.New("no " + Type + " is mounted there")
 
-// Find returns the topmost bpfviewfs mounted at dir; ErrNotMounted when there is none or when something else covers it.
+// Find returns the topmost bpfviewfs mounted at dir. It returns ErrNotMounted if there is none or another
+// mount covers it.
 func Find(dir string) (Info, error) {
 	p, err := openPlace(dir)
 	if err != nil {

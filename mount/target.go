@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prepare returns the absolute path of dir, a directory without a bpfviewfs on it. mountinfo is asked before the path
-// is: a stat on a dead mount fails, and one on a mount whose server hangs never returns.
+// prepare returns the absolute path of dir, a directory without a bpfviewfs on it. It reads mountinfo before
+// it touches the path: a stat on a dead mount fails, and one on a mount with a hanging server never returns.
 func prepare(dir string) (string, error) {
 	p, err := openPlace(dir)
 	if errors.Is(err, unix.ENOENT) {
@@ -37,7 +37,7 @@ func prepare(dir string) (string, error) {
 	return path, nil
 }
 
-// clearDead detaches dead mounts of ours from the top of path. A live one is an error.
+// clearDead detaches dead bpfviewfs mounts from the top of path. A live one is an error.
 func clearDead(path string) error {
 	for {
 		p, err := openPlace(path)
@@ -54,15 +54,15 @@ func clearDead(path string) error {
 		case !p.dead():
 			return fmt.Errorf("mount on %s: a %s is mounted there already, see: findmnt -t %s", path, Type, Type)
 		}
-		// EINVAL: somebody else was quicker.
+		// EINVAL means that another process was quicker.
 		if err := p.detach(); err != nil && !errors.Is(err, unix.EINVAL) {
 			return fmt.Errorf("detach the dead mount at %s: %w", path, err)
 		}
 	}
 }
 
-// dead tells a mount whose server has gone from one that is served or merely slow. STATFS is never answered from a
-// cache, as attributes may be.
+// dead reports whether a mount's server has gone. A slow server is not dead. STATFS is never answered from a
+// cache; attributes may be.
 func (p *place) dead() bool {
 	answer := make(chan error, 1)
 	path := p.link()
@@ -78,8 +78,8 @@ func (p *place) dead() bool {
 	}
 }
 
-// lockTarget keeps others from mounting a bpfviewfs on path until the file is closed. What is locked is the directory
-// below, so that no mount's server is asked.
+// lockTarget keeps other processes from mounting a bpfviewfs on path until the file is closed. It locks the
+// directory below, so that no mount's server is asked.
 func lockTarget(path string) (*os.File, error) {
 	p, err := openPlace(path)
 	if err != nil {
@@ -107,7 +107,7 @@ func lockTarget(path string) (*os.File, error) {
 	return dir, nil
 }
 
-// settle finds the mount just made.
+// settle finds the mount that was just made.
 func settle(target string) (Info, error) {
 	list, err := List()
 	if err != nil {

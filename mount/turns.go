@@ -7,17 +7,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxQueued is how many requests may wait. The slots left over are for those in work.
+// maxQueued is how many requests may wait. The other slots are for requests in work.
 const maxQueued = maxSlots - maxLoops - 64
 
-// helpAt is from how many waiting requests on another thread answers some of them.
+// helpAt is how many requests must wait before another thread helps.
 const helpAt = 6
 
-// maxSlow is how many slow requests of one user are in work at once, and of all users but root: so one CPU is left for
-// quick ones, as the kernel may not take a CPU away from a BPF program.
+// maxSlow is how many slow requests of one user are in work at once, and of all users but root together. One
+// CPU is left for quick requests, because the kernel may not take a CPU away from a BPF program.
 var maxSlow = max(1, runtime.NumCPU()-1)
 
-// slowLimit is for how long a slow request counts among those of all users: one that sleeps must not stop the others.
+// slowLimit is how long a slow request counts against all users. A request that sleeps must not stop the
+// others.
 const slowLimit = time.Second
 
 // mustWait reports whether a request should not be answered by the leader itself.
@@ -32,8 +33,8 @@ func (s *server) full() bool {
 	return len(s.loops) > maxLoops // one of them leads
 }
 
-// putOff queues the request that the leader has read, and gives the leader another slot. It is false when the queue is full of
-// what must not be given up.
+// putOff queues the request that the leader has read, and gives the leader another slot. It returns false if
+// the queue is full of requests that must not be dropped.
 func (l *loop) putOff(r request) bool {
 	e := entry{slot: l.slot, unique: r.unique(), uid: l.user(r)}
 	r.setWaits(true)
@@ -71,13 +72,15 @@ func (s *server) add(e entry) {
 	}
 }
 
-// mayFail reports whether the caller of a request learns of an error: nobody would close a file whose RELEASE failed.
+// mayFail reports whether the caller of a request sees an error. A RELEASE that failed would leave its file
+// open.
 func (e entry) mayFail() bool {
 	op := e.slot.left().opcode()
 	return !e.lent && op != opRelease && op != opReleasedir
 }
 
-// user is who a request is charged to. The kernel sends RELEASE, and a READ for the page cache, as root's.
+// user returns the user id that a request is charged to. The kernel sends RELEASE, and a READ for the page
+// cache, as root's.
 func (s *server) user(r request) uint32 {
 	switch r.opcode() {
 	case opRead, opRelease, opReleasedir:
@@ -91,14 +94,15 @@ func (s *server) user(r request) uint32 {
 	return r.uid()
 }
 
-// next takes the next quick request out of the queue for l. What has turned out to be slow meanwhile goes among the slow ones.
+// next takes the next quick request out of the queue for l. A request that is now known to be slow goes to
+// the slow ones.
 func (l *loop) next() (entry, *flow, bool) {
 	s := l.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	most := maxLoops
 	if s.leader.Load() != l {
-		most++ // it is one of those in work
+		most++ // it is one of the requests in work
 	}
 	for len(s.loops) <= most && !s.over.Load() {
 		e, u, ok := s.queue.pop()
@@ -156,7 +160,7 @@ func (s *server) startHelper() {
 	}
 }
 
-// help answers what is queued, and ends.
+// help answers queued requests until none is left.
 func (l *loop) help() {
 	defer l.stop()
 	for {
@@ -168,8 +172,8 @@ func (l *loop) help() {
 	}
 }
 
-// startSlow has slow requests answered by loops of their own, as far as they may be. It is called with mu held. A server that
-// leaves starts none: the next one finds them in their slots.
+// startSlow starts loops for slow requests, as far as the limits allow. It is called with mu held. A server
+// that leaves starts none; the next one finds the requests in their slots.
 func (s *server) startSlow() {
 	for len(s.loops) <= maxLoops && !s.over.Load() && !s.leaving.Load() {
 		e, u, ok := s.queue.popSlow(maxSlow, s.slow < maxSlow)
@@ -207,7 +211,7 @@ func (l *loop) serveSlow(e entry, u *flow) {
 	l.queue.tidy()
 }
 
-// reply answers a request with an error, whoever has it.
+// reply answers a request with an error, whichever loop has it.
 func (s *server) reply(unique uint64, errno unix.Errno) error {
 	var reply [replyHeader]byte
 	putReply(reply[:], replyHeader, -int32(errno), unique)

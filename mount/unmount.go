@@ -7,9 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Unmount takes the mount away from its target: umount2(2), and when it is busy with MNT_DETACH. What is detached is
-// out of reach for new paths, while open files are served on until the last is closed; then Serve returns. Unmount does
-// nothing when there is nothing, or something else, at the target. Bind mounts of the tree are not touched.
+// Unmount takes the mount away from its target with umount2(2), and with MNT_DETACH if it is busy. A detached
+// mount is out of reach for new paths. Its open files are served until the last is closed; then Serve
+// returns. If there is nothing at the target, or another mount, Unmount does nothing. It does not touch bind
+// mounts of the tree.
 func (c *Conn) Unmount() error {
 	target, err := c.target()
 	detached := false
@@ -25,14 +26,15 @@ func (c *Conn) Unmount() error {
 	return err
 }
 
-// ours tells whether what is mounted at p is ours. It goes by the device number: a mount's id may have been given to another.
-// So may the number when the connection has ended; then only a dead mount is ours.
+// ours reports whether the mount at p is this one. It compares device numbers, because a mount's id may have
+// been given to another mount. So may the device number after the end of the connection; then only a dead
+// mount counts.
 func (c *Conn) ours(p *place, at Info) bool { return c.numbered(at) && (!c.over() || p.dead()) }
 
 func (c *Conn) numbered(at Info) bool { return at.Major == c.at.Major && at.Minor == c.at.Minor }
 
-// target is where our mount is by now: mount --move may have taken it elsewhere. ErrNotMounted means that there is none any
-// more, and any other error that this is not known.
+// target returns where the mount is now, because mount --move may have moved it. ErrNotMounted means that it
+// is gone, any other error that this is not known.
 func (c *Conn) target() (string, error) {
 	list, err := List()
 	if err != nil {
@@ -46,10 +48,10 @@ func (c *Conn) target() (string, error) {
 	return "", ErrNotMounted
 }
 
-// notMounted reports whether err says that nothing is mounted, and not that the answer is unknown.
+// notMounted reports whether err means that nothing is mounted, rather than that the answer is unknown.
 func notMounted(err error) bool { return errors.Is(err, ErrNotMounted) || errors.Is(err, unix.ENOENT) }
 
-// over tells whether the connection has ended (fuse_dev_poll in fs/fuse/dev.c).
+// over reports whether the connection has ended (fuse_dev_poll in fs/fuse/dev.c).
 func (c *Conn) over() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -61,7 +63,8 @@ func (c *Conn) over() bool {
 	return n > 0 && fds[0].Revents&unix.POLLERR != 0
 }
 
-// mounted reports whether our mount is still at its target. It is taken to be there if that cannot be found out.
+// mounted reports whether the mount is still at its target. If that cannot be found out, it counts as
+// mounted.
 func (c *Conn) mounted() bool {
 	p, err := openMounted(c.at.Target, c.ours)
 	if err != nil {
@@ -71,8 +74,8 @@ func (c *Conn) mounted() bool {
 	return true
 }
 
-// Umount unmounts the bpfviewfs at dir, whichever process serves it, also a dead one; a busy one is detached, which
-// logf is told. It refuses a mount of another type.
+// Umount unmounts the bpfviewfs at dir, also one with a dead server. It detaches a busy one and tells logf.
+// It refuses a mount of another type.
 func Umount(dir string, logf func(format string, args ...any)) error {
 	detached, err := takeDown(dir, func(*place, Info) bool { return true })
 	if detached {
@@ -81,8 +84,8 @@ func Umount(dir string, logf func(format string, args ...any)) error {
 	return err
 }
 
-// takeDown unmounts the bpfviewfs at dir, if it is the one that is meant. It must not be held while umount2 is told to
-// fail if it is busy, so it is found a second time before it is detached.
+// takeDown unmounts the bpfviewfs at dir if meant accepts it. A descriptor on it would make umount2 fail as
+// busy, so it is found a second time before it is detached.
 func takeDown(dir string, meant func(*place, Info) bool) (detached bool, err error) {
 	p, err := openMounted(dir, meant)
 	if err != nil {

@@ -12,17 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wire is what a keeper and its server talk on: a socket pair, one message a packet.
+// wire connects a keeper and its server: a socket pair with one message a packet.
 type wire struct{ conn *net.UnixConn }
 
-// message is what they say. The keeper gives orders:
+// message is one order or report. The keeper orders:
 //
 //	go      begin to serve (Order)
 //	stop    let go of the connection: another server is about to begin
 //	take    answer what a dead server left in the other region
-//	ping    say that you answer
+//	ping    report that you answer
 //
-// and the server reports:
+// The server reports:
 //
 //	prepared   it can begin (Warnings)
 //	serving    it answers
@@ -37,9 +37,9 @@ type message struct {
 	Error string `json:",omitempty"`
 	Code  int    `json:",omitempty"`
 
-	Warnings []string `json:",omitempty"` // for whoever mounts
+	Warnings []string `json:",omitempty"` // for the caller of mount(8)
 
-	files []*os.File // those that came with it
+	files []*os.File // that came with it
 }
 
 const (
@@ -56,12 +56,12 @@ const (
 	wordKeep     = "keep"
 )
 
-// order says how to begin.
+// order describes how to begin.
 type order struct {
-	Region   int            // to read requests into
-	Take     bool           // answer also what is in the other region
-	Trial    bool           // one by one: the server before crashed
-	Disabled map[int]string // views that must not run, by number, and why
+	Region   int            // for the requests that it reads
+	Take     bool           // also answer the requests in the other region
+	Trial    bool           // one by one, because the server before crashed
+	Disabled map[int]string // views that must not run, by number, with the reason
 	Status   Status
 }
 
@@ -125,7 +125,7 @@ func (w *wire) receive() (m message, err error) {
 	return m, err
 }
 
-// received gives the files that came with a message.
+// received returns the files that came with a message.
 func received(rights []byte) (files []*os.File, err error) {
 	messages, err := unix.ParseSocketControlMessage(rights)
 	for _, c := range messages {
@@ -140,7 +140,7 @@ func received(rights []byte) (files []*os.File, err error) {
 	return files, err
 }
 
-// next waits for a message and gives its size; what does not fit the buffer of a read is lost.
+// next waits for a message and returns its size. A part that does not fit the buffer of the read is lost.
 func (w *wire) next() (size int, err error) {
 	conn, err := w.conn.SyscallConn()
 	if err != nil {
@@ -164,10 +164,11 @@ func (w *wire) next() (size int, err error) {
 
 func (w *wire) close() { w.conn.Close() }
 
-// maxText bounds an error in a message, in bytes: a socket takes messages of some 200 KiB, see SO_SNDBUF in socket(7).
+// maxText bounds an error in a message, in bytes. A socket takes messages of some 200 KiB (SO_SNDBUF in
+// socket(7)).
 const maxText = 16 << 10
 
-// text is what err says, or nothing.
+// text returns the text of err, cut to maxText; "" for nil.
 func text(err error) string {
 	if err == nil {
 		return ""
@@ -179,7 +180,7 @@ func text(err error) string {
 	return text
 }
 
-// err is the error in a message.
+// err returns the error in a message.
 func (m message) err() error {
 	if m.Error == "" {
 		return nil

@@ -6,8 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// atime holds the words that say when access times change. Reading a view changes none, but who asks for one of these
-// finds it in /proc/mounts.
+// atime holds the options for access times. Reading a view changes none, but /proc/mounts shows these flags.
 var atime = map[string]struct{ set, clear uintptr }{
 	"atime":         {0, unix.MS_NOATIME},
 	"noatime":       {unix.MS_NOATIME, unix.MS_RELATIME | unix.MS_STRICTATIME},
@@ -21,28 +20,29 @@ var atime = map[string]struct{ set, clear uintptr }{
 	"nolazytime":    {0, unix.MS_LAZYTIME},
 }
 
-// generic holds what mount(8) 2.38 to 2.41, fstab and mount.fuse3 may add and what means nothing here: words for
-// mount(8) itself, words that are always so (ro, allow_other, ...), words that never are (rw, dev, suid, exec), and
-// words about writing.
+// generic holds options of mount(8) 2.38 to 2.41, fstab and mount.fuse3 without a meaning here: words for
+// mount(8) itself, words that are always true (ro, allow_other, ...), words that never are (rw, dev, suid,
+// exec), and words about writing.
 var generic = set(`
 	defaults auto noauto nofail _netdev user nouser users owner noowner group nogroup
 	ro rw dev nodev suid nosuid exec noexec
 	sync async dirsync iversion noiversion mand nomand silent loud
 	allow_other default_permissions nonempty`)
 
-// labels holds generic options that come with a value.
+// labels holds generic options that have a value.
 var labels = set(`user comment`)
 
 // contexts holds SELinux's options.
 var contexts = set(`context fscontext defcontext rootcontext`)
 
-// named holds our options whose value is a list.
+// named holds the own options with a list as their value.
 var named = set(`views enable`)
 
-// own holds the options that are ours.
+// own holds the options of bpfviewfs itself.
 var own = set(`uid gid mode max_run views enable registry`)
 
-// shown holds what the kernel shows of any FUSE mount, and mount(8) repeats on a remount: see fuse_show_options.
+// shown holds options that the kernel shows of any FUSE mount and mount(8) repeats on a remount
+// (fuse_show_options).
 var shown = set(`remount user_id group_id max_read blksize`)
 
 func ignored(name, value string, hasValue bool) bool {
@@ -65,7 +65,7 @@ func set(words string) map[string]bool {
 	return m
 }
 
-// split cuts a list at its commas. Quotes stay, as they may be inside a value that is not ours.
+// split cuts a list at its commas. Quotes stay, because they may be part of a foreign option's value.
 func split(list string) []string {
 	var words []string
 	var word []byte
@@ -89,7 +89,7 @@ func split(list string) []string {
 	return append(words, string(word))
 }
 
-// Word makes an option of Options.Words a list for -o, whatever is in its value: the reverse of split.
+// Word makes an option of Options.Words a list for -o, whatever its value holds. It is the reverse of split.
 func Word(word string) (list string) {
 	return strings.NewReplacer(`\`, `\\`, ",", `\,`).Replace(word)
 }
