@@ -9,16 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// content is what a file shows: a view in one of its renderings, or an info.
+// content is the source of a file: a view in one of its renderings, or an info.
 type content struct {
 	view *View
 	as   Rendering
 	info *info
 
-	root bool // it is for root, who may see reasons and paths
+	root bool // the reader is root, and may see reasons and paths
 }
 
-// content finds what the file of a node shows. unix.ENOENT: there is no such view any more.
+// content finds the content of a node's file. unix.ENOENT means that the view is gone.
 func (f *FS) content(n node) (content, error) {
 	switch {
 	case n.isView():
@@ -33,7 +33,7 @@ func (f *FS) content(n node) (content, error) {
 	return content{}, fmt.Errorf("not a file: %w", unix.EINVAL)
 }
 
-// name is the file's path in its cgroup's directory.
+// name returns the file's path in its cgroup's directory.
 func (c content) name() string {
 	switch {
 	case c.info != nil:
@@ -55,8 +55,8 @@ func (c content) append(ctx context.Context, f *FS, cgroup uint64, dst []byte) (
 	return c.view.Render(ctx, c.as, cgroup, dst)
 }
 
-// start makes one run of the file that a node stands for, within the limits of user uid, and waits for it no
-// longer than the reader does.
+// start makes one run of the file of a node, within the limits of user uid. It waits no longer than the
+// reader does.
 func (f *FS) start(cancel <-chan struct{}, n node, uid uint32) (*run, error) {
 	c, err := f.content(n)
 	if err != nil {

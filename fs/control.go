@@ -4,11 +4,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Every cgroup's directory has a control directory that is opened by name and never listed, as ZFS's .zfs: what it
-// holds is about the views, or another way to the same data, and must not be met by ls, find, grep -r or tar.
+// Every cgroup's directory has a control directory that is opened by name and never listed, as ZFS's .zfs.
+// Its files are about the views, or repeat their data, so ls, find, grep -r and tar must not meet them.
 const controlName = ".bpfview"
 
-// controlDirs are the directories below a cgroup's directory, by node number: the control directory itself and those in it.
+// controlDirs are the directories below a cgroup's directory, by node number: the control directory and its
+// children.
 var controlDirs = []string{controlName, "cgroup", "json", "prom", "raw", "schema", "tree", "id"}
 
 const (
@@ -17,14 +18,14 @@ const (
 	controlIDs     = 7
 )
 
-// controlChild finds a name in a control directory. What it finds below .bpfview/cgroup is a child cgroup
-// that may not exist.
+// controlChild finds a name in a control directory. A child cgroup found below .bpfview/cgroup may not exist.
 func (f *FS) controlChild(dir node, name string) (node, error) {
 	n := node{cgroup: dir.cgroup}
 	switch dir.number {
 	case controlTop:
 	case controlCgroups:
-		// The kernel allows a directory one place in the tree, so where a name is not taken the way is a link.
+		// The kernel allows a directory one place in the tree. So this is a link if the cgroup's name
+		// is not taken.
 		n.kind = kindLink
 		if f.views.Load().takes(dir.cgroup, name) {
 			n.kind = kindCgroup

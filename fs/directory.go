@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// directory is an open directory: its entries as they were when it was opened or last rewound. A listing is
-// complete and has nothing twice, however many cgroups come and go meanwhile.
+// directory is an open directory with its entries at the time it was opened or last rewound. A listing is
+// complete and names nothing twice, also while cgroups come and go.
 type directory struct {
 	node    node
-	account *account // who is charged for the listing
+	account *account // of the user charged for the listing
 
 	mu      sync.Mutex
 	begun   bool
@@ -43,16 +43,16 @@ func (f *FS) directory(id uint64, uid uint32) (*directory, error) {
 		return nil, err
 	}
 	if n.kind != kindCgroup && n.kind != kindControl {
-		return nil, unix.ENOTDIR // never: the kernel knows what is a directory
+		return nil, unix.ENOTDIR // never: the kernel knows which nodes are directories
 	}
 	account, err := f.limits.hold(uid, 0, 0)
 	return &directory{node: n, account: account}, err
 }
 
-// ReadDir gives the entries after an offset.
+// ReadDir returns the entries after an offset.
 func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	d, ok := f.dirs.get(in.Fh)
-	if !ok { // opened when another server was here: an offset means the same in a listing made now
+	if !ok { // opened by another server: an offset means the same in a new listing
 		opened, err := f.directory(in.NodeId, in.Uid)
 		if err != nil {
 			return errno(err)
@@ -64,7 +64,7 @@ func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if in.Offset == 0 && d.begun || d.listing == nil { // rewinddir(3): what there is now
+	if in.Offset == 0 && d.begun || d.listing == nil { // rewinddir(3) lists anew
 		if err := f.fill(d); isGone(err) {
 			return fuse.ENOENT
 		} else if err != nil {
@@ -85,7 +85,7 @@ func (f *FS) ReleaseDir(in *fuse.ReleaseIn) {
 	}
 }
 
-// fill lists the directory as it is now. The user is charged for about what it takes before it is done.
+// fill lists the directory as it is now. It charges the user an estimate before the work.
 func (f *FS) fill(d *directory) error {
 	st, err := f.hierarchy.Stat(d.node.cgroup)
 	if err != nil {

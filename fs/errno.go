@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errno is the one place where an error becomes what the kernel is told. It unwraps (fuse.ToStatus does not, and calls
-// everything it does not know ENOSYS) and never answers ENOSYS, which the kernel takes to mean "do not ask again".
+// errno is the one place where an error becomes the kernel's errno. It unwraps; fuse.ToStatus does not, and
+// turns every unknown error into ENOSYS. It never returns ENOSYS, because the kernel then does not ask again.
 func errno(err error) fuse.Status {
 	if err == nil {
 		return fuse.OK // before anything is allocated
@@ -28,11 +28,11 @@ func errno(err error) fuse.Status {
 	return fuse.Status(no)
 }
 
-// isGone tells that the cgroup does not exist any more from every other error.
+// isGone reports whether the error means that the cgroup no longer exists.
 func isGone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESTALE) }
 
-// isStale tells that the directory that was asked is gone, where ENOENT means that it has no such child.
+// isStale reports whether the directory itself is gone. ENOENT only means that it has no such child.
 func isStale(err error) bool { return errors.Is(err, unix.ESTALE) }
 
-// oneLine keeps a message that quotes foreign text from taking several lines.
+// oneLine puts a message on one line, because it may quote foreign text.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

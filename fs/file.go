@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// file is an open view, or an open file of .bpfview. It holds one run, frozen: any offset and any read size give the
-// same bytes until the next read(2) at offset 0, which starts a new run.
+// file is an open view, or an open file of .bpfview. It holds one frozen run. Any offset and read size give
+// the same bytes until the next read(2) at offset 0, which starts a new run.
 type file struct {
 	fs      *FS
 	node    node
@@ -21,7 +21,7 @@ type file struct {
 	shown   *shown
 
 	mu      sync.Mutex
-	run     *run    // nil: the memory has its bytes, or they are lost
+	run     *run    // nil: its bytes are in the memory, or lost
 	word    runWord // of the run
 	charged int64
 	ended   bool
@@ -77,9 +77,9 @@ func (f *FS) open(n node, r *run, in *fuse.OpenIn, out *fuse.OpenOut) error {
 	return nil
 }
 
-// ran tells the kernel, where it must know, that a file has a new run.
+// ran tells the kernel about a new run of a file, if the kernel must know.
 func (f *FS) ran(s *shown, size uint64, time int64) {
-	// An error is of no consequence for read(2), and the kernel has none but ENOENT for an inode that it has
+	// An error does not matter to read(2). The only one is ENOENT, for an inode that the kernel has
 	// dropped.
 	switch f.newest.ran(s, size, time, f.isShared()) {
 	case invalidate:
@@ -89,9 +89,9 @@ func (f *FS) ran(s *shown, size uint64, time int64) {
 	}
 }
 
-// Read answers from the run that the open file holds, or from a new one. A READ for the page cache is EINVAL,
-// and the kernel names a lock owner in all others: splice(2) and sendfile(2) then say EINVAL, too, and their
-// callers read instead.
+// Read answers from the run that the open file holds, or from a new one. A READ for the page cache has no
+// lock owner and is EINVAL. splice(2) and sendfile(2) then return EINVAL, too, and their callers read
+// instead.
 func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
 	n, status := f.ReadInto(cancel, in, buf)
 	if !status.Ok() {
@@ -100,8 +100,8 @@ func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.Rea
 	return fuse.ReadResultData(buf[:n]), fuse.OK
 }
 
-// ReadInto is Read for a caller that has room for the answer: buf is as long as the READ, or longer. It gives
-// the number of bytes that it has put there, and allocates nothing unless it starts a new run.
+// ReadInto is Read into the caller's buffer, which is at least as long as the READ. It returns the number of
+// bytes written, and allocates nothing unless it starts a new run.
 func (f *FS) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (n int, _ fuse.Status) {
 	if in.ReadFlags&fuse.READ_LOCKOWNER == 0 {
 		return 0, fuse.EINVAL
@@ -119,14 +119,14 @@ func (f *FS) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (n in
 		}
 		n, err := o.read(in.Offset, buf[:in.Size])
 		if err == errLost && !fresh && (in.Offset == 0 || o.record.first.Load() == 0) {
-			fresh = true // nobody has seen any of the run that is lost
+			fresh = true // no reader has seen any of the lost run
 			continue
 		}
 		return n, errno(err)
 	}
 }
 
-// read copies a part of the held run: nothing beyond its end.
+// read copies a part of the held run, and nothing beyond its end.
 func (o *file) read(off uint64, into []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -134,7 +134,7 @@ func (o *file) read(off uint64, into []byte) (int, error) {
 		if o.record.handle.Load() != o.handle {
 			return 0, errClosed
 		}
-		if word := runWord(o.record.run.Load()); word != o.word { // another server's
+		if word := runWord(o.record.run.Load()); word != o.word { // another server has made a run
 			o.drop()
 			o.word = word
 		}
@@ -160,8 +160,8 @@ func (o *file) read(off uint64, into []byte) (int, error) {
 	}
 }
 
-// keep moves the run from the heap to the memory that outlives the server. It stays where it is if there is no room, or if
-// the user may not hold whole pages for it and nothing forces it.
+// keep moves the run from the heap to the memory that outlives the server. The run stays on the heap if there
+// is no room, or if the user may not hold whole pages for it and force is false.
 func (o *file) keep(force bool) {
 	charge := keptCost(len(o.run.data))
 	if o.account.charge(charge-o.charged, force) != nil {
@@ -189,7 +189,7 @@ func (o *file) again(cancel <-chan struct{}, h *fuse.InHeader) error {
 	defer o.leave()
 	r, err := o.fs.start(cancel, o.node, h.Uid)
 	if isGone(err) || errors.Is(err, unix.ENODEV) {
-		return unix.ENODEV // the path is fine as far as the reader can tell: its cgroup is gone
+		return unix.ENODEV // the reader's path is right, but its cgroup is gone
 	} else if err != nil {
 		return err
 	}
@@ -219,14 +219,14 @@ func (o *file) replace(r *run, h *fuse.InHeader) error {
 	}
 	o.drop()
 	o.run, o.word = r, word
-	o.record.first.Store(requester(h)) // after the run: it is the one that this READ asked for
+	o.record.first.Store(requester(h)) // after the run that this READ asked for
 	if o.fs.isShared() {
 		o.keep(true)
 	}
 	return nil
 }
 
-// share has the run of a new open file kept if another server may be asked for it.
+// share keeps the run of a new open file if another server may get requests for it.
 func (o *file) share() {
 	if !o.fs.isShared() {
 		return
@@ -238,7 +238,7 @@ func (o *file) share() {
 	}
 }
 
-// enter waits until nobody else makes a new run of the file.
+// enter waits until no other request makes a new run of the file.
 func (o *file) enter(cancel <-chan struct{}) error {
 	for {
 		o.mu.Lock()
@@ -261,7 +261,7 @@ func (o *file) enter(cancel <-chan struct{}) error {
 	}
 }
 
-// idle stands for a channel that nobody waits for.
+// idle is a channel that no request waits for.
 var idle = make(chan struct{})
 
 func (o *file) leave() {
@@ -273,7 +273,7 @@ func (o *file) leave() {
 	o.rerun = nil
 }
 
-// end gives back what the open file has taken.
+// end releases the resources of the open file.
 func (o *file) end() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -283,7 +283,7 @@ func (o *file) end() {
 	o.ended = true
 	o.drop()
 	o.account.release(1, o.charged)
-	// The lock is for again, which tells the file's newest run.
+	// The lock is for again, which records the file's newest run.
 	if o.fs.memory.find(o.handle) == o.record {
 		o.fs.memory.drop(o.record)
 	}
@@ -301,8 +301,8 @@ func (f *FS) forget(fh uint64) {
 }
 
 var (
-	// errClosed reaches no reader: the loop has answered EINTR, and the file is closed.
+	// errClosed reaches no reader, because the loop has answered EINTR and the file is closed.
 	errClosed = unix.EBADF
-	// errLost is for a reader in the middle of a run whose bytes died with a server.
+	// errLost is for a reader in the middle of a run that died with its server.
 	errLost = fmt.Errorf("the server that held the run has died: %w", unix.ESTALE)
 )

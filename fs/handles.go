@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// openFiles are the open files, each at the index of its record, which its handle has in its low bits.
+// openFiles are the open files, each at the index of its record. A handle has the index in its low bits.
 type openFiles struct {
 	at    [maxRecords]atomic.Pointer[file]
 	count atomic.Int64
@@ -21,7 +21,7 @@ func (o *openFiles) trim() {
 	peak, count := o.peak.Load(), o.count.Load()
 	if peak >= many && count < peak/4 && o.peak.CompareAndSwap(peak, count) {
 		time.AfterFunc(time.Second, func() {
-			runtime.GC() // pools keep what they have for one more
+			runtime.GC() // pools keep their buffers for one more collection
 			debug.FreeOSMemory()
 		})
 	}
@@ -34,7 +34,7 @@ func (o *openFiles) get(fh uint64) *file {
 	return nil
 }
 
-// add gives the open file of the handle: f, or one that was there.
+// add returns the open file of the handle: f, or an earlier one.
 func (o *openFiles) add(f *file) (_ *file, added bool) {
 	at := &o.at[f.handle&(maxRecords-1)]
 	for {
@@ -42,7 +42,7 @@ func (o *openFiles) add(f *file) (_ *file, added bool) {
 		if there != nil && there.handle == f.handle {
 			return there, false
 		}
-		// Another handle's file was closed by another server, and is forgotten by whoever takes its place.
+		// The file of another handle was closed by another server. It ends when another file replaces it.
 		if at.CompareAndSwap(there, f) {
 			if count := o.count.Add(1); count > o.peak.Load() {
 				o.peak.Store(count)
@@ -81,7 +81,7 @@ type openDirs struct {
 
 func (o *openDirs) init() { o.open = make(map[uint64]*directory) }
 
-// add gives the open directory of the handle: d, or one that was there.
+// add returns the open directory of the handle: d, or an earlier one.
 func (o *openDirs) add(fh uint64, d *directory) (_ *directory, added bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -7,21 +7,21 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// Inherit has the filesystem keep in a file what must outlive it: the numbers of views, and its open files with the
-// runs they hold. It takes up what earlier servers of the same mount have left there. To be called before SetViews.
+// Inherit has the filesystem keep its lasting state in a file: the numbers of views, and its open files with
+// their runs. It takes up the state of earlier servers of the same mount. Call it before SetViews.
 func (f *FS) Inherit(file *os.File) (err error) {
 	f.memory, err = openMemory(file)
 	return err
 }
 
-// ViewNumber is the number of the view that a node id stands for.
+// ViewNumber returns the number of the view of a node id.
 func ViewNumber(id uint64) (number int, ok bool) {
 	n, err := parseNode(id)
 	return n.number, err == nil && n.isView()
 }
 
-// Begin is called when this server takes the place of another, before its first request. Views in disabled, by number,
-// are absent for the reason given there. SetViews must have been called before.
+// Begin is called before the first request of a server that replaces another one. Views in disabled, by
+// number, are absent for the reason given there. Call SetViews first.
 func (f *FS) Begin(disabled map[int]string) {
 	m := f.memory
 	f.server = m.head.servers.Add(1)
@@ -38,15 +38,15 @@ func (f *FS) Begin(disabled map[int]string) {
 	f.disable(disabled)
 }
 
-// Leave is called when another server is about to take the place of this one: all that it needs is kept where
-// it finds it.
+// Leave is called when another server is about to replace this one. It keeps all that the next server needs
+// in the memory.
 func (f *FS) Leave() {
 	f.leaving.Store(true)
 	f.files.all((*file).share)
 }
 
-// Alone is called when no other server works for this mount any more. Files that the other has closed in its last moments
-// are forgotten, whichever of the two had opened them.
+// Alone is called when no other server works for this mount. It forgets files that the other server has
+// closed at its end, whichever of the two had opened them.
 func (f *FS) Alone() {
 	f.alone.Store(true)
 	f.files.all(func(o *file) {
@@ -56,7 +56,7 @@ func (f *FS) Alone() {
 	})
 }
 
-// isShared tells whether another server may work for the mount at the same time: the one before, or the next.
+// isShared reports whether an earlier or a later server may work for the mount at the same time.
 func (f *FS) isShared() bool {
 	return f.leaving.Load() || !f.alone.Load() || f.memory.head.servers.Load() != f.server
 }
@@ -72,12 +72,12 @@ func (f *FS) disable(views map[int]string) {
 	for _, v := range f.views.Load().all {
 		list = append(list, *v)
 	}
-	if err := f.SetViews(list); err != nil { // never: it is the list there is
+	if err := f.SetViews(list); err != nil { // never, because the same list was accepted before
 		panic(fmt.Sprintf("fs: the same views again: %v", err))
 	}
 }
 
-// undoOpen takes back what an OPEN has done for a server that died before it could answer: the OPEN comes again.
+// undoOpen undoes an OPEN of a server that died before it could answer, because the OPEN comes again.
 func (f *FS) undoOpen(h *fuse.InHeader) {
 	r := f.openers[requester(h)]
 	if r == nil || r.opener.Load() != requester(h) {
@@ -90,7 +90,7 @@ func (f *FS) undoOpen(h *fuse.InHeader) {
 	}
 }
 
-// file finds an open file, also one that another server has opened; nil if the handle is not open.
+// file finds an open file, also one that another server has opened. It returns nil if the handle is not open.
 func (f *FS) file(fh uint64) *file {
 	if o := f.files.get(fh); o != nil {
 		return o
@@ -119,7 +119,7 @@ func (f *FS) file(fh uint64) *file {
 	return there
 }
 
-// find takes up the open files of a node that other servers have.
+// find takes up a node's open files of other servers.
 func (f *FS) find(node uint64) {
 	for index := range f.memory.head.records.Load() {
 		if r := &f.memory.records[index+1]; r.node.Load() == node {

@@ -12,7 +12,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// info is a file of .bpfview that tells about the views or the filesystem, made when it is opened.
+// info is a file of .bpfview about the views or the filesystem, made when it is opened.
 type info struct {
 	name     string
 	mode     uint32
@@ -20,7 +20,7 @@ type info struct {
 	append   func(f *FS, cgroup uint64, root bool, dst []byte) ([]byte, error)
 }
 
-// infos are the files of .bpfview by node number: append to them only, the numbers are part of node ids.
+// infos are the files of .bpfview by node number. Append only, because the numbers are part of node ids.
 var infos []info
 
 func init() {
@@ -33,8 +33,8 @@ func init() {
 	}
 }
 
-// appendViews lists every view as it is in this directory: its name, whether it is there, and what it shows or, for root, why it is
-// not there.
+// appendViews lists every view with its state in this directory and its help text, or for root the reason why
+// it is absent.
 func appendViews(f *FS, cgroup uint64, root bool, dst []byte) ([]byte, error) {
 	views := f.views.Load()
 	hidden := make(map[string]bool)
@@ -63,15 +63,15 @@ func appendViews(f *FS, cgroup uint64, root bool, dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// What a view is in a directory.
+// States of a view in a directory.
 const (
 	here      = "here"
 	elsewhere = "elsewhere" // not in this cgroup
 	absent    = "absent"
 )
 
-// state says what the view is in a cgroup's directory, and what it shows or why there is none. A reason can have the path of a
-// views directory, or globs with the names of cgroups, which others than root may not be able to list.
+// state returns the state of the view in a cgroup's directory, and its help text or the reason why it has no
+// file. Only root sees a reason, because it can have the path of a views directory, or names of cgroups.
 func (v *View) state(cgroup uint64, root bool) (state, about string) {
 	if v.Err != nil {
 		return absent, reason(v.Err, root)
@@ -99,7 +99,7 @@ func appendVersion(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 	return fmt.Appendln(dst, f.version), nil
 }
 
-// counts are what the server did since it started.
+// counts counts the work of the server since its start.
 type counts struct{ runs, failed, bytes atomic.Uint64 }
 
 func (c *counts) add(r *run, err error) {
@@ -138,7 +138,7 @@ func appendStatus(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 	return append(append(dst, text...), '\n'), err
 }
 
-// errorLog keeps the words behind the last errnos that readers got.
+// errorLog keeps the texts of the last errors that readers got.
 type errorLog struct {
 	mu   sync.Mutex
 	last [100]string
@@ -147,7 +147,7 @@ type errorLog struct {
 
 func (l *errorLog) add(h Hierarchy, c content, cgroup uint64, err error) {
 	if isGone(err) || errno(err) == fuse.EINTR {
-		return // nothing that anybody did wrong
+		return // no fault of a reader or view
 	}
 	path, pathErr := h.Path(cgroup)
 	if pathErr != nil {
@@ -160,7 +160,7 @@ func (l *errorLog) add(h Hierarchy, c content, cgroup uint64, err error) {
 	l.next++
 }
 
-// appendErrors gives the last errors, oldest first.
+// appendErrors appends the last errors, oldest first.
 func appendErrors(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 	l := &f.errors
 	l.mu.Lock()

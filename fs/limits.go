@@ -10,20 +10,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Limits bound what one user id can make the kernel and the server do by reading. The user id is the one that the
-// request came with, in the initial user namespace. Zero stands for the default.
+// Limits bound the work that one user id can cause by reading. The user id is the one of the request, in the
+// initial user namespace. Zero means the default.
 type Limits struct {
-	// Runs is how many runs of one user may be under way at once; more wait. Default: 8, or twice the CPUs.
+	// Runs is how many runs of one user may be under way at once; more wait. Default: 8, or twice the
+	// CPUs.
 	Runs int
-	// Wait is for how long a run may wait for its turn before it gives EBUSY, and Waiting how many of one user's may:
-	// one more is EBUSY at once, so that nobody can use up what requests are served with. Defaults: 10 s, 256.
+	// Wait is how long a run may wait for its turn before it gives EBUSY. Waiting is how many runs of one
+	// user may wait; one more is EBUSY at once, so that no user can occupy every loop. Defaults: 10 s,
+	// 256.
 	Wait    time.Duration
 	Waiting int
 	// Users is how many runs of all users but root may be under way or wait; one more is EBUSY at once.
-	// Without it two users together could use up what requests are served with. Default: 384.
+	// Without it two users together could occupy every loop. Default: 384.
 	Users int
-	// Held is how many bytes of runs and listings the open files and directories of one user other than root may hold, and Total
-	// those of all users; more is ENOBUFS. Defaults: 256 MiB, 1 GiB. Total can change, see [FS.SetTotal].
+	// Held is how many bytes of runs and listings the open files and directories of one user other than
+	// root may hold. Total is the limit for all users; more is ENOBUFS. Defaults: 256 MiB, 1 GiB. Total
+	// can change, see [FS.SetTotal].
 	Held, Total int64
 }
 
@@ -49,7 +52,7 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// limiter counts what users have under way.
+// limiter counts the work under way of all users.
 type limiter struct {
 	Limits
 	mu       sync.Mutex
@@ -59,7 +62,7 @@ type limiter struct {
 	bytes    pool
 }
 
-// account is what one user has under way. All but limiter and uid is protected by limiter.mu.
+// account counts the work under way of one user. All but limiter and uid is protected by limiter.mu.
 type account struct {
 	limiter *limiter
 	uid     uint32
@@ -71,7 +74,7 @@ type account struct {
 	held    int64 // bytes
 }
 
-// keepAccounts is how many accounts of users who have nothing under way are kept for the next time.
+// keepAccounts is how many accounts of idle users are kept for the next time.
 const keepAccounts = 64
 
 func newLimiter(l Limits) *limiter {
@@ -84,7 +87,7 @@ func newLimiter(l Limits) *limiter {
 	}
 }
 
-// account finds a user's account, and counts one more who uses it.
+// account returns a user's account, and counts one more use of it.
 func (l *limiter) account(uid uint32) *account {
 	a := l.accounts[uid]
 	if a == nil {
@@ -95,14 +98,14 @@ func (l *limiter) account(uid uint32) *account {
 	return a
 }
 
-// left ends what account began.
+// left ends one use that account began.
 func (a *account) left() {
 	if a.users--; a.users == 0 && len(a.limiter.accounts) > keepAccounts {
 		delete(a.limiter.accounts, a.uid)
 	}
 }
 
-// sum adds up what all users have under way.
+// sum adds up the work under way of all users.
 func (l *limiter) sum() (all struct{ users, held, waiting int }) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,7 +130,7 @@ func (l *limiter) hold(uid uint32, files, bytes int64) (*account, error) {
 	return a, nil
 }
 
-// force is hold for what the user has been granted before, by another server.
+// force is hold without limits, because another server has granted it before.
 func (l *limiter) force(uid uint32, files, bytes int64) *account {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -136,7 +139,7 @@ func (l *limiter) force(uid uint32, files, bytes int64) *account {
 	return a
 }
 
-// charge adds to what hold has charged. It is granted always if force is set.
+// charge adds to the charge of hold. If force is set it is always granted.
 func (a *account) charge(bytes int64, force bool) error {
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
@@ -147,7 +150,7 @@ func (a *account) charge(bytes int64, force bool) error {
 	return a.take(0, bytes)
 }
 
-// release ends what hold began.
+// release undoes hold.
 func (a *account) release(files, bytes int64) {
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
@@ -179,7 +182,7 @@ func (a *account) add(files, bytes int64) {
 	a.limiter.bytes.add(a.uid, bytes)
 }
 
-// begin waits for the turn of one run of a user's. The account's end ends it.
+// begin waits for the turn of one run of a user. Call end on the account afterwards.
 func (l *limiter) begin(cancel <-chan struct{}, uid uint32) (*account, error) {
 	a, turn, err := l.enter(uid)
 	if err != nil || turn == nil {
@@ -201,7 +204,7 @@ func (l *limiter) begin(cancel <-chan struct{}, uid uint32) (*account, error) {
 	return a, nil // its turn came just now
 }
 
-// enter counts a run, and gives what to wait for if it is not its turn.
+// enter counts a run. If it is not its turn, enter returns the channel to wait for.
 func (l *limiter) enter(uid uint32) (_ *account, turn chan struct{}, _ error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -229,7 +232,7 @@ func (l *limiter) count(uid uint32, runs int) {
 	}
 }
 
-// leave takes back a run that waits; false if its turn has come.
+// leave takes back a run that waits. It returns false if its turn has come.
 func (a *account) leave(turn chan struct{}) bool {
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
@@ -244,7 +247,7 @@ func (a *account) leave(turn chan struct{}) bool {
 	return false
 }
 
-// end ends a run, and gives its place to the one that has waited longest.
+// end ends a run, and gives its place to the run that has waited longest.
 func (a *account) end() {
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()

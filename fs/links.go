@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// selfName is a link in the root's .bpfview to the cgroup of whoever reads it. It is in no other directory: who got
-// a part of the tree must not be led out of it.
+// selfName is a link in the root's .bpfview to the reader's own cgroup. It is in no other directory, because
+// a reader that sees only a part of the tree must not be led out of it.
 const selfName = "self"
 
-// Readlink tells where a link leads, always relative to its own directory: the tree may be mounted, or bind mounted,
-// anywhere.
+// Readlink returns the target of a link, always relative to its own directory, because the tree may be
+// mounted anywhere.
 //
 //   - .bpfview/cgroup/NAME: the child cgroup's own directory.
-//   - .bpfview/self: the caller's cgroup, of the moment; the kernel keeps no link's target.
-//   - .bpfview/id/N: the cgroup with the id N, below the directory that .bpfview is in.
+//   - .bpfview/self: the caller's present cgroup; the kernel caches no link's target.
+//   - .bpfview/id/N: the cgroup with the id N, below the directory of .bpfview.
 func (f *FS) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Status) {
 	n, err := f.node(h.NodeId)
 	if err != nil {
@@ -59,7 +59,8 @@ func (f *FS) target(n node, thread uint32) (string, error) {
 	return "", fmt.Errorf("not a link: %w", unix.EINVAL)
 }
 
-// of is the cgroup of a thread. The kernel says thread 0 where this process's pid namespace does not know it.
+// of returns the cgroup of a thread. The kernel passes thread 0 if this process's pid namespace does not know
+// it.
 func (f *FS) of(thread uint32) (uint64, error) {
 	if thread == 0 {
 		return 0, unix.ENOENT
@@ -67,7 +68,7 @@ func (f *FS) of(thread uint32) (uint64, error) {
 	return f.hierarchy.Of(thread)
 }
 
-// byID finds the link .bpfview/id/N. Whether N is nowhere or elsewhere is not told.
+// byID finds the link .bpfview/id/N. The error does not tell a cgroup elsewhere from one that does not exist.
 func (f *FS) byID(base uint64, name string) (node, error) {
 	id, err := strconv.ParseUint(name, 10, 64)
 	if err != nil || strconv.FormatUint(id, 10) != name || checkCgroup(id) != nil {
@@ -84,7 +85,7 @@ func (f *FS) byID(base uint64, name string) (node, error) {
 	return node{cgroup: id, kind: kindID, number: len(from)}, nil
 }
 
-// elements are the names on the way from the root to a cgroup.
+// elements returns the names on the way from the root to a cgroup.
 func (f *FS) elements(cgroup uint64) ([]string, error) {
 	to, err := f.hierarchy.Path(cgroup)
 	if err != nil {
@@ -106,8 +107,8 @@ func (f *FS) elements(cgroup uint64) ([]string, error) {
 	return strings.Split(below[1:], "/"), nil
 }
 
-// way is the path of a cgroup from its ancestor depth levels below the root, as this tree has it: around names that views
-// have taken.
+// way returns the path of a cgroup in this tree, from its ancestor depth levels below the root. It goes
+// around names that views have taken.
 func (f *FS) way(cgroup uint64, depth int) (string, error) {
 	names, err := f.elements(cgroup)
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listing is the content of a directory at one moment. It never changes, and is shared by open directories.
+// listing is the content of a directory at one moment. It never changes, and open directories share it.
 //
 // Entries are sorted by their offsets: files first, then child cgroups by id, which is the order of their
-// creation. So an offset (telldir, seekdir, the position of an open directory) has a meaning without the
-// listing it came from.
+// creation. So an offset (telldir, seekdir, the position of an open directory) means the same in every
+// listing of the directory.
 type listing struct {
 	entries []entry
 	names   []byte
@@ -66,7 +66,7 @@ const (
 	offsetCgroups = 1 << 20
 )
 
-// offsetRendering is past the offsets of views: a directory of renderings has no child cgroups.
+// offsetRendering is past the offsets of views, because a directory of renderings has no child cgroups.
 func offsetRendering(r Rendering, number int) uint64 {
 	return uint64(r)<<numberBits + uint64(number) + offsetFiles
 }
@@ -109,7 +109,8 @@ func (f *FS) listViews(l *listing, cgroup uint64, as Rendering, off func(number 
 	}
 }
 
-// listChildren adds the child cgroups: as taken where the name is a view's or .bpfview, and else as free.
+// listChildren adds the child cgroups. The kind is taken if the name is used by a view or .bpfview, else
+// free.
 func (f *FS) listChildren(l *listing, cgroup uint64, taken, free kind) error {
 	views := f.views.Load()
 	return f.hierarchy.Children(cgroup, func(id uint64, name string) {
@@ -126,7 +127,7 @@ func (f *FS) listChildren(l *listing, cgroup uint64, taken, free kind) error {
 	})
 }
 
-// listControl adds what is in .bpfview.
+// listControl adds the entries of .bpfview.
 func (f *FS) listControl(l *listing, cgroup uint64) {
 	if cgroup == f.root {
 		l.add(selfName, unix.S_IFLNK, offsetSelf, node{cgroup: cgroup, kind: kindSelf})
@@ -141,26 +142,26 @@ func (f *FS) listControl(l *listing, cgroup uint64) {
 	}
 }
 
-// listings shares what is made for those who ask at the same time.
+// listings shares a listing among requests that come at the same time.
 type listings struct {
 	mu     sync.Mutex
 	makers map[node]*maker
 }
 
-// maker makes the listings of one directory, one after the other.
+// maker makes the listings of one directory, one after another.
 type maker struct {
 	// Under listings.mu:
-	users int // who wait for a listing
+	users int // requests that wait for a listing
 	begun int // listings
 
-	mu   sync.Mutex // held while one is made
+	mu   sync.Mutex // held while a listing is made
 	last *listing
 	err  error
-	made int // which one last is
+	made int // the number of last
 }
 
-// get gives a listing that was begun after get was called, so that it has all that the caller may have made
-// before. Whoever asks while one is being made gets the one after that.
+// get returns a listing that was begun after the call, so that it has every cgroup that the caller may have
+// made before. A caller that comes while one is being made gets the next one.
 func (l *listings) get(dir node, list func(node) (*listing, error)) (*listing, error) {
 	l.mu.Lock()
 	m := l.makers[dir]

@@ -31,8 +31,8 @@ func (f *FS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.
 	return fuse.OK
 }
 
-// goneChild is what every name in the directory of a removed cgroup leads to, see stale. It is a link where
-// the directory has links, because readlink(2) of another node would be EINVAL.
+// goneChild is the result of every name in the directory of a removed cgroup, see stale. It is a link if the
+// directory has links, because readlink(2) of another node would be EINVAL.
 func goneChild(dir node) node {
 	n := node{cgroup: dir.cgroup, kind: kindGone}
 	if dir.kind == kindControl && (dir.number == controlCgroups || dir.number == controlIDs) {
@@ -41,7 +41,8 @@ func goneChild(dir node) node {
 	return n
 }
 
-// lookup is Lookup without the kernel's side of it. The error is unix.ESTALE itself when the directory's cgroup is gone.
+// lookup is Lookup without the kernel's part. If the directory's cgroup is gone, the error is unix.ESTALE
+// itself.
 func (f *FS) lookup(dir node, name string) (node, fuse.Attr, error) {
 	cgroup := func() (unix.Stat_t, error) {
 		st, err := f.hierarchy.Stat(dir.cgroup)
@@ -52,7 +53,7 @@ func (f *FS) lookup(dir node, name string) (node, fuse.Attr, error) {
 	}
 	if dir.kind == kindControl {
 		found, err := f.controlChild(dir, name)
-		if isGone(err) { // perhaps all of the cgroup
+		if isGone(err) { // perhaps the whole cgroup
 			if _, gone := cgroup(); gone != nil {
 				err = gone
 			}
@@ -78,7 +79,7 @@ func (f *FS) lookup(dir node, name string) (node, fuse.Attr, error) {
 	return f.childCgroup(dir.cgroup, name, kindCgroup)
 }
 
-// childCgroup finds a child cgroup: its directory (kindCgroup), or the link to that (kindLink).
+// childCgroup finds a child cgroup: its directory (kindCgroup), or the link to it (kindLink).
 func (f *FS) childCgroup(parent uint64, name string, k kind) (node, fuse.Attr, error) {
 	st, err := f.hierarchy.Child(parent, name)
 	if err != nil {
@@ -94,7 +95,7 @@ func (f *FS) childCgroup(parent uint64, name string, k kind) (node, fuse.Attr, e
 	return child, f.attr(child, &st), nil
 }
 
-// attr is what stat(2) shows of a node, given that of its cgroup's directory.
+// attr returns the attributes of a node, from those of its cgroup's directory st.
 func (f *FS) attr(n node, st *unix.Stat_t) fuse.Attr {
 	a := fuse.Attr{
 		Ino:   n.ino(),
@@ -133,8 +134,8 @@ func (f *FS) attr(n node, st *unix.Stat_t) fuse.Attr {
 	return a
 }
 
-// viewRights fills in what a view's file has of its own: mode and, where the view says so, owner. What is said of one view goes
-// before what is said of the whole mount.
+// viewRights fills in the mode of a view's file and, if the view names one, the owner. The view's own
+// settings win over the mount's.
 func (f *FS) viewRights(number int, a *fuse.Attr) {
 	a.Mode = unix.S_IFREG | 0o440
 	if f.mode != nil {
@@ -153,7 +154,7 @@ func (f *FS) viewRights(number int, a *fuse.Attr) {
 	}
 }
 
-// GetAttr answers stat(2) where the kernel has to ask.
+// GetAttr answers stat(2) if the kernel's attributes have expired.
 func (f *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	n, err := f.node(in.NodeId)
 	if err != nil {

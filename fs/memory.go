@@ -10,21 +10,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memory is what outlives the server: a file that the next server gets too. Two servers may use it at once, while one
-// takes over from the other. Without a file, the process's own memory stands in, and ends with it.
+// memory outlives the server: it is a file that the next server gets, too. Two servers may use it at once
+// during a hand-over. Without a file, the process's own memory takes its place, and ends with it.
 //
 //	header     layout, the last handle given out, how many servers there were, the highest record used
 //	names      of views, by number: a node id must not come to mean another view
 //	records    one for every open file
 //	bytes      of the runs that open files hold, four places for every record
 //
-// The places are far apart in a file that is mostly holes, so nothing has to be allocated.
+// The places are far apart in a sparse file, so nothing has to be allocated.
 type memory struct {
 	file    *os.File // nil: none
 	head    *memoryHeader
 	names   *[maxViews]name
 	records *[maxRecords]record
-	side    int // which two of the four places of a record this server writes to
+	side    int // 0 or 1: the two of a record's four places that this server writes to
 
 	mu   sync.Mutex
 	free []uint32 // records; some may have been taken by another server
@@ -53,7 +53,7 @@ const (
 	largestKept = 1 << placeBits // bytes of a run
 )
 
-// openMemory takes up what earlier servers left in file.
+// openMemory takes up the state of earlier servers in file.
 func openMemory(file *os.File) (*memory, error) {
 	m := &memory{file: file}
 	var mem []byte
@@ -82,7 +82,7 @@ func openMemory(file *os.File) (*memory, error) {
 	return m, nil
 }
 
-// lock keeps the servers of the mount from each other. The kernel takes the lock away from one that dies.
+// lock excludes the other servers of the mount. The kernel releases the lock of a server that dies.
 func (m *memory) lock() (unlock func()) {
 	if m.file == nil {
 		return func() {}

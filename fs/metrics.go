@@ -8,7 +8,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// metrics are what .bpfview/metrics tells, in Prometheus text: about the filesystem itself, not about cgroups.
+// metrics is the content of .bpfview/metrics in Prometheus text. It is about the filesystem itself, not about
+// cgroups.
 type metrics struct {
 	registry *prometheus.Registry
 	seconds  *prometheus.HistogramVec
@@ -57,7 +58,7 @@ func (m *metrics) meter(view string) *meter {
 	return &meter{m.seconds.WithLabelValues(view), m.bytes.WithLabelValues(view), m.failures.WithLabelValues(view)}
 }
 
-// forget ends the series of a view that has left.
+// forget ends the series of a view that was removed.
 func (m *metrics) forget(view string) {
 	m.seconds.DeleteLabelValues(view)
 	m.bytes.DeleteLabelValues(view)

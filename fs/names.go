@@ -2,8 +2,8 @@ package fs
 
 import "slices"
 
-// name is the name of a view, by which its number is found. A node id must not come to mean another view, so a name keeps its
-// number as long as possible: until all of them are taken and another view needs it.
+// name is the name of a view at a number. A node id must not come to mean another view. So a name keeps its
+// number until all of them are taken and another view needs it.
 type name struct {
 	length uint8
 	text   [255]byte
@@ -12,12 +12,12 @@ type name struct {
 	seen   uint64 // the last list of views that had the name
 }
 
-// number of the view whose name is at a place. It changes with the name, so that a node id that the kernel still holds of the view
-// before, for example for a bind mount of its file, is ESTALE. After some 260,000 names numbers come again.
+// number returns the number of the view at a place. It changes with the name, so that an old node id is
+// ESTALE, for example in a bind mount of the old view's file. After some 260,000 names numbers come again.
 func (n *name) number(place int) int { return place + int(n.owner)*maxViews&maxNumber }
 
-// number gives the views of a list their numbers, the same in all servers of the mount. A view has none if there are more
-// than maxViews. A name that no view had for the longest time gives its place to a new one.
+// number numbers the views of a list, the same in all servers of the mount. Of more than maxViews views the
+// last have no number. The name that has been unused longest gives its place to a new one.
 func (m *memory) number(list []string) map[string]int {
 	defer m.lock()()
 	m.head.lists++
@@ -50,7 +50,7 @@ func (m *memory) number(list []string) map[string]int {
 	return numbers
 }
 
-// oldestName is the place whose name was in no list for the longest time.
+// oldestName returns the place of the name that has been unused longest.
 func (m *memory) oldestName() (place int) {
 	for i := range m.names {
 		if m.names[i].seen < m.names[place].seen {

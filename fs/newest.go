@@ -6,20 +6,20 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// newest knows the size and the time of files' newest runs, which is what stat(2) shows, and what of it the
-// kernel was told. The kernel holds attributes for cacheTime, so a run that changes them must invalidate
+// newest knows the size and time of each file's newest run, the values of stat(2), and the values that the
+// kernel was told. The kernel holds attributes for cacheTime. So a run that changes them must invalidate
 // them, and a run that does not must cost nothing.
 //
-// A file that has no entry has size noSize and its cgroup's times. If it is opened the kernel is always told
-// to forget: so entries can be dropped at any time, and looking at a million files leaves none behind.
-// Entries of closed files are dropped when there are many.
+// A file without an entry has size noSize and its cgroup's times. Opening it always tells the kernel to
+// forget. So entries can be dropped at any time, and a walk over a million files leaves none behind. Entries
+// of closed files are dropped when there are many.
 type newest struct {
 	mu     sync.Mutex
 	files  map[uint64]*shown // by node id
 	closed int               // entries of files that are not open
 }
 
-// shown is what stat(2) shows of one file. All but id is protected by newest.mu.
+// shown holds the values of stat(2) for one file. All but id is protected by newest.mu.
 type shown struct {
 	id   uint64
 	open int
@@ -29,15 +29,15 @@ type shown struct {
 	time int64  // of the newest run, in seconds of Unix time; 0 before the first
 	most uint64 // bytes of the largest run that an open file may hold
 
-	kernel   held // what the kernel has of it
+	kernel   held // the kernel's knowledge of it
 	toldTime int64
 	toldSize uint64 // size of the kernel's inode, whether its attributes are valid or not
 }
 
 const (
 	// noSize is shown before the first run and for an empty one, as in sysfs. The size must never be 0:
-	// splice(2) and sendfile(2) take that for the end of the file and say nothing, while a READ of the page
-	// cache says EINVAL.
+	// splice(2) and sendfile(2) take that for the end of the file, while a READ of the page cache gives
+	// EINVAL.
 	noSize = 4096
 	// readUnit is the least that the kernel rounds the size up to before it cuts an asynchronous read
 	// (fuse_direct_IO in fs/fuse/file.c): 32 pages. Nothing is cut while the inode is not smaller than that.
@@ -48,7 +48,7 @@ const (
 
 func (n *newest) init() { n.files = make(map[uint64]*shown) }
 
-// opened finds the entry of a file that is open from now on.
+// opened returns the entry of a file that is open from now on.
 func (n *newest) opened(id uint64) *shown {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -65,7 +65,7 @@ func (n *newest) opened(id uint64) *shown {
 	return s
 }
 
-// released ends what opened began.
+// released undoes opened.
 func (n *newest) released(s *shown) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -75,8 +75,7 @@ func (n *newest) released(s *shown) {
 	}
 }
 
-// sweep drops entries of closed files when there are too many: those not used since the last time, or else
-// all.
+// sweep drops entries of closed files if there are too many: those not used since the last time, or else all.
 func (n *newest) sweep() {
 	if n.closed < maxClosed {
 		return
@@ -95,16 +94,16 @@ func (n *newest) sweep() {
 	}
 }
 
-// held says what the kernel may believe of a file's attributes.
+// held is the kernel's knowledge of a file's attributes.
 type held int
 
 const (
-	anything held = iota // another server, or an entry that was dropped, may have told it anything
+	anything held = iota // unknown: another server, or an entry that was dropped, may have told it anything
 	nothing
 	toldLast // toldSize and toldTime
 )
 
-// notice is what the kernel must be told after a run.
+// notice is the notification that the kernel needs after a run.
 type notice int
 
 const (
@@ -147,8 +146,8 @@ func (n *newest) found(s *shown, size uint64, time int64) {
 	s.kernel, s.toldSize = anything, 1
 }
 
-// shows is the size that stat(2) shows: that of the newest run, unless another open file holds one so large
-// that the kernel would cut asynchronous reads of it.
+// shows returns the size for stat(2). It is the size of the newest run, unless another open file holds one so
+// large that the kernel would cut asynchronous reads of it.
 func (s *shown) shows() uint64 {
 	switch {
 	case s.most > roundUp(s.size, readUnit):
@@ -161,8 +160,8 @@ func (s *shown) shows() uint64 {
 
 func roundUp(n, unit uint64) uint64 { return (n + unit - 1) / unit * unit }
 
-// show fills in what stat(2) shows of a file, and notes that the kernel is told so. It gives false for a file
-// that it knows nothing of.
+// show fills in the values of stat(2) for a file, and notes that the kernel gets them. It returns false for
+// an unknown file.
 func (n *newest) show(id uint64, a *fuse.Attr) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -178,7 +177,7 @@ func (n *newest) show(id uint64, a *fuse.Attr) bool {
 	return true
 }
 
-// isOpen tells whether a file is open, as far as this server knows.
+// isOpen reports whether a file is open, as far as this server knows.
 func (n *newest) isOpen(id uint64) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -6,16 +6,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A node is what a FUSE node id stands for. The id alone says it, so that the server needs no table of nodes
+// A node is the meaning of a FUSE node id. The id alone encodes it, so the server needs no table of nodes,
 // and the next server understands the ids that the kernel got from this one:
 //
 //	63   58 57        40 39                 0
 //	[ kind ][  number   ][     cgroup id     ]
 //
-// A cgroup's directory has kind and number 0: its node id is the cgroup's id. A file has one node, and so one
-// inode, however often it is open.
+// A cgroup's directory has kind and number 0, so its node id is the cgroup's id. A file has one node, and so
+// one inode, however often it is open.
 //
-// kernfs makes an id of a 32-bit index and, above it, how often the indices wrapped around: 40 bits last for
+// kernfs makes an id of a 32-bit index and, above it, how often the indices wrapped around. 40 bits last for
 // 10^11 cgroups made and removed since boot. A larger id gives EOVERFLOW, not the node of another cgroup.
 type node struct {
 	cgroup uint64
@@ -25,17 +25,17 @@ type node struct {
 
 type kind uint8
 
-// A later server meets the ids that this one gave out: add to these, change none.
+// A later server gets the ids that this one gave out. Add to these, change none.
 const (
 	kindCgroup  kind = iota // the directory of a cgroup
-	kindControl             // a directory below .bpfview: number is its place in controlDirs
+	kindControl             // a directory below .bpfview, by its place in controlDirs
 	kindLink                // a link in .bpfview/cgroup that leads to the cgroup's own directory
-	kindInfo                // a file below .bpfview: number is its place in infos
+	kindInfo                // a file below .bpfview, by its place in infos
 	kindSelf                // the link .bpfview/self, to the caller's own cgroup
-	kindID                  // a link in .bpfview/id to a cgroup: number is the depth of the directory it is in
+	kindID                  // a link in .bpfview/id to a cgroup, by the depth of its directory
 	kindGone                // any name in the directory of a removed cgroup, see stale; number 1 is a link
-	kindNone                // nothing: a child cgroup whose name is taken is not listed
-	kindView    kind = 16   // a view, and from here on its renderings, in their order: number is the view's
+	kindNone                // nothing; a child cgroup with a taken name is not listed
+	kindView    kind = 16   // a view, and from here on its renderings, by the view's number
 )
 
 const (
@@ -48,11 +48,11 @@ func (n node) id() uint64 {
 	return n.cgroup | uint64(n.number)<<cgroupBits | uint64(n.kind)<<(cgroupBits+numberBits)
 }
 
-// ino is the inode number that users see. A cgroup's directory has that of cgroupfs. All others fit 32 bits,
-// because stat(2) and readdir(3) of a 32-bit program without large files fail with EOVERFLOW otherwise. The
-// kinds are spaced by the golden ratio, so that cgroups whose ids are less than some millions apart never get
-// equal numbers. Equal numbers of cgroups further apart do no harm: find, tar, cp and rsync take files for
-// one only if they have several links.
+// ino returns the inode number that users see. A cgroup's directory has its number in cgroupfs. All others
+// fit 32 bits, because stat(2) and readdir(3) of a 32-bit program without large files fail with EOVERFLOW
+// otherwise. The kinds are spaced by the golden ratio, so that cgroups with ids less than some millions apart
+// never get equal numbers. Equal numbers further apart do no harm: find, tar, cp and rsync take files for one
+// only if they have several links.
 func (n node) ino() uint64 {
 	if n.kind == kindCgroup {
 		return n.cgroup
@@ -62,15 +62,14 @@ func (n node) ino() uint64 {
 	return uint64(max(ino, 2)) // 0 is no inode to readdir(3), 1 the root
 }
 
-// parseNode gives the node that an id stands for. unix.ESTALE: no server of this version has given the id
-// out.
+// parseNode returns the node of an id. unix.ESTALE means that no server of this version has given the id out.
 func parseNode(id uint64) (node, error) {
 	n := node{
 		cgroup: id & (1<<cgroupBits - 1),
 		number: int(id >> cgroupBits & maxNumber),
 		kind:   kind(id >> (cgroupBits + numberBits)),
 	}
-	numbers := 1 // that are known of the kind
+	numbers := 1 // how many numbers the kind has
 	switch {
 	case n.kind == kindControl:
 		numbers = len(controlDirs)
@@ -89,10 +88,10 @@ func parseNode(id uint64) (node, error) {
 	return n, nil
 }
 
-// isFile tells whether the node is a regular file.
+// isFile reports whether the node is a regular file.
 func (n node) isFile() bool { return n.kind == kindInfo || n.isView() }
 
-// isView tells whether the node is a view's file, in one of its renderings.
+// isView reports whether the node is a view's file, in one of its renderings.
 func (n node) isView() bool { return n.kind >= kindView && n.kind < kindView+kind(len(renderings)) }
 
 func (n node) rendering() Rendering { return Rendering(n.kind - kindView) }
@@ -101,7 +100,7 @@ func viewNode(cgroup uint64, number int, r Rendering) node {
 	return node{cgroup: cgroup, kind: kindView + kind(r), number: number}
 }
 
-// checkCgroup refuses an id that a node id has no room for.
+// checkCgroup refuses an id that does not fit a node id.
 func checkCgroup(id uint64) error {
 	if id>>cgroupBits != 0 {
 		return fmt.Errorf("cgroup id %d has more than %d bits: %w", id, cgroupBits, unix.EOVERFLOW)

@@ -1,7 +1,7 @@
 package fs
 
-// Owner is the user id of whoever opened a file or directory, by its handle; false if the handle is not open.
-// The kernel sends RELEASE and RELEASEDIR with user id 0, and the work belongs to that user.
+// Owner returns the user id that opened a file or directory, by its handle; false if the handle is not open.
+// The kernel sends RELEASE and RELEASEDIR with user id 0, but that user should be charged.
 func (f *FS) Owner(handle uint64) (uid uint32, ok bool) {
 	if r := f.memory.find(handle); r != nil {
 		uid = uint32(r.uid.Load())
@@ -13,8 +13,8 @@ func (f *FS) Owner(handle uint64) (uid uint32, ok bool) {
 	return 0, false
 }
 
-// Class is equal for nodes whose files cost about the same to open: those of one view in one rendering,
-// whatever the cgroup. What a tree costs depends on its cgroup, so each is a class of its own.
+// Class is equal for nodes with about the same cost of OPEN: one view in one rendering, whatever the cgroup.
+// The cost of a tree depends on its cgroup, so each is a class of its own.
 func (f *FS) Class(node uint64) uint64 {
 	n, err := f.node(node)
 	if err != nil || n.isView() && n.rendering().isTree() {

@@ -2,16 +2,16 @@ package fs
 
 // pool is a limited amount that all users share. Root can take all of it, the others together three quarters.
 //
-// A user other than root gets no more than the others have left. So one user alone can have half of the three quarters, two
-// users a third each, and ten users an eleventh each: whoever holds most is refused first, and there is always
-// something for a user who comes.
+// A user other than root gets no more than the others have left. So one user alone can have half of the three
+// quarters, two users a third each, and ten users an eleventh each. The user who holds most is refused first,
+// and a new user always gets something.
 type pool struct {
 	room   int64
 	taken  int64
 	others int64 // of that, by users other than root
 }
 
-// grants tells whether a user who has own may take n more.
+// grants reports whether a user with own units may take n more.
 func (p *pool) grants(uid uint32, own, n int64) bool {
 	if p.taken+n > p.room {
 		return false
@@ -26,7 +26,7 @@ func (p *pool) add(uid uint32, n int64) {
 	}
 }
 
-// SetTotal sets how many bytes the open files and directories of all users may hold. What they hold already stays.
+// SetTotal sets how many bytes the open files and directories of all users may hold. Bytes already held stay.
 func (f *FS) SetTotal(bytes int64) {
 	f.limits.mu.Lock()
 	defer f.limits.mu.Unlock()

@@ -7,10 +7,9 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// record is what must be known about an open file when its server has died. It is complete when it has a
-// handle.
+// record is the state of an open file that outlives its server. It is complete once it has a handle.
 type record struct {
-	opener atomic.Uint64 // asked for it by OPEN, see requester; 0 when the record is free
+	opener atomic.Uint64 // the OPEN, see requester; 0 if the record is free
 	handle atomic.Uint64
 	node   atomic.Uint64
 	uid    atomic.Uint64
@@ -20,21 +19,21 @@ type record struct {
 	_      uint64
 }
 
-// requester names a request for good: the kernel gives every one another number, an even one.
+// requester identifies a request for good, because the kernel gives each one a new number, an even one.
 func requester(h *fuse.InHeader) uint64 { return h.Unique | 1 }
 
-// begins tells whether the READ is the first of the held run's first byte, or that one once more: a server
-// may have died before it could answer it.
+// begins reports whether the READ is the first of the held run's first byte, or its replay after a server
+// died before the reply.
 func (r *record) begins(h *fuse.InHeader) bool {
 	return r.first.CompareAndSwap(0, requester(h)) || r.first.Load() == requester(h)
 }
 
-// handle gives out a number that no other handle of this mount ever had. Its low bits are the record's index.
+// handle returns a number that no other handle of this mount ever had. Its low bits are the record's index.
 func (m *memory) handle(index uint32) uint64 {
 	return m.head.handles.Add(1)<<recordBits | uint64(index)
 }
 
-// take finds a record for a new handle; nil when too many are open.
+// take finds a record for a new handle; nil if too many are open.
 func (m *memory) take(h *fuse.InHeader) *record {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -49,7 +48,7 @@ func (m *memory) take(h *fuse.InHeader) *record {
 		if fresh {
 			return nil
 		}
-		for index := uint32(maxRecords - 1); index > 0; index-- { // 0 is nobody's: handles of directories name it
+		for index := uint32(maxRecords - 1); index > 0; index-- { // 0 is no file's record: handles of directories have it
 			if m.records[index].opener.Load() == 0 {
 				m.free = append(m.free, index)
 			}
@@ -61,7 +60,7 @@ func (m *memory) index(r *record) uint32 {
 	return uint32((uintptr(unsafe.Pointer(r)) - uintptr(unsafe.Pointer(m.records))) / unsafe.Sizeof(*r))
 }
 
-// open completes a record, which has its run already.
+// open completes a record that already has its run.
 func (m *memory) open(r *record, fh uint64, h *fuse.InHeader) {
 	index := uint64(m.index(r))
 	for high := m.head.records.Load(); index > high; high = m.head.records.Load() {
@@ -72,7 +71,7 @@ func (m *memory) open(r *record, fh uint64, h *fuse.InHeader) {
 	r.handle.Store(fh)
 }
 
-// find gives the record of a handle that this mount gave out and that is still open.
+// find returns the record of a handle that this mount gave out and that is still open.
 func (m *memory) find(fh uint64) *record {
 	index := fh & (maxRecords - 1)
 	if r := &m.records[index]; index != 0 && r.handle.Load() == fh {
@@ -81,9 +80,9 @@ func (m *memory) find(fh uint64) *record {
 	return nil
 }
 
-// drop frees a record. The handle goes last but one: a RELEASE that is asked for twice, as its server died,
-// finds it again. The run's number stays, so that a late run of the closed file cannot be taken for one of
-// the next file.
+// drop frees a record. The handle is cleared after the rest, so that a replayed RELEASE still finds the
+// record. The run's number stays, so that a late run of the closed file is not taken for a run of the next
+// file.
 func (m *memory) drop(r *record) {
 	word := runWord(r.run.Load())
 	if word.kept() {
@@ -99,9 +98,8 @@ func (m *memory) drop(r *record) {
 	m.free = append(m.free, m.index(r))
 }
 
-// runWord says in one word, and so at one moment, which run an open file holds: a number that changes with
-// each run, the run's size, whether there is one, whether the memory has its bytes, and in which of the
-// record's places.
+// runWord describes an open file's run in one word, and so atomically: a number that changes with each run,
+// the size, whether there is a run, whether its bytes are in the memory, and in which of the record's places.
 //
 //	[number 27][size 33][held 1][kept 1][place 2]
 type runWord uint64
@@ -113,7 +111,7 @@ const (
 	sizeAt    = 4
 	sizeBits  = 33
 	numberAt  = sizeAt + sizeBits
-	// largestRun is the size from which on runs are not told apart any more; no run is as large.
+	// largestRun stands for all larger sizes, too; no run is as large.
 	largestRun = 1<<sizeBits - 1
 )
 
@@ -123,13 +121,13 @@ func (w runWord) held() bool     { return w&heldBit != 0 }
 func (w runWord) size() uint64   { return uint64(w >> sizeAt & (1<<sizeBits - 1)) }
 func (w runWord) number() uint64 { return uint64(w >> numberAt) }
 
-// next is the word of the next run, of size bytes.
+// next returns the word of the next run, of size bytes.
 func (w runWord) next(size int) runWord {
 	return runWord((w.number()+1)<<numberAt|min(uint64(size), largestRun)<<sizeAt|heldBit) | w&placeMask
 }
 
-// none is the word of a record that holds no run any more.
+// none returns the word of a record without a run.
 func (w runWord) none() runWord { return runWord(w.number() << numberAt) }
 
-// keptAt is the word of the same run when its bytes are at a place.
+// keptAt returns the word of the same run with its bytes at a place.
 func (w runWord) keptAt(place int) runWord { return w&^placeMask | keptBit | runWord(place) }

@@ -2,22 +2,21 @@ package fs
 
 import "github.com/hanwen/go-fuse/v2/fuse"
 
-// What the embedded default filesystem answers with ENOSYS, and why that is right here.
+// Requests that the embedded default filesystem answers with ENOSYS, and why that is right here.
 //
 //   - WRITE, FALLOCATE, COPY_FILE_RANGE into a file: never sent, no file can be opened for writing.
 //   - ACCESS: never sent with default_permissions, the kernel checks.
-//   - FLUSH, FSYNC, LSEEK (SEEK_DATA and SEEK_HOLE), STATX: asked once, then the kernel does what is right for a file
-//     without those.
+//   - FLUSH, FSYNC, LSEEK (SEEK_DATA and SEEK_HOLE), STATX: asked once, then the kernel uses the right default.
 //   - xattrs, ioctl, locks: there are none; the kernel says EOPNOTSUPP and ENOTTY, and keeps flock(2) locks itself.
 //   - READDIRPLUS: not negotiated. A listing would reserve a node for every view it names, and stat(2) none of them.
 
-// Options are what the filesystem needs of whoever serves it.
+// Options are the mount options that the filesystem needs.
 func (f *FS) Options() *fuse.MountOptions {
 	return &fuse.MountOptions{DisabledCapabilities: fuse.CAP_READDIRPLUS}
 }
 
-// The mount is read-only and the kernel answers EROFS by itself, unless somebody remounts it for writing behind our back
-// (mount -i -o remount,rw).
+// The mount is read-only and the kernel answers EROFS by itself, unless root remounts it for writing (mount
+// -i -o remount,rw).
 
 // SetAttr refuses chmod, chown, truncate and utimes.
 func (f *FS) SetAttr(<-chan struct{}, *fuse.SetAttrIn, *fuse.AttrOut) fuse.Status { return fuse.EROFS }

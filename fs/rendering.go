@@ -2,16 +2,16 @@ package fs
 
 import "strings"
 
-// Rendering is a way to show what a view tells. Every rendering but [Plain] is a file below .bpfview.
+// Rendering is a form of a view's output. Every rendering but [Plain] is a file below .bpfview.
 type Rendering uint8
 
 // The numbers are part of node ids: see node.
 const (
-	Plain    Rendering = iota // VIEW itself: text, or what an encoded view writes
+	Plain    Rendering = iota // VIEW itself: text, or the bytes of an encoded view
 	JSON                      // .bpfview/json/VIEW.json: one object a line
 	Prom                      // .bpfview/prom/VIEW.prom: Prometheus text
 	Raw                       // .bpfview/raw/VIEW: structs behind a header
-	Schema                    // .bpfview/schema/VIEW.json: what the structs are
+	Schema                    // .bpfview/schema/VIEW.json: a description of the structs
 	Tree                      // .bpfview/tree/VIEW: the cgroup and all below it
 	TreeJSON                  // .bpfview/tree/VIEW.json
 	TreeProm                  // .bpfview/tree/VIEW.prom
@@ -35,7 +35,7 @@ func (r Rendering) isTree() bool { return r >= Tree }
 // fileName is the name of a view's file in the rendering's directory.
 func (r Rendering) fileName(view string) string { return view + renderings[r].suffix }
 
-// renderedAs finds the view and the rendering that a file of a control directory has. No view's name has a dot.
+// renderedAs finds the view and the rendering of a file in a control directory. No view's name has a dot.
 func renderedAs(dir, name string) (view string, r Rendering, ok bool) {
 	view, _, _ = strings.Cut(name, ".")
 	for r := range Rendering(len(renderings)) {

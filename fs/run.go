@@ -5,15 +5,15 @@ import (
 	"sync"
 )
 
-// run is what one run of a file gave. One open file holds it, and no READ that is under way needs it: READs
-// copy.
+// run is the result of one run of a file. One open file holds it. READs copy, so none that is under way needs
+// it.
 type run struct {
 	data []byte
 	time int64 // when it began, in seconds of Unix time
 }
 
 // Runs live in buffers of 2^n bytes, which are used again. Larger ones are left to the garbage collector:
-// most runs are small, and one large one must not be held for ever.
+// most runs are small, and a large buffer must not be held for ever.
 const (
 	leastBuffer = 8  // 256 bytes
 	mostBuffer  = 18 // 256 KiB
@@ -21,7 +21,7 @@ const (
 
 var runs [mostBuffer + 1]sync.Pool // of *run, by the logarithm of their room
 
-// room is the size of the buffer that a run of size bytes lives in.
+// room returns the size of the buffer for a run of size bytes.
 func room(size int) int {
 	if size > 1<<mostBuffer {
 		return size
@@ -29,7 +29,7 @@ func room(size int) int {
 	return 1 << max(bits.Len(uint(max(size, 1)-1)), leastBuffer)
 }
 
-// hold gives the run of what a scratch buffer has.
+// hold makes a run of a scratch buffer's content.
 func (s *scratch) hold(data []byte, time int64) *run {
 	if len(data) > 1<<mostBuffer {
 		s.data = nil // a large one is not held for ever
@@ -54,15 +54,15 @@ func (r *run) done() {
 	}
 }
 
-// cost is how many bytes are charged for an open file that holds a run of size bytes on the heap, and keptCost for one
-// whose run is kept in the memory that outlives the server, in pages.
+// cost is how many bytes are charged for an open file with a run of size bytes on the heap. keptCost is the
+// charge, in whole pages, if the run is in the memory that outlives the server.
 func cost(size int) int64     { return int64(room(size)) + fileCost }
 func keptCost(size int) int64 { return int64(roundUp(uint64(size), 4096)) + fileCost }
 
-// fileCost is what an open file costs beside its run, in bytes: its record, its state, and what the collector leaves.
+// fileCost is the cost of an open file without its run, in bytes: its record, its state, and garbage.
 const fileCost = 1024
 
-// scratch is what a run is made in, before its size is known.
+// scratch is the buffer that a run is made in, before its size is known.
 type scratch struct{ data []byte }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}

@@ -10,17 +10,17 @@ import (
 
 // stale chooses between ESTALE and ENOENT where a request meets a cgroup that is gone.
 //
-// The kernel holds names for cacheTime, and a new cgroup may have the name by then: a restarted service has.
-// ESTALE makes the kernel walk the path again and ask about every name (LOOKUP_REVAL, do_filp_open in
-// fs/namei.c), so the reader gets the new cgroup or an honest ENOENT. But a walk that starts inside the
-// removed directory (the working directory, a bind mount) ends at the same place the second time, and then
-// ENOENT is the answer.
+// The kernel holds names for cacheTime, and a new cgroup may have the name by then, for example that of a
+// restarted service. ESTALE makes the kernel walk the path again and ask about every name (LOOKUP_REVAL,
+// do_filp_open in fs/namei.c). So the reader gets the new cgroup or a correct ENOENT. But a walk that starts
+// inside the removed directory (the working directory, a bind mount) ends at the same place the second time,
+// and then ENOENT is the answer.
 //
-// The second walk is told from the first because each walk has exactly one request that fails. A LOOKUP in a
-// removed directory is not one: the kernel may ask twice in one walk, once to revalidate the name it has and
-// once more to look it up. So the LOOKUP finds a node of kindGone, whatever the name, and the kernel then
-// asks for its attributes, once. A LOOKUP in a directory that exists tells that the walk leads around the
-// removed directory, and its thread begins anew.
+// The second walk can be recognised because exactly one request fails in each walk. A LOOKUP in a removed
+// directory does not fail, because the kernel may ask twice in one walk: to revalidate the name it has, and
+// to look it up. So the LOOKUP finds a node of kindGone, whatever the name, and the kernel then asks for its
+// attributes, once. A LOOKUP in a directory that exists means that the walk leads around the removed
+// directory, and its thread begins anew.
 type stale struct {
 	window time.Duration // how long the kernel may take to come back
 
@@ -28,7 +28,7 @@ type stale struct {
 	recent [1024]staleAnswer // by thread; an overwritten one costs a reader one more ESTALE
 }
 
-// staleAnswer is the ESTALE that a thread was given last.
+// staleAnswer is the last ESTALE of a thread.
 type staleAnswer struct {
 	thread uint32
 	at     time.Time
@@ -36,8 +36,9 @@ type staleAnswer struct {
 
 func (s *stale) of(thread uint32) *staleAnswer { return &s.recent[thread%uint32(len(s.recent))] }
 
-// answer is ESTALE, or ENOENT if the thread has come back from an ESTALE. Threads that cannot be told apart
-// have number 0 and always get ESTALE: one of them must not get ENOENT for what another has met.
+// answer returns ESTALE, or ENOENT if the thread has come back from an ESTALE. Threads that cannot be told
+// apart have number 0 and always get ESTALE, because one of them must not get ENOENT for another thread's
+// request.
 func (s *stale) answer(h *fuse.InHeader) fuse.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,17 +8,18 @@ import (
 	"strings"
 )
 
-// views is one state of the list of views. It never changes: SetViews puts another in its place.
+// views is one state of the list of views. It never changes; SetViews replaces it.
 type views struct {
-	all      []*View // absent ones too, by name
+	all      []*View // by name, absent ones too
 	byName   map[string]*View
-	numbers  map[string]int // of those that are not absent, see name
+	numbers  map[string]int // of views that are not absent, see name
 	byNumber map[int]*View
 	meters   map[int]*meter
 }
 
-// SetViews replaces the list of views. Open files keep the run they hold. It fails, and changes nothing, for a name
-// that is not a view's, unless the view is absent, and for two of the same name. Of more than 512 views the last are absent.
+// SetViews replaces the list of views. Open files keep the run they hold. It fails, and changes nothing, if
+// two views have the same name, or a view that is not absent has an invalid one. Of more than 512 views the
+// last are absent.
 func (f *FS) SetViews(list []View) error {
 	f.viewMu.Lock()
 	defer f.viewMu.Unlock()
@@ -71,7 +72,7 @@ func (f *FS) SetViews(list []View) error {
 	return nil
 }
 
-// count tells how many views are here and how many are absent.
+// count returns how many views are here and how many are absent.
 func (v *views) count() (here, absent int) {
 	for _, view := range v.all {
 		if view.Err != nil {
@@ -81,7 +82,7 @@ func (v *views) count() (here, absent int) {
 	return len(v.all) - absent, absent
 }
 
-// file finds the view that has a file in a cgroup's directory, or in one of the directories below its .bpfview.
+// file finds the view with a file in a cgroup's directory, or in one of the directories below its .bpfview.
 func (v *views) file(cgroup uint64, name string, as Rendering) (n node, ok bool) {
 	view := v.byName[name]
 	if view == nil || view.Err != nil || !view.has(as) || !view.isIn(cgroup, as) {
@@ -90,7 +91,7 @@ func (v *views) file(cgroup uint64, name string, as Rendering) (n node, ok bool)
 	return viewNode(cgroup, v.numbers[name], as), true
 }
 
-// takes tells whether a name is one that a cgroup's directory uses itself, so that a child cgroup of that name is
+// takes reports whether a cgroup's directory uses a name itself, so that a child cgroup of that name is
 // reached through .bpfview/cgroup.
 func (v *views) takes(cgroup uint64, name string) bool {
 	_, isView := v.file(cgroup, name, Plain)
@@ -99,7 +100,7 @@ func (v *views) takes(cgroup uint64, name string) bool {
 
 func (v *View) has(r Rendering) bool { return r == Plain || slices.Contains(v.Renderings, r) }
 
-// isIn tells whether a cgroup has the view's file in a rendering.
+// isIn reports whether a cgroup has the view's file in a rendering.
 func (v *View) isIn(cgroup uint64, as Rendering) bool {
 	in := v.In
 	if as.isTree() {
@@ -108,7 +109,7 @@ func (v *View) isIn(cgroup uint64, as Rendering) bool {
 	return in == nil || in(cgroup) == nil
 }
 
-// ShownName is a view's name in a list: what cannot be one, as a pin may be called and is listed with the reason, is quoted.
+// ShownName returns a view's name for a list. An invalid name, for example that of a foreign pin, is quoted.
 func ShownName(name string) string {
 	if ValidName(name) {
 		return name
@@ -116,7 +117,7 @@ func ShownName(name string) string {
 	return strconv.Quote(name)
 }
 
-// ValidName tells whether a view may have this name: [a-z][a-z0-9_]*, at most 255 bytes.
+// ValidName reports whether a view may have this name: [a-z][a-z0-9_]*, at most 255 bytes.
 func ValidName(name string) bool {
 	for i := range len(name) {
 		c := name[i]
