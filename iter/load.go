@@ -100,7 +100,7 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	}
 	if o.Tree() != "" {
 		if it, err := o.obtain(o.Tree(), v.state, cache); err == nil { // a tree is read without it, too
-			v.job.AddTree(it.Program())
+			v.job.AddTree(it.Program(), it.Map)
 			v.state.Keep(o.Tree(), v.job.Program(runs.PerTree))
 		}
 	}
@@ -121,7 +121,7 @@ func (v *View) loadIterator(o *object, program string, cache *btf.Cache) error {
 		return err
 	}
 	if program == o.Task() {
-		err = v.job.AddTask(it.Program(), it.Target())
+		err = v.job.AddTask(it.Program(), it.Map, it.Target())
 	} else {
 		err = v.add(it)
 	}
@@ -146,7 +146,7 @@ func (v *View) add(it *programs.Iterator) error {
 		it.Program().Close()
 		return err
 	}
-	return v.job.Add(it.Program(), it.Target(), order, v.settings.Map)
+	return v.job.Add(it.Program(), it.Map, it.Target(), order, v.settings.Map)
 }
 
 // compare warns if the view's record is not what it was and its version is: whoever reads raw records has nothing else to

@@ -2,6 +2,7 @@ package iter
 
 import (
 	"bpfviewfs/iter/programs"
+	"bpfviewfs/iter/runs"
 	"bpfviewfs/iter/state"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -20,6 +21,7 @@ type object struct {
 // kernel refuses would take the whole collection with it.
 func (o *object) obtain(program string, s *state.State, cache *btf.Cache) (*programs.Iterator, error) {
 	var p *ebpf.Program
+	var maps map[string]*ebpf.Map
 	var origin programs.Origin
 	switch {
 	case s != nil:
@@ -34,12 +36,15 @@ func (o *object) obtain(program string, s *state.State, cache *btf.Cache) (*prog
 			return nil, err
 		}
 		defer coll.Close()
-		p = coll.DetachProgram(program)
+		p, maps = coll.DetachProgram(program), map[string]*ebpf.Map{}
+		for _, name := range []string{runs.RequestMap, runs.BatchMap} {
+			maps[name] = coll.DetachMap(name)
+		}
 		if s == nil {
 			o.pins.put(o.pin(program), p, origin)
 		}
 	}
-	return o.Iterator(program, p), nil
+	return o.Iterator(program, p, maps), nil
 }
 
 // pin is the name that a program is pinned under: the view's, though the program may have another.

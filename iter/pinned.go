@@ -5,6 +5,7 @@ import (
 
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/programs"
+	"bpfviewfs/iter/runs"
 	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -60,7 +61,7 @@ func (v *View) fromTree(path string, cache *btf.Cache) {
 		p.Close()
 		return
 	}
-	v.job.AddTree(p)
+	v.job.AddTree(p, mapsOf(p))
 }
 
 func (v *View) fromFlavour(path string, cache *btf.Cache) error {
@@ -73,7 +74,12 @@ func (v *View) fromFlavour(path string, cache *btf.Cache) error {
 		program.Close()
 		return err
 	}
-	return v.job.AddTask(program, target)
+	return v.job.AddTask(program, mapsOf(program), target)
+}
+
+// mapsOf finds the maps of a program that was loaded elsewhere.
+func mapsOf(p *ebpf.Program) runs.Maps {
+	return func(name string) (*ebpf.Map, error) { return links.Map(p, name) }
 }
 
 // fromLink finds out which cgroup the link is for: it is in that one's directory, or in the top one if for none.

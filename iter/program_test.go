@@ -98,7 +98,8 @@ func TestNoRoomForTheSession(t *testing.T) {
 	}
 	v := *views["cgroup"]
 	v.job = v.set.runner.NewJob(v.name, v.typ)
-	if err := v.job.Add(coll.DetachProgram("cgroup"), "cgroup", links.Self, ""); err != nil {
+	program := coll.DetachProgram("cgroup")
+	if err := v.job.Add(program, mapsOf(program), "cgroup", links.Self, ""); err != nil {
 		t.Fatal(err)
 	}
 	defer v.job.Close()

@@ -65,7 +65,7 @@ func TestWalksInDeclaredOrder(t *testing.T) {
 			other := *v
 			other.job = v.set.runner.NewJob(v.name, v.typ)
 			defer other.job.Close()
-			if err := other.job.Add(program, "cgroup", order, ""); err != nil {
+			if err := other.job.Add(program, mapsOf(program), "cgroup", order, ""); err != nil {
 				t.Fatal(err)
 			}
 			v = &other

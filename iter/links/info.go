@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Map finds a map by its name among those that a program uses; nil if there is none.
+// Map finds a map by its name among those that a program uses; nil if there is none. It opens the map by its id, which takes
+// CAP_SYS_ADMIN.
 func Map(p *ebpf.Program, name string) (*ebpf.Map, error) {
 	info, err := p.Info()
 	if err != nil {

@@ -14,8 +14,9 @@ import (
 // Iterator is an iterator program and how it is run.
 type Iterator struct {
 	program *ebpf.Program
-	target  string   // what it iterates, as in its section: cgroup, task, tcp, ...
-	tags    []string // of its function
+	maps    map[string]*ebpf.Map // that the program was loaded with; nil if it was loaded elsewhere
+	target  string               // what it iterates, as in its section: cgroup, task, tcp, ...
+	tags    []string             // of its function
 }
 
 // Inspect reads from the kernel how a loaded program is run.
@@ -37,6 +38,17 @@ func Inspect(p *ebpf.Program, cache *btf.Cache) (*Iterator, error) {
 
 // Program is the loaded program. Its owner closes it.
 func (it *Iterator) Program() *ebpf.Program { return it.program }
+
+// Map hands over a map that the program uses; nil if it uses none of the name. The maps of a program that was loaded
+// elsewhere are found by their ids, which takes CAP_SYS_ADMIN.
+func (it *Iterator) Map(name string) (*ebpf.Map, error) {
+	if it.maps == nil {
+		return links.Map(it.program, name)
+	}
+	m := it.maps[name]
+	delete(it.maps, name)
+	return m, nil
+}
 
 // Target is what the program iterates, for example cgroup, task or tcp.
 func (it *Iterator) Target() string { return it.target }

@@ -70,9 +70,9 @@ func (o *Object) Spec() *ebpf.CollectionSpec { return o.spec }
 // KeepStats has the verifier say how much it looked at, in the log of each program.
 func (o *Object) KeepStats() { o.stats = true }
 
-// Iterator is one of the object's iterators that was loaded as p.
-func (o *Object) Iterator(name string, p *ebpf.Program) *Iterator {
-	return &Iterator{program: p, target: o.spec.Programs[name].AttachTo, tags: functionTags(o.spec.Types, name)}
+// Iterator is one of the object's iterators that was loaded as p. maps are those it was loaded with, or nil if it is pinned.
+func (o *Object) Iterator(name string, p *ebpf.Program, maps map[string]*ebpf.Map) *Iterator {
+	return &Iterator{program: p, maps: maps, target: o.spec.Programs[name].AttachTo, tags: functionTags(o.spec.Types, name)}
 }
 
 // Parse takes an object apart. Its bytes may be anything.

@@ -43,6 +43,11 @@ type Job struct {
 	only     uint64 // the one cgroup that it is about; 0 if it is not so
 }
 
+// Maps hands over a map that a program uses, by its name; nil if it uses none of the name.
+type Maps func(name string) (*ebpf.Map, error)
+
+func noMaps(string) (*ebpf.Map, error) { return nil, nil }
+
 // NewJob makes a job without programs. view names it in errors and metrics; t is what its programs write.
 func (r *Runner) NewJob(view string, t records.Type) *Job {
 	return &Job{runner: r, view: view, typ: t}
@@ -56,13 +61,13 @@ func (r *Runner) NewJob(view string, t records.Type) *Job {
 //     it iterates, "" for none.
 //
 // The program belongs to the job; on an error it is closed.
-func (j *Job) Add(p *ebpf.Program, target string, order links.Order, mapPath string) (err error) {
+func (j *Job) Add(p *ebpf.Program, maps Maps, target string, order links.Order, mapPath string) (err error) {
 	defer func() {
 		if err != nil {
 			p.Close()
 		}
 	}()
-	requests, err := links.Map(p, RequestMap)
+	requests, err := maps(RequestMap)
 	if err != nil {
 		return err
 	}
@@ -72,7 +77,7 @@ func (j *Job) Add(p *ebpf.Program, target string, order links.Order, mapPath str
 			return fmt.Errorf("map: it iterates %s, not the elements of a map: %w", target, unix.EINVAL)
 		}
 		if target != "cgroup" {
-			return j.AddTask(p, target)
+			return j.AddTask(p, noMaps, target)
 		}
 		j.programs[PerCgroup], j.order = p, order
 		return nil
@@ -85,8 +90,8 @@ func (j *Job) Add(p *ebpf.Program, target string, order links.Order, mapPath str
 }
 
 // AddTask makes a program one to be run per task. The program belongs to the job; on an error it is closed.
-func (j *Job) AddTask(p *ebpf.Program, target string) error {
-	requests, err := links.Map(p, RequestMap)
+func (j *Job) AddTask(p *ebpf.Program, maps Maps, target string) error {
+	requests, err := maps(RequestMap)
 	switch {
 	case err != nil:
 	case !links.TaskTarget(target) || requests != nil:

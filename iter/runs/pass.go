@@ -23,8 +23,8 @@ type batch struct {
 }
 
 // AddTree makes a program the job's tree flavour, or closes it if it cannot be one here, because a tree is read without it, too.
-func (j *Job) AddTree(p *ebpf.Program) {
-	batches, err := links.Map(p, BatchMap)
+func (j *Job) AddTree(p *ebpf.Program, maps Maps) {
+	batches, err := maps(BatchMap)
 	other := batches != nil && (batches.KeySize() != 4 || batches.ValueSize() != uint32(unsafe.Sizeof(batch{})))
 	if err != nil || batches == nil || other || j.runner.hierarchy.V1() || !inHostPIDNamespace() {
 		p.Close()
