@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hierarchy is two cgroups in memory: the root has the id 1, its child "app" the id 2.
+// hierarchy is two cgroups in memory: the root with the id 1, and its child "app" with the id 2.
 type hierarchy struct{}
 
 func (hierarchy) Root() uint64 { return 1 }

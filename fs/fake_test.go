@@ -27,7 +27,7 @@ type group struct {
 	children map[string]uint64
 }
 
-const rootID = 7 // as for a cgroup inside a hierarchy: the kernel calls it 1 all the same
+const rootID = 7 // as for a cgroup inside a hierarchy; the kernel calls it 1 all the same
 
 func newTree() *tree {
 	return &tree{last: rootID, groups: map[uint64]*group{rootID: {name: "/", children: map[string]uint64{}}}}
@@ -113,14 +113,14 @@ func (t *tree) Of(thread uint32) (uint64, error) {
 	return 0, unix.ENOENT
 }
 
-// attributes are what a kernel caches of a node, and the size of its inode.
+// attributes are the kernel's cached attributes of a node, and the size of its inode.
 type attributes struct {
 	size, mtime uint64
 	valid       bool
 	inode       uint64
 }
 
-// kernel caches attributes as the kernel does, for ever, and counts what it is told and what it asks.
+// kernel caches attributes as the kernel does, for ever, and counts notifications and requests.
 type kernel struct {
 	mu                                    sync.Mutex
 	nodes                                 map[uint64]attributes
@@ -154,7 +154,7 @@ func (k *kernel) told(id uint64, a fuse.Attr) {
 	k.nodes[id] = attributes{size: a.Size, mtime: a.Mtime, valid: true, inode: a.Size}
 }
 
-// mount is a filesystem with a hierarchy, a kernel and a reader of the test's.
+// mount is a filesystem with a made-up hierarchy, kernel and reader.
 type mount struct {
 	*FS
 	t      *testing.T
@@ -238,7 +238,7 @@ func (f *openFile) read(off uint64, size int, flags uint32, cancel chan struct{}
 	return string(b), st
 }
 
-// size is what fstat(2) says.
+// size returns the size that fstat(2) would show.
 func (f *openFile) size() uint64 {
 	f.m.kernel.mu.Lock()
 	cached := f.m.kernel.nodes[f.id]
@@ -286,7 +286,7 @@ func (m *mount) list(id uint64, size int) []string {
 	}
 }
 
-// left is how much a mount holds for open files and directories.
+// left returns how much a mount holds for open files and directories.
 func (m *mount) left() int {
 	open := int(m.files.count.Load()) + m.limits.sum().users
 	for _, s := range m.newest.files {
@@ -295,14 +295,14 @@ func (m *mount) left() int {
 	return open + len(m.listings.makers)
 }
 
-// text is a view that gives the same for every run.
+// text is a view with the same output for every run.
 func text(name, content string) View {
 	return View{Name: name, Kind: "text", Help: "a view", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
 		return append(dst, content...), nil
 	}}
 }
 
-// counting is a view whose n-th run gives content(n).
+// counting is a view with the output content(n) for its n-th run.
 func counting(name string, content func(n int) string) View {
 	var mu sync.Mutex
 	n := 0

@@ -19,7 +19,7 @@ func TestOneRunAnOpenFile(t *testing.T) {
 		want string
 	}{
 		{4, "111111"}, {0, "1111111111"}, {9, "1"}, {10, ""}, {1 << 62, ""}, // one run, from its first byte on
-		{0, strings.Repeat("2", 20)}, {19, "2"}, {0, strings.Repeat("3", 30)}, // offset 0 again: a new one
+		{0, strings.Repeat("2", 20)}, {19, "2"}, {0, strings.Repeat("3", 30)}, // offset 0 again starts a new one
 	} {
 		if got, st := f.pread(tt.off, 100); got != tt.want || !st.Ok() {
 			t.Errorf("at %d: %q %v, want %q", tt.off, got, st, tt.want)
@@ -42,7 +42,8 @@ func TestOneRunAnOpenFile(t *testing.T) {
 	}
 }
 
-// TestPageCache: a READ for the page cache is refused, starts no run, and does not count as the first one.
+// TestPageCache checks that a READ for the page cache is refused, starts no run, and does not count as the
+// first one.
 func TestPageCache(t *testing.T) {
 	m := newMount(t, Config{}, counting("v", func(n int) string { return fmt.Sprint("run ", n) }))
 	f := m.open("v")
@@ -56,8 +57,8 @@ func TestPageCache(t *testing.T) {
 	}
 }
 
-// TestTold holds that fstat is exact after every run, that a run which changes nothing tells the kernel
-// nothing, and that the size is never 0.
+// TestTold checks that fstat is exact after every run, that a run without changes tells the kernel nothing,
+// and that the size is never 0.
 func TestTold(t *testing.T) {
 	sizes := []int{100, 100, 200, 200, 0, 100}
 	now := int64(1000)
@@ -71,7 +72,7 @@ func TestTold(t *testing.T) {
 		if i%2 == 0 {
 			f = m.open("v")
 		}
-		f.pread(0, 1000) // the run that open has made, or the next
+		f.pread(0, 1000) // the run made by open, or the next
 		if f.size() != tt.size || m.kernel.invalidated != tt.invalidated {
 			t.Errorf("run %d: size %d, %d invalidations; want %d, %d", i+1, f.size(), m.kernel.invalidated, tt.size, tt.invalidated)
 		}
@@ -90,7 +91,8 @@ func TestTold(t *testing.T) {
 	}
 }
 
-// TestStatLeavesNothing: what was only looked at is not remembered, and of closed files only some are.
+// TestStatLeavesNothing checks that a file that was only stat'ed leaves no entry, and that few closed files
+// do.
 func TestStatLeavesNothing(t *testing.T) {
 	m := newMount(t, Config{}, text("v", "x"))
 	held := m.open("v")
@@ -114,13 +116,13 @@ func TestStatLeavesNothing(t *testing.T) {
 	if held.size() != 1 {
 		t.Error("an open file was forgotten")
 	}
-	// One that was forgotten is exact when it is opened again, whatever the kernel was told.
+	// A file without an entry is exact when it is opened again, whatever the kernel was told.
 	if f := m.open("0", "v"); f.size() != 1 {
 		t.Errorf("size %d", f.size())
 	}
 }
 
-// TestGrow: the kernel cuts asynchronous reads at the inode's size, rounded up, so that no run may be longer.
+// TestGrow: the kernel cuts asynchronous reads at the inode's size, rounded up, so no run may be longer.
 func TestGrow(t *testing.T) {
 	size := 0
 	m := newMount(t, Config{}, counting("v", func(int) string { return strings.Repeat("x", size) }))
@@ -147,7 +149,7 @@ func TestGrow(t *testing.T) {
 	if m.kernel.grown != grown {
 		t.Error("grown once more")
 	}
-	// Another file's small run does not cut the large one.
+	// A small run of a second open file does not cut the large one.
 	size = 5
 	g := m.open("v")
 	g.size()
@@ -155,8 +157,8 @@ func TestGrow(t *testing.T) {
 	check(f, "beside a small run")
 }
 
-// TestRunsOfOneFile: of two READs at offset 0 that come at once, each gets a run of its own, and one that is
-// interrupted while it waits for the other is EINTR.
+// TestRunsOfOneFile checks that each of two simultaneous READs at offset 0 gets a run of its own. A READ that
+// is interrupted while it waits is EINTR.
 func TestRunsOfOneFile(t *testing.T) {
 	slow, entered, let := blocking("slow")
 	m := newMount(t, Config{}, slow)
@@ -184,7 +186,7 @@ func TestRunsOfOneFile(t *testing.T) {
 	reads.Wait()
 }
 
-// TestAllocations bounds what the filesystem allocates for one open and close, and for one pread at offset 0.
+// TestAllocations bounds the memory that the filesystem allocates for one open and close, and for one pread at offset 0.
 func TestAllocations(t *testing.T) {
 	m := newMount(t, Config{}, text("v", strings.Repeat("x", 1000)))
 	out, _ := m.walk("v")
@@ -225,8 +227,8 @@ func goneAware(m *mount, name string) View {
 	}}
 }
 
-// TestRemovedCgroup: a walk from above that meets a cgroup which is gone is told ESTALE, and finds the one
-// that has its name now. One that begins inside is told ESTALE once, and then ENOENT.
+// TestRemovedCgroup: a walk from above that meets a removed cgroup gets ESTALE, and then finds the new cgroup
+// of that name. A walk that begins inside gets ESTALE once, and then ENOENT.
 func TestRemovedCgroup(t *testing.T) {
 	m := newMount(t, Config{})
 	if err := m.SetViews([]View{goneAware(m, "v")}); err != nil {
@@ -237,8 +239,8 @@ func TestRemovedCgroup(t *testing.T) {
 		return m.GetAttr(nil, &fuse.GetAttrIn{InHeader: m.header(id)}, &fuse.AttrOut{})
 	}
 	open := func(id uint64) fuse.Status { _, st := m.openNode(id); return st }
-	// step asks about a name in a directory as the kernel does: twice if it has the name, and then for the
-	// attributes.
+	// step asks about a name in a directory as the kernel does: twice if it has the name, and then for
+	// the attributes.
 	step := func(dir uint64, name string, known bool) fuse.Status {
 		var out fuse.EntryOut
 		for range map[bool]int{false: 1, true: 2}[known] {
@@ -259,7 +261,7 @@ func TestRemovedCgroup(t *testing.T) {
 		held.pread(0, 10)
 		m.tree.rmdir(id)
 
-		// From above: one failing request, and the second walk leads to the new cgroup.
+		// From above, one request fails, and the second walk leads to the new cgroup.
 		for name, request := range map[string]func() fuse.Status{
 			"open with all names cached": func() fuse.Status { return open(v.NodeId) },
 			"name cached":                func() fuse.Status { return step(dir.NodeId, "v", true) },
@@ -273,11 +275,11 @@ func TestRemovedCgroup(t *testing.T) {
 				if st := request(); st != estale {
 					t.Errorf("%s: %v, want ESTALE", name, st)
 				}
-				m.walk("a") // the second walk begins above: whether the name is there or not
+				m.walk("a") // the second walk begins above, whether the name is there or not
 			}
 		}
 
-		// From inside: the second request that fails is the second walk.
+		// From inside, the second request that fails is the second walk.
 		m.thread++
 		for i, want := range []fuse.Status{estale, fuse.ENOENT, estale, fuse.ENOENT} {
 			if st := step(dir.NodeId, "v", false); st != want {
@@ -301,7 +303,7 @@ func TestRemovedCgroup(t *testing.T) {
 		}
 		held.close()
 	}
-	// Callers that cannot be told apart do not get each other's ENOENT.
+	// Callers that cannot be told apart do not share an ENOENT.
 	m.thread = 0
 	id := m.tree.mkdir(rootID, "b")
 	dir, _ := m.walk("b")
@@ -313,7 +315,8 @@ func TestRemovedCgroup(t *testing.T) {
 	}
 }
 
-// TestRemovedView: one that is removed between LOOKUP and OPEN is ENOENT by path, and ENODEV in an open file.
+// TestRemovedView: a view that is removed between LOOKUP and OPEN is ENOENT by path, and ENODEV in an open
+// file.
 func TestRemovedView(t *testing.T) {
 	removed := false
 	m := newMount(t, Config{}, View{Name: "v", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {

@@ -126,7 +126,7 @@ func TestRights(t *testing.T) {
 		}{
 			"a":       {tt.owner, unix.S_IFDIR | 0o755},
 			"a plain": {tt.owner, unix.S_IFREG | tt.mode},
-			"a own":   {tt.own, unix.S_IFREG | 0o400}, // what is said of one view goes first
+			"a own":   {tt.own, unix.S_IFREG | 0o400}, // the view's own settings win
 		} {
 			if got, _ := m.walk(strings.Fields(path)...); got.Owner != want.owner || got.Mode != want.mode {
 				t.Errorf("%s: %s: %v %o, want %v %o", name, path, got.Owner, got.Mode, want.owner, want.mode)
@@ -156,8 +156,8 @@ func TestListing(t *testing.T) {
 	}
 }
 
-// TestListingWhileChanging holds what readdir(3) promises: what was there all the time is listed once, whatever comes and goes,
-// and a rewound directory shows what there is now.
+// TestListingWhileChanging checks the promise of readdir(3): an entry that exists all the time is listed
+// once, whatever comes and goes. A rewound directory shows the present entries.
 func TestListingWhileChanging(t *testing.T) {
 	m := newMount(t, Config{})
 	for i := range 500 {
@@ -307,7 +307,7 @@ func TestTooManyWait(t *testing.T) {
 	}
 }
 
-// TestManyUsers: users who together would use up what requests are served with leave some of it to root.
+// TestManyUsers checks that users who together could occupy every loop leave some to root.
 func TestManyUsers(t *testing.T) {
 	enter, leave := make(chan bool), make(chan bool)
 	m := newMount(t, Config{Limits: Limits{Users: 3}}, View{Name: "slow", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
@@ -347,7 +347,7 @@ func TestManyUsers(t *testing.T) {
 	}
 }
 
-// TestListingsAreCharged: open directories hold memory, too.
+// TestListingsAreCharged checks that open directories are charged for their memory.
 func TestListingsAreCharged(t *testing.T) {
 	m := newMount(t, Config{Limits: Limits{Held: 1 << 20}})
 	for i := range 1000 {
@@ -410,7 +410,7 @@ func TestClass(t *testing.T) {
 	}
 }
 
-// FuzzRead compares random reads of open files with what the contract says of them.
+// FuzzRead compares random reads of open files with the contract.
 func FuzzRead(f *testing.F) {
 	f.Add(uint64(1), uint64(2))
 	f.Fuzz(func(t *testing.T, a, b uint64) {
@@ -464,7 +464,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// Others than root get no reasons, which can have paths and names that they may not list, and neither pids nor warnings.
+// Users other than root get no reasons, pids or warnings. A reason can have paths and names that they may not
+// list.
 func TestWhoMayRead(t *testing.T) {
 	secret := errors.New("/srv/secret/x.bpf.o: no")
 	m := newMount(t, Config{Warnings: func() []string { return []string{"/srv/secret/views is not there"} }},

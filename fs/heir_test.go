@@ -9,14 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newServers makes two servers of one mount, as there are while one hands over to the next.
+// newServers makes two servers of one mount, as during a hand-over.
 func newServers(t *testing.T, views ...View) (old, next *mount) {
 	t.Helper()
 	old, begin := newServer(t, views...)
 	return old, begin(views...)
 }
 
-// newServer makes the first server of a mount, and gives what makes the next one.
+// newServer makes the first server of a mount, and returns a function that makes the next one.
 func newServer(t *testing.T, views ...View) (first *mount, begin func(views ...View) *mount) {
 	t.Helper()
 	fd, err := unix.MemfdCreate("files", unix.MFD_CLOEXEC)
@@ -39,10 +39,10 @@ func newServer(t *testing.T, views ...View) (first *mount, begin func(views ...V
 	return begin(views...), begin
 }
 
-// at is the open file as another server of the mount has it.
+// at returns the open file as another server of the mount has it.
 func (f *openFile) at(m *mount) *openFile { return &openFile{m, f.id, f.fh} }
 
-// blocking is a view whose runs after the first wait.
+// blocking is a view with runs that wait, after the first.
 func blocking(name string) (v View, entered, let chan bool) {
 	entered, let = make(chan bool), make(chan bool)
 	begun := false
@@ -56,8 +56,8 @@ func blocking(name string) (v View, entered, let chan bool) {
 	}}, entered, let
 }
 
-// TestReadAfterRelease has a reader killed in a READ whose run goes on: the loop has answered in its place, and the kernel closes
-// the file. Another file gets the record meanwhile.
+// TestReadAfterRelease kills a reader in a READ while its run goes on. The loop has answered EINTR, and the
+// kernel closes the file. Another file gets the record meanwhile.
 func TestReadAfterRelease(t *testing.T) {
 	for _, who := range []string{"the server itself", "the next server"} {
 		t.Run(who, func(t *testing.T) {
@@ -96,7 +96,8 @@ func TestReadAfterRelease(t *testing.T) {
 	}
 }
 
-// TestReleasedByAnother: a server that leaves may take a last request, say the RELEASE of a file that the next one has opened.
+// TestReleasedByAnother: a leaving server may take a last request, for example the RELEASE of a file of the
+// next server.
 func TestReleasedByAnother(t *testing.T) {
 	old, next := newServers(t, text("v", "x"))
 	f := next.open("v")
@@ -129,8 +130,8 @@ func TestTakenUp(t *testing.T) {
 	}
 }
 
-// TestDeath reads files on after the death of their server: nothing of a run is lost before somebody has read
-// a part of it, and what one READ has taken whole is not written anywhere.
+// TestDeath reads files on after the death of their server. A run is not lost once a reader has read a part
+// of it. A run that one READ has taken whole is not written to the memory.
 func TestDeath(t *testing.T) {
 	type reading struct {
 		off  uint64
@@ -176,7 +177,7 @@ func TestDeath(t *testing.T) {
 	}
 }
 
-// TestLeave: a server that leaves loses nothing, whatever was read, nor do runs that it ends afterwards.
+// TestLeave checks that a leaving server loses nothing, whatever was read, and no run that it ends later.
 func TestLeave(t *testing.T) {
 	for _, reads := range [][]int{nil, {100}, {3}, {100, 100}} {
 		for _, leave := range []bool{true, false} {
@@ -205,8 +206,8 @@ func TestLeave(t *testing.T) {
 	}
 }
 
-// TestReplay: a READ of the beginning that was not answered before the death is asked again, and is no second
-// one.
+// TestReplay: a READ of the beginning that the dead server had not answered comes again, and does not count
+// as a second one.
 func TestReplay(t *testing.T) {
 	old, begin := newServer(t, text("v", "old run"))
 	for _, size := range []uint32{3, 100} {
@@ -226,7 +227,7 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestNothingKept: what one READ takes whole is not written to the memory that outlives the server.
+// TestNothingKept checks that a run that one READ takes whole is not written to the memory.
 func TestNothingKept(t *testing.T) {
 	m, _ := newServer(t, text("v", "x"))
 	f := m.open("v")
@@ -248,7 +249,7 @@ func TestNothingKept(t *testing.T) {
 	}
 }
 
-// TestLateRun: a run of a closed file that ends late does not become the run of the file that has its record.
+// TestLateRun checks that a late run of a closed file does not become the run of the record's next file.
 func TestLateRun(t *testing.T) {
 	m, _ := newServer(t, text("v", "x"))
 	f := m.open("v")

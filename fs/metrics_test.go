@@ -26,7 +26,7 @@ func TestMetrics(t *testing.T) {
 		`bpfviewfs_run_failures_total{view="v"} 0`,
 		`bpfviewfs_run_failures_total{view="fails"} 1`,
 		`bpfviewfs_run_seconds_count{view="v"} 2`,
-		`bpfviewfs_held_bytes 1280`, // with what an open file costs
+		`bpfviewfs_held_bytes 1280`, // with the cost of an open file
 		`bpfviewfs_views 2`,
 		`bpfviewfs_absent_views 1`,
 	} {

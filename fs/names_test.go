@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestManyNames: names come and go without end, those that stay keep their numbers, and a node id of a view that has left
-// never means another.
+// TestManyNames: names come and go without end. Names that stay keep their numbers, and a node id of a
+// removed view never means another.
 func TestManyNames(t *testing.T) {
 	m := newMount(t, Config{}, text("stays", "it does"), text("first", "x"))
 	stays, _ := m.walk("stays")
@@ -40,7 +40,7 @@ func TestManyNames(t *testing.T) {
 	}
 }
 
-// TestNamesInherited: the next server gives the same numbers, also when it has more views.
+// TestNamesInherited checks that the next server gives the same numbers, also if it has more views.
 func TestNamesInherited(t *testing.T) {
 	old, begin := newServer(t, text("a", "x"), text("b", "x"))
 	a, _ := old.walk("a")
@@ -50,7 +50,7 @@ func TestNamesInherited(t *testing.T) {
 	}
 }
 
-// TestTooManyViews: of more views than there are numbers the last are absent, and say why.
+// TestTooManyViews checks that views beyond the last number are absent, with the reason.
 func TestTooManyViews(t *testing.T) {
 	var list []View
 	for i := range maxViews + 1 {

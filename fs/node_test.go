@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FuzzNode: an id is a node and becomes the same id again, or it is ESTALE in every request that can name it.
+// FuzzNode checks that an id is a node and becomes the same id again, or is ESTALE in every request that can
+// name it.
 func FuzzNode(f *testing.F) {
 	for _, n := range []node{
 		{1, kindCgroup, 0}, {1<<cgroupBits - 1, kindView + 8, maxViews - 1}, {7, kindControl, len(controlDirs)},
@@ -45,8 +46,8 @@ func FuzzNode(f *testing.F) {
 	})
 }
 
-// TestInodeNumbers holds that files of cgroups that live at the same time have inode numbers of their own, if
-// the ids of their cgroups are as close as those of 20,000 cgroups made one after the other.
+// TestInodeNumbers checks that files of simultaneous cgroups have different inode numbers, if the ids of
+// their cgroups are as close as those are of 20,000 cgroups made one after the other.
 func TestInodeNumbers(t *testing.T) {
 	seen := make(map[uint64]node)
 	note := func(n node) {
@@ -56,7 +57,7 @@ func TestInodeNumbers(t *testing.T) {
 		seen[n.ino()] = n
 	}
 	for i := range uint64(20_000) {
-		cgroup := 1_000_000 + 50*i // a cgroup takes some 50 ids: its files have some, too
+		cgroup := 1_000_000 + 50*i // a cgroup takes some 50 ids, because its files take some, too
 		note(node{cgroup: cgroup})
 		for number := range 20 {
 			note(viewNode(cgroup, number, Plain))

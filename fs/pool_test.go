@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// opens opens a file as user uid until it is refused, and says how many opens were granted and what the error is.
+// opens opens a file as user uid until it is refused, and returns how many opens were granted and the error.
 func (m *mount) opens(uid uint32, most int) (granted int, st fuse.Status) {
 	m.uid = uid
 	out, _ := m.walk("v")
@@ -22,7 +22,8 @@ func (m *mount) opens(uid uint32, most int) (granted int, st fuse.Status) {
 	return granted, st
 }
 
-// TestShares: no user and no ten users take the last quarter of the records, and each user who comes gets some.
+// TestShares checks that no user and no ten users take the last quarter of the records, and each new user
+// gets some.
 func TestShares(t *testing.T) {
 	m := newMount(t, Config{}, text("v", "x"))
 	all := 0
@@ -44,7 +45,8 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// TestTotal: the bytes of all users have a bound, which whoever holds most meets first, and root last.
+// TestTotal checks that the bytes of all users have a bound. The user who holds most meets it first, and root
+// last.
 func TestTotal(t *testing.T) {
 	const total = 4 << 20
 	m := newMount(t, Config{Limits: Limits{Total: total}}, text("v", strings.Repeat("x", 10_000)))
@@ -68,7 +70,7 @@ func TestTotal(t *testing.T) {
 	}
 }
 
-// TestChargedAgain: the next server charges users for what they hold, from its first moment on.
+// TestChargedAgain checks that the next server charges users for their open files from its first moment on.
 func TestChargedAgain(t *testing.T) {
 	old, begin := newServer(t, text("v", strings.Repeat("x", 10_000)))
 	for uid := range uint32(3) {
@@ -87,7 +89,7 @@ func TestChargedAgain(t *testing.T) {
 	}
 }
 
-// TestCostOfOpenFiles holds that small open files cost less than 1.2 KiB each, and no more than is charged.
+// TestCostOfOpenFiles checks that small open files cost less than 1.2 KiB each, and no more than is charged.
 func TestCostOfOpenFiles(t *testing.T) {
 	m, _ := newServer(t, text("v", strings.Repeat("x", 200)))
 	used := func() int64 {

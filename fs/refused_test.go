@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A mount that somebody has made writable still cannot be written to.
+// A mount that root has made writable still cannot be written to.
 func TestNothingIsWritten(t *testing.T) {
 	m := newMount(t, Config{}, text("v", "content"))
 	file, _ := m.walk("v")

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// recordView is a view with all renderings, each of which tells what it was asked for.
+// recordView is a view with all renderings. The output of each names its arguments.
 func recordView(name string) View {
 	v := text(name, "plain")
 	v.Kind, v.Version, v.Hash = "record", 3, "0123456789abcdef"
@@ -55,7 +55,8 @@ func TestRenderings(t *testing.T) {
 	}
 }
 
-// A view that leaves one directory has no file of its own there, and hides no child cgroup. Its trees are its own business.
+// A view that is not in a directory has no file there, and hides no child cgroup. Its trees are a separate
+// matter.
 func TestViewsThatAreNotEverywhere(t *testing.T) {
 	here := recordView("cpu")
 	here.Warning = "goes on as it was"

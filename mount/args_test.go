@@ -55,7 +55,7 @@ func TestParseArgsErrors(t *testing.T) {
 		{"a b -x", ExitUsage, `"-x"`},
 		{"a b --nosuch", ExitUsage, `"--nosuch"`},
 		{"a b -o nosuch", ExitUsage, `"nosuch"`},
-		{"a b -s -o uid=x", ExitUsage, `"x"`}, // sloppy is about unknown options
+		{"a b -s -o uid=x", ExitUsage, `"x"`}, // sloppy concerns unknown options
 	} {
 		_, err := ParseArgs(strings.Fields(c.args))
 		if err == nil || ExitCode(err) != c.code || !strings.Contains(err.Error(), c.says) {

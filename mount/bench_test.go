@@ -21,10 +21,11 @@ func benchFile() *memFS {
 	return fs
 }
 
-// BenchmarkLoop reads a trivial file of three servers, each a process of its own: this package, go-fuse's own server
-// with the same filesystem, and libfuse's low-level interface in C with one thread and with many (if there is a C
-// compiler and libfuse3-dev). They take turns in short rounds, so that a busy machine is busy for all. Reported
-// are microseconds for each, and for each other how much longer it takes than ours (above 1: ours is faster).
+// BenchmarkLoop reads a trivial file of three servers, each a process of its own. They are this package,
+// go-fuse's own server with the same filesystem, and libfuse's low-level interface in C with one thread and
+// with many (if there is a C compiler and libfuse3-dev). They take turns in short rounds, so that a busy
+// machine is busy for all. The results are microseconds for each server, and each one's time relative to this
+// package's (above 1 is slower).
 func BenchmarkLoop(b *testing.B) {
 	needRoot(b)
 	servers := []string{"ours", "stock"}
@@ -114,7 +115,7 @@ func preads(path string, n int) error {
 	return nil
 }
 
-// buildC compiles testdata/hello_ll.c, or returns "" where that cannot be done.
+// buildC compiles testdata/hello_ll.c, or returns "" if that cannot be done.
 func buildC(b *testing.B) string {
 	flags, err := exec.Command("pkg-config", "--cflags", "--libs", "fuse3").Output()
 	if err != nil {
@@ -149,7 +150,7 @@ func spawnC(b *testing.B, bin, dir string, single bool) {
 		func() string { return "hello_ll does not serve" })
 }
 
-// unmountAfter takes whatever is mounted at dir away when the test ends.
+// unmountAfter takes any mount at dir away when the test ends.
 func unmountAfter(tb testing.TB, dir string) {
 	tb.Cleanup(func() {
 		for unix.Unmount(dir, unix.MNT_DETACH) == nil {

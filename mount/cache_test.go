@@ -28,8 +28,8 @@ func pageless(tb testing.TB, data string, size uint64) *mounted {
 	return serve(tb, fs)
 }
 
-// TestPageCacheReaders holds what decides that a file can do without pages: the kernel names a lock owner in
-// READs for read(2) alone, gives the errno of the others to the caller at the first byte, and makes no shared
+// TestPageCacheReaders shows that a file can do without pages. The kernel names a lock owner in READs for
+// read(2) alone, gives the errno of other READs to the caller at the first byte, and makes no shared
 // mappings.
 func TestPageCacheReaders(t *testing.T) {
 	m := pageless(t, trivial, 4096)
@@ -107,8 +107,8 @@ func aio(fd int, buf []byte, off int64) (int, error) {
 	}
 }
 
-// TestAsynchronousRead: it ends where the file ends, and finds all of one whose inode is too small once that
-// has grown.
+// TestAsynchronousRead checks that a read ends at the end of the file. A file with too small an inode is read
+// to its end once the inode has grown.
 func TestAsynchronousRead(t *testing.T) {
 	m := pageless(t, trivial, 4096)
 	fd, err := open(m.at("f"))
@@ -151,7 +151,7 @@ func TestAsynchronousRead(t *testing.T) {
 	}
 }
 
-// TestInvalidate: attributes that were cached are asked for again.
+// TestInvalidate checks that cached attributes are asked for again.
 func TestInvalidate(t *testing.T) {
 	f := direct("f", trivial)
 	fs := newFS(f)

@@ -83,10 +83,11 @@ func newChildKeeper(o Options) *Keeper {
 	}
 }
 
-// stuckVar names a file, mostly none, that never answers: the thread that opens the file stuck waits for it, in the kernel.
+// stuckVar names a file, mostly none, that never answers. The thread that opens the file stuck waits for it
+// in the kernel.
 const stuckVar = "BPFVIEWFS_TEST_STUCK"
 
-// serveOurs is what these keepers start.
+// serveOurs is the server of these keepers.
 func serveOurs([]string) error {
 	c, err := Inherit()
 	if err != nil {
@@ -120,7 +121,7 @@ func serveStock(args []string) error {
 	return nil
 }
 
-// mainProgram is what a command does.
+// mainProgram is the main function of a command.
 func mainProgram(args []string) error {
 	o, err := ParseArgs(args)
 	if err != nil {

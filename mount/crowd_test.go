@@ -37,8 +37,9 @@ func spin(d time.Duration) {
 	}
 }
 
-// One user's requests are not served after all of another's. What is counted is how many of the other's are served
-// meanwhile; in the order in which they came it would be at least as many as there are callers.
+// The requests of one user are not served after all requests of a second one. The test counts how many
+// requests of the second are served meanwhile. In order of arrival there would be at least as many as there
+// are callers.
 func TestFairInACrowd(t *testing.T) {
 	for _, op := range []string{"GETATTR", "OPEN", "READ", "LOOKUP"} {
 		t.Run(op, func(t *testing.T) {
@@ -89,7 +90,7 @@ func TestFairInACrowd(t *testing.T) {
 				})
 			}
 			eventually(t, func() bool { return many.Load() > 4*callers }, func() string { return "there is no crowd" })
-			var served []int64 // of the crowd's, for each request of the other user
+			var served []int64 // of the crowd, for each request of the second user
 			as(1002, func() {
 				for range few {
 					before := many.Load()
@@ -108,7 +109,8 @@ func TestFairInACrowd(t *testing.T) {
 	}
 }
 
-// kernel is the other end of a server's descriptor, for tests of the order of replies: a socket keeps messages apart, too.
+// kernel is the other end of a server's descriptor, for tests of the order of replies. A socket keeps
+// messages apart, too.
 func kernel(t *testing.T, fs fuse.RawFileSystem) (s *server, fd int) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
@@ -145,7 +147,7 @@ func send(t *testing.T, fd int, opcode uint32, uid uint32, first, n uint64) {
 	}
 }
 
-// replies receives replies and gives the numbers of their requests.
+// replies receives replies and returns the numbers of their requests.
 func replies(t *testing.T, fd, n int) (uniques []uint64) {
 	t.Helper()
 	buf := make([]byte, slotSize)
@@ -158,7 +160,7 @@ func replies(t *testing.T, fd, n int) (uniques []uint64) {
 	return uniques
 }
 
-// What is waiting when the server begins is served by user, for each operation.
+// Requests that wait when the server begins are served by user, for each operation.
 func TestOrderInACrowd(t *testing.T) {
 	for _, opcode := range []uint32{opLookup, opGetattr, opOpen, opRead, opOpendir, opReaddir, opRelease} {
 		t.Run(fmt.Sprint("opcode ", opcode), func(t *testing.T) {
@@ -171,7 +173,7 @@ func TestOrderInACrowd(t *testing.T) {
 			for uid := range uint32(10) {
 				send(t, fd, opcode, uid, 1000+2*uint64(uid), 1)
 			}
-			s.helpers = runtime.NumCPU() // no more: they would begin before all is read
+			s.helpers = runtime.NumCPU() // no more, because they would begin before all is read
 			go s.run()
 			late := 0
 			for i, unique := range replies(t, fd, 110) {
@@ -179,7 +181,8 @@ func TestOrderInACrowd(t *testing.T) {
 					late++
 				}
 			}
-			// One that lost its CPU for a while is taken for slow, and the next requests wait apart.
+			// A request that lost its CPU for a while counts as slow, and the next requests wait
+			// apart.
 			if late > 3 {
 				t.Errorf("%d of 10 users wait for more than 30 requests, want 3 at most", late)
 			}
@@ -187,7 +190,7 @@ func TestOrderInACrowd(t *testing.T) {
 	}
 }
 
-// countingFS tells of GETATTRs and LOOKUPs.
+// countingFS reports GETATTRs and LOOKUPs.
 type countingFS struct {
 	*memFS
 	op    string
@@ -213,7 +216,7 @@ type ownedFS struct{ *memFS }
 
 func (ownedFS) Owner(handle uint64) (uint32, bool) { return 1001, handle == 5 }
 
-// The kernel sends RELEASE as root's: root must not pay for whoever closes files.
+// The kernel sends RELEASE as root's, but root must not pay for the files of other users.
 func TestReleaseIsChargedToTheOwner(t *testing.T) {
 	s := newServer(&Conn{}, ownedFS{newFS()}, nil)
 	for _, test := range []struct {
@@ -227,7 +230,7 @@ func TestReleaseIsChargedToTheOwner(t *testing.T) {
 	}
 }
 
-// Another loop reads on while the leader is in a request, and the one that led ends when it is done.
+// Another loop reads on while the leader is in a request. The old leader ends when it is done.
 func TestTakeOver(t *testing.T) {
 	g := newGate()
 	m := serve(t, newFS(slow("slow", g), direct("quick", "quick")))
@@ -262,7 +265,8 @@ func TestIdle(t *testing.T) {
 	exits(t, cat)
 }
 
-// knownSlow serves a file whose OPEN is known to take long; from then on OPENs go through the gate that it returns.
+// knownSlow serves a file with an OPEN that is known to be slow. From then on OPENs go through the gate that
+// it returns.
 func knownSlow(t *testing.T) (*mounted, *gate) {
 	g := newGate()
 	var known atomic.Bool
@@ -280,14 +284,14 @@ func knownSlow(t *testing.T) (*mounted, *gate) {
 	return m, g
 }
 
-// waiting is how many requests wait that are known to take long.
+// waiting returns how many slow requests wait.
 func (m *mounted) waiting() int {
 	m.server.mu.Lock()
 	defer m.server.mu.Unlock()
 	return m.server.queue.slow
 }
 
-// A request that waits for its turn is given up when its caller is killed. The filesystem never hears of it.
+// A request that waits for its turn is dropped when its caller is killed. The filesystem never sees it.
 func TestKilledWhileQueued(t *testing.T) {
 	m, g := knownSlow(t)
 	var cats []*exec.Cmd
@@ -314,7 +318,8 @@ func TestKilledWhileQueued(t *testing.T) {
 	m.sleeps(t)
 }
 
-// A few slow requests of one user are in work at once; another user's come beside them after a moment, and quick ones always.
+// A few slow requests of one user are in work at once. Another user's come beside them after a moment, and
+// quick ones always.
 func TestSlowBesideSlow(t *testing.T) {
 	m, g := knownSlow(t)
 	var group sync.WaitGroup
@@ -345,7 +350,7 @@ func TestSlowBesideSlow(t *testing.T) {
 	m.sleeps(t)
 }
 
-// When a connection ends, what waits is dropped, and all loops end (see serve).
+// When a connection ends, waiting requests are dropped, and all loops end (see serve).
 func TestAbortDropsTheQueue(t *testing.T) {
 	m, g := knownSlow(t)
 	var cats []*exec.Cmd
@@ -365,7 +370,7 @@ func TestAbortDropsTheQueue(t *testing.T) {
 	}
 }
 
-// Requests that were read ahead are answered by the next server when theirs is killed.
+// Requests that were read ahead are answered by the next server if their own is killed.
 func TestKilledServerInACrowd(t *testing.T) {
 	needRoot(t)
 	dir := tempDir(t)
@@ -396,7 +401,7 @@ func TestKilledServerInACrowd(t *testing.T) {
 	group.Wait()
 }
 
-// childOf is the only child of a process.
+// childOf returns the only child of a process.
 func childOf(t *testing.T, pid int) (child int) {
 	t.Helper()
 	eventually(t, func() bool {

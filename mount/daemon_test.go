@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// run runs a child to its end, until nobody holds its standard streams any more.
+// run runs a child to its end, and waits until no process holds its standard streams.
 func run(tb testing.TB, cmd *exec.Cmd) (output string, code int) {
 	tb.Helper()
 	out, err := cmd.CombinedOutput()
@@ -40,7 +40,7 @@ func background(t *testing.T, dir string, args ...string) (pid int) {
 	return pid
 }
 
-// vanishes waits for the end of a process that is not our child. A zombie has no exe any more.
+// vanishes waits for the end of a process that is no child of the test. A zombie has no exe any more.
 func vanishes(t *testing.T, pid int) {
 	t.Helper()
 	eventually(t, func() bool {

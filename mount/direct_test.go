@@ -10,7 +10,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// replier answers each request with numbers made of its arguments. The node says how: see the nodes below.
+// replier answers each request with numbers made of its arguments. The node says how (see the nodes below).
 type replier struct {
 	fuse.RawFileSystem
 	done *int
@@ -82,7 +82,7 @@ func (s sliced) Slices() ([][]byte, fuse.Status) {
 	return [][]byte{s.data[:len(s.data)/2], s.data[len(s.data)/2:]}, fuse.OK
 }
 
-// TestDirectReplies compares, byte for byte, with what go-fuse's protocol server makes of the same requests.
+// TestDirectReplies compares the replies, byte for byte, with the replies of go-fuse's protocol server.
 func TestDirectReplies(t *testing.T) {
 	var done int
 	c := &Conn{Logf: func(string, ...any) {}}
@@ -125,7 +125,7 @@ func TestDirectReplies(t *testing.T) {
 	}
 }
 
-// What is not quite as expected is left to go-fuse.
+// Unusual requests are left to go-fuse.
 func TestDirectLeavesTheRest(t *testing.T) {
 	s := newServer(&Conn{}, newFS(), nil)
 	l := &loop{server: s, cancel: make(chan struct{}), reply: make([]byte, slotSize)}

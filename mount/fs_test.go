@@ -9,7 +9,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// memFS is a root directory of files whose bytes are in memory. A file's handlers can be replaced.
+// memFS is a root directory of files in memory. A file's handlers can be replaced.
 type memFS struct {
 	fuse.RawFileSystem
 	files []*memFile // node rootNode+1+i
@@ -23,7 +23,7 @@ type memFile struct {
 	name string
 	mu   sync.Mutex
 	data []byte
-	size uint64 // what GETATTR says
+	size uint64 // st_size in GETATTR
 	flag uint32 // FOPEN_*
 
 	open func(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status

@@ -34,8 +34,8 @@ type mounted struct {
 	log    *logbook
 }
 
-// at opens a file by unix.Open: os.Open would register it with the runtime's poller, and that calls the kernel without
-// leaving the processor to the server, which is in this process.
+// at opens a file by unix.Open. os.Open would register it with the runtime's poller in a call that keeps the
+// processor from the server, which is in this process.
 func (m *mounted) at(name string) string { return filepath.Join(m.dir, name) }
 
 // serve mounts fs on a new directory and takes it down when the test ends.
@@ -73,8 +73,8 @@ func serve(tb testing.TB, fs fuse.RawFileSystem) *mounted {
 	return m
 }
 
-// mountHere mounts, and is the keeper of a server in this very process: so a test knows what its filesystem is asked for. kept is
-// closed at the end of the mount.
+// mountHere mounts, and is the keeper of a server in this process, so that a test sees the requests to its
+// filesystem. kept is closed at the end of the mount.
 func mountHere(o Options) (c *Conn, kept <-chan struct{}, err error) {
 	target, fd, err := begin(o.Target)
 	if err != nil {
@@ -139,7 +139,7 @@ func (m *mounted) end(tb testing.TB) error {
 	return nil
 }
 
-// tempDir is t.TempDir without symbolic links in its path, and everybody gets there.
+// tempDir is t.TempDir without symbolic links in its path, and open to every user.
 func tempDir(tb testing.TB) string {
 	dir, err := filepath.EvalSymlinks(tb.TempDir())
 	if err != nil {
@@ -151,7 +151,7 @@ func tempDir(tb testing.TB) string {
 	return dir
 }
 
-// leaks fails the test if it ends with more descriptors or goroutines than it began with.
+// leaks fails the test if it ends with more descriptors or goroutines than at its start.
 func leaks(tb testing.TB) {
 	fds, goroutines := countFDs(), runtime.NumGoroutine()
 	tb.Cleanup(func() {
@@ -176,7 +176,7 @@ func listFDs() (list []string) {
 	return list
 }
 
-// eventually waits for a condition that something outside the test's control makes true.
+// eventually waits for a condition that the test does not control.
 func eventually(tb testing.TB, ok func() bool, what func() string) {
 	tb.Helper()
 	for start := time.Now(); !ok(); time.Sleep(time.Millisecond) {
@@ -217,7 +217,7 @@ func readAll(path string) (string, error) {
 	}
 }
 
-// open retries EINTR: the Go runtime's own signals interrupt system calls on FUSE files.
+// open retries EINTR, because the Go runtime's own signals interrupt system calls on FUSE files.
 func open(path string) (int, error) {
 	for {
 		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)

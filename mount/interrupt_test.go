@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reader starts a process that reads a file with read(2): busybox's cat would splice, and find nothing in a file of size 0.
+// reader starts a process that reads a file with read(2). busybox's cat would splice, and find nothing in a
+// file of size 0.
 func reader(tb testing.TB, path string) *exec.Cmd {
 	tb.Helper()
 	cmd := exec.Command("/bin/dd", "if="+path, "of=/dev/null")
@@ -49,8 +50,8 @@ func TestKilledReaderGoesAtOnce(t *testing.T) {
 	}
 }
 
-// A reader need not wait for a filesystem that does not heed its cancel channel, and what an OPEN made for
-// such a reader is released.
+// A reader need not wait for a filesystem that does not heed its cancel channel. A handle that an OPEN made
+// for such a reader is released.
 func TestKilledReaderOfStubborn(t *testing.T) {
 	for _, op := range []string{"OPEN", "READ"} {
 		t.Run(op, func(t *testing.T) {

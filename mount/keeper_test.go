@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newKeeper is a keeper whose mount and servers the test makes up. Servers that it starts by itself end at once.
+// newKeeper returns a keeper with a made-up mount and servers. Servers that it starts by itself end at once.
 func newKeeper(t *testing.T) *Keeper {
 	t.Helper()
 	needRoot(t)
@@ -56,7 +56,8 @@ func falseProgram(t *testing.T) string {
 	return path
 }
 
-// server is a process that does nothing, for the keeper to take for a server; said is what the keeper tells it.
+// server starts a process that does nothing, in the place of a server; said returns the keeper's messages to
+// it.
 func (k *Keeper) server(t *testing.T) (p *process, said *wire) {
 	t.Helper()
 	near, far, err := newWire()
@@ -91,7 +92,7 @@ func (p *process) killed(t *testing.T) *os.ProcessState {
 	return p.ends(t)
 }
 
-// ends waits for the end of a process that somebody else brings about.
+// ends waits for the end of a process that the test does not end itself.
 func (p *process) ends(t *testing.T) *os.ProcessState {
 	t.Helper()
 	ended := make(chan *os.ProcessState, 1)
@@ -108,7 +109,7 @@ func (p *process) ends(t *testing.T) *os.ProcessState {
 	return nil
 }
 
-// answered tells whether who asked for a reload has been told an error by now.
+// answered reports whether the caller of a reload has got an error by now.
 func answered(t *testing.T, answer <-chan error, want string) {
 	t.Helper()
 	select {
@@ -121,8 +122,8 @@ func answered(t *testing.T, answer <-chan error, want string) {
 	}
 }
 
-// TestNewServerDiesBeforeItServes: then the one before serves again, and whoever asked for the reload must not be told that all
-// is well.
+// TestNewServerDiesBeforeItServes checks that the server before serves again. The caller of the reload must
+// get an error.
 func TestNewServerDiesBeforeItServes(t *testing.T) {
 	k := newKeeper(t)
 	p, _ := k.server(t)
@@ -133,7 +134,7 @@ func TestNewServerDiesBeforeItServes(t *testing.T) {
 	answered(t, answer, "the new server does not start")
 }
 
-// TestKeeperCannotBeReplaced: the program is not there any more when the keeper is to run it.
+// TestKeeperCannotBeReplaced removes the program before the keeper is to run it.
 func TestKeeperCannotBeReplaced(t *testing.T) {
 	k := newKeeper(t)
 	k.mountAnew(t)
@@ -150,7 +151,8 @@ func TestKeeperCannotBeReplaced(t *testing.T) {
 	}
 }
 
-// TestServerDiesBesideLeaving: what the dead one had in work must not wait until the one before has ended.
+// TestServerDiesBesideLeaving checks that the dead server's requests need not wait for the end of the server
+// before.
 func TestServerDiesBesideLeaving(t *testing.T) {
 	k := newKeeper(t)
 	old, _ := k.server(t)
@@ -160,7 +162,7 @@ func TestServerDiesBesideLeaving(t *testing.T) {
 	k.died(old, old.ends(t))
 }
 
-// TestSuccessorDies: a server that has let go of the connection does not come back to it.
+// TestSuccessorDies checks that a server that has let go of the connection does not come back to it.
 func TestSuccessorDies(t *testing.T) {
 	k := newKeeper(t)
 	p, said := k.server(t)
@@ -179,7 +181,7 @@ func TestSuccessorDies(t *testing.T) {
 	k.died(p, p.killed(t))
 }
 
-// TestPulse counts beats, not time: a keeper that did not run itself must not take it out on its server.
+// TestPulse counts beats, not time. A keeper that did not run itself must not kill its server for that.
 func TestPulse(t *testing.T) {
 	k := newKeeper(t)
 	p, _ := k.server(t)
@@ -199,7 +201,7 @@ func TestPulse(t *testing.T) {
 	k.died(p, p.ends(t))
 }
 
-// TestUnmountedWithoutServer: nobody but the keeper can notice.
+// TestUnmountedWithoutServer: only the keeper can notice.
 func TestUnmountedWithoutServer(t *testing.T) {
 	k := newKeeper(t)
 	if err := unix.Unmount(k.mountAnew(t), 0); err != nil {
@@ -231,7 +233,7 @@ func (k *Keeper) mountAnew(t *testing.T) (target string) {
 	return target
 }
 
-// TestResumeUnmounted: what an earlier keeper has left is no mount any more.
+// TestResumeUnmounted: the mount of the earlier keeper is gone.
 func TestResumeUnmounted(t *testing.T) {
 	old := newKeeper(t)
 	if err := unix.Unmount(old.mountAnew(t), 0); err != nil {
@@ -253,7 +255,7 @@ func TestResumeUnmounted(t *testing.T) {
 	}
 }
 
-// TestResumeUnknown: a mount that may be there is taken up, and not mounted over.
+// TestResumeUnknown checks that a mount that may exist is taken up, and not mounted over.
 func TestResumeUnknown(t *testing.T) {
 	old := newKeeper(t)
 	old.mountAnew(t)
@@ -274,7 +276,7 @@ func TestResumeUnknown(t *testing.T) {
 	k.memory.Close()
 }
 
-// TestMountedUnknown: what cannot be found out does not let go of a mount.
+// TestMountedUnknown checks that a failed look-up does not end a mount.
 func TestMountedUnknown(t *testing.T) {
 	k := newKeeper(t)
 	k.mountAnew(t)
@@ -291,7 +293,7 @@ func TestMountedUnknown(t *testing.T) {
 	}
 }
 
-// withoutProc calls do while only so many more descriptors can be opened: too few for /proc/self/mountinfo.
+// withoutProc calls do while only so many more descriptors can be opened, too few for /proc/self/mountinfo.
 func withoutProc(t *testing.T, spare uint64, do func()) {
 	t.Helper()
 	var limit unix.Rlimit
@@ -312,8 +314,8 @@ func withoutProc(t *testing.T, spare uint64, do func()) {
 	}
 }
 
-// TestSocketOfAnother: when a mount has ended its device number is free, and the next mount's keeper may have it before this one's
-// has ended.
+// TestSocketOfAnother: the device number is free when a mount has ended. The next mount's keeper may have it
+// before this one's has ended.
 func TestSocketOfAnother(t *testing.T) {
 	old, next := newKeeper(t), newKeeper(t)
 	at := Info{Minor: 1<<20 - 1}
@@ -335,7 +337,8 @@ func TestSocketOfAnother(t *testing.T) {
 	}
 }
 
-// Servers that fail to start are put off more and more, and soon; those that are killed at their start later.
+// Servers that fail to start are delayed more and more at once; servers that are killed at their start only
+// later.
 func TestBackOff(t *testing.T) {
 	for _, test := range []struct {
 		failures, killed int
@@ -350,7 +353,7 @@ func TestBackOff(t *testing.T) {
 	}
 }
 
-// A server that is killed again and again before it serves is not started as fast as the machine can.
+// A server that is killed again and again before it serves must not be started as fast as the machine can.
 func TestKilledAtTheirStart(t *testing.T) {
 	k := newKeeper(t)
 	for range 2 * patience {
@@ -371,7 +374,7 @@ func TestKilledAtTheirStart(t *testing.T) {
 	}
 }
 
-// TestEndsWithoutServer: a keeper whose mount is gone ends, whatever its servers do.
+// TestEndsWithoutServer checks that a keeper without a mount ends, whatever its servers do.
 func TestEndsWithoutServer(t *testing.T) {
 	for name, over := range map[string]func(k *Keeper, p *process){
 		"it is told":   func(k *Keeper, p *process) { k.heard(p, message{Word: wordEnded}) },
@@ -389,11 +392,12 @@ func TestEndsWithoutServer(t *testing.T) {
 		if again, err := k.expired(); again || err == nil {
 			t.Errorf("%s: after the limit it goes on (%v)", name, err)
 		}
-		k.release() // nobody reports the server's end
+		k.release() // the server's end is never reported
 	}
 }
 
-// TestProgramsAreClosed: those of earlier servers are not kept open until the garbage collector finds them.
+// TestProgramsAreClosed checks that programs of earlier servers are closed before the garbage collector finds
+// them.
 func TestProgramsAreClosed(t *testing.T) {
 	k := newKeeper(t)
 	for range 10 {

@@ -45,7 +45,7 @@ func (g *gate) wait(tb testing.TB, n int) {
 
 func (g *gate) open() { close(g.opened) }
 
-// slow is a file whose READs go through g.
+// slow is a file with READs that go through g.
 func slow(name string, g *gate) *memFile {
 	f := direct(name, "slow")
 	f.read = func(cancel <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
@@ -60,7 +60,7 @@ func slow(name string, g *gate) *memFile {
 	return f
 }
 
-// More requests than there are slots wait in the kernel, and all are answered.
+// Requests beyond the number of slots wait in the kernel, and all are answered.
 func TestMoreThanMaxLoops(t *testing.T) {
 	g := newGate()
 	m := serve(t, newFS(slow("slow", g)))
@@ -99,7 +99,7 @@ func TestManyReaders(t *testing.T) {
 	m.sleeps(t)
 }
 
-// sleeps waits for the server to do nothing at all: one loop is in read(2), and nobody watches it.
+// sleeps waits until the server does nothing: one loop is in read(2), and there is no watcher.
 func (m *mounted) sleeps(tb testing.TB) {
 	tb.Helper()
 	s := m.server
@@ -137,13 +137,13 @@ func TestImpossibleStatus(t *testing.T) {
 	}
 }
 
-// A handle made by an OPEN whose reply the kernel does not take is released.
+// A handle is released if the kernel does not take the reply to its OPEN.
 func TestRefusedOpenIsReleased(t *testing.T) {
 	g := newGate()
 	f := direct("f", "")
 	f.open = func(cancel <-chan struct{}, _ *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
 		g.pass(cancel)
-		return fuse.OK // too late, and in spite of the cancel
+		return fuse.OK // too late, and despite the cancel
 	}
 	fs := newFS(f)
 	m := serve(t, fs)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// line returns the line of /proc/mounts for dir, "" when nothing is mounted there.
+// line returns the line of /proc/mounts for dir, "" if nothing is mounted there.
 func line(tb testing.TB, dir string) string {
 	tb.Helper()
 	mounts, err := os.ReadFile("/proc/mounts")
@@ -143,7 +143,7 @@ func TestStrangeNames(t *testing.T) {
 	<-kept
 }
 
-// Two mounts at once on one target: one of them, at most, is left.
+// Of two mounts at once on one target, one at most is left.
 func TestMountRace(t *testing.T) {
 	needRoot(t)
 	leaks(t)

@@ -19,7 +19,7 @@ func TestParseOptions(t *testing.T) {
 	}{
 		{"", base},
 		{",,", base},
-		{"rw,dev,suid,exec", base}, // what mount.fuse3 adds opens nothing
+		{"rw,dev,suid,exec", base}, // additions of mount.fuse3 have no effect
 		{"ro,nodev,nosuid,noexec,ro=recursive", base},
 		{"rw,noexec,nosuid,nodev,user,users,user=joe,owner,group", base},
 		{"nofail,_netdev,auto,noauto,defaults,x-systemd.automount,x-gvfs-name=a=b,X-mount.mkdir=0755,comment=hi", base},
@@ -59,7 +59,7 @@ func meaning(o Options) Options {
 	return o
 }
 
-// words are the lists that a server gets for the options of its mount.
+// words returns the lists that a server gets for the options of its mount.
 func words(o Options) (lists []string) {
 	for _, word := range o.Words {
 		lists = append(lists, Word(word))
@@ -102,7 +102,7 @@ func TestParseOptionsErrors(t *testing.T) {
 		{"enable=a,b", ExitUsage, []string{`unknown option "b"`, "enable=NAME:b"}},
 		{"views=/a,/b,uid=1", ExitUsage, []string{`unknown option "/b"`, "views=NAME:/b"}},
 		{"uid=-1", ExitUsage, []string{`"-1"`}},
-		{"uid=4294967295", ExitUsage, []string{"4294967295"}}, // (uid_t)-1 is nobody
+		{"uid=4294967295", ExitUsage, []string{"4294967295"}}, // (uid_t)-1 is no user
 		{"gid=x", ExitUsage, []string{"option gid", "number of a group"}},
 		{"mode=1777", ExitUsage, []string{"1777", "at most 0777"}},
 		{"mode=0888", ExitUsage, []string{"0888", "octal"}},
@@ -142,7 +142,7 @@ func FuzzParseOptions(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// The same again changes nothing, nor does what comes from fstab.
+		// The same options again change nothing, nor do options from fstab.
 		got, err := ParseOptions(words(o)...)
 		got.Flags, got.Remount = o.Flags, o.Remount // the server's process needs neither
 		if err != nil || !reflect.DeepEqual(o, got) {
@@ -155,7 +155,7 @@ func FuzzParseOptions(f *testing.F) {
 	})
 }
 
-// checkOptions holds what is true whatever was asked for.
+// checkOptions checks the properties of all options.
 func checkOptions(t *testing.T, o Options, err error) {
 	switch {
 	case err != nil && strings.ContainsAny(err.Error(), "\n"):

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The path of a mount that is detached in the same moment is "/" to the kernel. It must not be to us: we would mount
-// there.
+// For the kernel, the path of a mount that was detached in the same moment is "/". A mount there would be
+// wrong.
 func TestPlaceWhileMountsComeAndGo(t *testing.T) {
 	needRoot(t)
 	leaks(t)

@@ -29,7 +29,7 @@ func TestPrices(t *testing.T) {
 	learn(nil, 1)
 }
 
-// What a request is about decides whose estimate it has.
+// The node, class or open file of a request decides which estimate it uses.
 func TestPricesKeys(t *testing.T) {
 	var p prices
 	estimate := func(opcode uint32, node uint64, body ...uint64) any {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestNames: every thread of keeper and server has the program's name, as top(1) and OOM messages show it, and the kernel
-// prefers to kill the server.
+// TestNames checks that every thread of keeper and server has the program's name, as top(1) and OOM messages
+// show it, and that the kernel prefers to kill the server.
 func TestNames(t *testing.T) {
 	needRoot(t)
 	dir := tempDir(t)
@@ -56,7 +56,7 @@ func score(t *testing.T, pid int) int {
 	return score
 }
 
-// TestSpawnFails: a server that cannot be started leaves no descriptor.
+// TestSpawnFails checks that a server that cannot be started leaves no descriptor.
 func TestSpawnFails(t *testing.T) {
 	k := newKeeper(t)
 	before := countFDs()
@@ -83,7 +83,7 @@ func TestSpawnFails(t *testing.T) {
 	}
 }
 
-// TestLongMessage: an error may have a verifier's log in it, and a list the reasons of many views.
+// TestLongMessage: an error may contain a verifier's log, and a list the reasons of many views.
 func TestLongMessage(t *testing.T) {
 	near, far, err := newWire()
 	if err != nil {

@@ -16,7 +16,7 @@ func entryOf(uid uint32, unique uint64) entry {
 	return entry{slot: slotOf(opGetattr, unique, uid), unique: unique, uid: uid}
 }
 
-// serve takes n requests out, each of which takes took ns, and gives the users in the order in which they were served.
+// serve takes n requests out, each of which takes took ns, and returns the users in the order of service.
 func (q *queue) serve(n int, took func(uid uint32) int64) (order []uint32) {
 	for range n {
 		e, u, ok := q.pop()
@@ -29,7 +29,7 @@ func (q *queue) serve(n int, took func(uid uint32) int64) (order []uint32) {
 	return order
 }
 
-// One request of a user comes next after at most one of a user who has 1,000 waiting, however these came.
+// One request of a user comes next after at most one of a user with 1,000 waiting, in any order of arrival.
 func TestQueueIsFair(t *testing.T) {
 	var q queue
 	for i := range 1000 {
@@ -43,7 +43,8 @@ func TestQueueIsFair(t *testing.T) {
 	}
 }
 
-// Users share time, not requests: one whose requests take nine times as long is served a ninth as often.
+// Users share time, not requests. A user with requests that take nine times as long is served a ninth as
+// often.
 func TestQueueSharesTime(t *testing.T) {
 	var q queue
 	for i := range 1000 {
@@ -59,7 +60,7 @@ func TestQueueSharesTime(t *testing.T) {
 	}
 }
 
-// A user who comes back has no claim to the time it did not use.
+// A user that comes back has no claim to the time it did not use.
 func TestQueueIdleUserHasNoCredit(t *testing.T) {
 	var q queue
 	q.push(entryOf(2, 2))
@@ -98,7 +99,7 @@ func TestQueueRemove(t *testing.T) {
 	}
 }
 
-// When there is no room, the newest request of the user with most is given up, and never a RELEASE.
+// If there is no room, the newest request of the user with most is dropped, and never a RELEASE.
 func TestQueueDrop(t *testing.T) {
 	var q queue
 	q.push(entryOf(1, 2))
@@ -117,7 +118,7 @@ func TestQueueDrop(t *testing.T) {
 	}
 }
 
-// Slow requests: a few of each user, root's whatever others do.
+// A few slow requests of each user are in work, and root's always.
 func TestQueueSlow(t *testing.T) {
 	var q queue
 	for uid := range uint32(3) {

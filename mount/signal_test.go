@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSignalTwice: the second signal comes while the first one's unmount is under way, as timeout(1) sends it.
+// TestSignalTwice sends the second signal while the first one's unmount is under way, as timeout(1) does.
 func TestSignalTwice(t *testing.T) {
 	needRoot(t)
 	for i := range 12 {
@@ -40,13 +40,14 @@ func TestSignalFromTimeout(t *testing.T) {
 	}
 	limited := exec.Command("timeout", append([]string{"1", self}, cmd.Args[1:]...)...)
 	limited.Env = cmd.Env
-	// timeout says 124 when the time is up, and hands on no status of the command's.
+	// timeout exits with 124 when the time is up, and does not pass on the command's status.
 	if out, code := run(t, limited); code != 124 || line(t, dir) != "" {
 		t.Errorf("exit code %d: %s; mounted: %q", code, out, line(t, dir))
 	}
 }
 
-// TestSignalAtAnyTime: a signal that comes before there is a mount, or while the keeper runs its program anew, leaves no dead mount.
+// TestSignalAtAnyTime checks that a signal leaves no dead mount, before the mount or while the keeper
+// replaces itself.
 func TestSignalAtAnyTime(t *testing.T) {
 	needRoot(t)
 	for i := range 20 {
@@ -81,7 +82,7 @@ func TestSignalAtAnyTime(t *testing.T) {
 	}
 }
 
-// TestSignalEndsCopies: a copy of the mount in another mount namespace ends with the keeper.
+// TestSignalEndsCopies checks that a copy of the mount in another mount namespace ends with the keeper.
 func TestSignalEndsCopies(t *testing.T) {
 	needRoot(t)
 	dir := tempDir(t)
@@ -113,7 +114,8 @@ func TestSignalEndsCopies(t *testing.T) {
 	}
 }
 
-// TestStuckThread: a thread of the server waits in the kernel and cannot be killed. The keeper ends all the same, in a bounded time.
+// TestStuckThread: a thread of the server waits in the kernel and cannot be killed. The keeper still ends in
+// a bounded time.
 func TestStuckThread(t *testing.T) {
 	if testing.Short() {
 		return // a quarter of a minute

@@ -26,7 +26,7 @@ func (c *Conn) Unmount() error {
 	return err
 }
 
-// ours reports whether the mount at p is this one. It compares device numbers, because a mount's id may have
+// ours reports whether p is this mount. It compares device numbers, because a mount's id may have
 // been given to another mount. So may the device number after the end of the connection; then only a dead
 // mount counts.
 func (c *Conn) ours(p *place, at Info) bool { return c.numbered(at) && (!c.over() || p.dead()) }

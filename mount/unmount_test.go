@@ -33,7 +33,7 @@ func TestUnmountBusy(t *testing.T) {
 	}
 }
 
-// What somebody else put on the target since is not ours to take away.
+// A later mount of another process at the target must stay.
 func TestUnmountLeavesOthers(t *testing.T) {
 	m := serve(t, newFS())
 	if err := unix.Mount("other", m.dir, "tmpfs", 0, ""); err != nil {
@@ -53,7 +53,7 @@ func TestUnmountLeavesOthers(t *testing.T) {
 	}
 }
 
-// The device number of a connection that has ended, and its mount's id, may be the next mount's, whose target may be the same.
+// The device number and mount id of an ended connection may belong to the next mount, at the same target.
 func TestNumberOfAnother(t *testing.T) {
 	old := serve(t, newFS())
 	if err := old.Unmount(); err != nil {
@@ -89,7 +89,7 @@ func TestStaleMountIsCleared(t *testing.T) {
 	defer unix.Close(busy)
 	server.Process.Signal(unix.SIGKILL)
 	server.Wait()
-	// Not stat, which is answered from cached attributes, dead or not.
+	// Not stat, which is answered from cached attributes even if the mount is dead.
 	var st unix.Statfs_t
 	eventually(t, func() bool { return errors.Is(unix.Statfs(dir, &st), unix.ENOTCONN) }, func() string { return "the mount does not die" })
 	if at, err := Find(dir); err != nil || at.Target != dir {
