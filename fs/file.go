@@ -16,7 +16,7 @@ type file struct {
 	fs      *FS
 	node    node
 	handle  uint64
-	record  *record // may belong to another handle already: a READ that the loop answered with EINTR can outlive the close
+	record  *record // perhaps of another handle by now: a READ answered with EINTR can outlive the close
 	account *account
 	shown   *shown
 

@@ -186,7 +186,8 @@ func TestRunsOfOneFile(t *testing.T) {
 	reads.Wait()
 }
 
-// TestAllocations bounds the memory that the filesystem allocates for one open and close, and for one pread at offset 0.
+// TestAllocations bounds the memory that the filesystem allocates for one open and close, and for one pread
+// at offset 0.
 func TestAllocations(t *testing.T) {
 	m := newMount(t, Config{}, text("v", strings.Repeat("x", 1000)))
 	out, _ := m.walk("v")

@@ -3,10 +3,11 @@
 // It knows FUSE and knows no BPF: its caller passes the cgroups as a [Hierarchy] and the views as a list of
 // [View]. It is a [fuse.RawFileSystem] without an inode table:
 //
-//   - A node id describes its node (see node). The id of a directory is the cgroup's id. The id of a file is made of the
-//     cgroup's id, the view's number and the rendering. So a million cgroups cost no memory, and FORGET frees nothing.
-//   - Only open files have state: the run they hold (see file). The part that the next server needs is in a file that
-//     outlives this one (see memory and [FS.Inherit]).
+//   - A node id describes its node (see node). The id of a directory is the cgroup's id. The id of a file is
+//     made of the cgroup's id, the view's number and the rendering. So a million cgroups cost no memory, and
+//     FORGET frees nothing.
+//   - Only open files have state: the run they hold (see file). The part that the next server needs is in a
+//     file that outlives this one (see memory and [FS.Inherit]).
 //
 // Below .bpfview are other renderings of the same views (see [Rendering]), links (see links.go) and files
 // about the mount itself (see info).
@@ -30,10 +31,11 @@
 //
 // # Avoided deadlocks
 //
-//   - Invalidating attributes waits for nothing; invalidating pages would wait for READs. Growing an inode takes one
-//     page, far behind all pages that are read. A handler holds no lock of its own while it notifies.
-//   - A run takes as long as its program, and cannot be stopped inside the kernel. The request loop must answer an
-//     interrupted request itself, so that no reader waits for a program in D state.
+//   - Invalidating attributes waits for nothing; invalidating pages would wait for READs. Growing an inode
+//     takes one page, far behind all pages that are read. A handler holds no lock of its own while it
+//     notifies.
+//   - A run takes as long as its program, and cannot be stopped inside the kernel. The request loop must
+//     answer an interrupted request itself, so that no reader waits for a program in D state.
 //   - Nothing here touches a path of the mount itself.
 package fs
 
@@ -74,8 +76,8 @@ type View struct {
 	Version int    // of its record; 0 if it has none
 	Hash    string // of its record's type; "" if it has none
 	Warning string // a fault of the view that does not keep it away
-	// Mode, UID and GID are permission bits and owner; 0 and nil for the defaults, 0440 and the owner of the cgroup's
-	// directory.
+	// Mode, UID and GID are permission bits and owner; 0 and nil for the defaults, 0440 and the owner of
+	// the cgroup's directory.
 	Mode     uint32
 	UID, GID *uint32
 	// Err is the reason why the view is absent. An absent view has a line in .bpfview/views and no file.
@@ -135,7 +137,7 @@ type FS struct {
 	viewMu sync.Mutex // serialises SetViews
 
 	memory   *memory
-	openers  map[uint64]*record // requesters of OPEN that an earlier server may not have answered; see Begin
+	openers  map[uint64]*record // OPENs that an earlier server may not have answered, see Begin
 	disabled map[int]string
 
 	server  uint64      // the number of this server among the mount's servers

@@ -15,7 +15,8 @@ type openFiles struct {
 	peak  atomic.Int64 // of count, since trim has found something to do
 }
 
-// trim gives memory back to the machine when most of many files have been closed. The collector alone would take minutes.
+// trim gives memory back to the machine when most of many files have been closed. The collector alone would
+// take minutes.
 func (o *openFiles) trim() {
 	const many = 4096
 	peak, count := o.peak.Load(), o.count.Load()
@@ -42,7 +43,8 @@ func (o *openFiles) add(f *file) (_ *file, added bool) {
 		if there != nil && there.handle == f.handle {
 			return there, false
 		}
-		// The file of another handle was closed by another server. It ends when another file replaces it.
+		// The file of another handle was closed by another server. It ends when another file replaces
+		// it.
 		if at.CompareAndSwap(there, f) {
 			if count := o.count.Add(1); count > o.peak.Load() {
 				o.peak.Store(count)

@@ -101,8 +101,8 @@ func (f *FS) attr(n node, st *unix.Stat_t) fuse.Attr {
 		Ino:   n.ino(),
 		Nlink: 1,
 		Owner: fuse.Owner{Uid: st.Uid, Gid: st.Gid},
-		// Before the first run, too, times must not be now: archivers complain of files that change while
-		// they read.
+		// Before the first run, too, times must not be now, because archivers complain of files that change
+		// while they read.
 		Atime: uint64(st.Atim.Sec), Atimensec: uint32(st.Atim.Nsec),
 		Mtime: uint64(st.Mtim.Sec), Mtimensec: uint32(st.Mtim.Nsec),
 		Ctime: uint64(st.Ctim.Sec), Ctimensec: uint32(st.Ctim.Nsec),
@@ -168,7 +168,7 @@ func (f *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) f
 	}
 	st, err := f.hierarchy.Stat(n.cgroup)
 	switch {
-	case isGone(err) && f.newest.isOpen(in.NodeId): // an open file of a removed cgroup: its size matters, not its owner
+	case isGone(err) && f.newest.isOpen(in.NodeId): // of an open file the size matters, not the owner
 	case isGone(err):
 		return f.stale.answer(&in.InHeader)
 	case err != nil:

@@ -40,7 +40,8 @@ const (
 	// EINVAL.
 	noSize = 4096
 	// readUnit is the least that the kernel rounds the size up to before it cuts an asynchronous read
-	// (fuse_direct_IO in fs/fuse/file.c): 32 pages. Nothing is cut while the inode is not smaller than that.
+	// (fuse_direct_IO in fs/fuse/file.c): 32 pages. Nothing is cut while the inode is not smaller than
+	// that.
 	readUnit = 128 << 10
 	// maxClosed is how many closed files are remembered.
 	maxClosed = 8192
@@ -98,7 +99,7 @@ func (n *newest) sweep() {
 type held int
 
 const (
-	anything held = iota // unknown: another server, or an entry that was dropped, may have told it anything
+	anything held = iota // another server or a dropped entry may have told it anything
 	nothing
 	toldLast // toldSize and toldTime
 )

@@ -33,7 +33,7 @@ const (
 	kindInfo                // a file below .bpfview, by its place in infos
 	kindSelf                // the link .bpfview/self, to the caller's own cgroup
 	kindID                  // a link in .bpfview/id to a cgroup, by the depth of its directory
-	kindGone                // any name in the directory of a removed cgroup, see stale; number 1 is a link
+	kindGone                // any name in a removed cgroup's directory, see stale; 1 is a link
 	kindNone                // nothing; a child cgroup with a taken name is not listed
 	kindView    kind = 16   // a view, and from here on its renderings, by the view's number
 )
@@ -51,7 +51,7 @@ func (n node) id() uint64 {
 // ino returns the inode number that users see. A cgroup's directory has its number in cgroupfs. All others
 // fit 32 bits, because stat(2) and readdir(3) of a 32-bit program without large files fail with EOVERFLOW
 // otherwise. The kinds are spaced by the golden ratio, so that cgroups with ids less than some millions apart
-// never get equal numbers. Equal numbers further apart do no harm: find, tar, cp and rsync take files for one
+// never get equal numbers. Equal numbers further apart do no harm, because find, tar, cp and rsync take files for one
 // only if they have several links.
 func (n node) ino() uint64 {
 	if n.kind == kindCgroup {

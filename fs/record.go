@@ -48,7 +48,7 @@ func (m *memory) take(h *fuse.InHeader) *record {
 		if fresh {
 			return nil
 		}
-		for index := uint32(maxRecords - 1); index > 0; index-- { // 0 is no file's record: handles of directories have it
+		for index := uint32(maxRecords - 1); index > 0; index-- { // handles of directories have 0
 			if m.records[index].opener.Load() == 0 {
 				m.free = append(m.free, index)
 			}
@@ -98,7 +98,7 @@ func (m *memory) drop(r *record) {
 	m.free = append(m.free, m.index(r))
 }
 
-// runWord describes an open file's run in one word, and so atomically: a number that changes with each run,
+// runWord describes an open file's run in one word, and so atomically. It has a number that changes with each run,
 // the size, whether there is a run, whether its bytes are in the memory, and in which of the record's places.
 //
 //	[number 27][size 33][held 1][kept 1][place 2]

@@ -4,11 +4,14 @@ import "github.com/hanwen/go-fuse/v2/fuse"
 
 // Requests that the embedded default filesystem answers with ENOSYS, and why that is right here.
 //
-//   - WRITE, FALLOCATE, COPY_FILE_RANGE into a file: never sent, no file can be opened for writing.
-//   - ACCESS: never sent with default_permissions, the kernel checks.
-//   - FLUSH, FSYNC, LSEEK (SEEK_DATA and SEEK_HOLE), STATX: asked once, then the kernel uses the right default.
-//   - xattrs, ioctl, locks: there are none; the kernel says EOPNOTSUPP and ENOTTY, and keeps flock(2) locks itself.
-//   - READDIRPLUS: not negotiated. A listing would reserve a node for every view it names, and stat(2) none of them.
+//   - WRITE, FALLOCATE and COPY_FILE_RANGE into a file are never sent, because no file can be opened for writing.
+//   - ACCESS is never sent with default_permissions, because the kernel checks.
+//   - FLUSH, FSYNC, LSEEK (SEEK_DATA and SEEK_HOLE) and STATX are asked once; then the kernel uses the right
+//     default.
+//   - xattrs, ioctl and locks do not exist; the kernel says EOPNOTSUPP and ENOTTY, and keeps flock(2) locks
+//     itself.
+//   - READDIRPLUS is not negotiated. A listing would reserve a node for every view it names, and stat(2) none
+//     of them.
 
 // Options are the mount options that the filesystem needs.
 func (f *FS) Options() *fuse.MountOptions {

@@ -42,7 +42,8 @@ func child(role string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// spawn starts a child in a role and waits until it says "ready". It is killed, by its pid, when the test ends.
+// spawn starts a child in a role and waits until it says "ready". It is killed, by its pid, when the test
+// ends.
 func spawn(tb testing.TB, role string, args ...string) *exec.Cmd {
 	tb.Helper()
 	cmd := child(role, args...)

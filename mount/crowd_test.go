@@ -100,7 +100,8 @@ func TestFairInACrowd(t *testing.T) {
 			})
 			over.Store(true)
 			group.Wait()
-			// A quarter will do, because some requests are not even sent while other threads have the CPU.
+			// A quarter will do, because some requests are not even sent while other threads have
+			// the CPU.
 			slices.Sort(served)
 			if got := served[few/4]; got > callers/2 {
 				t.Errorf("%d requests of the crowd were served beside one of another user, want at most %d", got, callers/2)

@@ -63,7 +63,7 @@ type Keeper struct {
 func (k *Keeper) Run(ready func(error) error) error {
 	k.ready = ready
 	setComm()
-	spareKeeper() // if that is not permitted, the OOM killer takes its servers earlier than other processes
+	spareKeeper() // else the OOM killer takes its servers before other processes
 	k.prepare()
 	defer k.heedNoMore()
 	err := k.run()

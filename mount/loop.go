@@ -36,7 +36,7 @@ type server struct {
 	borrowed []slot      // the slots of our region among them
 	prices   prices
 
-	mu      sync.Mutex // never held during a system call: whoever holds it may lose its CPU there for long
+	mu      sync.Mutex // never held during a system call, which may take the CPU away for long
 	slots   pool
 	queue   queue
 	loops   map[*loop]struct{}

@@ -9,7 +9,7 @@ import (
 
 // Layout of messages, linux/fuse.h. All numbers are in the machine's byte order.
 const (
-	requestHeader = 40 // struct fuse_in_header: len, opcode uint32; unique, nodeid uint64; uid, gid, pid uint32; ...
+	requestHeader = 40 // struct fuse_in_header: len, opcode uint32; unique, nodeid uint64; uid uint32; ...
 	paddingAt     = 38 // fuse_in_header.padding, which the kernel leaves 0
 	replyHeader   = 16 // struct fuse_out_header: len uint32; error int32; unique uint64
 )

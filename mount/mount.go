@@ -37,20 +37,22 @@
 // (lead.go): it blocks in read(2), answers on the same thread, and reads the next request. No other loop
 // reads, so two threads never wait for each other's requests.
 //
-//   - The leader may be in a request that takes long. While requests come, a watcher looks at a counter of the
-//     leader every 0.5 ms (tick). If it finds the leader in the same request twice, it leads from then on, and the
-//     other loop ends after its request. So INTERRUPTs and quick reads get through. The watcher ends a few
-//     milliseconds after the last request, and an idle server has one sleeping thread and no timer.
-//   - Requests that find others waiting are a crowd. The leader then sets O_NONBLOCK, reads all requests that the
-//     kernel has into slots of the shared memory, and serves the user with the least time (queue.go). A helper on
-//     each other CPU takes from the same queue. When the queue is empty, the leader blocks in read(2) again.
+//   - The leader may be in a request that takes long. While requests come, a watcher looks at a counter of
+//     the leader every 0.5 ms (tick). If it finds the leader in the same request twice, it leads from then
+//     on, and the other loop ends after its request. So INTERRUPTs and quick reads get through. The watcher
+//     ends a few milliseconds after the last request, and an idle server has one sleeping thread and no
+//     timer.
+//   - Requests that find others waiting are a crowd. The leader then sets O_NONBLOCK, reads all requests that
+//     the kernel has into slots of the shared memory, and serves the user with the least time (queue.go). A
+//     helper on each other CPU takes from the same queue. When the queue is empty, the leader blocks in
+//     read(2) again.
 //   - Requests that are known to take long (prices.go) go to goroutines of their own, so that no reader waits
-//     behind them. A user has at most one fewer of them at once than there are CPUs. The same limit holds for all
-//     users but root together, except for requests that have taken a second. A BPF program is not preempted on
-//     every kernel, and one CPU has to stay free.
-//   - All messages are read at once, so that INTERRUPT comes through in a crowd, too. When 3,520 requests wait
-//     (maxQueued), the newest of the user with most of them is answered EBUSY. If the rest were left to the
-//     kernel, INTERRUPTs would wait behind it.
+//     behind them. A user has at most one fewer of them at once than there are CPUs. The same limit holds for
+//     all users but root together, except for requests that have taken a second. A BPF program is not
+//     preempted on every kernel, and one CPU has to stay free.
+//   - All messages are read at once, so that INTERRUPT comes through in a crowd, too. When 3,520 requests
+//     wait (maxQueued), the newest of the user with most of them is answered EBUSY. If the rest were left to
+//     the kernel, INTERRUPTs would wait behind it.
 //   - Up to 512 requests are in work (maxLoops); further ones wait in their slots.
 //
 // The kernel sends RELEASE as root's; it is charged to the owner of the file (Owner). LOOKUP, GETATTR, OPEN,
@@ -79,21 +81,22 @@
 // mmap(2) through the page cache up to i_size, which Store sets. The kernel's behaviour, seen on 6.18 and
 // kept by tests:
 //
-//   - A READ for read(2) has READ_LOCKOWNER in its flags, one for the page cache does not. Both have the handle and the
-//     caller's thread id.
+//   - A READ for read(2) has READ_LOCKOWNER in its flags, one for the page cache does not. Both have the
+//     handle and the caller's thread id.
 //   - mmap of such a file first drops its stored pages. They come back by READ.
 //   - It is enough to store the last page: the pages before it come by READ.
 //   - A READ for the page cache that is answered short lowers i_size to where it ended.
 //
 // # Deadlocks
 //
-//  1. The process must never touch its own mount. A thread that waits for an answer keeps the process from dying.
-//     The descriptor then stays open, and the thread waits for ever. Ready asks the filesystem directly for that
-//     reason. Code that stats a path, changes directory or starts a program must not do it below the target.
+//  1. The process must never touch its own mount. A thread that waits for an answer keeps the process from
+//     dying. The descriptor then stays open, and the thread waits for ever. Ready asks the filesystem
+//     directly for that reason. Code that stats a path, changes directory or starts a program must not do it
+//     below the target.
 //  2. Tests that read their own mount must open files by unix.Open. os.Open registers them with the runtime's
 //     poller in a call that keeps the processor. Go code must not fault in pages of a mapped file either.
-//  3. Store and Invalidate wait for pages that a reader has locked. Never call them while answering a READ of that
-//     node.
+//  3. Store and Invalidate wait for pages that a reader has locked. Never call them while answering a READ of
+//     that node.
 package mount
 
 import (

@@ -44,9 +44,9 @@ type Options struct {
 	Sloppy     bool // -s: unknown options are no error
 }
 
-// ParseOptions reads the comma-separated lists of any number of -o, as a set: the order of different options does
-// not matter, of the same option the last one counts. A comma inside double quotes or after a backslash is part of
-// the value, as in mount(8) and libfuse.
+// ParseOptions reads the comma-separated lists of any number of -o, as a set: the order of different options
+// does not matter, of the same option the last one counts. A comma inside double quotes or after a backslash
+// is part of the value, as in mount(8) and libfuse.
 //
 // Own options are uid=USER, gid=GROUP (names or numbers), mode=OCTAL, max_run=SIZE, views=DIR:DIR,
 // enable=VIEW:VIEW and registry=DIR; views= and enable= add up. The atime family becomes mount flags. Options

@@ -26,7 +26,8 @@ const (
 	heldKept   = "kept" // of the servers; there may be none
 )
 
-// resumeVar has the descriptors for a keeper that runs in an earlier one's place: NAME=NUMBER, parted by spaces.
+// resumeVar has the descriptors for a keeper that runs in an earlier one's place: NAME=NUMBER, parted by
+// spaces.
 const resumeVar = "BPFVIEWFS_RESUME"
 
 // held returns the descriptors that an earlier keeper has left, and removes them from the environment.
@@ -92,7 +93,7 @@ func (k *Keeper) takeUp(files map[string]*os.File) error {
 	}
 	if err == nil {
 		_, err = c.target()
-		if err != nil && !errors.Is(err, ErrNotMounted) { // the mount may still exist, and no other process would serve it
+		if err != nil && !errors.Is(err, ErrNotMounted) { // else there may be a mount without a server
 			k.Logf("taking up the mount of an earlier keeper at %s, which may not be there: %v", c.at.Target, err)
 			err = nil
 		}

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stuck is how long Serve waits, after the connection has ended, for requests that do not heed their cancel channel.
+// stuck is how long Serve waits, after the connection has ended, for requests that do not heed their cancel
+// channel.
 const stuck = 5 * time.Second
 
 // Serve answers the kernel's requests with fs until the connection ends. That happens by an abort, or when
@@ -93,7 +94,7 @@ func (c *Conn) options(given *fuse.MountOptions) *fuse.MountOptions {
 	}
 	o.MaxWrite = maxRead // go-fuse derives the pages of a READ from it; see handshake
 	if o.MaxBackground == 0 {
-		o.MaxBackground = 64 // RELEASE and read-ahead count here; many closes would queue up behind the kernel's 12
+		o.MaxBackground = 64 // RELEASE and read-ahead count here; the kernel's 12 delay many closes
 	}
 	o.DisableXAttrs = true
 	o.ExplicitDataCacheControl = true // the page cache has nothing to drop when a file's mtime changes
@@ -150,7 +151,8 @@ func (s *server) handshake(first slot) error {
 	if again {
 		return nil
 	}
-	// struct fuse_init_out.max_write: a slot must have room for a WRITE of that size, though none ever comes.
+	// struct fuse_init_out.max_write: a slot must have room for a WRITE of that size, though none ever
+	// comes.
 	binary.NativeEndian.PutUint32(out[replyHeader+20:], 4096)
 	if _, err := unix.Write(s.conn.fd, out[:n]); err != nil && err != unix.ENOENT {
 		return fmt.Errorf("answer INIT: %w", err)

@@ -13,7 +13,7 @@ const Type = "fuse.bpfviewfs"
 // Info is one line of /proc/self/mountinfo, see proc_pid_mountinfo(5).
 type Info struct {
 	ID, Parent   int    // of the mount
-	Major, Minor int    // st_dev of every file in it; Minor also names the connection in /sys/fs/fuse/connections
+	Major, Minor int    // st_dev of every file; Minor names the connection in /sys/fs/fuse/connections
 	Root         string // the mounted directory of the filesystem: "/", or one below in a bind mount
 	Target       string // the mount point
 	Source       string // as given to mount
