@@ -93,7 +93,8 @@ func BenchmarkRun(b *testing.B) {
 	})
 }
 
-// BenchmarkTasks runs tasks for cgroups of many processes, beside a reading of /proc/PID/stat and statm for each.
+// BenchmarkTasks runs tasks for cgroups of many processes, beside a reading of /proc/PID/stat and statm for
+// each.
 func BenchmarkTasks(b *testing.B) {
 	h := testHierarchy(b, "")
 	views := testViews(b, h, Options{})

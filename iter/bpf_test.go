@@ -127,8 +127,8 @@ func TestBPFAgreesWithQuery(t *testing.T) {
 	}
 }
 
-// allowLSM makes a program for a hook of the kernel's security modules, which cilium/ebpf v0.22 cannot for cgroups: it
-// does not look up what that attaches to.
+// allowLSM makes a program for a hook of the kernel's security modules, which cilium/ebpf v0.22 cannot for
+// cgroups: it does not look up what that attaches to.
 func allowLSM(t *testing.T, name, hook string) (*ebpf.Program, error) {
 	t.Helper()
 	kernel, err := btf.LoadKernelSpec()

@@ -18,10 +18,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Report is what [Check] found out about an object.
+// Report is the result of [Check].
 type Report struct {
 	Name     string
-	Target   string   // what its program iterates: cgroup, task_file, ...
+	Target   string   // of its program, for example cgroup or task_file
 	Attached []string // programs beside it that are attached while the view is enabled
 	Kind     string   // see View.Kind
 	Schema   []byte   // of a record view
@@ -32,15 +32,17 @@ type Report struct {
 	Limit  int           // of that in bytes, by the kernel; 0 if it has none
 	Took   time.Duration // one run
 	Output []byte        // as text, or as it was written if it is encoded
-	Lint   []string      // what works here and may not everywhere
+	Lint   []string      // advice to the author
 }
 
-// walkLimit is what the kernel lets a cgroup iterator write about one cgroup, in bytes: eight pages, but for the last byte.
+// walkLimit is the kernel's limit of a cgroup iterator for one cgroup in bytes, eight pages without the last
+// byte.
 const walkLimit = 32767
 
-// Check loads the object NAME.bpf.o at path with the settings of NAME.yaml beside it, if there are any, runs it once for a
-// cgroup, and forgets it. Nothing is pinned; other programs of the object are attached meanwhile. The error is why it would
-// be absent as a view, or why the run failed; with %+v it has the verifier's whole log.
+// Check loads the object NAME.bpf.o at path with the settings of NAME.yaml beside it, if there are any, runs
+// it once for a cgroup, and forgets it. Nothing is pinned; other programs of the object are attached
+// meanwhile. The error is why it would be absent as a view, or why the run failed; with %+v it has the
+// verifier's whole log.
 func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64) (*Report, error) {
 	name, ok := strings.CutSuffix(filepath.Base(path), sources.ObjectSuffix)
 	if !ok || !sources.IsName(name) {

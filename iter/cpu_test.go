@@ -80,8 +80,8 @@ func TestCPUAgreesWithCPUStat(t *testing.T) {
 	}
 }
 
-// The kernel knows the sum exactly and parts it by ticks, which a short life has none of. The view is asked first, as the
-// kernel never goes below what it said last.
+// The kernel knows the sum exactly and parts it by ticks, which a short life has none of. The view is asked
+// first, as the kernel never goes below what it said last.
 func TestCPUPartsTimeAsTheKernelDoes(t *testing.T) {
 	h := testHierarchy(t, "")
 	view := testViews(t, h, Options{})["cpu"]

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a stateful view has attached goes on from one set to the next, and ends with the last that has the view.
+// What a stateful view has attached goes on from one set to the next, and ends with the last that has the
+// view.
 func TestAttachedAsLongAsAnyoneHasTheView(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := filepath.Join(ktest.BPFFS(t), "views")
@@ -68,7 +69,8 @@ func TestAttachedAsLongAsAnyoneHasTheView(t *testing.T) {
 	}
 }
 
-// A mount uses a view also while it has no server: another mount's end must not take away what has been counted.
+// A mount uses a view also while it has no server: another mount's end must not take away what has been
+// counted.
 func TestUsedBetweenTwoSets(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := filepath.Join(ktest.BPFFS(t), "views")

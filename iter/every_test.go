@@ -16,7 +16,8 @@ import (
 	"bpfviewfs/iter/sources"
 )
 
-// feature is how an error names what a kernel has not: a kfunc, a helper, a kind of map or iterator, or a place to attach to.
+// feature is how an error names what a kernel has not: a kfunc, a helper, a kind of map or iterator, or a
+// place to attach to.
 var feature = regexp.MustCompile(`kfunc|helper|unknown func|map type|iterator not supported|attach `)
 
 // A built-in view works on every kernel in every format, or its error names what this kernel has not.

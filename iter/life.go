@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// life lets a view's programs live as long as anybody runs them: a view that was replaced or removed closes them when
+// life keeps the programs of a view open while it runs. A view that was replaced or removed closes them when
 // its last run ends.
 type life struct {
 	users atomic.Int64         // runs under way, and one while the view is in its set's list
-	next  atomic.Pointer[View] // what came in its place
+	next  atomic.Pointer[View] // its replacement
 
-	retired atomic.Bool // by a set that goes on: what the view kept for later is not needed
+	retired atomic.Bool // by a set that goes on, so that the view's state is not needed
 }
 
 func newLife() *life {
@@ -36,8 +36,8 @@ func (l *life) enter() bool {
 	}
 }
 
-// hold gives what to run, whose programs stay open until drop: the view itself, or what came in its place, so that
-// who looked it up just before needs no second try.
+// hold gives the view to run, and keeps its programs open until drop. A replaced view gives its replacement,
+// so that a caller who looked it up just before needs no second try.
 func (v *View) hold() (*View, error) {
 	for !v.life.enter() {
 		next := v.life.next.Load()
@@ -56,21 +56,21 @@ func (v *View) over() error {
 	return fmt.Errorf("run view %s: it was removed: %w", v.name, unix.ENODEV)
 }
 
-// drop ends what hold, or the making of the view, began.
+// drop ends a hold, or the part in the life that the making of the view took.
 func (v *View) drop() {
 	if v.life.users.Add(-1) == 0 {
 		v.set.ended(v.close())
 	}
 }
 
-// retire takes the view from its set's list; next is what comes in its place, or nil.
+// retire takes the view from the list of its set. next is its replacement, or nil.
 func (v *View) retire(next *View) {
 	v.life.next.Store(next)
 	v.life.retired.Store(!v.set.closed.Load())
 	v.drop()
 }
 
-// ended counts a view whose programs are closed.
+// ended counts a view after its programs are closed.
 func (s *Set) ended(err error) {
 	if err != nil {
 		s.errs.Lock()

@@ -27,7 +27,8 @@ func (s *Set) make(src *sources.Source, pins *registry, cache *btf.Cache) *View 
 	return v
 }
 
-// load reads the view's settings, and loads what this kernel can run of its object or takes over what is pinned.
+// load reads the view's settings. Then it loads the programs of its object that this kernel can run, or opens
+// the pinned ones.
 func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) error {
 	settings, raw, err := src.Open()
 	if err != nil {
@@ -73,7 +74,7 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) error
 	return nil
 }
 
-// loadObject loads what this kernel can run of an object, and attaches the rest of it.
+// loadObject loads the iterators of an object that this kernel can run, and attaches its other programs.
 func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	v.typ = o.Type()
 	v.job = v.newJob()
@@ -149,8 +150,8 @@ func (v *View) add(it *programs.Iterator) error {
 	return v.job.Add(it.Program(), it.Map, it.Target(), order, v.settings.Map)
 }
 
-// compare warns if the view's record is not what it was and its version is: whoever reads raw records has nothing else to
-// go by. A zero before is none.
+// compare warns if the view's record changed and its version did not, because a reader of raw records relies
+// on the version. A zero before compares with nothing.
 func (v *View) compare(before records.Type) {
 	if before.Hash() == "" || v.Hash() == "" || before.Version() != v.Version() || before.Hash() == v.Hash() {
 		return

@@ -207,7 +207,8 @@ func (f kernelFile) read(t *testing.T, dir string) string {
 	return "-"
 }
 
-// The items are there exactly where the kernel has functions that read them (v7.0), and are all that the root has.
+// The items are there exactly where the kernel has functions that read them (v7.0), and are all that the root
+// has.
 func checkItems(t *testing.T, v *View, dir, root string) {
 	t.Helper()
 	kernel, err := btf.LoadKernelSpec()

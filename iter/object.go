@@ -16,9 +16,9 @@ type object struct {
 	origin func(program string) programs.Origin
 }
 
-// obtain takes an iterator from where it is pinned, if it is the same, else loads it with the maps it uses, and has it pinned
-// for the next start: in the registry, or with its state, whose maps it holds. The other flavours stay out: one that this
-// kernel refuses would take the whole collection with it.
+// obtain opens a pinned iterator if it is the same program. Otherwise it loads the program with the maps it
+// uses, and has it pinned for the next start, in the registry or with its state. The other flavours stay out,
+// because one that this kernel refuses would fail the whole collection.
 func (o *object) obtain(program string, s *state.State, cache *btf.Cache) (*programs.Iterator, error) {
 	var p *ebpf.Program
 	var maps map[string]*ebpf.Map

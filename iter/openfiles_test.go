@@ -126,7 +126,8 @@ func filesOfAllTypes(t *testing.T) []*os.File {
 	return append(files, socket)
 }
 
-// procFiles gives what /proc says of the open files of a process that is idle, in the view's words, by descriptor.
+// procFiles gives what /proc says of the open files of a process that is idle, in the view's words, by
+// descriptor.
 func procFiles(t *testing.T, pid int) map[string]map[string]string {
 	t.Helper()
 	dir := fmt.Sprintf("/proc/%d/", pid)

@@ -30,8 +30,8 @@ func (r *registry) take(name string, want programs.Origin) *ebpf.Program {
 	return p
 }
 
-// previous is the type of the program that is pinned under a name, if it is one of ours and not made of the same. An upgrade may
-// change a view while no server runs that knew it.
+// previous is the type of the own program that is pinned under a name, if the program is not the same.
+// Without it, an upgrade between two servers could change a record unnoticed.
 func (r *registry) previous(name string, now programs.Origin, cache *btf.Cache) (t records.Type) {
 	if r == nil {
 		return t
@@ -50,7 +50,7 @@ func (r *registry) previous(name string, now programs.Origin, cache *btf.Cache) 
 	return t
 }
 
-// put pins a program, in the place of an older one of ours. That it cannot is no reason to do without the view.
+// put pins a program, in place of an older own one. A failure is told and does no harm to the view.
 func (r *registry) put(name string, p *ebpf.Program, o programs.Origin) {
 	if r == nil || r.readOnly {
 		return
@@ -89,7 +89,7 @@ func (r *registry) stateDir(view string) string {
 	return filepath.Join(r.dir, programs.FlavourMark+"state", view)
 }
 
-// forget detaches the attached programs of views that are not among those of list, with what they keep.
+// forget detaches the programs of stateful views that are not in list, and removes their state.
 func (s *Set) forget(r *registry, list []*View) {
 	if r == nil || r.readOnly {
 		return
@@ -112,8 +112,9 @@ func (s *Set) forget(r *registry, list []*View) {
 	}
 }
 
-// prune unpins programs of ours that no view has any more. Another server that shares the registry may have views
-// from directories that this one does not know: a pin goes only if its object is gone, or from a place known here.
+// prune unpins own programs that have no view any more. Another server that shares the registry may have
+// views from directories that this one does not know, so a pin goes only if its object is gone or from a
+// place known here.
 func (r *registry) prune(list []*View, dirs []string) {
 	if r == nil {
 		return
@@ -134,7 +135,7 @@ func (r *registry) prune(list []*View, dirs []string) {
 	}
 }
 
-// remove unpins a program of ours.
+// remove unpins an own program.
 func (r *registry) remove(path string) error {
 	if r.readOnly {
 		return nil

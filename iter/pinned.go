@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fromPin takes over what somebody else pinned.
+// fromPin makes the view of a foreign pin.
 func (v *View) fromPin(p *sources.Pin, cache *btf.Cache) error {
 	object, err := bpfpin.Load(p.Path, nil)
 	if err != nil {
@@ -30,8 +30,8 @@ func (v *View) fromPin(p *sources.Pin, cache *btf.Cache) error {
 	return fmt.Errorf("%s is neither a program nor an iterator's link: %w", p.Path, unix.ENOEXEC)
 }
 
-// fromPrograms makes the view of loaded iterators: the one that has the view's name, and its flavours. All there is to
-// know of them is in the kernel.
+// fromPrograms makes the view of loaded iterators: the one that has the view's name, and its flavours. All
+// there is to know of them is in the kernel.
 func (v *View) fromPrograms(main *ebpf.Program, p *sources.Pin, cache *btf.Cache) error {
 	it, err := programs.Inspect(main, cache)
 	if err == nil {
@@ -82,7 +82,8 @@ func mapsOf(p *ebpf.Program) runs.Maps {
 	return func(name string) (*ebpf.Map, error) { return links.Map(p, name) }
 }
 
-// fromLink finds out which cgroup the link is for: it is in that one's directory, or in the top one if for none.
+// fromLink finds out which cgroup the link is for: it is in that one's directory, or in the top one if for
+// none.
 func (v *View) fromLink(l *link.Iter, cache *btf.Cache) (err error) {
 	defer func() {
 		if err != nil {

@@ -14,8 +14,8 @@ func (v *View) Everywhere() bool {
 	return (v.job == nil || v.job.Everywhere()) && len(v.settings.Match) == 0 && len(v.settings.Requires) == 0
 }
 
-// In is nil if the view has a file in the cgroup's directory; else it says why not, with unix.ENOENT. It names no cgroup: who
-// reads it may have no business to know others, or what lies above.
+// In is nil if the view has a file in the cgroup's directory. Otherwise it says why not, with unix.ENOENT. It
+// names no cgroup, because the reader of the error may have no right to know others.
 func (v *View) In(cgroup uint64) error {
 	if v.Everywhere() {
 		return nil
@@ -38,7 +38,8 @@ func (v *View) In(cgroup uint64) error {
 	return v.missing(cgroup)
 }
 
-// InTree is In for [View.Tree]: settings choose among the cgroups of a tree, and the view is in a tree of which they choose none.
+// InTree is In for [View.Tree]: settings choose among the cgroups of a tree, and the view is in a tree of
+// which they choose none.
 func (v *View) InTree(cgroup uint64) error {
 	if v.job == nil {
 		return nil

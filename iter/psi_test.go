@@ -19,7 +19,8 @@ type pressure struct {
 	total    int64 // µs
 }
 
-// pressures gives the lines of a cgroup's pressure files as "cpu some" and so on. Reading makes the kernel sum.
+// pressures gives the lines of a cgroup's pressure files as "cpu some" and so on. Reading makes the kernel
+// sum.
 func pressures(t testing.TB, dir string, root bool) map[string]pressure {
 	t.Helper()
 	lines := make(map[string]pressure)

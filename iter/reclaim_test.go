@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memoryCgroup makes a cgroup whose memory is accounted for, of cgroup2 or of v1, and gives the file of it that a write
-// to makes the writer reclaim, and what to write.
+// memoryCgroup makes a cgroup whose memory is accounted for, of cgroup2 or of v1, and gives the file of it
+// that a write to makes the writer reclaim, and what to write.
 func memoryCgroup(t *testing.T, h *cgroups.Hierarchy) (dir, file, amount string) {
 	t.Helper()
 	os.WriteFile(filepath.Join(h.String(), "cgroup.subtree_control"), []byte("+memory"), 0)
@@ -57,8 +57,8 @@ func hog(procs string) error {
 	return err
 }
 
-// Who takes the machine's last memory has to free some before anybody is killed for it. No machine with anybody else on
-// it is for this.
+// Who takes the machine's last memory has to free some before anybody is killed for it. No machine with
+// anybody else on it is for this.
 func TestReclaimOfTheMachine(t *testing.T) {
 	if os.Getenv("BPFVIEWFS_TEST_VM") == "" {
 		t.Log("in a virtual machine alone")

@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// registry is a directory of pinned programs, as it was when it was listed. Ours are there for the next start alone:
-// one that somebody removes is missed by nobody, and is pinned again when its view is loaded again. Pins that are
-// not ours are views, and are never touched. A nil registry is none.
+// registry is a directory of pinned programs, as it was when it was listed. Own pins serve the next start
+// alone. If one is removed, the view goes on, and its program is pinned again at its next load. Foreign pins
+// are views and are never touched. A nil registry is none.
 type registry struct {
 	dir      string
 	readOnly bool

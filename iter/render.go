@@ -20,8 +20,8 @@ func (v *View) Run(ctx context.Context, cgroup uint64, dst []byte) ([]byte, erro
 	return v.Render(ctx, records.Text, cgroup, dst)
 }
 
-// Render runs the view for one cgroup and appends its whole output to dst. On an error dst is given back as it
-// was. The package comment tells which error means what; a format that the view has not is EOPNOTSUPP.
+// Render runs the view for one cgroup and appends its whole output to dst. On an error dst is given back as
+// it was. The package comment tells which error means what; a format that the view has not is EOPNOTSUPP.
 func (v *View) Render(ctx context.Context, f records.Format, cgroup uint64, dst []byte) ([]byte, error) {
 	v, err := v.hold()
 	if err != nil {
@@ -38,9 +38,10 @@ func (v *View) Render(ctx context.Context, f records.Format, cgroup uint64, dst 
 	return out, nil
 }
 
-// Tree runs the view for a cgroup and all below it, in pre-order, siblings as they were made, and appends the whole
-// output to dst. Each record is told whose it is, by the path relative to the cgroup ("." for itself) and the id. A
-// cgroup that vanishes meanwhile is left out, but for the first, whose absence is ENOENT. Errors are those of Render.
+// Tree runs the view for a cgroup and all below it, in pre-order, siblings in the order of their making, and
+// appends the whole output to dst. Each record begins with the path of its cgroup relative to the first one
+// ("." for itself) and the id. A cgroup that vanishes meanwhile is left out; if the first vanishes, the error
+// is ENOENT. Errors are those of Render.
 func (v *View) Tree(ctx context.Context, f records.Format, cgroup uint64, dst []byte) ([]byte, error) {
 	v, err := v.hold()
 	if err != nil {
@@ -61,7 +62,7 @@ func (v *View) Tree(ctx context.Context, f records.Format, cgroup uint64, dst []
 	return out, nil
 }
 
-// usable tells why the view cannot be shown so.
+// usable says why the view cannot be rendered in a format.
 func (v *View) usable(f records.Format, formats []records.Format) error {
 	switch {
 	case v.err != nil:

@@ -56,7 +56,8 @@ func TestRunqlatRisesInTheRightCgroup(t *testing.T) {
 			t.Fatalf("%d waits of %d µs", count-countBefore, sum-sumBefore)
 		}
 	}
-	// What the kernel counts is a wait's end, too, and was asked before and after: it has seen all these, and few more.
+	// What the kernel counts is a wait's end, too, and was asked before and after: it has seen all these, and
+	// few more.
 	delay, sum := runDelay(t, pid)-delayBefore, sum-sumBefore
 	if sum > delay+delay/10 || sum < delay-delay/4 {
 		t.Errorf("waits of %d µs, but schedstat has %d", sum, delay)

@@ -22,9 +22,9 @@ import (
 
 var selftests = flag.String("selftests", "", "directory of the kernel's iterator programs, built by .ci/selftests")
 
-// TestSelftests tries the kernel's own iterator programs as views, each object dropped in and pinned by bpftool, and
-// logs a table. It fails if one that is a view cannot be run, or if so few are views that something is wrong with how
-// they were built.
+// TestSelftests tries the kernel's own iterator programs as views, each object dropped in and pinned by
+// bpftool, and logs a table. It fails if one that is a view cannot be run, or if so few are views that
+// something is wrong with how they were built.
 func TestSelftests(t *testing.T) {
 	h := testHierarchy(t, "")
 	s := testSet(t, h, Options{})
@@ -64,8 +64,8 @@ func TestSelftests(t *testing.T) {
 	}
 }
 
-// dropIn says what becomes of the object in a views directory. One that iterates a map's elements is given its own
-// maps, one after the other.
+// dropIn says what becomes of the object in a views directory. One that iterates a map's elements is given
+// its own maps, one after the other.
 func dropIn(t *testing.T, s *Set, path, name, pins, cgroup string) (string, bool) {
 	t.Helper()
 	raw, err := os.ReadFile(path)

@@ -25,22 +25,22 @@ type Set struct {
 
 	views  atomic.Pointer[[]*View] // sorted by name; the slice never changes
 	closed atomic.Bool
-	alive  sync.WaitGroup // views whose programs are open
+	alive  sync.WaitGroup // views with open programs
 
 	errs     sync.Mutex
 	closeErr error // of programs closed
 
 	mu    sync.Mutex      // one reload at a time
-	said  map[string]bool // what Logf was told of the present state
-	noted []string        // what Notes will say of it
+	said  map[string]bool // the messages about the present state
+	noted []string        // the Notes about it
 
 	notes atomic.Pointer[[]string]
 	uses  state.Uses
 }
 
-// Open finds the views and loads them, for cgroups of h. A view that cannot load harms no other: it is in Views with
-// its Err. The same goes for a views directory or a registry that cannot be used: Logf is told. The error is about
-// the objects compiled in, or a path that means nothing.
+// Open finds the views and loads them, for cgroups of h. A view that cannot load harms no other: it is in
+// Views with its Err. The same goes for a views directory or a registry that cannot be used: Logf is told.
+// The error is about the objects compiled in, or a path that means nothing.
 func Open(h *cgroups.Hierarchy, c Config) (*Set, error) {
 	if c.Logf == nil {
 		c.Logf = func(string, ...any) {}
@@ -73,12 +73,12 @@ func absolute(path *string) (err error) {
 // Views gives the present views, sorted by name, those that did not load included.
 func (s *Set) Views() []*View { return slices.Clone(*s.views.Load()) }
 
-// Notes says, in a line each, what is wrong with places and options and concerns no view that there is: a registry that is not in a
-// bpffs, a directory that is refused, a view that is enabled and does not exist. It goes by the last time the places were listed.
+// Notes are one line each about places and options that concern no view, for example a directory that cannot
+// be read.
 func (s *Set) Notes() []string { return slices.Clone(*s.notes.Load()) }
 
-// Close waits for the runs under way and unloads the programs; what is pinned stays for the next start. A run after
-// it fails with unix.EBADF.
+// Close waits for the runs under way and unloads the programs. Pins stay for the next start. A later run
+// fails with unix.EBADF.
 func (s *Set) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +98,7 @@ func (s *Set) close() error {
 	return s.closeErr
 }
 
-// Detach is Close for the end of a mount: what the programs of stateful views keep is given up, and they are detached,
+// Detach is Close for the end of a mount. It detaches the programs of stateful views and removes their state,
 // unless another mount of the same registry uses them.
 func (s *Set) Detach() error {
 	s.mu.Lock()
@@ -109,8 +109,8 @@ func (s *Set) Detach() error {
 	return err
 }
 
-// reload makes the list anew. A view whose sources are as they were is kept; one whose new sources do not load goes on
-// as it is, and says so. On an error the whole list stays.
+// reload makes the list anew. A view is kept if its source is unchanged. If the new source does not load, the
+// old view goes on with a warning. On an error the whole list stays.
 func (s *Set) reload() (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +182,7 @@ func (s *Set) note(before map[string]bool, format string, args ...any) {
 	s.say(before, format, args...)
 }
 
-// say tells Logf what is so until it is not, once.
+// say logs a condition once for as long as it lasts.
 func (s *Set) say(before map[string]bool, format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	if !before[line] && !s.said[line] {

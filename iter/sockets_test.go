@@ -74,7 +74,8 @@ func (s *madeSockets) name(fd int) (unix.Sockaddr, string, string) {
 	return nil, "", ""
 }
 
-// streams makes a listener and two connections to it, and accepts one, which has read two of five bytes sent to it.
+// streams makes a listener and two connections to it, and accepts one, which has read two of five bytes sent
+// to it.
 func (s *madeSockets) streams(own unix.Sockaddr, domain, kind, number int) (listener, client, accepted int) {
 	s.t.Helper()
 	listener = s.socket(domain, kind, number)

@@ -88,8 +88,8 @@ func TestStateIsPerCgroup(t *testing.T) {
 	}
 }
 
-// Not one event is lost or counted twice while objects take over from each other, the same and changed ones, nor while
-// nobody is there to show them.
+// Not one event is lost or counted twice while objects take over from each other, the same and changed ones,
+// nor while nobody is there to show them.
 func TestReloadLosesNoEvent(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := filepath.Join(ktest.BPFFS(t), "renames")

@@ -14,7 +14,8 @@ import (
 	"bpfviewfs/iter/records"
 )
 
-// descriptorsOf are what /proc has of the tables of files of some processes: "pid tid fd" with what is open there.
+// descriptorsOf are what /proc has of the tables of files of some processes: "pid tid fd" with what is open
+// there.
 func descriptorsOf(t testing.TB, pids []int) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -37,8 +38,8 @@ func descriptorsOf(t testing.TB, pids []int) map[string]string {
 	return all
 }
 
-// checkTables holds a cgroup's files, and those that a program of somebody else's prints, to be what /proc has of the tables
-// that are held first by a thread of the cgroup.
+// checkTables holds a cgroup's files, and those that a program of somebody else's prints, to be what /proc
+// has of the tables that are held first by a thread of the cgroup.
 func checkTables(t *testing.T, views map[string]*View, foreign *View, h *cgroups.Hierarchy, dir string, pids []int) {
 	t.Helper()
 	id := ktest.CgroupID(t, dir)
@@ -138,7 +139,8 @@ func checkMemoryOfTheZoo(t *testing.T, v, foreign *View, dir string) {
 	}
 }
 
-// Of a process whose threads live in several cgroups, each table is in the one where the first thread lives that holds it.
+// Of a process whose threads live in several cgroups, each table is in the one where the first thread lives
+// that holds it.
 func TestTablesOfThreadedCgroups(t *testing.T) {
 	h := testHierarchy(t, "")
 	domain, dirs := ktest.ThreadedTree(t, h.String(), "a", "b", "empty")

@@ -173,8 +173,8 @@ func TestRootOnly(t *testing.T) {
 	ktest.Errno(t, "another cgroup", err, unix.ENOENT)
 }
 
-// elementsRefused tells whether this kernel refuses every iterator of a map's elements, as some that are built to be locked down
-// do, and holds a view that needs one to be absent for that reason then.
+// elementsRefused tells whether this kernel refuses every iterator of a map's elements, as some that are
+// built to be locked down do, and holds a view that needs one to be absent for that reason then.
 func elementsRefused(t *testing.T, h *cgroups.Hierarchy) bool {
 	t.Helper()
 	p, err := ebpf.NewProgram(ktest.Writing("any", "bpf_map_elem", 0))

@@ -135,8 +135,8 @@ func checkRow(t *testing.T, r row, before, after procTask, sleeps bool) {
 		r.system < before.system*tick-tick || r.system > after.system*tick+2*tick {
 		t.Errorf("%+v, but /proc has %+v and then %+v", r, before, after)
 	}
-	// Kernels without 82241a83cd15 (v6.16) leave out of statm what each CPU keeps to itself: up to 2*CPUs or 32 pages,
-	// whichever is more, of each of three kinds.
+	// Kernels without 82241a83cd15 (v6.16) leave out of statm what each CPU keeps to itself: up to 2*CPUs or
+	// 32 pages, whichever is more, of each of three kinds.
 	slack := int64(3*max(32, 2*runtime.NumCPU())*runtime.NumCPU()) * int64(os.Getpagesize())
 	if r.tid != r.pid { // it is shown for the first
 		before.rss, after.rss, slack = -1, -1, 0
@@ -227,8 +227,9 @@ func TestTasksOfThreadedCgroups(t *testing.T) {
 
 func init() { ktest.Jobs["overlay"] = writeOverlay }
 
-// writeOverlay does "cgroup.procs file;path": joins the cgroup, opens the file, becomes another user, and writes from memory
-// that userfaultfd(2) never gives. The file system is called with the rights of who mounted it meanwhile.
+// writeOverlay does "cgroup.procs file;path": joins the cgroup, opens the file, becomes another user, and
+// writes from memory that userfaultfd(2) never gives. The file system is called with the rights of who
+// mounted it meanwhile.
 func writeOverlay(rest string) error {
 	runtime.LockOSThread()
 	procs, path, _ := strings.Cut(rest, ";")

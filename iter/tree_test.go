@@ -92,7 +92,8 @@ func treeLines(t testing.TB, out []byte) (lines []treeLine) {
 	return lines
 }
 
-// ways are a view's ways to a tree: in one pass, one cgroup after the other, and that without the list's program.
+// ways are a view's ways to a tree: in one pass, one cgroup after the other, and that without the list's
+// program.
 func ways(t testing.TB, v *View) map[string]*View {
 	t.Helper()
 	each, directories := *v, *find(t, openSet(t, v.set.hierarchy, Config{Builtin: only(t, v.name), Options: v.set.config.Options}), v.name)
@@ -162,8 +163,8 @@ func TestTreeOfTasks(t *testing.T) {
 	}
 }
 
-// However much the views of single cgroups print, and in whatever order they come, the pass shows each whole and once: where
-// the last of a batch does not fit, it is the first of the next.
+// However much the views of single cgroups print, and in whatever order they come, the pass shows each whole
+// and once: where the last of a batch does not fit, it is the first of the next.
 func TestTreeInBatches(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := testViews(t, h, Options{})["tasks"]
@@ -285,7 +286,8 @@ func TestTreeWhileCgroupsVanish(t *testing.T) {
 	}
 }
 
-// longNames makes a chain of so many cgroups, with names of 250 bytes, and gives the id of the last. There need be no path to it.
+// longNames makes a chain of so many cgroups, with names of 250 bytes, and gives the id of the last. There
+// need be no path to it.
 func longNames(t testing.TB, dir string, n int) (id uint64) {
 	t.Helper()
 	name := strings.Repeat("n", 250)

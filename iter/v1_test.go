@@ -54,7 +54,8 @@ func TestTasksOnV1(t *testing.T) {
 	if out := mustRun(t, views["stacks"], ktest.CgroupID(t, empty)); out != "PID     TID     STATE COMM\n" {
 		t.Errorf("stacks of nobody: %q", out)
 	}
-	// Cgroup ids of v1 are not what a program of another target compares with: it would show another cgroup's rows.
+	// Cgroup ids of v1 are not what a program of another target compares with: it would show another cgroup's
+	// rows.
 	_, err := loadTestdata(t, h, "inside", "", same)
 	ktest.Errno(t, "request map", err, unix.EOPNOTSUPP)
 	fds := mustLoad(t, h, "fds", "", same)

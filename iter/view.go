@@ -18,13 +18,13 @@ type View struct {
 
 	origin   string
 	warning  string
-	key      string // what it is made of
+	key      string // of its source
 	settings sources.Settings
 	mapStamp string // of the map that the settings name, as it was found
 	life     *life
 
 	job      *runs.Job    // nil if it is absent
-	state    *state.State // its other programs and what they keep; nil if there are none
+	state    *state.State // nil if no program of the object is attached
 	stateDir string       // where that is pinned; "" keeps it with this process
 }
 
@@ -37,7 +37,7 @@ func (v *View) Err() error { return v.err }
 // Help is one line of what the view shows, or "" if its object does not say.
 func (v *View) Help() string { return v.typ.Help() }
 
-// Kind is "text", "record" or "encoded"; "" for a view whose object could not be read.
+// Kind is "text", "record" or "encoded"; "" if the object could not be read.
 func (v *View) Kind() string { return v.typ.Kind() }
 
 // Version is the version that the view gives its output, which has to change with a record; 0 if it has none.
@@ -49,7 +49,7 @@ func (v *View) Hash() string { return v.typ.Hash() }
 // Schema is the record type as JSON, with a newline at its end; nil if this is no record view.
 func (v *View) Schema() []byte { return v.typ.Schema(v.name) }
 
-// Origin is "built in", the path of the object, or the path of somebody else's pin.
+// Origin is "built in", the path of the object, or the path of a foreign pin.
 func (v *View) Origin() string { return v.origin }
 
 // Warning is one line that whoever looks after the views should know, or "".
@@ -64,7 +64,7 @@ func (v *View) UID() *uint32 { return v.settings.Owner.Number() }
 // GID is the group of the view's files, nil if its settings do not say.
 func (v *View) GID() *uint32 { return v.settings.Group.Number() }
 
-// close gives back what the view holds. State that is pinned stays; see [state.Uses].
+// close gives back what the view holds. Pinned state stays until [state.Uses.Forget].
 func (v *View) close() error {
 	stateful := v.state != nil
 	errs := []error{v.state.Close()}
@@ -74,7 +74,7 @@ func (v *View) close() error {
 	return errors.Join(append(errs, v.job.Close())...)
 }
 
-// abandon closes what was loaded of a view that cannot be made. Nobody looks at it yet.
+// abandon closes the programs of a view that cannot be made and is not in a list yet.
 func (v *View) abandon() error {
 	err := v.close()
 	v.state, v.job = nil, nil

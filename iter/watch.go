@@ -13,18 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A change is looked at when nothing more has happened for quiet, so that a file is written to its end, and no later
-// than latest.
+// A change is looked at when nothing more has happened for quiet, so that a file is written to its end, and
+// no later than latest.
 const (
 	quiet  = 100 * time.Millisecond
 	latest = 500 * time.Millisecond
 )
 
-// Watch makes the list of views follow the views directories, the registry and the maps that settings name until ctx is done. It calls changed,
-// from its own goroutine, after Views has changed; also at once if that happened since Open. bpf(2) pins through the VFS, so
-// that inotify(7) tells of pins as of files.
+// Watch makes the list of views follow the views directories, the registry and the maps that settings name
+// until ctx is done. It calls changed, from its own goroutine, after Views has changed; also at once if that
+// happened since Open. bpf(2) pins through the VFS, so that inotify(7) tells of pins as of files.
 //
-// A symbolic link's target is not watched, nor what lies above a directory's parent, nor what is mounted.
+// It does not watch the target of a symbolic link, directories above a place's parent, or mounts.
 func (s *Set) Watch(ctx context.Context, changed func()) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -81,7 +81,8 @@ func (s *Set) places() []string {
 	return places
 }
 
-// arm watches each place and its parent, or what there is above it: it may appear, or be replaced.
+// arm watches each place and its parent, or the nearest directory above it, because the place may appear or
+// be replaced.
 func (s *Set) arm(w *fsnotify.Watcher, places []string) {
 	for _, path := range w.WatchList() {
 		w.Remove(path) // it may by now be another directory's
@@ -94,8 +95,8 @@ func (s *Set) arm(w *fsnotify.Watcher, places []string) {
 	}
 }
 
-// follow watches a directory or, while it is not there, what is nearest above it. What came before the watch above it
-// was made is found by the second try, what comes later is an event.
+// follow watches a directory. While it is missing, it watches the nearest directory above it. The second try
+// finds a directory that appeared before that watch was made; a later one is an event.
 func follow(w *fsnotify.Watcher, dir string) {
 	if w.Add(dir) == nil || dir == "/" {
 		return
@@ -104,7 +105,7 @@ func follow(w *fsnotify.Watcher, dir string) {
 	w.Add(dir)
 }
 
-// concerns leaves out what happens to the places' neighbours.
+// concerns reports whether a change is in one of the places, and not beside it.
 func (s *Set) concerns(path string) bool {
 	return slices.ContainsFunc(s.places(), func(place string) bool {
 		return path == place || filepath.Dir(path) == place || strings.HasPrefix(place, path+"/")

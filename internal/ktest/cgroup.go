@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Cgroup makes a cgroup below parent, and removes it with its processes when the test ends. A * in the name becomes a
-// number that is free.
+// Cgroup makes a cgroup below parent, and removes it with its processes when the test ends. A * in the name
+// becomes a number that is free.
 func Cgroup(t testing.TB, parent, name string) string {
 	t.Helper()
 	dir, err := filepath.Join(parent, name), error(nil)

@@ -140,8 +140,9 @@ func forkSleeper() (int, error) {
 	return int(pid), nil
 }
 
-// waitAsleep waits until a child of forkSleeper is off its CPU in ppoll(2), which it never leaves. Until then its state
-// and its stack change. The kernel names the system call of a thread that does not run, "running" otherwise: proc_pid_syscall(5).
+// waitAsleep waits until a child of forkSleeper is off its CPU in ppoll(2), which it never leaves. Until then
+// its state and its stack change. The kernel names the system call of a thread that does not run, "running"
+// otherwise: proc_pid_syscall(5).
 func waitAsleep(pid int) error {
 	asleep := strconv.Itoa(unix.SYS_PPOLL) + " "
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
@@ -158,8 +159,8 @@ func waitAsleep(pid int) error {
 	}
 }
 
-// Jobs are what a process of [Start] does, by name. Modes are what a [Helper] does before it is ready. A test file adds its own
-// in init.
+// Jobs are what a process of [Start] does, by name. Modes are what a [Helper] does before it is ready. A test
+// file adds its own in init.
 var (
 	Jobs  = make(map[string]func(rest string) error)
 	Modes = make(map[string]func() error)
@@ -170,8 +171,8 @@ type Helper struct {
 	Cgroup   string
 	Threads  int // beside those of the Go runtime
 	Children int
-	// Mode is "busy": threads spin; "headless": the first thread exits; "apart": the first other thread has a table of
-	// files of its own; or one of Modes.
+	// Mode is "busy": threads spin; "headless": the first thread exits; "apart": the first other thread has a
+	// table of files of its own; or one of Modes.
 	Mode  string
 	Comm  string     // of the threads, before their number
 	Files []*os.File // open from descriptor 3 on

@@ -1,5 +1,5 @@
-// Package ktest holds what tests on a real kernel share: cgroups and bpffs mounts that end with the test, and helper
-// processes. A package that starts a [Helper] calls [Main] from its TestMain.
+// Package ktest helps tests on a real kernel. It has cgroups and bpffs mounts that end with the test, and
+// helper processes. A package that starts a [Helper] calls [Main] from its TestMain.
 package ktest
 
 import (
@@ -70,7 +70,7 @@ func Descriptors(t testing.TB) int {
 	return len(entries)
 }
 
-// Words fails the test unless the words, sorted, are those of want.
+// Words fails the test unless the words, sorted, are the words of want.
 func Words(t testing.TB, what string, got []string, want string) {
 	t.Helper()
 	slices.Sort(got)

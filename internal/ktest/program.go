@@ -10,7 +10,8 @@ func Iterator(name, target string) *ebpf.ProgramSpec {
 	return &ebpf.ProgramSpec{Name: name, Type: ebpf.Tracing, AttachType: ebpf.AttachTraceIter, AttachTo: target, SectionName: "iter/" + target}
 }
 
-// Writing is a program that calls bpf_seq_write n times for 512 bytes, for the cgroup or the task, not the epilogue.
+// Writing is a program that calls bpf_seq_write n times for 512 bytes, for the cgroup or the task, not the
+// epilogue.
 func Writing(name, target string, n int) *ebpf.ProgramSpec {
 	ins := asm.Instructions{
 		asm.LoadMem(asm.R2, asm.R1, 8, asm.DWord).WithSymbol(name),

@@ -15,7 +15,8 @@ import (
 
 func init() { Jobs["renamer"] = renamer }
 
-// renamer joins a cgroup and gives its thread a name as often as it is told, for testdata/renames.bpf.c to count.
+// renamer joins a cgroup and gives its thread a name as often as it is told, for testdata/renames.bpf.c to
+// count.
 func renamer(procs string) error {
 	runtime.LockOSThread()
 	if err := os.WriteFile(procs, []byte("0"), 0); err != nil {

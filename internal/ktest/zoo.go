@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Animals are processes that a view may show twice, or not at all: their threads do not share all, or have ended. Each is
-// named by what it does, joined with +:
+// Animals are processes that a view may show twice, or not at all: their threads do not share all, or have
+// ended. Each is named by what it does, joined with +:
 //
 //	headless	its first thread ends
 //	apart	a thread takes a table of files of its own, and opens a socket
@@ -145,8 +145,8 @@ func waitFor(id *atomic.Int32, failed chan error) error {
 	return errors.New("clone did not come back")
 }
 
-// cloneSleeper makes a child or thread on this thread's stack, which is in use till it ends: with CLONE_VFORK nobody
-// else runs on it. Neither comes back.
+// cloneSleeper makes a child or thread on this thread's stack, which is in use till it ends: with CLONE_VFORK
+// nobody else runs on it. Neither comes back.
 func cloneSleeper(flags uintptr, id *atomic.Int32) {
 	all := ^uint64(0)
 	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_BLOCK, uintptr(unsafe.Pointer(&all)), 0, 8, 0, 0)

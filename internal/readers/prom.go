@@ -1,4 +1,4 @@
-// Package readers reads what views are rendered as, the way other programs do, for tests.
+// Package readers reads the renderings of views as other programs do, for tests.
 package readers
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Prom fails the test unless Prometheus takes the page: it parses, no sample is there twice, and promlint has nothing
-// against its names.
+// Prom fails the test unless Prometheus takes the page: it parses, no sample is there twice, and promlint has
+// nothing against its names.
 func Prom(t testing.TB, page []byte) map[string]*dto.MetricFamily {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// RawOutput is what a raw rendering holds.
+// RawOutput is the content of a raw rendering.
 type RawOutput struct {
 	Flags   byte
 	Size    int // of a record
@@ -17,7 +17,7 @@ type RawOutput struct {
 	Records []byte  // of one cgroup
 }
 
-// Frame is what a tree holds about one cgroup.
+// Frame is the part of one cgroup in a tree.
 type Frame struct {
 	Cgroup  uint64
 	Path    string

@@ -1,5 +1,5 @@
-// Package testenv skips tests, or parts of them, if a program is missing. So "make test" passes on a machine that
-// has little more than Go. CI, which installs all programs, fails on any skip.
+// Package testenv skips tests, or parts of them, if a program is missing. So "make test" passes on a machine
+// that has little more than Go. CI, which installs all programs, fails on any skip.
 package testenv
 
 import (
@@ -17,8 +17,8 @@ func NeedsRoot(t testing.TB) {
 	}
 }
 
-// Needs skips the test unless the machine has all of these. A program is given by its name in PATH, for example jq,
-// another file by its absolute path. The package of each stands in .ci/programs.
+// Needs skips the test unless the machine has all of these. A program is given by its name in PATH, for
+// example jq, another file by its absolute path. The package of each stands in .ci/programs.
 func Needs(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, program := range programs {
@@ -28,8 +28,8 @@ func Needs(t testing.TB, programs ...string) {
 	}
 }
 
-// Has reports whether the machine has the program, for a part of a test. If it is missing, a subtest of its name is
-// skipped.
+// Has reports whether the machine has the program, for a part of a test. If it is missing, a subtest of its
+// name is skipped.
 func Has(t *testing.T, program string) bool {
 	t.Helper()
 	if exists(program) {

@@ -1,12 +1,13 @@
 // Package cgroups reads a cgroup hierarchy by the ids of its cgroups.
 //
 // An id is the inode number of the cgroup's directory. [Hierarchy] opens a directory by its id with
-// open_by_handle_at(2) and never walks a path, so a filesystem that mirrors the hierarchy cannot wait for itself. It
-// holds one descriptor, of the top directory. A descriptor of any other cgroup is closed at once, because an open
-// directory keeps the struct cgroup of a removed one (nr_dying_descendants grows).
+// open_by_handle_at(2) and never walks a path, so a filesystem that mirrors the hierarchy cannot wait for
+// itself. It holds one descriptor, of the top directory. A descriptor of any other cgroup is closed at once,
+// because an open directory keeps the struct cgroup of a removed one (nr_dying_descendants grows).
 //
-// Errors wrap the kernel's errno. A cgroup that is gone is unix.ENOENT for [Hierarchy.Stat], [Hierarchy.Path] and
-// [Hierarchy.Directory], and unix.ESTALE for [Hierarchy.Child] and [Hierarchy.Children], where unix.ENOENT is about the child.
+// Errors wrap the kernel's errno. A cgroup that is gone is unix.ENOENT for [Hierarchy.Stat], [Hierarchy.Path]
+// and [Hierarchy.Directory], and unix.ESTALE for [Hierarchy.Child] and [Hierarchy.Children], where
+// unix.ENOENT is about the child.
 package cgroups
 
 import (
@@ -18,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hierarchy is a cgroup tree: a cgroup2 mount, a cgroup directory inside one, or a cgroup v1 hierarchy. Safe for use by many
-// goroutines until Close.
+// Hierarchy is a cgroup tree: a cgroup2 mount, a cgroup directory inside one, or a cgroup v1 hierarchy. Safe
+// for use by many goroutines until Close.
 type Hierarchy struct {
 	dir  int    // of the top directory; open_by_handle_at takes no O_PATH
 	path string // of the top directory, absolute
@@ -30,8 +31,8 @@ type Hierarchy struct {
 // Open opens the hierarchy that source names: a path of a cgroup directory (v2 or v1), or one of "",
 // "cgroup2", "cgroup" and "none" for the first cgroup2 mount in /proc/self/mountinfo.
 //
-// Cgroups are opened by their ids with open_by_handle_at(2), which needs CAP_DAC_READ_SEARCH: without it the error
-// wraps unix.EPERM.
+// Cgroups are opened by their ids with open_by_handle_at(2), which needs CAP_DAC_READ_SEARCH: without it the
+// error wraps unix.EPERM.
 func Open(source string) (*Hierarchy, error) {
 	switch source {
 	case "", "cgroup2", "cgroup", "none":
@@ -74,7 +75,7 @@ func openDirectory(source string) (*Hierarchy, error) {
 	return h, nil
 }
 
-// identify fills in what the descriptor tells, and tries the one privilege all depends on.
+// identify reads the properties of the descriptor, and tries the one privilege that all else needs.
 func (h *Hierarchy) identify(source string) error {
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(h.dir, &fs); err != nil {

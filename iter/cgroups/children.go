@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// direntBuffers hold what one getdents64 call gives: some 2,000 short names.
+// direntBuffers hold the result of one getdents64 call, some 2,000 short names.
 var direntBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
-// Children calls add for every child cgroup, in no particular order, without looking at the children themselves.
-// A child that comes or goes meanwhile may be there or not; every other is there once. The error wraps unix.ESTALE
-// if the cgroup id itself is gone.
+// Children calls add for every child cgroup, in no particular order, without looking at the children
+// themselves. A child that comes or goes meanwhile may be there or not; every other is there once. The error
+// wraps unix.ESTALE if the cgroup id itself is gone.
 func (h *Hierarchy) Children(id uint64, add func(id uint64, name string)) error {
 	fd, err := h.open(id, unix.O_RDONLY)
 	if err != nil {
@@ -42,8 +42,8 @@ func (h *Hierarchy) Children(id uint64, add func(id uint64, name string)) error 
 	}
 }
 
-// directories calls add for the directories among the struct linux_dirent64 in buf (getdents64(2)). The standard
-// library's parsers leave d_ino and d_type out, which here save a stat each.
+// directories calls add for the directories among the struct linux_dirent64 in buf (getdents64(2)). The
+// standard library's parsers leave d_ino and d_type out, which here save a stat each.
 func directories(buf []byte, add func(id uint64, name string)) error {
 	const (
 		reclen = unsafe.Offsetof(unix.Dirent{}.Reclen)

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Find gives the id of a cgroup by its path: the path of its directory, or its path below the top cgroup, with or
-// without a slash in front, as in /proc/PID/cgroup ("/" or "" for the top itself). Neither .. nor a symlink leads out:
-// the error then wraps unix.EXDEV, and unix.ENOENT if there is no such cgroup.
+// Find gives the id of a cgroup by its path: the path of its directory, or its path below the top cgroup,
+// with or without a slash in front, as in /proc/PID/cgroup ("/" or "" for the top itself). Neither .. nor a
+// symlink leads out: the error then wraps unix.EXDEV, and unix.ENOENT if there is no such cgroup.
 func (h *Hierarchy) Find(path string) (uint64, error) {
 	below := strings.TrimLeft(path, "/")
 	if path == h.path || strings.HasPrefix(path, strings.TrimRight(h.path, "/")+"/") {
@@ -43,8 +43,8 @@ func (h *Hierarchy) Find(path string) (uint64, error) {
 	return st.Ino, nil
 }
 
-// Path gives the absolute path of a cgroup's directory, for messages: it may be another cgroup's by the time it is
-// used. The error wraps unix.ENOENT if the cgroup is gone.
+// Path gives the absolute path of a cgroup's directory, for messages: it may be another cgroup's by the time
+// it is used. The error wraps unix.ENOENT if the cgroup is gone.
 func (h *Hierarchy) Path(id uint64) (string, error) {
 	fd, err := h.Directory(id)
 	if err != nil {

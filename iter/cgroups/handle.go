@@ -21,8 +21,9 @@ type kernfsHandle struct {
 
 const fileidKernfs = 0xfe
 
-// open opens the directory of a cgroup; the caller closes it soon, for an open one may keep the cgroup from being freed.
-// The error wraps unix.ESTALE if the cgroup is gone. Zero is never returned: struct bpf_iter_link_info reads it as no descriptor.
+// open opens the directory of a cgroup; the caller closes it soon, for an open one may keep the cgroup from
+// being freed. The error wraps unix.ESTALE if the cgroup is gone. Zero is never returned: struct
+// bpf_iter_link_info reads it as no descriptor.
 func (h *Hierarchy) open(id uint64, flags int) (int, error) {
 	handle := kernfsHandle{size: 8, kind: fileidKernfs}
 	binary.NativeEndian.PutUint64(handle.id[:], id)
@@ -46,8 +47,8 @@ func (h *Hierarchy) open(id uint64, flags int) (int, error) {
 	}
 }
 
-// Directory opens the directory of a cgroup with O_PATH. The caller closes it soon, for an open one may keep the cgroup from
-// being freed. It is never 0. The error wraps unix.ENOENT if the cgroup is gone.
+// Directory opens the directory of a cgroup with O_PATH. The caller closes it soon, for an open one may keep
+// the cgroup from being freed. It is never 0. The error wraps unix.ENOENT if the cgroup is gone.
 func (h *Hierarchy) Directory(id uint64) (int, error) {
 	fd, err := h.open(id, unix.O_PATH)
 	return fd, asENOENT(err)
@@ -62,7 +63,8 @@ func notZero(fd int) (int, error) {
 	return other, nil
 }
 
-// goneError is a cgroup that was removed. It is made often (every lookup in a removed directory), hence no fmt.
+// goneError is a cgroup that was removed. It is made often (every lookup in a removed directory), hence no
+// fmt.
 type goneError struct {
 	id    uint64
 	errno unix.Errno
@@ -74,7 +76,7 @@ func (e goneError) Unwrap() error { return e.errno }
 // Gone is an error that says that a cgroup was removed. It wraps unix.ENOENT.
 func Gone(id uint64) error { return goneError{id, unix.ENOENT} }
 
-// asENOENT turns what open says of a removed cgroup into what a path would have said.
+// asENOENT turns the ESTALE of a removed cgroup into the ENOENT that a path would have given.
 func asENOENT(err error) error {
 	var gone goneError
 	if errors.As(err, &gone) {
@@ -84,7 +86,8 @@ func asENOENT(err error) error {
 	return err
 }
 
-// Stat gives the attributes of a cgroup's directory; Ino is the id. The error wraps unix.ENOENT if the cgroup is gone.
+// Stat gives the attributes of a cgroup's directory; Ino is the id. The error wraps unix.ENOENT if the cgroup
+// is gone.
 func (h *Hierarchy) Stat(id uint64) (unix.Stat_t, error) {
 	var st unix.Stat_t
 	fd, err := h.Directory(id)
@@ -98,8 +101,8 @@ func (h *Hierarchy) Stat(id uint64) (unix.Stat_t, error) {
 	return st, nil
 }
 
-// Child gives the attributes of a child cgroup's directory by its name. The error wraps unix.ENOENT if there is none
-// of that name, or only a file, and unix.ESTALE if the cgroup id itself is gone.
+// Child gives the attributes of a child cgroup's directory by its name. The error wraps unix.ENOENT if there
+// is none of that name, or only a file, and unix.ESTALE if the cgroup id itself is gone.
 func (h *Hierarchy) Child(id uint64, name string) (unix.Stat_t, error) {
 	var st unix.Stat_t
 	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {

@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Of gives the id of the cgroup that a thread lives in, at this moment. The thread's id is of this process's pid
-// namespace. The error wraps unix.ENOENT if there is no such thread, or its cgroup is not below the hierarchy's top.
+// Of gives the id of the cgroup that a thread lives in, at this moment. The thread's id is of this process's
+// pid namespace. The error wraps unix.ENOENT if there is no such thread, or its cgroup is not below the
+// hierarchy's top.
 func (h *Hierarchy) Of(thread uint32) (uint64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", thread))
 	if err != nil {
@@ -35,8 +36,8 @@ func (h *Hierarchy) Of(thread uint32) (uint64, error) {
 	return h.Find(below)
 }
 
-// identity tells which line of /proc/PID/cgroup is about this hierarchy (see findMembership), and the path that the
-// top cgroup has there.
+// identity tells which line of /proc/PID/cgroup is about this hierarchy (see findMembership), and the path
+// that the top cgroup has there.
 func (h *Hierarchy) identity() (controllers []string, top string, err error) {
 	mounts, err := mountinfo.GetMounts(mountinfo.ParentsFilter(h.path))
 	if err != nil {
@@ -54,8 +55,8 @@ func (h *Hierarchy) identity() (controllers []string, top string, err error) {
 	return nil, "", fmt.Errorf("%q is in no cgroup mount of this process: %w", h.path, unix.ENOENT)
 }
 
-// findMembership finds in /proc/PID/cgroup, lines of ID:CONTROLLERS:PATH, the path in the hierarchy that was mounted with
-// the options given, or for nil in cgroup2, whose line has no controllers (cgroups(7)).
+// findMembership finds in /proc/PID/cgroup, lines of ID:CONTROLLERS:PATH, the path in the hierarchy that was
+// mounted with the options given, or for nil in cgroup2, whose line has no controllers (cgroups(7)).
 func findMembership(text []byte, options []string) (string, bool) {
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
 		id, rest, _ := strings.Cut(lines.Text(), ":")

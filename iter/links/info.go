@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Map finds a map by its name among those that a program uses; nil if there is none. It opens the map by its id, which takes
-// CAP_SYS_ADMIN.
+// Map finds a map by its name among those that a program uses; nil if there is none. It opens the map by its
+// id, which takes CAP_SYS_ADMIN.
 func Map(p *ebpf.Program, name string) (*ebpf.Map, error) {
 	info, err := p.Info()
 	if err != nil {
@@ -35,7 +35,8 @@ func Map(p *ebpf.Program, name string) (*ebpf.Map, error) {
 	return nil, nil
 }
 
-// Target is what a loaded iterator iterates, for example cgroup or task_file: it is attached to the function bpf_iter_TARGET.
+// Target is the kind of objects that a loaded iterator iterates, for example cgroup or task_file. The program
+// is attached to the function bpf_iter_TARGET.
 func Target(p *ebpf.Program, cache *btf.Cache) (string, error) {
 	if p.Type() != ebpf.Tracing {
 		return "", fmt.Errorf("program %s is no iterator: %w", p, unix.ENOEXEC)
@@ -59,8 +60,8 @@ func Target(p *ebpf.Program, cache *btf.Cache) (string, error) {
 	return target, nil
 }
 
-// attachedTo reads attach_btf_obj_id and attach_btf_id of struct bpf_prog_info (v6.0), which cilium/ebpf v0.22 keeps
-// to itself.
+// attachedTo reads attach_btf_obj_id and attach_btf_id of struct bpf_prog_info (v6.0), which cilium/ebpf
+// v0.22 keeps to itself.
 func attachedTo(p *ebpf.Program) (btf.ID, btf.TypeID, error) {
 	var info [232]byte
 	err := objectInfo(p.FD(), unsafe.Pointer(&info), len(info))
@@ -89,8 +90,8 @@ func typesOf(id btf.ID, cache *btf.Cache) (*btf.Spec, error) {
 	return cache.Module(info.Name)
 }
 
-// Info tells what an iterator's link was made for: the target that its program iterates, the id of the cgroup if that is its
-// scope, and the program's id.
+// Info reads the scope of an iterator's link: the target of its program, the id of the cgroup if it has one,
+// and the id of the program.
 func Info(l *link.Iter) (target string, cgroup uint64, program ebpf.ProgramID, err error) {
 	var name [64]byte
 	// struct bpf_link_info, as of an iterator's link.

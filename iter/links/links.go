@@ -1,11 +1,13 @@
-// Package links makes links and iterators of BPF programs by bpf(2), for what cilium/ebpf v0.22 has no way to say.
+// Package links makes links and iterators of BPF programs by bpf(2), where cilium/ebpf v0.22 has no way to
+// say.
 //
-// A [Scope] says what a link is limited to: a cgroup, a thread, a process, a map. link.AttachIter of cilium/ebpf passes
-// a map alone, and gets EINVAL for iter/cgroup. [Open] makes a link for one run and an iterator of it, and closes the link
-// at once; the iterator holds what it needs. [Create] and [Iterate] are the two steps, for a link that is run many times.
+// A [Scope] says what a link is limited to: a cgroup, a thread, a process, a map. link.AttachIter of
+// cilium/ebpf passes a map alone, and gets EINVAL for iter/cgroup. [Open] makes a link for one run and an
+// iterator of it, and closes the link at once; the iterator holds what it needs. [Create] and [Iterate] are
+// the two steps, for a link that is run many times.
 //
-// Errors are the kernel's errnos: ENOENT for a cgroup or map that is gone, ESRCH for a task, EBADF for an iterator that
-// needs a map and has none.
+// Errors are the kernel's errnos: ENOENT for a cgroup or map that is gone, ESRCH for a task, EBADF for an
+// iterator that needs a map and has none.
 package links
 
 import (
@@ -17,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Scope is union bpf_iter_link_info: what one link is limited to. The zero Scope is all there is.
+// Scope is union bpf_iter_link_info, the limits of one link. The zero Scope is all that the target has.
 type Scope [16]byte
 
 // Order is the way a cgroup iterator walks: enum bpf_cgroup_iter_order.
@@ -30,15 +32,15 @@ const (
 	AncestorsUp                      // to the root
 )
 
-// Cgroup is a walk from a cgroup of the cgroup2 hierarchy; v1 hierarchies have ids of their own, which the kernel
-// does not look up.
+// Cgroup is a walk from a cgroup of the cgroup2 hierarchy; v1 hierarchies have ids of their own, which the
+// kernel does not look up.
 func Cgroup(order Order, id uint64) (s Scope) {
 	binary.NativeEndian.PutUint32(s[0:], uint32(order))
 	binary.NativeEndian.PutUint64(s[8:], id)
 	return s
 }
 
-// CgroupDir is a walk from the cgroup whose directory is open as fd, which must not be 0.
+// CgroupDir is a walk from the cgroup of an open directory. fd must not be 0, which the kernel reads as none.
 func CgroupDir(order Order, fd int) (s Scope) {
 	binary.NativeEndian.PutUint32(s[0:], uint32(order))
 	binary.NativeEndian.PutUint32(s[4:], uint32(fd))

@@ -15,7 +15,7 @@ import (
 type Iterator struct {
 	program *ebpf.Program
 	maps    map[string]*ebpf.Map // that the program was loaded with; nil if it was loaded elsewhere
-	target  string               // what it iterates, as in its section: cgroup, task, tcp, ...
+	target  string               // as in its section: cgroup, task, tcp, ...
 	tags    []string             // of its function
 }
 
@@ -39,8 +39,8 @@ func Inspect(p *ebpf.Program, cache *btf.Cache) (*Iterator, error) {
 // Program is the loaded program. Its owner closes it.
 func (it *Iterator) Program() *ebpf.Program { return it.program }
 
-// Map hands over a map that the program uses; nil if it uses none of the name. The maps of a program that was loaded
-// elsewhere are found by their ids, which takes CAP_SYS_ADMIN.
+// Map hands over a map that the program uses; nil if it uses none of the name. The maps of a program that was
+// loaded elsewhere are found by their ids, which takes CAP_SYS_ADMIN.
 func (it *Iterator) Map(name string) (*ebpf.Map, error) {
 	if it.maps == nil {
 		return links.Map(it.program, name)
@@ -50,7 +50,7 @@ func (it *Iterator) Map(name string) (*ebpf.Map, error) {
 	return m, nil
 }
 
-// Target is what the program iterates, for example cgroup, task or tcp.
+// Target is the program's, for example cgroup, task or tcp.
 func (it *Iterator) Target() string { return it.target }
 
 // Type reads the type of the program's output from its BTF; without any it is text.

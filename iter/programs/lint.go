@@ -6,8 +6,8 @@ import (
 	"bpfviewfs/iter/links"
 )
 
-// Lint tells what a view's author should know though it works: one run has written so many bytes, of which the kernel takes limit, or 0 if it
-// has none.
+// Lint gives advice to the author of a view that works. written is the size of one run in bytes, and limit
+// the kernel's limit of it, 0 for none.
 func (o *Object) Lint(written, limit int) (found []string) {
 	main := o.spec.Programs[o.main]
 	used := UsedMaps(main)

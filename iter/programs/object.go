@@ -1,12 +1,12 @@
 // Package programs takes object files apart and loads their programs.
 //
-// An [Object] NAME.bpf.o holds an iterator program: one, whatever its name, or one called NAME among its flavours, NAME___task and
-// NAME___tree. Its other programs are attached to the kernel while the view is enabled. [Object.Load] loads some of the programs with
-// the maps they use, so that one which the verifier refuses takes nothing with it. [Inspect] finds out the same about a program that
-// is loaded already.
+// An [Object] NAME.bpf.o holds an iterator program: one, whatever its name, or one called NAME among its
+// flavours, NAME___task and NAME___tree. Its other programs are attached to the kernel while the view is
+// enabled. [Object.Load] loads some of the programs with the maps they use, so that one which the verifier
+// refuses takes nothing with it. [Inspect] finds out the same about a program that is loaded already.
 //
-// An [Origin] is bound to a program and says what it was made of, so that a later start can take the program from where it is
-// pinned, in place of having it verified again.
+// An [Origin] is bound to a program and says how it was made, so that a later start can take the program
+// from where it is pinned, in place of having it verified again.
 package programs
 
 import (
@@ -27,20 +27,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Object is what a view's object file holds, before anything of it is loaded.
+// Object is the content of a view's object file. Nothing of it is loaded.
 type Object struct {
 	spec     *ebpf.CollectionSpec
 	view     string   // its name
 	main     string   // iterator program that makes the view, whatever that is called if it is the only one
 	task     string   // its flavour that is run on each task, "" if there is none
 	tree     string   // its flavour that is run for many cgroups at once, "" if there is none
-	attached []string // programs that are no iterators: they count what the view shows
+	attached []string // programs that are no iterators
 	typ      records.Type
 
 	stats bool // the verifier is to say how much it looked at
 }
 
-// sessionMap is what view_in_epilogue of bpf/bpfview.h remembers the cgroup in.
+// sessionMap is the map in which view_in_epilogue of bpf/bpfview.h remembers the cgroup.
 const sessionMap = "view_sessions"
 
 // FlavourMark parts a flavour from its view in a program's name.
@@ -49,19 +49,19 @@ const FlavourMark = "___"
 const (
 	taskFlavour = FlavourMark + "task"
 	treeFlavour = FlavourMark + "tree"
-	batchMap    = "view_batches" // what VIEW_TREE of bpf/tree.h gives a program
+	batchMap    = "view_batches" // of VIEW_TREE in bpf/tree.h
 )
 
-// Main is the iterator program that makes the view, Task the one to be run on each task, Tree the one for many cgroups at once;
-// "" if there is none.
+// Main is the iterator program that makes the view, Task the one to be run on each task, Tree the one for
+// many cgroups at once; "" if there is none.
 func (o *Object) Main() string { return o.main }
 func (o *Object) Task() string { return o.task }
 func (o *Object) Tree() string { return o.tree }
 
-// Attached are the programs that are no iterators. They count what the view shows.
+// Attached are the programs that are no iterators. They count events for the view.
 func (o *Object) Attached() []string { return o.attached }
 
-// Type is what the view writes.
+// Type is the type of the view's output.
 func (o *Object) Type() records.Type { return o.typ }
 
 // Spec is all that the object holds.
@@ -70,7 +70,8 @@ func (o *Object) Spec() *ebpf.CollectionSpec { return o.spec }
 // KeepStats has the verifier say how much it looked at, in the log of each program.
 func (o *Object) KeepStats() { o.stats = true }
 
-// Iterator is one of the object's iterators that was loaded as p. maps are those it was loaded with, or nil if it is pinned.
+// Iterator is one of the object's iterators that was loaded as p. maps are those it was loaded with, or nil
+// if it is pinned.
 func (o *Object) Iterator(name string, p *ebpf.Program, maps map[string]*ebpf.Map) *Iterator {
 	return &Iterator{program: p, maps: maps, target: o.spec.Programs[name].AttachTo, tags: functionTags(o.spec.Types, name)}
 }
@@ -141,8 +142,8 @@ func New(spec *ebpf.CollectionSpec, name string) (*Object, error) {
 	return o, err
 }
 
-// choose finds each iterator's place in the view. One alone is the view, whatever it is called: who wrote it may know
-// nothing of us.
+// choose finds the place of each iterator in the view. A single iterator is the view, whatever its name is,
+// because its author may not know this program.
 func (o *Object) choose(iterators []string, view string) error {
 	switch len(iterators) {
 	case 0:
@@ -175,7 +176,8 @@ func (o *Object) choose(iterators []string, view string) error {
 	return nil
 }
 
-// Load loads some of the programs with the maps they use: those of shared, and new ones.
+// Load loads some of the programs with the maps they use. Maps in shared are used as they are; the others are
+// made.
 func (o *Object) Load(shared map[string]*ebpf.Map, cache *btf.Cache, programs ...string) (*ebpf.Collection, error) {
 	spec := o.spec.Copy()
 	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(programs, name) })

@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Origin tells of a pinned program what it was made of. It is the value of a map of one element that is bound to the
-// program and so lives as long as it does: a pin's name takes no dots, and a file beside it would be one more thing to keep true.
+// Origin says how a pinned program was made. It is the value of a map of one element. The map is bound to the
+// program and lives as long as it does. A pin's name takes no dots, and a file beside the pin would be one
+// more thing to keep true.
 type Origin struct {
 	sum  [sha256.Size]byte // of all that the program's code depends on
 	path string            // of the object; "" for one compiled in
@@ -20,7 +21,8 @@ type Origin struct {
 
 const originMap = "view_origin"
 
-// OriginOf sums up what a program is made of. The kernel need not be part of it: no pin outlives one.
+// OriginOf is the origin of a program of an object. The kernel need not be part of it, because no pin
+// outlives one.
 func OriginOf(path, program string, object []byte, parameters map[string]any) Origin {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "1 %q %d\n", program, len(object))

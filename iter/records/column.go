@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// column is one member. Its tags are those of bpf/bpfview.h.
+// column is one member. bpf/bpfview.h has its tags.
 type column struct {
 	name string
 	kind columnKind
@@ -56,7 +56,7 @@ const (
 // A member's name is a JSON key, a label and a part of a metric's name.
 var memberName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
 
-// reserved names are those of what stands beside the members.
+// reserved names stand beside the members.
 var reserved = []string{"cgroup", "cgroup_id", "record", "le"}
 
 func newColumn(m btf.Member) (c column, key bool, err error) {
@@ -109,7 +109,8 @@ func newColumn(m btf.Member) (c column, key bool, err error) {
 	return c, key, nil
 }
 
-// setType takes integers, enums and arrays of char, and what kinds make of other arrays; a width of its own for each.
+// setType takes integers, enums and arrays of char, and what kinds make of other arrays; a width of its own
+// for each.
 func (c *column) setType(t btf.Type, class string) error {
 	switch class {
 	case "histogram":
@@ -199,7 +200,8 @@ func (c *column) appendNumber(dst, rec []byte) []byte {
 	return appendUint(dst, v)
 }
 
-// appendPlain appends what a record has in a column that holds no text: an address, a value's name, or a number.
+// appendPlain appends what a record has in a column that holds no text: an address, a value's name, or a
+// number.
 func (c *column) appendPlain(dst, rec []byte) []byte {
 	switch {
 	case c.kind == address:

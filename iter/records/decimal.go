@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// appendNumber appends v in decimal, at the right of a field of at least the given width, and then the byte end.
-// strconv has no such field, and takes twice the time.
+// appendNumber appends v in decimal, at the right of a field of at least the given width, and then the byte
+// end. strconv has no such field, and takes twice the time.
 func appendNumber(dst []byte, v uint64, width int, end byte) []byte {
 	n := max(digits(v), width)
 	from := len(dst)

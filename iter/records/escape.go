@@ -40,9 +40,9 @@ func plain(text []byte, in uint8) int {
 	return len(text)
 }
 
-// appendEscaped appends text so that it can be neither a second line nor a second column: every byte of what is not
-// printable or not UTF-8 as \xNN, newline and tab as \n and \t, backslash as \\, and space as \x20 unless spaces stay
-// (in the last column).
+// appendEscaped appends text so that it can be neither a second line nor a second column: every byte of what
+// is not printable or not UTF-8 as \xNN, newline and tab as \n and \t, backslash as \\, and space as \x20
+// unless spaces stay (in the last column).
 func appendEscaped(dst, text []byte, spaces bool) []byte {
 	in := uint8(inColumn)
 	if spaces {
@@ -78,8 +78,8 @@ func appendString(dst, text []byte) []byte {
 	return append(appendStringText(append(dst, '"'), text), '"')
 }
 
-// appendStringText appends what is between a JSON string's quotes. Bytes that are not UTF-8 become U+FFFD, as with
-// encoding/json, which cannot append.
+// appendStringText appends what is between a JSON string's quotes. Bytes that are not UTF-8 become U+FFFD, as
+// with encoding/json, which cannot append.
 func appendStringText(dst, text []byte) []byte {
 	for {
 		n := plain(text, inString)
@@ -106,9 +106,9 @@ func appendStringText(dst, text []byte) []byte {
 	}
 }
 
-// appendLabelText appends text escaped as a label's value or, without quotes, a help line's. Bytes that are not UTF-8,
-// which the format does not have, become U+FFFD and their hexadecimal number, and U+FFFD itself is doubled: two names
-// never become one, which would make one sample twice and spoil the whole page.
+// appendLabelText appends text escaped as a label's value or, without quotes, a help line's. Bytes that are
+// not UTF-8, which the format does not have, become U+FFFD and their hexadecimal number, and U+FFFD itself is
+// doubled: two names never become one, which would make one sample twice and spoil the whole page.
 func appendLabelText(dst, text []byte, quotes bool) []byte {
 	in := uint8(inHelp)
 	if quotes {
@@ -139,9 +139,9 @@ func appendLabelText(dst, text []byte, quotes bool) []byte {
 	}
 }
 
-// isPlain reports whether a character is shown as it is: none that controls, is blank but for the space, has no width, sets
-// the direction of writing, or is private. name_rune_is_plain of bpf/escape.h says the same in the kernel, without
-// tables; so both show what Unicode has not assigned yet.
+// isPlain reports whether a character is shown as it is: none that controls, is blank but for the space, has
+// no width, sets the direction of writing, or is private. name_rune_is_plain of bpf/escape.h says the same in
+// the kernel, without tables; so both show what Unicode has not assigned yet.
 func isPlain(r rune) bool {
 	switch {
 	case r < 0xa1:

@@ -8,10 +8,10 @@ import (
 type Format uint8
 
 const (
-	Text Format = iota // columns, or what a text view prints
+	Text Format = iota // columns, or the text of a text view
 	JSON               // one object a record and line
 	Prom               // the Prometheus text format
-	Raw                // a header and the structs, or what an encoded view writes
+	Raw                // a header and the structs, or the bytes of an encoded view
 )
 
 func (f Format) String() string {

@@ -7,8 +7,9 @@ import (
 	"slices"
 )
 
-// hash is what tells one record type from another: SHA-256, cut to eight bytes, of the record's size and, in order, each
-// member's name, place, type and those tags that change what its bytes mean. Help and width do not.
+// hash distinguishes record types. It is the first eight bytes of a SHA-256 over the record's size and, in
+// order, each member's name, place, type, and the tags that change the meaning of its bytes. Help and width
+// are left out.
 func (r *record) hash() [8]byte {
 	h := sha256.New()
 	fmt.Fprintf(h, "%d\n", r.size)

@@ -82,8 +82,8 @@ func TestTextOfHistogram(t *testing.T) {
 	}
 }
 
-// No value of a slot is above the bound that its bucket has, a time in fractions of the unit neither, and all of those
-// below it are in the slots up to it. The text is what another program makes of the number.
+// No value of a slot is above the bound that its bucket has, a time in fractions of the unit neither, and all
+// of those below it are in the slots up to it. The text is what another program makes of the number.
 func TestBoundsOfHistograms(t *testing.T) {
 	for unit, base := range map[string]float64{"": 1, "bytes": 1, "pages": float64(pageSize), "us": 1e-6, "ns": 1e-9} {
 		c := column{unit: unit}

@@ -2,9 +2,9 @@ package records
 
 import "strconv"
 
-// appendJSON renders records as JSON lines: one object a record, its members in order. In a tree "cgroup", the path
-// relative to the cgroup that was asked for, and "cgroup_id" come first. A number above 2^53 is a string, because
-// many readers know no greater one; what is not available is null.
+// appendJSON renders records as JSON lines: one object a record, its members in order. In a tree "cgroup",
+// the path relative to the cgroup that was asked for, and "cgroup_id" come first. A number above 2^53 is a
+// string, because many readers know no greater one; a value that is not available is null.
 func (o *Output) appendJSON(dst []byte) ([]byte, error) {
 	for i := range o.parts {
 		p := &o.parts[i]
@@ -81,8 +81,8 @@ func (r *record) appendJSONValue(dst []byte, c *column, rec []byte) []byte {
 	return appendInteger(dst, c.value(rec))
 }
 
-// appendJSONHistogram appends a histogram as an object. Its buckets are those that are not empty, each with the
-// value that none in it is above, null for the last slot, and its own count.
+// appendJSONHistogram appends a histogram as an object. Its buckets are those that are not empty, each with
+// the value that none in it is above, null for the last slot, and its own count.
 func (r *record) appendJSONHistogram(dst []byte, c *column, rec []byte) []byte {
 	s := c.slots(rec)
 	total := s.total()

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// merge makes those records of a part one that have the same keys: the first as it was written, with the totals of all.
-// They are sorted. It reports whether there were any; then the part has to be sorted again.
+// merge makes those records of a part one that have the same keys: the first as it was written, with the
+// totals of all. They are sorted. It reports whether there were any; then the part has to be sorted again.
 func (o *Output) merge(p *part) bool {
 	var first uint32
 	var merged []uint32

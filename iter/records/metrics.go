@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nameMetrics finds what the metrics of gauges, counters and histograms are called after bpfview_VIEW_: rss_pages
-// becomes rss_bytes, a counter usage_usec becomes usage_seconds_total. All other members are labels.
+// nameMetrics names the metrics of gauges, counters and histograms, without their prefix bpfview_VIEW_. For
+// example rss_pages becomes rss_bytes, and a counter usage_usec becomes usage_seconds_total. All other
+// members are labels.
 func (r *record) nameMetrics() error {
 	seen := map[string]string{"info": "the labels"}
 	for i := range r.columns {

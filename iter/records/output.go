@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Output is what a view's programs wrote, before it is shown: about one cgroup, or about each of a tree. One that is used
-// again allocates nothing but its growth.
+// Output is what a view's programs wrote, before it is shown: about one cgroup, or about each of a tree. One
+// that is used again allocates nothing but its growth.
 type Output struct {
 	Tree // the cgroups that it is about
 
@@ -33,15 +33,15 @@ type Output struct {
 	limit int64 // bytes it may have
 }
 
-// part is what was written about one cgroup.
+// part is the output about one cgroup.
 type part struct {
 	node             int // in Tree
 	raw, rawEnd      int // in raw
 	first, firstNext int // in order
 }
 
-// Begin makes the output empty. It is of a view whose bytes are of type t, about a cgroup or, as a tree, about all below as
-// well. A rendering of more than limit bytes is an error.
+// Begin makes the output empty. It is of a view whose bytes are of type t, about a cgroup or, as a tree,
+// about all below as well. A rendering of more than limit bytes is an error.
 func (o *Output) Begin(view string, t Type, cgroup uint64, tree bool, limit int64) {
 	o.view, o.record, o.version, o.help = view, t.record, t.version, t.help
 	o.cgroup, o.tree, o.limit = cgroup, tree, limit
@@ -50,7 +50,7 @@ func (o *Output) Begin(view string, t Type, cgroup uint64, tree bool, limit int6
 	o.Clear()
 }
 
-// End lets go of what only a giant output needed.
+// End gives back the memory that only a giant output needed.
 func (o *Output) End() {
 	const keep = 1 << 20 // bytes
 	o.record = nil
@@ -68,13 +68,13 @@ func within[T any](s []T, bytes int) []T {
 	return s
 }
 
-// Clear forgets what was written.
+// Clear makes the output empty, but keeps its tree.
 func (o *Output) Clear() { o.raw, o.parts = o.raw[:0], o.parts[:0] }
 
-// Bytes are what was written so far. A caller appends to them, for [Output.Write] or [Output.Split].
+// Bytes are the output so far. A caller appends to them, for [Output.Write] or [Output.Split].
 func (o *Output) Bytes() []byte { return o.raw }
 
-// Write takes what was appended to Bytes: raw has been written about a node of the tree.
+// Write takes raw, which is Bytes with the output about a node of the tree at its end.
 func (o *Output) Write(node int, raw []byte) {
 	o.parts = append(o.parts, part{node: node, raw: len(o.raw), rawEnd: len(raw)})
 	o.raw = raw
@@ -143,8 +143,8 @@ func TooLong(limit int64) error {
 	return fmt.Errorf("output is above the bound of %d bytes: %w", limit, unix.EFBIG)
 }
 
-// fits tells whether the rendering is within its bound so far. It is asked once a record, so that what is rendered is
-// never much more than what is given.
+// fits reports whether the rendering is within its limit so far. It is asked once a record, so that a
+// rendering is never much longer than the limit.
 func (o *Output) fits(dst []byte) error {
 	if int64(len(dst)-o.from) > o.limit {
 		return TooLong(o.limit)

@@ -1,6 +1,7 @@
 package records
 
-// abovePath is the escaped path of the parent of the cgroup that was shown last. Most siblings follow each other.
+// abovePath is the escaped path of the parent of the cgroup that was shown last. Most siblings follow each
+// other.
 type abovePath struct {
 	parent int // among the nodes; 0 if none is kept
 	format Format
@@ -24,8 +25,8 @@ func (o *Output) appendPath(dst []byte, p *part, f Format) []byte {
 	return appendName(dst, o.names[n.name:n.nameEnd], f)
 }
 
-// appendName appends a path or a part of it, escaped for the format. The escaped parts of a path make the escaped path,
-// because no character begins before a slash and ends after it.
+// appendName appends a path or a part of it, escaped for the format. The escaped parts of a path make the
+// escaped path, because no character begins before a slash and ends after it.
 func appendName(dst, name []byte, f Format) []byte {
 	switch f {
 	case Text:

@@ -9,11 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// record is the format of a record view's output: structs one after the other, as the program's BTF describes them.
+// record is the format of a record view's output: structs one after the other, as the program's BTF describes
+// them.
 type record struct {
 	name    string
 	size    int
-	sum     [8]byte // tells it from others
+	sum     [8]byte // see hash
 	columns []column
 	keys    []int // columns that identify a record, in order
 	totals  []int // columns that are added up over records with the same keys
@@ -22,12 +23,12 @@ type record struct {
 
 const (
 	recordTag = "bpfview:record"
-	maxRecord = 32 << 10 // what the kernel takes of one object
+	maxRecord = 32 << 10 // the kernel's limit for one object
 )
 
-// findRecord finds the record that a program writes: what the last parameter of the function tagged "bpfview:record"
-// points to. It is nil for a text view. The types are an object's, or a loaded program's: the loader keeps the
-// function's parameter types, tags and all, because the program calls the function.
+// findRecord finds the record that a program writes: what the last parameter of the function tagged
+// "bpfview:record" points to. It is nil for a text view. The types are an object's, or a loaded program's:
+// the loader keeps the function's parameter types, tags and all, because the program calls the function.
 func findRecord(types *btf.Spec) (*record, error) {
 	var found *record
 	for t, err := range types.All() {

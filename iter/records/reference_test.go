@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzRender compares each rendering with a reference, which is written for simplicity, over random record types, trees and
-// bytes.
+// FuzzRender compares each rendering with a reference, which is written for simplicity, over random record
+// types, trees and bytes.
 func FuzzRender(f *testing.F) {
 	for seed := range uint64(300) {
 		f.Add(seed)

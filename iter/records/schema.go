@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// schema is what a record view's structs are, for those who read them raw or want to know what a member means.
+// schema describes the structs of a record view, for readers of raw output and of the members' help.
 type schema struct {
 	View    string         `json:"view"`
 	Help    string         `json:"help,omitempty"`
@@ -15,7 +15,7 @@ type schema struct {
 	Hash    string         `json:"hash"`       // as in the header of raw output
 	Order   string         `json:"byte_order"` // little or big
 	Size    int            `json:"size"`       // of a record, bytes
-	JSON    string         `json:"json"`       // what a reader of JSON has to know
+	JSON    string         `json:"json"`       // rules for readers of JSON
 	Members []schemaMember `json:"members"`
 }
 

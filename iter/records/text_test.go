@@ -37,7 +37,8 @@ func written(r *record, raw []byte) *Output {
 	return o
 }
 
-// below is the output of a tree of which one cgroup has written: the one of that path, which may have slashes.
+// below is the output of a tree of which one cgroup has written: the one of that path, which may have
+// slashes.
 func below(r *record, path, raw []byte) *Output {
 	o := written(r, nil)
 	o.tree = true

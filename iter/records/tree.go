@@ -4,8 +4,8 @@ import (
 	"slices"
 )
 
-// Tree lists a cgroup and all below it, in pre-order. All paths together would grow with the square of the depth, which every
-// owner of a cgroup may choose, so a node has its name alone.
+// Tree lists a cgroup and all below it, in pre-order. All paths together would grow with the square of the
+// depth, which every owner of a cgroup may choose, so a node has its name alone.
 type Tree struct {
 	nodes []node
 	names []byte // of the nodes
@@ -21,7 +21,8 @@ type node struct {
 // Reset makes the tree empty.
 func (t *Tree) Reset() { t.nodes, t.names = t.nodes[:0], t.names[:0] }
 
-// Add appends a cgroup below the node with the number parent, and gives its number. The first node is called ".".
+// Add appends a cgroup below the node with the number parent, and gives its number. The first node is called
+// ".".
 func (t *Tree) Add(cgroup uint64, parent int, name string) int {
 	n := node{cgroup: cgroup, parent: parent, name: len(t.names)}
 	t.names = append(t.names, name...)

@@ -18,7 +18,8 @@ func treeOf(r *record, texts ...string) *Output {
 	return o
 }
 
-// Who has a cgroup may make any depth below it. What a tree takes to read grows with that, not with its square.
+// Who has a cgroup may make any depth below it. What a tree takes to read grows with that, not with its
+// square.
 func TestDeepTree(t *testing.T) {
 	const depth = 5000
 	var o Output
@@ -118,8 +119,8 @@ func TestTreeOfRecords(t *testing.T) {
 	}
 }
 
-// FuzzSplit: whatever a tree's program wrote, its parts lie in the output, in order and apart, after those of the batch before,
-// or it is an error.
+// FuzzSplit: whatever a tree's program wrote, its parts lie in the output, in order and apart, after those of
+// the batch before, or it is an error.
 func FuzzSplit(f *testing.F) {
 	end := func(id, size byte) string { return string([]byte{id, 0, 0, 0, 0, 0, 0, 0, size, 0, 0, 0, 0, 0, 0, 0}) }
 	f.Add([]byte("abc" + end(1, 3) + end(2, 0) + "d" + end(4, 1)))

@@ -1,16 +1,18 @@
-// Package records knows what the bytes of a view mean, and renders them. It needs neither root nor a kernel.
+// Package records decodes and renders the bytes of views. It needs neither root nor a kernel.
 //
-// A text view's bytes are text, and an encoded view's are in a format that its tag names: both are passed on unchanged. A
-// record view writes C structs one after the other. [TypeOf] finds the struct in the BTF of an object or of a loaded
-// program: it is what the last parameter of the function tagged "bpfview:record" points to. Tags of its members say how
-// they are shown; bpf/bpfview.h explains them. In an optional member, all bits set means not available.
+// A text view's bytes are text, and an encoded view's are in a format that its tag names: both are passed on
+// unchanged. A record view writes C structs one after the other. [TypeOf] finds the struct in the BTF of an
+// object or of a loaded program: it is what the last parameter of the function tagged "bpfview:record" points
+// to. Tags of its members say how they are shown; bpf/bpfview.h explains them. In an optional member, all
+// bits set means not available.
 //
-// [Output] collects the bytes of one run, about one cgroup or about each cgroup of a [Tree], and renders them in a [Format].
-// Records are sorted by the members tagged "key", those with equal keys as they came. No rendering allocates anything but
-// the growth of its slice.
+// [Output] collects the bytes of one run, about one cgroup or about each cgroup of a [Tree], and renders them
+// in a [Format]. Records are sorted by the members tagged "key", those with equal keys as they came. No
+// rendering allocates anything but the growth of its slice.
 //
-// A text rendering is safe to split at blanks and line ends, whatever a process calls itself: such bytes are escaped. No two
-// samples of a Prometheus page are the same, because one doubled sample makes a collector drop the page.
+// A text rendering is safe to split at blanks and line ends, whatever a process calls itself: such bytes are
+// escaped. No two samples of a Prometheus page are the same, because one doubled sample makes a collector
+// drop the page.
 package records
 
 import (
@@ -22,7 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Type says what the bytes are that a view writes. The zero value is the type of a view of which nothing is known.
+// Type is the meaning of the bytes that a view writes. The zero value is the type of an unknown view.
 type Type struct {
 	kind    string
 	help    string
@@ -31,8 +33,8 @@ type Type struct {
 	record  *record // nil for text and encoded views
 }
 
-// TypeOf reads the type from the BTF types of an object or of a loaded program, and from the tags of the program's function.
-// Without types it is text.
+// TypeOf reads the type from the BTF types of an object or of a loaded program, and from the tags of the
+// program's function. Without types it is text.
 func TypeOf(types *btf.Spec, tags []string) (t Type, err error) {
 	t.kind = "text"
 	if types != nil {

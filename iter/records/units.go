@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// unit is one of VIEW_UNIT: how a member's name ends, the base unit that metrics are in (Prometheus, "Metric and
-// label naming"), and how many of it make one of the base unit, a power of ten.
+// unit is one of VIEW_UNIT: how a member's name ends, the base unit that metrics are in (Prometheus, "Metric
+// and label naming"), and how many of it make one of the base unit, a power of ten.
 type unit struct {
 	suffix, base string
 	scale        uint64
@@ -23,7 +23,8 @@ var units = map[string]unit{
 
 var pageSize = uint64(os.Getpagesize())
 
-// appendBase appends a value in the column's base unit. It is exact: 1500 µs are 0.0015, not 0.0014999999999999999.
+// appendBase appends a value in the column's base unit. It is exact: 1500 µs are 0.0015, not
+// 0.0014999999999999999.
 func (c *column) appendBase(dst []byte, v uint64) []byte {
 	if c.negative && int64(v) < 0 {
 		dst, v = append(dst, '-'), -v
@@ -54,9 +55,9 @@ func (c *column) appendBase(dst []byte, v uint64) []byte {
 	return dst
 }
 
-// appendBound appends the bound of a histogram's slot in the column's base unit, as Go writes a floating-point number. Programs
-// that read metrics and write them anew, such as node_exporter, write the label so: another way would make it
-// another series.
+// appendBound appends the bound of a histogram's slot in the column's base unit, as Go writes a
+// floating-point number. Programs that read metrics and write them anew, such as node_exporter, write the
+// label so: another way would make it another series.
 func (c *column) appendBound(dst []byte, i int) []byte {
 	v := float64(c.bound(i))
 	switch c.unit {

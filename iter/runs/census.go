@@ -25,7 +25,7 @@ const (
 	censusProgram = "threads"
 )
 
-// load gives the program. What stands in its way for the moment is not remembered.
+// load gives the program. A temporary failure is not remembered.
 func (c *census) load() (*ebpf.Program, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holder is a thread that holds a table of files, or an address space: what an iterator of task_file or task_vma goes
-// through. Threads mostly share both, and the kernel does not tell: asked for a process whose first thread has ended,
-// it shows the table once for each of the others; before 87abbf7a5dbe (v6.7) it also leaves out tables that a thread has for
-// itself.
+// holder is a thread that holds a table of files, or an address space: what an iterator of task_file or
+// task_vma goes through. Threads mostly share both, and the kernel does not tell: asked for a process whose
+// first thread has ended, it shows the table once for each of the others; before 87abbf7a5dbe (v6.7) it also
+// leaves out tables that a thread has for itself.
 type holder struct {
 	tid  uint32
 	what uint64 // its address, which is compared and never followed; 0 for none
@@ -24,8 +24,8 @@ type holder struct {
 // holderSize is that of struct holder in bpf/walk/threads.bpf.c.
 const holderSize = 24
 
-// askHolders runs the program for each table, or address space, that the process holds, once: it asks the first living
-// thread that holds it, if that lives in this cgroup. So in a tree each belongs to one cgroup.
+// askHolders runs the program for each table, or address space, that the process holds, once: it asks the
+// first living thread that holds it, if that lives in this cgroup. So in a tree each belongs to one cgroup.
 func (r *run) askHolders(pid uint32, from int, dst []byte) ([]byte, error) {
 	if isAlone(pid) {
 		if !r.livesHere(pid) {
@@ -53,7 +53,7 @@ func (r *run) askHolders(pid uint32, from int, dst []byte) ([]byte, error) {
 				return nil, err
 			}
 			if len(dst) > start {
-				h.tid = 0 // nobody else need be asked
+				h.tid = 0 // no other thread need be asked
 			} else {
 				again = true // it may have ended just now, and another may hold the same
 			}
@@ -71,8 +71,8 @@ func (r *run) livesHere(tid uint32) bool {
 	return here
 }
 
-// isAlone reports whether a process has one thread and never had another that still counts: the directory of its
-// threads has a link for each, and two more (proc_task_getattr in fs/proc/base.c).
+// isAlone reports whether a process has one thread and never had another that still counts: the directory of
+// its threads has a link for each, and two more (proc_task_getattr in fs/proc/base.c).
 func isAlone(pid uint32) bool {
 	var st unix.Stat_t
 	return unix.Stat(fmt.Sprintf("/proc/%d/task", pid), &st) == nil && st.Nlink == 3
@@ -88,7 +88,7 @@ func (r *run) holders(program *ebpf.Program, pid uint32) ([]holder, error) {
 		return nil, fmt.Errorf("link the iterator that lists threads: %w", err)
 	}
 	defer unix.Close(fd)
-	list, err := r.drain(fd, math.MaxInt, nil) // this is no output, whose bound does not hold
+	list, err := r.drain(fd, math.MaxInt, nil) // the limit of output does not apply to a list
 	if err != nil {
 		return nil, fmt.Errorf("list the threads of a process: %w", err)
 	}

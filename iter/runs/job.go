@@ -23,8 +23,8 @@ const (
 	ways
 )
 
-// Job is what there is to run for one view. It is complete when its programs have been added; from then on it is safe for
-// use by many goroutines.
+// Job is the work of one view: its programs and the ways to run them. It is complete when its programs have
+// been added. From then on it is safe for use by many goroutines.
 type Job struct {
 	runner *Runner
 	view   string
@@ -32,11 +32,11 @@ type Job struct {
 
 	programs   [ways]*ebpf.Program
 	order      links.Order // of the walk of PerCgroup
-	taskTarget string      // what PerTask iterates
+	taskTarget string      // the target of PerTask
 	noTask     error       // why PerTask is missing though the view has a program for it
 	batches    *ebpf.Map   // tells PerTree the cgroups
 	requests   *ebpf.Map   // tells Whole the cgroup; nil if it does not ask
-	elements   *ebpf.Map   // whose elements Whole iterates; nil if those of no map
+	elements   *ebpf.Map   // the map that Whole iterates; nil if its target needs none
 	link       *link.Iter  // a foreign one, which is all there is to run; else nil
 
 	rootOnly string // why it is about the top cgroup alone; "" if it is not so
@@ -124,7 +124,8 @@ func (j *Job) AddLink(l *link.Iter) error {
 	return nil
 }
 
-// MissTask notes why the view's program for tasks is missing. Errors of runs that it would have stood in for tell it.
+// MissTask notes why the view's program for tasks is missing. Errors of runs that it would have stood in for
+// tell it.
 func (j *Job) MissTask(why error) { j.noTask = why }
 
 // Explain adds to an error of the view's first program why the one for tasks does not stand in.
@@ -169,8 +170,8 @@ func (j *Job) About(cgroup uint64) error {
 	return nil
 }
 
-// Render runs the job for a cgroup, and appends its output to dst in a format that its type has. On an error what is given
-// back means nothing.
+// Render runs the job for a cgroup, and appends its output to dst in a format that its type has. On an error
+// the result is undefined.
 func (j *Job) Render(ctx context.Context, f records.Format, cgroup uint64, dst []byte) ([]byte, error) {
 	if err := j.About(cgroup); err != nil {
 		return nil, err
@@ -188,8 +189,8 @@ func (j *Job) Render(ctx context.Context, f records.Format, cgroup uint64, dst [
 	return r.output.Render(f, dst)
 }
 
-// Tree is Render for a cgroup and all below it, in pre-order. A cgroup for which in gives unix.ENOENT is left out; a nil in
-// gives it for none.
+// Tree is Render for a cgroup and all below it, in pre-order. A cgroup for which in gives unix.ENOENT is left
+// out; a nil in gives it for none.
 func (j *Job) Tree(ctx context.Context, f records.Format, cgroup uint64, dst []byte, in func(cgroup uint64) error) ([]byte, error) {
 	r := j.begin(ctx, cgroup, true)
 	defer r.release()

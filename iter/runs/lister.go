@@ -12,8 +12,9 @@ import (
 // walkObject is no view, for it is in a directory. See bpf/walk/walk.bpf.c.
 const walkObject = "walk/walk.bpf.o"
 
-// lister lists the cgroups of a tree with a BPF program, 50 times as fast as by their directories. It does so for one reader
-// at a time, for some 0.1 µs a cgroup: the kernel would not walk for two at once, and a second program takes 60 ms to load.
+// lister lists the cgroups of a tree with a BPF program, 50 times as fast as by their directories. It does so
+// for one reader at a time, for some 0.1 µs a cgroup: the kernel would not walk for two at once, and a second
+// program takes 60 ms to load.
 type lister struct {
 	objects iofs.FS // has the program
 
@@ -32,8 +33,8 @@ const (
 	longestName = 256 // name: NAME_MAX and a NUL
 )
 
-// list makes the output's tree of the cgroup and all below it. It gives false where trees are listed by their directories:
-// this kernel refuses the program, or there is none.
+// list makes the output's tree of the cgroup and all below it. It gives false where trees are listed by their
+// directories: this kernel refuses the program, or there is none.
 func (l *lister) list(r *run, cgroup uint64) (listed bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,12 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// members fills r.ids with the threads of the cgroup whose directory is open as dir, or with its processes, and says how
-// to ask one of them.
+// members fills r.ids with the threads of the cgroup whose directory is open as dir, or with its processes,
+// and says how to ask one of them.
 //
-// A process is asked as a whole where all its threads live in one cgroup. cgroup.procs does not tell who lives here if
-// threads may live apart from their process: in threaded cgroups and their domain (cgroup-v2.rst, "Threads"), in the
-// root, and on v1. There each thread is asked. What threads share is asked of one of them; see askHolders.
+// A process is asked as a whole where all its threads live in one cgroup. cgroup.procs does not tell who
+// lives here if threads may live apart from their process: in threaded cgroups and their domain
+// (cgroup-v2.rst, "Threads"), in the root, and on v1. There each thread is asked. What threads share is asked
+// of one of them; see askHolders.
 func (r *run) members(dir int) (ask func(id uint32, from int, dst []byte) ([]byte, error), err error) {
 	kind, err := r.kind(dir)
 	threads := "cgroup.threads"
@@ -46,7 +47,7 @@ func (r *run) members(dir int) (ask func(id uint32, from int, dst []byte) ([]byt
 	return r.askHolders, r.readIDs(dir, "cgroup.procs")
 }
 
-// kind is what cgroup.type says, or v1, or root: there is no such file.
+// kind is the content of cgroup.type; v1, or root, which has no such file.
 func (r *run) kind(dir int) (string, error) {
 	if r.hierarchy.V1() {
 		return "v1", nil
@@ -138,8 +139,9 @@ type idParser struct {
 	value  uint32
 	digits bool
 
-	// The kernel writes 0 for a process without an id: one that has just exited, or one that this pid namespace
-	// cannot see, and then leaving it out would be short output. Passed on, 0 would mean every process there is.
+	// The kernel writes 0 for a process without an id: one that has just exited, or one that this pid
+	// namespace cannot see, and then leaving it out would be short output. Passed on, 0 would mean every
+	// process there is.
 	zeroIsForeign bool
 }
 

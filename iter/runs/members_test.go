@@ -60,7 +60,8 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// Of threads those that are gone have no process. That nothing can be asked just now is no reason to leave one out.
+// Of threads those that are gone have no process. That nothing can be asked just now is no reason to leave
+// one out.
 func TestProcessesOfThreads(t *testing.T) {
 	r := &run{ctx: context.Background(), deadline: time.Now().Add(time.Minute)}
 	pid := uint32(os.Getpid())

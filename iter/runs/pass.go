@@ -22,7 +22,8 @@ type batch struct {
 	Cgroups     [256]uint64
 }
 
-// AddTree makes a program the job's tree flavour, or closes it if it cannot be one here, because a tree is read without it, too.
+// AddTree makes a program the job's tree flavour, or closes it if it cannot be one here, because a tree is
+// read without it, too.
 func (j *Job) AddTree(p *ebpf.Program, maps Maps) {
 	batches, err := maps(BatchMap)
 	other := batches != nil && (batches.KeySize() != 4 || batches.ValueSize() != uint32(unsafe.Sizeof(batch{})))
@@ -35,7 +36,8 @@ func (j *Job) AddTree(p *ebpf.Program, maps Maps) {
 	j.programs[PerTree], j.batches = p, batches
 }
 
-// collectPass runs the view's tree flavour over all cgroups of the tree, as many at a time as fit the kernel's buffer.
+// collectPass runs the view's tree flavour over all cgroups of the tree, as many at a time as fit the
+// kernel's buffer.
 func (r *run) collectPass(cgroup uint64) error {
 	j, o := r.job, &r.output
 	// The flavour cannot flush the kernel's statistics, which sleeps. Whatever the view flushes for the
@@ -66,7 +68,8 @@ func (r *run) collectPass(cgroup uint64) error {
 	return nil
 }
 
-// passSome shows some cgroups of the tree from the number first on: r.batch.Done tells how many. E2BIG: not even one fits.
+// passSome shows some cgroups of the tree from the number first on: r.batch.Done tells how many. E2BIG: not
+// even one fits.
 func (r *run) passSome(link int, reader uint32, first int) error {
 	b := &r.batch
 	for count := min(r.output.Len()-first, len(b.Cgroups)); ; count = int(b.Done) {
@@ -82,7 +85,8 @@ func (r *run) passSome(link int, reader uint32, first int) error {
 	}
 }
 
-// passBatch appends what the tree flavour writes about some cgroups to the output so far, and fills in r.batch.Done.
+// passBatch appends what the tree flavour writes about some cgroups to the output so far, and fills in
+// r.batch.Done.
 func (r *run) passBatch(link int, reader uint32, first, count int) ([]byte, error) {
 	batches, b := r.job.batches, &r.batch
 	b.Count, b.Done = uint32(count), 0

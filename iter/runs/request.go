@@ -10,15 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RequestMap is where a program of any target looks up which cgroup is asked for, as bpf/request.h declares it: by the
-// thread that reads, because the kernel runs the program inside read(2).
+// RequestMap is where a program of any target looks up which cgroup is asked for, as bpf/request.h declares
+// it: by the thread that reads, because the kernel runs the program inside read(2).
 const RequestMap = "view_requests"
 
 // request is struct view_request of bpf/request.h.
 type request struct{ Cgroup uint64 }
 
-// addWhole finds out at load what would fail every run: a target that needs a map, one that no sleepable program can
-// be linked to, a map of the wrong type.
+// addWhole finds the errors at load that would fail every run. Examples are a target that needs a map, and
+// one that no sleepable program can be linked to.
 func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, requests *ebpf.Map) error {
 	j.programs[Whole], j.requests = p, requests
 	if requests == nil {
@@ -48,8 +48,8 @@ func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, requests *ebpf.M
 	return unix.Close(fd)
 }
 
-// forgetRequests takes back those of threads that are gone: a process that is killed in a run leaves its own in the map, which
-// a pinned program keeps. T is what the map holds.
+// forgetRequests removes the requests of threads that are gone. A process that is killed in a run leaves its
+// request in the map, and a pinned program keeps the map. T is the type of the requests.
 func forgetRequests[T any](requests *ebpf.Map) {
 	if requests == nil {
 		return
@@ -84,7 +84,8 @@ func (j *Job) openWhole() (int, error) {
 	return links.Open(j.programs[Whole], all)
 }
 
-// everything is one run over all that the machine has of the program's target, told which cgroup is asked for.
+// everything is one run over all that the machine has of the program's target, told which cgroup is asked
+// for.
 func (r *run) everything(cgroup uint64, dst []byte) ([]byte, error) {
 	j := r.job
 	if j.requests != nil {

@@ -28,7 +28,7 @@ type run struct {
 	here   []uint32 // threads of the cgroup, if apart
 	apart  bool     // threads of one process may live in different cgroups
 	asked  []holder // of one process
-	starts []int    // of what was written about each member, if anything was
+	starts []int    // of the output of each member that has any
 	batch  batch    // of a tree's cgroups
 }
 
@@ -45,7 +45,7 @@ func (j *Job) begin(ctx context.Context, cgroup uint64, tree bool) *run {
 	return r
 }
 
-// release puts the run back, without what only a giant one needed.
+// release puts the run back, without the memory that only a giant one needed.
 func (r *run) release() {
 	const keep = 1 << 20 // bytes
 	r.ctx, r.job, r.hierarchy = nil, nil, nil
@@ -63,7 +63,7 @@ func within[T any](s []T, bytes int) []T {
 	return s
 }
 
-// collect appends what the view's programs write about the cgroup, with the flavour that fits.
+// collect appends the output of the job's programs about the cgroup, with the flavour that fits.
 func (r *run) collect(cgroup uint64, dst []byte) (out []byte, err error) {
 	j := r.job
 	switch {
@@ -85,7 +85,7 @@ func (r *run) collect(cgroup uint64, dst []byte) (out []byte, err error) {
 			return out, nil
 		}
 	}
-	if err == nil { // nothing, or a header alone, is an answer, unless there was nobody to answer
+	if err == nil { // nothing, or a header alone, is an answer if the cgroup is there
 		_, err = r.hierarchy.Stat(cgroup)
 	}
 	return out, err
@@ -113,7 +113,7 @@ func (r *run) once(cgroup uint64, dst []byte) ([]byte, error) {
 	return r.drain(fd, len(dst), dst)
 }
 
-// linked reads what a link of somebody else's gives.
+// linked reads a foreign link.
 func (r *run) linked(dst []byte) ([]byte, error) {
 	fd, err := links.Iterate(r.job.link.FD())
 	if err != nil {
@@ -123,7 +123,7 @@ func (r *run) linked(dst []byte) ([]byte, error) {
 	return r.drain(fd, len(dst), dst)
 }
 
-// drain appends to dst what the iterator gives, to its end. The run's output began at from.
+// drain appends all that the iterator gives to dst. The output of the run begins at from.
 func (r *run) drain(fd, from int, dst []byte) ([]byte, error) {
 	for {
 		if err := r.overdue(); err != nil {

@@ -1,8 +1,9 @@
 // Package runs runs the iterators of a view: for one cgroup, or for a cgroup and all below it.
 //
-// A [Job] holds the programs of one view, each for the [Way] in which it can be run. One run links a program to what it is
-// about, reads an iterator of the link to its end, and closes both, so that nothing is held for any cgroup. It gives the whole
-// output or an error, never a part; the package comment of iter lists the errors.
+// A [Job] holds the programs of one view, each for the [Way] in which it can be run. One run links a program
+// to what it is about, reads an iterator of the link to its end, and closes both, so that nothing is held for
+// any cgroup. It gives the whole output or an error, never a part; the package comment of iter lists the
+// errors.
 //
 //   - [PerCgroup]: the program is linked to the cgroup. The kernel takes 32 KiB of it.
 //   - [PerTask]: it is linked to each process of the cgroup, or to each thread if the threads of one process may live apart. It
@@ -11,8 +12,8 @@
 //   - [Whole]: it goes through all that the machine has. If it has the map view_requests, it looks up there which cgroup the
 //     thread that reads asks for; otherwise only the top cgroup has the view.
 //
-// A [Runner] has what the jobs of one hierarchy share. A tree's cgroups are listed by a BPF program into memory that is
-// shared with this process, or by their directories where the kernel refuses that.
+// A [Runner] is shared by the jobs of one hierarchy. A tree's cgroups are listed by a BPF program into
+// memory that is shared with this process, or by their directories where the kernel refuses that.
 package runs
 
 import (
@@ -31,8 +32,8 @@ type Runner struct {
 	census    census
 }
 
-// NewRunner makes a runner. Its helper programs come from objects. A run that gives more than maxRun bytes, or takes longer than
-// timeout, fails.
+// NewRunner makes a runner. Its helper programs come from objects. A run that gives more than maxRun bytes,
+// or takes longer than timeout, fails.
 func NewRunner(h *cgroups.Hierarchy, objects iofs.FS, maxRun int64, timeout time.Duration) *Runner {
 	return &Runner{
 		hierarchy: h, maxRun: maxRun, timeout: timeout, lister: lister{objects: objects}, census: census{objects: objects},

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// perTask makes the view with a program that is linked to each process or thread in turn. One that exits meanwhile is
-// just not there. A text view's header is there once.
+// perTask makes the view with a program that is linked to each process or thread in turn. One that exits
+// meanwhile is just not there. A text view's header is there once.
 func (r *run) perTask(cgroup uint64, dst []byte) ([]byte, error) {
 	dir, err := r.hierarchy.Directory(cgroup)
 	if err != nil {
@@ -57,8 +57,9 @@ func (r *run) perTask(cgroup uint64, dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// header gives the first line of the parts of dst, if it is their header and says nothing of a task, which may have a twin: it has
-// no digits, all have it at their beginning and not again, and some have more; or it is printed for nobody, too.
+// header gives the first line of the parts of dst, if it is their header and says nothing of a task, which
+// may have a twin: it has no digits, all have it at their beginning and not again, and some have more; or it
+// is printed for nobody, too.
 func (r *run) header(from int, dst []byte, parts [][]byte) ([]byte, error) {
 	line := parts[0][:bytes.IndexByte(parts[0], '\n')+1]
 	again := slices.Concat([]byte{'\n'}, line)
@@ -78,7 +79,7 @@ func (r *run) header(from int, dst []byte, parts [][]byte) ([]byte, error) {
 	return line, nil
 }
 
-// nobody is a process id above any that Linux gives (PID_MAX_LIMIT is 4194304).
+// nobody is a process id that no process has, because it is above PID_MAX_LIMIT (4194304).
 const nobody = 1<<31 - 1
 
 func (r *run) askThread(id uint32, from int, dst []byte) ([]byte, error) {

@@ -48,7 +48,7 @@ func newWalker(spec *ebpf.CollectionSpec, room needed) (*walker, error) {
 
 func (w *walker) close() { w.coll.Close() }
 
-// walk lists a cgroup of a cgroup2 hierarchy and all below it, and tells what the list needed.
+// walk lists a cgroup of a cgroup2 hierarchy and all below it, and gives the room that the list needed.
 func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 	nodes, names := w.coll.Variables["nodes_needed"], w.coll.Variables["names_needed"]
 	if err := errors.Join(nodes.Set(uint32(0)), names.Set(uint32(0))); err != nil {

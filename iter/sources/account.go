@@ -10,7 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// accounts looks up who is meant.
+// accounts looks up the numbers of the owner and the group.
 func (s *Settings) accounts() (err error) {
 	if s.Owner != nil {
 		err = s.Owner.lookup("owner", "user", func(name string) (string, error) {
@@ -64,7 +64,7 @@ func (a *Account) lookup(key, kind string, find func(name string) (string, error
 		}
 	}
 	id, err := strconv.ParseUint(number, 10, 32)
-	if err != nil || id == 1<<32-1 { // chown(2) takes -1 for nobody
+	if err != nil || id == 1<<32-1 { // chown(2) reads -1 as no change
 		return fmt.Errorf("%s: %s is no %s's number", key, number, kind)
 	}
 	a.id = uint32(id)

@@ -36,7 +36,7 @@ const (
 
 const (
 	maxObject  = 16 << 20
-	maxRefused = 64 // files of one directory that are listed for nothing but the reason: anybody may have put them there
+	maxRefused = 64 // files of a refused directory that are listed with the reason; any user may have put them there
 )
 
 // isViewFile leaves out editors' and installers' hidden files.
@@ -84,7 +84,7 @@ func listDirectory(dir string) (layer, error) {
 			continue
 		}
 		path := filepath.Join(dir, name)
-		if l.err != nil { // it may lead anywhere, also to where nobody answers
+		if l.err != nil { // a link may lead anywhere, also to a server that does not answer
 			if len(l.files) < maxRefused {
 				l.files[name] = &file{path: path, err: l.err}
 			}
@@ -107,7 +107,7 @@ func dangling(path string) bool {
 // Stamp tells whether a file was replaced or changed: then it is another one.
 func Stamp(path string) string { return look(path).stamp }
 
-// look tells what a file is without reading it.
+// look reads the attributes of a file, not its content.
 func look(path string) *file {
 	f := &file{path: path}
 	info, err := os.Stat(path)
@@ -125,7 +125,7 @@ func look(path string) *file {
 	return f
 }
 
-// usable refuses what is no file, or too large, or not trusted.
+// usable refuses a file that is not regular, too large, or not trusted.
 func usable(path string, info os.FileInfo) error {
 	limit := int64(maxObject)
 	if strings.HasSuffix(path, SettingsSuffix) {
@@ -142,7 +142,7 @@ func usable(path string, info os.FileInfo) error {
 	return Trusted(path, info)
 }
 
-// Trusted refuses what somebody else could have written: it would run in the kernel.
+// Trusted refuses a file that another user could have written, because its content would run in the kernel.
 func Trusted(path string, info os.FileInfo) error {
 	owner := info.Sys().(*syscall.Stat_t).Uid
 	switch {

@@ -2,7 +2,7 @@ package sources
 
 import ()
 
-// Pin is a view that somebody else pinned.
+// Pin is a foreign pin that makes a view.
 type Pin struct {
 	Name, Path string
 	Stamp      string            // another one when it was replaced
@@ -10,11 +10,11 @@ type Pin struct {
 	Err        error             // why it makes no view
 }
 
-// claim makes the pin a view's source. Whoever pinned it meant this name, and an object's program cannot be
-// pinned over it: so the object's view is the one that is hidden.
+// claim makes the pin a view's source. The pin was made for this name, and the program of an object cannot be
+// pinned over it. So the object is the hidden one.
 func (p *Pin) claim(found map[string]*Source) {
 	src := &Source{name: p.Name, pin: p, err: p.Err}
-	if old := found[p.Name]; old != nil && old.err == nil { // what is refused has no say
+	if old := found[p.Name]; old != nil && old.err == nil { // a refused file has no say
 		switch {
 		case old.masked != "" || p.Err != nil:
 			return

@@ -13,29 +13,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Settings are what NAME.yaml in a views directory says of view NAME. Every key is optional; an unknown one is an error.
-// settings.schema.json tells editors the same.
+// Settings are the content of NAME.yaml in a views directory. Every key is optional; an unknown one is an
+// error. settings.schema.json is the same for editors.
 type Settings struct {
-	Description string   `yaml:"description"` // shown in place of what the object says
+	Description string   `yaml:"description"` // in place of the object's help
 	Enabled     *bool    `yaml:"enabled"`     // false: off; true: on, though it attaches programs to the kernel
-	Owner       *Account `yaml:"owner"`       // of the files: a user's name or number; default: who owns the cgroup's directory
+	Owner       *Account `yaml:"owner"`       // of the files, a name or a number; default: the owner of the cgroup's directory
 	Group       *Account `yaml:"group"`       // of the files: a group's name or number; default: as Owner
 	Mode        FileMode `yaml:"mode"`        // of the files: octal, in quotes, "0400" to "0444"
 
-	// Match are globs of cgroups' paths below the top of the hierarchy: the view is in the cgroups that one of them
-	// fits; default: all. ? and * stay within one name, ** is any number of names, {a,b} is either,
-	// [a-z] one character, and \ takes the next character as it is. A slash in front may be left out; / alone is the
-	// top, which else only ** fits.
+	// Match are globs of cgroups' paths below the top of the hierarchy: the view is in the cgroups that one
+	// of them fits; default: all. ? and * stay within one name, ** is any number of names, {a,b} is either,
+	// [a-z] one character, and \ takes the next character as it is. A slash in front may be left out; / alone
+	// is the top, which else only ** fits.
 	Match []string `yaml:"match"`
 	// Requires are controllers: the view is in the cgroups that have all of them in cgroup.controllers.
 	Requires []string `yaml:"requires"`
-	// Parameters are the object's "const volatile" variables that get another value: numbers, true or false, text.
+	// Parameters are the object's "const volatile" variables that get another value: numbers, true or false,
+	// text.
 	Parameters map[string]any `yaml:"parameters"`
 	// Map is the path of a pinned map, for programs that iterate over one.
 	Map string `yaml:"map"`
 }
 
-// maxSettings is far above what anybody writes by hand.
+// maxSettings is far above the size of a file written by hand.
 const maxSettings = 64 << 10
 
 // ParseSettings reads NAME.yaml. Its bytes may be anything.
@@ -54,13 +55,13 @@ func ParseSettings(raw []byte) (s Settings, err error) {
 	return s, nil
 }
 
-// goNames are what the decoder calls the types of settings.
+// goNames replaces the decoder's names for the types of settings.
 var goNames = strings.NewReplacer(
 	"yaml: ", "", "unmarshal errors:", "", "!!", "", " in type sources.Settings", " here",
 	"[]string", "a list", "map[string]interface {}", "a mapping", "sources.Settings", "the settings", "into", "is not", "cannot unmarshal ", "",
 )
 
-// inWords says in one line, and in words of the file, what the decoder says.
+// inWords is the decoder's message in one line, and in words of the file.
 func inWords(err error) string {
 	return strings.Join(strings.Fields(goNames.Replace(err.Error())), " ")
 }

@@ -9,15 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Source is what one view is made of.
+// Source is the origin of one view: an object or a foreign pin, with settings.
 type Source struct {
 	name     string
-	object   *file  // nil if a program or link of somebody else's is
+	object   *file  // nil if the source is a pin
 	settings *file  // nil if there are none
-	pin      *Pin   // somebody else's; nil if an object is
+	pin      *Pin   // nil if the source is an object
 	masked   string // path of the link to /dev/null that takes the view away; "" if none does
 	err      error  // why it must not be used
-	hides    string // whose view of the same name is not shown, "" for nobody's
+	hides    string // the origin of the hidden view of the same name, "" if there is none
 
 	key     string // equal keys make equal views
 	enabled bool   // asked for by Config.Enable
@@ -58,7 +58,8 @@ func (src *Source) Origin() string {
 	return src.masked
 }
 
-// choose finds each view's source: the last object of its name, and the last settings that are beside it or later.
+// choose finds each view's source: the last object of its name, and the last settings that are beside it or
+// later.
 func choose(layers []layer) map[string]*Source {
 	found := make(map[string]*Source)
 	for _, l := range layers {
@@ -165,8 +166,8 @@ func (f *file) content() ([]byte, error) {
 	return f.read()
 }
 
-// Off says why the view is off, or nil if it is on. One that attaches programs to the kernel costs something all the
-// time, read or not, so somebody must have asked for it. The command line has the last word.
+// Off says why the view is off, or is nil. A view that attaches programs to the kernel has a constant cost,
+// read or not, so it is off unless it is enabled. The command line has the last word.
 func (src *Source) Off(s Settings, attaches bool) error {
 	switch {
 	case src.enabled:
@@ -179,7 +180,7 @@ func (src *Source) Off(s Settings, attaches bool) error {
 	return nil
 }
 
-// Absence is why somebody wants a view not to be there. The errno is for callers alone: nothing went wrong.
+// Absence is the reason of a view that is missing on purpose. The errno is for callers; nothing went wrong.
 type Absence struct{ why string }
 
 func (e *Absence) Error() string { return e.why }

@@ -1,11 +1,12 @@
-// Package sources finds what each view is made of: objects compiled in, objects and settings in views directories, and foreign pins.
+// Package sources finds what each view is made of: objects compiled in, objects and settings in views
+// directories, and foreign pins.
 //
-// [Places.Scan] chooses a [Source] for each name. The last object of a name wins, with the last settings that are beside it or
-// in a later directory; a pin wins over both. An object or settings file that is a link to /dev/null takes the view, or its
-// settings, away.
+// [Places.Scan] chooses a [Source] for each name. The last object of a name wins, with the last settings that
+// are beside it or in a later directory; a pin wins over both. An object or settings file that is a link to
+// /dev/null takes the view, or its settings, away.
 //
-// An object would run in the kernel. So a directory or file that another user than root and this process's can write is
-// refused, and cannot take a view away either.
+// An object would run in the kernel. So a directory or file that another user than root and this process's
+// can write is refused, and cannot take a view away either.
 package sources
 
 import (
@@ -13,17 +14,17 @@ import (
 	"slices"
 )
 
-// Places are where views come from. Of sources that have one name, the later in this order is used: Builtin, Dirs in their
-// order, pins.
+// Places are where views come from. Of sources that have one name, the later in this order is used: Builtin,
+// Dirs in their order, pins.
 type Places struct {
 	Builtin iofs.FS  // objects compiled in
 	Dirs    []string // views directories
 	Enable  []string // views that are on though they are off unless asked for, or off by their settings
 }
 
-// Scan lists all places, and claims their names for the pins. note is told of places and names that mean nothing, and say of
-// the choice between two sources. If strict is set, a directory that cannot be listed is an error, because its views are not
-// gone.
+// Scan lists all places, and claims their names for the pins. note is told of places and names that mean
+// nothing, and say of the choice between two sources. If strict is set, a directory that cannot be listed is
+// an error, because its views are not gone.
 func (p Places) Scan(pins []*Pin, strict bool, say, note func(format string, args ...any)) (map[string]*Source, error) {
 	var layers []layer
 	if p.Builtin != nil {

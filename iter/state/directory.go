@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lock makes a directory and locks it. A view's own is shared by all that use it, which keeps Forget from removing
-// it. The one above is a loader's alone: of two that find nothing pinned, each would count in maps that the other does not have.
+// Lock makes a directory and locks it. A view's own is shared by all that use it, which keeps Forget from
+// removing it. The one above is a loader's alone: of two that find nothing pinned, each would count in maps
+// that the other does not have.
 func Lock(dir string, how int) (*os.File, error) {
 	for {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -39,8 +40,8 @@ func Lock(dir string, how int) (*os.File, error) {
 	}
 }
 
-// Forget detaches the programs of a view that is disabled or gone, and frees its maps, unless somebody else uses
-// them: another mount has the same view, or the server that takes over from this one.
+// Forget detaches the programs of a view that is disabled or gone, and frees its maps. It does nothing while
+// another mount, or the next server of this one, uses the view.
 func (u *Uses) Forget(dir string) error {
 	lock, err := os.Open(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -72,8 +73,8 @@ func (u *Uses) Forget(dir string) error {
 	return nil
 }
 
-// unpin removes a pin. The kernel takes a link whose pin is gone away in its own time: emptying the slot stops its program
-// at once.
+// unpin removes a pin. The kernel frees an unpinned link with a delay, so the slot is emptied first, which
+// stops its program at once.
 func unpin(path string) error {
 	if strings.HasSuffix(path, slotSuffix) {
 		if slot, err := ebpf.LoadPinnedMap(path, nil); err == nil {
@@ -84,12 +85,13 @@ func unpin(path string) error {
 	return os.Remove(path)
 }
 
-// mapPin names a map by all that makes it fit for a program: kind, sizes, flags, and the types of key and value.
+// mapPin names a map by all that makes it fit for a program: kind, sizes, flags, and the types of key and
+// value.
 func mapPin(m *ebpf.MapSpec) string {
 	return pinName("map", m.Name, m.Type, m.KeySize, m.ValueSize, m.MaxEntries, m.Flags, layout(m.Key), layout(m.Value))
 }
 
-// programPin names a program by what it is attached to.
+// programPin names the pin of a program by its place of attachment.
 func programPin(p *ebpf.ProgramSpec) string {
 	return pinName("link", p.Name, p.Type, p.AttachType, p.AttachTo, p.SectionName)
 }

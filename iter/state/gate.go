@@ -11,9 +11,9 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// gate stands for one program of a stateful view that is no iterator: what is attached is a program of our own that
-// goes on, by a tail call, to the view's program in its slot. A link to a tracepoint cannot change its program; a slot
-// can, and then every event is seen by either the old or the new one.
+// gate stands for one program of a stateful view that is no iterator. The attached program is a small one
+// that goes on, by a tail call, to the view's program in its slot. A link to a tracepoint cannot change its
+// program, but a slot can. So each event is seen by the old program or by the new one.
 type gate struct {
 	slot *ebpf.Map
 	link link.Link // nil if it is an earlier process's
@@ -22,8 +22,8 @@ type gate struct {
 
 const slotSuffix = "_slot"
 
-// openGate finds the gate that is pinned at path, or makes one for programs such as spec and attaches it, empty.
-// Without a path it is this process's alone.
+// openGate finds the gate that is pinned at path, or makes one for programs such as spec and attaches it,
+// empty. Without a path it is this process's alone.
 func openGate(spec *ebpf.ProgramSpec, path string) (*gate, error) {
 	if path == "" {
 		return newGate(spec)
@@ -36,7 +36,7 @@ func openGate(spec *ebpf.ProgramSpec, path string) (*gate, error) {
 		if !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("open what program %s of section %s is attached by: %w", spec.Name, spec.SectionName, err)
 		}
-		// Somebody removed the slot's pin. The link leads to a slot that nobody can fill again.
+		// The slot's pin was removed. The link leads to a slot that cannot be filled again.
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("remove a link without a slot: %w", err)
 		}

@@ -28,7 +28,8 @@ func hitting(section, attachTo string, kind ebpf.ProgramType, how ebpf.AttachTyp
 	}
 }
 
-// testTracefs mounts tracefs for a test, where it is not mounted: tracepoints and probes are attached through it.
+// testTracefs mounts tracefs for a test, where it is not mounted: tracepoints and probes are attached through
+// it.
 func testTracefs(t *testing.T) {
 	t.Helper()
 	testenv.NeedsRoot(t)

@@ -12,9 +12,9 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// namePrograms names the pins of all programs of a stateful view's object, which are kept beside the maps they use, for the
-// next start to verify nothing. The names say all that a program is made of. An object with global variables has none: its
-// programs have those in common, and they start anew with each load.
+// namePrograms names the pins of all programs of a stateful view's object, which are kept beside the maps
+// they use, for the next start to verify nothing. The names say all that a program is made of. An object with
+// global variables has none: its programs have those in common, and they start anew with each load.
 func (s *State) namePrograms(o *programs.Object, origin func(program string) programs.Origin) {
 	if origin == nil {
 		return
@@ -54,14 +54,14 @@ func (s *State) Pinned(name string, spec *ebpf.ProgramSpec) *ebpf.Program {
 	if err != nil {
 		return nil
 	}
-	if !s.usedBy(p, spec) { // somebody removed the pin of a map
+	if !s.usedBy(p, spec) { // the pin of a map was removed
 		p.Close()
 		return nil
 	}
 	return p
 }
 
-// usedBy tells whether a program uses those of our maps that spec names.
+// usedBy reports whether a program uses the state's maps, under the names that spec has for them.
 func (s *State) usedBy(p *ebpf.Program, spec *ebpf.ProgramSpec) bool {
 	info, err := p.Info()
 	if err != nil {

@@ -1,13 +1,14 @@
-// Package state keeps what stateful views count: the programs of an object that are no iterators, and the maps that they share with
-// the iterators.
+// Package state keeps what stateful views count: the programs of an object that are no iterators, and the
+// maps that they share with the iterators.
 //
-// What is attached to the kernel is a gate, a small program that goes on to the object's program by a tail call. A new object takes over
-// with one update of the gate's slot, so that each event is seen by the old program or by the new one. Gates, maps and programs are
-// pinned in a directory of the view's own, under names that say all that must be equal for them to be used again. They outlive this
-// process until [Uses.Forget]. A map whose type has changed starts anew.
+// What is attached to the kernel is a gate, a small program that goes on to the object's program by a tail
+// call. A new object takes over with one update of the gate's slot, so that each event is seen by the old
+// program or by the new one. Gates, maps and programs are pinned in a directory of the view's own, under
+// names that say all that must be equal for them to be used again. They outlive this process until
+// [Uses.Forget]. A map whose type has changed starts anew.
 //
-// [Load] loads the programs or finds them pinned, [State.Attach] pins and attaches them. [Uses] says which mounts use a view's
-// state, also between two servers of one mount.
+// [Load] loads the programs or finds them pinned, [State.Attach] pins and attaches them. [Uses] says which
+// mounts use a view's state, also between two servers of one mount.
 package state
 
 import (
@@ -25,12 +26,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// State is the part of a stateful view that lives on between its runs: programs that are attached, and the maps that
-// they share with the iterator.
+// State is the part of a stateful view that lives on between its runs: programs that are attached, and the
+// maps that they share with the iterator.
 //
-// Where it has a directory in a bpffs, links and maps are pinned there and outlive both the process and the object: the
-// next load, of the same object or of another, finds them by names that say all that must be equal for them to be
-// used again. So an object whose map has another type starts that map anew, and keeps the others.
+// Where it has a directory in a bpffs, links and maps are pinned there and outlive both the process and the
+// object: the next load, of the same object or of another, finds them by names that say all that must be
+// equal for them to be used again. So an object whose map has another type starts that map anew, and keeps
+// the others.
 type State struct {
 	dir      string // "" if nothing is pinned
 	specs    map[string]*ebpf.ProgramSpec
@@ -38,7 +40,7 @@ type State struct {
 	maps     map[string]*ebpf.Map
 	pins     map[string]string // of maps: the pin's name by the map's
 	gates    []*gate
-	pinned   []string // paths of what this process pinned
+	pinned   []string // paths of the pins of this process
 	lock     *os.File // of dir, shared by all that use it: see Forget
 	use      func() error
 
@@ -46,8 +48,9 @@ type State struct {
 	iterators   map[string]*ebpf.Program // the view's own, to be pinned
 }
 
-// Load loads the programs of an object that are no iterators, and attaches nothing. dir is where the state is kept, "" to keep it
-// with this process. origin says what a program is made of; it may be nil. use, if not nil, marks the view as used.
+// Load loads the programs of an object that are no iterators, and attaches nothing. dir is where the state is
+// kept, "" to keep it with this process. origin says what a program is made of; it may be nil. use, if not
+// nil, marks the view as used.
 func Load(o *programs.Object, origin func(program string) programs.Origin, dir string, use func() error, cache *btf.Cache) (*State, error) {
 	s := &State{
 		dir: dir, use: use, specs: maps.Clone(o.Spec().Programs), pins: make(map[string]string),
@@ -117,7 +120,7 @@ func (s *State) Attach() (err error) {
 		}
 		s.gates = append(s.gates, g)
 	}
-	// Nothing below fails for the program's sake: a slot takes what it was named after.
+	// Nothing below fails because of the program, since a slot is named after its kind of program.
 	for i, name := range slices.Sorted(maps.Keys(s.programs)) {
 		if err := s.gates[i].slot.Put(uint32(0), s.programs[name]); err != nil {
 			return fmt.Errorf("put program %s in its slot: %w", name, err)
@@ -152,7 +155,8 @@ func (s *State) pinMaps(kept map[string]bool) error {
 	return nil
 }
 
-// settle ends what an earlier object left and this one has no use for, and gives back what the pins hold.
+// settle removes the pins of an earlier object that this one does not use, and closes the descriptors that
+// pins hold.
 func (s *State) settle(kept map[string]bool) error {
 	closeAll(s.programs)
 	closeAll(s.maps)
@@ -175,7 +179,7 @@ func (s *State) settle(kept map[string]bool) error {
 	return s.Close()
 }
 
-// undo detaches what attach attached, and unpins what it pinned.
+// undo detaches and unpins the work of a failed Attach.
 func (s *State) undo() error {
 	var errs []error
 	for _, path := range s.pinned {
@@ -210,7 +214,7 @@ func (s *State) Programs() ([]*ebpf.Program, error) {
 	return seeing, nil
 }
 
-// Close gives back what this process holds. What is pinned goes on.
+// Close closes the descriptors of this process. Pinned programs go on.
 func (s *State) Close() error {
 	if s == nil {
 		return nil

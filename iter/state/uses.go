@@ -10,9 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A stateful view is in use by a mount, and not just by the server that the mount has at the moment: between the death of one server and
-// the start of the next, another mount of the same registry may end. So a use is a lock of a byte of the registry's directory, through
-// an open file that all servers of a mount share with their keeper (open file description locks, see fcntl_locking(2)).
+// A stateful view is in use by a mount, and not just by the server that the mount has at the moment: between
+// the death of one server and the start of the next, another mount of the same registry may end. So a use is
+// a lock of a byte of the registry's directory, through an open file that all servers of a mount share with
+// their keeper (open file description locks, see fcntl_locking(2)).
 
 // Uses says which stateful views a mount uses. The zero value uses none, and knows of no other mount.
 type Uses struct {
