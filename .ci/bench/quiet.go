@@ -15,8 +15,8 @@ import (
 
 const (
 	disturbing = 0.04             // share of the CPUs that other programs may take before a row is repeated
-	tries      = 3                // attempts at a row
-	quietWait  = 20 * time.Second // longest wait for an idle machine before a row
+	tries      = 2                // attempts at a row
+	quietWait  = 10 * time.Second // longest wait for an idle machine before a row
 )
 
 // machine is the CPU time that all programs, and this run's, have used so far.

@@ -42,7 +42,7 @@ func (b *bench) mountBuilds() error {
 			continue
 		}
 		mount := func(name, source string) (*subject, error) {
-			s, err := b.stage.Mount(name, binary, source, "registry=none")
+			s, err := b.stage.Mount(name, binary, source, "")
 			return &subject{Server: s}, err
 		}
 		var err error

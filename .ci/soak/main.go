@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"bpfviewfs/.ci/stage"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -44,7 +43,7 @@ func main() {
 }
 
 func run(s *stage.Stage, long time.Duration) error {
-	k := &soak{stage: s, top: s.Name + "/read", registry: s.Dir + "/bpf/registry"}
+	k := &soak{stage: s, top: s.Name + "/read", registry: s.Registry("this")}
 	if err := k.mount(); err != nil {
 		return err
 	}
@@ -73,13 +72,7 @@ func (k *soak) mount() error {
 	if err := stage.MakeTree(s.Cgroup2+"/"+k.top, cgroups, 2); err != nil {
 		return err
 	}
-	if err := os.Mkdir(s.Dir+"/bpf", 0o755); err != nil {
-		return err
-	}
-	if err := unix.Mount("bpf", s.Dir+"/bpf", "bpf", 0, ""); err != nil {
-		return fmt.Errorf("mount a bpffs: %w", err)
-	}
-	server, err := s.Mount("this", s.Dir+"/bpfviewfs", "cgroup2", "enable=runqlat:reclaim,registry="+k.registry)
+	server, err := s.Mount("this", s.Dir+"/bpfviewfs", "cgroup2", ",enable=runqlat:reclaim")
 	if err != nil {
 		return err
 	}

@@ -64,9 +64,9 @@ func (stage *Stage) Serve(name, program string, args ...string) (*Server, error)
 	}
 }
 
-// Mount mounts a build of this program, with the stage's views directory and mode 0444.
+// Mount mounts a build of this program with mode 0444, the stage's views directory, and a registry of its own.
 func (stage *Stage) Mount(name, binary, source, options string) (*Server, error) {
-	options = "mode=0444,views=" + stage.Dir + "/views," + options
+	options = "mode=0444,views=" + stage.Dir + "/views,registry=" + stage.Registry(name) + options
 	s, err := stage.Serve(name, binary, "mount", source, "DIR", "-o", options)
 	if err != nil {
 		return nil, err
@@ -79,6 +79,9 @@ func (stage *Stage) Mount(name, binary, source, options string) (*Server, error)
 		}
 	}
 }
+
+// Registry is the directory in which a mount pins its programs.
+func (stage *Stage) Registry(name string) string { return stage.Dir + "/bpf/" + name }
 
 // CPU is the CPU time of the server's processes, also of those that have ended.
 func (s *Server) CPU() (time.Duration, error) { return CPUTime(s.Cgroup) }

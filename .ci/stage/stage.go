@@ -23,7 +23,7 @@ import (
 // Stage has one name for a directory, a cgroup, and a cgroup of the v1 memory hierarchy if there is one.
 type Stage struct {
 	Name    string // begins with "bpfviewfs-"
-	Dir     string // programs, mount points, and the views directory "views"
+	Dir     string // programs, mount points, the views directory "views", and a bpffs
 	Cgroup  string // directory of the cgroup that all processes are in
 	Cgroup2 string // mount point of the cgroup2 hierarchy
 	Memory  string // mount point of the v1 memory hierarchy, or ""
@@ -48,10 +48,12 @@ func Run(prepare, work func(*Stage) error) (err error) {
 		return errors.New("needs root, to mount and to run BPF programs")
 	}
 	s, err := create()
+	if s != nil {
+		defer func() { err = cmp.Or(err, s.remove()) }()
+	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = cmp.Or(err, s.remove()) }()
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	if err := s.build(); err != nil {
@@ -81,7 +83,14 @@ func create() (*Stage, error) {
 			return nil, err
 		}
 	}
-	return s, errors.Join(os.Mkdir(s.Cgroup, 0o755), os.Mkdir(s.Dir+"/views", 0o755), s.shareCPU())
+	err = errors.Join(os.Mkdir(s.Cgroup, 0o755), s.shareCPU(), os.Mkdir(s.Dir+"/views", 0o755), os.Mkdir(s.Dir+"/bpf", 0o755))
+	if err != nil {
+		return s, err
+	}
+	if err := unix.Mount("bpf", s.Dir+"/bpf", "bpf", 0, ""); err != nil {
+		return s, fmt.Errorf("mount a bpffs: %w", err)
+	}
+	return s, nil
 }
 
 func open(name string) *Stage {
