@@ -177,14 +177,15 @@ func interval(f func(pool) float64) (low, high float64) {
 	return quantile(values, 0.05), quantile(values, 0.95)
 }
 
-// thin takes evenly spaced samples, at most most.
+// thin takes at most most samples, with the same quantiles. The least and the largest are among them.
 func thin(samples []float64, most int) []float64 {
 	if len(samples) <= most {
 		return samples
 	}
-	var some []float64
-	for i := range most {
-		some = append(some, samples[i*len(samples)/most])
+	ordered := sorted(samples)
+	some := make([]float64, most)
+	for i := range some {
+		some[i] = ordered[i*(len(ordered)-1)/(most-1)]
 	}
 	return some
 }

@@ -88,6 +88,17 @@ func TestReport(t *testing.T) {
 	}
 }
 
+func TestThin(t *testing.T) {
+	var samples []float64
+	for i := range 1001 {
+		samples = append(samples, float64((i*8)%1001))
+	}
+	some := thin(samples, 101)
+	if len(some) != 101 || some[0] != 0 || some[50] != 500 || some[100] != 1000 {
+		t.Errorf("%d samples, from %v over %v to %v", len(some), some[0], some[50], some[100])
+	}
+}
+
 func TestDigits(t *testing.T) {
 	numbers := map[float64]string{0: "0", 0.05: "0.0500", 12.34: "12.3", 123.4: "123", 12345: "12300"}
 	for x, want := range numbers {
