@@ -108,7 +108,7 @@ func (c *Client) Wait() (a Answer, err error) {
 	if _, err := fmt.Fscanf(c.out, "%d %d %d %d %d\n", &a.Operations, &a.Errors, &errno, &took, &n); err != nil {
 		return a, fmt.Errorf("a client's answer: %w", err)
 	}
-	raw := make([]uint32, n)
+	raw := make([]uint64, n)
 	if err := binary.Read(c.out, binary.NativeEndian, raw); err != nil {
 		return a, fmt.Errorf("a client's samples: %w", err)
 	}

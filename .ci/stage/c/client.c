@@ -10,7 +10,7 @@
  *
  * The first line of the answer, "started", comes when all threads are in their first operation. The
  * second comes at the end: OPERATIONS ERRORS ERRNO NANOSECONDS SAMPLES. The times of SAMPLES operations
- * follow, in nanoseconds, as uint32.
+ * follow, in nanoseconds, as uint64.
  *
  * The client is written in C because its cost counts: clients and server share the CPUs. A thread costs
  * its system calls, and there are no other threads, timers or garbage.
@@ -41,7 +41,7 @@ struct worker {
 	int fd;
 	uint64_t operations, errors, first, last; /* the times of its first beginning and last end */
 	int error;
-	uint32_t *samples;
+	uint64_t *samples;
 	size_t sampled, room;
 };
 
@@ -202,7 +202,7 @@ static void *work(void *arg)
 			w->room = w->room ? 2 * w->room : 64;
 			w->samples = realloc(w->samples, w->room * sizeof *w->samples);
 		}
-		w->samples[w->sampled++] = took > UINT32_MAX ? UINT32_MAX : took;
+		w->samples[w->sampled++] = took;
 	}
 	if (w->fd >= 0)
 		close(w->fd);
@@ -261,7 +261,7 @@ static void job(const char *path[], size_t n)
 	}
 	printf("%lu %lu %d %lu %lu\n", operations, errors, error, last ? last - first : 0, samples);
 	for (size_t i = 0; i < threads; i++) {
-		fwrite(workers[i].samples, sizeof(uint32_t), workers[i].sampled, stdout);
+		fwrite(workers[i].samples, sizeof(uint64_t), workers[i].sampled, stdout);
 		free(workers[i].samples);
 	}
 	fflush(stdout);
