@@ -28,8 +28,8 @@ type Config struct {
 	// stateful view shows the counts of the programs that another set has attached.
 	ReadOnly bool
 	Enable   []string // views that are shown though they are off unless asked for, or off by their settings
-	// Keep, if not nil, is given an open file of Registry, whose locks say which stateful views are used.
-	// Whoever starts the processes that have views one after the other holds it as long as there may be
+	// Keep, if not nil, is given an open file of Registry, with the locks of the stateful views that are
+	// used. Whoever starts the processes that have views one after the other holds it as long as there may be
 	// another one, which gets it as Kept.
 	Keep func(*os.File) error
 	Kept *os.File

@@ -1,7 +1,8 @@
 // Package iter runs views: BPF iterator programs that show something about one cgroup.
 //
-// It is the top of a small house. [View] is a name with a job to run, [Set] is the list of views of one mount, and the
-// registry keeps loaded programs between two starts. The rooms below have manuals of their own:
+// It is the top of a small house. [View] is a name with a job to run, [Set] is the list of views of one
+// mount, and the registry keeps loaded programs between two starts. The rooms below have manuals of their
+// own:
 //
 //	sources   where views come from: directories, settings, foreign pins, trust
 //	programs  objects taken apart and loaded
@@ -13,10 +14,10 @@
 //
 // # Runs
 //
-// [Open] verifies the programs once and holds them. One run makes a link of a program to one cgroup and an iterator of the
-// link, reads the iterator to its end, and closes both. That costs some 4 µs over the program's own work. Nothing is held for
-// any cgroup, because a link or an iterator that is held keeps the struct cgroup of a removed cgroup alive
-// (nr_dying_descendants grows).
+// [Open] verifies the programs once and holds them. One run makes a link of a program to one cgroup and an
+// iterator of the link, reads the iterator to its end, and closes both. That costs some 4 µs over the
+// program's own work. Nothing is held for any cgroup, because a link or an iterator that is held keeps the
+// struct cgroup of a removed cgroup alive (nr_dying_descendants grows).
 //
 // A run gives the whole output or an error, never a part:
 //
@@ -32,12 +33,13 @@
 //
 // # Changes
 //
-// [Set.Watch] follows the places of views. A view whose new source does not load goes on as it was, with a warning. A view
-// that was replaced or removed closes its programs when its last run ends, and a run that begins on a replaced view is made by
-// its replacement. A view that cannot load has a [View.Err] and harms no other.
+// [Set.Watch] follows the places of views. A view whose new source does not load goes on as it was, with a
+// warning. A view that was replaced or removed closes its programs when its last run ends, and a run that
+// begins on a replaced view is made by its replacement. A view that cannot load has a [View.Err] and harms no
+// other.
 //
-// NAME.yaml beside NAME.bpf.o, or in a later directory, has the view's settings. All are optional, and an unknown one is an
-// error. docs/example.yaml explains them; sources/settings.schema.json is for editors.
+// NAME.yaml beside NAME.bpf.o, or in a later directory, has the view's settings. All are optional, and an
+// unknown one is an error. docs/example.yaml explains them; sources/settings.schema.json is for editors.
 //
 //	description  text of one line          in place of the object's help
 //	enabled      true or false             see Config.Enable
@@ -50,10 +52,10 @@
 //
 // # Deadlocks avoided
 //
-// The kernel calls a cgroup iterator's program under cgroup_mutex, and once more, for the epilogue, without it. A program that
-// works in the first call stops mkdir, rmdir and every migration on the machine meanwhile. If it faults in user memory there,
-// it can wait for a filesystem that waits for the mutex. The built-in views work in the epilogue, and authors of other views
-// should use view_in_epilogue of bpfview.h.
+// The kernel calls a cgroup iterator's program under cgroup_mutex, and once more, for the epilogue, without
+// it. A program that works in the first call stops mkdir, rmdir and every migration on the machine meanwhile.
+// If it faults in user memory there, it can wait for a filesystem that waits for the mutex. The built-in
+// views work in the epilogue, and authors of other views should use view_in_epilogue of bpfview.h.
 //
 // This package never walks a path of the mirror it may be serving. It reaches cgroups by id alone.
 package iter

@@ -21,7 +21,7 @@ func (v *View) Run(ctx context.Context, cgroup uint64, dst []byte) ([]byte, erro
 }
 
 // Render runs the view for one cgroup and appends its whole output to dst. On an error dst is given back as
-// it was. The package comment tells which error means what; a format that the view has not is EOPNOTSUPP.
+// it was. The package comment explains the errors; a format that the view does not have is EOPNOTSUPP.
 func (v *View) Render(ctx context.Context, f records.Format, cgroup uint64, dst []byte) ([]byte, error) {
 	v, err := v.hold()
 	if err != nil {

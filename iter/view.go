@@ -34,7 +34,7 @@ func (v *View) Name() string { return v.name }
 // Err says in one line why the view is absent, or is nil. Formatted with %+v it has the verifier's whole log.
 func (v *View) Err() error { return v.err }
 
-// Help is one line of what the view shows, or "" if its object does not say.
+// Help is one line of what the view shows, or "" if its object has none.
 func (v *View) Help() string { return v.typ.Help() }
 
 // Kind is "text", "record" or "encoded"; "" if the object could not be read.

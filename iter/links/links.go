@@ -3,7 +3,7 @@
 //
 // A [Scope] says what a link is limited to: a cgroup, a thread, a process, a map. link.AttachIter of
 // cilium/ebpf passes a map alone, and gets EINVAL for iter/cgroup. [Open] makes a link for one run and an
-// iterator of it, and closes the link at once; the iterator holds what it needs. [Create] and [Iterate] are
+// iterator of it, and closes the link at once; the iterator outlives it. [Create] and [Iterate] are
 // the two steps, for a link that is run many times.
 //
 // Errors are the kernel's errnos: ENOENT for a cgroup or map that is gone, ESRCH for a task, EBADF for an

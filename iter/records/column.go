@@ -200,8 +200,7 @@ func (c *column) appendNumber(dst, rec []byte) []byte {
 	return appendUint(dst, v)
 }
 
-// appendPlain appends what a record has in a column that holds no text: an address, a value's name, or a
-// number.
+// appendPlain appends the value of a column that holds no text: an address, the name of a value, or a number.
 func (c *column) appendPlain(dst, rec []byte) []byte {
 	switch {
 	case c.kind == address:

@@ -2,8 +2,8 @@ package records
 
 import "slices"
 
-// label is what all samples of a record have between the braces. The first sample of the record renders it;
-// the others copy it from there.
+// label is the common part of a record's samples, between the braces. The first sample of the record renders
+// it; the others copy it from there.
 type label struct {
 	span
 	twin uint32 // how many records before it have the same keys
@@ -34,8 +34,8 @@ func (o *Output) appendLabels(dst []byte, p *part, rec []byte, l *label) []byte 
 		return append(dst, dst[l.from:l.to]...)
 	}
 	l.from = len(dst)
-	// As in a cgroup namespace the path begins at the cgroup that was asked for: who was given a part of the
-	// tree must not learn what is above it.
+	// As in a cgroup namespace the path begins at the cgroup that was asked for. The owner of a part of the
+	// tree must not learn of cgroups above it.
 	dst = append(dst, `{cgroup="/`...)
 	if o.tree && p.node > 0 {
 		dst = o.appendPath(dst, p, Prom)

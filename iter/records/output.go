@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Output is what a view's programs wrote, before it is shown: about one cgroup, or about each of a tree. One
-// that is used again allocates nothing but its growth.
+// Output collects the output of a view's programs about one cgroup, or about each cgroup of a tree, and
+// renders it. One that is used again allocates nothing but its growth.
 type Output struct {
 	Tree // the cgroups that it is about
 
@@ -40,8 +40,8 @@ type part struct {
 	first, firstNext int // in order
 }
 
-// Begin makes the output empty. It is of a view whose bytes are of type t, about a cgroup or, as a tree,
-// about all below as well. A rendering of more than limit bytes is an error.
+// Begin makes the output empty, for a view of type t and a cgroup, or for a tree also all cgroups below it. A
+// rendering of more than limit bytes is an error.
 func (o *Output) Begin(view string, t Type, cgroup uint64, tree bool, limit int64) {
 	o.view, o.record, o.version, o.help = view, t.record, t.version, t.help
 	o.cgroup, o.tree, o.limit = cgroup, tree, limit

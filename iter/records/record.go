@@ -26,9 +26,9 @@ const (
 	maxRecord = 32 << 10 // the kernel's limit for one object
 )
 
-// findRecord finds the record that a program writes: what the last parameter of the function tagged
-// "bpfview:record" points to. It is nil for a text view. The types are an object's, or a loaded program's:
-// the loader keeps the function's parameter types, tags and all, because the program calls the function.
+// findRecord finds the record of a view, nil for a text view. The last parameter of the function tagged
+// "bpfview:record" points to it. The types are those of an object or of a loaded program. The loader keeps
+// the function's parameter types with their tags, because the program calls the function.
 func findRecord(types *btf.Spec) (*record, error) {
 	var found *record
 	for t, err := range types.All() {

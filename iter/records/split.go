@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Split takes what was appended to Bytes by a program that writes about many cgroups at a time: count nodes
-// from first on, in order. What it wrote about each ends with struct view_tree_end of bpf/tree.h: the
-// cgroup's id, and how many bytes were written about it. A cgroup that had died has none.
+// Split takes raw, which is Bytes with the output of a tree's program at its end. The program was run for
+// count nodes from first on, in order. The output about each ends with struct view_tree_end of bpf/tree.h,
+// which has the cgroup's id and the number of bytes. A cgroup that had died has none.
 func (o *Output) Split(raw []byte, first, count int) error {
 	const endSize = 16
 	from, parts := len(o.raw), len(o.parts)

@@ -2,7 +2,7 @@
 //
 // A text view's bytes are text, and an encoded view's are in a format that its tag names: both are passed on
 // unchanged. A record view writes C structs one after the other. [TypeOf] finds the struct in the BTF of an
-// object or of a loaded program: it is what the last parameter of the function tagged "bpfview:record" points
+// object or of a loaded program: the last parameter of the function tagged "bpfview:record" points
 // to. Tags of its members say how they are shown; bpf/bpfview.h explains them. In an optional member, all
 // bits set means not available.
 //
@@ -89,7 +89,7 @@ func (t Type) Hash() string {
 	return fmt.Sprintf("%x", t.record.sum)
 }
 
-// Sumless names the histograms whose values nothing sums up. A collector that expects a sum takes it for 0.
+// Sumless names the histograms without a sum. A collector that expects a sum takes it for 0.
 func (t Type) Sumless() (names []string) {
 	if t.record == nil {
 		return nil

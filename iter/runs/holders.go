@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holder is a thread that holds a table of files, or an address space: what an iterator of task_file or
+// holder is a thread that holds a table of files, or an address space, which an iterator of task_file or
 // task_vma goes through. Threads mostly share both, and the kernel does not tell: asked for a process whose
 // first thread has ended, it shows the table once for each of the others; before 87abbf7a5dbe (v6.7) it also
 // leaves out tables that a thread has for itself.

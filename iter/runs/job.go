@@ -48,7 +48,7 @@ type Maps func(name string) (*ebpf.Map, error)
 
 func noMaps(string) (*ebpf.Map, error) { return nil, nil }
 
-// NewJob makes a job without programs. view names it in errors and metrics; t is what its programs write.
+// NewJob makes a job without programs. view names it in errors and metrics; t is the type of its output.
 func (r *Runner) NewJob(view string, t records.Type) *Job {
 	return &Job{runner: r, view: view, typ: t}
 }
@@ -57,8 +57,8 @@ func (r *Runner) NewJob(view string, t records.Type) *Job {
 //
 //   - cgroup: it is run per cgroup, in the order given;
 //   - task, task_file, task_vma: per task;
-//   - any other, and those that have a request map: over the whole machine. mapPath is where the map is pinned whose elements
-//     it iterates, "" for none.
+//   - any other, and those that have a request map: over the whole machine. mapPath is the pin of the
+//     map that it iterates, "" for none.
 //
 // The program belongs to the job; on an error it is closed.
 func (j *Job) Add(p *ebpf.Program, maps Maps, target string, order links.Order, mapPath string) (err error) {

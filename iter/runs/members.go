@@ -17,7 +17,7 @@ import (
 //
 // A process is asked as a whole where all its threads live in one cgroup. cgroup.procs does not tell who
 // lives here if threads may live apart from their process: in threaded cgroups and their domain
-// (cgroup-v2.rst, "Threads"), in the root, and on v1. There each thread is asked. What threads share is asked
+// (cgroup-v2.rst, "Threads"), in the root, and on v1. There each thread is asked. Shared tables are asked
 // of one of them; see askHolders.
 func (r *run) members(dir int) (ask func(id uint32, from int, dst []byte) ([]byte, error), err error) {
 	kind, err := r.kind(dir)

@@ -1,4 +1,4 @@
-// Package sources finds what each view is made of: objects compiled in, objects and settings in views
+// Package sources finds the source of each view: objects compiled in, objects and settings in views
 // directories, and foreign pins.
 //
 // [Places.Scan] chooses a [Source] for each name. The last object of a name wins, with the last settings that

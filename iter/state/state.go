@@ -1,7 +1,7 @@
-// Package state keeps what stateful views count: the programs of an object that are no iterators, and the
+// Package state keeps the counts of stateful views: the programs of an object that are no iterators, and the
 // maps that they share with the iterators.
 //
-// What is attached to the kernel is a gate, a small program that goes on to the object's program by a tail
+// The program attached to the kernel is a gate, a small one that goes on to the object's program by a tail
 // call. A new object takes over with one update of the gate's slot, so that each event is seen by the old
 // program or by the new one. Gates, maps and programs are pinned in a directory of the view's own, under
 // names that say all that must be equal for them to be used again. They outlive this process until
@@ -49,7 +49,7 @@ type State struct {
 }
 
 // Load loads the programs of an object that are no iterators, and attaches nothing. dir is where the state is
-// kept, "" to keep it with this process. origin says what a program is made of; it may be nil. use, if not
+// kept, "" to keep it with this process. origin gives the origin of a program; it may be nil. use, if not
 // nil, marks the view as used.
 func Load(o *programs.Object, origin func(program string) programs.Origin, dir string, use func() error, cache *btf.Cache) (*State, error) {
 	s := &State{
