@@ -37,15 +37,15 @@ func (p *prices) of(r request, class func(node uint64) uint64) *atomic.Uint32 {
 	return &p[key*0x9e3779b97f4a7c15>>52] // 2^64 by the golden ratio, for the upper 12 bits
 }
 
-// learn takes the time of one more request into an estimate. The estimate falls at once and rises slowly, so
-// that a preempted thread does not make a quick view slow.
+// learn takes the time of one more request into an estimate. The estimate falls at once and rises slowly, at
+// most to its double, so that a preempted thread does not make a quick view slow.
 func learn(estimate *atomic.Uint32, took int64) {
 	if estimate == nil {
 		return
 	}
 	now := uint32(min(took, math.MaxUint32))
 	if before := estimate.Load(); before != 0 && now > before {
-		now = before + (now-before)/8
+		now = before + min((now-before)/8, before)
 	}
 	estimate.Store(now)
 }

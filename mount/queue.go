@@ -24,6 +24,7 @@ type queue struct {
 	length int     // quick requests that wait
 	slow   int     // slow requests that wait
 	now    int64   // the virtual time, ns: that of the user served last
+	turns  int     // slow requests taken out
 }
 
 // flow is one user id with requests that wait or are in work.
@@ -33,6 +34,7 @@ type flow struct {
 	quick   fifo
 	slow    fifo
 	running int // slow requests in work
+	turn    int // when the last slow request was taken out; 0 if none was
 }
 
 func (q *queue) flow(uid uint32) *flow {
@@ -105,20 +107,23 @@ func (q *queue) pushSlow(e entry) {
 	q.slow++
 }
 
-// popSlow takes out a slow request of a user with fewer than most in work, and counts it as in work. If
-// others is false, only root may have one. The choice among users is random, which is fair, too.
+// popSlow takes out a slow request of a user who has less than most in work, and counts it as in work. others
+// says whether users other than root may have one. The user who has waited longest for a turn is next.
 func (q *queue) popSlow(most int, others bool) (e entry, u *flow, ok bool) {
-	if q.slow == 0 {
-		return entry{}, nil, false
-	}
-	for _, u := range q.users {
-		if !u.slow.empty() && u.running < most && (others || u.uid == 0) {
-			q.slow--
-			u.running++
-			return u.slow.pop(), u, true
+	for _, other := range q.users {
+		may := !other.slow.empty() && other.running < most && (others || other.uid == 0)
+		if may && (u == nil || other.turn < u.turn) {
+			u = other
 		}
 	}
-	return entry{}, nil, false
+	if u == nil {
+		return entry{}, nil, false
+	}
+	q.slow--
+	q.turns++
+	u.running++
+	u.turn = q.turns
+	return u.slow.pop(), u, true
 }
 
 // remove takes out the request with a unique number, if it waits.

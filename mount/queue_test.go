@@ -146,6 +146,27 @@ func TestQueueSlow(t *testing.T) {
 	}
 }
 
+// Users take turns with slow requests, so one request of a user waits for at most one of a crowd's.
+func TestQueueSlowInTurn(t *testing.T) {
+	var q queue
+	for i := range 16 {
+		q.pushSlow(entryOf(1, uint64(2*i+2)))
+	}
+	for i := range 8 {
+		q.pushSlow(entryOf(2, uint64(100+2*i)))
+		for range 2 {
+			_, u, ok := q.popSlow(1, true)
+			if !ok {
+				t.Fatal("nothing is taken out")
+			}
+			u.running--
+		}
+		if u := q.users[2]; !u.slow.empty() {
+			t.Fatalf("the other user's request %d waits for a second one of the crowd", i)
+		}
+	}
+}
+
 func TestQueueForgetsUsers(t *testing.T) {
 	var q queue
 	for uid := range uint32(1000) {
