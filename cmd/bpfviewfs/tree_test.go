@@ -300,7 +300,8 @@ func TestGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inside := exec.Command("sh", "-c", "read x; cat cpu; ls; cat ../cpu >/dev/null && echo up")
+	ready := t.TempDir() + "/ready"
+	inside := exec.Command("sh", "-c", `: >"$0"; read x; cat cpu; ls; cat ../cpu >/dev/null && echo up`, ready)
 	inside.Dir = c.mirror
 	var out strings.Builder
 	inside.Stdout, inside.Stderr = &out, &out
@@ -311,6 +312,7 @@ func TestGone(t *testing.T) {
 	if err := inside.Start(); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the shell is in the directory", func() bool { return exists(ready) })
 	c.remove()
 
 	if _, err := os.Open(c.mirror + "/cpu"); !errors.Is(err, unix.ENOENT) {
