@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What BPF programs attach to in a cgroup, and how the kernel keeps them (include/linux/bpf-cgroup-defs.h). */
+/* Attach points of BPF programs in a cgroup, and the kernel's lists (include/linux/bpf-cgroup-defs.h). */
 #ifndef BPFVIEW_ATTACH_H
 #define BPFVIEW_ATTACH_H
 

@@ -28,7 +28,7 @@ VIEW_RECORD(struct bpf_record)
 #define MAX_SLOTS 64
 #define MOST_STEPS 8192 /* programs and slots of a run, or programs and ancestors of a search: bpf_loop wants a bound */
 
-/* Arrays of the kernel's whose index is not known at compile time. */
+/* Arrays of the kernel with an index that is not known at compile time. */
 static __always_inline void *element(const void *array, __u32 i, __u32 size)
 {
 	return (char *)array + i * size;
@@ -114,7 +114,7 @@ static __always_inline void search_leave(struct search *s)
 	}
 }
 
-/* Goes to the next program, if that is not what it has come to already. */
+/* Goes to the next program, unless it is there already. */
 static int search_step(__u32 i, struct search *s)
 {
 	struct bpf_prog_list *at = s->at;
@@ -251,8 +251,8 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	struct walk w;
 
 	/*
-	 * All zero, but from a helper that fails: before ab5cfac139ab (v6.7) the verifier takes what it knows of the
-	 * context at a callback's first call for true at all calls, and leaves out code that the first does not reach.
+	 * All zero, unless a helper fails. Before ab5cfac139ab (v6.7) the verifier takes a callback's context
+	 * at its first call for true at all calls, and leaves out code that the first does not reach.
 	 */
 	bpf_probe_read_kernel(&w, sizeof(w), NULL);
 	w.seq = seq;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the author of a view includes. A view is a file NAME.bpf.c with an iterator program called NAME:
+ * Include this in a view. A view is a file NAME.bpf.c with an iterator program called NAME:
  *
  *	#include "bpfview.h"
  *
@@ -16,9 +16,9 @@
  *		return view_in_epilogue(ctx, show);
  *	}
  *
- * What it writes about one cgroup is at most 32 KiB; more fails the read with E2BIG. A program NAME___task of section
- * iter/task beside it is the same view made once for each process of the cgroup. It has no such bound, and stands in
- * when NAME cannot load or its output does not fit.
+ * Its output about one cgroup is at most 32 KiB; more fails the read with E2BIG. A program NAME___task of
+ * section iter/task beside it is the same view made once for each process of the cgroup. It has no such
+ * bound, and stands in if NAME cannot load or its output does not fit.
  */
 #ifndef BPFVIEW_H
 #define BPFVIEW_H
@@ -30,8 +30,8 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /*
- * Functions of the kernel that not every kernel has. Ask with bpf_ksym_exists; the verifier leaves out what is behind
- * a no. A program that calls a missing one without asking does not load.
+ * Functions of the kernel that not every kernel has. Ask with bpf_ksym_exists; the verifier leaves out code
+ * behind a no. A program that calls a missing one without asking does not load.
  */
 extern struct cgroup *bpf_cgroup_from_id(__u64 id) __ksym __weak;		/* v6.4 */
 extern void bpf_cgroup_release(struct cgroup *cgrp) __ksym __weak;		/* v6.2 */
@@ -54,9 +54,9 @@ static __noinline void view_fail(struct seq_file *seq)
 }
 
 /*
- * Prints text. What bpf_seq_printf refuses to print fails the read: a format that it does not know (%zu, %.10s), more than
- * 12 values, strings for which there is no room. All strings of one call share 512 bytes, and one that is cut short
- * is no error: print long ones in calls of their own.
+ * Prints text. The read fails if bpf_seq_printf refuses: an unknown format (%zu, %.10s), more than 12 values,
+ * or strings for which there is no room. All strings of one call share 512 bytes, and a string that is cut
+ * short is no error, so print long ones in calls of their own.
  */
 #define VIEW_PRINTF(seq, format, args...)                                                                              \
 	({                                                                                                             \
@@ -66,13 +66,13 @@ static __noinline void view_fail(struct seq_file *seq)
 			view_fail(view_seq);                                                                           \
 	})
 
-/* Whether the output does not fit any more: the read will fail, so whoever loops may stop. */
+/* Reports whether the output no longer fits. The read will fail, so a loop may stop. */
 static __always_inline bool view_full(struct seq_file *seq)
 {
 	return seq->count == seq->size;
 }
 
-/* Which cgroup a read is about, from the walk to the epilogue of the same read(2). */
+/* The cgroup of a read, from the walk to the epilogue of the same read(2). */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024); /* reads between walk and epilogue at one time; one more fails */
@@ -81,13 +81,13 @@ struct {
 } view_sessions SEC(".maps");
 
 /*
- * Runs show for the cgroup asked for, in the epilogue of the walk: the kernel calls the program for the cgroup under
- * cgroup_mutex, where slow work stops mkdir, rmdir and migration on the whole machine, and once more after it let go.
+ * Runs show for the cgroup asked for in the epilogue of the walk. The walk runs under cgroup_mutex, where
+ * slow work stops mkdir, rmdir and migration on the whole machine; the epilogue runs without it.
  *
  * The walk prints nothing, so the epilogue's output always finds an empty buffer and the kernel never has to call the
  * epilogue again: the session may be forgotten before anything is printed.
  *
- * On cgroup v1, whose ids bpf_cgroup_from_id does not know, and on kernels without it, show runs in the walk.
+ * On kernels without bpf_cgroup_from_id, and on cgroup v1, with ids unknown to it, show runs in the walk.
  */
 static __always_inline int view_in_epilogue(struct bpf_iter__cgroup *ctx,
 					    int (*show)(struct seq_file *seq, struct cgroup *cgrp))
@@ -125,19 +125,19 @@ static __always_inline int view_in_epilogue(struct bpf_iter__cgroup *ctx,
  */
 static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
 {
-	/* After a walk of one task seq_num is 0 too, but what the task printed is still in the buffer. */
+	/* After a walk of one task seq_num is 0 too, but the task's output is still in the buffer. */
 	return ctx->meta->seq_num == 0 && (ctx->task || ctx->meta->seq->count == 0);
 }
 
 /*
- * VIEW_RECORD(struct NAME_record) makes a view a record view: it defines view_emit(seq, record), which writes one
- * record and returns 0, or a negative number when it does not fit. The tag tells user space the type; that is how
- * text, JSON, Prometheus metrics and a schema are made of it. Members are integers, bool, enums, char, arrays of char,
- * and what the tags below say. Set padding to zero.
+ * VIEW_RECORD(struct NAME_record) makes a view a record view. It defines view_emit(seq, record), which writes
+ * one record and returns 0, or a negative number if it does not fit. The tag tells user space the type, from
+ * which it makes text, JSON, Prometheus metrics and a schema. Members are integers, bool, enums, char, arrays
+ * of char, and the types of the tags below. Set padding to zero.
  *
- * Gauges, counters and histograms become metrics; keys become labels of all of them, and all other members labels of
- * one more. An enum's values are shown by their names in lower case, without the prefix that they share up to an
- * underscore. No member may be called cgroup, cgroup_id, record or le, which are the names of what stands beside them.
+ * Gauges, counters and histograms become metrics; keys become labels of all of them, and all other members
+ * labels of one more. An enum's values are shown in lower case, without the prefix that they share up to an
+ * underscore. No member may be called cgroup, cgroup_id, record or le, because those names stand beside it.
  */
 #define VIEW_RECORD(type)                                                                                              \
 	static __noinline VIEW_TAG("bpfview:record") int view_emit(struct seq_file *seq, const type *record)           \
@@ -145,7 +145,7 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
 		return bpf_seq_write(seq, record, sizeof(*record));                                                    \
 	}
 
-/* What a member is, after its name: __u64 rss_bytes VIEW_UNIT("bytes") VIEW_GAUGE; */
+/* Properties of a member, after its name: __u64 rss_bytes VIEW_UNIT("bytes") VIEW_GAUGE; */
 #define VIEW_TAG(tag) __attribute__((btf_decl_tag(tag)))
 #define VIEW_KEY VIEW_TAG("key")		 /* identifies the record; records are sorted by their keys in order */
 #define VIEW_OPTIONAL VIEW_TAG("optional")	 /* all bits set means not available */
@@ -160,7 +160,7 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
 #define VIEW_WIDTH(chars) VIEW_TAG("width:" #chars) /* of the text column */
 #define VIEW_HELP(line) VIEW_TAG("help:" line)	 /* one line of documentation; for a program: of the view */
 
-/* What a view is, between its section and its program. */
+/* Properties of a view, between its section and its program. */
 #define VIEW_VERSION(n) VIEW_TAG("version:" #n)	 /* of its record; 1 if not said. A changed record needs another */
 #define VIEW_ORDER(order) VIEW_TAG("order:" order) /* the walk: self (if not said), descendants_pre, descendants_post, ancestors_up */
 #define VIEW_ENCODED(format) VIEW_TAG("encoded:" format) /* its bytes are in a final format, such as protobuf */

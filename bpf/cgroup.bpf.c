@@ -2,11 +2,11 @@
 //go:build ignore
 
 /*
- * What the cgroup is, in one line. Of its path only the name, escaped: whoever was given a part of the tree must not
- * learn what is above it, and the reader knows which directory this file is in.
+ * The cgroup in one line. Of its path it has only the name, escaped, because a reader of a part of the tree
+ * must not learn the names above it, and knows the directory of this file.
  *
- * When a cgroup was made is not there to be told: kernfs keeps times only for a directory whose owner or mode was
- * changed, and then those of the last change.
+ * The time when a cgroup was made is not known. kernfs keeps times only for a directory with a changed owner
+ * or mode, and then the times of the last change.
  */
 #include "bpfview.h"
 #define NAME_SIZE 256 /* NAME_MAX and a NUL */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 //go:build ignore
 
-/* The cgroup's CPU time, as cpu.stat tells it, and what its threads do now, which cpu.stat does not. */
+/* The cgroup's CPU time, as in cpu.stat, and the present states of its threads, which cpu.stat lacks. */
 #include "bpfview.h"
 #include "cpuacct.h"
 #include "cputime.h"
@@ -21,7 +21,7 @@ struct cpu_record {
 
 VIEW_RECORD(struct cpu_record)
 
-/* Brings what the CPUs have counted for themselves into the bstat of the cgroup and all below it. */
+/* Brings the CPUs' own counts into the bstat of the cgroup and all below it. */
 static __always_inline void flush(struct cgroup *cgrp)
 {
 	if (bpf_ksym_exists(css_rstat_flush))

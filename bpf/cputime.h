@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * User and system time as /proc and cpu.stat tell them. The kernel counts the two in ticks and then scales them so
- * that their sum is the exact run time (cputime_adjust in kernel/sched/cputime.c). So does this, but for two things:
- * it keeps no record of what it said, and the scaling has 32 bits (16 µs in a day).
+ * User and system time as /proc and cpu.stat tell them. The kernel counts the two in ticks and then scales
+ * them so that their sum is the exact run time (cputime_adjust in kernel/sched/cputime.c). So does this, with
+ * two differences. It keeps no record of earlier results, and the scaling has 32 bits (16 µs in a day).
  */
 #ifndef BPFVIEW_CPUTIME_H
 #define BPFVIEW_CPUTIME_H
 
 #include "bpfview.h"
 
-/* a * b / c for a <= c. BPF has no 128-bit numbers: what c has above 32 bits is cut off all three. */
+/* a * b / c for a <= c. BPF has no 128-bit numbers, so the bits of c above 32 are cut off all three. */
 static __always_inline __u64 scale(__u64 a, __u64 b, __u64 c)
 {
 	__u64 whole = b / c * a, rest = b % c, top = c >> 32;

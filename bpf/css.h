@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What a controller keeps for a cgroup. */
+/* A controller's state of a cgroup. */
 #ifndef BPFVIEW_CSS_H
 #define BPFVIEW_CSS_H
 
 #include "bpfview.h"
 
-/* What a controller keeps for the cgroup, or NULL. The running kernel's number is what counts, not ours. */
+/* Returns the controller's state of the cgroup, or NULL. The number is the running kernel's. */
 #define cgroup_css(cgrp, ssid)                                                                                         \
 	(bpf_core_enum_value_exists(enum cgroup_subsys_id, ssid) ?                                                     \
 		 css_at((cgrp)->subsys, bpf_core_enum_value(enum cgroup_subsys_id, ssid)) :                            \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What several views tell of a file. */
+/* Common to views of files. */
 #ifndef BPFVIEW_FILE_H
 #define BPFVIEW_FILE_H
 

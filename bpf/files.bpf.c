@@ -2,9 +2,9 @@
 //go:build ignore
 
 /*
- * The open files of a process: a record for each descriptor. A table of files is shown once, though threads share it: for
- * the first of them that lives. A thread with a table of its own has records of its own. What is held without a
- * descriptor is not there: files registered with io_uring, or on their way through a Unix socket.
+ * The open files of a process: a record for each descriptor. A table that threads share is shown once, for
+ * the first of them that lives. A thread with a table of its own has records of its own. Files without a
+ * descriptor are missing: those registered with io_uring, or on their way through a Unix socket.
  */
 #include "bpfview.h"
 #include "file.h"

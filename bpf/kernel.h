@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The kernel's types, with the members alone that a view reads. preserve_access_index makes the loader look up where
- * each member is in the running kernel, so neither their order nor what is left out matters. Shapes that differ
+ * The kernel's types, with only the members that a view reads. preserve_access_index makes the loader look up
+ * the place of each member in the running kernel, so neither order nor omissions matter. Shapes that differ
  * between kernels are declared one by one as TYPE___FLAVOUR; the view asks which is there.
  */
 #ifndef BPFVIEW_KERNEL_H

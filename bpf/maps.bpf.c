@@ -2,12 +2,12 @@
 //go:build ignore
 
 /*
- * The address space of a process by kind: who asks what a cgroup has mapped wants a few lines a process, not the
- * hundreds of /proc/PID/maps. The walk over one process's mappings adds them up, and its end prints the sums.
+ * The address space of a process by kind, in a few lines for each process instead of the hundreds of
+ * /proc/PID/maps. The walk over one process's mappings adds them up, and its end prints the sums.
  *
- * This is an iterator of task_vma, not of cgroups, though one of cgroups could walk the mappings of all processes in
- * one run: it would lack a process whose mappings change at the moment, for bpf_iter_task_vma_new (v6.7) only tries the
- * lock, and had 32 KiB for all. This waits for the lock, works from v6.1 on, and has no bound.
+ * This is an iterator of task_vma. An iterator of cgroups could walk the mappings of all processes in one
+ * run, but it would lack a process with mappings that change at the moment: bpf_iter_task_vma_new (v6.7) only
+ * tries the lock, and had 32 KiB for all. This waits for the lock, works from v6.1 on, and has no bound.
  */
 #include "bpfview.h"
 #include "file.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the memory controller keeps for a cgroup. */
+/* The memory controller's state of a cgroup. */
 #ifndef BPFVIEW_MEMCG_H
 #define BPFVIEW_MEMCG_H
 
 #include "bpfview.h"
 #include "css.h"
 
-/* Numbers of what the controller counts. They differ between kernels: the running one's are asked for. */
+/* Numbers of the controller's counters. They differ between kernels, so the running kernel is asked. */
 enum memcg_memory_event {
 	MEMCG_LOW,
 	MEMCG_HIGH,

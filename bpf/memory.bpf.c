@@ -2,12 +2,12 @@
 //go:build ignore
 
 /*
- * What the memory controller knows of the cgroup, in one record; none where the controller is not enabled.
+ * The memory controller's counters of the cgroup, in one record; none if the controller is not enabled.
  *
- * The root cgroup is not charged (try_charge_memcg returns at once), so it has no usage, no limits and no events, and
- * no record before v7.0. The items are there since v7.0: the kernel's own functions read them, for their places in
- * memory are its secret. On v1 there is one limit, swap is counted together with memory, and events are those of the
- * cgroup alone: nobody sums them up.
+ * The root cgroup is not charged (try_charge_memcg returns at once), so it has no usage, no limits and no
+ * events, and no record before v7.0. The items are there since v7.0. The kernel's own functions read them,
+ * because their places in memory are private. On v1 there is one limit, swap is counted together with memory,
+ * and events are those of the cgroup alone, because the kernel does not sum them up.
  */
 #include "bpfview.h"
 #include "memcg.h"
@@ -98,7 +98,7 @@ static __always_inline void read_events(struct mem_cgroup *memcg, bool v1, struc
 	r->swap_fail_events = memcg_event(all, MEMCG_SWAP_FAIL);
 }
 
-/* Brings what the CPUs have counted for themselves into the items of the cgroup and all below it. */
+/* Brings the CPUs' own counts into the items of the cgroup and all below it. */
 static __always_inline void flush(struct cgroup *cgrp)
 {
 	struct mem_cgroup *memcg;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Reading the kernel's per-CPU data through pointers found in its structs. A per-CPU pointer and the CPU's own offset
- * make the address. The offsets are in __per_cpu_offset, which a kernel without CONFIG_KALLSYMS_ALL does not name; a
- * per-CPU map of our own has both, the pointer and each CPU's address, and so gives the difference on every kernel.
+ * Reads per-CPU data through pointers in the kernel's structs. A per-CPU pointer and the CPU's offset make
+ * the address. A kernel without CONFIG_KALLSYMS_ALL does not name __per_cpu_offset. A per-CPU map of our own
+ * has both, the pointer and each CPU's address, and so gives the difference on every kernel.
  */
 #ifndef BPFVIEW_PERCPU_H
 #define BPFVIEW_PERCPU_H
@@ -35,7 +35,7 @@ static __always_inline __u64 view_percpu_base(void)
 	return (__u64)BPF_CORE_READ(map, pptrs[0]);
 }
 
-/* Sets what has to be added to a per-CPU pointer for this CPU; false from the first CPU on that cannot be. */
+/* Sets the offset to add to a per-CPU pointer for this CPU; false from the first CPU that does not exist. */
 static __always_inline bool view_percpu_offset(__u64 base, __u32 cpu, __u64 *offset)
 {
 	__u32 zero = 0;

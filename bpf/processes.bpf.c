@@ -2,12 +2,12 @@
 //go:build ignore
 
 /*
- * One record for each process of the cgroup. A process whose threads live in several cgroups is in that of its first
- * living thread, with the CPU time of all.
+ * One record for each process of the cgroup. A process with threads in several cgroups is in the cgroup of
+ * its first living thread, with the CPU time of all.
  *
- * Of its command line there is only what the kernel has: the thread's name and that of the program's file. The words
- * are in the process's own memory. A program that reads them waits until they are there, and who gave them there may be a
- * FUSE server that never answers, or the file system that this view is read through, which would wait for itself.
+ * Of its command line there are only the names of the thread and of the program's file. The words are in the
+ * process's memory. A program that reads them waits for them, perhaps for a FUSE server that never answers,
+ * or for the file system that this view is read through, which would wait for itself.
  */
 #include "bpfview.h"
 #include "cputime.h"

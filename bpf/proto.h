@@ -58,7 +58,7 @@ static __always_inline void proto_uint(struct proto *p, __u32 field, __u64 v)
 	proto_varint(p, v);
 }
 
-/* Appends a field of type bytes, or string for what is surely UTF-8: s up to its NUL. max is a constant up to 128. */
+/* Appends a field of type bytes, or string if surely UTF-8: s up to its NUL. max is a constant up to 128. */
 static __always_inline void proto_string(struct proto *p, __u32 field, const char *s, __u32 max)
 {
 	__u32 at;

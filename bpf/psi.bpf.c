@@ -2,8 +2,8 @@
 //go:build ignore
 
 /*
- * Pressure: a record for each resource and kind that the kernel counts for the cgroup; none on v1, where it counts
- * nothing, and none if pressure is off, by cgroup.pressure or from boot on.
+ * Pressure: a record for each resource and kind that the kernel counts for the cgroup. There is none on v1,
+ * or if pressure is off, by cgroup.pressure or from boot on.
  *
  * The totals are those of the kernel's last summing over all CPUs. Its worker does it every 2 s while the cgroup has
  * anything to do, and whoever reads the cgroup's pressure files does. What has come since is not guessed: the kernel

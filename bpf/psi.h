@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What pressure stall information keeps for a cgroup: kernel/sched/psi.c. */
+/* Pressure stall information of a cgroup (kernel/sched/psi.c). */
 #ifndef BPFVIEW_PSI_H
 #define BPFVIEW_PSI_H
 
@@ -93,8 +93,8 @@ static __always_inline __u64 psi_round(__u64 product)
 }
 
 /*
- * How much of an average is left after some updates without pressure, each of which leaves a fraction: calc_load_n of
- * kernel/sched/loadavg.c. A global function: the verifier looks at it once.
+ * Returns how much of an average is left after some updates without pressure, each of which leaves a fraction
+ * (calc_load_n in kernel/sched/loadavg.c). A global function, because the verifier looks at it once.
  */
 __noinline int psi_decay(__u32 average, __u32 fraction, __u64 updates)
 {
@@ -111,9 +111,9 @@ __noinline int psi_decay(__u32 average, __u32 fraction, __u64 updates)
 }
 
 /*
- * How many updates of the averages are due. The kernel's worker sleeps when the cgroup does, and whoever reads the
- * cgroup's files makes up for it; until then avg is what it was when the cgroup fell asleep. The clock is
- * sched_clock(), which BPF cannot read, but this CPU's scheduler did at its last tick.
+ * Returns how many updates of the averages are due. The kernel's worker sleeps when the cgroup does, and the
+ * next reader of the cgroup's files makes up for it. Until then avg has the value from when the cgroup fell
+ * asleep. The clock is sched_clock(), which BPF cannot read, but this CPU's scheduler did at its last tick.
  */
 static __always_inline __u64 psi_updates_due(struct psi_group *group)
 {

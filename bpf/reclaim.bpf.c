@@ -2,8 +2,8 @@
 //go:build ignore
 
 /*
- * How long the cgroup's threads that want memory have to free some first (direct reclaim). Those of cgroups below are
- * not counted, nor what kswapd frees, who keeps nobody waiting.
+ * How long the cgroup's threads that want memory have to free some first (direct reclaim). Cgroups below are
+ * not counted, nor the work of kswapd, which delays no thread.
  */
 #include "bpfview.h"
 #include "latency.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What a view of any other target than cgroup includes, to learn which cgroup is asked for:
+ * Include this in a view of another target than cgroup, to learn the requested cgroup:
  *
  *	SEC("iter/task")
  *	int comms(struct bpf_iter__task *ctx)
@@ -24,7 +24,7 @@ struct view_request {
 	__u64 cgroup; /* id */
 };
 
-/* By the thread that reads, as the kernel runs the program inside read(2). */
+/* By the thread that reads, because the kernel runs the program inside read(2). */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024); /* reads at one time; one more fails */
@@ -32,7 +32,7 @@ struct {
 	__type(value, struct view_request);
 } view_requests SEC(".maps");
 
-/* What is asked for, or NULL if the reader is not bpfviewfs. */
+/* The request, or NULL if the reader is not bpfviewfs. */
 static __always_inline struct view_request *view_request(void)
 {
 	__u32 tid = bpf_get_current_pid_tgid();

@@ -69,8 +69,8 @@ static __always_inline bool rss_count(struct rss *rss)
 }
 
 /*
- * Sets rss->bytes to what the task's process has of each kind. RSS_UNKNOWN: the kernel keeps it in a way not known here,
- * or the memory is another process's, as that of a child of vfork(2) is, which shares its parent's.
+ * Sets rss->bytes to the process's bytes of each kind, or RSS_UNKNOWN if the kernel keeps them in an unknown
+ * way, or if the memory belongs to another process, for example to the parent after vfork(2).
  */
 static __always_inline void task_rss(struct seq_file *seq, struct task_struct *task, struct rss *rss)
 {
@@ -88,7 +88,7 @@ static __always_inline void task_rss(struct seq_file *seq, struct task_struct *t
 		owner = BPF_CORE_READ(mm, owner);
 	if (owner && BPF_CORE_READ(owner, tgid) != task->tgid)
 		known = false;
-	/* Nothing held the mm while it was read: if the task let go of it meanwhile, what was read is anything. */
+	/* Nothing held the mm during the read. If the task let go of it meanwhile, the bytes mean nothing. */
 	if (BPF_CORE_READ(task, mm) != mm)
 		return;
 	for (int i = 0; i < RSS_KINDS; i++)

@@ -2,8 +2,8 @@
 //go:build ignore
 
 /*
- * One record for each TCP, UDP and Unix socket that the cgroup's processes have, in whatever network namespace, though
- * many of them may have it: so sums and counts over a cgroup are right. Several cgroups that have one socket each
+ * One record for each TCP, UDP and Unix socket of the cgroup's processes, in any network namespace, however
+ * many of them have it, so sums and counts over a cgroup are right. Several cgroups that have one socket each
  * have a record of it. Connections that no process holds any more (TIME_WAIT), or none yet, are not there.
  */
 #include "bpfview.h"

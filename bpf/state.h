@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the author of a stateful view includes: one whose object holds, beside the iterator that shows, other programs
- * that count. They are attached while the view is enabled, and share their maps with the iterator.
+ * Include this in a stateful view. Its object holds, beside the iterator that shows, other programs that
+ * count. They are attached while the view is enabled, and share their maps with the iterator.
  *
  *	VIEW_STATE(forks, struct forks_state)
  *
@@ -17,8 +17,8 @@
  *
  * and in show(): state = forks_seen(cgrp).
  *
- * Maps outlive a new version of the object as long as their types stay the same, and so do they the server. Global
- * variables do not: they start anew with each load, so what counts belongs in a map. An event is seen by the old
+ * Maps outlive a new version of the object as long as their types stay the same, and they outlive the server.
+ * Global variables start anew with each load, so counters belong in a map. An event is seen by the old
  * programs or by the new ones, never by both.
  */
 #ifndef BPFVIEW_STATE_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What several views tell of a task. */
+/* Common to views of tasks. */
 #ifndef BPFVIEW_TASK_H
 #define BPFVIEW_TASK_H
 

@@ -10,8 +10,8 @@
  * kernel's 32 KiB; user space goes on where it stopped. cgroup_mutex is not taken. If it cannot load, or the output of one
  * cgroup does not fit, NAME is run for one cgroup after the other.
  *
- * The program does not sleep, so show must not flush statistics here. Before it, user space runs NAME for the topmost
- * cgroup; what that flushes is flushed for all below. See cpu.bpf.c.
+ * The program does not sleep, so show must not flush statistics here. User space runs NAME for the topmost
+ * cgroup first, and a flush there covers all below. See cpu.bpf.c.
  *
  * It iterates tasks only to be called: user space links it to its own thread. An iterator over an array of ids would need no
  * batches, but some kernels that are built to be locked down refuse all iterators of a map's elements (EPERM).
@@ -23,14 +23,14 @@
 
 #define VIEW_BATCH 256
 
-/* What iter/pass.go asks for. */
+/* The request of iter/pass.go. */
 struct view_batch {
 	__u32 count; /* of cgroups */
 	__u32 done;  /* how many of them were shown, and fit */
 	__u64 cgroups[VIEW_BATCH]; /* ids */
 };
 
-/* By the thread that reads, as the kernel runs the program inside read(2). */
+/* By the thread that reads, because the kernel runs the program inside read(2). */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -39,7 +39,7 @@ struct {
 	__type(value, struct view_batch);
 } view_batches SEC(".maps");
 
-/* Follows what was written about one cgroup; user space finds the parts of the output by these, from its end. */
+/* Follows the output about one cgroup. User space finds the parts of the output by these, from its end. */
 struct view_tree_end {
 	__u64 cgroup;
 	__u64 bytes;

@@ -2,13 +2,13 @@
 //go:build ignore
 
 /*
- * Lists the living threads of a process with what each holds: its table of files, and its address space. No view: user
- * space learns from it which thread to ask for what several of them share.
+ * Lists the living threads of a process with the table of files and the address space of each. It is no view:
+ * user space learns from it which thread to ask for files or memory that several of them share.
  */
 #include "../bpfview.h"
 #include "../task.h"
 
-/* What iter/holders.go reads. */
+/* Read by iter/holders.go. */
 struct holder {
 	__u32 tid; /* in the reader's pid namespace */
 	__u32 padding;

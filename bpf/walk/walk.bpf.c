@@ -5,13 +5,13 @@
  * Lists a cgroup and all below it, in pre-order, in memory that user space maps. No view: nothing is printed, so the
  * 32 KiB of a walk do not bound it, and what is done under cgroup_mutex for each cgroup is little (80 ns).
  *
- * What does not fit is counted, so that user space knows how much room the next try needs.
+ * Cgroups that do not fit are counted, so that user space knows how much room the next try needs.
  */
 #include "../bpfview.h"
 
 #define NAME_SIZE 256 /* NAME_MAX and a NUL */
 
-/* What iter/walker.go reads. */
+/* Read by iter/walker.go. */
 struct node {
 	__u64 id;
 	__u32 level;
