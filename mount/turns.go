@@ -23,7 +23,7 @@ const slowLimit = time.Second
 
 // mustWait reports whether a request should not be answered by the leader itself.
 func (s *server) mustWait(r request) bool {
-	return isSlow(s.prices.of(r, s.class)) || s.full()
+	return !s.leaving.Load() && isSlow(s.prices.of(r, s.class)) || s.full()
 }
 
 // full reports whether no more requests may be in work.
@@ -61,7 +61,7 @@ func (l *loop) putOff(r request) bool {
 
 // add queues a request. It is called with mu held.
 func (s *server) add(e entry) {
-	if isSlow(s.prices.of(e.slot.left(), s.class)) {
+	if s.waitsApart(e) {
 		s.queue.pushSlow(e)
 		s.startSlow()
 		return
@@ -70,6 +70,13 @@ func (s *server) add(e entry) {
 	if s.queue.length >= helpAt {
 		s.startHelper()
 	}
+}
+
+// waitsApart reports whether a request waits among the slow ones. A server that leaves begins no slow requests,
+// and the next server finds them only when this one has ended. So a request that is read at the last moment
+// must not wait.
+func (s *server) waitsApart(e entry) bool {
+	return !s.leaving.Load() && isSlow(s.prices.of(e.slot.left(), s.class))
 }
 
 // mayFail reports whether the caller of a request sees an error. A RELEASE that failed would leave its file
@@ -109,7 +116,7 @@ func (l *loop) next() (entry, *flow, bool) {
 		if !ok {
 			break
 		}
-		if isSlow(s.prices.of(e.slot.left(), s.class)) {
+		if s.waitsApart(e) {
 			s.queue.pushSlow(e)
 			s.startSlow()
 			continue
