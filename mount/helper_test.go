@@ -117,6 +117,7 @@ func mountHere(o Options) (c *Conn, kept <-chan struct{}, err error) {
 				near.send(message{Word: wordGo, Order: order{Take: true}})
 			case m.Word == wordEnded:
 				if m.Error != "" {
+					<-c.served // it knows where the mount is since it began
 					c.Unmount()
 				}
 				return
