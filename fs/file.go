@@ -52,7 +52,8 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 
 // open makes an open file that holds the run.
 func (f *FS) open(n node, r *run, in *fuse.OpenIn, out *fuse.OpenOut) error {
-	charge := cost(len(r.data))
+	size, time := len(r.data), r.time // share may give r to another run
+	charge := cost(size)
 	account, err := f.limits.hold(in.Uid, 1, charge)
 	if err != nil {
 		r.done()
@@ -66,12 +67,12 @@ func (f *FS) open(n node, r *run, in *fuse.OpenIn, out *fuse.OpenOut) error {
 	}
 	out.Fh = f.memory.handle(f.memory.index(record))
 	o := &file{fs: f, node: n, handle: out.Fh, record: record, account: account, charged: charge, run: r}
-	o.word, _ = f.memory.hold(record, 0, len(r.data), r.time)
+	o.word, _ = f.memory.hold(record, 0, size, time)
 	o.shown = f.newest.opened(in.NodeId)
 	f.memory.open(record, out.Fh, &in.InHeader)
 	f.files.add(o)
 	o.share()
-	f.ran(o.shown, uint64(len(r.data)), r.time)
+	f.ran(o.shown, uint64(size), time)
 	// Direct I/O brings every read(2) here.
 	out.OpenFlags = fuse.FOPEN_DIRECT_IO | fuse.FOPEN_NOFLUSH
 	return nil
