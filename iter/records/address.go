@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setAddress takes sixteen bytes: an IPv6 address, or an IPv4 one as ::ffff:a.b.c.d.
+// setAddress takes sixteen bytes. They are an IPv6 address, or an IPv4 one as ::ffff:a.b.c.d.
 func (c *column) setAddress(t btf.Type) error {
 	if n, ok := arrayOf(t, 1); !ok || n != 16 {
 		return fmt.Errorf("type %v is no address, which is __u8[16]: %w", t, unix.ENOEXEC)

@@ -7,7 +7,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// pressure is a record as the view psi has it.
+// pressure is a record of the view psi.
 func pressure(b *testing.B) *record {
 	resource := &btf.Enum{Name: "resource", Size: 4, Values: []btf.EnumValue{
 		{Name: "R_CPU"}, {Name: "R_MEMORY", Value: 1}, {Name: "R_IO", Value: 2}}}

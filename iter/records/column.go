@@ -20,8 +20,8 @@ type column struct {
 	off  int
 	size int // bytes
 
-	optional bool // all bits set: not available
-	total    bool // of records with the same keys, which are one then
+	optional bool // all bits set means not available
+	total    bool // added up over records with the same keys, which become one
 	width    int  // characters in text
 	unit     string
 	metric   string // gauge or counter, "" if neither
@@ -29,12 +29,12 @@ type column struct {
 
 	negative bool              // a number that may be below zero
 	names    map[uint64]string // of an enumeration's values
-	sum      int               // of a histogram: the column that has the sum of its values, -1 if none has
-	sumOf    string            // the histogram that this one has the sum of
-	series   string            // its part of a metric's name, "" if it is none
+	sum      int               // of a histogram, the column that has the sum of its values, or -1
+	sumOf    string            // the histogram that has this sum
+	series   string            // its part of a metric's name, or ""
 
-	// These follow from the above.
-	absent     uint64   // of a number: the value that means not available, if it is optional
+	// These follow from the fields above.
+	absent     uint64   // the value of a number that means not available, if it is optional
 	firstNames []string // of an enumeration's smallest values
 	in         unit
 	key        string // in JSON, with the quotes and colon
@@ -56,7 +56,7 @@ const (
 // A member's name is a JSON key, a label and a part of a metric's name.
 var memberName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
 
-// reserved names stand beside the members.
+// reserved names are used beside the members' names.
 var reserved = []string{"cgroup", "cgroup_id", "record", "le"}
 
 func newColumn(m btf.Member) (c column, key bool, err error) {
@@ -109,8 +109,7 @@ func newColumn(m btf.Member) (c column, key bool, err error) {
 	return c, key, nil
 }
 
-// setType takes integers, enums and arrays of char, and what kinds make of other arrays; a width of its own
-// for each.
+// setType takes integers, enums and arrays of char, and other arrays if a kind is given. Each has its width.
 func (c *column) setType(t btf.Type, class string) error {
 	switch class {
 	case "histogram":
@@ -156,7 +155,7 @@ func (c *column) setType(t btf.Type, class string) error {
 	return nil
 }
 
-// arrayOf gives the length of an array of integers of so many bytes.
+// arrayOf gives the length of an array of integers of size bytes.
 func arrayOf(t btf.Type, size uint32) (int, bool) {
 	a, ok := t.(*btf.Array)
 	if !ok || a.Nelems == 0 || a.Nelems > maxRecord {
@@ -166,7 +165,7 @@ func arrayOf(t btf.Type, size uint32) (int, bool) {
 	return int(a.Nelems), ok && element.Size == size
 }
 
-// bytes are the column's in one record.
+// bytes are the column's bytes in one record.
 func (c *column) bytes(rec []byte) []byte { return rec[c.off : c.off+c.size] }
 
 // value is a number of one record, sign extended to 64 bits.
@@ -200,7 +199,7 @@ func (c *column) appendNumber(dst, rec []byte) []byte {
 	return appendUint(dst, v)
 }
 
-// appendPlain appends the value of a column that holds no text: an address, the name of a value, or a number.
+// appendPlain appends the value of a column without text. It is an address, the name of a value, or a number.
 func (c *column) appendPlain(dst, rec []byte) []byte {
 	switch {
 	case c.kind == address:

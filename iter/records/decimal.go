@@ -52,7 +52,7 @@ func appendDash(dst []byte, width int, end byte) []byte {
 	return dst
 }
 
-// extend makes dst longer by n bytes, whose values are undefined.
+// extend makes dst longer by n bytes with undefined values.
 func extend(dst []byte, n int) []byte {
 	if cap(dst)-len(dst) < n {
 		dst = slices.Grow(dst, n)

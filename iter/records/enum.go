@@ -6,8 +6,8 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// setEnum takes an enum; its values are shown by their names. The prefix that C needs, up to the last
-// underscore that all have in common, is left out: TCP_SYN_SENT beside TCP_ESTABLISHED is syn_sent. An enum
+// setEnum takes an enum, and its values are shown by their names. A prefix of all, up to the last underscore,
+// is left out because only C needs it. For example TCP_SYN_SENT beside TCP_ESTABLISHED is syn_sent. An enum
 // without values is a number.
 func (c *column) setEnum(t *btf.Enum) {
 	c.size, c.negative = int(t.Size), t.Signed

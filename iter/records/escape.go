@@ -11,7 +11,8 @@ const (
 	inHelp                   // a help line there
 )
 
-// escaped says in which places a byte needs a closer look: it is escaped there, or it is no ASCII character.
+// escaped says in which places a byte needs a closer look, because it is escaped there or is no ASCII
+// character.
 var escaped = func() (e [256]uint8) {
 	for b := range e {
 		switch {
@@ -40,9 +41,9 @@ func plain(text []byte, in uint8) int {
 	return len(text)
 }
 
-// appendEscaped appends text so that it can be neither a second line nor a second column: every byte of what
-// is not printable or not UTF-8 as \xNN, newline and tab as \n and \t, backslash as \\, and space as \x20
-// unless spaces stay (in the last column).
+// appendEscaped appends text so that it can be neither a second line nor a second column. Newline and tab
+// become \n and \t, and a backslash is doubled. Characters that are not printable, and bytes that are not
+// UTF-8, become \xNN for each byte. So does a space unless spaces are allowed, as in the last column.
 func appendEscaped(dst, text []byte, spaces bool) []byte {
 	in := uint8(inColumn)
 	if spaces {
@@ -78,8 +79,8 @@ func appendString(dst, text []byte) []byte {
 	return append(appendStringText(append(dst, '"'), text), '"')
 }
 
-// appendStringText appends what is between a JSON string's quotes. Bytes that are not UTF-8 become U+FFFD, as
-// with encoding/json, which cannot append.
+// appendStringText appends the text between the quotes of a JSON string. Bytes that are not UTF-8 become
+// U+FFFD, as with encoding/json, which cannot append.
 func appendStringText(dst, text []byte) []byte {
 	for {
 		n := plain(text, inString)
@@ -106,9 +107,9 @@ func appendStringText(dst, text []byte) []byte {
 	}
 }
 
-// appendLabelText appends text escaped as a label's value or, without quotes, a help line's. Bytes that are
-// not UTF-8, which the format does not have, become U+FFFD and their hexadecimal number, and U+FFFD itself is
-// doubled: two names never become one, which would make one sample twice and spoil the whole page.
+// appendLabelText appends text escaped as a label's value or, without quotes, a help line's. The format has
+// only UTF-8. So any other byte becomes U+FFFD and its hexadecimal number, and U+FFFD itself is doubled. Two
+// names never become one, because one doubled sample spoils the whole page.
 func appendLabelText(dst, text []byte, quotes bool) []byte {
 	in := uint8(inHelp)
 	if quotes {
@@ -139,9 +140,10 @@ func appendLabelText(dst, text []byte, quotes bool) []byte {
 	}
 }
 
-// isPlain reports whether a character is shown as it is: none that controls, is blank but for the space, has
-// no width, sets the direction of writing, or is private. name_rune_is_plain of bpf/escape.h says the same in
-// the kernel, without tables; so both show what Unicode has not assigned yet.
+// isPlain reports whether a character is shown as it is. Control characters, blanks but for the space,
+// characters without width, those that set the direction of writing, and private ones are not.
+// name_rune_is_plain of bpf/escape.h does the same in the kernel, without tables. So both show unassigned
+// characters.
 func isPlain(r rune) bool {
 	switch {
 	case r < 0xa1:

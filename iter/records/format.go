@@ -4,12 +4,12 @@ import (
 	"strconv"
 )
 
-// Format is how a run's output is shown.
+// Format is the way in which a run's output is shown.
 type Format uint8
 
 const (
 	Text Format = iota // columns, or the text of a text view
-	JSON               // one object a record and line
+	JSON               // one object a record, each on a line
 	Prom               // the Prometheus text format
 	Raw                // a header and the structs, or the bytes of an encoded view
 )

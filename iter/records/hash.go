@@ -8,8 +8,8 @@ import (
 )
 
 // hash distinguishes record types. It is the first eight bytes of a SHA-256 over the record's size and, in
-// order, each member's name, place, type, and the tags that change the meaning of its bytes. Help and width
-// are left out.
+// order, each member's name, place and type, and the tags that change the meaning of its bytes. Help and
+// width are left out.
 func (r *record) hash() [8]byte {
 	h := sha256.New()
 	fmt.Fprintf(h, "%d\n", r.size)

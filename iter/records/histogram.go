@@ -11,8 +11,8 @@ import (
 
 const maxSlots = 64
 
-// setHistogram takes __u64[N]: slot 0 counts values below 2, slot i those of 2^i to 2^(i+1)-1, the last one
-// all above as well.
+// setHistogram takes __u64[N]. Slot 0 counts values below 2, slot i values from 2^i to 2^(i+1)-1. The last
+// one counts all greater values as well.
 func (c *column) setHistogram(t btf.Type) error {
 	n, ok := arrayOf(t, 8)
 	if !ok || n < 2 || n > maxSlots {
@@ -33,9 +33,9 @@ func (s slots) count(i int) uint64 { return binary.NativeEndian.Uint64(s[8*i:]) 
 // upper is the greatest value that slot i counts.
 func (s slots) upper(i int) uint64 { return 1<<(i+1) - 1 } // for i of 63 the shift gives 0
 
-// bound is a value that no value of slot i is above, in the column's unit. Counts are whole, so it is the
-// greatest of the slot. Times are rounded down by the program that took them: 1.9 µs are in slot 0 of
-// microseconds, whose bound is 2.
+// bound is the upper bound of the values of slot i, in the column's unit. Counts are whole numbers, so it is
+// the greatest value of the slot. Times were rounded down by the program. For example 1.9 µs are in slot 0 of
+// microseconds, so its bound is 2.
 func (c *column) bound(i int) uint64 {
 	greatest := slots.upper(nil, i)
 	if units[c.unit].base == "seconds" {
@@ -51,14 +51,14 @@ func (s slots) total() (sum uint64) {
 	return sum
 }
 
-// percentiles are those that are shown.
+// percentiles are the percentiles that are shown.
 var percentiles = [...]struct {
 	name, title string
 	of          float64
 }{{"p50", "P50", 0.50}, {"p90", "P90", 0.90}, {"p99", "P99", 0.99}}
 
-// percentile is the value that a part of all are at or below, as if the values of a slot were spread evenly
-// over it. The histogram must not be empty.
+// percentile is the value that a part of all values are at or below, as if the values of a slot were spread
+// evenly over it. The histogram must not be empty.
 func (s slots) percentile(part float64) uint64 {
 	rank := part * float64(s.total())
 	var below float64

@@ -32,7 +32,7 @@ func TestPercentiles(t *testing.T) {
 		{[]uint64{0, 100}, 0.5, 3},
 		{[]uint64{0, 0, 0, 100}, 0.5, 12},    // half of 8 to 16
 		{[]uint64{0, 0, 0, 100}, 0.25, 10},   // a quarter
-		{[]uint64{0, 0, 0, 100}, 1, 15},      // never above what the slot counts
+		{[]uint64{0, 0, 0, 100}, 1, 15},      // never above the values of the slot
 		{[]uint64{90, 0, 0, 10}, 0.9, 1},     // the last of slot 0
 		{[]uint64{90, 0, 0, 10}, 0.95, 12},   // half of slot 3
 		{[]uint64{50, 0, 50, 0}, 0.75, 6},    // half of 4 to 8
@@ -48,7 +48,7 @@ func TestPercentiles(t *testing.T) {
 	}
 }
 
-// FuzzPercentile: percentiles rise, and lie in slots that count something.
+// FuzzPercentile checks that percentiles rise, and lie in slots that count something.
 func FuzzPercentile(f *testing.F) {
 	f.Add(uint64(1), uint64(2), uint64(3), uint64(math.MaxUint64))
 	f.Fuzz(func(t *testing.T, a, b, c, d uint64) {
@@ -82,8 +82,8 @@ func TestTextOfHistogram(t *testing.T) {
 	}
 }
 
-// No value of a slot is above the bound that its bucket has, a time in fractions of the unit neither, and all
-// of those below it are in the slots up to it. The text is what another program makes of the number.
+// No value of a slot is above the bound of its bucket, also not a time with a fraction. All lower values are
+// in the slots up to it. The text is the one that another program makes of the number.
 func TestBoundsOfHistograms(t *testing.T) {
 	for unit, base := range map[string]float64{"": 1, "bytes": 1, "pages": float64(pageSize), "us": 1e-6, "ns": 1e-9} {
 		c := column{unit: unit}

@@ -2,9 +2,9 @@ package records
 
 import "strconv"
 
-// appendJSON renders records as JSON lines: one object a record, its members in order. In a tree "cgroup",
-// the path relative to the cgroup that was asked for, and "cgroup_id" come first. A number above 2^53 is a
-// string, because many readers know no greater one; a value that is not available is null.
+// appendJSON renders records as JSON lines. Each record is an object with its members in order. In a tree
+// "cgroup", the path relative to the cgroup that was asked for, and "cgroup_id" come first. A number above
+// 2^53 is a string, because many readers know no greater one. A value that is not available is null.
 func (o *Output) appendJSON(dst []byte) ([]byte, error) {
 	for i := range o.parts {
 		p := &o.parts[i]
@@ -29,7 +29,7 @@ func (o *Output) appendJSON(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// appendMembers appends the members of one record. A sum is its histogram's.
+// appendMembers appends the members of one record. A sum is inside its histogram.
 func (r *record) appendMembers(dst, rec []byte) []byte {
 	comma := false
 	for i := range r.columns {

@@ -39,7 +39,7 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// FuzzJSON: whatever a program writes, each record is one line, which is an object with all members.
+// FuzzJSON checks that each record, of any bytes, is one line with an object that has all members.
 func FuzzJSON(f *testing.F) {
 	r := everyKind(f)
 	f.Add(oneOfEach(r, 1, "a"), []byte("a/b"))

@@ -34,8 +34,8 @@ func (o *Output) appendLabels(dst []byte, p *part, rec []byte, l *label) []byte 
 		return append(dst, dst[l.from:l.to]...)
 	}
 	l.from = len(dst)
-	// As in a cgroup namespace the path begins at the cgroup that was asked for. The owner of a part of the
-	// tree must not learn of cgroups above it.
+	// The path begins at the cgroup that was asked for, as in a cgroup namespace. The owner of a part of
+	// the tree must not learn of cgroups above it.
 	dst = append(dst, `{cgroup="/`...)
 	if o.tree && p.node > 0 {
 		dst = o.appendPath(dst, p, Prom)

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// merge makes those records of a part one that have the same keys: the first as it was written, with the
-// totals of all. They are sorted. It reports whether there were any; then the part has to be sorted again.
+// merge joins the records of a part that have the same keys. The first one stays, with the totals of all.
+// They must be sorted. It reports whether there were any; then the part has to be sorted again.
 func (o *Output) merge(p *part) bool {
 	var first uint32
 	var merged []uint32
@@ -36,7 +36,7 @@ func (o *Output) merge(p *part) bool {
 	return true
 }
 
-// add adds the number of one record to that of another.
+// add adds the number in rec to the one in to.
 func (c *column) add(to, rec []byte) {
 	sum, b := c.value(to)+c.value(rec), c.bytes(to)
 	switch c.size {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Records with the same keys are one, in every rendering: the first, with the totals.
+// Records with the same keys are one record in every rendering. It is the first one, with the totals.
 func TestMerge(t *testing.T) {
 	r := mustRecord(t, 24, member("key", 0, u32, "key"), member("pid", 4, u32), member("count", 8, u64, "total"), member("few", 16, u8, "total"))
 	one := func(rows ...[4]int) *Output {

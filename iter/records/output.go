@@ -10,7 +10,7 @@ import (
 )
 
 // Output collects the output of a view's programs about one cgroup, or about each cgroup of a tree, and
-// renders it. One that is used again allocates nothing but its growth.
+// renders it. An output that is used again allocates only its growth.
 type Output struct {
 	Tree // the cgroups that it is about
 
@@ -18,7 +18,7 @@ type Output struct {
 	version int
 	view    string
 	help    string
-	cgroup  uint64 // that was asked for
+	cgroup  uint64 // the one that was asked for
 	tree    bool
 
 	raw   []byte
@@ -27,10 +27,10 @@ type Output struct {
 
 	above  abovePath
 	labels []label // of the records in their order, for Prometheus text
-	name   []byte  // of the metric that is written
+	name   []byte  // of the metric that is being written
 
 	from  int   // where the rendering begins
-	limit int64 // bytes it may have
+	limit int64 // bytes that it may have
 }
 
 // part is the output about one cgroup.
@@ -85,15 +85,16 @@ func (o *Output) Wrote(node int) bool {
 	return slices.ContainsFunc(o.parts, func(p part) bool { return p.node == node })
 }
 
-// records are a part's, by number, as sorted.
+// records are the numbers of a part's records, sorted.
 func (o *Output) records(p *part) []uint32 { return o.order[p.first:p.firstNext] }
 
-// at is a part's record by its number.
+// at is the record of a part by its number.
 func (o *Output) at(p *part, i uint32) []byte {
 	return o.raw[p.raw+int(i)*o.record.size:][:o.record.size]
 }
 
-// sort orders each part's records by their keys, then as they came, and merges those that a total makes one.
+// sort orders the records of each part by their keys, then as they came. It merges records if the type has
+// totals.
 func (o *Output) sort() error {
 	o.order = o.order[:0]
 	for i := range o.parts {
@@ -124,7 +125,7 @@ func (o *Output) sortPart(p *part) {
 	})
 }
 
-// sorted reports whether a part's records came in the order of their keys, as those of most views do.
+// sorted reports whether the records of a part came in the order of their keys, as those of most views do.
 func (o *Output) sorted(p *part) bool {
 	if len(o.record.keys) == 0 {
 		return true

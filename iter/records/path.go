@@ -1,7 +1,6 @@
 package records
 
-// abovePath is the escaped path of the parent of the cgroup that was shown last. Most siblings follow each
-// other.
+// abovePath is the escaped path of the parent of the last cgroup shown. Most siblings follow each other.
 type abovePath struct {
 	parent int // among the nodes; 0 if none is kept
 	format Format

@@ -1,10 +1,10 @@
 package records
 
 // appendProm renders records in the Prometheus text format
-// (prometheus.io/docs/instrumenting/exposition_formats): each metric with all its samples, labelled with the
-// cgroup's path and the keys; members that are no numbers to measure are labels of one more metric,
-// bpfview_VIEW_info. Records with the same keys are told apart by the label "record". expfmt can write the
-// like, from some ten allocations a sample.
+// (prometheus.io/docs/instrumenting/exposition_formats). Each metric comes with all its samples, labelled
+// with the cgroup's path and the keys. Members that are no numbers to measure are labels of one more metric,
+// bpfview_VIEW_info. Records with the same keys are told apart by the label "record". expfmt does the like,
+// with some ten allocations a sample.
 func (o *Output) appendProm(dst []byte) ([]byte, error) {
 	o.findTwins()
 	for i := range o.record.columns {
@@ -80,8 +80,8 @@ func (o *Output) appendComments(dst []byte, c *column, kind string) []byte {
 	return dst
 }
 
-// appendBuckets appends a histogram: the buckets, each with what is below as well, the sum if it is known,
-// the count.
+// appendBuckets appends a histogram. Each bucket includes all lower ones. The sum, if it is known, and the
+// count follow.
 func (o *Output) appendBuckets(dst []byte, c *column, p *part, rec []byte, l *label) []byte {
 	from := len(dst)
 	dst = o.appendLabels(append(append(dst, o.name...), "_bucket"...), p, rec, l)

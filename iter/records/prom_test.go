@@ -66,7 +66,7 @@ bpfview_test_wait_seconds_count{L} 9
 	readers.Prom(t, got)
 }
 
-// FuzzProm: whatever a program writes, the page parses and has no sample twice.
+// FuzzProm checks that the page parses and has no sample twice, for any bytes.
 func FuzzProm(f *testing.F) {
 	r := everyKind(f)
 	f.Add(oneOfEach(r, 1, "a"), []byte("a/b"))

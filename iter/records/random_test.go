@@ -58,7 +58,8 @@ func randomRecord(t testing.TB, rnd *rand.Rand) *record {
 	return mustRecord(t, s.Size, s.Members...)
 }
 
-// randomBytes are such as records, names and values are made of: small numbers, absent ones, any.
+// randomBytes are bytes like those of records, names and values. Small numbers, absent ones and any others
+// come.
 func randomBytes(rnd *rand.Rand, n int) []byte {
 	b := make([]byte, 0, n+32)
 	for len(b) < n {
@@ -83,7 +84,7 @@ func randomName(rnd *rand.Rand) string {
 	return "c" + string(bytes.ReplaceAll(name, []byte("/"), []byte("-")))
 }
 
-// randomOutput is a run's, about one cgroup or a tree of some.
+// randomOutput is the output of a run, about one cgroup or a small tree.
 func randomOutput(t testing.TB, rnd *rand.Rand) *Output {
 	t.Helper()
 	r := randomRecord(t, rnd)
@@ -92,7 +93,7 @@ func randomOutput(t testing.TB, rnd *rand.Rand) *Output {
 		from = len(o.raw)
 		row := randomBytes(rnd, r.size)
 		for range rnd.IntN(4) {
-			if rnd.IntN(3) > 0 { // else the same again
+			if rnd.IntN(3) > 0 { // otherwise the same again
 				row = randomBytes(rnd, r.size)
 			}
 			o.raw = append(o.raw, row...)
@@ -109,7 +110,7 @@ func randomOutput(t testing.TB, rnd *rand.Rand) *Output {
 		o.Add(8+rnd.Uint64()>>rnd.IntN(64), rnd.IntN(i+1), randomName(rnd))
 	}
 	for n := range o.nodes {
-		if rnd.IntN(5) > 0 { // else it has died
+		if rnd.IntN(5) > 0 { // otherwise it has died
 			from, to := rows()
 			o.parts = append(o.parts, part{node: n, raw: from, rawEnd: to})
 		}

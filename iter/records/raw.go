@@ -4,8 +4,8 @@ import (
 	"encoding/binary"
 )
 
-// RawHeader is the size of the header that a raw rendering begins with, in the byte order of the machine, as
-// all that follows:
+// RawHeader is the size of the header that a raw rendering begins with. It and all that follows have the byte
+// order of the machine:
 //
 //	offset size
 //	     0    4  "BPFV"
@@ -17,9 +17,8 @@ import (
 //	    16    8  hash of the record type, the bytes of the schema's "hash"
 //	    24    8  id of the cgroup that was asked for
 //
-// Then come the records, as the program wrote them. In a tree there comes a frame for each cgroup instead,
-// which begins with 16 bytes and is padded with zero bytes to a multiple of eight after the path and at its
-// end:
+// Then come the records, as the program wrote them. In a tree a frame for each cgroup comes instead. It
+// begins with 16 bytes. It is padded with zero bytes to a multiple of eight after the path and at its end:
 //
 //	 0    8  id of the cgroup
 //	 8    4  length of its path, relative to the cgroup that was asked for

@@ -37,7 +37,7 @@ func TestRaw(t *testing.T) {
 	}
 }
 
-// FuzzRaw: a reader finds what was written, whatever it is.
+// FuzzRaw checks that a reader finds the bytes that were written.
 func FuzzRaw(f *testing.F) {
 	f.Add([]byte("some bytes of records"), []byte("a/b c"), uint8(3))
 	f.Add([]byte{}, []byte("."), uint8(1))

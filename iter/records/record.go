@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// record is the format of a record view's output: structs one after the other, as the program's BTF describes
-// them.
+// record is the format of a record view's output. The output is structs one after the other, as the program's
+// BTF describes them.
 type record struct {
 	name    string
 	size    int
@@ -27,8 +27,8 @@ const (
 )
 
 // findRecord finds the record of a view, nil for a text view. The last parameter of the function tagged
-// "bpfview:record" points to it. The types are those of an object or of a loaded program. The loader keeps
-// the function's parameter types with their tags, because the program calls the function.
+// "bpfview:record" points to it. The types belong to an object or a loaded program. The loader keeps the
+// function's parameter types with their tags, because the program calls the function.
 func findRecord(types *btf.Spec) (*record, error) {
 	var found *record
 	for t, err := range types.All() {

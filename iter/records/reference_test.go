@@ -34,7 +34,7 @@ func FuzzRender(f *testing.F) {
 	})
 }
 
-// plainRecords are a part's in the order of their keys.
+// plainRecords are the records of a part in the order of their keys.
 func plainRecords(o *Output, p *part) [][]byte {
 	records := slices.Collect(slices.Chunk(o.raw[p.raw:p.rawEnd], o.record.size))
 	slices.SortStableFunc(records, o.record.compare)
@@ -53,7 +53,7 @@ func plainMissing(c *column, rec []byte) bool {
 	return c.optional && bytes.Equal(c.bytes(rec), bytes.Repeat([]byte{0xff}, c.size))
 }
 
-// plainValue is what a column holds that is no text.
+// plainValue is the value of a column without text.
 func plainValue(c *column, rec []byte) string {
 	if c.kind == address {
 		return netip.AddrFrom16([16]byte(c.bytes(rec))).Unmap().String()

@@ -27,8 +27,8 @@ type schemaMember struct {
 	Kind     string            `json:"kind,omitempty"` // gauge or counter
 	Unit     string            `json:"unit,omitempty"`
 	Key      bool              `json:"key,omitempty"`
-	Optional bool              `json:"optional,omitempty"` // all bits set: not available
-	Total    bool              `json:"total,omitempty"`    // added up over records with the same keys, which are one
+	Optional bool              `json:"optional,omitempty"` // all bits set means not available
+	Total    bool              `json:"total,omitempty"`    // added up over records with the same keys
 	SumOf    string            `json:"sum_of,omitempty"`
 	Metric   string            `json:"metric,omitempty"` // in Prometheus text; members without one are labels
 	Help     string            `json:"help,omitempty"`

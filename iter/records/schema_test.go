@@ -51,7 +51,7 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-// The hash tells what a reader of the bytes has to know, and nothing else.
+// The hash covers all that a reader of the bytes has to know, and nothing else.
 func TestHash(t *testing.T) {
 	hash := func(size uint32, members ...btf.Member) [8]byte { return mustRecord(t, size, members...).sum }
 	a := member("a", 0, u64, "kind:gauge", "help:one")

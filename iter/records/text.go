@@ -7,10 +7,11 @@ import (
 	"strconv"
 )
 
-// appendText renders records as text: a header line of the members' names, then one line a record. Columns
-// are parted by one space or more; numbers stand right, text left, the last column is as long as it is. An
-// optional value that is not there, and an empty text, is "-". A histogram is four columns: count and
-// percentiles. In a tree each line begins with the cgroup's path, escaped so that it has no spaces, and id.
+// appendText renders records as text. A header line has the members' names, and one line a record follows.
+// Columns are divided by one space or more. Numbers stand right, text left, and the last column is as long as
+// it is. An optional value that is not there, and an empty text, is "-". A histogram is four columns, the
+// count and percentiles. In a tree each line begins with the cgroup's path, escaped so that it has no spaces,
+// and id.
 func (o *Output) appendText(dst []byte) ([]byte, error) {
 	width := 0
 	if o.tree {
@@ -130,8 +131,8 @@ func (c *column) appendHistogram(dst, rec []byte, last bool) []byte {
 	return dst
 }
 
-// pad pads what was appended since from to the column's width and ends the column, or if it is the last the
-// line.
+// pad pads the text from from on to the column's width. It ends the column, or the line after the last
+// column.
 func (c *column) pad(dst []byte, from int, last bool) []byte {
 	left := c.kind == characters || c.kind == address || c.kind == enumeration
 	if pad := c.width - (len(dst) - from); pad > 0 {

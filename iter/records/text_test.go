@@ -37,8 +37,7 @@ func written(r *record, raw []byte) *Output {
 	return o
 }
 
-// below is the output of a tree of which one cgroup has written: the one of that path, which may have
-// slashes.
+// below is the output of a tree in which one cgroup has written. Its path may have slashes.
 func below(r *record, path, raw []byte) *Output {
 	o := written(r, nil)
 	o.tree = true
@@ -115,8 +114,8 @@ func TestRenderingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzText: whatever a program writes, the text has a line for the header and one for each record, and each
-// line has a field for each column.
+// FuzzText checks that any output has a line for the header and one for each record, and that each line has a
+// field for each column.
 func FuzzText(f *testing.F) {
 	r := mustRecord(f, 32,
 		member("key", 0, text(5), "key"),
@@ -140,7 +139,7 @@ func FuzzText(f *testing.F) {
 			t.Fatalf("%d lines for %d records: %q", len(lines)-1, len(raw)/r.size, out)
 		}
 		for _, line := range lines[:len(lines)-1] {
-			// The last field may have blanks, of its own or alone.
+			// The last field may be all blanks, or have some.
 			fields := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' })
 			if len(fields) < len(r.columns)-1 || strings.Count(line, " ") < len(r.columns)-1 {
 				t.Fatalf("%d fields in %q", len(fields), line)
@@ -154,7 +153,7 @@ func FuzzText(f *testing.F) {
 	})
 }
 
-// FuzzEscape: nothing is lost, and nothing that parts lines or columns is left.
+// FuzzEscape checks that nothing is lost, and that no text divides lines or columns.
 func FuzzEscape(f *testing.F) {
 	f.Add([]byte("plain"))
 	f.Add([]byte(" a\\n\n\t\x00\xff\xc3\xa9\u2028"))

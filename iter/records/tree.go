@@ -4,8 +4,8 @@ import (
 	"slices"
 )
 
-// Tree lists a cgroup and all below it, in pre-order. All paths together would grow with the square of the
-// depth, which every owner of a cgroup may choose, so a node has its name alone.
+// Tree lists a cgroup and all below it, in pre-order. A node has only its name. All paths together would grow
+// with the square of the depth, and every owner of a cgroup may choose that.
 type Tree struct {
 	nodes []node
 	names []byte // of the nodes
@@ -14,7 +14,7 @@ type Tree struct {
 
 type node struct {
 	cgroup        uint64
-	parent        int // among the nodes; 0 for the first of them, too
+	parent        int // among the nodes; 0 for the first node, too
 	name, nameEnd int // in names
 }
 

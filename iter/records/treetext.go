@@ -4,8 +4,8 @@ import (
 	"bytes"
 )
 
-// appendLines renders a text view's tree: each line begins with the cgroup's path and id. If all parts begin
-// with the same line, which has letters but no small ones and no digits, that is their header and stands
+// appendLines renders a text view's tree. Each line begins with the cgroup's path and id. A first line that
+// all parts have in common is their header if it has letters, but no small ones and no digits. It stands
 // once, above all.
 func (o *Output) appendLines(dst []byte) ([]byte, error) {
 	width := o.pathWidth(dst)
@@ -36,8 +36,8 @@ func (o *Output) appendLines(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// commonHeader is the first line of all parts that are not empty, or nil. One word alone is a value that all
-// have.
+// commonHeader is the first line of all parts that are not empty, or nil. One word alone is a value, no
+// header.
 func (o *Output) commonHeader() (header []byte) {
 	alone := true
 	for i := range o.parts {
@@ -71,8 +71,8 @@ func appendTreeHeader(dst []byte, width int) []byte {
 	return append(dst, "CGROUP_ID "...)
 }
 
-// appendWhose appends the columns that tell whose a line is, and gives where they are: the next line of the
-// part copies them.
+// appendWhose appends the columns with the cgroup of a line. It gives their place, because the next line of
+// the part copies them.
 func (o *Output) appendWhose(dst []byte, p *part, width int, before span) ([]byte, span) {
 	if before.to > 0 {
 		return append(dst, dst[before.from:before.to]...), before

@@ -7,7 +7,7 @@ import (
 	"bpfviewfs/internal/readers"
 )
 
-// treeOf is a tree's output: of each cgroup its path and what was written, in turn.
+// treeOf is the output of a tree. texts are pairs of a cgroup's path and its output.
 func treeOf(r *record, texts ...string) *Output {
 	o := new(Output)
 	o.Begin("test", Type{version: 1, record: r}, 9, true, 1<<20)
@@ -18,8 +18,8 @@ func treeOf(r *record, texts ...string) *Output {
 	return o
 }
 
-// Who has a cgroup may make any depth below it. What a tree takes to read grows with that, not with its
-// square.
+// The owner of a cgroup may make any depth below it. The cost of reading a tree grows with the depth, not
+// with its square.
 func TestDeepTree(t *testing.T) {
 	const depth = 5000
 	var o Output
@@ -119,8 +119,8 @@ func TestTreeOfRecords(t *testing.T) {
 	}
 }
 
-// FuzzSplit: whatever a tree's program wrote, its parts lie in the output, in order and apart, after those of
-// the batch before, or it is an error.
+// FuzzSplit checks that the parts of any output lie in it, in order and apart, after those of the batch
+// before. Otherwise it is an error.
 func FuzzSplit(f *testing.F) {
 	end := func(id, size byte) string { return string([]byte{id, 0, 0, 0, 0, 0, 0, 0, size, 0, 0, 0, 0, 0, 0, 0}) }
 	f.Add([]byte("abc" + end(1, 3) + end(2, 0) + "d" + end(4, 1)))

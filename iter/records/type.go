@@ -1,18 +1,18 @@
 // Package records decodes and renders the bytes of views. It needs neither root nor a kernel.
 //
-// A text view's bytes are text, and an encoded view's are in a format that its tag names: both are passed on
+// A text view's bytes are text, and an encoded view's are in a format that its tag names. Both are passed on
 // unchanged. A record view writes C structs one after the other. [TypeOf] finds the struct in the BTF of an
-// object or of a loaded program: the last parameter of the function tagged "bpfview:record" points
-// to. Tags of its members say how they are shown; bpf/bpfview.h explains them. In an optional member, all
-// bits set means not available.
+// object or of a loaded program. The last parameter of the function tagged "bpfview:record" points to it.
+// Tags of its members say how they are shown; bpf/bpfview.h explains them. In an optional member, all bits
+// set means not available.
 //
 // [Output] collects the bytes of one run, about one cgroup or about each cgroup of a [Tree], and renders them
-// in a [Format]. Records are sorted by the members tagged "key", those with equal keys as they came. No
-// rendering allocates anything but the growth of its slice.
+// in a [Format]. Records are sorted by the members tagged "key", and stay in their order if those are equal.
+// A rendering allocates only the growth of its slice.
 //
-// A text rendering is safe to split at blanks and line ends, whatever a process calls itself: such bytes are
-// escaped. No two samples of a Prometheus page are the same, because one doubled sample makes a collector
-// drop the page.
+// A text rendering is safe to split at blanks and line ends, whatever name a process gives itself, because
+// such bytes are escaped. No two samples of a Prometheus page are the same, because one doubled sample makes
+// a collector drop the page.
 package records
 
 import (
@@ -69,7 +69,7 @@ func TypeOf(types *btf.Spec, tags []string) (t Type, err error) {
 // Kind is "text", "record" or "encoded"; "" for the zero value.
 func (t Type) Kind() string { return t.kind }
 
-// Help is one line of what the view shows, or "".
+// Help is one line about the view, or "".
 func (t Type) Help() string { return t.help }
 
 // WithHelp is the type with another help.

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// unit is one of VIEW_UNIT: how a member's name ends, the base unit that metrics are in (Prometheus, "Metric
-// and label naming"), and how many of it make one of the base unit, a power of ten.
+// unit is one of VIEW_UNIT. It has the ending of a member's name, and the base unit of metrics (Prometheus,
+// "Metric and label naming"). scale, a power of ten, is how many of the unit make one of the base unit.
 type unit struct {
 	suffix, base string
 	scale        uint64
@@ -23,7 +23,7 @@ var units = map[string]unit{
 
 var pageSize = uint64(os.Getpagesize())
 
-// appendBase appends a value in the column's base unit. It is exact: 1500 µs are 0.0015, not
+// appendBase appends a value in the column's base unit. It is exact. For example 1500 µs are 0.0015, not
 // 0.0014999999999999999.
 func (c *column) appendBase(dst []byte, v uint64) []byte {
 	if c.negative && int64(v) < 0 {
@@ -45,7 +45,8 @@ func (c *column) appendBase(dst []byte, v uint64) []byte {
 	if rest == 0 {
 		return dst
 	}
-	// 1500 of 1000000: 1001500 has all leading zeros, and its first digit becomes the point of .0015.
+	// 1500 of 1000000 is taken as 1001500, which has all leading zeros. Its first digit becomes the point
+	// of .0015.
 	from := len(dst)
 	dst = appendUint(dst, scale+rest)
 	dst[from] = '.'
@@ -57,7 +58,7 @@ func (c *column) appendBase(dst []byte, v uint64) []byte {
 
 // appendBound appends the bound of a histogram's slot in the column's base unit, as Go writes a
 // floating-point number. Programs that read metrics and write them anew, such as node_exporter, write the
-// label so: another way would make it another series.
+// label so. Another form would make another series.
 func (c *column) appendBound(dst []byte, i int) []byte {
 	v := float64(c.bound(i))
 	switch c.unit {
