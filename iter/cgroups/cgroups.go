@@ -28,10 +28,10 @@ type Hierarchy struct {
 	v1   bool
 }
 
-// Open opens the hierarchy that source names: a path of a cgroup directory (v2 or v1), or one of "",
+// Open opens the hierarchy of a source. A source is the path of a cgroup directory (v2 or v1), or one of "",
 // "cgroup2", "cgroup" and "none" for the first cgroup2 mount in /proc/self/mountinfo.
 //
-// Cgroups are opened by their ids with open_by_handle_at(2), which needs CAP_DAC_READ_SEARCH: without it the
+// Cgroups are opened by their ids with open_by_handle_at(2), which needs CAP_DAC_READ_SEARCH. Without it the
 // error wraps unix.EPERM.
 func Open(source string) (*Hierarchy, error) {
 	switch source {
@@ -116,7 +116,7 @@ func (h *Hierarchy) V1() bool { return h.v1 }
 // String is the path of the top directory.
 func (h *Hierarchy) String() string { return h.path }
 
-// Close gives the descriptor back. Whatever is asked later fails with unix.EBADF.
+// Close closes the descriptor. Later calls fail with unix.EBADF.
 func (h *Hierarchy) Close() error {
 	dir := h.dir
 	h.dir = -1

@@ -57,7 +57,7 @@ func TestHierarchy(t *testing.T) {
 	for path, errno := range map[string]syscall.Errno{
 		"..":                       unix.EXDEV,
 		"a b/../..":                unix.EXDEV,
-		h.String():                 unix.ENOENT, // not above: below, as in /proc/PID/cgroup
+		h.String():                 unix.ENOENT, // looked up below the top, as a path in /proc/PID/cgroup
 		top + "-other":             unix.ENOENT,
 		top + "/../":               unix.EXDEV,
 		"cgroup.procs":             unix.ENOENT,
@@ -77,7 +77,7 @@ func TestHierarchy(t *testing.T) {
 	}
 }
 
-// checkTree holds a cgroup's children to be those.
+// checkTree fails unless want are the children of the cgroup.
 func checkTree(t *testing.T, h *Hierarchy, id uint64, want map[string]uint64) {
 	t.Helper()
 	path, err := h.Path(id)

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Find gives the id of a cgroup by its path: the path of its directory, or its path below the top cgroup,
-// with or without a slash in front, as in /proc/PID/cgroup ("/" or "" for the top itself). Neither .. nor a
-// symlink leads out: the error then wraps unix.EXDEV, and unix.ENOENT if there is no such cgroup.
+// Find gives the id of a cgroup by its path. That is the path of its directory, or its path below the top
+// cgroup with or without a slash in front, as in /proc/PID/cgroup ("/" or "" for the top itself). Neither ..
+// nor a symlink leads out; the error then wraps unix.EXDEV. If there is no such cgroup, it wraps unix.ENOENT.
 func (h *Hierarchy) Find(path string) (uint64, error) {
 	below := strings.TrimLeft(path, "/")
 	if path == h.path || strings.HasPrefix(path, strings.TrimRight(h.path, "/")+"/") {
@@ -26,7 +26,8 @@ func (h *Hierarchy) Find(path string) (uint64, error) {
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
 	}
 	fd, err := unix.Openat2(h.dir, below, &how)
-	for errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) { // EAGAIN: a rename while .. was checked
+	// EAGAIN is a rename while .. was checked.
+	for errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
 		fd, err = unix.Openat2(h.dir, below, &how)
 	}
 	if errors.Is(err, unix.ENOTDIR) {
@@ -43,8 +44,8 @@ func (h *Hierarchy) Find(path string) (uint64, error) {
 	return st.Ino, nil
 }
 
-// Path gives the absolute path of a cgroup's directory, for messages: it may be another cgroup's by the time
-// it is used. The error wraps unix.ENOENT if the cgroup is gone.
+// Path gives the absolute path of a cgroup's directory, for messages. By the time it is used, the path may
+// lead to another cgroup. The error wraps unix.ENOENT if the cgroup is gone.
 func (h *Hierarchy) Path(id uint64) (string, error) {
 	fd, err := h.Directory(id)
 	if err != nil {
@@ -54,7 +55,7 @@ func (h *Hierarchy) Path(id uint64) (string, error) {
 	return descriptorPath(fd)
 }
 
-// Below is a cgroup's path below the top, without a slash at either end: "" for the top.
+// Below is a cgroup's path below the top, without a slash at either end. The top's is "".
 func (h *Hierarchy) Below(cgroup uint64) (string, error) {
 	if cgroup == h.root {
 		return "", nil

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernfsHandle is struct file_handle as kernfs makes it: eight bytes of type FILEID_KERNFS, the id
+// kernfsHandle is struct file_handle as kernfs makes it. It holds eight bytes of type FILEID_KERNFS, the id
 // (Linux commit 33c5ac9175195, v5.5). It is built here and not by unix.NewFileHandle, which allocates.
 type kernfsHandle struct {
 	size uint32
@@ -21,9 +21,9 @@ type kernfsHandle struct {
 
 const fileidKernfs = 0xfe
 
-// open opens the directory of a cgroup; the caller closes it soon, for an open one may keep the cgroup from
-// being freed. The error wraps unix.ESTALE if the cgroup is gone. Zero is never returned: struct
-// bpf_iter_link_info reads it as no descriptor.
+// open opens the directory of a cgroup. The caller closes it soon, because an open directory may keep the
+// cgroup from being freed. The error wraps unix.ESTALE if the cgroup is gone. The descriptor is never 0,
+// because struct bpf_iter_link_info reads 0 as no descriptor.
 func (h *Hierarchy) open(id uint64, flags int) (int, error) {
 	handle := kernfsHandle{size: 8, kind: fileidKernfs}
 	binary.NativeEndian.PutUint64(handle.id[:], id)
@@ -34,7 +34,8 @@ func (h *Hierarchy) open(id uint64, flags int) (int, error) {
 		switch {
 		case errno == unix.EINTR:
 			continue
-		case errno == unix.ENOTDIR || errno == unix.ENOENT: // a file's id; removed while it was opened
+		// the id of a file, or a cgroup that was removed while it was opened
+		case errno == unix.ENOTDIR || errno == unix.ENOENT:
 			return -1, goneError{id, unix.ESTALE}
 		case errno == unix.ESTALE:
 			return -1, goneError{id, unix.ESTALE}
@@ -47,8 +48,8 @@ func (h *Hierarchy) open(id uint64, flags int) (int, error) {
 	}
 }
 
-// Directory opens the directory of a cgroup with O_PATH. The caller closes it soon, for an open one may keep
-// the cgroup from being freed. It is never 0. The error wraps unix.ENOENT if the cgroup is gone.
+// Directory opens the directory of a cgroup with O_PATH. The caller closes it soon, because an open directory
+// may keep the cgroup from being freed. It is never 0. The error wraps unix.ENOENT if the cgroup is gone.
 func (h *Hierarchy) Directory(id uint64) (int, error) {
 	fd, err := h.open(id, unix.O_PATH)
 	return fd, asENOENT(err)
@@ -63,8 +64,7 @@ func notZero(fd int) (int, error) {
 	return other, nil
 }
 
-// goneError is a cgroup that was removed. It is made often (every lookup in a removed directory), hence no
-// fmt.
+// goneError is the error for a removed cgroup. It is made for every lookup there, so fmt would cost too much.
 type goneError struct {
 	id    uint64
 	errno unix.Errno
@@ -125,7 +125,7 @@ func (h *Hierarchy) Child(id uint64, name string) (unix.Stat_t, error) {
 	return st, nil
 }
 
-// noChildError is the usual answer to a lookup, hence no fmt.
+// noChildError is the usual answer to a lookup, so fmt would cost too much.
 type noChildError struct {
 	id   uint64
 	name string

@@ -55,8 +55,9 @@ func (h *Hierarchy) identity() (controllers []string, top string, err error) {
 	return nil, "", fmt.Errorf("%q is in no cgroup mount of this process: %w", h.path, unix.ENOENT)
 }
 
-// findMembership finds in /proc/PID/cgroup, lines of ID:CONTROLLERS:PATH, the path in the hierarchy that was
-// mounted with the options given, or for nil in cgroup2, whose line has no controllers (cgroups(7)).
+// findMembership finds the path of a hierarchy in /proc/PID/cgroup, which has lines ID:CONTROLLERS:PATH
+// (cgroups(7)). options are the hierarchy's mount options. If they are nil, it is cgroup2, which has no
+// controllers in its line.
 func findMembership(text []byte, options []string) (string, bool) {
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
 		id, rest, _ := strings.Cut(lines.Text(), ":")

@@ -15,7 +15,7 @@ import (
 )
 
 // Map finds a map by its name among those that a program uses; nil if there is none. It opens the map by its
-// id, which takes CAP_SYS_ADMIN.
+// id, which needs CAP_SYS_ADMIN.
 func Map(p *ebpf.Program, name string) (*ebpf.Map, error) {
 	info, err := p.Info()
 	if err != nil {
@@ -90,8 +90,8 @@ func typesOf(id btf.ID, cache *btf.Cache) (*btf.Spec, error) {
 	return cache.Module(info.Name)
 }
 
-// Info reads the scope of an iterator's link: the target of its program, the id of the cgroup if it has one,
-// and the id of the program.
+// Info reads the scope of an iterator's link. It gives the target of its program, the id of the cgroup if it
+// has one, and the id of the program.
 func Info(l *link.Iter) (target string, cgroup uint64, program ebpf.ProgramID, err error) {
 	var name [64]byte
 	// struct bpf_link_info, as of an iterator's link.

@@ -1,13 +1,13 @@
-// Package links makes links and iterators of BPF programs by bpf(2), where cilium/ebpf v0.22 has no way to
-// say.
+// Package links makes links and iterators of BPF programs by bpf(2), because cilium/ebpf v0.22 cannot limit
+// them.
 //
-// A [Scope] says what a link is limited to: a cgroup, a thread, a process, a map. link.AttachIter of
+// A [Scope] is the limit of a link, for example a cgroup, a thread, a process or a map. link.AttachIter of
 // cilium/ebpf passes a map alone, and gets EINVAL for iter/cgroup. [Open] makes a link for one run and an
-// iterator of it, and closes the link at once; the iterator outlives it. [Create] and [Iterate] are
-// the two steps, for a link that is run many times.
+// iterator of it, and closes the link at once; the iterator outlives it. [Create] and [Iterate] are the two
+// steps, for a link that is run many times.
 //
-// Errors are the kernel's errnos: ENOENT for a cgroup or map that is gone, ESRCH for a task, EBADF for an
-// iterator that needs a map and has none.
+// The errors are the kernel's errnos. A cgroup or map that is gone is ENOENT, a task that is gone is ESRCH.
+// An iterator that needs a map and has none is EBADF.
 package links
 
 import (
@@ -22,7 +22,7 @@ import (
 // Scope is union bpf_iter_link_info, the limits of one link. The zero Scope is all that the target has.
 type Scope [16]byte
 
-// Order is the way a cgroup iterator walks: enum bpf_cgroup_iter_order.
+// Order is the way a cgroup iterator walks (enum bpf_cgroup_iter_order).
 type Order uint32
 
 const (
@@ -79,9 +79,10 @@ func Open(prog *ebpf.Program, s Scope) (int, error) {
 func Create(prog *ebpf.Program, s Scope) (int, error) {
 	create := struct {
 		prog, target, attachType, flags uint32
-		info                            unsafe.Pointer // eight bytes on every architecture that has BPF iterators of cgroups in use
-		infoLen                         uint32
-		_                               uint32
+		// Eight bytes on every architecture that has BPF iterators of cgroups in use.
+		info    unsafe.Pointer
+		infoLen uint32
+		_       uint32
 	}{prog: uint32(prog.FD()), attachType: unix.BPF_TRACE_ITER, info: unsafe.Pointer(&s), infoLen: uint32(len(s))}
 	link, err := call(unix.BPF_LINK_CREATE, unsafe.Pointer(&create), unsafe.Sizeof(create))
 	runtime.KeepAlive(prog)

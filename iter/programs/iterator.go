@@ -14,8 +14,8 @@ import (
 // Iterator is an iterator program and how it is run.
 type Iterator struct {
 	program *ebpf.Program
-	maps    map[string]*ebpf.Map // that the program was loaded with; nil if it was loaded elsewhere
-	target  string               // as in its section: cgroup, task, tcp, ...
+	maps    map[string]*ebpf.Map // with which the program was loaded; nil if it was loaded elsewhere
+	target  string               // as in its section, for example cgroup, task or tcp
 	tags    []string             // of its function
 }
 
@@ -39,8 +39,8 @@ func Inspect(p *ebpf.Program, cache *btf.Cache) (*Iterator, error) {
 // Program is the loaded program. Its owner closes it.
 func (it *Iterator) Program() *ebpf.Program { return it.program }
 
-// Map hands over a map that the program uses; nil if it uses none of the name. The maps of a program that was
-// loaded elsewhere are found by their ids, which takes CAP_SYS_ADMIN.
+// Map opens a map that the program uses; nil if it uses none of the name. The maps of a program that was
+// loaded elsewhere are found by their ids, which needs CAP_SYS_ADMIN.
 func (it *Iterator) Map(name string) (*ebpf.Map, error) {
 	if it.maps == nil {
 		return links.Map(it.program, name)
@@ -67,7 +67,7 @@ func (it *Iterator) Type() (records.Type, error) {
 	return records.TypeOf(types, it.tags)
 }
 
-// Order is the order in which a cgroup iterator walks: its tag, or [links.Self].
+// Order is the order in which a cgroup iterator walks. It is the tag of the program, or [links.Self].
 func (it *Iterator) Order() (links.Order, error) { return orderOf(it.tags) }
 
 // The walks of BPF_CGROUP_ITER_*, as VIEW_ORDER names them.

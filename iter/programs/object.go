@@ -1,12 +1,13 @@
 // Package programs takes object files apart and loads their programs.
 //
-// An [Object] NAME.bpf.o holds an iterator program: one, whatever its name, or one called NAME among its
-// flavours, NAME___task and NAME___tree. Its other programs are attached to the kernel while the view is
-// enabled. [Object.Load] loads some of the programs with the maps they use, so that one which the verifier
-// refuses takes nothing with it. [Inspect] finds out the same about a program that is loaded already.
+// An [Object] NAME.bpf.o holds the iterator program that makes the view. If it is the only one, its name does
+// not matter. Otherwise it is called NAME, and the others are its flavours NAME___task and NAME___tree. Other
+// programs of the object are attached to the kernel while the view is enabled. [Object.Load] loads some of
+// the programs with the maps they use, so that one which the verifier refuses takes nothing with it.
+// [Inspect] finds out the same about a program that is loaded already.
 //
-// An [Origin] is bound to a program and says how it was made, so that a later start can take the program
-// from where it is pinned, in place of having it verified again.
+// An [Origin] is bound to a program and says how it was made, so that a later start can take the program from
+// where it is pinned, in place of having it verified again.
 package programs
 
 import (
@@ -29,15 +30,16 @@ import (
 
 // Object is the content of a view's object file. Nothing of it is loaded.
 type Object struct {
-	spec     *ebpf.CollectionSpec
-	view     string   // its name
-	main     string   // iterator program that makes the view, whatever that is called if it is the only one
+	spec *ebpf.CollectionSpec
+	view string // its name
+	// Iterator program that makes the view, with any name if it is the only one.
+	main     string
 	task     string   // its flavour that is run on each task, "" if there is none
 	tree     string   // its flavour that is run for many cgroups at once, "" if there is none
 	attached []string // programs that are no iterators
 	typ      records.Type
 
-	stats bool // the verifier is to say how much it looked at
+	stats bool // the verifier has to log how much it looked at
 }
 
 // sessionMap is the map in which view_in_epilogue of bpf/bpfview.h remembers the cgroup.
@@ -52,8 +54,8 @@ const (
 	batchMap    = "view_batches" // of VIEW_TREE in bpf/tree.h
 )
 
-// Main is the iterator program that makes the view, Task the one to be run on each task, Tree the one for
-// many cgroups at once; "" if there is none.
+// Main is the name of the iterator program that makes the view. Task is the one to be run on each task, and
+// Tree the one for many cgroups at once. The name is "" if there is none.
 func (o *Object) Main() string { return o.main }
 func (o *Object) Task() string { return o.task }
 func (o *Object) Tree() string { return o.tree }
@@ -67,7 +69,7 @@ func (o *Object) Type() records.Type { return o.typ }
 // Spec is all that the object holds.
 func (o *Object) Spec() *ebpf.CollectionSpec { return o.spec }
 
-// KeepStats has the verifier say how much it looked at, in the log of each program.
+// KeepStats makes the verifier log how much it looked at, in the log of each program.
 func (o *Object) KeepStats() { o.stats = true }
 
 // Iterator is one of the object's iterators that was loaded as p. maps are those it was loaded with, or nil
@@ -126,7 +128,8 @@ func New(spec *ebpf.CollectionSpec, name string) (*Object, error) {
 			iterators = append(iterators, program)
 			continue
 		}
-		if strings.HasPrefix(p.SectionName, "?") { // libbpf's sign for one to be loaded only when asked for
+		// libbpf's mark for a program that is loaded only when asked for
+		if strings.HasPrefix(p.SectionName, "?") {
 			continue
 		}
 		if err := attachable(p); err != nil {
@@ -210,7 +213,7 @@ func UsedMaps(programs ...*ebpf.ProgramSpec) map[string]bool {
 	return used
 }
 
-// attachable tells in an error why a program cannot be one of a stateful view's.
+// attachable gives the reason why a program cannot belong to a stateful view.
 func attachable(spec *ebpf.ProgramSpec) error {
 	kind, _, _ := strings.Cut(spec.SectionName, "/")
 	switch kind {

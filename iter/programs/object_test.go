@@ -91,7 +91,7 @@ func TestProgramsOfObject(t *testing.T) {
 	}
 }
 
-// FuzzObject: an object file may hold anything.
+// FuzzObject parses any bytes as an object file.
 func FuzzObject(f *testing.F) {
 	f.Add(object(f, "cgroup"))
 	f.Add([]byte("\x7fELF"))

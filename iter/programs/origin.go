@@ -40,7 +40,8 @@ func (o Origin) Bind(p *ebpf.Program) error {
 	value := append(o.sum[:], o.path...)
 	m, err := ebpf.NewMap(&ebpf.MapSpec{
 		Name: originMap, Type: ebpf.Array, KeySize: 4, ValueSize: uint32(len(value)), MaxEntries: 1, Flags: unix.BPF_F_RDONLY_PROG,
-		Contents: []ebpf.MapKV{{Key: uint32(0), Value: value}}, // cilium/ebpf freezes it for having this flag and contents
+		// cilium/ebpf freezes the map because of this flag and its contents.
+		Contents: []ebpf.MapKV{{Key: uint32(0), Value: value}},
 	})
 	if err != nil {
 		return fmt.Errorf("note a program's origin: %w", err)
@@ -52,7 +53,7 @@ func (o Origin) Bind(p *ebpf.Program) error {
 	return nil
 }
 
-// ReadOrigin finds the origin of a program. One that was made elsewhere has none.
+// ReadOrigin finds the origin of a program. A program that was made elsewhere has none.
 func ReadOrigin(p *ebpf.Program) (o Origin, ours bool, err error) {
 	info, err := p.Info()
 	if err != nil {
@@ -72,7 +73,7 @@ func ReadOrigin(p *ebpf.Program) (o Origin, ours bool, err error) {
 	return o, false, nil
 }
 
-// originValue is nil if the map is another one.
+// originValue is nil if the map is no origin.
 func originValue(id ebpf.MapID) ([]byte, error) {
 	m, err := ebpf.NewMapFromID(id)
 	if err != nil {

@@ -41,7 +41,7 @@ func TestOriginStays(t *testing.T) {
 	}
 }
 
-// Equal programs have equal sums, others other ones.
+// Equal programs have equal sums, and others have other sums.
 func TestOrigin(t *testing.T) {
 	raw := []byte("object")
 	same := OriginOf("/a", "v", raw, map[string]any{"x": 1, "y": "a"})

@@ -69,7 +69,7 @@ func setInteger(v *ebpf.VariableSpec, signed bool, value any) error {
 		if signed {
 			fits = int64(value)>>(bits-1) == 0 || int64(value)>>(bits-1) == -1
 		}
-	case uint64: // above what int takes
+	case uint64: // above the values of int
 		n, fits = value, !signed && bits == 64
 	default:
 		return fmt.Errorf("%v is no whole number", value)

@@ -31,7 +31,7 @@ func TestParameters(t *testing.T) {
 	}
 	for _, test := range []struct {
 		set  string // as in NAME.yaml
-		want string // bytes in hex, or what the error says after a !
+		want string // bytes in hex, or after a ! a part of the error
 	}{
 		{"u8: 255", "ff"}, {"u8: 0", "00"}, {"u8: 256", "!256 does not fit into its 8 bits"}, {"u8: -1", "!does not fit"},
 		{"s8: 127", "7f"}, {"s8: -128", "80"}, {"s8: 128", "!does not fit"}, {"s8: -129", "!does not fit"},

@@ -57,7 +57,7 @@ func (c *census) close() {
 	c.program = nil
 }
 
-// parseObjectOf parses an object of those compiled in that is no view.
+// parseObjectOf parses a built-in object that is no view.
 func parseObjectOf(objects iofs.FS, name string) (*ebpf.CollectionSpec, error) {
 	if objects == nil {
 		return nil, fmt.Errorf("no object %s: %w", name, unix.ENOENT)

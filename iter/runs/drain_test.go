@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipeRun is a run whose iterator is a pipe, and the pipe's other end.
+// pipeRun is a run with a pipe as its iterator, and the pipe's other end.
 func pipeRun(t *testing.T, limit int64, timeout time.Duration) (r *run, fd, writer int) {
 	t.Helper()
 	var p [2]int

@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holder is a thread that holds a table of files, or an address space, which an iterator of task_file or
-// task_vma goes through. Threads mostly share both, and the kernel does not tell: asked for a process whose
-// first thread has ended, it shows the table once for each of the others; before 87abbf7a5dbe (v6.7) it also
-// leaves out tables that a thread has for itself.
+// holder is a thread with the table of files or the address space that an iterator of task_file or task_vma
+// shows. Threads mostly share both, and the kernel does not tell. If the first thread has ended, the iterator
+// shows a shared table once for each of the others. Before 87abbf7a5dbe (v6.7) it also leaves out tables that
+// only one thread has.
 type holder struct {
 	tid  uint32
 	what uint64 // its address, which is compared and never followed; 0 for none
@@ -24,8 +24,8 @@ type holder struct {
 // holderSize is that of struct holder in bpf/walk/threads.bpf.c.
 const holderSize = 24
 
-// askHolders runs the program for each table, or address space, that the process holds, once: it asks the
-// first living thread that holds it, if that lives in this cgroup. So in a tree each belongs to one cgroup.
+// askHolders runs the program once for each table or address space of the process. It asks the first living
+// thread that holds it, if that thread lives in this cgroup. So in a tree each belongs to one cgroup.
 func (r *run) askHolders(pid uint32, from int, dst []byte) ([]byte, error) {
 	if isAlone(pid) {
 		if !r.livesHere(pid) {
@@ -34,7 +34,7 @@ func (r *run) askHolders(pid uint32, from int, dst []byte) ([]byte, error) {
 		return r.askThread(pid, from, dst)
 	}
 	program, err := r.job.runner.census.load()
-	if err != nil { // refused by this kernel: then as the kernel goes through them
+	if err != nil { // this kernel refuses it, so the kernel's own way has to do
 		return r.askProcess(pid, from, dst)
 	}
 	r.asked = r.asked[:0]
@@ -55,7 +55,7 @@ func (r *run) askHolders(pid uint32, from int, dst []byte) ([]byte, error) {
 			if len(dst) > start {
 				h.tid = 0 // no other thread need be asked
 			} else {
-				again = true // it may have ended just now, and another may hold the same
+				again = true // it may have ended just now, and another thread may hold the same
 			}
 			r.asked = append(r.asked, h)
 		}
@@ -71,7 +71,7 @@ func (r *run) livesHere(tid uint32) bool {
 	return here
 }
 
-// isAlone reports whether a process has one thread and never had another that still counts: the directory of
+// isAlone reports whether a process has one thread and never had another that still counts. The directory of
 // its threads has a link for each, and two more (proc_task_getattr in fs/proc/base.c).
 func isAlone(pid uint32) bool {
 	var st unix.Stat_t

@@ -23,7 +23,7 @@ const (
 	ways
 )
 
-// Job is the work of one view: its programs and the ways to run them. It is complete when its programs have
+// Job is the work of one view, its programs and the ways to run them. It is complete when its programs have
 // been added. From then on it is safe for use by many goroutines.
 type Job struct {
 	runner *Runner
@@ -37,13 +37,13 @@ type Job struct {
 	batches    *ebpf.Map   // tells PerTree the cgroups
 	requests   *ebpf.Map   // tells Whole the cgroup; nil if it does not ask
 	elements   *ebpf.Map   // the map that Whole iterates; nil if its target needs none
-	link       *link.Iter  // a foreign one, which is all there is to run; else nil
+	link       *link.Iter  // the foreign link that is run in place of programs; else nil
 
-	rootOnly string // why it is about the top cgroup alone; "" if it is not so
-	only     uint64 // the one cgroup that it is about; 0 if it is not so
+	rootOnly string // why the job is about the top cgroup alone; "" if it is not
+	only     uint64 // the one cgroup that the job is about; 0 if there is none
 }
 
-// Maps hands over a map that a program uses, by its name; nil if it uses none of the name.
+// Maps opens a map that a program uses, by its name; nil if the program uses none of the name.
 type Maps func(name string) (*ebpf.Map, error)
 
 func noMaps(string) (*ebpf.Map, error) { return nil, nil }
@@ -53,12 +53,12 @@ func (r *Runner) NewJob(view string, t records.Type) *Job {
 	return &Job{runner: r, view: view, typ: t}
 }
 
-// Add makes a program that iterates target the one that the view is made of:
+// Add adds the program that makes the view. The target decides on the way:
 //
-//   - cgroup: it is run per cgroup, in the order given;
-//   - task, task_file, task_vma: per task;
-//   - any other, and those that have a request map: over the whole machine. mapPath is the pin of the
-//     map that it iterates, "" for none.
+//   - A program of cgroup is run per cgroup, in the order given.
+//   - A program of task, task_file or task_vma is run per task.
+//   - Any other, and one with a request map, is run over the whole machine. mapPath is the pin of the map
+//     that it iterates, or "".
 //
 // The program belongs to the job; on an error it is closed.
 func (j *Job) Add(p *ebpf.Program, maps Maps, target string, order links.Order, mapPath string) (err error) {
@@ -89,7 +89,7 @@ func (j *Job) Add(p *ebpf.Program, maps Maps, target string, order links.Order, 
 	return err
 }
 
-// AddTask makes a program one to be run per task. The program belongs to the job; on an error it is closed.
+// AddTask adds a program to be run per task. The program belongs to the job; on an error it is closed.
 func (j *Job) AddTask(p *ebpf.Program, maps Maps, target string) error {
 	requests, err := maps(RequestMap)
 	switch {
@@ -124,8 +124,7 @@ func (j *Job) AddLink(l *link.Iter) error {
 	return nil
 }
 
-// MissTask notes why the view's program for tasks is missing. Errors of runs that it would have stood in for
-// tell it.
+// MissTask notes why the view's program for tasks is missing. Runs that needed it fail with that reason.
 func (j *Job) MissTask(why error) { j.noTask = why }
 
 // Explain adds to an error of the view's first program why the one for tasks does not stand in.
@@ -156,7 +155,7 @@ func (j *Job) Empty() bool {
 // Everywhere reports whether the job can be run for every cgroup, so that About need not be asked.
 func (j *Job) Everywhere() bool { return j.rootOnly == "" && j.only == 0 }
 
-// RootOnly is why the job is about the top cgroup alone; "" if it is not so.
+// RootOnly is why the job is about the top cgroup alone; "" if it is not.
 func (j *Job) RootOnly() string { return j.rootOnly }
 
 // About tells why a run for the cgroup would not be about it, with unix.ENOENT; nil if it would.

@@ -9,32 +9,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// walkObject is no view, for it is in a directory. See bpf/walk/walk.bpf.c.
+// walkObject is no view because it is in a directory. See bpf/walk/walk.bpf.c.
 const walkObject = "walk/walk.bpf.o"
 
-// lister lists the cgroups of a tree with a BPF program, 50 times as fast as by their directories. It does so
-// for one reader at a time, for some 0.1 µs a cgroup: the kernel would not walk for two at once, and a second
-// program takes 60 ms to load.
+// lister lists the cgroups of a tree with a BPF program, 50 times as fast as by their directories. It serves
+// one reader at a time, for some 0.1 µs a cgroup. A second program would take 60 ms to load, and gain
+// nothing, because the kernel does not walk for two at once.
 type lister struct {
 	objects iofs.FS // has the program
 
 	mu      sync.Mutex
-	spec    *ebpf.CollectionSpec // nil before the first tree is read: starts are quick
+	spec    *ebpf.CollectionSpec // nil before the first tree is read, so that starts are quick
 	refused error                // why there is none
 	walker  *walker              // nil before the first tree is read, and after a giant one
 }
 
 const (
-	firstNodes  = 4096
-	keepNodes   = 65536  // a list with more room is not kept
-	maxNodes    = 999999 // cgroups in one walk: the kernel interrupts one that is silent for longer (MAX_ITER_OBJECTS)
+	firstNodes = 4096
+	keepNodes  = 65536 // a list with more room is not kept
+
+	// Cgroups in one walk. The kernel interrupts a silent walk after that many (MAX_ITER_OBJECTS).
+	maxNodes = 999999
+
 	nodeSize    = 16
 	nameRoom    = 64  // for a cgroup's name, on average
-	longestName = 256 // name: NAME_MAX and a NUL
+	longestName = 256 // NAME_MAX and a NUL
 )
 
-// list makes the output's tree of the cgroup and all below it. It gives false where trees are listed by their
-// directories: this kernel refuses the program, or there is none.
+// list makes the output's tree of the cgroup and all below it. It gives false if there is no program, or this
+// kernel refuses it. Then the tree is listed by its directories.
 func (l *lister) list(r *run, cgroup uint64) (listed bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

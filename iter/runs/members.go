@@ -12,13 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// members fills r.ids with the threads of the cgroup whose directory is open as dir, or with its processes,
-// and says how to ask one of them.
+// members fills r.ids with the threads of the cgroup with the open directory dir, or with its processes. ask
+// runs the program for one of them.
 //
-// A process is asked as a whole where all its threads live in one cgroup. cgroup.procs does not tell who
-// lives here if threads may live apart from their process: in threaded cgroups and their domain
-// (cgroup-v2.rst, "Threads"), in the root, and on v1. There each thread is asked. Shared tables are asked
-// of one of them; see askHolders.
+// A process is asked as a whole if all its threads live in one cgroup. If threads may live apart from their
+// process, cgroup.procs does not tell the members. That is so in threaded cgroups and their domain
+// (cgroup-v2.rst, "Threads"), in the root, and on v1. There each thread is asked. Shared tables are asked of
+// one thread; see askHolders.
 func (r *run) members(dir int) (ask func(id uint32, from int, dst []byte) ([]byte, error), err error) {
 	kind, err := r.kind(dir)
 	threads := "cgroup.threads"
@@ -121,14 +121,14 @@ func (r *run) readIDs(dir int, file string) error {
 	if r.ids, err = ids.end(r.ids); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	// The kernel may name one twice that left and came back (cgroup-v2.rst, cgroup.procs).
+	// The kernel may name a process twice that left and came back (cgroup-v2.rst, cgroup.procs).
 	slices.Sort(r.ids)
 	r.ids = slices.Compact(r.ids)
 	return nil
 }
 
 // inHostPIDNamespace tells whether every process has an id here. The number is PROC_PID_INIT_INO of
-// include/linux/proc_ns.h, what the machine's own pid namespace has had since v3.8.
+// include/linux/proc_ns.h, the inode of the machine's own pid namespace since v3.8.
 var inHostPIDNamespace = sync.OnceValue(func() bool {
 	var st unix.Stat_t
 	return unix.Stat("/proc/self/ns/pid", &st) == nil && st.Ino == 0xEFFFFFFC
@@ -139,9 +139,8 @@ type idParser struct {
 	value  uint32
 	digits bool
 
-	// The kernel writes 0 for a process without an id: one that has just exited, or one that this pid
-	// namespace cannot see, and then leaving it out would be short output. Passed on, 0 would mean every
-	// process there is.
+	// The kernel writes 0 for a process that has just exited, and for one that this pid namespace cannot
+	// see. The second must not be left out in silence. Passed on, 0 would mean all processes.
 	zeroIsForeign bool
 }
 

@@ -60,8 +60,7 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// Of threads those that are gone have no process. That nothing can be asked just now is no reason to leave
-// one out.
+// A thread that is gone has no process. A temporary failure is no reason to leave one out.
 func TestProcessesOfThreads(t *testing.T) {
 	r := &run{ctx: context.Background(), deadline: time.Now().Add(time.Minute)}
 	pid := uint32(os.Getpid())
@@ -88,7 +87,7 @@ func TestProcessesOfThreads(t *testing.T) {
 	ktest.Errno(t, "no descriptors", err, unix.EMFILE)
 }
 
-// In the host's pid namespace 0 is who has just exited.
+// In the host's pid namespace 0 is a process that has just exited.
 func TestIDsOfTheExited(t *testing.T) {
 	got, err := parseIDsWith(idParser{}, "0\n1", "0\n0\n", "7\n0")
 	if err != nil || !slices.Equal(got, []uint32{10, 7}) {

@@ -22,7 +22,7 @@ type batch struct {
 	Cgroups     [256]uint64
 }
 
-// AddTree makes a program the job's tree flavour, or closes it if it cannot be one here, because a tree is
+// AddTree adds the job's tree flavour. It closes the program if that cannot be one here, because a tree is
 // read without it, too.
 func (j *Job) AddTree(p *ebpf.Program, maps Maps) {
 	batches, err := maps(BatchMap)
@@ -40,8 +40,8 @@ func (j *Job) AddTree(p *ebpf.Program, maps Maps) {
 // kernel's buffer.
 func (r *run) collectPass(cgroup uint64) error {
 	j, o := r.job, &r.output
-	// The flavour cannot flush the kernel's statistics, which sleeps. Whatever the view flushes for the
-	// topmost cgroup is flushed for all below.
+	// The flavour cannot flush the kernel's statistics, because flushing sleeps. If the view flushes for
+	// the topmost cgroup, that covers all below.
 	if j.programs[PerCgroup] != nil {
 		_, err := r.once(cgroup, o.Bytes())
 		if err != nil && !errors.Is(err, unix.E2BIG) && !errors.Is(err, unix.EOPNOTSUPP) {
@@ -68,8 +68,8 @@ func (r *run) collectPass(cgroup uint64) error {
 	return nil
 }
 
-// passSome shows some cgroups of the tree from the number first on: r.batch.Done tells how many. E2BIG: not
-// even one fits.
+// passSome shows some cgroups of the tree from the number first on. r.batch.Done is how many. The error is
+// E2BIG if not even one fits.
 func (r *run) passSome(link int, reader uint32, first int) error {
 	b := &r.batch
 	for count := min(r.output.Len()-first, len(b.Cgroups)); ; count = int(b.Done) {
@@ -81,11 +81,11 @@ func (r *run) passSome(link int, reader uint32, first int) error {
 			return fmt.Errorf("the tree iterator has shown %d of %d cgroups: %w", b.Done, count, unix.EIO)
 		case err == nil:
 			return r.output.Split(out, first, int(b.Done))
-		} // else so many do fit, without the one after them
+		} // otherwise so many fit, without the one after them
 	}
 }
 
-// passBatch appends what the tree flavour writes about some cgroups to the output so far, and fills in
+// passBatch appends the output of the tree flavour about some cgroups to the output so far, and fills in
 // r.batch.Done.
 func (r *run) passBatch(link int, reader uint32, first, count int) ([]byte, error) {
 	batches, b := r.job.batches, &r.batch

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RequestMap is where a program of any target looks up which cgroup is asked for, as bpf/request.h declares
-// it: by the thread that reads, because the kernel runs the program inside read(2).
+// RequestMap is where a program of any target looks up its reader's cgroup (bpf/request.h). The key is the
+// thread that reads, because the kernel runs the program inside read(2).
 const RequestMap = "view_requests"
 
 // request is struct view_request of bpf/request.h.
@@ -70,7 +70,7 @@ func forgetRequests[T any](requests *ebpf.Map) {
 // ask leaves a request for the program that this thread is about to run.
 func ask(requests *ebpf.Map, reader uint32, request any) error {
 	if err := requests.Put(reader, request); err != nil {
-		// E2BIG here is no output that does not fit.
+		// Not E2BIG, which means output that does not fit.
 		return fmt.Errorf("ask for a cgroup, with all of %d requests under way: %v: %w", requests.MaxEntries(), err, unix.EAGAIN)
 	}
 	return nil
@@ -84,8 +84,7 @@ func (j *Job) openWhole() (int, error) {
 	return links.Open(j.programs[Whole], all)
 }
 
-// everything is one run over all that the machine has of the program's target, told which cgroup is asked
-// for.
+// everything is one run over all objects of the program's target. The program is told the cgroup.
 func (r *run) everything(cgroup uint64, dst []byte) ([]byte, error) {
 	j := r.job
 	if j.requests != nil {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// run is the state of one run. It is pooled: a run allocates nothing but its output's growth.
+// run is the state of one run. It is pooled, so a run allocates only the growth of its output.
 type run struct {
 	ctx       context.Context
 	job       *Job
@@ -32,7 +32,7 @@ type run struct {
 	batch  batch    // of a tree's cgroups
 }
 
-// readSize is above the 32 KiB that the kernel keeps for a walk: a smaller read cuts the walk short.
+// readSize is above the 32 KiB that the kernel keeps for a walk, because a smaller read cuts the walk short.
 const readSize = 64 << 10
 
 var pool = sync.Pool{New: func() any { return new(run) }}
@@ -131,7 +131,7 @@ func (r *run) drain(fd, from int, dst []byte) ([]byte, error) {
 		}
 		n, err := unix.Read(fd, r.buf[:])
 		switch {
-		case err == unix.EINTR, err == unix.EAGAIN: // EAGAIN: a million objects without output
+		case err == unix.EINTR, err == unix.EAGAIN: // EAGAIN comes after a million objects without output
 			continue
 		case err == unix.E2BIG:
 			return nil, fmt.Errorf("one object's output is above the kernel's 32 KiB, or its program gave up: %w", err)
@@ -148,7 +148,7 @@ func (r *run) drain(fd, from int, dst []byte) ([]byte, error) {
 	}
 }
 
-// overdue tells whether the run has to end, as an errno that a reader knows.
+// overdue gives the errno for the reader if the run has to end.
 func (r *run) overdue() error {
 	if err := r.ctx.Err(); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {

@@ -12,7 +12,7 @@ import (
 )
 
 // perTask makes the view with a program that is linked to each process or thread in turn. One that exits
-// meanwhile is just not there. A text view's header is there once.
+// meanwhile is just not there. The header of a text view is there once.
 func (r *run) perTask(cgroup uint64, dst []byte) ([]byte, error) {
 	dir, err := r.hierarchy.Directory(cgroup)
 	if err != nil {
@@ -57,9 +57,9 @@ func (r *run) perTask(cgroup uint64, dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// header gives the first line of the parts of dst, if it is their header and says nothing of a task, which
-// may have a twin: it has no digits, all have it at their beginning and not again, and some have more; or it
-// is printed for nobody, too.
+// header gives the first line of the parts of dst if that is a header. A line about a task may be equal in
+// two parts, so a header has no digits, begins every part, is in none again, and is not all that the parts
+// have. A line that is printed for a missing process is a header, too.
 func (r *run) header(from int, dst []byte, parts [][]byte) ([]byte, error) {
 	line := parts[0][:bytes.IndexByte(parts[0], '\n')+1]
 	again := slices.Concat([]byte{'\n'}, line)
@@ -79,7 +79,7 @@ func (r *run) header(from int, dst []byte, parts [][]byte) ([]byte, error) {
 	return line, nil
 }
 
-// nobody is a process id that no process has, because it is above PID_MAX_LIMIT (4194304).
+// The id nobody belongs to no process, because it is above PID_MAX_LIMIT (4194304).
 const nobody = 1<<31 - 1
 
 func (r *run) askThread(id uint32, from int, dst []byte) ([]byte, error) {
@@ -90,7 +90,7 @@ func (r *run) askProcess(id uint32, from int, dst []byte) ([]byte, error) {
 	return r.member(links.Process(id), from, dst)
 }
 
-// member appends what the program writes about t, and notes where that begins.
+// member appends the program's output about t, and notes where that begins.
 func (r *run) member(t links.Scope, from int, dst []byte) ([]byte, error) {
 	fd, err := links.Open(r.job.programs[PerTask], t)
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) {

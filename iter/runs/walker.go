@@ -63,7 +63,7 @@ func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 	}
 	defer unix.Close(fd)
 	_, err = r.drain(fd, 0, nil)
-	interrupted := errors.Is(err, unix.EOPNOTSUPP) // by the kernel, as it prints nothing
+	interrupted := errors.Is(err, unix.EOPNOTSUPP) // by the kernel, because the program prints nothing
 	if err != nil && !interrupted {
 		return n, err
 	}
@@ -90,7 +90,7 @@ func (w *walker) list(r *run) error {
 		return err
 	}
 	r.output.Reset()
-	var above []int // the nodes from the first to the last one's parent
+	var above []int // the nodes from the first to the parent of the last
 	for i := range w.used {
 		entry := nodes[i*nodeSize:]
 		depth := int(binary.NativeEndian.Uint32(entry[8:])) - int(binary.NativeEndian.Uint32(nodes[8:]))

@@ -83,8 +83,8 @@ func TestWalkerGrows(t *testing.T) {
 	}
 }
 
-// Of a walk that the kernel ends before its time, as it does after a million cgroups, no part is shown. It is
-// the same to one that prints.
+// If the kernel ends a walk early, as it does after a million cgroups, no part of it is shown. The kernel
+// does the same to a program that prints.
 func TestInterruptedWalk(t *testing.T) {
 	h := testHierarchy(t)
 	spec, err := parseObjectOf(bpf.Objects, walkObject)

@@ -71,7 +71,7 @@ func (a *Account) lookup(key, kind string, find func(name string) (string, error
 	return nil
 }
 
-// FileMode are a file's permissions; 0: not said.
+// FileMode is a file's permissions; 0 if none are given.
 type FileMode uint32
 
 var readable = regexp.MustCompile(`^0?4[04][04]$`)

@@ -43,7 +43,7 @@ func TestChoose(t *testing.T) {
 	refused.err = errors.New("refused")
 	for name, test := range map[string]struct {
 		layers []layer
-		want   string // view=object[+settings][>what it hides], by name
+		want   string // view=object[+settings][>hidden origin], by name
 	}{
 		"one place":             {[]layer{testLayer("", "a.bpf.o", "b.bpf.o")}, "a=built in b=built in"},
 		"later wins":            {[]layer{testLayer("", "a.bpf.o"), testLayer("/1", "a.bpf.o"), testLayer("/2", "a.bpf.o")}, "a=/2/a.bpf.o>/1/a.bpf.o"},
@@ -66,7 +66,7 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// What a pin makes of what views directories say of its name.
+// A pin claims its name from the views directories.
 func TestClaim(t *testing.T) {
 	refused := testLayer("/open", "a.bpf.o=masks", "b.yaml", "c.bpf.o")
 	refused.err = errors.New("refused")

@@ -16,7 +16,7 @@ import (
 // layer is one place of view files, as it was when it was listed.
 type layer struct {
 	files map[string]*file // by name
-	err   error            // why none of the files may be used
+	err   error            // why no file of the place may be used
 }
 
 // file is one file that a view is made of.
@@ -35,8 +35,10 @@ const (
 )
 
 const (
-	maxObject  = 16 << 20
-	maxRefused = 64 // files of a refused directory that are listed with the reason; any user may have put them there
+	maxObject = 16 << 20
+
+	// Files of a refused directory that are listed with the reason. Any user may have put them there.
+	maxRefused = 64
 )
 
 // isViewFile leaves out editors' and installers' hidden files.
@@ -59,7 +61,7 @@ func compiledIn(objects iofs.FS) (layer, error) {
 	return l, nil
 }
 
-// listDirectory lists a views directory; one that is not there is empty.
+// listDirectory lists a views directory. A missing one is empty.
 func listDirectory(dir string) (layer, error) {
 	l := layer{files: make(map[string]*file)}
 	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0) // a FIFO would wait for a writer
@@ -104,7 +106,7 @@ func dangling(path string) bool {
 	return err == nil
 }
 
-// Stamp tells whether a file was replaced or changed: then it is another one.
+// Stamp gives another string when a file was replaced or changed.
 func Stamp(path string) string { return look(path).stamp }
 
 // look reads the attributes of a file, not its content.
@@ -117,7 +119,7 @@ func look(path string) *file {
 	}
 	st := info.Sys().(*syscall.Stat_t)
 	f.masks = info.Mode()&os.ModeCharDevice != 0 && unix.Major(st.Rdev) == 1 && unix.Minor(st.Rdev) == 3
-	f.stamp = fmt.Sprint(st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim) // Ctim: chmod and chown
+	f.stamp = fmt.Sprint(st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim) // Ctim tells of chmod and chown
 	if !f.masks {
 		f.err = usable(path, info)
 	}

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Nobody waits for what stands in a directory's place.
+// Listing does not wait for a FIFO or the like in a directory's place.
 func TestNoDirectory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "views.d")
 	if err := unix.Mkfifo(path, 0o644); err != nil {

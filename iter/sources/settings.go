@@ -16,21 +16,27 @@ import (
 // Settings are the content of NAME.yaml in a views directory. Every key is optional; an unknown one is an
 // error. settings.schema.json is the same for editors.
 type Settings struct {
-	Description string   `yaml:"description"` // in place of the object's help
-	Enabled     *bool    `yaml:"enabled"`     // false: off; true: on, though it attaches programs to the kernel
-	Owner       *Account `yaml:"owner"`       // of the files, a name or a number; default: the owner of the cgroup's directory
-	Group       *Account `yaml:"group"`       // of the files: a group's name or number; default: as Owner
-	Mode        FileMode `yaml:"mode"`        // of the files: octal, in quotes, "0400" to "0444"
+	Description string `yaml:"description"` // in place of the object's help
 
-	// Match are globs of cgroups' paths below the top of the hierarchy: the view is in the cgroups that one
-	// of them fits; default: all. ? and * stay within one name, ** is any number of names, {a,b} is either,
-	// [a-z] one character, and \ takes the next character as it is. A slash in front may be left out; / alone
-	// is the top, which else only ** fits.
+	// Enabled false turns the view off. true turns it on, though it attaches programs to the kernel.
+	Enabled *bool `yaml:"enabled"`
+	// Owner of the files, by name or number. The default is the owner of the cgroup's directory.
+	Owner *Account `yaml:"owner"`
+	// Group of the files, by name or number. The default is as for Owner.
+	Group *Account `yaml:"group"`
+	// Mode of the files, in octal and quotes, from "0400" to "0444".
+	Mode FileMode `yaml:"mode"`
+
+	// Match are globs of cgroups' paths below the top of the hierarchy. The view is in the cgroups that
+	// one of them fits; the default is all. ? and * stay within one name, ** is any number of names,
+	// {a,b} is either, [a-z] is one character, and \ takes the next character literally. A slash in front
+	// may be left out. / alone is the top, which otherwise only ** fits. For example app.slice/** is
+	// app.slice and all below it.
 	Match []string `yaml:"match"`
-	// Requires are controllers: the view is in the cgroups that have all of them in cgroup.controllers.
+	// Requires are controllers. The view is in the cgroups that have all of them in cgroup.controllers.
 	Requires []string `yaml:"requires"`
-	// Parameters are the object's "const volatile" variables that get another value: numbers, true or false,
-	// text.
+	// Parameters gives the object's "const volatile" variables other values. A value is a number, true,
+	// false or a text.
 	Parameters map[string]any `yaml:"parameters"`
 	// Map is the path of a pinned map, for programs that iterate over one.
 	Map string `yaml:"map"`

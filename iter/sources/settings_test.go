@@ -46,7 +46,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// What the schema cannot tell depends on the machine, or is about YAML itself.
+// Some rules depend on the machine, or are about YAML itself. The schema cannot have them.
 const (
 	both = iota
 	structOnly
@@ -118,7 +118,7 @@ func settingsSchema(t testing.TB) *jsonschema.Schema {
 	return schema
 }
 
-// asJSON is what an editor hands to a validator.
+// asJSON is the document that an editor hands to a validator.
 func asJSON(t testing.TB, text []byte) any {
 	t.Helper()
 	var v any
@@ -136,7 +136,7 @@ func asJSON(t testing.TB, text []byte) any {
 	return doc
 }
 
-// The schema and the struct say the same of every key, and of what is right and wrong.
+// The schema and the struct agree about every key, and about right and wrong values.
 func TestSchemaIsTheStruct(t *testing.T) {
 	schema := settingsSchema(t)
 	if err := schema.Validate(asJSON(t, exampleSettings(t))); err != nil {

@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Source is the origin of one view: an object or a foreign pin, with settings.
+// Source is the origin of one view. It is an object or a foreign pin, with settings.
 type Source struct {
 	name     string
 	object   *file  // nil if the source is a pin
 	settings *file  // nil if there are none
 	pin      *Pin   // nil if the source is an object
-	masked   string // path of the link to /dev/null that takes the view away; "" if none does
+	masked   string // path of the link to /dev/null that takes the view away, or ""
 	err      error  // why it must not be used
 	hides    string // the origin of the hidden view of the same name, "" if there is none
 
@@ -26,10 +26,10 @@ type Source struct {
 // Name is the view's.
 func (src *Source) Name() string { return src.name }
 
-// Key tells whether anything that the view is made of was changed: equal keys make equal views.
+// Key changes when any part of the source changes. Equal keys make equal views.
 func (src *Source) Key() string { return src.key }
 
-// Hides is where the view of the same name comes from that is not shown, or "".
+// Hides is the origin of the hidden view of the same name, or "".
 func (src *Source) Hides() string { return src.hides }
 
 // Pin is the foreign pin that the view is made of; nil if an object is.
@@ -58,8 +58,8 @@ func (src *Source) Origin() string {
 	return src.masked
 }
 
-// choose finds each view's source: the last object of its name, and the last settings that are beside it or
-// later.
+// choose finds each view's source. It has the last object of the name, and the last settings that are beside
+// the object or later.
 func choose(layers []layer) map[string]*Source {
 	found := make(map[string]*Source)
 	for _, l := range layers {
@@ -74,7 +74,7 @@ func choose(layers []layer) map[string]*Source {
 		refused := make(map[string]*Source)
 		l.choose(refused)
 		for name, src := range refused {
-			if found[name] == nil { // whoever wrote there may not take a view away, either
+			if found[name] == nil { // such a file may not take a view away, either
 				src.err = l.err
 				found[name] = src
 			}
@@ -109,7 +109,7 @@ func (l layer) choose(found map[string]*Source) {
 			src.settings = nil
 		}
 	}
-	// Settings taken away, of a view that is nowhere.
+	// Settings that were taken away, of a view that is nowhere.
 	maps.DeleteFunc(found, func(_ string, src *Source) bool {
 		return src.object == nil && src.settings == nil && src.masked == ""
 	})

@@ -1,12 +1,12 @@
-// Package sources finds the source of each view: objects compiled in, objects and settings in views
-// directories, and foreign pins.
+// Package sources finds the source of each view. A source is a built-in object, an object or settings in a
+// views directory, or a foreign pin.
 //
 // [Places.Scan] chooses a [Source] for each name. The last object of a name wins, with the last settings that
-// are beside it or in a later directory; a pin wins over both. An object or settings file that is a link to
-// /dev/null takes the view, or its settings, away.
+// are beside it or in a later directory. A pin wins over both. A link to /dev/null in place of an object or a
+// settings file takes the view or its settings away.
 //
-// An object would run in the kernel. So a directory or file that another user than root and this process's
-// can write is refused, and cannot take a view away either.
+// An object would run in the kernel. So a directory or file is refused if users other than root and this
+// process's can write it. A refused file cannot take a view away either.
 package sources
 
 import (
@@ -19,7 +19,7 @@ import (
 type Places struct {
 	Builtin iofs.FS  // objects compiled in
 	Dirs    []string // views directories
-	Enable  []string // views that are on though they are off unless asked for, or off by their settings
+	Enable  []string // views to enable that are off by default or by their settings
 }
 
 // Scan lists all places, and claims their names for the pins. note is told of places and names that mean

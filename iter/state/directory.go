@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lock makes a directory and locks it. A view's own is shared by all that use it, which keeps Forget from
-// removing it. The one above is a loader's alone: of two that find nothing pinned, each would count in maps
-// that the other does not have.
+// Lock makes a directory and locks it. The users of a view share the lock of its directory, so that Forget
+// does not remove it. A loader has the lock of the directory above alone. Otherwise two loaders that find
+// nothing pinned would each count in maps of their own.
 func Lock(dir string, how int) (*os.File, error) {
 	for {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -85,8 +85,8 @@ func unpin(path string) error {
 	return os.Remove(path)
 }
 
-// mapPin names a map by all that makes it fit for a program: kind, sizes, flags, and the types of key and
-// value.
+// mapPin names a map by all that makes it fit for a program, for example its kind, sizes, flags, and the
+// types of key and value.
 func mapPin(m *ebpf.MapSpec) string {
 	return pinName("map", m.Name, m.Type, m.KeySize, m.ValueSize, m.MaxEntries, m.Flags, layout(m.Key), layout(m.Value))
 }
@@ -96,7 +96,7 @@ func programPin(p *ebpf.ProgramSpec) string {
 	return pinName("link", p.Name, p.Type, p.AttachType, p.AttachTo, p.SectionName)
 }
 
-// pinName is a name that bpffs takes: no dots.
+// pinName is a name that bpffs takes, without dots.
 func pinName(kind, name string, properties ...any) string {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%q", properties)
@@ -109,7 +109,7 @@ func layout(t btf.Type) string {
 		return ""
 	}
 	text, err := new(btf.GoFormatter).TypeDeclaration("t", t)
-	if err != nil { // bit fields, say
+	if err != nil { // for example bit fields
 		return fmt.Sprintf("%+10v", t)
 	}
 	return text

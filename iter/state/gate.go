@@ -16,14 +16,14 @@ import (
 // program, but a slot can. So each event is seen by the old program or by the new one.
 type gate struct {
 	slot *ebpf.Map
-	link link.Link // nil if it is an earlier process's
+	link link.Link // nil if it belongs to an earlier process
 	pin  string    // path of the link's pin, "" if it has none
 }
 
 const slotSuffix = "_slot"
 
-// openGate finds the gate that is pinned at path, or makes one for programs such as spec and attaches it,
-// empty. Without a path it is this process's alone.
+// openGate finds the gate that is pinned at path. If there is none, it makes one for programs like spec and
+// attaches it, empty. Without a path the gate ends with this process.
 func openGate(spec *ebpf.ProgramSpec, path string) (*gate, error) {
 	if path == "" {
 		return newGate(spec)
@@ -45,7 +45,7 @@ func openGate(spec *ebpf.ProgramSpec, path string) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The link's pin comes last: where it is, the gate is whole.
+	// The link's pin comes last, so a gate with it is whole.
 	os.Remove(path + slotSuffix)
 	if err := errors.Join(g.slot.Pin(path+slotSuffix), g.link.Pin(path)); err != nil {
 		return nil, errors.Join(fmt.Errorf("pin program %s: %w", spec.Name, err), g.remove())
@@ -80,7 +80,7 @@ func newGate(spec *ebpf.ProgramSpec) (*gate, error) {
 	return &gate{slot: slot, link: l}, nil
 }
 
-// close gives the descriptors back; that detaches it unless it is pinned.
+// close closes the descriptors. That detaches a gate that is not pinned.
 func (g *gate) close() error {
 	errs := []error{g.slot.Close()}
 	if g.link != nil {

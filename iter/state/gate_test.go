@@ -28,8 +28,7 @@ func hitting(section, attachTo string, kind ebpf.ProgramType, how ebpf.AttachTyp
 	}
 }
 
-// testTracefs mounts tracefs for a test, where it is not mounted: tracepoints and probes are attached through
-// it.
+// testTracefs mounts tracefs for a test if it is not mounted, because tracepoints and probes need it.
 func testTracefs(t *testing.T) {
 	t.Helper()
 	testenv.NeedsRoot(t)
@@ -48,7 +47,7 @@ func testTracefs(t *testing.T) {
 	})
 }
 
-// Whatever kind of program can be attached here, a view can count with it.
+// A view can count with every kind of program that can be attached here.
 func TestEveryKindOfProgramCounts(t *testing.T) {
 	testTracefs(t)
 	h, err := cgroups.Open("")
@@ -95,7 +94,7 @@ func TestEveryKindOfProgramCounts(t *testing.T) {
 		}
 		begin(100)
 		wait()
-		// Others on this machine may be given names, too.
+		// Other threads of this machine may be given names, too.
 		if n := hits(t, dir); n < 100 {
 			t.Errorf("%s: counted %d", p.SectionName, n)
 		}

@@ -12,9 +12,10 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// namePrograms names the pins of all programs of a stateful view's object, which are kept beside the maps
-// they use, for the next start to verify nothing. The names say all that a program is made of. An object with
-// global variables has none: its programs have those in common, and they start anew with each load.
+// namePrograms names the pins of all programs of a stateful view's object. They are kept beside their maps,
+// so that the next start verifies nothing. A name has all that a program is made of. The programs of an
+// object with global variables have no pins, because they share the variables. They start anew with each
+// load.
 func (s *State) namePrograms(o *programs.Object, origin func(program string) programs.Origin) {
 	if origin == nil {
 		return
@@ -87,7 +88,7 @@ func (s *State) usedBy(p *ebpf.Program, spec *ebpf.ProgramSpec) bool {
 	return true
 }
 
-// Keep has an iterator pinned when all is attached. It stays the view's.
+// Keep has an iterator pinned when all is attached. The view still owns it.
 func (s *State) Keep(name string, iterator *ebpf.Program) {
 	if s != nil && iterator != nil {
 		s.iterators[name] = iterator

@@ -1,13 +1,13 @@
-// Package state keeps the counts of stateful views: the programs of an object that are no iterators, and the
-// maps that they share with the iterators.
+// Package state keeps the counts of stateful views. A state has the programs of an object that are no
+// iterators, and the maps that they share with the iterators.
 //
 // The program attached to the kernel is a gate, a small one that goes on to the object's program by a tail
-// call. A new object takes over with one update of the gate's slot, so that each event is seen by the old
-// program or by the new one. Gates, maps and programs are pinned in a directory of the view's own, under
-// names that say all that must be equal for them to be used again. They outlive this process until
-// [Uses.Forget]. A map whose type has changed starts anew.
+// call. A new object takes over with one update of the gate's slot. So each event is seen by the old program
+// or by the new one. Gates, maps and programs are pinned in the view's directory. Their names have all that
+// must be equal for them to be used again. They outlive this process until [Uses.Forget]. A map with another
+// type starts anew.
 //
-// [Load] loads the programs or finds them pinned, [State.Attach] pins and attaches them. [Uses] says which
+// [Load] loads the programs or finds them pinned, [State.Attach] pins and attaches them. [Uses] tells which
 // mounts use a view's state, also between two servers of one mount.
 package state
 
@@ -26,26 +26,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// State is the part of a stateful view that lives on between its runs: programs that are attached, and the
+// State is the part of a stateful view that lives on between its runs. It has the attached programs, and the
 // maps that they share with the iterator.
 //
-// Where it has a directory in a bpffs, links and maps are pinned there and outlive both the process and the
-// object: the next load, of the same object or of another, finds them by names that say all that must be
-// equal for them to be used again. So an object whose map has another type starts that map anew, and keeps
-// the others.
+// With a directory in a bpffs, links and maps are pinned there and outlive both the process and the object.
+// The next load, of the same object or another one, finds them by their names, which have all that must be
+// equal. So an object with another type of one map starts that map anew, and keeps the others.
 type State struct {
 	dir      string // "" if nothing is pinned
 	specs    map[string]*ebpf.ProgramSpec
 	programs map[string]*ebpf.Program
 	maps     map[string]*ebpf.Map
-	pins     map[string]string // of maps: the pin's name by the map's
+	pins     map[string]string // names of the maps' pins, by map
 	gates    []*gate
 	pinned   []string // paths of the pins of this process
-	lock     *os.File // of dir, shared by all that use it: see Forget
+	lock     *os.File // of dir, shared by all that use it (see Forget)
 	use      func() error
 
-	programPins map[string]string        // the pin's name by the program's, iterators included: see namePrograms
-	iterators   map[string]*ebpf.Program // the view's own, to be pinned
+	programPins map[string]string        // names of the programs' pins, by program; see namePrograms
+	iterators   map[string]*ebpf.Program // of the view, to be pinned
 }
 
 // Load loads the programs of an object that are no iterators, and attaches nothing. dir is where the state is

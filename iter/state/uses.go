@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A stateful view is in use by a mount, and not just by the server that the mount has at the moment: between
-// the death of one server and the start of the next, another mount of the same registry may end. So a use is
-// a lock of a byte of the registry's directory, through an open file that all servers of a mount share with
-// their keeper (open file description locks, see fcntl_locking(2)).
+// A mount uses a stateful view, and not just the server that the mount has at the moment. Between the death
+// of one server and the start of the next, another mount of the same registry may end. So a use is a lock of
+// a byte of the registry's directory. All servers of a mount share the open file with their keeper (open file
+// description locks, see fcntl_locking(2)).
 
-// Uses says which stateful views a mount uses. The zero value uses none, and knows of no other mount.
+// Uses tells which stateful views a mount uses. The zero value uses none, and knows of no other mount.
 type Uses struct {
 	Kept *os.File             // the open file of an earlier server; may be nil
 	Keep func(*os.File) error // is given a new one; may be nil
@@ -23,7 +23,7 @@ type Uses struct {
 	file atomic.Pointer[os.File] // nil if nothing is pinned
 }
 
-// Open makes the open file of the registry's directory that of an earlier server, or a new one.
+// Open opens the registry's directory, or takes the open file of an earlier server over.
 func (u *Uses) Open(dir string) error {
 	now, err := os.Stat(dir)
 	if err != nil {
@@ -87,5 +87,5 @@ func (u *Uses) lockUse(view string, command int, kind int16, found *unix.Flock_t
 	return err
 }
 
-// Close gives the open file back, and with it the marks of use unless another process holds it, too.
+// Close closes the open file. The marks of use stay if another process holds it, too.
 func (u *Uses) Close() { u.file.Load().Close() }
