@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attachTypes are those that the test uses, as the view names them.
+// attachTypes are the attach types that the test uses, by the names that the view shows.
 var attachTypes = map[string]ebpf.AttachType{
 	"cgroup_inet_egress":      ebpf.AttachCGroupInetEgress,
 	"cgroup_inet_sock_create": ebpf.AttachCGroupInetSockCreate,
@@ -66,7 +66,7 @@ func linkTo(t *testing.T, dir string, p *ebpf.Program, at ebpf.AttachType) strin
 	return fmt.Sprint(info.ID)
 }
 
-// inEffect gives the ids of the programs that run for the cgroup, in their order, as bpf(2) tells it.
+// inEffect gives the ids of the programs that run for the cgroup, in the order that bpf(2) tells.
 func inEffect(t *testing.T, dir string, at ebpf.AttachType) (ids []string) {
 	t.Helper()
 	d, err := os.Open(dir)
@@ -127,8 +127,8 @@ func TestBPFAgreesWithQuery(t *testing.T) {
 	}
 }
 
-// allowLSM makes a program for a hook of the kernel's security modules, which cilium/ebpf v0.22 cannot for
-// cgroups: it does not look up what that attaches to.
+// allowLSM makes a program for a hook of the kernel's security modules. cilium/ebpf v0.22 cannot make one for
+// cgroups, because it does not look up the hook's BTF id.
 func allowLSM(t *testing.T, name, hook string) (*ebpf.Program, error) {
 	t.Helper()
 	kernel, err := btf.LoadKernelSpec()

@@ -39,10 +39,10 @@ type Report struct {
 // byte.
 const walkLimit = 32767
 
-// Check loads the object NAME.bpf.o at path with the settings of NAME.yaml beside it, if there are any, runs
-// it once for a cgroup, and forgets it. Nothing is pinned; other programs of the object are attached
-// meanwhile. The error is why it would be absent as a view, or why the run failed; with %+v it has the
-// verifier's whole log.
+// Check loads the object NAME.bpf.o at path with the settings of NAME.yaml beside it, if there are any. It
+// runs it once for a cgroup, and forgets it. Nothing is pinned. Other programs of the object are attached
+// meanwhile. The error is why the view would be absent, or why the run failed. With %+v it has the verifier's
+// whole log.
 func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64) (*Report, error) {
 	name, ok := strings.CutSuffix(filepath.Base(path), sources.ObjectSuffix)
 	if !ok || !sources.IsName(name) {

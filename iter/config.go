@@ -11,30 +11,32 @@ import (
 	"bpfviewfs/iter/sources"
 )
 
-// Config says where views come from. Of views that have one name, the later in this order is shown: Builtin,
+// Config tells where views come from. Of views that have one name, the later in this order is shown: Builtin,
 // Dirs in their order, Registry.
 type Config struct {
 	Builtin iofs.FS // objects compiled in
-	// Dirs are views directories. NAME.bpf.o is a view. NAME.yaml has its settings, or the settings of a view
-	// of that name that an earlier place has. A link to /dev/null takes the view or its settings away. A
-	// directory or file is refused if users other than root and this process's can write it, because an
-	// object runs in the kernel. A directory need not exist.
+	// Dirs are views directories. NAME.bpf.o is a view. NAME.yaml has its settings, or the settings of a
+	// view of that name that an earlier place has. A link to /dev/null takes the view or its settings
+	// away. A directory or file is refused if users other than root and this process's can write it,
+	// because an object runs in the kernel. A directory need not exist.
 	Dirs []string
-	// Registry is a directory of a bpffs for pinned programs; "" for none. Programs of Builtin and Dirs are
-	// pinned there, so that the next start need not verify them. A foreign pin there becomes a view. The
-	// directory is made if it is missing.
+	// Registry is a directory of a bpffs for pinned programs; "" for none. Programs of Builtin and Dirs
+	// are pinned there, so that the next start need not verify them. A foreign pin there becomes a view.
+	// The directory is made if it is missing.
 	Registry string
-	// ReadOnly is for commands that only look. Pinned programs are used, but nothing is pinned or unpinned. A
-	// stateful view shows the counts of the programs that another set has attached.
+	// ReadOnly is for commands that only look. Pinned programs are used, but nothing is pinned or
+	// unpinned. A stateful view shows the counts of the programs that another set has attached.
 	ReadOnly bool
-	Enable   []string // views that are shown though they are off unless asked for, or off by their settings
+	// Enable names views to enable that are off by default or by their settings.
+	Enable []string
 	// Keep, if not nil, is given an open file of Registry, with the locks of the stateful views that are
-	// used. Whoever starts the processes that have views one after the other holds it as long as there may be
-	// another one, which gets it as Kept.
+	// used. The process that starts a mount's servers, one after the other, holds it as long as another
+	// one may start. The next one gets it as Kept.
 	Keep func(*os.File) error
 	Kept *os.File
 	Options
-	Logf func(format string, args ...any) // gets messages about places, and about the choice between two sources; may be nil
+	// Logf gets messages about places, and about the choice between two sources. It may be nil.
+	Logf func(format string, args ...any)
 }
 
 // Options limit one run. The zero value means the defaults.

@@ -48,7 +48,8 @@ func TestCPUAgreesWithCPUStat(t *testing.T) {
 				break
 			}
 			for _, key := range []string{"usage_usec", "user_usec", "system_usec"} {
-				// The kernel parts the exact sum by ticks, so user and system may step back by one.
+				// The kernel divides the exact sum by ticks, so user and system may step back
+				// by one.
 				const tick = 10000
 				if v := number(t, row[key]); v < before[key]-tick || v > after[key]+tick {
 					t.Fatalf("%s: %s %d, but cpu.stat has %d and then %d", path, key, v, before[key], after[key])
@@ -80,8 +81,8 @@ func TestCPUAgreesWithCPUStat(t *testing.T) {
 	}
 }
 
-// The kernel knows the sum exactly and parts it by ticks, which a short life has none of. The view is asked
-// first, as the kernel never goes below what it said last.
+// The kernel knows the sum exactly and divides it by ticks, and a short life has none. The view is read
+// first, because the kernel never goes below its last answer.
 func TestCPUPartsTimeAsTheKernelDoes(t *testing.T) {
 	h := testHierarchy(t, "")
 	view := testViews(t, h, Options{})["cpu"]
@@ -97,7 +98,7 @@ func TestCPUPartsTimeAsTheKernelDoes(t *testing.T) {
 		}
 		row := oneRow(t, mustRun(t, view, ktest.CgroupID(t, dir)))
 		stat := cpuStat(t, filepath.Join(dir, "cpu.stat"))
-		if number(t, row["usage_usec"]) != stat["usage_usec"] { // it was still on its way out
+		if number(t, row["usage_usec"]) != stat["usage_usec"] { // the thread was still exiting
 			continue
 		}
 		compared++
@@ -175,7 +176,8 @@ func TestCgroupAgreesWithFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Deep, and with names of every kind but newline, which the kernel refuses; short enough for mkdir(2).
+	// Deep, and with names of every kind but newline, which the kernel refuses. Names are short enough
+	// for mkdir(2).
 	for level := 2; level <= 25; level++ {
 		name, escaped := "a b\\\xff", `a b\\\xff`
 		switch level % 8 {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a stateful view has attached goes on from one set to the next, and ends with the last that has the
-// view.
+// The programs that a stateful view has attached go on from one set to the next. They end with the last set
+// that has the view.
 func TestAttachedAsLongAsAnyoneHasTheView(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := filepath.Join(ktest.BPFFS(t), "views")
@@ -56,7 +56,7 @@ func TestAttachedAsLongAsAnyoneHasTheView(t *testing.T) {
 	fourth := open("renames")
 	fourth.config.Enable = nil
 	for _, v := range fourth.Views() {
-		v.key = "" // as if what it is made of had changed
+		v.key = "" // as if a source of the view had changed
 	}
 	if _, err := fourth.reload(); err != nil {
 		t.Fatal(err)
@@ -69,12 +69,11 @@ func TestAttachedAsLongAsAnyoneHasTheView(t *testing.T) {
 	}
 }
 
-// A mount uses a view also while it has no server: another mount's end must not take away what has been
-// counted.
+// A mount uses a view also while it has no server. The end of another mount must not take the counts away.
 func TestUsedBetweenTwoSets(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := filepath.Join(ktest.BPFFS(t), "views")
-	var keeper *os.File // what the keeper of the first mount holds
+	var keeper *os.File // the open file that the first mount's keeper holds
 	open := func(c Config) *Set {
 		t.Helper()
 		c.Builtin, c.Registry, c.Enable, c.Logf = os.DirFS("testdata"), dir, []string{"renames"}, t.Logf
@@ -138,7 +137,7 @@ func TestUnusedAfterKeeper(t *testing.T) {
 	}
 }
 
-// A slot whose pin somebody removed is made anew, with its link.
+// A slot is made anew, with its link, if its pin was removed.
 func TestSlotRemoved(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := filepath.Join(ktest.BPFFS(t), "views")

@@ -28,7 +28,7 @@ func replace(t testing.TB, path string, raw []byte) {
 	}
 }
 
-// Whatever is wrong with a file is said of that view alone.
+// An unusable file makes only its own view absent.
 func TestUnusableFiles(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := t.TempDir()
@@ -105,7 +105,7 @@ func TestUnusableFiles(t *testing.T) {
 	}
 }
 
-// Nobody but root may put objects where they are taken from, nor take views away there.
+// Only root may put objects into a views directory, or take views away there.
 func TestUntrustedDirectory(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := t.TempDir()
@@ -120,7 +120,7 @@ func TestUntrustedDirectory(t *testing.T) {
 	}
 	ktest.Errno(t, "tasks", find(t, s, "tasks").Err(), unix.EPERM)
 
-	// Where links there lead makes no difference, for nobody follows them.
+	// The target of a link there makes no difference, because no link is followed.
 	elsewhere := filepath.Join(t.TempDir(), "stacks")
 	if err := os.Symlink(elsewhere, filepath.Join(dir, "stacks.bpf.o")); err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// loadError is why a view is absent: one line, and with the verifier's log when formatted with %+v.
+// loadError is why a view is absent, in one line. Formatted with %+v it has the verifier's log.
 type loadError struct {
 	view string
 	err  error

@@ -16,11 +16,11 @@ import (
 	"bpfviewfs/iter/sources"
 )
 
-// feature is how an error names what a kernel has not: a kfunc, a helper, a kind of map or iterator, or a
-// place to attach to.
+// feature matches an error that names the missing part of a kernel, for example a kfunc, a helper, a kind of
+// map or iterator, or a place to attach to.
 var feature = regexp.MustCompile(`kfunc|helper|unknown func|map type|iterator not supported|attach `)
 
-// A built-in view works on every kernel in every format, or its error names what this kernel has not.
+// A built-in view works on every kernel in every format, or its error names the missing part of the kernel.
 func TestEveryView(t *testing.T) {
 	h := testHierarchy(t, "")
 	names, err := iofs.Glob(bpf.Objects, "*"+sources.ObjectSuffix)
@@ -61,7 +61,7 @@ func TestEveryView(t *testing.T) {
 	t.Log(table)
 }
 
-// inEveryFormat runs the view in all that it has, and tells how many bytes each gave.
+// inEveryFormat runs the view in all its formats, and tells how many bytes each gave.
 func inEveryFormat(t *testing.T, v *View, id uint64) (bytes string) {
 	t.Helper()
 	for _, f := range v.Formats() {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// procTask is what /proc says of a thread.
+// procTask has the fields of a thread in /proc.
 type procTask struct {
 	ppid         int
 	state        string

@@ -32,7 +32,7 @@ func testHierarchy(t testing.TB, source string) *cgroups.Hierarchy {
 	return h
 }
 
-// testViews opens the built-in views, of those that are off unless asked for the ones named.
+// testViews opens the built-in views. enable names those to enable that are off by default.
 func testViews(t testing.TB, h *cgroups.Hierarchy, o Options, enable ...string) map[string]*View {
 	t.Helper()
 	s, err := Open(h, Config{Builtin: bpf.Objects, Enable: enable, Options: o})
@@ -57,7 +57,7 @@ func testViews(t testing.TB, h *cgroups.Hierarchy, o Options, enable ...string) 
 	return views
 }
 
-// testSet is a set without views, for those that a test makes.
+// testSet is a set without views, for the views that a test makes.
 func testSet(t testing.TB, h *cgroups.Hierarchy, o Options) *Set {
 	t.Helper()
 	c := Config{Builtin: bpf.Objects, Options: o}
@@ -66,7 +66,7 @@ func testSet(t testing.TB, h *cgroups.Hierarchy, o Options) *Set {
 	return s
 }
 
-// programIn is the program that a view is run by in one of the ways; nil if in none.
+// programIn is the program that runs the view in one of the ways, or nil.
 func programIn(v *View, ways ...runs.Way) *ebpf.Program {
 	for _, w := range ways {
 		if p := v.job.Program(w); p != nil {
@@ -76,7 +76,7 @@ func programIn(v *View, ways ...runs.Way) *ebpf.Program {
 	return nil
 }
 
-// requestsOf is the map in which a program looks up the cgroup that it is asked for.
+// requestsOf is the map in which a program looks up its reader's cgroup.
 func requestsOf(t testing.TB, v *View) *ebpf.Map {
 	t.Helper()
 	m, err := links.Map(v.job.Program(runs.Whole), runs.RequestMap)

@@ -1,4 +1,4 @@
-// Package iter runs views: BPF iterator programs that show something about one cgroup.
+// Package iter runs views, BPF iterator programs that show something about one cgroup.
 //
 // It is the top of a small house. [View] is a name with a job to run, [Set] is the list of views of one
 // mount, and the registry keeps loaded programs between two starts. The rooms below have manuals of their
@@ -21,20 +21,20 @@
 //
 // A run gives the whole output or an error, never a part:
 //
-//   - The kernel's buffer for the output about one cgroup is 32 KiB. A longer one is E2BIG, and a walk that was cut short is
-//     EOPNOTSUPP. If the object has a task flavour, the run is made again with it.
+//   - The kernel's buffer for the output about one cgroup is 32 KiB. A longer one is E2BIG, and a walk that
+//     was cut short is EOPNOTSUPP. If the object has a task flavour, the run is made again with it.
 //   - More than [Options.MaxRun] bytes are EFBIG.
 //   - A million objects in a row without output make read(2) give EAGAIN, and the run reads on.
-//   - A context that is done, or [Options.Timeout], ends a run between two reads. The kernel looks for no signal inside a
-//     read.
+//   - A context that is done, or [Options.Timeout], ends a run between two reads. The kernel looks for no
+//     signal inside a read.
 //   - No output for a cgroup that is gone is ENOENT. No output for a living cgroup is an empty run.
 //
 // Every error wraps the kernel's errno, so that [errors.As] with a syscall.Errno finds it.
 //
 // # Changes
 //
-// [Set.Watch] follows the places of views. A view whose new source does not load goes on as it was, with a
-// warning. A view that was replaced or removed closes its programs when its last run ends, and a run that
+// [Set.Watch] follows the places of views. If the new source of a view does not load, the view goes on as it was,
+// with a warning. A view that was replaced or removed closes its programs when its last run ends, and a run that
 // begins on a replaced view is made by its replacement. A view that cannot load has a [View.Err] and harms no
 // other.
 //
@@ -43,7 +43,7 @@
 //
 //	description  text of one line          in place of the object's help
 //	enabled      true or false             see Config.Enable
-//	owner, group name or number            of the files; default: of the cgroup's directory
+//	owner, group name or number            of the files, in place of the cgroup's directory's
 //	mode         "0400" to "0444"          of the files
 //	match        list of globs             of paths of the cgroups that have the view
 //	requires     list of controllers       that a cgroup must have enabled to have it

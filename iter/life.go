@@ -36,8 +36,8 @@ func (l *life) enter() bool {
 	}
 }
 
-// hold gives the view to run, and keeps its programs open until drop. A replaced view gives its replacement,
-// so that a caller who looked it up just before needs no second try.
+// hold gives the view to run, and keeps its programs open until drop. For a replaced view it gives the
+// replacement, so that a caller with the old view needs no second try.
 func (v *View) hold() (*View, error) {
 	for !v.life.enter() {
 		next := v.life.next.Load()

@@ -150,8 +150,7 @@ func (v *View) add(it *programs.Iterator) error {
 	return v.job.Add(it.Program(), it.Map, it.Target(), order, v.settings.Map)
 }
 
-// compare warns if the view's record changed and its version did not, because a reader of raw records relies
-// on the version. A zero before compares with nothing.
+// newJob makes a job for the view's programs, of which the type is known.
 func (v *View) compare(before records.Type) {
 	if before.Hash() == "" || v.Hash() == "" || before.Version() != v.Version() || before.Hash() == v.Hash() {
 		return
@@ -162,7 +161,7 @@ func (v *View) compare(before records.Type) {
 	}
 }
 
-// stampMap is the present stamp of the map that the settings name.
+// add adds the iterator that makes the view.
 func (v *View) stampMap() string {
 	if v.settings.Map == "" {
 		return ""

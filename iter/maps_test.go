@@ -15,7 +15,7 @@ const lockedSize = 4 << 20
 
 func init() { ktest.Modes["maps"] = mapAllKinds }
 
-// mapAllKinds maps memory of the kinds that a Go program has not.
+// mapAllKinds maps memory of the kinds that a Go program lacks.
 func mapAllKinds() error {
 	const size = 1 << 20
 	if brk, _, _ := unix.Syscall(unix.SYS_BRK, 0, 0, 0); brk != 0 {
@@ -46,7 +46,7 @@ func mapAllKinds() error {
 	return err
 }
 
-// sum is one row of maps: of a process, and a kind.
+// sum is one row of maps, about one kind in one process.
 type sum struct {
 	mappings, size, writable, shared, locked int64
 	comm                                     string
@@ -68,7 +68,7 @@ func TestMapsAgreeWithProc(t *testing.T) {
 	}
 }
 
-// A process goes on without its first thread, and has its memory still, though /proc/PID/maps is empty then.
+// A process goes on without its first thread, and still has its memory, though /proc/PID/maps is empty then.
 func TestMapsWithoutTheFirstThread(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := testViews(t, h, Options{})["maps"]
@@ -141,7 +141,7 @@ func procSums(t *testing.T, pid int) map[string]sum {
 			}
 			continue
 		}
-		if f[len(f)-1] == "[vsyscall]" { // a page of the kernel's, no mapping of the process
+		if f[len(f)-1] == "[vsyscall]" { // a page of the kernel, no mapping of the process
 			kind = ""
 			continue
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// kernelFile is where a file of the cgroup has what a column shows; key is for a flat keyed file.
+// kernelFile is the file of the cgroup that has the value of a column; key is for a flat keyed file.
 type kernelFile struct{ file, key string }
 
 var memoryFiles = map[string]kernelFile{
@@ -110,7 +110,8 @@ func TestMemoryAgreesWithFiles(t *testing.T) {
 		writeFile(t, dir, "memory.limit_in_bytes", "16M")
 	} else {
 		for file, value := range map[string]string{"min": "4096", "low": "max", "high": "max", "max": "16M", "swap.max": "0", "swap.high": "40960"} {
-			if _, err := os.Stat(filepath.Join(dir, "memory."+file)); err == nil { // swap.*: with CONFIG_SWAP
+			// swap.* needs CONFIG_SWAP
+			if _, err := os.Stat(filepath.Join(dir, "memory."+file)); err == nil {
 				writeFile(t, dir, "memory."+file, value)
 			}
 		}
@@ -184,7 +185,7 @@ func checkColumn(t *testing.T, v *View, dir, column string, from kernelFile) map
 	return nil
 }
 
-// read gives what the file has as the view shows it: - for no limit, and for a key that this kernel has not.
+// read gives the value as the view shows it. It is - for no limit, and for a key that this kernel lacks.
 func (f kernelFile) read(t *testing.T, dir string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, f.file))
@@ -194,7 +195,8 @@ func (f kernelFile) read(t *testing.T, dir string) string {
 	if f.key == "" {
 		value := strings.TrimSpace(string(b))
 		page := int64(os.Getpagesize())
-		if none := strconv.FormatInt(math.MaxInt64/page*page, 10); value == "max" || value == none { // the latter on v1
+		// The latter is no limit on v1.
+		if none := strconv.FormatInt(math.MaxInt64/page*page, 10); value == "max" || value == none {
 			return "-"
 		}
 		return value
@@ -207,8 +209,7 @@ func (f kernelFile) read(t *testing.T, dir string) string {
 	return "-"
 }
 
-// The items are there exactly where the kernel has functions that read them (v7.0), and are all that the root
-// has.
+// The items are there exactly if the kernel has functions that read them (v7.0). The root has nothing else.
 func checkItems(t *testing.T, v *View, dir, root string) {
 	t.Helper()
 	kernel, err := btf.LoadKernelSpec()

@@ -47,7 +47,8 @@ func (o *object) obtain(program string, s *state.State, cache *btf.Cache) (*prog
 	return o.Iterator(program, p, maps), nil
 }
 
-// pin is the name that a program is pinned under: the view's, though the program may have another.
+// pin is the name that a program is pinned under. It begins with the view's name; the program may have
+// another.
 func (o *object) pin(program string) string {
 	if program == o.Main() {
 		return o.view

@@ -22,7 +22,8 @@ func TestFilesAgreeWithProc(t *testing.T) {
 	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	pids := []int{
 		ktest.Helper{Cgroup: dir, Threads: 5, Files: filesOfAllTypes(t), Comm: "t"}.Start(t),
-		ktest.Helper{Cgroup: dir, Files: slices.Repeat([]*os.File{os.Stdout}, 500), Comm: "u"}.Start(t), // above 32 KiB
+		// above 32 KiB
+		ktest.Helper{Cgroup: dir, Files: slices.Repeat([]*os.File{os.Stdout}, 500), Comm: "u"}.Start(t),
 	}
 	rows := rows(t, mustRun(t, v, ktest.CgroupID(t, dir)))
 	types := make(map[string]int)
@@ -126,8 +127,7 @@ func filesOfAllTypes(t *testing.T) []*os.File {
 	return append(files, socket)
 }
 
-// procFiles gives what /proc says of the open files of a process that is idle, in the view's words, by
-// descriptor.
+// procFiles gives the open files of an idle process from /proc, in the view's words, by descriptor.
 func procFiles(t *testing.T, pid int) map[string]map[string]string {
 	t.Helper()
 	dir := fmt.Sprintf("/proc/%d/", pid)
@@ -167,7 +167,7 @@ func procFile(t *testing.T, dir, fd string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fields := bytes.Fields(info) // pos: N flags: OCTAL ...
+	fields := bytes.Fields(info) // "pos: N", "flags: OCTAL" and more
 	if slices.Contains([]string{"regular", "directory", "block"}, file["type"]) {
 		file["offset_bytes"] = string(fields[1])
 	}

@@ -30,8 +30,7 @@ func (r *registry) take(name string, want programs.Origin) *ebpf.Program {
 	return p
 }
 
-// previous is the type of the own program that is pinned under a name, if the program is not the same.
-// Without it, an upgrade between two servers could change a record unnoticed.
+// take gives the pinned program if it has the same origin, otherwise nil.
 func (r *registry) previous(name string, now programs.Origin, cache *btf.Cache) (t records.Type) {
 	if r == nil {
 		return t
@@ -89,7 +88,7 @@ func (r *registry) stateDir(view string) string {
 	return filepath.Join(r.dir, programs.FlavourMark+"state", view)
 }
 
-// forget detaches the programs of stateful views that are not in list, and removes their state.
+// put pins a program, in place of an older own one. A failure is logged and does no harm to the view.
 func (s *Set) forget(r *registry, list []*View) {
 	if r == nil || r.readOnly {
 		return
@@ -113,8 +112,8 @@ func (s *Set) forget(r *registry, list []*View) {
 }
 
 // prune unpins own programs that have no view any more. Another server that shares the registry may have
-// views from directories that this one does not know, so a pin goes only if its object is gone or from a
-// place known here.
+// views from directories that this one does not know. So a pin goes only if its object is gone, or if it is
+// from a place known here.
 func (r *registry) prune(list []*View, dirs []string) {
 	if r == nil {
 		return

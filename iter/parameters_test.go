@@ -10,7 +10,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// What is set is what the program reads.
+// The program reads the value that was set.
 func TestParameterOfProgram(t *testing.T) {
 	h := testHierarchy(t, "")
 	p := ktest.Writing("v", "cgroup", 0)

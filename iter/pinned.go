@@ -30,8 +30,8 @@ func (v *View) fromPin(p *sources.Pin, cache *btf.Cache) error {
 	return fmt.Errorf("%s is neither a program nor an iterator's link: %w", p.Path, unix.ENOEXEC)
 }
 
-// fromPrograms makes the view of loaded iterators: the one that has the view's name, and its flavours. All
-// there is to know of them is in the kernel.
+// fromPrograms makes the view of loaded iterators. They are the one with the view's name, and its flavours.
+// The kernel has all that is known about them.
 func (v *View) fromPrograms(main *ebpf.Program, p *sources.Pin, cache *btf.Cache) error {
 	it, err := programs.Inspect(main, cache)
 	if err == nil {
@@ -82,8 +82,8 @@ func mapsOf(p *ebpf.Program) runs.Maps {
 	return func(name string) (*ebpf.Map, error) { return links.Map(p, name) }
 }
 
-// fromLink finds out which cgroup the link is for: it is in that one's directory, or in the top one if for
-// none.
+// fromLink finds out which cgroup the link is for. The view is in the directory of that cgroup. If there is
+// none, it is in the top directory.
 func (v *View) fromLink(l *link.Iter, cache *btf.Cache) (err error) {
 	defer func() {
 		if err != nil {

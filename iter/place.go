@@ -38,8 +38,8 @@ func (v *View) In(cgroup uint64) error {
 	return v.missing(cgroup)
 }
 
-// InTree is In for [View.Tree]: settings choose among the cgroups of a tree, and the view is in a tree of
-// which they choose none.
+// InTree is In for [View.Tree]. Settings choose among the cgroups of a tree, so the view is also in a tree
+// without a chosen cgroup.
 func (v *View) InTree(cgroup uint64) error {
 	if v.job == nil {
 		return nil

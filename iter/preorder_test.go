@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Programs with BPF_F_PREORDER run before all others, those of the topmost cgroup first; one program may be
-// attached to several cgroups, and cgroups above that do not allow several do not count.
+// Programs with BPF_F_PREORDER run before all others, the topmost cgroup's first. One program may be attached
+// to several cgroups. Cgroups above that do not allow several do not count.
 func TestBPFPreorder(t *testing.T) {
 	h := testHierarchy(t, "")
 	view := testViews(t, h, Options{})["bpf"]

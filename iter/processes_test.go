@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// procProcess is what /proc has of a process, in the view's words; memory in bytes, times in µs.
+// procProcess has the values of a process from /proc, in the view's words. Memory is in bytes, times in µs.
 func procProcess(t *testing.T, pid int) map[string]string {
 	t.Helper()
 	living := ktest.LivingThreads(t, pid)
@@ -85,7 +85,7 @@ func TestProcessesOfTheZoo(t *testing.T) {
 			parent = pid
 		}
 	}
-	vfork := make(map[string]bool) // of whom the memory is another's
+	vfork := make(map[string]bool) // processes that borrow their parent's memory
 	for _, id := range ktest.IDs(t, dir, "cgroup.procs") {
 		vfork[strconv.Itoa(id)] = readProc(t, id, id).ppid == parent
 	}
@@ -132,7 +132,7 @@ func checkProcesses(t *testing.T, v *View, dir string, vfork map[string]bool) {
 	}
 }
 
-// checkProcess holds a column to what /proc had before and after.
+// checkProcess holds a column to the values of /proc before and after.
 func checkProcess(t *testing.T, row map[string]string, column, before, after string, vfork bool) {
 	t.Helper()
 	got := row[column]
@@ -142,7 +142,7 @@ func checkProcess(t *testing.T, row map[string]string, column, before, after str
 		if vfork {
 			before, after = "-", "-"
 		}
-		// See checkRow: of each kind.
+		// The slack of checkRow, of each kind.
 		slack = int64(3*max(64, 2*runtime.NumCPU())*runtime.NumCPU()) * int64(os.Getpagesize())
 	case "user_usec", "system_usec":
 		slack = 2 * tick
@@ -165,7 +165,7 @@ func checkProcess(t *testing.T, row map[string]string, column, before, after str
 	}
 }
 
-// The table of a process that had many files open is large. Those that are closed again do not count.
+// The table of a process that had many files open is large. Files that were closed again do not count.
 func TestProcessesOfManyFiles(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := testViews(t, h, Options{})["processes"]
@@ -184,7 +184,7 @@ func TestProcessesOfManyFiles(t *testing.T) {
 	}
 }
 
-// A process whose threads live in several cgroups is in that of the first, with all of them.
+// A process with threads in several cgroups is shown with all of them in the cgroup of the first.
 func TestProcessesOfThreadedCgroups(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := testViews(t, h, Options{})["processes"]

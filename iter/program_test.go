@@ -18,7 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The record's type has to be found in a loaded program too: whoever finds it pinned has no object.
+// The record's type has to be found in a loaded program too, because a pinned program comes without an
+// object.
 func TestRecordSurvivesLoading(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})

@@ -13,14 +13,14 @@ import (
 	"bpfviewfs/iter/records"
 )
 
-// pressure is a line of a pressure file: what it says of averages, and the total.
+// pressure is a line of a pressure file: its averages and the total.
 type pressure struct {
 	averages string
 	total    int64 // µs
 }
 
 // pressures gives the lines of a cgroup's pressure files as "cpu some" and so on. Reading makes the kernel
-// sum.
+// sum up.
 func pressures(t testing.TB, dir string, root bool) map[string]pressure {
 	t.Helper()
 	lines := make(map[string]pressure)
@@ -104,7 +104,7 @@ func checkPressure(t *testing.T, v *View, dir string, root bool) {
 	}
 }
 
-// averages shows a row's as the files do: percent, with two places, cut off.
+// averages shows the averages of a row as the files do, in percent, cut off after two places.
 func averages(t testing.TB, row map[string]string) string {
 	t.Helper()
 	var all []string
@@ -115,7 +115,7 @@ func averages(t testing.TB, row map[string]string) string {
 	return strings.Join(all, " ")
 }
 
-// The kernel leaves the averages of an idle cgroup alone until somebody reads its files.
+// The kernel leaves the averages of an idle cgroup alone until its files are read.
 func TestPSIAveragesOfIdleCgroupsFade(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := testViews(t, h, Options{})["psi"]

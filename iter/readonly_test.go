@@ -10,7 +10,7 @@ import (
 	"bpfviewfs/internal/ktest"
 )
 
-// A set that only looks finds what is pinned and counted, and leaves all as it was.
+// A read-only set finds the pins and counts, and leaves all as it was.
 func TestReadOnly(t *testing.T) {
 	h := testHierarchy(t, "")
 	registry, dir := testRegistry(t), t.TempDir()
@@ -26,7 +26,7 @@ func TestReadOnly(t *testing.T) {
 		t.Fatalf("pinned are %q", was)
 	}
 	want := mustRun(t, find(t, counting, "renames"), ktest.CgroupID(t, cgroup))
-	if err := counting.Close(); err != nil { // so that nobody holds on to what is pinned
+	if err := counting.Close(); err != nil { // so that only the pins hold the programs
 		t.Fatal(err)
 	}
 

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memoryCgroup makes a cgroup whose memory is accounted for, of cgroup2 or of v1, and gives the file of it
-// that a write to makes the writer reclaim, and what to write.
+// memoryCgroup makes a cgroup of cgroup2 or v1 with the memory controller. A write of amount to its file
+// makes the writer reclaim.
 func memoryCgroup(t *testing.T, h *cgroups.Hierarchy) (dir, file, amount string) {
 	t.Helper()
 	os.WriteFile(filepath.Join(h.String(), "cgroup.subtree_control"), []byte("+memory"), 0)
@@ -48,7 +48,7 @@ func TestReclaimCountsInTheRightCgroup(t *testing.T) {
 
 func init() { ktest.Jobs["hog"] = hog }
 
-// hog joins a cgroup and takes memory until it is killed; of all processes, it.
+// hog joins a cgroup and takes memory until it is killed. The OOM killer prefers it to all processes.
 func hog(procs string) error {
 	err := errors.Join(os.WriteFile(procs, []byte("0"), 0), os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0))
 	for err == nil {
@@ -57,8 +57,8 @@ func hog(procs string) error {
 	return err
 }
 
-// Who takes the machine's last memory has to free some before anybody is killed for it. No machine with
-// anybody else on it is for this.
+// A thread that takes the machine's last memory has to free some before the OOM killer comes. Run it only on
+// a machine without other users.
 func TestReclaimOfTheMachine(t *testing.T) {
 	if os.Getenv("BPFVIEWFS_TEST_VM") == "" {
 		t.Log("in a virtual machine alone")

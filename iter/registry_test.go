@@ -59,7 +59,7 @@ func programID(t testing.TB, p *ebpf.Program) ebpf.ProgramID {
 	return id
 }
 
-// pinForeign pins a program as anybody may.
+// pinForeign pins a program as another tool may.
 func pinForeign(t testing.TB, path string, spec *ebpf.ProgramSpec) *ebpf.Program {
 	t.Helper()
 	p, err := ebpf.NewProgram(spec)
@@ -102,9 +102,10 @@ func TestProgramsAreReused(t *testing.T) {
 		t.Errorf("programs %v, were %v", is, was)
 	}
 
-	// Another object has another program, in the pin's place.
+	// Another object has another program, which replaces the pin.
 	replace(t, path, append(builtin(t, "cpu"), 0))
-	if err := find(t, second, "cpu").job.Program(runs.PerCgroup).Pin(filepath.Join(registry, "cpu"+temporary)); err != nil { // as after a crash
+	// as after a crash
+	if err := find(t, second, "cpu").job.Program(runs.PerCgroup).Pin(filepath.Join(registry, "cpu"+temporary)); err != nil {
 		t.Fatal(err)
 	}
 	reload(t, second, true)
@@ -118,7 +119,7 @@ func TestProgramsAreReused(t *testing.T) {
 		t.Errorf("program %v is pinned, %v runs, %v were before", programID(t, pinned), now, was)
 	}
 
-	// A pin that somebody removes takes nothing away; one whose object is gone goes.
+	// A pin that a user removes takes nothing away. A pin goes if its object is gone.
 	if err := os.Remove(filepath.Join(registry, "cgroup")); err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +141,7 @@ func TestProgramsAreReused(t *testing.T) {
 	ktest.Words(t, "pins", pins(t, registry), "cgroup renamed")
 }
 
-// The program of a view may have any name, also another view's.
+// The program of a view may have any name, also that of another view.
 func TestPinsHaveTheViewsName(t *testing.T) {
 	h := testHierarchy(t, "")
 	registry, dir := testRegistry(t), t.TempDir()
@@ -230,7 +231,7 @@ func TestForeignPins(t *testing.T) {
 	}
 	ktest.Errno(t, "filter", find(t, s, "filter").Err(), unix.ENOEXEC)
 
-	// Nothing of theirs was touched, what is theirs no longer is ours again.
+	// No foreign pin was touched. The set does not take one over again that became foreign.
 	pinned, err := ebpf.LoadPinnedProgram(path("cpu"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -320,7 +321,7 @@ func TestPinnedLinks(t *testing.T) {
 	ktest.Words(t, "pins", pins(t, registry), "all one")
 }
 
-// Without a registry that can be used, views are there all the same.
+// Views are there even if the registry cannot be used.
 func TestUnusableRegistry(t *testing.T) {
 	h := testHierarchy(t, "")
 	open := testRegistry(t)
@@ -350,7 +351,7 @@ func TestUnusableRegistry(t *testing.T) {
 	}
 }
 
-// A third party's object, loaded by a third party's tool.
+// A foreign object, loaded by a foreign tool.
 func TestBpftoolPins(t *testing.T) {
 	h := testHierarchy(t, "")
 	testenv.Needs(t, "bpftool")
@@ -359,7 +360,7 @@ func TestBpftoolPins(t *testing.T) {
 	if out, err := exec.Command("bpftool", "prog", "loadall", "../bpf/tasks.bpf.o", filepath.Join(registry, "all")).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	reload(t, s, false) // a directory in the registry is nobody's view
+	reload(t, s, false) // a directory in the registry is no view
 	for _, name := range pins(t, filepath.Join(registry, "all")) {
 		if err := os.Rename(filepath.Join(registry, "all", name), filepath.Join(registry, name)); err != nil {
 			t.Fatal(err)

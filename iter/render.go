@@ -40,8 +40,8 @@ func (v *View) Render(ctx context.Context, f records.Format, cgroup uint64, dst 
 
 // Tree runs the view for a cgroup and all below it, in pre-order, siblings in the order of their making, and
 // appends the whole output to dst. Each record begins with the path of its cgroup relative to the first one
-// ("." for itself) and the id. A cgroup that vanishes meanwhile is left out; if the first vanishes, the error
-// is ENOENT. Errors are those of Render.
+// ("." for itself) and the id of its cgroup. A cgroup that vanishes meanwhile is left out. If the first
+// vanishes, the error is ENOENT. Errors are those of Render.
 func (v *View) Tree(ctx context.Context, f records.Format, cgroup uint64, dst []byte) ([]byte, error) {
 	v, err := v.hold()
 	if err != nil {

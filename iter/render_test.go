@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A tree's raw output has what the runs of its cgroups have.
+// A tree's raw output has the same records as the runs of its cgroups.
 func TestRawTree(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := testViews(t, h, Options{})["tasks"]

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// rows gives a record view's text by column, in small letters. The last may hold spaces.
+// rows gives the text of a record view by column, in small letters. The last may hold spaces.
 func rows(t testing.TB, out string) (all []map[string]string) {
 	t.Helper()
 	header, rest, ok := strings.Cut(out, "\n")

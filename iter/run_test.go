@@ -35,7 +35,7 @@ func programView(t *testing.T, h *cgroups.Hierarchy, o Options, programs ...*ebp
 	return v
 }
 
-// What the kernel takes of one cgroup is 32767 bytes; more must never be a part.
+// The kernel takes 32767 bytes about one cgroup. Longer output must never be shown in part.
 func TestBoundOfOneRun(t *testing.T) {
 	h := testHierarchy(t, "")
 	ctx := context.Background()

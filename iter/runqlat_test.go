@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runDelay sums up what the kernel says its threads have waited, in µs: the second number of schedstat.
+// runDelay sums up how long the process's threads have waited, in µs. It is the second number of schedstat.
 func runDelay(t *testing.T, pid int) (sum int64) {
 	t.Helper()
 	for _, tid := range ktest.Threads(t, pid) {
@@ -56,8 +56,8 @@ func TestRunqlatRisesInTheRightCgroup(t *testing.T) {
 			t.Fatalf("%d waits of %d µs", count-countBefore, sum-sumBefore)
 		}
 	}
-	// What the kernel counts is a wait's end, too, and was asked before and after: it has seen all these, and
-	// few more.
+	// The kernel counts at the end of a wait, too. It was read before and after, so it has seen all these
+	// waits and few more.
 	delay, sum := runDelay(t, pid)-delayBefore, sum-sumBefore
 	if sum > delay+delay/10 || sum < delay-delay/4 {
 		t.Errorf("waits of %d µs, but schedstat has %d", sum, delay)
@@ -70,7 +70,8 @@ func TestRunqlatRisesInTheRightCgroup(t *testing.T) {
 	}
 }
 
-// The clock of BPF may step back between two readings: such a wait was short, and not of half an eternity.
+// The clock of BPF may step back between two readings. Such a wait was short; it did not take half an
+// eternity.
 func TestRunqlatWhenTheClockStepsBack(t *testing.T) {
 	h := testHierarchy(t, "")
 	view := testViews(t, h, Options{}, "runqlat")["runqlat"]

@@ -22,9 +22,9 @@ import (
 
 var selftests = flag.String("selftests", "", "directory of the kernel's iterator programs, built by .ci/selftests")
 
-// TestSelftests tries the kernel's own iterator programs as views, each object dropped in and pinned by
-// bpftool, and logs a table. It fails if one that is a view cannot be run, or if so few are views that
-// something is wrong with how they were built.
+// TestSelftests tries the kernel's own iterator programs as views, and logs a table. Each object is dropped
+// in, and pinned by bpftool. It fails if a view cannot be run, or if so few are views that they were built
+// wrongly.
 func TestSelftests(t *testing.T) {
 	h := testHierarchy(t, "")
 	s := testSet(t, h, Options{})
@@ -64,8 +64,8 @@ func TestSelftests(t *testing.T) {
 	}
 }
 
-// dropIn says what becomes of the object in a views directory. One that iterates a map's elements is given
-// its own maps, one after the other.
+// dropIn tells whether the object becomes a view in a views directory. An iterator of a map's elements is
+// given the object's maps, one after the other.
 func dropIn(t *testing.T, s *Set, path, name, pins, cgroup string) (string, bool) {
 	t.Helper()
 	raw, err := os.ReadFile(path)
@@ -110,7 +110,7 @@ func mapNames(spec *ebpf.CollectionSpec) (names []string) {
 	return names
 }
 
-// pinAll says what becomes of the object's programs in the registry.
+// pinAll tells which of the object's programs become views in the registry.
 func pinAll(t *testing.T, s *Set, object, dir, cgroup string) (string, int) {
 	t.Helper()
 	if out, err := exec.Command("bpftool", "prog", "loadall", object, dir).CombinedOutput(); err != nil {
@@ -132,7 +132,7 @@ func pinAll(t *testing.T, s *Set, object, dir, cgroup string) (string, int) {
 	return strings.Join(said, "<br>"), views
 }
 
-// show runs the view where it is and says so.
+// show runs the view where it is, and tells the result.
 func show(t *testing.T, v *View, cgroup string) string {
 	t.Helper()
 	id, where := ktest.CgroupID(t, cgroup), "every cgroup"
@@ -146,7 +146,7 @@ func show(t *testing.T, v *View, cgroup string) string {
 	return fmt.Sprintf("%s, %d bytes", where, len(out))
 }
 
-// reason is why the kernel refuses a program, with the verifier's last word alone.
+// reason gives the verifier's last word only, if a program was refused.
 func reason(err error) string {
 	var verifier *ebpf.VerifierError
 	if errors.As(err, &verifier) {

@@ -38,9 +38,9 @@ type Set struct {
 	uses  state.Uses
 }
 
-// Open finds the views and loads them, for cgroups of h. A view that cannot load harms no other: it is in
-// Views with its Err. The same goes for a views directory or a registry that cannot be used: Logf is told.
-// The error is about the objects compiled in, or a path that means nothing.
+// Open finds the views and loads them, for cgroups of h. A view that cannot load is in Views with its Err,
+// and harms no other. A views directory or a registry that cannot be used is logged. The error is about the
+// objects compiled in, or a path that means nothing.
 func Open(h *cgroups.Hierarchy, c Config) (*Set, error) {
 	if c.Logf == nil {
 		c.Logf = func(string, ...any) {}

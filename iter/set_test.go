@@ -131,7 +131,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("from %s, %q, %q", v.Origin(), v.Help(), v.Warning())
 	}
 
-	// What does not load leaves what runs.
+	// A source that does not load leaves the running view alone.
 	for _, broken := range []struct{ path, text string }{{object, "nonsense"}, {settings, "nonsense"}} {
 		write(t, broken.path, []byte(broken.text))
 		reload(t, s, true)
@@ -180,7 +180,7 @@ func TestRemovedView(t *testing.T) {
 	ktest.Errno(t, "removed", err, unix.ENODEV)
 }
 
-// Who reads raw records by their version has to know.
+// A reader of raw records relies on the version, so a change must be told.
 func TestRecordChanges(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := t.TempDir()
@@ -208,7 +208,7 @@ func TestRecordChanges(t *testing.T) {
 		}
 	}
 
-	// An upgrade: the server that knew the old object has ended.
+	// An upgrade, when the server that knew the old object has ended.
 	config := Config{Dirs: []string{dir}, Registry: testRegistry(t)}
 	for _, step := range []struct {
 		object []byte

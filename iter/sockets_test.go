@@ -19,13 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// madeSocket is a socket of the test's own, and what the view has to say of it.
+// madeSocket is a socket of the test, and the columns that the view must show of it.
 type madeSocket struct {
 	file *os.File
 	want map[string]string
 }
 
-// madeSockets are made in the test's process and handed to another, which lives in the cgroup.
+// madeSockets are made in the test's process and handed to another one, which lives in the cgroup.
 type madeSockets struct {
 	t    *testing.T
 	made []madeSocket
@@ -131,7 +131,8 @@ func (s *madeSockets) udp() {
 	s.must(unix.Bind(fd, &unix.SockaddrInet6{Addr: netip.IPv6Loopback().As16()}))
 	own, address, port := s.name(fd)
 	s.must(unix.Sendto(fd, []byte("hello"), 0, own))
-	memory, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MEMINFO) // the first of its numbers: SK_MEMINFO_RMEM_ALLOC
+	// SK_MEMINFO_RMEM_ALLOC is the first of its numbers.
+	memory, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MEMINFO)
 	s.must(err)
 	s.keep(fd, map[string]string{
 		"protocol": "udp", "state": "close", "local_address": address, "local_port": port, "remote_address": "-", "remote_port": "-",
@@ -185,10 +186,10 @@ func (s *madeSockets) pair() {
 	s.keep(fds[1], map[string]string{"protocol": "unix_dgram", "state": "established", "receive_bytes": "7", "send_bytes": "0", "path": "-"})
 }
 
-// elsewhere takes the test's thread to a network namespace of its own, with its loopback interface up.
+// elsewhere takes the test's thread to a new network namespace, with its loopback interface up.
 func elsewhere(t *testing.T) {
 	t.Helper()
-	runtime.LockOSThread() // and never unlock: the thread ends with the test
+	runtime.LockOSThread() // never unlocked, so that the thread ends with the test
 	if err := errors.Join(unix.Unshare(unix.CLONE_NEWNET), loopbackUp()); err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +260,7 @@ func TestSocketsAgreeWithTheirOwner(t *testing.T) {
 	}
 }
 
-// A process of many sockets has more to show than fits one buffer of the kernel's.
+// A process of many sockets has more to show than fits one buffer of the kernel.
 func TestSocketsOfManySockets(t *testing.T) {
 	h := testHierarchy(t, "")
 	view := testViews(t, h, Options{})["sockets"]

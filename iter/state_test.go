@@ -60,7 +60,7 @@ func mustLoad(t *testing.T, h *cgroups.Hierarchy, name, dir string, change func(
 	return v
 }
 
-// checkCount holds the view to have counted so many names in the cgroup.
+// checkCount fails unless the view has counted want names in the cgroup.
 func checkCount(t *testing.T, v *View, cgroup string, want int) {
 	t.Helper()
 	out := mustRun(t, v, ktest.CgroupID(t, cgroup))
@@ -88,8 +88,8 @@ func TestStateIsPerCgroup(t *testing.T) {
 	}
 }
 
-// Not one event is lost or counted twice while objects take over from each other, the same and changed ones,
-// nor while nobody is there to show them.
+// No event is lost or counted twice while objects replace each other, the same and changed ones. The same
+// holds while no set shows them.
 func TestReloadLosesNoEvent(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := filepath.Join(ktest.BPFFS(t), "renames")
@@ -153,7 +153,7 @@ func TestLoadedByTwoAtOnce(t *testing.T) {
 	}
 }
 
-// An object whose map has another type starts that map anew, and leaves nothing of the old one.
+// An object with a map of another type starts that map anew, and leaves nothing of the old one.
 func TestChangedMapStartsAnew(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := filepath.Join(ktest.BPFFS(t), "renames")
@@ -172,7 +172,7 @@ func TestChangedMapStartsAnew(t *testing.T) {
 	if len(after) != len(before) || strings.Join(after, " ") == strings.Join(before, " ") {
 		t.Errorf("pins %q, then %q", before, after)
 	}
-	// One program less: its link goes.
+	// With one program less its link goes.
 	v = mustLoad(t, h, "renames", dir, func(spec *ebpf.CollectionSpec) {
 		spec.Maps["renamed"].MaxEntries = 100
 		delete(spec.Programs, "count")
@@ -230,7 +230,7 @@ func TestStateGoesWithItsCgroup(t *testing.T) {
 	}
 }
 
-// attachedPrograms gives the ids of what the links pinned in dir have attached.
+// attachedPrograms gives the ids of the programs that the links pinned in dir have attached.
 func attachedPrograms(t *testing.T, dir string) (ids []ebpf.ProgramID) {
 	t.Helper()
 	for _, name := range names(t, dir) {
@@ -250,7 +250,7 @@ func attachedPrograms(t *testing.T, dir string) (ids []ebpf.ProgramID) {
 	return ids
 }
 
-// checkGone holds programs to be unloaded, which the kernel does a while after they are detached.
+// checkGone waits for programs to be unloaded, which the kernel does a while after they are detached.
 func checkGone(t *testing.T, ids []ebpf.ProgramID) {
 	t.Helper()
 	for _, id := range ids {
@@ -284,7 +284,7 @@ func TestForgottenStateIsDetached(t *testing.T) {
 	}
 }
 
-// One program that cannot be attached leaves none attached, and an earlier object of the view as it was.
+// A program that cannot be attached leaves none attached, and an earlier object of the view as it was.
 func TestBadAttachLeavesNothing(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := filepath.Join(ktest.BPFFS(t), "renames")

@@ -37,7 +37,7 @@ func slotPrograms(t *testing.T, dir string) map[string]ebpf.ProgramID {
 	return found
 }
 
-// The next start takes the programs of a stateful view as they are, those that count and those that show.
+// The next start takes the programs of a stateful view as they are, both counting and showing ones.
 func TestStatefulProgramsAreReused(t *testing.T) {
 	h := testHierarchy(t, "")
 	registry, dir := testRegistry(t), t.TempDir()
@@ -52,7 +52,7 @@ func TestStatefulProgramsAreReused(t *testing.T) {
 		showing  ebpf.ProgramID
 	}
 	events := 0
-	// use opens the views, has events counted, and tells what counted and what showed them.
+	// use opens the views, has events counted, and gives the programs that counted and showed them.
 	use := func(c Config) (p programs) {
 		t.Helper()
 		s := openSet(t, h, c)
@@ -101,7 +101,7 @@ func TestStatefulProgramsAreReused(t *testing.T) {
 		t.Errorf("pins %q, were %q", now, pinned)
 	}
 
-	// Programs are of no use with maps that nobody can find any more.
+	// Programs are of no use with maps that can no longer be found.
 	for _, name := range names(t, state) {
 		if strings.HasPrefix(name, "map_renamed_") {
 			if err := os.Remove(filepath.Join(state, name)); err != nil {
@@ -118,7 +118,7 @@ func TestStatefulProgramsAreReused(t *testing.T) {
 		t.Errorf("programs %v, were %v", again, anew)
 	}
 
-	// One of them that is gone is loaded again, with the others.
+	// If one of them is gone, it is loaded again with the others.
 	for _, name := range slices.Backward(names(t, state)) {
 		if strings.HasPrefix(name, "program_renamed_rmdir") || strings.HasPrefix(name, "program_renames_") {
 			if err := os.Remove(filepath.Join(state, name)); err != nil {

@@ -14,8 +14,8 @@ import (
 	"bpfviewfs/iter/records"
 )
 
-// descriptorsOf are what /proc has of the tables of files of some processes: "pid tid fd" with what is open
-// there.
+// descriptorsOf has the open files of some processes from /proc, by "pid tid fd". It shows each table of
+// files once.
 func descriptorsOf(t testing.TB, pids []int) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -38,8 +38,8 @@ func descriptorsOf(t testing.TB, pids []int) map[string]string {
 	return all
 }
 
-// checkTables holds a cgroup's files, and those that a program of somebody else's prints, to be what /proc
-// has of the tables that are held first by a thread of the cgroup.
+// checkTables compares a cgroup's files with /proc, and likewise the output of a foreign program. A table is
+// in the cgroup of the first thread that holds it.
 func checkTables(t *testing.T, views map[string]*View, foreign *View, h *cgroups.Hierarchy, dir string, pids []int) {
 	t.Helper()
 	id := ktest.CgroupID(t, dir)
@@ -139,8 +139,8 @@ func checkMemoryOfTheZoo(t *testing.T, v, foreign *View, dir string) {
 	}
 }
 
-// Of a process whose threads live in several cgroups, each table is in the one where the first thread lives
-// that holds it.
+// If the threads of a process live in several cgroups, each table is in the cgroup of the first thread that
+// holds it.
 func TestTablesOfThreadedCgroups(t *testing.T) {
 	h := testHierarchy(t, "")
 	domain, dirs := ktest.ThreadedTree(t, h.String(), "a", "b", "empty")

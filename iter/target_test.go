@@ -76,7 +76,7 @@ func TestWalksInDeclaredOrder(t *testing.T) {
 	}
 }
 
-// Programs that know nothing of us are run for each process of the cgroup, with one header.
+// Programs from elsewhere are run for each process of the cgroup, with one header.
 func TestForeignTaskIterators(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
@@ -112,7 +112,7 @@ func TestForeignTaskIterators(t *testing.T) {
 	}
 }
 
-// What looks alike is a header only if it says nothing of a process.
+// A line that looks like a header is one only if it has no number of a process.
 func TestTwinsAreNoHeader(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
@@ -143,7 +143,7 @@ func printing(text string) *ebpf.ProgramSpec {
 	return p
 }
 
-// Nor is it one if there is nothing else, with digits or without.
+// Nor is it a header if there is nothing else, with digits or without.
 func TestNothingButHeadersAreNone(t *testing.T) {
 	h := testHierarchy(t, "")
 	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
@@ -157,7 +157,7 @@ func TestNothingButHeadersAreNone(t *testing.T) {
 	}
 }
 
-// What does not ask for a cgroup is the root's, however long it is.
+// A program that does not ask for a cgroup is in the root alone, however long it is.
 func TestRootOnly(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := mustLoad(t, h, "symbols", "", same)
@@ -173,8 +173,8 @@ func TestRootOnly(t *testing.T) {
 	ktest.Errno(t, "another cgroup", err, unix.ENOENT)
 }
 
-// elementsRefused tells whether this kernel refuses every iterator of a map's elements, as some that are
-// built to be locked down do, and holds a view that needs one to be absent for that reason then.
+// elementsRefused tells whether this kernel refuses every iterator of a map's elements, as some hardened
+// kernels do. If so, it checks that a view that needs one is absent for that reason.
 func elementsRefused(t *testing.T, h *cgroups.Hierarchy) bool {
 	t.Helper()
 	p, err := ebpf.NewProgram(ktest.Writing("any", "bpf_map_elem", 0))
@@ -345,7 +345,7 @@ func TestRequestForSubTree(t *testing.T) {
 	ktest.Errno(t, "removed cgroup", err, unix.ENOENT)
 }
 
-// No room for one more request is no output that does not fit: there is nothing else to try.
+// A full map of requests is not output that does not fit, so no other way of the view is tried.
 func TestTooManyRequests(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := mustLoad(t, h, "inside", "", same)
@@ -359,7 +359,7 @@ func TestTooManyRequests(t *testing.T) {
 	ktest.Errno(t, "run", err, unix.EAGAIN)
 }
 
-// What readers that were killed have left does not fill the map for ever: the pinned program keeps it.
+// The requests of killed readers do not fill the map for ever, though the pinned program keeps it.
 func TestRequestsOfTheDead(t *testing.T) {
 	h := testHierarchy(t, "")
 	registry, dir := testRegistry(t), t.TempDir()
@@ -368,7 +368,8 @@ func TestRequestsOfTheDead(t *testing.T) {
 	first := find(t, openSet(t, h, config), "inside")
 	living := ktest.Helper{Cgroup: ktest.Cgroup(t, h.String(), "bpfviewfs-test-*"), Threads: 1}.Start(t)
 	requests := requestsOf(t, first)
-	if err := requests.Put(uint32(slices.Max(ktest.Threads(t, living))), uint64(0)); err != nil { // of any thread
+	// of any thread
+	if err := requests.Put(uint32(slices.Max(ktest.Threads(t, living))), uint64(0)); err != nil {
 		t.Fatal(err)
 	}
 	for i := range requests.MaxEntries() - 1 {
@@ -431,7 +432,7 @@ func TestViewOfLoadedProgram(t *testing.T) {
 	ktest.Errno(t, "socket filter", err, unix.ENOEXEC)
 }
 
-// Every view that comes with the command says what it shows.
+// Every built-in view has a help text.
 func TestHelp(t *testing.T) {
 	for _, name := range []string{"cgroup", "cpu", "stacks", "tasks"} {
 		if o := readObject(t, name); o.Type().Help() == "" {

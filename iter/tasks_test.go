@@ -43,7 +43,7 @@ func mustRun(t testing.TB, v *View, id uint64) string {
 type row struct {
 	pid, tid, ppid, nspid, uid int
 	state                      string
-	user, system, rss          int64 // -1: none
+	user, system, rss          int64 // -1 if it has none
 	comm                       string
 }
 
@@ -99,7 +99,7 @@ func TestTasksAgreeWithProc(t *testing.T) {
 				tids = append(tids, r.tid)
 				b, ok := before[r.tid]
 				if !ok {
-					continue // a thread of the Go runtime's that came since
+					continue // a thread of the Go runtime that came since
 				}
 				checkRow(t, r, b, readProc(t, r.pid, r.tid), r.pid != busy)
 			}
@@ -126,7 +126,7 @@ func checkRow(t *testing.T, r row, before, after procTask, sleeps bool) {
 	if r.ppid != before.ppid || r.nspid != r.pid || r.uid != os.Geteuid() || r.comm != before.comm {
 		t.Errorf("%+v, but /proc has %+v", r, before)
 	}
-	// One that was given a CPU meanwhile may have been in any state.
+	// A thread that was given a CPU meanwhile may have been in any state.
 	if before.state == after.state && before.switches == after.switches && sleeps && r.state != before.state {
 		t.Errorf("%+v, but /proc has state %s", r, before.state)
 	}
@@ -135,8 +135,8 @@ func checkRow(t *testing.T, r row, before, after procTask, sleeps bool) {
 		r.system < before.system*tick-tick || r.system > after.system*tick+2*tick {
 		t.Errorf("%+v, but /proc has %+v and then %+v", r, before, after)
 	}
-	// Kernels without 82241a83cd15 (v6.16) leave out of statm what each CPU keeps to itself: up to 2*CPUs or
-	// 32 pages, whichever is more, of each of three kinds.
+	// Kernels without 82241a83cd15 (v6.16) leave the counts that each CPU still keeps out of statm. That
+	// is up to 2*CPUs or 32 pages, whichever is more, of each of three kinds.
 	slack := int64(3*max(32, 2*runtime.NumCPU())*runtime.NumCPU()) * int64(os.Getpagesize())
 	if r.tid != r.pid { // it is shown for the first
 		before.rss, after.rss, slack = -1, -1, 0
@@ -173,7 +173,7 @@ func TestTasksOfManyProcesses(t *testing.T) {
 	checkAllThere(t, views["tasks"], dir)
 }
 
-// checkAllThere holds a view to name every thread that stays, and none twice.
+// checkAllThere checks that a view names every thread that stays, and none twice.
 func checkAllThere(t *testing.T, v *View, dir string) {
 	t.Helper()
 	before := ktest.IDs(t, dir, "cgroup.threads")
@@ -227,9 +227,8 @@ func TestTasksOfThreadedCgroups(t *testing.T) {
 
 func init() { ktest.Jobs["overlay"] = writeOverlay }
 
-// writeOverlay does "cgroup.procs file;path": joins the cgroup, opens the file, becomes another user, and
-// writes from memory that userfaultfd(2) never gives. The file system is called with the rights of who
-// mounted it meanwhile.
+// writeOverlay does "cgroup.procs file;path". It joins the cgroup, opens the file, becomes another user, and
+// writes from memory that userfaultfd(2) never gives. Meanwhile overlayfs has set its mounter's credentials.
 func writeOverlay(rest string) error {
 	runtime.LockOSThread()
 	procs, path, _ := strings.Cut(rest, ";")
@@ -249,7 +248,7 @@ func writeOverlay(rest string) error {
 		return fmt.Errorf("UFFDIO_API: %w", errno)
 	}
 	start := uintptr(unsafe.Pointer(unsafe.SliceData(page)))
-	register := [4]uint64{uint64(start), uint64(len(page)), 1} // struct uffdio_register: missing pages
+	register := [4]uint64{uint64(start), uint64(len(page)), 1} // struct uffdio_register for missing pages
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uffd, 0xc020aa00, uintptr(unsafe.Pointer(&register))); errno != 0 {
 		return fmt.Errorf("UFFDIO_REGISTER: %w", errno)
 	}
@@ -257,7 +256,8 @@ func writeOverlay(rest string) error {
 	if err != nil {
 		return err
 	}
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 1000, 1000, 1000); errno != 0 { // this thread alone
+	// this thread alone
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 1000, 1000, 1000); errno != 0 {
 		return errno
 	}
 	fmt.Println(unix.Gettid())
@@ -265,7 +265,7 @@ func writeOverlay(rest string) error {
 	return nil
 }
 
-// A thread that works for a file system may have other rights for a while; whose it is does not change.
+// A thread that works for a file system may have other credentials for a while. Its owner does not change.
 func TestTasksOfWhomWhileOverlayWrites(t *testing.T) {
 	h := testHierarchy(t, "")
 	view := testViews(t, h, Options{})["tasks"]

@@ -69,7 +69,8 @@ func TestTasksInProtobuf(t *testing.T) {
 			got := decodeTasks(t, schema, out)
 			children := 0
 			for _, r := range got {
-				if r.pid == r.tid && r.ppid != r.pid && want[r.ppid].pid == r.ppid { // one that only sleeps
+				// one that only sleeps
+				if r.pid == r.tid && r.ppid != r.pid && want[r.ppid].pid == r.ppid {
 					children++
 					if r != want[r.tid] {
 						t.Errorf("%+v, but tasks has %+v", r, want[r.tid])

@@ -92,8 +92,8 @@ func treeLines(t testing.TB, out []byte) (lines []treeLine) {
 	return lines
 }
 
-// ways are a view's ways to a tree: in one pass, one cgroup after the other, and that without the list's
-// program.
+// ways are a view's ways to a tree: in one pass, one cgroup after the other, and the latter without the
+// program that lists.
 func ways(t testing.TB, v *View) map[string]*View {
 	t.Helper()
 	each, directories := *v, *find(t, openSet(t, v.set.hierarchy, Config{Builtin: only(t, v.name), Options: v.set.config.Options}), v.name)
@@ -145,7 +145,7 @@ func TestTreeOfTasks(t *testing.T) {
 		for _, pid := range ktest.IDs(t, dir, "cgroup.procs") {
 			want[pid] = rel
 		}
-		// Above 512 threads the one pass does not do.
+		// The one pass does not show more than 512 threads.
 		for way, v := range ways(t, views["tasks"]) {
 			got := make(map[int]string)
 			for _, l := range treeLines(t, mustTree(t, v, records.JSON, ktest.CgroupID(t, top))) {
@@ -163,8 +163,8 @@ func TestTreeOfTasks(t *testing.T) {
 	}
 }
 
-// However much the views of single cgroups print, and in whatever order they come, the pass shows each whole
-// and once: where the last of a batch does not fit, it is the first of the next.
+// The pass shows each cgroup whole and once, in whatever order the sizes of the outputs come. If the last one
+// of a batch does not fit, it is the first of the next batch.
 func TestTreeInBatches(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := testViews(t, h, Options{})["tasks"]
@@ -195,14 +195,14 @@ func TestTreeInBatches(t *testing.T) {
 		if f.Cgroup != listed[i].ID {
 			t.Fatalf("part %d is of cgroup %d, want %d", i, f.Cgroup, listed[i].ID)
 		}
-		// Beside its children, the helper itself has some threads.
+		// The helper has some threads of its own beside its children.
 		if n := len(f.Records) / raw.Size; n < want[f.Path] || n > want[f.Path]+20 || want[f.Path] == 0 && n > 0 {
 			t.Errorf("%s: %d threads, want %d and a few", f.Path, n, want[f.Path])
 		}
 	}
 }
 
-// What the CPUs have counted for themselves is in the tree, though nobody else asks the kernel to collect it.
+// The counts that CPUs still keep are in the tree, even if nothing else makes the kernel collect them.
 func TestTreeIsFlushed(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := testViews(t, h, Options{})["cpu"]
@@ -286,8 +286,8 @@ func TestTreeWhileCgroupsVanish(t *testing.T) {
 	}
 }
 
-// longNames makes a chain of so many cgroups, with names of 250 bytes, and gives the id of the last. There
-// need be no path to it.
+// longNames makes a chain of n cgroups with names of 250 bytes, and gives the id of the last. A path to it
+// may be too long.
 func longNames(t testing.TB, dir string, n int) (id uint64) {
 	t.Helper()
 	name := strings.Repeat("n", 250)
@@ -314,7 +314,7 @@ func longNames(t testing.TB, dir string, n int) (id uint64) {
 	return st.Ino
 }
 
-// What cannot be asked is not left out.
+// A cgroup that gives an error is not left out in silence.
 func TestTreeWithoutAnswer(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := testViews(t, h, Options{})["cpu"]

@@ -29,7 +29,8 @@ func TestTasksOnV1(t *testing.T) {
 	}
 	for _, cgroup := range []string{dir, other} {
 		var got, want, before []int
-		for more := true; more; more = !slices.Equal(before, want) { // a Go program makes threads at any time
+		// A Go program makes threads at any time.
+		for more := true; more; more = !slices.Equal(before, want) {
 			before, got = ktest.IDs(t, cgroup, "tasks"), nil
 			for _, r := range parseTasks(t, mustRun(t, views["tasks"], ktest.CgroupID(t, cgroup))) {
 				got = append(got, r.tid)
@@ -54,8 +55,8 @@ func TestTasksOnV1(t *testing.T) {
 	if out := mustRun(t, views["stacks"], ktest.CgroupID(t, empty)); out != "PID     TID     STATE COMM\n" {
 		t.Errorf("stacks of nobody: %q", out)
 	}
-	// Cgroup ids of v1 are not what a program of another target compares with: it would show another cgroup's
-	// rows.
+	// Cgroup ids of v1 are not the ids that such a program compares, so it would show the rows of another
+	// cgroup.
 	_, err := loadTestdata(t, h, "inside", "", same)
 	ktest.Errno(t, "request map", err, unix.EOPNOTSUPP)
 	fds := mustLoad(t, h, "fds", "", same)

@@ -34,7 +34,7 @@ func (v *View) Name() string { return v.name }
 // Err says in one line why the view is absent, or is nil. Formatted with %+v it has the verifier's whole log.
 func (v *View) Err() error { return v.err }
 
-// Help is one line of what the view shows, or "" if its object has none.
+// Help is one line about the view, or "" if its object has none.
 func (v *View) Help() string { return v.typ.Help() }
 
 // Kind is "text", "record" or "encoded"; "" if the object could not be read.
@@ -64,7 +64,7 @@ func (v *View) UID() *uint32 { return v.settings.Owner.Number() }
 // GID is the group of the view's files, nil if its settings do not say.
 func (v *View) GID() *uint32 { return v.settings.Group.Number() }
 
-// close gives back what the view holds. Pinned state stays until [state.Uses.Forget].
+// close closes the programs and the state. Pinned state stays until [state.Uses.Forget].
 func (v *View) close() error {
 	stateful := v.state != nil
 	errs := []error{v.state.Close()}

@@ -9,12 +9,12 @@ import (
 	"bpfviewfs/iter/runs"
 )
 
-// The views' flavour for trees loads wherever the kernel finds cgroups by their ids.
+// The views' flavour for trees loads on every kernel that finds cgroups by their ids.
 func TestTreesAreFast(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
 	for _, name := range []string{"cpu", "memory", "psi", "tasks"} {
-		// tasks' own program needs functions that are younger than those of the flavour.
+		// The program of tasks needs younger functions than its flavour.
 		if views[name].job.Program(runs.PerTree) == nil && views["tasks"].job.Program(runs.PerCgroup) != nil {
 			_, err := readObject(t, name).Load(nil, nil, name+"___tree")
 			t.Errorf("%s has no flavour for trees: %+v", name, err)

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A change is looked at when nothing more has happened for quiet, so that a file is written to its end, and
-// no later than latest.
+// A change is looked at when nothing more has happened for quiet, so that a file is written to its end. It is
+// looked at after latest in any case.
 const (
 	quiet  = 100 * time.Millisecond
 	latest = 500 * time.Millisecond

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watched follows what Watch says of a set.
+// watched records the changes that Watch reports about a set.
 type watched struct {
 	set     *Set
 	changed chan struct{}
@@ -170,7 +170,7 @@ func TestWatchRegistry(t *testing.T) {
 	w.until(t, "pinned in a new registry", w.from("x", path))
 }
 
-// The map that settings name may come later, and another in its place.
+// The map that settings name may come later, and another one may take its place.
 func TestWatchMap(t *testing.T) {
 	h := testHierarchy(t, "")
 	if elementsRefused(t, h) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the programs include that stand for those of people who know nothing of bpfviewfs. */
+/* For the programs that stand for foreign ones. Their authors do not know bpfviewfs. */
 typedef unsigned char __u8;
 typedef unsigned short __u16;
 typedef unsigned int __u32;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 //go:build ignore
 
-/* How often threads of the cgroup were given a name: a stateful view whose events a test can make one by one. */
+/* How often threads of the cgroup were given a name. A test can make the events of this view one by one. */
 #include "state.h"
 
 struct renames_state {

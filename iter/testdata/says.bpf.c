@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 //go:build ignore
 
-/* What its parameters say. */
+/* Prints its parameters. */
 #include "bpfview.h"
 
 const volatile char words[32] = "nothing";

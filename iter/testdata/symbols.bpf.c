@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 //go:build ignore
 
-/* Of the whole machine, and more than the kernel's buffer holds. */
+/* Covers the whole machine, with more output than the buffer of the kernel holds. */
 #include "foreign.h"
 
 SEC("iter/ksym")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 //go:build ignore
 
-/* One process's output is as another's, and there is no header. */
+/* All processes have the same output, and there is no header. */
 #include "foreign.h"
 
 SEC("iter/task")
