@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// versus reports how long ours takes as a multiple of what its peer takes, both measured in turns in this very run.
+// versus reports the cost of ours as a multiple of the cost of its peer. Both are measured in turns in this run.
 func versus(b *testing.B, peerName string, ours, peer func()) {
 	b.Helper()
 	var oursTime, peerTime time.Duration
@@ -29,7 +29,7 @@ func versus(b *testing.B, peerName string, ours, peer func()) {
 	b.ReportMetric(float64(oursTime)/float64(peerTime), "x-"+peerName)
 }
 
-// cat is what cat(1) does, without starting it.
+// cat reads like cat(1), without starting it.
 func cat(b *testing.B, path string, buf []byte) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -71,7 +71,7 @@ func BenchmarkCPUHeld(b *testing.B) {
 	versus(b, "cpu.stat", pread(c.mirror+"/cpu"), pread(c.path+"/cpu.stat"))
 }
 
-// BenchmarkTasks has /proc for its peer: what one has to read there to know nearly as much.
+// BenchmarkTasks has a peer that reads /proc to know nearly as much.
 func BenchmarkTasks(b *testing.B) {
 	for _, threads := range []int{0, 100, 1000} {
 		b.Run(fmt.Sprint(threads), func(b *testing.B) {

@@ -25,10 +25,11 @@ func builtin(t testing.TB) (names []string) {
 	return names
 }
 
-// everything enables the views that are off unless asked for.
+// everything enables the views that are off by default.
 const everything = "enable=runqlat:reclaim"
 
-// TestEveryBuiltinView reads every view and all its renderings, for a cgroup that has something for most of them to show.
+// TestEveryBuiltinView reads every view and all its renderings, for a cgroup that has something for most of
+// them to show.
 func TestEveryBuiltinView(t *testing.T) {
 	dir := mountDir(t, "cgroup2", everything, "registry="+newRegistry(t))
 	c := newCgroup(t, dir)
@@ -66,8 +67,8 @@ func TestEveryBuiltinView(t *testing.T) {
 	}
 }
 
-// namesFeature finds, in the reason why a view is absent, what the kernel lacks: a function, type or program type, or the
-// verifier's or the kernel's own words for it.
+// namesFeature finds the missing part of the kernel in the reason of an absent view. It is a function, type
+// or program type, or a message of the verifier or the kernel.
 var namesFeature = regexp.MustCompile(`absent .*(kernel|kfunc|func|BTF|type|iterator|helper|argument)`)
 
 func checkRenderings(t *testing.T, c *cgroup, view, version, hash string) {

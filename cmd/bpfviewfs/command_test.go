@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// call runs the built command and gives its exit code and what it printed.
+// call runs the built command and gives its exit code and its output.
 func call(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs strings.Builder
@@ -28,8 +28,8 @@ func call(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
 	return 0, out.String(), errs.String()
 }
 
-// TestBadInput gives the command what it must refuse: with one line that names the cause, mount(8)'s exit code, and
-// nothing mounted.
+// TestBadInput gives the command bad input. It must refuse with one line that names the cause and mount(8)'s
+// exit code, and mount nothing.
 func TestBadInput(t *testing.T) {
 	needRoot(t)
 	dir := t.TempDir()
@@ -93,7 +93,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// TestWithoutRights runs the command as somebody who may not mount.
+// TestWithoutRights runs the command without the right to mount.
 func TestWithoutRights(t *testing.T) {
 	needRoot(t)
 	dir, err := os.MkdirTemp("/tmp", "bpfviewfs")
@@ -129,7 +129,8 @@ func TestWithoutRights(t *testing.T) {
 	}
 
 	// Root without a capability, and without a device.
-	if !testenv.Has(t, "findmnt") { // from util-linux, whose setpriv changes the bounding set, unlike busybox's
+	// findmnt is in util-linux. Its setpriv changes the bounding set, unlike that of busybox.
+	if !testenv.Has(t, "findmnt") {
 		return
 	}
 	for name, tt := range map[string]struct{ script, want string }{

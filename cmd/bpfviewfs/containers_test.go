@@ -14,8 +14,9 @@ import (
 	"bpfviewfs/internal/testenv"
 )
 
-// inContainer is run by a container that has a cgroup's directory at /view. It prints what it finds there, says "removed?",
-// waits until the cgroup is, and looks again. $FOREIGN is another cgroup's name, $ID its id.
+// inContainer is run by a container that has a cgroup's directory at /view. It prints the contents of /view,
+// says "removed?", waits until the cgroup is removed, and looks again. $FOREIGN is the name of another
+// cgroup, $ID its id.
 const inContainer = `
 	cat /view/tasks /view/cpu /view/cgroup || echo cannot read
 	cat /view/stacks >/dev/null 2>&1 && echo reads stacks
@@ -40,15 +41,15 @@ const installBusybox = `
 	cp $busybox $0/bin/busybox
 	chroot $0 /bin/busybox --install -s /bin`
 
-// isolation is what a container has of its own.
+// isolation describes the namespaces and ids of a container.
 type isolation struct {
 	runtime        string
 	users, cgroups bool   // namespaces
 	uid            uint32 // inside
-	rootless       bool   // made by user 1000, who is root inside and the only user
+	rootless       bool   // made by user 1000, who is root inside and the only user there
 }
 
-// host is the container's user as the machine knows it.
+// host is the id that the container's user has outside.
 func (i isolation) host() int {
 	switch {
 	case i.rootless:
@@ -64,7 +65,7 @@ func (i isolation) bundle(t *testing.T, dir, cgroupsPath string, args []string, 
 	t.Helper()
 	bundle := t.TempDir()
 	for p := bundle; p != "/tmp" && p != "/"; p = filepath.Dir(p) {
-		os.Chmod(p, 0o755) // it is not root who looks at it
+		os.Chmod(p, 0o755) // the reader is not root
 	}
 	for _, dir := range []string{"bin", "proc", "dev", "tmp", "view"} {
 		os.MkdirAll(bundle+"/rootfs/"+dir, 0o755)
@@ -116,8 +117,8 @@ func (i isolation) bundle(t *testing.T, dir, cgroupsPath string, args []string, 
 	return bundle
 }
 
-// letGo takes the mounts of other tests out of a shell's new mount namespace. They wait for their mounts to end, and a copy keeps one
-// alive. The mount that has $VIEW stays.
+// letGo takes the mounts of other tests out of a shell's new mount namespace. They wait for their mounts to
+// end, and a copy keeps one alive. The mount that has $VIEW stays.
 const letGo = `
 	umount -l $(findmnt -rno TARGET -t fuse.bpfviewfs | grep -vxF "$(findmnt -rno TARGET -T ${VIEW:-/})") 2>/dev/null
 `

@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-// as makes a command a user's.
+// as runs a command as a user.
 func as(uid uint32, words ...string) *exec.Cmd {
 	cmd := exec.Command(words[0], words[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	return cmd
 }
 
-// TestDelegation has the cgroups of a user's systemd and of rootless podman: what systemd gives to user 1000, and what that user
-// makes in there. Nothing is configured for it.
+// TestDelegation has the cgroups of a user's systemd and of rootless podman. systemd gives some to user 1000,
+// and that user makes others in there. Nothing is configured for it.
 func TestDelegation(t *testing.T) {
 	dir := mountDir(t, "cgroup2")
 	os.Chmod(filepath.Dir(dir), 0o755) // t.TempDir makes them 0700
@@ -52,7 +52,8 @@ func TestDelegation(t *testing.T) {
 		}
 	}
 
-	// Whoever owns it now, also a container's root with an id of the user's range, reads it; who did does not.
+	// The present owner reads it, also a container's root with an id of the user's range. The old owner
+	// does not.
 	if err := os.Chown(manager.path+container, 100000, 100000); err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"bpfviewfs/internal/testenv"
 )
 
-// TestGuide types what docs/writing-views.md says, with other directories in place of the machine's.
+// TestGuide types the commands of docs/writing-views.md, with other directories in place of the machine's.
 func TestGuide(t *testing.T) {
 	needRoot(t)
 	testenv.Needs(t, "clang-19", "/usr/include/bpf/bpf_helpers.h", "bpftool")
@@ -33,7 +33,7 @@ func TestGuide(t *testing.T) {
 	}
 	for _, typed := range steps {
 		if strings.HasPrefix(typed, "cat ") {
-			wait() // the reader of the guide is not as fast
+			wait() // the reader of the guide is slower
 		}
 		out := must(t, "sh", "-c", here.Replace(typed))
 		for about, want := range map[string]string{
@@ -49,7 +49,7 @@ func TestGuide(t *testing.T) {
 		}
 	}
 
-	// Step 4: a change, one that does not load, and the end.
+	// Step 4 is a change, then one that does not load, and the end.
 	source := "blocked/blocked.bpf.c"
 	must(t, "sed", "-i", "s/how many threads there are/changed as the guide says/", source)
 	must(t, "make", "-C", "blocked", "install")
@@ -72,7 +72,7 @@ func TestGuide(t *testing.T) {
 	eventually(t, "the file is gone", func() bool { return !exists(c.mirror + "/blocked") })
 }
 
-// typedIn are the commands of a section, which stand behind a prompt.
+// typedIn are the commands of a section, each behind a prompt.
 func typedIn(t *testing.T, page, section string) (commands []string) {
 	t.Helper()
 	_, page, _ = strings.Cut(page, "\n## "+section+"\n")

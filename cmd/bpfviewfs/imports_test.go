@@ -11,7 +11,7 @@ import (
 	"bpfviewfs/internal/testenv"
 )
 
-// TestImports holds how the house is cut: see ARCHITECTURE.md.
+// TestImports holds the import rules of ARCHITECTURE.md.
 func TestImports(t *testing.T) {
 	testenv.Needs(t, "go")
 	const (

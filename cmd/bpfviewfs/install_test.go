@@ -71,7 +71,7 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// TestUnits has systemd check the units as installed. What it does not know is only a warning to it.
+// TestUnits has systemd check the installed units. A setting that it does not know is only a warning.
 func TestUnits(t *testing.T) {
 	testenv.Needs(t, "make", "systemd-analyze", "systemd-tmpfiles")
 	root := t.TempDir()
@@ -100,7 +100,7 @@ func TestManual(t *testing.T) {
 	}
 }
 
-// TestCompletion holds that what a shell asks is not taken for a call by mount(8).
+// TestCompletion holds that a shell's question for completions is not taken for a call by mount(8).
 func TestCompletion(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		{"__complete umo", "umount\t"},

@@ -36,7 +36,7 @@ func servers(keeper int) (pids []int) {
 	return pids
 }
 
-// status is .bpfview/status.json of the made-up tree's or the command's mount.
+// status is .bpfview/status.json of a mount of the made-up tree or the command.
 func status(t *testing.T, dir string) (s mount.Status) {
 	t.Helper()
 	var file struct{ Process mount.Status }
@@ -46,7 +46,7 @@ func status(t *testing.T, dir string) (s mount.Status) {
 	return file.Process
 }
 
-// whole tells what is wrong with a run of the made-up view lines.
+// whole gives the fault of a run of the made-up view lines, or nil.
 func whole(text string) error {
 	line, _, _ := strings.Cut(text, "\n")
 	var id, count int
@@ -57,8 +57,8 @@ func whole(text string) error {
 	return nil
 }
 
-// readLoops has many readers of all kinds read the view lines until stopped, and each at least once more then. Any error,
-// and any run that is not whole, is the test's.
+// readLoops has many readers of all kinds read the view lines until stopped, and each at least once after
+// that. Any error, and any run that is not whole, fails the test.
 func readLoops(t *testing.T, dirs ...string) (stop func()) {
 	t.Helper()
 	stopped := make(chan struct{})
@@ -120,7 +120,7 @@ func readUntil(stopped <-chan struct{}, dirs ...string) error {
 	return errors.Join(errs...)
 }
 
-// readVar has this program read the view lines in the directory of that name until its input ends: see inRunc.
+// readVar is the directory where this program reads the view lines until its input ends. See inRunc.
 const readVar = "BPFVIEWFS_TEST_READ"
 
 func readForTest(dir string) error {
@@ -132,7 +132,7 @@ func readForTest(dir string) error {
 	return readUntil(stopped, dir)
 }
 
-// inRunc is readLoops in a container that has dir at /view and its own cgroup below the given.
+// inRunc is readLoops in a container that has dir at /view and its own cgroup below group.
 func inRunc(t *testing.T, dir string, group *cgroup) (stop func()) {
 	t.Helper()
 	i := isolation{runtime: "runc", cgroups: true}
@@ -166,7 +166,7 @@ func inRunc(t *testing.T, dir string, group *cgroup) (stop func()) {
 	return stop
 }
 
-// byPread reads what is kept open.
+// byPread reads an open file again.
 func byPread(f *os.File) (string, error) {
 	buf := make([]byte, 64<<10)
 	n, err := f.ReadAt(buf, 0)
@@ -174,7 +174,7 @@ func byPread(f *os.File) (string, error) {
 		return "", fmt.Errorf("pread: %d bytes, %w", n, err)
 	}
 	fi, err := f.Stat()
-	if err != nil || fi.Size() == 0 { // the size may be that of another reader's run
+	if err != nil || fi.Size() == 0 { // the size may belong to another reader's run
 		return "", fmt.Errorf("fstat after %d bytes: %v, %w", n, fi, err)
 	}
 	return string(buf[:n]), nil
@@ -200,7 +200,7 @@ func byCat(path string) func() (string, error) {
 	}
 }
 
-// bySmallReads is long under way in one run.
+// bySmallReads takes long to read one run.
 func bySmallReads(path string) func() (string, error) {
 	return byPath(func(f *os.File) (string, error) {
 		var all []byte
@@ -227,7 +227,8 @@ func bindMount(t *testing.T, dir string) (bound string) {
 	return bound
 }
 
-// TestServerKilled kills one server after the other, for a minute, under readers by path, in a bind mount and in a container.
+// TestServerKilled kills one server after the other, for a minute. Readers read by path, in a bind mount and
+// in a container.
 func TestServerKilled(t *testing.T) {
 	dir, keeper := keptMadeUp(t)
 	group := newCgroup(t, dir)
@@ -289,7 +290,8 @@ func TestReloads(t *testing.T) {
 	eventually(t, "SIGHUP reloads", func() bool { return status(t, dir).Server != pid })
 }
 
-// TestRunDuringDeath has readers inside a run when the server dies or hands over: they get a run all the same.
+// TestRunDuringDeath has readers inside a run when the server dies or hands over. They get a run all the
+// same.
 func TestRunDuringDeath(t *testing.T) {
 	dir, keeper := keptMadeUp(t)
 	for _, end := range []func(){
@@ -315,7 +317,7 @@ func TestRunDuringDeath(t *testing.T) {
 	}
 }
 
-// TestInterruptedBeforeDeath interrupts a reader whose request then outlives two servers.
+// TestInterruptedBeforeDeath interrupts a reader with a request that then outlives two servers.
 func TestInterruptedBeforeDeath(t *testing.T) {
 	dir, _ := keptMadeUp(t)
 	cat := exec.Command("cat", dir+"/slow")
@@ -337,7 +339,8 @@ func TestInterruptedBeforeDeath(t *testing.T) {
 	}
 }
 
-// TestInterruptedBesideLeaving interrupts a reader whose request a dead server has left to the next one, which is about to leave.
+// TestInterruptedBesideLeaving interrupts a reader with a request that a dead server has left to the next
+// one, which is about to leave.
 func TestInterruptedBesideLeaving(t *testing.T) {
 	dir, _ := keptMadeUp(t)
 	cat := exec.Command("cat", dir+"/slow")
@@ -349,7 +352,7 @@ func TestInterruptedBesideLeaving(t *testing.T) {
 	was := status(t, dir).Server
 	reloaded := make(chan error, 1)
 	go func() { reloaded <- mount.Reload(dir) }()
-	// The server that leaves may take two more requests: these are not the INTERRUPT then.
+	// The server that leaves may take two more requests. With them it does not take the INTERRUPT.
 	eventually(t, "the next server begins", func() bool { return status(t, dir).Server != was })
 	status(t, dir)
 	select {
@@ -378,7 +381,7 @@ func inFuse(t *testing.T, pid int) {
 	})
 }
 
-// TestCrashLoop reads a view that brings every server down, beside one that does not.
+// TestCrashLoop reads a view that crashes every server, beside one that does not.
 func TestCrashLoop(t *testing.T) {
 	dir, _ := keptMadeUp(t)
 	stop := readLoops(t, dir)
@@ -423,7 +426,8 @@ func TestKeeperReplaced(t *testing.T) {
 	}
 }
 
-// TestHangupDuringReplacement: a SIGHUP that comes when the keeper's new program does not heed any yet must not end it.
+// TestHangupDuringReplacement sends a SIGHUP to the keeper before its new program handles the signal. It must
+// not end the keeper.
 func TestHangupDuringReplacement(t *testing.T) {
 	dir, keeper := keptMadeUp(t)
 	sent := 0
@@ -465,7 +469,7 @@ func ignores(t *testing.T, pid int, signal unix.Signal) bool {
 // TestStuckServer has a server that lives and does not answer.
 func TestStuckServer(t *testing.T) {
 	if testing.Short() {
-		return // half a minute
+		return // it takes half a minute
 	}
 	dir, _ := keptMadeUp(t)
 	was := status(t, dir)

@@ -35,7 +35,7 @@ func TestSelf(t *testing.T) {
 	if _, err := os.Lstat(c.mirror + "/.bpfview/self"); !os.IsNotExist(err) {
 		t.Errorf("self below the root: %v", err)
 	}
-	// A mount of a part of the hierarchy knows no way to what is not in it.
+	// A mount of a part of the hierarchy knows no way out of it.
 	part := mountDir(t, taken.path)
 	if to, err := os.Readlink(part + "/.bpfview/self"); err == nil {
 		t.Errorf("from outside the part: %s", to)

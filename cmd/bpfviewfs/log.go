@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// logOptions say how to log.
+// logOptions are the format and the level of the log.
 type logOptions struct{ format, level string }
 
 func logFlags(flags *pflag.FlagSet) *logOptions {
@@ -39,8 +39,8 @@ func (c *choice) Set(word string) error {
 	return nil
 }
 
-// logger logs to stderr. A server in the background has given its stderr back to the caller of mount(8), so it logs to
-// syslog.
+// logger logs to stderr. A server in the background has given its stderr back to the caller of mount(8), so
+// it logs to syslog.
 func (o logOptions) logger(background bool) (*logrus.Logger, error) {
 	log := logrus.New()
 	if o.format == "json" {

@@ -1,7 +1,7 @@
 // Command bpfviewfs mounts a tree of cgroups in which every directory has one file per BPF iterator.
 //
-// People call it as bpfviewfs COMMAND. mount(8) calls it as mount.fuse.bpfviewfs SOURCE DIR -o LIST or, through mount.fuse3,
-// as bpfviewfs SOURCE DIR -o LIST.
+// People call it as bpfviewfs COMMAND. mount(8) calls it as mount.fuse.bpfviewfs SOURCE DIR -o LIST or,
+// through mount.fuse3, as bpfviewfs SOURCE DIR -o LIST.
 package main
 
 import (
@@ -83,8 +83,8 @@ func isCommand(root *cobra.Command, args []string) bool {
 	return err == nil && found.HasParent()
 }
 
-// byMount reports whether mount(8) is the caller. Either the program is called mount.something, or the first of several words
-// is no command but a source, which is cgroup2 or a path.
+// byMount reports whether mount(8) is the caller. Either the program is called mount.something, or the first
+// of several words is no command but a source, which is cgroup2 or a path.
 func byMount(args []string) bool {
 	if strings.HasPrefix(filepath.Base(args[0]), "mount.") {
 		return true

@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The tests here drive the built command with mount(8), coreutils and other programs that read files. They build
-// it, or take it from $BPFVIEWFS where there is no compiler.
+// The tests here drive the built command with mount(8), coreutils and other programs that read files. They
+// build it, or take it from $BPFVIEWFS if there is no compiler.
 var (
 	command    = os.Getenv("BPFVIEWFS")
 	buildFlags = []string{"-buildvcs=false", "-ldflags=-X main.version=test"}
@@ -31,7 +31,7 @@ var (
 // roleVar makes this test binary a process that a test wants in a cgroup.
 const roleVar = "BPFVIEWFS_TEST_THREADS"
 
-// roleOf is what this process does in place of testing.
+// roleOf is the work of this process in place of testing.
 func roleOf() func() error {
 	if dir := os.Getenv(readVar); dir != "" {
 		return func() error { return readForTest(dir) }
@@ -75,7 +75,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// unpin removes, when the tests are over, what the mounts have pinned in the usual registry, if there was none before.
+// unpin removes the mounts' pins in the usual registry when the tests are over, if there were none before.
 func unpin() func() {
 	if _, err := os.Stat(registry); err == nil {
 		return func() {}
@@ -83,8 +83,8 @@ func unpin() func() {
 	return func() { os.RemoveAll(registry) }
 }
 
-// sleepWithThreads says "ready" when it has n threads beside its first, and sleeps until its stdin ends. It takes each
-// line from there as its name, and says "ready" when it has that.
+// sleepWithThreads says "ready" when it has n threads beside its first, and sleeps until its stdin ends. It
+// takes each line from there as its name, and says "ready" again.
 func sleepWithThreads(count string) {
 	n, _ := strconv.Atoi(count)
 	debug.SetMaxThreads(n + 100)
@@ -123,7 +123,7 @@ func cgroup2(t testing.TB) string {
 	return mounts[0].Mountpoint
 }
 
-// cgroup is a cgroup of the test's, with the paths of its directory in cgroupfs and in the mirror.
+// cgroup is a cgroup of the test, with the paths of its directory in cgroupfs and in the mirror.
 type cgroup struct {
 	t            testing.TB
 	path, mirror string
@@ -147,7 +147,7 @@ func (c *cgroup) child(name string) *cgroup {
 	return sub
 }
 
-// open is a cgroup below that exists, and that somebody else removes.
+// open is an existing cgroup below, which the test does not remove.
 func (c *cgroup) open(name string) *cgroup {
 	c.t.Helper()
 	sub := &cgroup{t: c.t, path: c.path + "/" + name, mirror: c.mirror + "/" + name}
@@ -211,7 +211,7 @@ func (c *cgroup) sleep(n int) *exec.Cmd {
 	return cmd
 }
 
-// renamable is sleep for a process whose name can be changed.
+// renamable is sleep for a process with a name that can be changed.
 func (c *cgroup) renamable(n int) (cmd *exec.Cmd, rename func(string)) {
 	c.t.Helper()
 	cmd = exec.Command("/proc/self/exe")
@@ -270,7 +270,7 @@ func unmount(t testing.TB, dir string) {
 	}
 }
 
-// serverOf finds the process that serves a mount: our command, with the directory among its arguments.
+// serverOf finds the process that serves a mount. It runs the command with the directory among its arguments.
 func serverOf(t testing.TB, dir string) int {
 	t.Helper()
 	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -296,7 +296,7 @@ func isServer(pid int) bool {
 	return false
 }
 
-// stop stops a process, with all its threads, so that what a view tells about it stays the same.
+// stop stops a process, with all its threads, so that its columns in a view stay the same.
 func stop(t testing.TB, cmd *exec.Cmd) {
 	t.Helper()
 	cmd.Process.Signal(unix.SIGSTOP)
@@ -320,7 +320,7 @@ func read(t testing.TB, path string) string {
 	return string(b)
 }
 
-// eventually waits for what other processes do in their own time.
+// eventually waits for a change that other processes make in their own time.
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {

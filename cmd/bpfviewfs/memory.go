@@ -14,11 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// heldShare is the part of the memory that this process may use which open files may hold: the heap takes up to twice as
-// much as it holds, and runs that are under way need some, too.
+// heldShare is the share of this process's memory that open files may hold, a quarter. The heap takes up to
+// twice as much as it holds, and runs under way need some, too.
 const heldShare = 4
 
-// followMemory has the filesystem hold no more than fits the memory that this process may use, whenever that changes.
+// followMemory limits the memory of open files to a share of the memory that this process may use, whenever
+// that changes.
 func followMemory(ctx context.Context, tree *fs.FS) {
 	for every := time.NewTicker(10 * time.Second); ; {
 		tree.SetTotal(memoryLimit("/proc/self") / heldShare)
@@ -31,8 +32,8 @@ func followMemory(ctx context.Context, tree *fs.FS) {
 	}
 }
 
-// memoryLimit is how many bytes of memory the process may use whose directory in /proc is given: the least limit of its
-// memory cgroup (v2 or v1) and those above, or the machine's memory.
+// memoryLimit is how many bytes of memory a process may use. process is its directory in /proc. The limit is
+// the least of its memory cgroup (v2 or v1) and the cgroups above, or the machine's memory.
 func memoryLimit(process string) int64 {
 	least := int64(1) << 40
 	var info unix.Sysinfo_t

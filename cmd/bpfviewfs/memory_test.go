@@ -10,7 +10,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
-// TestMemoryLimit: the limit of a memory cgroup, v2 or v1, is found by a process below it.
+// TestMemoryLimit holds that a process finds the limit of a memory cgroup above it, v2 or v1.
 func TestMemoryLimit(t *testing.T) {
 	needRoot(t)
 	machine := memoryLimit("/proc/self")

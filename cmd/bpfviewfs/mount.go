@@ -47,8 +47,8 @@ is the root of the tree, and nothing above it can be reached.`,
 	return cmd
 }
 
-// mountTree mounts the tree and keeps it up until it is unmounted, in a process of its own unless in the foreground.
-// Another process serves the tree, see serveCommand.
+// mountTree mounts the tree and keeps it up until it is unmounted, in a process of its own unless in the
+// foreground. Another process serves the tree, see serveCommand.
 func mountTree(o mount.Options, logs logOptions) error {
 	log, err := logs.logger(!o.Foreground)
 	if err != nil || o.Fake {
@@ -62,7 +62,7 @@ func mountTree(o mount.Options, logs logOptions) error {
 		return err
 	}
 	keeper := mount.Keeper{Options: o, Args: serveArgs(o, logs), View: fs.ViewNumber, Logf: log.Warnf}
-	if !o.Foreground { // else the server has said it
+	if !o.Foreground { // otherwise the server has logged it
 		keeper.Warn = func(line string) { printWarnings(os.Stderr, []string{line}) }
 	}
 	if err := keeper.Run(ready); err != nil {
@@ -86,7 +86,7 @@ func umountCommand() *cobra.Command {
 	}
 }
 
-// usageError is an error of whoever typed the command.
+// usageError is an error in the command line.
 func usageError(format string, args ...any) error {
 	return mount.WithCode(mount.ExitUsage, fmt.Errorf(format, args...))
 }

@@ -11,18 +11,19 @@ import (
 	"bpfviewfs/internal/testenv"
 )
 
-// mount8 is one call of mount(8) and what it leaves. $D is the directory to mount on, $T another one, for files, $C the
-// command, and M is short for mount -t fuse.bpfviewfs cgroup2 $D.
+// mount8 is one call of mount(8) and its result. $D is the directory to mount on, $T another one, for files,
+// $C the command, and M is short for mount -t fuse.bpfviewfs cgroup2 $D.
 type mount8 struct {
-	line   string // for sh
-	fstab  string // what is in $T/fstab
-	code   int    // the exit code
-	says   string // part of what is printed
-	mounts string // the flags of each mount at $D in /proc/self/mountinfo, without nosuid,nodev,noexec, which all have
+	line  string // for sh
+	fstab string // contents of $T/fstab
+	code  int    // the exit code
+	says  string // part of the output
+	// The flags of each mount at $D in /proc/self/mountinfo, without nosuid,nodev,noexec, which all have.
+	mounts string
 }
 
 var mount8s = []mount8{
-	// What fstab and people write
+	// Options of fstab and people
 	{line: "M", mounts: "ro,relatime"},
 	{line: "M -o defaults", mounts: "ro,relatime"},
 	{line: "M -o ro,nodev,nosuid,noexec", mounts: "ro,relatime"},
@@ -41,10 +42,10 @@ var mount8s = []mount8{
 	{line: "cd $D/.. && ln -s $D $T/link && mount -t fuse.bpfviewfs cgroup2 $T/link", mounts: "ro,relatime"},
 	{line: "ulimit -n 64 && M", code: 32, says: "ulimit -n"},
 	{line: "mount -t fuse.bpfviewfs --source cgroup2 --target $D", mounts: "ro,relatime"},
-	// Whoever holds the pipe keeps the substitution waiting: the server must not.
+	// The substitution waits for all writers of the pipe. The server must not be one.
 	{line: `x=$(M -v) && cat $D/tasks >/dev/null`, mounts: "ro,relatime"},
 
-	// What must not mount
+	// Refused mounts
 	{line: "M -o colour=red", code: 1, says: `unknown option "colour=red"`},
 	{line: "M -o ro,nofail,colour", code: 1, says: `unknown option "colour"`},
 	{line: "M -o mode=rw", code: 1, says: "mode"},
@@ -93,7 +94,8 @@ var mount8s = []mount8{
 	{line: "mkdir $T/b && M && mount --bind $D $T/b && umount $D && cat $T/b/tasks >/dev/null && umount $T/b"},
 }
 
-// helper8s need the helper: mount.fuse3 keeps -f and -s to itself, and complains of a working directory that is gone.
+// helper8s need the helper. mount.fuse3 keeps -f and -s to itself, and complains of a working directory that
+// is gone.
 var helper8s = []mount8{
 	{line: "mkdir $T/cwd && cd $T/cwd && rmdir $T/cwd && M && $C reload --keeper $D", mounts: "ro,relatime"},
 	{line: "M -f"},
@@ -101,11 +103,12 @@ var helper8s = []mount8{
 	{line: "M -s -o colour=red,mode=0444 && stat -c %a $D/tasks", says: "444", mounts: "ro,relatime"},
 }
 
-// TestMount8 calls mount(8), which finds the command by each of the two ways that there are: its own helper in /sbin, and
-// mount.fuse3, which looks for a command with the name of the type.
+// TestMount8 calls mount(8), which finds the command in two ways. It has its own helper in /sbin, and
+// mount.fuse3 looks for a command with the name of the type.
 func TestMount8(t *testing.T) {
 	needRoot(t)
-	testenv.Needs(t, "findmnt") // from util-linux, whose mount(8) calls helpers, unlike busybox's
+	// findmnt is in util-linux. Its mount(8) calls helpers, unlike that of busybox.
+	testenv.Needs(t, "findmnt")
 	for _, way := range []string{"mount.fuse.bpfviewfs", "mount.fuse3"} {
 		t.Run(way, func(t *testing.T) {
 			if way == "mount.fuse3" {
@@ -132,7 +135,7 @@ func TestMount8(t *testing.T) {
 	}
 }
 
-// run runs the line in a mount namespace of its own, where sbin lies over /sbin.
+// run runs the line in a mount namespace of its own, with sbin mounted over /sbin.
 func (m mount8) run(t *testing.T, sbin string) {
 	t.Helper()
 	dir, files := t.TempDir(), t.TempDir()

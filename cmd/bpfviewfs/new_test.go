@@ -10,7 +10,7 @@ import (
 	"bpfviewfs/internal/testenv"
 )
 
-// TestNew builds what the command writes, as its Makefile says.
+// TestNew builds the files of the command by their Makefile.
 func TestNew(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string, args ...string) *exec.Cmd {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestNoRegistry: a server without a registry gives up CAP_SYS_ADMIN, without which programs and maps cannot be opened by
-// their ids. It has the same views, and the same files of trees, as a server with a registry.
+// TestNoRegistry holds that a server without a registry gives up CAP_SYS_ADMIN, which opening programs and
+// maps by their ids needs. It has the same views, and the same files of trees, as a server with a registry.
 func TestNoRegistry(t *testing.T) {
 	with := mountDir(t, "cgroup2", everything, "registry="+newRegistry(t))
 	without := mountDir(t, "cgroup2", everything, "registry=none")

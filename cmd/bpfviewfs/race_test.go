@@ -4,8 +4,8 @@ package main
 
 import "os"
 
-// The command is built with the race detector when its tests are. A server's stderr leads nowhere, so it has to die of a
-// race to be noticed.
+// The command is built with the race detector if its tests are. A server's stderr leads nowhere, so it has to
+// die of a race to be noticed.
 func init() {
 	buildFlags = append(buildFlags, "-race")
 	os.Setenv("GORACE", "halt_on_error=1 "+os.Getenv("GORACE"))

@@ -19,8 +19,8 @@ import (
 	"bpfviewfs/internal/testenv"
 )
 
-// TestTools has ordinary programs read a view, each in its own way. The cgroup's process is stopped, so every run
-// gives the same and each program has to show the whole of it.
+// TestTools has ordinary programs read a view, each in its own way. The cgroup's process is stopped, so every
+// run gives the same and each program has to show the whole of it.
 func TestTools(t *testing.T) {
 	dir := mountDir(t, "cgroup2")
 	many := 3000
@@ -144,8 +144,8 @@ func TestFresh(t *testing.T) {
 	}
 }
 
-// TestParallelReaders reads one changing view by read, splice and sendfile at once: every reader gets one whole run that
-// began after its open(2) did.
+// TestParallelReaders reads one changing view by read, splice and sendfile at once. Every reader gets one
+// whole run that began after its open(2).
 func TestParallelReaders(t *testing.T) {
 	dir := mountDir(t, "cgroup2")
 	c := newCgroup(t, dir)
@@ -155,7 +155,7 @@ func TestParallelReaders(t *testing.T) {
 	if testing.Short() {
 		reads = 50
 	}
-	var mu sync.Mutex // now is what the process's name says, or is about to
+	var mu sync.Mutex // now is the process's name, or the next one
 	now := 0
 	done := make(chan struct{})
 	var writer, readers sync.WaitGroup
@@ -211,8 +211,8 @@ func TestParallelReaders(t *testing.T) {
 // A Go program has a few threads of its own.
 const runtimeThreads = 2
 
-// wholeRun tells what is wrong with a reading of tasks: rows must be whole, in order and enough of them, and the name of
-// one process not older than atLeast.
+// wholeRun gives the fault of an output of tasks. Rows must be whole, in order and enough of them. The name
+// of one process must not be older than atLeast.
 func wholeRun(text string, rows, atLeast int) string {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if !strings.HasSuffix(text, "\n") || len(lines) < rows {
@@ -245,7 +245,7 @@ func byRead(f *os.File) (string, error) {
 	return string(b), err
 }
 
-// bySplice and bySendfile do as the programs that use these system calls do: they read where the first gives
+// bySplice and bySendfile do as the programs that use these system calls do. They read if the first gives
 // EINVAL. Before v6.5 splice(2) reads.
 func bySplice(f *os.File) (string, error) {
 	r, w, err := os.Pipe()

@@ -22,7 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// requests are how many requests of some kinds the made-up server has had.
+// requests counts the requests of some kinds to the made-up server.
 type requests struct{ lookup, getattr, open, read int }
 
 func countRequests(t *testing.T, dir string) (r requests) {
@@ -33,8 +33,8 @@ func countRequests(t *testing.T, dir string) (r requests) {
 	return r
 }
 
-// TestSteadyOpen holds that opening and reading a file whose size stays takes OPEN and READs alone: the
-// kernel asks for names and attributes once a second.
+// TestSteadyOpen holds that opening and reading a file of steady size takes OPEN and READs alone. The kernel
+// asks for names and attributes once a second.
 func TestSteadyOpen(t *testing.T) {
 	dir := mountMadeUp(t)
 	before, start := countRequests(t, dir), time.Now()
@@ -62,7 +62,7 @@ func TestSteadyOpen(t *testing.T) {
 	if n := after.getattr - before.getattr; n > 4*seconds {
 		t.Errorf("%d GETATTRs in %d seconds", n, seconds)
 	}
-	if n := after.open - before.open; n != opens+1 { // and the one of the count
+	if n := after.open - before.open; n != opens+1 { // and the file with the count
 		t.Errorf("%d OPENs for %d opens", n, opens)
 	}
 	if n := after.read - before.read; n > 2*opens+4 {
@@ -70,7 +70,7 @@ func TestSteadyOpen(t *testing.T) {
 	}
 }
 
-// TestExactSize: fstat of a file that is open once says how long its run is, whatever it was before.
+// TestExactSize holds that fstat of a file that is open once gives the length of its run.
 func TestExactSize(t *testing.T) {
 	dir := mountMadeUp(t)
 	buf := make([]byte, 8<<20)
@@ -99,9 +99,9 @@ func TestExactSize(t *testing.T) {
 	}
 }
 
-// TestMixedReaders has programs of all kinds read one file at once whose content and length change with every
-// run: each gets one whole run that began after its open. BPFVIEWFS_TEST_SECONDS is for how long; 5 unless
-// said.
+// TestMixedReaders has programs of all kinds read one file at once. Content and length change with every run,
+// and each reader gets one whole run that began after its open. BPFVIEWFS_TEST_SECONDS is the duration; the
+// default is 5.
 func TestMixedReaders(t *testing.T) {
 	testenv.Needs(t, "busybox", "rg", "python3")
 	dir := mountMadeUp(t)
@@ -142,7 +142,8 @@ func TestMixedReaders(t *testing.T) {
 		return func() (string, error) {
 			out, err := exec.Command(args[0], args[1:]...).Output()
 			var exit *exec.ExitError
-			if args[0] == "rg" && errors.As(err, &exit) && exit.ExitCode() == 1 { // nothing found: an empty run
+			// 1 is an empty run, in which nothing is found.
+			if args[0] == "rg" && errors.As(err, &exit) && exit.ExitCode() == 1 {
 				err = nil
 			}
 			return string(out), err
@@ -157,7 +158,8 @@ func TestMixedReaders(t *testing.T) {
 			"import shutil,sys; shutil.copyfile(sys.argv[1], sys.argv[2]); sys.stdout.write(open(sys.argv[2]).read())",
 			path, filepath.Join(t.TempDir(), "copy")))
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Encoding", "x") // no length in advance, which is another run's
+			// no length in advance, because that is another run's
+			w.Header().Set("Content-Encoding", "x")
 			f, err := os.Open(path)
 			if err != nil {
 				t.Error(err)
@@ -191,8 +193,8 @@ func TestMixedReaders(t *testing.T) {
 	t.Log(results)
 }
 
-// TestRestartLoop makes a cgroup anew all the time, as a service that restarts, while it is read by path: no
-// reader finds nothing where a cgroup is.
+// TestRestartLoop makes a cgroup anew all the time, as a service that restarts does. A reader by path never
+// finds nothing in place of the cgroup.
 func TestRestartLoop(t *testing.T) {
 	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	parent := newCgroup(t, dir)
@@ -251,8 +253,8 @@ func TestRestartLoop(t *testing.T) {
 	}
 }
 
-// TestDeadDirectory: a working directory whose cgroup is gone is ENOENT in all it is asked for, also when its
-// names are cached, and when a cgroup of the name exists again.
+// TestDeadDirectory holds that a working directory is ENOENT in every call when its cgroup is gone. That
+// holds with cached names, and when a cgroup of the name exists again.
 func TestDeadDirectory(t *testing.T) {
 	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	parent := newCgroup(t, dir)
@@ -291,7 +293,7 @@ func TestDeadDirectory(t *testing.T) {
 	}
 }
 
-// TestFanotify has a listener allow everything, as an on-access scanner may: no open and no read is refused.
+// TestFanotify has a listener allow everything, as an on-access scanner may. No open and no read is refused.
 func TestFanotify(t *testing.T) {
 	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	c := newCgroup(t, dir)
@@ -351,7 +353,7 @@ func TestFanotify(t *testing.T) {
 	}
 }
 
-// TestDescriptorNames: a held file keeps its name, whoever looks at its path meanwhile.
+// TestDescriptorNames holds that a held file keeps its name when others look at its path.
 func TestDescriptorNames(t *testing.T) {
 	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	c := newCgroup(t, dir)
@@ -384,8 +386,8 @@ func built(t *testing.T, source string, flags ...string) string {
 	return bin
 }
 
-// TestIOUring: reads with explicit offsets find the whole run and its end, also of a run that is millions of
-// bytes longer than the one before.
+// TestIOUring holds that reads with explicit offsets find the whole run and its end. The run may be millions
+// of bytes longer than the one before.
 func TestIOUring(t *testing.T) {
 	testenv.Needs(t, "/usr/include/liburing.h", "node")
 	uring := built(t, "uring.c", "-luring")
@@ -416,8 +418,8 @@ func TestIOUring(t *testing.T) {
 	}
 }
 
-// Test32Bit: programs whose inode numbers have 32 bits can list and stat. Where the machine does not run
-// them, the numbers are looked at.
+// Test32Bit holds that programs with inode numbers of 32 bits can list and stat. If the machine does not run
+// such programs, it checks the numbers.
 func Test32Bit(t *testing.T) {
 	testenv.Needs(t, "/usr/lib32/crt1.o")
 	list := built(t, "list32.c", "-m32", "-static")
@@ -441,7 +443,7 @@ func Test32Bit(t *testing.T) {
 	}
 }
 
-// TestHiddenName: a name that go-fuse's own server uses is not here.
+// TestHiddenName holds that a name that go-fuse's own server uses is not here.
 func TestHiddenName(t *testing.T) {
 	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	if _, err := os.Lstat(dir + "/.go-fuse-epoll-hack"); !errors.Is(err, unix.ENOENT) {

@@ -16,7 +16,7 @@ import (
 	"bpfviewfs/internal/testenv"
 )
 
-// newRegistry is a registry of the test's own: a bpffs, which the kernel may have put pins of its own into.
+// newRegistry is a new registry for the test. Its bpffs may have pins of the kernel.
 func newRegistry(t testing.TB) string {
 	t.Helper()
 	needRoot(t)
@@ -45,7 +45,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// rowOf is what the listing of views says of one in a cgroup's directory, "" if nothing.
+// rowOf is the line about a view in a cgroup's listing of views, or "".
 func rowOf(t testing.TB, dir, view string) string {
 	t.Helper()
 	for line := range strings.Lines(read(t, dir+"/.bpfview/views")) {
@@ -56,7 +56,7 @@ func rowOf(t testing.TB, dir, view string) string {
 	return ""
 }
 
-// TestPin pins somebody else's program by somebody else's tool: it is a file in every cgroup, until it is unpinned.
+// TestPin pins a foreign program by a foreign tool. It is a file in every cgroup until it is unpinned.
 func TestPin(t *testing.T) {
 	testenv.Needs(t, "bpftool")
 	pins := newRegistry(t)
@@ -107,8 +107,8 @@ func TestPinnedLink(t *testing.T) {
 	eventually(t, "the file is gone", func() bool { return !exists(b.mirror + "/linked") })
 }
 
-// pinLink pins a link of the view cgroup, for a cgroup: BPF_LINK_CREATE of bpf(2), which cilium/ebpf does not know for
-// cgroups.
+// pinLink pins a link of the view cgroup, for a cgroup. It calls BPF_LINK_CREATE of bpf(2), because
+// cilium/ebpf cannot limit a link to a cgroup.
 func pinLink(t *testing.T, c *cgroup, path string) {
 	t.Helper()
 	coll, err := ebpf.LoadCollection("../../bpf/cgroup.bpf.o")
@@ -142,7 +142,8 @@ func pinLink(t *testing.T, c *cgroup, path string) {
 	}
 }
 
-// TestPinnedLinkForNoCgroup has a link that iterates the symbols of the kernel, 0, 1, 2 ...: it is in the root alone.
+// TestPinnedLinkForNoCgroup has a link that iterates the symbols of the kernel, numbered from 0. It is in the
+// root alone.
 func TestPinnedLinkForNoCgroup(t *testing.T) {
 	pins := newRegistry(t)
 	dir := mountDir(t, "cgroup2", "registry="+pins)

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestRequests has many readers of a view that learns from its reader's thread which cgroup is asked for: none ever gets
-// a row of another's.
+// TestRequests has many readers of a view that learns the cgroup from its reader's thread. No reader ever
+// gets a row of another cgroup.
 func TestRequests(t *testing.T) {
 	needRoot(t)
 	views := t.TempDir()

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestStacksStayRoots: options of the mount do not widen who may read a view that must stay root's.
+// TestStacksStayRoots holds that mount options do not let more users read a view that must stay root's.
 func TestStacksStayRoots(t *testing.T) {
 	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t)+",mode=0444,uid=1000,gid=1000")
 	for name, want := range map[string]struct{ mode, uid uint32 }{

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestRunqlat has two processes contend for one CPU: the waits are counted for their cgroup and for no other, and when
-// the mount ends nothing stays attached.
+// TestRunqlat has two processes contend for one CPU. The waits are counted for their cgroup and for no other.
+// When the mount ends nothing stays attached.
 func TestRunqlat(t *testing.T) {
 	pins := newRegistry(t)
 	dir := t.TempDir()
@@ -71,7 +71,7 @@ func TestRunqlat(t *testing.T) {
 
 type waits struct{ Count, Sum uint64 }
 
-// waitsOf is what runqlat tells of a cgroup.
+// waitsOf is a cgroup's row of runqlat.
 func waitsOf(t *testing.T, c *cgroup) waits {
 	t.Helper()
 	var record struct {

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// serveArgs is the command line of the server process for a mount. This version of the program reads it, and also the version
-// that a reload finds.
+// serveArgs is the command line of the server process for a mount. This version of the program reads it, and
+// also the version that a reload finds.
 func serveArgs(o mount.Options, logs logOptions) []string {
 	args := []string{"bpfviewfs", "serve"}
 	for flag, value := range map[string]string{"--log-format": logs.format, "--log-level": logs.level} {
@@ -92,7 +92,7 @@ func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
 	}
 	conn.Warnings = warnings(o, src.set)
 	for _, line := range conn.Warnings {
-		if !slices.Contains(src.set.Notes(), line) { // else it is logged
+		if !slices.Contains(src.set.Notes(), line) { // otherwise it is logged
 			log.Warn(line)
 		}
 	}

@@ -23,7 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// serveVar makes this test binary serve made-up views at a directory, so that it is known to the byte what a reader must get.
+// serveVar makes this test binary serve made-up views at a directory, so that a reader's bytes can be checked
+// exactly.
 const serveVar = "BPFVIEWFS_TEST_SERVE"
 
 // keepMadeUp is the process that mounts, and starts this binary again to serve.
@@ -42,10 +43,15 @@ func keepMadeUp(dir string) error {
 	})
 }
 
-// serveMadeUp serves: lines, whose n-th run is a random number of lines "n of LENGTH"; slow, whose run takes
-// a minute unless nobody waits for it; stubborn, whose run takes five seconds in any case; empty; large, of
-// 10 MB; steady, always the same; growing, each of whose runs begins with its size; requests, which counts
-// them; and crash, whose run ends the server.
+// serveMadeUp serves these views:
+//
+//   - lines: each run is a random number of lines "n of LENGTH".
+//   - slow: a run takes a minute, or ends when no reader waits for it.
+//   - stubborn: a run takes five seconds in any case.
+//   - empty, large (10 MB), and steady, which never changes.
+//   - growing: each run begins with its size.
+//   - requests: counts the requests.
+//   - crash: a run ends the server.
 func serveMadeUp() error {
 	h, err := cgroups.Open("cgroup2")
 	if err != nil {
@@ -105,7 +111,7 @@ func serveMadeUp() error {
 	return conn.Serve(c, tree.Options())
 }
 
-// steady is what the view of that name gives; growing are the sizes that runs of the view of that name have
+// steady is the output of the view of that name. growing has the sizes of the runs of the view of that name,
 // in turn.
 const steady = "the same as ever\n"
 
@@ -150,7 +156,7 @@ func large() string {
 	return b.String()
 }
 
-// mountMadeUp mounts what serveMadeUp serves.
+// mountMadeUp mounts the views of serveMadeUp.
 func mountMadeUp(t *testing.T) (dir string) {
 	dir, _ = keptMadeUp(t)
 	return dir
@@ -184,7 +190,8 @@ func keptMadeUp(t *testing.T) (dir string, keeper *os.Process) {
 	return dir, cmd.Process
 }
 
-// TestExactly has many readers of a view that never gives the same twice, by read, splice and sendfile at once.
+// TestExactly has many readers of a view that never gives the same twice. They use read, splice and sendfile
+// at once.
 func TestExactly(t *testing.T) {
 	dir := mountMadeUp(t)
 	reads := 1000
@@ -205,7 +212,8 @@ func TestExactly(t *testing.T) {
 				text, err := copier(f)
 				fi, statErr := f.Stat()
 				f.Close()
-				if err != nil || statErr != nil || fi.Size() == 0 { // the size of somebody's run
+				// The size is that of some reader's run.
+				if err != nil || statErr != nil || fi.Size() == 0 {
 					t.Errorf("reader %d: %d bytes, fstat says %v: %v %v", i, len(text), fi, err, statErr)
 					return
 				}
@@ -224,7 +232,7 @@ func TestExactly(t *testing.T) {
 	readers.Wait()
 }
 
-// TestSharedNode opens one node twice, as /proc/self/fd does: read(2) stays exact.
+// TestSharedNode opens one node twice, as /proc/self/fd does. read(2) stays exact.
 func TestSharedNode(t *testing.T) {
 	dir := mountMadeUp(t)
 	for range 100 {
@@ -263,7 +271,8 @@ func TestLargeAndEmpty(t *testing.T) {
 			f.Close()
 		}
 	}
-	// From the middle, and again from the start of the same file: a new run with the same bytes.
+	// A read from the middle, and again from the start of the same file, is a new run with the same
+	// bytes.
 	f, _ := os.Open(dir + "/large")
 	defer f.Close()
 	for _, at := range []int64{5 << 20, 0, 0} {
@@ -274,12 +283,14 @@ func TestLargeAndEmpty(t *testing.T) {
 	}
 }
 
-// TestInterrupt interrupts readers of a view that takes a minute. None of them may outlive its signal, nor keep others from reading.
+// TestInterrupt interrupts readers of a view that takes a minute. None of them may outlive its signal, or
+// keep other readers from reading.
 func TestInterrupt(t *testing.T) {
 	dir := mountMadeUp(t)
 	for view, signal := range map[string]syscall.Signal{"slow": unix.SIGKILL, "stubborn": unix.SIGINT} {
 		var readers []*exec.Cmd
-		for i := range 20 { // more than run at once for one user: some wait for their turn
+		// more than run at once for one user, so that some wait for their turn
+		for i := range 20 {
 			cmd := exec.Command("cat", dir+"/"+view)
 			if i%2 == 0 {
 				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 0, Gid: 12}}
@@ -308,7 +319,7 @@ func TestInterrupt(t *testing.T) {
 			}
 		}
 	}
-	// The abandoned runs have ended, or no new one could begin.
+	// The abandoned runs have ended; otherwise no new one could begin.
 	f, err := os.Open(dir + "/lines")
 	if err != nil {
 		t.Fatal(err)
@@ -316,7 +327,7 @@ func TestInterrupt(t *testing.T) {
 	f.Close()
 }
 
-// TestOtherUsersRuns holds that one user's slow runs do not keep another's from running.
+// TestOtherUsersRuns holds that the slow runs of one user do not stop the runs of another user.
 func TestOtherUsersRuns(t *testing.T) {
 	dir := mountMadeUp(t)
 	for range 100 {

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// viewsDirectories hold views beside the built-in ones and the directories that options name. A later directory wins.
+// viewsDirectories hold views beside the built-in ones and the directories that options name. A later
+// directory wins.
 var viewsDirectories = []string{"/usr/lib/bpfviewfs/views.d", "/etc/bpfviewfs/views.d"}
 
 const bpffs = "/sys/fs/bpf"
@@ -28,7 +29,7 @@ type source struct {
 	set       *iter.Set
 }
 
-// openSource finds the hierarchy and the views. That none of them loads is an error.
+// openSource finds the hierarchy and the views. It fails if no view loads.
 func openSource(name string, c iter.Config) (*source, error) {
 	h, err := cgroups.Open(name)
 	if err != nil {
@@ -62,8 +63,8 @@ func config(o mount.Options) iter.Config {
 	return iter.Config{Dirs: o.Views, Registry: o.Registry, Enable: o.Enable, Options: iter.Options{MaxRun: o.MaxRun}}
 }
 
-// look gives a command the flags that choose the views, and a function to open them as a mount with these options does.
-// Opening changes nothing in the kernel.
+// look gives a command the flags that choose the views, and a function to open them as a mount with these
+// options does. Opening changes nothing in the kernel.
 func look(cmd *cobra.Command) func() (*source, error) {
 	name := sourceFlag(cmd)
 	lists := cmd.Flags().StringArrayP("options", "o", nil, "the `options` of the mount that has the views")
@@ -104,8 +105,8 @@ func sourceFlag(cmd *cobra.Command) *string {
 	return cmd.Flags().String("source", "cgroup2", "the `hierarchy`: cgroup2, or the path of a cgroup's directory")
 }
 
-// mountBPF mounts the bpffs in its usual place, as a service manager does. Without a bpffs, views are verified at every start
-// and pinned ones are not shown. The registry then warns.
+// mountBPF mounts the bpffs in its usual place, as a service manager does. Without a bpffs, views are
+// verified at every start and pinned ones are not shown. The registry then warns.
 func mountBPF() {
 	var fs unix.Statfs_t
 	if unix.Statfs(bpffs, &fs) == nil && fs.Type != unix.BPF_FS_MAGIC {

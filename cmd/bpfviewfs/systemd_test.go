@@ -15,7 +15,8 @@ import (
 	"bpfviewfs/internal/testenv"
 )
 
-// boot makes a systemd of its own process 1, in namespaces and a cgroup of its own, with no units but those in $UNITS and of the fstab there.
+// boot makes a systemd of its own process 1, in namespaces and a cgroup of its own. It has no units but those
+// in $UNITS and of the fstab there.
 const boot = `
 	mount --make-rprivate /` + letGo + `
 	umount -l /sys/fs/cgroup
@@ -39,7 +40,7 @@ type machine struct {
 	init int // process id of systemd
 }
 
-// bootMachine installs what make install does, and boots.
+// bootMachine installs with make install, and boots.
 func bootMachine(t *testing.T) *machine {
 	t.Helper()
 	root := t.TempDir()
@@ -77,7 +78,7 @@ func bootMachine(t *testing.T) *machine {
 	return m
 }
 
-// removeChildren removes what systemd made below the cgroup, when its processes have ended.
+// removeChildren removes the cgroups that systemd made below the cgroup, when its processes have ended.
 func (c *cgroup) removeChildren() {
 	c.t.Helper()
 	eventually(c.t, "its cgroups are removed", func() bool {
@@ -110,7 +111,7 @@ func (m *machine) must(words ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// mounts counts the mounts of ours that are seen outside the units.
+// mounts counts the mounts of bpfviewfs that are seen outside the units.
 func (m *machine) mounts() int {
 	m.t.Helper()
 	return strings.Count(m.must("cat", "/proc/self/mountinfo"), " /run/bpfview ro,nosuid,nodev,noexec,relatime shared:")
@@ -201,7 +202,8 @@ func TestSystemd(t *testing.T) {
 
 	m.must("systemctl", "start", "local-fs.target")
 	for _, dir := range []string{"/run/local", "/run/auto"} {
-		eventually(t, dir+", which is in fstab, is mounted", func() bool { // nofail: nothing waits for it
+		// Nothing waits for it because of nofail.
+		eventually(t, dir+", which is in fstab, is mounted", func() bool {
 			return m.reads(dir) && strings.Contains(m.must("cat", "/proc/self/mountinfo"), " / "+dir+" ro,")
 		})
 	}

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestTasks compares tasks with /proc: a process is there as soon as it runs, and gone when it has ended.
+// TestTasks compares tasks with /proc. A process is there as soon as it runs, and gone when it has ended.
 func TestTasks(t *testing.T) {
 	dir := mountDir(t, "cgroup2")
 	c := newCgroup(t, dir)
@@ -151,7 +151,8 @@ func TestManyCgroups(t *testing.T) {
 	churn.Wait()
 }
 
-// TestNames has cgroups with names that confuse. (A newline is the one byte that the kernel itself refuses, see cgroup_mkdir.)
+// TestNames has cgroups with names that confuse. The kernel itself refuses one byte alone, a newline (see
+// cgroup_mkdir).
 func TestNames(t *testing.T) {
 	dir := mountDir(t, "cgroup2")
 	c := newCgroup(t, dir)
@@ -221,7 +222,7 @@ func inode(t *testing.T, path string) uint64 {
 	return fi.Sys().(*syscall.Stat_t).Ino
 }
 
-// TestRights reads as a user who is not root.
+// TestRights reads as another user than root.
 func TestRights(t *testing.T) {
 	catAs := func(uid uint32, path string) error {
 		cmd := exec.Command("cat", path)
@@ -331,7 +332,7 @@ func TestGone(t *testing.T) {
 		t.Errorf("from inside:\n%s", got)
 	}
 
-	// A cgroup of the same name, right away: what a restarted service has.
+	// A cgroup of the same name comes right away, as with a restarted service.
 	for range 100 {
 		again := parent.child("c")
 		if _, err := os.ReadFile(again.mirror + "/cpu"); err != nil {
@@ -344,7 +345,7 @@ func TestGone(t *testing.T) {
 	}
 }
 
-// TestNothingStays makes, reads and removes cgroups and looks for what is left of them.
+// TestNothingStays makes, reads and removes cgroups and looks for remains.
 func TestNothingStays(t *testing.T) {
 	dir := mountDir(t, "cgroup2")
 	parent := newCgroup(t, dir)
@@ -371,7 +372,7 @@ func TestNothingStays(t *testing.T) {
 		}
 		return n
 	}
-	for i := range first { // what grows once
+	for i := range first { // growth that happens once
 		round(i)
 	}
 	fds, memory, before := fdsOf(t, server), residentOf(t, server), dying()
@@ -382,7 +383,7 @@ func TestNothingStays(t *testing.T) {
 	if got := fdsOf(t, server); got > fds {
 		t.Errorf("the server has %d descriptors, had %d", got, fds)
 	}
-	// Go gives memory back in its own time: a leak of 2 KB a round would show.
+	// Go gives memory back in its own time. A leak of 2 KB a round would show.
 	if got := residentOf(t, server); got > memory+16<<20 {
 		t.Errorf("the server has %d bytes in memory, had %d", got, memory)
 	}
@@ -447,7 +448,7 @@ func TestSources(t *testing.T) {
 
 	v1, err := filepath.Glob("/sys/fs/cgroup/*/tasks")
 	if err != nil || len(v1) == 0 {
-		return // no v1 hierarchy is mounted; the v1 tests of iter make one where the kernel can
+		return // no v1 hierarchy is mounted; the v1 tests of iter make one if the kernel can
 	}
 	path := fmt.Sprintf("%s/bpfviewfs-test-%d", filepath.Dir(v1[0]), os.Getpid())
 	if err := os.Mkdir(path, 0o755); err != nil {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestOtherMountEnds: while a mount has no server, another one with the same registry ends. What the first has counted stays, and goes
-// with the first.
+// TestOtherMountEnds has another mount of the same registry end while a mount has no server. The counts of
+// the first mount stay, and go with it.
 func TestOtherMountEnds(t *testing.T) {
 	needRoot(t)
 	pins := newRegistry(t)

@@ -72,5 +72,6 @@ hierarchy (system.slice/ssh.service, or / for the top itself) or the path of its
 	return cmd
 }
 
-// failed is an error of a command that mounts nothing. The other codes of mount(8) have no meaning for its caller.
+// failed is an error of a command that mounts nothing. The other codes of mount(8) have no meaning for its
+// caller.
 func failed(err error) error { return mount.WithCode(mount.ExitUsage, err) }

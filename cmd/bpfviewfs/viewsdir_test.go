@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestViewsDirectory does with a views directory what its owner may do, right and wrong, and sees the mount follow.
+// TestViewsDirectory does everything to a views directory that its owner may do, right and wrong. The mount
+// follows.
 func TestViewsDirectory(t *testing.T) {
 	needRoot(t)
 	views := t.TempDir()
@@ -121,7 +122,8 @@ match: ["/%s/b"]
 	eventually(t, "it is there once its mode is right", func() bool { return text(a) == "nothing 1\n" })
 }
 
-// TestRefusedObjects drops what cannot be a view: each is listed with the reason, and takes nothing else with it.
+// TestRefusedObjects drops files that cannot be views. Each is listed with the reason, and affects nothing
+// else.
 func TestRefusedObjects(t *testing.T) {
 	needRoot(t)
 	views := t.TempDir()
@@ -131,7 +133,7 @@ func TestRefusedObjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	big := slices.Clone(says)
-	big[5] = 2 // EI_DATA: big-endian
+	big[5] = 2 // EI_DATA is big-endian
 	for name, content := range map[string][]byte{
 		"cut": says[:len(says)/2], "empty": nil, "big": big, "Bad-Name": says, "a\nb": says, "script": []byte("#!/bin/sh\n"),
 	} {

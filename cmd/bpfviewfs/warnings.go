@@ -11,7 +11,8 @@ import (
 	"bpfviewfs/mount"
 )
 
-// warnings returns a line for each option that is accepted and does nothing: the option, the reason and the remedy.
+// warnings returns a line for each option that is accepted and does nothing. It has the option, the reason
+// and the remedy.
 func warnings(o mount.Options, set *iter.Set) []string {
 	list := slices.Concat(o.Ignored, set.Notes())
 	for _, dir := range o.Views {
@@ -28,8 +29,8 @@ func printWarnings(to io.Writer, list []string) {
 	}
 }
 
-// checked is a writer that remembers the first error, because callers print to it without a check. For example, a command
-// fails if its output went to a full disk.
+// checked is a writer that remembers the first error, because callers print to it without a check. For
+// example, a command fails if its output went to a full disk.
 type checked struct {
 	io.Writer
 	err error

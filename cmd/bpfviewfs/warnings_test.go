@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestWarnings: an option that does nothing is a line on stderr, and is in .bpfview/views and status.json as long as it does nothing.
+// TestWarnings holds that an option that does nothing is a line on stderr. It is in .bpfview/views and
+// status.json as long as it does nothing.
 func TestWarnings(t *testing.T) {
 	needRoot(t)
 	dir, missing := t.TempDir(), filepath.Join(t.TempDir(), "missing")
@@ -62,7 +63,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestFullDisk: what cannot be printed is an error.
+// TestFullDisk holds that failing to print is an error.
 func TestFullDisk(t *testing.T) {
 	needRoot(t)
 	for _, args := range []string{
