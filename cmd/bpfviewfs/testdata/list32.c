@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lists a directory and stats what is in it. Built with -m32 and without large files it has inode numbers of 32 bits.
+// Lists a directory and stats its entries. Built with -m32 and without large files, its inode numbers have 32 bits.
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads a file to its end through io_uring, with explicit offsets, as often as asked for: uring FILE SIZE TIMES.
-// Prints a line for each time: how many bytes it has read, and the number that the file begins with.
+// Reads a file to its end through io_uring, with explicit offsets: uring FILE SIZE TIMES.
+// Prints a line each time, with the number of bytes and the number that the file begins with.
 #include <fcntl.h>
 #include <liburing.h>
 #include <stdio.h>
