@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Compare times f, and then a peer that does the like another way, as often; x-peer is f's time in the
-// peer's.
+// Compare times f, and as often a peer that does the like in another way. x-peer is the ratio of the two
+// times.
 func Compare(b *testing.B, peer string, f, other func()) {
 	b.ReportAllocs()
 	f()

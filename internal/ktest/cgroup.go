@@ -106,6 +106,6 @@ func Threads(t testing.TB, pid int) (tids []int) {
 		tid, _ := strconv.Atoi(e.Name())
 		tids = append(tids, tid)
 	}
-	slices.Sort(tids) // as numbers: by name 1000 comes before 999
+	slices.Sort(tids) // as numbers, because by name 1000 comes before 999
 	return tids
 }

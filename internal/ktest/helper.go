@@ -35,7 +35,7 @@ func Main(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// help does the job "cgroup.procs file;threads;children;mode;comm", or one of Jobs: "name;...".
+// help does the job "cgroup.procs file;threads;children;mode;comm", or one of Jobs ("name;...").
 func help(job string) error {
 	if name, rest, _ := strings.Cut(job, ";"); Jobs[name] != nil {
 		return Jobs[name](rest)
@@ -100,7 +100,7 @@ func help(job string) error {
 			bufio.NewReader(os.Stdin).ReadByte()
 			os.Exit(0)
 		}()
-		unix.Syscall(unix.SYS_EXIT, 0, 0, 0) // this is the first thread: see init
+		unix.Syscall(unix.SYS_EXIT, 0, 0, 0) // this is the first thread (see init)
 	}
 	fmt.Println("ready")
 	bufio.NewReader(os.Stdin).ReadByte()
@@ -109,11 +109,11 @@ func help(job string) error {
 
 func init() {
 	if job := os.Getenv(helperEnv); strings.Contains(job, ";headless;") || strings.Contains(job, ";apart;") {
-		runtime.LockOSThread() // main is this thread's alone
+		runtime.LockOSThread() // main keeps this thread for itself
 	}
 }
 
-// ownTable gives this thread a table of files of its own, with one socket more.
+// ownTable gives this thread its own table of files, with one socket more.
 func ownTable() error {
 	if err := unix.Unshare(unix.CLONE_FILES); err != nil {
 		return err
@@ -141,8 +141,8 @@ func forkSleeper() (int, error) {
 }
 
 // waitAsleep waits until a child of forkSleeper is off its CPU in ppoll(2), which it never leaves. Until then
-// its state and its stack change. The kernel names the system call of a thread that does not run, "running"
-// otherwise: proc_pid_syscall(5).
+// its state and its stack change. The kernel names the system call of a thread that does not run, otherwise
+// "running" (proc_pid_syscall(5)).
 func waitAsleep(pid int) error {
 	asleep := strconv.Itoa(unix.SYS_PPOLL) + " "
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
@@ -159,8 +159,8 @@ func waitAsleep(pid int) error {
 	}
 }
 
-// Jobs are what a process of [Start] does, by name. Modes are what a [Helper] does before it is ready. A test
-// file adds its own in init.
+// Jobs are the work of a process of [Start], by name. Modes are the work of a [Helper] before it is ready. A
+// test file adds its own in init.
 var (
 	Jobs  = make(map[string]func(rest string) error)
 	Modes = make(map[string]func() error)
@@ -169,10 +169,10 @@ var (
 // Helper is a process that lives in a cgroup until the test ends.
 type Helper struct {
 	Cgroup   string
-	Threads  int // beside those of the Go runtime
+	Threads  int // beside the threads of the Go runtime
 	Children int
-	// Mode is "busy": threads spin; "headless": the first thread exits; "apart": the first other thread has a
-	// table of files of its own; or one of Modes.
+	// ^Mode is one of Modes or of these. "busy": threads spin. "headless": the first thread exits.
+	// "apart": the first other thread has its own table of files.
 	Mode  string
 	Comm  string     // of the threads, before their number
 	Files []*os.File // open from descriptor 3 on

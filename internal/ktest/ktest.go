@@ -28,7 +28,7 @@ func Errno(t testing.TB, what string, err error, want syscall.Errno) {
 	}
 }
 
-// BPFFS mounts a bpffs of the test's own.
+// BPFFS mounts a bpffs for the test.
 func BPFFS(t testing.TB) string {
 	t.Helper()
 	testenv.NeedsRoot(t)

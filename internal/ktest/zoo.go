@@ -19,21 +19,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Animals are processes that a view may show twice, or not at all: their threads do not share all, or have
-// ended. Each is named by what it does, joined with +:
+// Animals are processes that a view may show twice, or not at all, because their threads do not share all or
+// have ended. The name tells the deeds of each, joined with +:
 //
 //	headless	its first thread ends
 //	apart	a thread takes a table of files of its own, and opens a socket
 //	pair	as apart, and a second thread shares that table
 //	vfork	a child shares its memory
-//	zombie	a child has ended and nobody waits for it
+//	zombie	a child has ended and its parent does not wait for it
 //	exec	a thread that is not the first executes a program
 var Animals = []string{"", "headless", "apart", "headless+apart", "pair", "headless+pair", "vfork", "zombie", "exec"}
 
 func init() {
 	Jobs["zoo"] = zooJob
 	if strings.HasPrefix(os.Getenv(helperEnv), "zoo;") {
-		runtime.LockOSThread() // main is the first thread's alone
+		runtime.LockOSThread() // main keeps the first thread for itself
 		debug.SetGCPercent(-1) // a thread that never comes back from a system call cannot be stopped
 	}
 }
@@ -145,8 +145,8 @@ func waitFor(id *atomic.Int32, failed chan error) error {
 	return errors.New("clone did not come back")
 }
 
-// cloneSleeper makes a child or thread on this thread's stack, which is in use till it ends: with CLONE_VFORK
-// nobody else runs on it. Neither comes back.
+// cloneSleeper makes a child or thread on this thread's stack, which is in use till it ends. With CLONE_VFORK
+// no other thread runs on it. Neither comes back.
 func cloneSleeper(flags uintptr, id *atomic.Int32) {
 	all := ^uint64(0)
 	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_BLOCK, uintptr(unsafe.Pointer(&all)), 0, 8, 0, 0)
@@ -198,7 +198,8 @@ func Holders(t testing.TB, pid int) (tids []int) {
 	return tids
 }
 
-// LivingThreads are those of a process that have not ended, in the kernel's order: that of their making.
+// LivingThreads are the threads of a process that have not ended, in the order of their making, which is the
+// kernel's order.
 func LivingThreads(t testing.TB, pid int) (tids []int) {
 	t.Helper()
 	dir, err := os.Open(fmt.Sprintf("/proc/%d/task", pid))

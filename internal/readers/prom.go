@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Prom fails the test unless Prometheus takes the page: it parses, no sample is there twice, and promlint has
-// nothing against its names.
+// Prom fails the test unless Prometheus takes the page. It must parse, no sample may be there twice, and
+// promlint must accept its names.
 func Prom(t testing.TB, page []byte) map[string]*dto.MetricFamily {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
