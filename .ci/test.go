@@ -1,10 +1,10 @@
-// Command test runs go test and reports a line for each package and the output of failed tests. At the end it counts the
-// tests that passed, failed and were skipped, with one line for each reason to skip.
+// Command test runs go test and reports a line for each package and the output of failed tests. At the end it
+// counts the tests that passed, failed and were skipped, with one line for each reason to skip.
 //
 //	go run .ci/test.go [-strict] [-results FILE] -- ARGUMENTS-OF-GO-TEST...
 //
-// It exits with 1 if a test failed or none ran, with -strict also if one was skipped. The file gets a line "pass NAME",
-// "fail NAME" or "skip NAME" for each test.
+// It exits with 1 if a test failed or none ran, with -strict also if one was skipped. The file gets a line
+// "pass NAME", "fail NAME" or "skip NAME" for each test.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"strings"
 )
 
-// event is a line of go test -json: see go doc cmd/test2json.
+// event is a line of go test -json (see go doc cmd/test2json).
 type event struct {
 	Action, Package, Test, Output string
 }
@@ -109,7 +109,8 @@ func pkg(e event) {
 			fmt.Print(e.Output)
 		}
 	case "fail":
-		for _, name := range slices.Sorted(maps.Keys(output)) { // tests that ran when the process ended
+		// Tests that ran when the process ended.
+		for _, name := range slices.Sorted(maps.Keys(output)) {
 			if strings.HasPrefix(name, e.Package+" ") {
 				fmt.Print(output[name])
 				end(name, "fail")

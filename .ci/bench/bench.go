@@ -25,7 +25,7 @@ const (
 
 const (
 	staticSize = 250 // bytes, about as many as cpu has
-	workers    = 201 // cgroups to read: c0 is for one reader, the others are for a crowd
+	workers    = 201 // cgroups to read; c0 is for one reader, the others are for a crowd
 	oneUser    = 1001
 	crowdUser  = 1002
 )

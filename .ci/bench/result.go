@@ -125,9 +125,9 @@ func (b bound) meets(value float64) bool {
 // number computes a target's number for one build, with the samples that the pool returns.
 type number func(build string, p pool) float64
 
-// hold adds a target for this build, with the older build's number if that was measured. The table shows
-// ours and peer beside it. Without these measures hold adds nothing; only a number with a unit needs no
-// peer.
+// hold adds a target for this build, with the older build's number if that was measured. The table shows this
+// build's measure and the peer's beside it. Without these measures hold adds nothing. Only a number with a
+// unit needs no peer.
 func (r *result) hold(b bound, what string, ours, peer *measure, f number) {
 	if ours == nil || peer == nil && b.unit == "" {
 		return
@@ -143,7 +143,7 @@ func (r *result) hold(b bound, what string, ours, peer *measure, f number) {
 	r.Targets = append(r.Targets, t)
 }
 
-// quotient adds a target for the median of a measure divided by that of a peer's. With thisBuild as the
+// quotient adds a target for the median of a measure divided by the peer's median. With thisBuild as the
 // peer, each build is compared with itself.
 func (r *result) quotient(b bound, text, what, peer, peerWhat string) {
 	p := r.get(peer, peerWhat)

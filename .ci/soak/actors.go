@@ -51,8 +51,8 @@ func (k *soak) makeViews(done <-chan struct{}) error {
 	})
 }
 
-// replaceServers kills the server, reloads, and reloads with the keeper, in turns: a server that is killed
-// while a reload prepares it would fail the reload.
+// replaceServers kills the server, reloads, and reloads with the keeper, in turns. If a server were killed
+// while a reload prepares it, the reload would fail.
 func (k *soak) replaceServers(done <-chan struct{}) error {
 	return every(4*time.Second, done, func(i int) error {
 		args := []string{"reload", k.server.Dir}

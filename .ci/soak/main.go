@@ -1,5 +1,5 @@
-// Command soak loads a mount in every way for some minutes: readers, floods by three users, cgroups and
-// views that come and go, servers that are killed, reloads, all with a memory limit. It fails if an
+// Command soak loads a mount in every way for some minutes. It has readers, floods by three users, cgroups
+// and views that come and go, servers that are killed, and reloads, all with a memory limit. It fails if an
 // operation failed that must not, or if the mount holds more at the end than at the beginning.
 package main
 
