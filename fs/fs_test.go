@@ -413,6 +413,7 @@ func TestClass(t *testing.T) {
 // FuzzRead compares random reads of open files with the contract.
 func FuzzRead(f *testing.F) {
 	f.Add(uint64(1), uint64(2))
+	f.Add(uint64(1), uint64(67)) // an empty run beside a large one
 	f.Fuzz(func(t *testing.T, a, b uint64) {
 		random := rand.New(rand.NewPCG(a, b))
 		run := 0

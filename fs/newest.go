@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"sync"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -150,13 +151,11 @@ func (n *newest) found(s *shown, size uint64, time int64) {
 // shows returns the size for stat(2). It is the size of the newest run, unless another open file holds one so
 // large that the kernel would cut asynchronous reads of it.
 func (s *shown) shows() uint64 {
-	switch {
-	case s.most > roundUp(s.size, readUnit):
+	size := cmp.Or(s.size, noSize)
+	if s.most > roundUp(size, readUnit) {
 		return s.most
-	case s.size == 0:
-		return noSize
 	}
-	return s.size
+	return size
 }
 
 func roundUp(n, unit uint64) uint64 { return (n + unit - 1) / unit * unit }

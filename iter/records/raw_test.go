@@ -3,6 +3,7 @@ package records
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,7 +45,7 @@ func FuzzRaw(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw, path []byte, size uint8) {
 		n := max(1, int(size))
 		r := mustRecord(t, uint32(n), member("a", 0, &btf.Int{Name: "char", Size: 1}))
-		raw = raw[:len(raw)/n*n]
+		raw = slices.Clip(raw[:len(raw)/n*n])
 		o := below(r, path, raw)
 		o.Write(0, append(o.Bytes(), raw...))
 		out, err := o.Render(Raw, nil)
