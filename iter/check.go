@@ -49,10 +49,11 @@ func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64
 		return nil, fmt.Errorf("%s: want a file called NAME.bpf.o, where a name is [a-z][a-z0-9_]*, without ___: %w", path, unix.EINVAL)
 	}
 	v := &View{name: name, set: &Set{hierarchy: h, runner: Config{}.runner(h)}, life: newLife()}
-	o, err := v.open(path)
+	parsed, err := v.open(path)
+	o := &object{Object: parsed, view: name}
 	if err == nil {
 		o.KeepStats()
-		err = v.loadObject(&object{Object: o, view: name}, btf.NewCache())
+		err = v.loadObject(o, btf.NewCache())
 	}
 	if err != nil {
 		return nil, &loadError{view: name, err: err}
@@ -79,6 +80,9 @@ func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64
 		r.Bytes = len(raw) - records.RawHeader
 	}
 	r.Lint = o.Lint(r.Bytes, r.Limit)
+	for _, why := range o.refused {
+		r.Lint = append(r.Lint, (&loadError{view: name, err: why}).Error())
+	}
 	return r, nil
 }
 

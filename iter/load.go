@@ -97,13 +97,17 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 		}
 	}
 	if o.Task() != "" {
-		v.job.MissTask(v.loadIterator(o, o.Task(), cache))
+		err := v.loadIterator(o, o.Task(), cache)
+		v.job.MissTask(err)
+		o.refuse(o.Task(), err)
 	}
 	if o.Tree() != "" {
-		if it, err := o.obtain(o.Tree(), v.state, cache); err == nil { // a tree is read without it, too
+		it, err := o.obtain(o.Tree(), v.state, cache)
+		if err == nil { // a tree is read without it, too
 			v.job.AddTree(it.Program(), it.Map)
 			v.state.Keep(o.Tree(), v.job.Program(runs.PerTree))
 		}
+		o.refuse(o.Tree(), err)
 	}
 	err = v.loadIterator(o, o.Main(), cache)
 	if v.job.Empty() {

@@ -1,6 +1,8 @@
 package iter
 
 import (
+	"fmt"
+
 	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/runs"
 	"bpfviewfs/iter/state"
@@ -14,6 +16,8 @@ type object struct {
 	view   string
 	pins   *registry // nil for nowhere
 	origin func(program string) programs.Origin
+
+	refused []error // why flavours are left out
 }
 
 // obtain opens a pinned iterator if it is the same program. Otherwise it loads the program with the maps it
@@ -45,6 +49,13 @@ func (o *object) obtain(program string, s *state.State, cache *btf.Cache) (*prog
 		}
 	}
 	return o.Iterator(program, p, maps), nil
+}
+
+// refuse notes why a flavour is left out, if err is not nil.
+func (o *object) refuse(program string, err error) {
+	if err != nil {
+		o.refused = append(o.refused, fmt.Errorf("program %s is left out: %w", program, err))
+	}
 }
 
 // pin is the name that a program is pinned under. It begins with the view's name; the program may have

@@ -67,8 +67,15 @@ func (it *Iterator) Type() (records.Type, error) {
 	return records.TypeOf(types, it.tags)
 }
 
-// Order is the order in which a cgroup iterator walks. It is the tag of the program, or [links.Self].
-func (it *Iterator) Order() (links.Order, error) { return orderOf(it.tags) }
+// Order is the order in which a cgroup iterator walks. It is the tag of the program, or [links.Self]. An
+// iterator of another target has none, and a tag there is an error.
+func (it *Iterator) Order() (links.Order, error) {
+	order, err := orderOf(it.tags)
+	if err == nil && order != links.Self && it.target != "cgroup" {
+		return order, fmt.Errorf("it iterates %s, and only an iterator of cgroups has an order: %w", it.target, unix.ENOEXEC)
+	}
+	return order, err
+}
 
 // The walks of BPF_CGROUP_ITER_*, as VIEW_ORDER names them.
 var orders = map[string]links.Order{

@@ -194,6 +194,11 @@ func (o *Object) Load(shared map[string]*ebpf.Map, cache *btf.Cache, programs ..
 		options.Programs.LogLevel = ebpf.LogLevelStats
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, options)
+	if refused := new(ebpf.VerifierError); o.stats && errors.As(err, &refused) {
+		// The loader asks for the verifier's log only if it was not told a level.
+		options.Programs.LogLevel = 0
+		coll, err = ebpf.NewCollectionWithOptions(spec, options)
+	}
 	if errors.Is(err, unix.EPERM) {
 		err = fmt.Errorf("%w (this kernel permits no program of its kind, or CAP_BPF or CAP_PERFMON is lacking)", err)
 	}

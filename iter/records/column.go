@@ -68,32 +68,23 @@ func newColumn(m btf.Member) (c column, key bool, err error) {
 		return c, false, fmt.Errorf("member %q: a name is [A-Za-z][A-Za-z0-9_]*, and none of %s: %w",
 			m.Name, strings.Join(reserved, ", "), unix.ENOEXEC)
 	}
+	tags, err := readTags(m.Tags, memberTags)
+	if err != nil {
+		return c, false, fmt.Errorf("member %s: %w", m.Name, err)
+	}
+	has := func(tag string) bool { _, ok := tags[tag]; return ok }
+	c.optional, c.total, key = has("optional"), has("total"), has("key")
+	c.unit, c.sumOf, c.help = tags["unit"], tags["sum"], tags["help"]
 	var width int
-	var class string
-	for _, tag := range m.Tags {
-		name, value, _ := strings.Cut(tag, ":")
-		switch name {
-		case "key":
-			key = true
-		case "optional":
-			c.optional = true
-		case "total":
-			c.total = true
-		case "unit":
-			c.unit = value
-		case "kind":
-			class = value
-		case "sum":
-			c.sumOf = value
-		case "help":
-			c.help = value
-		case "width":
-			if width, err = strconv.Atoi(value); err != nil || width < 1 || width > maxWidth {
-				return c, false, fmt.Errorf("member %s: tag %q is no width of 1 to %d: %w", m.Name, tag, maxWidth, unix.ENOEXEC)
-			}
+	if value := tags["width"]; value != "" {
+		if width, err = strconv.Atoi(value); err != nil || width < 1 || width > maxWidth {
+			return c, false, fmt.Errorf("member %s: width:%s is none of 1 to %d: %w", m.Name, value, maxWidth, unix.ENOEXEC)
 		}
 	}
-	if err := c.setType(btf.UnderlyingType(m.Type), class); err != nil {
+	if err := c.setType(btf.UnderlyingType(m.Type), tags["kind"]); err != nil {
+		return c, false, fmt.Errorf("member %s: %w", m.Name, err)
+	}
+	if err := c.checkTags(tags["kind"], key); err != nil {
 		return c, false, fmt.Errorf("member %s: %w", m.Name, err)
 	}
 	if width > 0 {
@@ -118,6 +109,9 @@ func (c *column) setType(t btf.Type, class string) error {
 		return c.setAddress(t)
 	case "gauge", "counter":
 		c.metric = class
+	case "", "cgroup":
+	default:
+		return fmt.Errorf("kind %q is none of gauge, counter, histogram, address, cgroup: %w", class, unix.ENOEXEC)
 	}
 	switch t := t.(type) {
 	case *btf.Int:

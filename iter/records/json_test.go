@@ -23,15 +23,15 @@ func TestJSON(t *testing.T) {
 	}
 	want := `before
 {"pid":1,"protocol":9,"frozen":true,"level":-3,"state":"S","usage_usec":null,"rss_pages":2,"peer":"127.0.0.1",` +
-		`"owner":"9007199254740993","wait_nsec":{"count":0,"sum":45,"p50":null,"p90":null,"p99":null,"buckets":[]},"comm":"b","delta":"-18014398509481984"}
+		`"owner":"9007199254740993","wait_nsec":{"count":0,"sum":45,"p50":null,"p90":null,"p99":null,"buckets":[]},"comm":"b","delta_bytes":"-18014398509481984"}
 {"pid":7,"protocol":"udp","frozen":true,"level":-3,"state":"S","usage_usec":1500,"rss_pages":2,"peer":"127.0.0.1",` +
-		`"owner":"9007199254740993","wait_nsec":{"count":9,"sum":45,"p50":5,"p90":8,"p99":15,"buckets":[[2,2],[8,6],[null,1]]},"comm":"a\"\\\n\u0001` + "\ufffd" + `","delta":"-18014398509481984"}
+		`"owner":"9007199254740993","wait_nsec":{"count":9,"sum":45,"p50":5,"p90":8,"p99":15,"buckets":[[2,2],[8,6],[null,1]]},"comm":"a\"\\\n\u0001` + "\ufffd" + `","delta_bytes":"-18014398509481984"}
 `
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	if testenv.Has(t, "jq") {
-		cmd := exec.Command("jq", "-ces", `[.[].delta]`)
+		cmd := exec.Command("jq", "-ces", `[.[].delta_bytes]`)
 		cmd.Stdin = bytes.NewReader(got[len("before\n"):])
 		if out, err := cmd.CombinedOutput(); err != nil || string(out) != "[\"-18014398509481984\",\"-18014398509481984\"]\n" {
 			t.Errorf("jq says %s, %v", out, err)

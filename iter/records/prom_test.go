@@ -93,10 +93,9 @@ func TestMetricNames(t *testing.T) {
 		{member("a", 0, u64, "kind:counter"), "a_total"},
 		{member("a_pages", 0, u64, "kind:gauge", "unit:pages"), "a_bytes"},
 		{member("a_bytes", 0, u64, "kind:counter", "unit:bytes"), "a_bytes_total"},
-		{member("a", 0, u64, "kind:gauge", "unit:bytes"), "a_bytes"},
 		{member("a", 0, u64), ""},
-		{member("a", 0, u64, "key", "kind:gauge"), ""},
-		{member("a", 0, text(8), "kind:gauge"), ""},
+		{member("a", 0, u64, "key"), ""},
+		{member("a", 0, text(8)), ""},
 	} {
 		if got := mustRecord(t, 8, test.member).columns[0].series; got != test.want {
 			t.Errorf("%v is metric %q, want %q", test.member, got, test.want)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf/btf"
@@ -24,6 +25,12 @@ func randomRecord(t testing.TB, rnd *rand.Rand) *record {
 		}
 		sometimes("optional")
 		sometimes("key")
+		key := slices.Contains(tags, "key")
+		metric := func(kinds ...string) {
+			if !key {
+				sometimes("kind:" + kinds[rnd.IntN(len(kinds))])
+			}
+		}
 		sometimes(fmt.Sprint("width:", 1+rnd.IntN(20)))
 		var kind btf.Type
 		switch rnd.IntN(8) {
@@ -33,20 +40,23 @@ func randomRecord(t testing.TB, rnd *rand.Rand) *record {
 			kind = char
 		case 2:
 			kind = &btf.Int{Name: "_Bool", Size: 1, Encoding: btf.Bool}
-			sometimes("kind:gauge")
+			metric("gauge")
 		case 3:
 			kind, tags = &btf.Array{Index: u32, Type: u8, Nelems: 16}, append(tags, "kind:address")
 		case 4:
 			kind = &btf.Array{Index: u32, Type: u64, Nelems: 2 + uint32(rnd.IntN(20))}
-			tags = append(tags, "kind:histogram", "unit:ns")
+			tags = slices.DeleteFunc(append(tags, "kind:histogram", "unit:ns"), func(tag string) bool { return tag == "key" })
+			name += "_nsec"
 		case 5:
 			kind = &btf.Enum{Size: 4, Signed: rnd.IntN(2) == 0, Values: []btf.EnumValue{
 				{Name: "E_NONE"}, {Name: "E_MORE", Value: 3}, {Name: "E_MOST", Value: 1 << 31}, {Name: "E_LESS", Value: 1<<64 - 1}}}
 		default:
 			kind = []btf.Type{u8, s16, u32, s32, u64, &btf.Int{Name: "long long", Size: 8, Encoding: btf.Signed}}[rnd.IntN(6)]
-			sometimes("kind:gauge")
-			sometimes("kind:counter")
-			sometimes([]string{"unit:ns", "unit:us", "unit:pages", "unit:bytes"}[rnd.IntN(4)])
+			metric("gauge", "counter")
+			if rnd.IntN(3) == 0 {
+				unit := []string{"ns", "us", "pages", "bytes"}[rnd.IntN(4)]
+				tags, name = append(tags, "unit:"+unit), name+units[unit].suffix
+			}
 		}
 		size, err := btf.Sizeof(kind)
 		if err != nil {

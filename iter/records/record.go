@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -22,7 +23,8 @@ type record struct {
 }
 
 const (
-	recordTag = "bpfview:record"
+	ourTag    = "bpfview:" // begins the tags of functions that are no programs
+	recordTag = ourTag + "record"
 	maxRecord = 32 << 10 // the kernel's limit for one object
 )
 
@@ -36,7 +38,15 @@ func findRecord(types *btf.Spec) (*record, error) {
 			return nil, fmt.Errorf("read the types: %w (%w)", err, unix.ENOEXEC)
 		}
 		f, ok := t.(*btf.Func)
-		if !ok || !slices.Contains(f.Tags, recordTag) {
+		if !ok {
+			continue
+		}
+		for _, tag := range f.Tags {
+			if strings.HasPrefix(tag, ourTag) && tag != recordTag {
+				return nil, fmt.Errorf("function %s: tag %q is not %s: %w", f.Name, tag, recordTag, unix.ENOEXEC)
+			}
+		}
+		if !slices.Contains(f.Tags, recordTag) {
 			continue
 		}
 		if found != nil {

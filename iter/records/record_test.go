@@ -50,7 +50,7 @@ func everyStruct() *btf.Struct {
 		member("wait_nsec", 56, &btf.Array{Index: u32, Type: u64, Nelems: 4}, "kind:histogram", "unit:ns", "help:how long"),
 		member("wait_sum_nsec", 88, u64, "kind:counter", "unit:ns", "sum:wait_nsec"),
 		member("comm", 96, text(16), "key"),
-		member("delta", 112, &btf.Int{Name: "long long", Size: 8, Encoding: btf.Signed}, "kind:gauge", "unit:bytes"),
+		member("delta_bytes", 112, &btf.Int{Name: "long long", Size: 8, Encoding: btf.Signed}, "kind:gauge", "unit:bytes"),
 	}}
 }
 
@@ -86,6 +86,7 @@ func TestRecordErrors(t *testing.T) {
 		"odd name":       {Name: "r", Size: 4, Members: []btf.Member{member("a.b", 0, u32)}},
 		"reserved name":  {Name: "r", Size: 4, Members: []btf.Member{member("cgroup", 0, u32)}},
 		"short address":  {Name: "r", Size: 8, Members: []btf.Member{member("a", 0, text(8), "kind:address")}},
+		"short id":       {Name: "r", Size: 4, Members: []btf.Member{member("a", 0, u32, "kind:cgroup")}},
 		"one slot":       {Name: "r", Size: 8, Members: []btf.Member{member("a", 0, &btf.Array{Type: u64, Nelems: 1}, "kind:histogram")}},
 		"65 slots":       {Name: "r", Size: 520, Members: []btf.Member{member("a", 0, &btf.Array{Type: u64, Nelems: 65}, "kind:histogram")}},
 		"no histogram":   {Name: "r", Size: 8, Members: []btf.Member{member("a", 0, u64, "kind:histogram")}},
@@ -95,6 +96,24 @@ func TestRecordErrors(t *testing.T) {
 		"one metric": {Name: "r", Size: 16, Members: []btf.Member{
 			member("a_nsec", 0, u64, "kind:gauge", "unit:ns"), member("a_usec", 8, u64, "kind:gauge", "unit:us")}},
 		"info":            {Name: "r", Size: 8, Members: []btf.Member{member("info", 0, u64, "kind:gauge")}},
+		"unknown tag":     {Name: "r", Size: 4, Members: []btf.Member{member("a", 0, u32, "hlep:it")}},
+		"unknown kind":    {Name: "r", Size: 4, Members: []btf.Member{member("a", 0, u32, "kind:gague")}},
+		"unknown unit":    {Name: "r", Size: 8, Members: []btf.Member{member("a_msec", 0, u64, "kind:gauge", "unit:ms")}},
+		"a program's tag": {Name: "r", Size: 4, Members: []btf.Member{member("a", 0, u32, "version:1")}},
+		"twice":           {Name: "r", Size: 4, Members: []btf.Member{member("a", 0, u32, "key", "key")}},
+		"two kinds":       {Name: "r", Size: 4, Members: []btf.Member{member("a", 0, u32, "kind:gauge", "kind:counter")}},
+		"no value":        {Name: "r", Size: 4, Members: []btf.Member{member("a", 0, u32, "help")}},
+		"value":           {Name: "r", Size: 4, Members: []btf.Member{member("a", 0, u32, "key:2")}},
+		"key and gauge":   {Name: "r", Size: 4, Members: []btf.Member{member("a", 0, u32, "key", "kind:gauge")}},
+		"key and total":   {Name: "r", Size: 4, Members: []btf.Member{member("a", 0, u32, "key", "total")}},
+		"usec in ns":      {Name: "r", Size: 8, Members: []btf.Member{member("a_usec", 0, u64, "unit:ns")}},
+		"bytes in pages":  {Name: "r", Size: 8, Members: []btf.Member{member("a_bytes", 0, u64, "kind:gauge", "unit:pages")}},
+		"unit not named":  {Name: "r", Size: 8, Members: []btf.Member{member("a", 0, u64, "unit:ns")}},
+		"unit not tagged": {Name: "r", Size: 8, Members: []btf.Member{member("a_nsec", 0, u64, "kind:counter")}},
+		"unit of text":    {Name: "r", Size: 8, Members: []btf.Member{member("a_nsec", 0, text(8), "unit:ns")}},
+		"gauge of text":   {Name: "r", Size: 8, Members: []btf.Member{member("a", 0, text(8), "kind:gauge")}},
+		"gauge of a name": {Name: "r", Size: 4, Members: []btf.Member{
+			member("a", 0, &btf.Enum{Size: 4, Values: []btf.EnumValue{{Name: "X_A"}}}, "kind:gauge")}},
 		"width of a word": {Name: "r", Size: 4, Members: []btf.Member{member("a", 0, u32, "width:wide")}},
 		"width of zero":   {Name: "r", Size: 4, Members: []btf.Member{member("a", 0, u32, "width:0")}},
 		"width of a mile": {Name: "r", Size: 4, Members: []btf.Member{member("a", 0, u32, "width:65")}},

@@ -49,7 +49,7 @@ func below(r *record, path, raw []byte) *Output {
 func TestText(t *testing.T) {
 	r := mustRecord(t, 40,
 		member("pid", 0, u32, "key", "width:7"),
-		member("nice", 4, s16, "unit:none", "tag_of_the_future:x"),
+		member("nice", 4, s16, "kind:gauge"),
 		member("state", 6, char),
 		member("flag", 7, u8),
 		member("rss_bytes", 8, u64, "optional"),

@@ -18,7 +18,6 @@ package records
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -45,20 +44,20 @@ func TypeOf(types *btf.Spec, tags []string) (t Type, err error) {
 	if t.record != nil {
 		t.kind, t.version = "record", 1
 	}
-	for _, tag := range tags {
-		tag, value, _ := strings.Cut(tag, ":")
-		switch tag {
-		case "help":
-			t.help = value
-		case "encoded":
-			t.kind, t.encoded = "encoded", value
-		case "version":
-			version, err := strconv.ParseUint(value, 10, 31)
-			if err != nil || version == 0 {
-				return t, fmt.Errorf("tag version:%s is no number from 1: %w", value, unix.ENOEXEC)
-			}
-			t.version = int(version)
+	tagged, err := readProgramTags(tags)
+	if err != nil {
+		return t, err
+	}
+	t.help = tagged["help"]
+	if format := tagged["encoded"]; format != "" {
+		t.kind, t.encoded = "encoded", format
+	}
+	if number := tagged["version"]; number != "" {
+		version, err := strconv.ParseUint(number, 10, 31)
+		if err != nil || version == 0 {
+			return t, fmt.Errorf("tag version:%s is no number from 1: %w", number, unix.ENOEXEC)
 		}
+		t.version = int(version)
 	}
 	if t.kind == "encoded" && t.record != nil {
 		return t, fmt.Errorf("it is tagged encoded:%s and writes records: %w", t.encoded, unix.ENOEXEC)

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"bpfviewfs/internal/testenv"
+)
+
+// build compiles a view's source, with the headers for authors at hand, and gives the object's path.
+func build(t *testing.T, name, source string, flags ...string) string {
+	t.Helper()
+	testenv.Needs(t, "clang-19", "/usr/include/bpf/bpf_helpers.h")
+	file := filepath.Join(t.TempDir(), name+".bpf.c")
+	if err := os.WriteFile(file, []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	object := strings.TrimSuffix(file, "c") + "o"
+	args := append([]string{"-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror", "-I../../bpf", "-c", file, "-o", object}, flags...)
+	must(t, "clang-19", args...)
+	return object
+}
+
+// A program that the verifier refuses: the log has the source's lines, and the summary is not about
+// statistics.
+func TestCheckShowsVerifierLog(t *testing.T) {
+	needRoot(t)
+	code, out, stderr := call(t, exec.Command(command, "check", build(t, "wrong", `
+#include "bpfview.h"
+
+SEC("iter/cgroup") VIEW_HELP("follows a pointer that may be NULL")
+int wrong(struct bpf_iter__cgroup *ctx)
+{
+	__u64 id = 1, *found = bpf_map_lookup_elem(&view_sessions, &id);
+
+	VIEW_PRINTF(ctx->meta->seq, "FOUND\n%llu\n", *found);
+	return 0;
+}
+`)))
+	if strings.Count(stderr, "\n") < 10 {
+		t.Fatalf("exit %d: no log: %s%s", code, out, stderr)
+	}
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	last := lines[len(lines)-1]
+	if code != 1 || out != "" || !strings.Contains(last, "invalid mem access") {
+		t.Errorf("exit %d: the summary is %q", code, last)
+	}
+	for _, statistic := range []string{"stack depth", "verification time", "processed "} {
+		if strings.Contains(last, statistic) {
+			t.Errorf("the summary is a statistic: %q", last)
+		}
+	}
+	if log := strings.Join(lines[:len(lines)-1], "\n"); !strings.Contains(log, "; __u64 id = 1, *found = bpf_map_lookup_elem") {
+		t.Errorf("no line of the source in the log:\n%s", log)
+	}
+}
+
+// Each tag that is unknown, or that contradicts the member or another tag, is an error of check and the
+// reason in views.
+func TestTagsThatContradict(t *testing.T) {
+	needRoot(t)
+	const source = `
+#include "bpfview.h"
+
+struct tagged_record {
+	%s;
+};
+
+VIEW_RECORD(struct tagged_record)
+
+static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
+{
+	struct tagged_record r = {};
+
+	return view_emit(seq, &r);
+}
+
+SEC("iter/cgroup") VIEW_HELP("nothing") %s
+int tagged(struct bpf_iter__cgroup *ctx)
+{
+	return view_in_epilogue(ctx, show);
+}
+`
+	tests := []struct{ member, program, want string }{
+		{`__u64 wait_msec VIEW_GAUGE VIEW_UNIT("ms")`, "", `unit "ms" is none of bytes, ns, pages, us`},
+		{`__u64 wait_usec VIEW_GAUGE VIEW_UNIT("ns")`, "", "it is in ns, so its name must end in _nsec"},
+		{`__u64 size_bytes VIEW_GAUGE VIEW_UNIT("pages")`, "", "its name must end in _pages"},
+		{`__u64 wait_usec VIEW_GAUGE`, "", `needs VIEW_UNIT("us")`},
+		{`__u64 n VIEW_GAUGE VIEW_COUNTER`, "", `contradict`},
+		{`__u64 n VIEW_KEY VIEW_GAUGE`, "", "a key identifies the record"},
+		{`__u32 home VIEW_CGROUP`, "", "the id of a cgroup is a __u64"},
+		{`__u64 n VIEW_TAG("hlep:me")`, "", `tag "hlep:me" is none of help, key, kind, optional, sum, total, unit, width`},
+		{`char name[16] VIEW_COUNTER`, "", "a counter is a number"},
+		{`__u64 n`, `VIEW_TAG("versoin:2")`, `tag "versoin:2" is none of encoded, help, order, version`},
+		{`__u64 n`, `VIEW_ORDER("downwards")`, "no such order"},
+	}
+	views := t.TempDir()
+	for i, tt := range tests {
+		object := filepath.Join(views, fmt.Sprintf("tagged%d.bpf.o", i))
+		must(t, "mv", build(t, "tagged", fmt.Sprintf(source, tt.member, tt.program)), object)
+		if code, out, stderr := call(t, exec.Command(command, "check", object)); code != 1 || !strings.Contains(stderr, tt.want) || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%s %s: check exits with %d: %s%s", tt.member, tt.program, code, out, stderr)
+		}
+	}
+	_, out, stderr := call(t, exec.Command(command, "views", "-o", "registry=none,views="+views))
+	for i, tt := range tests {
+		if row := regexp.MustCompile(fmt.Sprintf("(?m)^tagged%d .*$", i)).FindString(out); !strings.Contains(row, tt.want) {
+			t.Errorf("%s %s: views says %q\n%s", tt.member, tt.program, row, stderr)
+		}
+	}
+	if code, _, stderr := call(t, exec.Command(command, "check", build(t, "tagged", fmt.Sprintf(source, "__u64 n VIEW_GAUGE", "")))); code != 0 {
+		t.Errorf("a right one: exit %d: %s", code, stderr)
+	}
+}
+
+// A flavour that does not load is left out of the view, and check says so.
+func TestCheckTellsOfFlavours(t *testing.T) {
+	needRoot(t)
+	code, out, stderr := call(t, exec.Command(command, "check", build(t, "half", `
+#include "bpfview.h"
+
+SEC("iter/task")
+int half___task(struct bpf_iter__task *ctx)
+{
+	__u64 id = 1, *found = bpf_map_lookup_elem(&view_sessions, &id);
+
+	VIEW_PRINTF(ctx->meta->seq, "%llu\n", *found);
+	return 0;
+}
+
+static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
+{
+	VIEW_PRINTF(seq, "LEVEL\n%d\n", cgrp->level);
+	return 0;
+}
+
+SEC("iter/cgroup") VIEW_HELP("how deep the cgroup is")
+int half(struct bpf_iter__cgroup *ctx)
+{
+	return view_in_epilogue(ctx, show);
+}
+`)))
+	if code != 0 || !strings.Contains(out, "consider  view half: program half___task is left out: ") || !strings.Contains(out, "invalid mem access") {
+		t.Errorf("exit %d: %s%s", code, out, stderr)
+	}
+}
