@@ -263,6 +263,7 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 }
 
 SEC("iter/cgroup") VIEW_HELP("BPF programs that run for the cgroup: its own, and those of cgroups above")
+VIEW_REQUIRES("cgroup2")
 int bpf(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);

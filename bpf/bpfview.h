@@ -163,6 +163,7 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
 /* Properties of a view, between its section and its program. */
 #define VIEW_VERSION(n) VIEW_TAG("version:" #n)	 /* of its record; 1 if not said. A changed record needs another */
 #define VIEW_ORDER(order) VIEW_TAG("order:" order) /* the walk: self (if not said), descendants_pre, descendants_post, ancestors_up */
+#define VIEW_REQUIRES(what) VIEW_TAG("requires:" what) /* controllers, parted by spaces, without which a cgroup has no such view; cgroup2: none on cgroup v1 */
 #define VIEW_ENCODED(format) VIEW_TAG("encoded:" format) /* its bytes are in a final format, such as protobuf */
 
 #endif

@@ -48,12 +48,26 @@ struct page_counter { /* in pages */
 	unsigned long max;
 };
 
+struct pglist_data {
+	atomic_long_t vm_stat[0]; /* by node_stat_item */
+};
+
+struct lruvec {
+	struct pglist_data *pgdat;
+};
+
+struct mem_cgroup_per_node {
+	struct lruvec lruvec;
+	struct mem_cgroup *memcg; /* whose it is */
+};
+
 struct mem_cgroup {
 	struct cgroup_subsys_state css; /* the first member */
 	struct page_counter memory;
 	struct page_counter swap; /* on v1 memory and swap in one */
 	atomic_long_t memory_events[9];
 	atomic_long_t memory_events_local[9];
+	struct mem_cgroup_per_node *nodeinfo[0]; /* by node; nobody says how many there are */
 };
 
 #pragma clang attribute pop
@@ -70,6 +84,37 @@ extern unsigned long bpf_mem_cgroup_page_state(struct mem_cgroup *memcg, int idx
 static __always_inline __u64 memcg_bytes(__u64 pages, __u64 page_size)
 {
 	return pages >= (~0ULL >> 1) / page_size ? MEMCG_UNKNOWN : pages * page_size;
+}
+
+#define MEMCG_NODES 64 /* more than most machines have */
+
+/*
+ * Pages of the whole machine that back files, or are anonymous: the usage of v1's root, which is not charged
+ * (mem_cgroup_usage). Nodes are found by the root's own data about each. An entry behind the last one is other memory,
+ * and does not point back.
+ */
+static __always_inline __u64 memcg_root_pages(struct mem_cgroup *memcg)
+{
+	struct mem_cgroup_per_node *info;
+	struct pglist_data *node;
+	__s64 pages = 0, file, anon;
+
+	for (int i = 0; i < MEMCG_NODES; i++) {
+		info = NULL;
+		bpf_probe_read_kernel(&info, sizeof(info), &memcg->nodeinfo[i]);
+		if (!info) /* node numbers may have gaps */
+			continue;
+		if (BPF_CORE_READ(info, memcg) != memcg)
+			break;
+		node = BPF_CORE_READ(info, lruvec.pgdat);
+		file = anon = 0;
+		bpf_probe_read_kernel(&file, sizeof(file),
+				      &node->vm_stat[bpf_core_enum_value(enum node_stat_item, NR_FILE_PAGES)]);
+		bpf_probe_read_kernel(&anon, sizeof(anon),
+				      &node->vm_stat[bpf_core_enum_value(enum node_stat_item, NR_ANON_MAPPED)]);
+		pages += file + anon;
+	}
+	return pages;
 }
 
 /* How often an event was, in memory_events or memory_events_local. */

@@ -4,10 +4,11 @@
 /*
  * The memory controller's counters of the cgroup, in one record; none if the controller is not enabled.
  *
- * The root cgroup is not charged (try_charge_memcg returns at once), so it has no usage, no limits and no
- * events, and no record before v7.0. The items are there since v7.0. The kernel's own functions read them,
- * because their places in memory are private. On v1 there is one limit, swap is counted together with memory,
- * and events are those of the cgroup alone, because the kernel does not sum them up.
+ * The root cgroup is not charged (try_charge_memcg returns at once), so on cgroup2 it has no usage, no limits
+ * and no events, and no record before v7.0. The items are there since v7.0. The kernel's own functions read
+ * them, because their places in memory are private. On v1 there is one limit, swap is counted together with
+ * memory, and events are those of the cgroup alone, because the kernel does not sum them up. The usage of v1's
+ * root is that of the whole machine, and its peak and limit are there as in its files.
  */
 #include "bpfview.h"
 #include "memcg.h"
@@ -143,16 +144,19 @@ static __noinline int show_flushed(struct seq_file *seq, struct cgroup *cgrp)
 	struct cgroup_subsys_state *css = cgroup_css(cgrp, memory_cgrp_id);
 	struct mem_cgroup *memcg = (struct mem_cgroup *)css;
 	bool v1 = cgrp->root->hierarchy_id;
+	__u64 page_size = seq->size >> 3; /* the buffer has eight pages (bpf_seq_read) */
 	struct memory_record r;
 
 	if (!css)
 		return 0;
 	__builtin_memset(&r, 0xff, sizeof(r));
-	if (cgrp->level) {
-		read_counters(memcg, v1, seq->size >> 3, &r); /* the buffer has eight pages (bpf_seq_read) */
+	if (cgrp->level || v1) {
+		read_counters(memcg, v1, page_size, &r);
 		read_events(memcg, v1, &r);
 	}
-	if (!read_items(cgrp, &r) && !cgrp->level)
+	if (!cgrp->level && v1)
+		r.usage_bytes = memcg_root_pages(memcg) * page_size;
+	if (!read_items(cgrp, &r) && !cgrp->level && !v1)
 		return 0;
 	/* Nothing held the memcg while it was read: if the controller was disabled meanwhile, r is anything. */
 	if (cgroup_css(cgrp, memory_cgrp_id) != css)
@@ -168,6 +172,7 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 }
 
 SEC("iter.s/cgroup") VIEW_HELP("memory: usage, peak, limits, events, and from Linux 7.0 on what it is used for")
+VIEW_REQUIRES("memory")
 int memory(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);

@@ -2,8 +2,8 @@
 //go:build ignore
 
 /*
- * Pressure: a record for each resource and kind that the kernel counts for the cgroup. There is none on v1,
- * or if pressure is off, by cgroup.pressure or from boot on.
+ * Pressure: a record for each resource and kind that the kernel counts for the cgroup. There is none
+ * if pressure is off, by cgroup.pressure or from boot on.
  *
  * The totals are those of the kernel's last summing over all CPUs. Its worker does it every 2 s while the cgroup has
  * anything to do, and whoever reads the cgroup's pressure files does. What has come since is not guessed: the kernel
@@ -81,8 +81,6 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	struct psi_cpus cpus = {};
 	struct psi_group *group;
 
-	if (cgrp->root->hierarchy_id)
-		return 0;
 	group = cgroup_psi(cgrp);
 	if (!group || !BPF_CORE_READ(group, enabled))
 		return 0;
@@ -99,6 +97,7 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 }
 
 SEC("iter/cgroup") VIEW_HELP("pressure: how long threads waited for CPU, memory and IO, and do now") VIEW_VERSION(2)
+VIEW_REQUIRES("cgroup2")
 int psi(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);

@@ -86,8 +86,6 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	struct stalls *stalls = stalls_seen(cgrp);
 	struct reclaim_record r = {};
 
-	if (cgrp->root->hierarchy_id) /* counted per cgroup of cgroup2 */
-		return 0;
 	if (stalls) {
 		r.machine_sum_usec = copy(r.machine_usec, &stalls->machine);
 		r.limit_sum_usec = copy(r.limit_usec, &stalls->limit);
@@ -96,6 +94,7 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 }
 
 SEC("iter/cgroup") VIEW_HELP("how long threads that want memory have to free some: histograms")
+VIEW_REQUIRES("cgroup2")
 int reclaim(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);

@@ -58,8 +58,6 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	struct latency *latency = waits_seen(cgrp);
 	struct runqlat_record r = {};
 
-	if (cgrp->root->hierarchy_id) /* counted per cgroup of cgroup2 */
-		return 0;
 	if (latency) {
 		__builtin_memcpy(r.wait_usec, latency->slots, sizeof(r.wait_usec));
 		r.wait_sum_usec = latency->sum / 1000;
@@ -68,6 +66,7 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 }
 
 SEC("iter/cgroup") VIEW_HELP("how long threads wait for a CPU: a histogram")
+VIEW_REQUIRES("cgroup2")
 int runqlat(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);

@@ -113,17 +113,19 @@ func (c *counts) add(r *run, err error) {
 
 func appendStatus(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 	status := struct {
-		Version   string   `json:"version"`
-		Views     int      `json:"views"`
-		Absent    int      `json:"views_absent"`
-		OpenFiles int      `json:"open_files"`
-		Runs      uint64   `json:"runs"`
-		Failed    uint64   `json:"runs_failed"`
-		Bytes     uint64   `json:"bytes"`
-		Process   any      `json:"process,omitempty"`
-		Warnings  []string `json:"warnings"`
+		Version   string            `json:"version"`
+		Views     int               `json:"views"`
+		Absent    int               `json:"views_absent"`
+		Reasons   map[string]string `json:"absent"` // by the view's name
+		OpenFiles int               `json:"open_files"`
+		Runs      uint64            `json:"runs"`
+		Failed    uint64            `json:"runs_failed"`
+		Bytes     uint64            `json:"bytes"`
+		Process   any               `json:"process,omitempty"`
+		Warnings  []string          `json:"warnings"`
 	}{
 		Version:   f.version,
+		Reasons:   make(map[string]string),
 		OpenFiles: int(f.files.count.Load()),
 		Runs:      f.counts.runs.Load(),
 		Failed:    f.counts.failed.Load(),
@@ -131,6 +133,11 @@ func appendStatus(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 		Warnings:  append([]string{}, f.warnings()...),
 	}
 	status.Views, status.Absent = f.views.Load().count()
+	for _, v := range f.views.Load().all {
+		if v.Err != nil {
+			status.Reasons[ShownName(v.Name)] = oneLine(v.Err.Error())
+		}
+	}
 	if f.status != nil {
 		status.Process = f.status()
 	}

@@ -77,6 +77,9 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) error
 // loadObject loads the iterators of an object that this kernel can run, and attaches its other programs.
 func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	v.typ = o.Type()
+	if err := v.require(o.Requires()); err != nil {
+		return err
+	}
 	v.job = v.newJob()
 	defer func() {
 		if err != nil {

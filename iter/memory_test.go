@@ -139,6 +139,9 @@ func TestMemoryAgreesWithFiles(t *testing.T) {
 				t.Errorf("%s is %s, but nobody sums it up", column, above[column])
 			}
 		}
+		if root := checkMemory(t, v, h.String(), sources); number(t, root["usage_bytes"]) < 1<<20 {
+			t.Errorf("the root: %v", root)
+		}
 		return
 	}
 	if number(t, above["oom_kill_events"]) < 1 || above["local_oom_kill_events"] != "0" || above["high_bytes"] != "-" {

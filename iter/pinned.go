@@ -37,6 +37,9 @@ func (v *View) fromPrograms(main *ebpf.Program, p *sources.Pin, cache *btf.Cache
 	if err == nil {
 		v.typ, err = it.Type()
 	}
+	if err == nil {
+		err = v.require(it.Requires())
+	}
 	if err != nil {
 		main.Close()
 		return err
@@ -105,6 +108,9 @@ func (v *View) fromLink(l *link.Iter, cache *btf.Cache) (err error) {
 		return err
 	}
 	if v.typ, err = it.Type(); err != nil {
+		return err
+	}
+	if err := v.require(it.Requires()); err != nil {
 		return err
 	}
 	v.job = v.newJob()

@@ -5,13 +5,35 @@ import (
 	"fmt"
 	"slices"
 
+	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/sources"
 	"github.com/bmatcuk/doublestar/v4"
 	"golang.org/x/sys/unix"
 )
 
 // Everywhere tells whether the view is in every cgroup, so that In need not be asked.
-func (v *View) Everywhere() bool {
-	return (v.job == nil || v.job.Everywhere()) && len(v.settings.Match) == 0 && len(v.settings.Requires) == 0
+func (v *View) Everywhere() bool { return !v.chooses() && len(v.requires) == 0 }
+
+// chooses tells whether the view leaves out cgroups that its program could be run for. A program that requires
+// a controller writes nothing for a cgroup without it, so a tree need not ask.
+func (v *View) chooses() bool {
+	return v.job != nil && !v.job.Everywhere() || len(v.settings.Match) > 0 || len(v.settings.Requires) > 0
+}
+
+// require notes what the settings and the program require of a cgroup, which is controllers or
+// [cgroups.Cgroup2]. The error is the reason why no cgroup of the hierarchy can have one of them.
+func (v *View) require(program []string) error {
+	v.requires = slices.Concat(v.settings.Requires, program)
+	for _, name := range v.requires {
+		if err := v.set.hierarchy.Lacks(name); err != nil {
+			return sources.Absent(err.Error())
+		}
+	}
+	v.requires = slices.DeleteFunc(v.requires, func(name string) bool { return name == cgroups.Cgroup2 })
+	if v.set.hierarchy.V1() { // where each cgroup has what the hierarchy has
+		v.requires = nil
+	}
+	return nil
 }
 
 // In is nil if the view has a file in the cgroup's directory. Otherwise it says why not, with unix.ENOENT. It
@@ -60,20 +82,17 @@ func fits(glob, path string) bool {
 
 // missing names a controller that the view requires and the cgroup does not have.
 func (v *View) missing(cgroup uint64) error {
-	if len(v.settings.Requires) == 0 {
+	if len(v.requires) == 0 {
 		return nil
-	}
-	if v.set.hierarchy.V1() {
-		return fmt.Errorf("view %s: it requires controllers, and cgroup v1 does not tell which are enabled: %w", v.name, unix.ENOENT)
 	}
 	has, err := v.set.hierarchy.Controllers(cgroup)
 	if err != nil {
 		return err
 	}
-	for _, name := range v.settings.Requires {
+	for _, name := range v.requires {
 		if !slices.Contains(has, name) {
-			return fmt.Errorf("view %s: it requires controller %s, which is not enabled here (cgroup.subtree_control of the parent): %w",
-				v.name, name, unix.ENOENT)
+			return fmt.Errorf("view %s: it requires controller %s, which is not enabled here (echo +%s >cgroup.subtree_control of the parent): %w",
+				v.name, name, name, unix.ENOENT)
 		}
 	}
 	return nil

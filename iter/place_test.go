@@ -7,7 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/sources"
 	"golang.org/x/sys/unix"
 )
@@ -50,6 +52,7 @@ func TestIn(t *testing.T) {
 	inner := ktest.Cgroup(t, outer, "in\xffner")
 	in := func(v *View, dir string) error {
 		v.name, v.set = "v", &Set{hierarchy: h}
+		v.requires = v.settings.Requires
 		return v.In(ktest.CgroupID(t, dir))
 	}
 	checkIn := func(what string, v *View, where ...string) {
@@ -73,14 +76,6 @@ func TestIn(t *testing.T) {
 	checkIn("match all", &View{settings: sources.Settings{Match: []string{"**"}}}, h.String(), outer, inner)
 	checkIn("requires", &View{settings: sources.Settings{Requires: []string{"nonsense"}}})
 
-	t.Run("v1", func(t *testing.T) {
-		v1 := testHierarchy(t, ktest.V1(t))
-		v := &View{settings: sources.Settings{Requires: []string{"cpu"}}, set: &Set{hierarchy: v1}}
-		if err := v.In(v1.Root()); err == nil || !strings.Contains(err.Error(), "cgroup v1") {
-			t.Errorf("on cgroup v1: %v", err)
-		}
-	})
-
 	raw, err := os.ReadFile(filepath.Join(h.String(), "cgroup.controllers"))
 	if err != nil {
 		t.Fatal(err)
@@ -94,4 +89,74 @@ func TestIn(t *testing.T) {
 	if err := os.Remove(inner); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A view that requires a controller of another hierarchy is absent, and says where it is. One whose
+// controller is not enabled in a cgroup is absent there.
+func TestRequires(t *testing.T) {
+	v2, v1 := testHierarchy(t, ""), testHierarchy(t, ktest.V1(t))
+	memory := memoryHierarchy(t)
+	absent := func(h *cgroups.Hierarchy, name string, words ...string) {
+		t.Helper()
+		s, err := Open(h, Config{Builtin: bpf.Objects})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		for _, v := range s.Views() {
+			if v.Name() != name {
+				continue
+			}
+			ktest.Errno(t, name, v.Err(), unix.ENOENT)
+			for _, word := range words {
+				if v.Err() != nil && !strings.Contains(v.Err().Error(), word) {
+					t.Errorf("no %q in %v", word, v.Err())
+				}
+			}
+		}
+	}
+	absent(v1, "psi", "cgroup v1", "bpfviewfs mount cgroup2 ")
+	if memory.V1() {
+		where := "bpfviewfs mount " + memory.String() + " "
+		absent(v1, "memory", "controller memory", where)
+		absent(v2, "memory", "controller memory", where)
+		if v := testViews(t, memory, Options{})["memory"]; v == nil || v.In(memory.Root()) != nil {
+			t.Error("memory is not where its controller is")
+		}
+	} else {
+		absent(v1, "memory", "controller memory", "bpfviewfs mount cgroup2 ")
+	}
+	unknown := &View{name: "v", set: &Set{hierarchy: v2}}
+	if err := unknown.require([]string{"none_such"}); err == nil || !strings.Contains(err.Error(), "no controller none_such") {
+		t.Errorf("a controller that no kernel has: %v", err)
+	}
+
+	raw, err := os.ReadFile(filepath.Join(v2.String(), "cgroup.controllers"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer := ktest.Cgroup(t, v2.String(), "bpfviewfs-test-*")
+	inner := ktest.Cgroup(t, outer, "inner")
+	for _, name := range strings.Fields(string(raw)) {
+		if os.WriteFile(filepath.Join(v2.String(), "cgroup.subtree_control"), []byte("+"+name), 0) != nil {
+			continue // cpu, while real-time threads run
+		}
+		v := &View{name: "v", set: &Set{hierarchy: v2}}
+		if err := v.require([]string{name}); err != nil || v.Everywhere() || v.chooses() {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := v.In(ktest.CgroupID(t, outer)); err != nil {
+			t.Errorf("%s is enabled: %v", name, err)
+		}
+		err := v.In(ktest.CgroupID(t, inner))
+		if ktest.Errno(t, name+" is not enabled", err, unix.ENOENT); err != nil && !strings.Contains(err.Error(), "+"+name) {
+			t.Errorf("%s: %v", name, err)
+		}
+		writeFile(t, outer, "cgroup.subtree_control", "+"+name)
+		if err := v.In(ktest.CgroupID(t, inner)); err != nil {
+			t.Errorf("%s is enabled now: %v", name, err)
+		}
+		return
+	}
+	t.Fatal("cgroup2 has no controller here")
 }

@@ -49,7 +49,7 @@ func (v *View) Tree(ctx context.Context, f records.Format, cgroup uint64, dst []
 	}
 	defer v.drop()
 	in := v.In
-	if v.Everywhere() {
+	if !v.chooses() {
 		in = nil
 	}
 	out, err := dst, v.usable(f, v.TreeFormats())

@@ -20,7 +20,8 @@ type View struct {
 	warning  string
 	key      string // of its source
 	settings sources.Settings
-	mapStamp string // of the map that the settings name, as it was found
+	requires []string // controllers that a cgroup must have
+	mapStamp string   // of the map that the settings name, as it was found
 	life     *life
 
 	job      *runs.Job    // nil if it is absent

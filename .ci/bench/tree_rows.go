@@ -64,7 +64,7 @@ func treeRow(b *bench, r *result) error {
 		"walk of cpu.stat":              stage.Does("walk", top).Times(1),
 		"cgroup_iter that does nothing": stage.Does("descend", top).Times(1),
 	}
-	names := []string{"cpu.raw", "cpu", "cpu.json", "cpu.prom", "tasks", "psi.prom", "cpu+memory+psi.raw"}
+	names := []string{"cpu.raw", "cpu", "cpu.json", "cpu.prom", "tasks", "psi.prom", "cpu+cgroup+psi.raw"}
 	once := b.rounds(1)
 	for range b.rounds(15) {
 		for what, j := range peers {

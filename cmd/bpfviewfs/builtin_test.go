@@ -68,8 +68,8 @@ func TestEveryBuiltinView(t *testing.T) {
 }
 
 // namesFeature finds the missing part of the kernel in the reason of an absent view. It is a function, type
-// or program type, or a message of the verifier or the kernel.
-var namesFeature = regexp.MustCompile(`absent .*(kernel|kfunc|func|BTF|type|iterator|helper|argument)`)
+// or program type, or a message of the verifier or the kernel; or it is a controller.
+var namesFeature = regexp.MustCompile(`(absent|elsewhere) .*(controller|kernel|kfunc|func|BTF|type|iterator|helper|argument)`)
 
 func checkRenderings(t *testing.T, c *cgroup, view, version, hash string) {
 	t.Helper()

@@ -77,6 +77,18 @@ func (it *Iterator) Order() (links.Order, error) {
 	return order, err
 }
 
+// Requires are the controllers that a cgroup must have for the view, as VIEW_REQUIRES names them.
+func (it *Iterator) Requires() []string { return requiresOf(it.tags) }
+
+func requiresOf(tags []string) (names []string) {
+	for _, tag := range tags {
+		if list, ok := strings.CutPrefix(tag, "requires:"); ok {
+			names = append(names, strings.Fields(list)...)
+		}
+	}
+	return names
+}
+
 // The walks of BPF_CGROUP_ITER_*, as VIEW_ORDER names them.
 var orders = map[string]links.Order{
 	"self": links.Self, "descendants_pre": links.DescendantsPre, "descendants_post": links.DescendantsPost, "ancestors_up": links.AncestorsUp,

@@ -66,6 +66,9 @@ func (o *Object) Attached() []string { return o.attached }
 // Type is the type of the view's output.
 func (o *Object) Type() records.Type { return o.typ }
 
+// Requires are the controllers that a cgroup must have for the view, as VIEW_REQUIRES names them.
+func (o *Object) Requires() []string { return requiresOf(functionTags(o.spec.Types, o.main)) }
+
 // Spec is all that the object holds.
 func (o *Object) Spec() *ebpf.CollectionSpec { return o.spec }
 

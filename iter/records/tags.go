@@ -15,7 +15,7 @@ var (
 		"key": false, "optional": false, "total": false,
 		"kind": true, "unit": true, "sum": true, "help": true, "width": true,
 	}
-	programTags = map[string]bool{"help": true, "version": true, "order": true, "encoded": true}
+	programTags = map[string]bool{"help": true, "version": true, "order": true, "encoded": true, "requires": true}
 )
 
 // commentTag begins the tags by which libbpf's and the kernel's tests note what they expect of a program.

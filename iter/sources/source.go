@@ -180,8 +180,11 @@ func (src *Source) Off(s Settings, attaches bool) error {
 	return nil
 }
 
-// Absence is the reason of a view that is missing on purpose. The errno is for callers; nothing went wrong.
+// Absence is the reason of a view that is missing though nothing went wrong. The errno is for callers.
 type Absence struct{ why string }
+
+// Absent is the absence for a reason in words.
+func Absent(why string) *Absence { return &Absence{why} }
 
 func (e *Absence) Error() string { return e.why }
 func (e *Absence) Unwrap() error { return unix.ENOENT }
