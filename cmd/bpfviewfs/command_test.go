@@ -133,14 +133,15 @@ func TestWithoutRights(t *testing.T) {
 	if !testenv.Has(t, "findmnt") {
 		return
 	}
+	registry := newRegistry(t)
 	for name, tt := range map[string]struct{ script, want string }{
-		"no CAP_SYS_ADMIN": {"exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin $C cgroup2 $D", "CAP_"},
+		"no CAP_SYS_ADMIN": {"exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin $C cgroup2 $D -o registry=$R", "CAP_"},
 		"no /dev/fuse":     {"mount -t tmpfs none /dev && mknod /dev/null c 1 3 && exec $C cgroup2 $D", "/dev/fuse"},
 		"no BTF":           {"mount -t tmpfs none /sys/kernel && exec $C cgroup2 $D -o registry=none", "BTF"},
 		"no cgroup2":       {`for m in $(grep -w cgroup2 /proc/mounts | cut -d' ' -f2); do umount -l $m; done; exec $C cgroup2 $D`, "cgroup2"},
 	} {
 		cmd := exec.Command("unshare", "-m", "sh", "-c", tt.script)
-		cmd.Env = append(os.Environ(), "C="+command, "D="+dir)
+		cmd.Env = append(os.Environ(), "C="+command, "D="+dir, "R="+registry)
 		code, _, stderr := call(t, cmd)
 		if code == 0 || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, tt.want) {
 			t.Errorf("%s: exit %d: %q", name, code, stderr)

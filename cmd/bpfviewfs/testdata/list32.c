@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lists a directory and stats its entries. Built with -m32 and without large files, its inode numbers have 32 bits.
+// Lists a directory and calls lstat(2) for its entries. Built with -m32 and without large files, its inode numbers have 32 bits.
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -19,12 +19,12 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	for (errno = 0; (entry = readdir(dir)); errno = 0, names++) {
-		if (stat(entry->d_name, &st)) {
-			printf("stat %s: %s\n", entry->d_name, strerror(errno));
+		if (lstat(entry->d_name, &st)) {
+			printf("lstat %s: %s\n", entry->d_name, strerror(errno));
 			return 1;
 		}
 		if (st.st_ino != entry->d_ino && strcmp(entry->d_name, "..") != 0) {
-			printf("%s: stat says %lu, readdir %lu\n", entry->d_name, (long)st.st_ino, (long)entry->d_ino);
+			printf("%s: lstat says %lu, readdir %lu\n", entry->d_name, (long)st.st_ino, (long)entry->d_ino);
 			return 1;
 		}
 	}
