@@ -50,16 +50,20 @@ func bare(b *testing.B, v *View, id uint64) func() {
 		prog, target, kind, flags uint32
 		info                      unsafe.Pointer
 		size, _                   uint32
-	}{prog: uint32(v.job.Program(runs.PerCgroup).FD()), kind: unix.BPF_TRACE_ITER, info: unsafe.Pointer(&t), size: 16}
+	}{prog: uint32(v.job.Program(runs.PerCgroup).FD()), kind: unix.BPF_TRACE_ITER,
+		info: unsafe.Pointer(&t), size: 16}
 	return func() {
-		fd, _, errno := unix.RawSyscall(unix.SYS_BPF, unix.BPF_LINK_CREATE, uintptr(unsafe.Pointer(&link)), unsafe.Sizeof(link))
+		fd, _, errno := unix.RawSyscall(unix.SYS_BPF, unix.BPF_LINK_CREATE,
+			uintptr(unsafe.Pointer(&link)), unsafe.Sizeof(link))
 		iter := [2]uint32{uint32(fd)}
-		it, _, errno2 := unix.RawSyscall(unix.SYS_BPF, unix.BPF_ITER_CREATE, uintptr(unsafe.Pointer(&iter)), unsafe.Sizeof(iter))
+		it, _, errno2 := unix.RawSyscall(unix.SYS_BPF, unix.BPF_ITER_CREATE,
+			uintptr(unsafe.Pointer(&iter)), unsafe.Sizeof(iter))
 		if errno != 0 || errno2 != 0 {
 			b.Fatal(errno, errno2)
 		}
 		for {
-			n, _, errno := unix.RawSyscall(unix.SYS_READ, it, uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)))
+			n, _, errno := unix.RawSyscall(unix.SYS_READ, it, uintptr(unsafe.Pointer(&buf[0])),
+				uintptr(len(buf)))
 			if errno != 0 {
 				b.Fatal(errno)
 			}
@@ -83,10 +87,12 @@ func BenchmarkRun(b *testing.B) {
 	})
 	b.Run("cgroup-vs-files", func(b *testing.B) {
 		ktest.Compare(b, "files", runner(b, views["cgroup"], id),
-			files(b, filepath.Join(dir, "cgroup.stat"), filepath.Join(dir, "cgroup.events"), filepath.Join(dir, "cgroup.controllers")))
+			files(b, filepath.Join(dir, "cgroup.stat"), filepath.Join(dir, "cgroup.events"),
+				filepath.Join(dir, "cgroup.controllers")))
 	})
 	b.Run("cpu", func(b *testing.B) {
-		ktest.Compare(b, "cpu.stat", runner(b, views["cpu"], id), files(b, filepath.Join(dir, "cpu.stat")))
+		ktest.Compare(b, "cpu.stat", runner(b, views["cpu"], id),
+			files(b, filepath.Join(dir, "cpu.stat")))
 	})
 	b.Run("stacks", func(b *testing.B) {
 		ktest.Compare(b, "syscalls", runner(b, views["stacks"], id), bare(b, views["stacks"], id))
@@ -110,9 +116,13 @@ func BenchmarkTasks(b *testing.B) {
 			if name == "cgroup" && n > 400 {
 				continue // does not fit
 			}
-			b.Run(fmt.Sprintf("processes=%d/per=%s", n, name), func(b *testing.B) { ktest.Compare(b, "proc", runner(b, v, id), files(b, paths...)) })
+			b.Run(fmt.Sprintf("processes=%d/per=%s", n, name), func(b *testing.B) {
+				ktest.Compare(b, "proc", runner(b, v, id), files(b, paths...))
+			})
 		}
-		b.Run(fmt.Sprintf("processes=%d", n), func(b *testing.B) { ktest.Compare(b, "proc", runner(b, views["tasks"], id), files(b, paths...)) })
+		b.Run(fmt.Sprintf("processes=%d", n), func(b *testing.B) {
+			ktest.Compare(b, "proc", runner(b, views["tasks"], id), files(b, paths...))
+		})
 	}
 }
 
@@ -127,7 +137,8 @@ func BenchmarkThreads(b *testing.B) {
 			paths = append(paths, fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
 		}
 		b.Run(fmt.Sprint("threads=", n), func(b *testing.B) {
-			ktest.Compare(b, "proc", runner(b, views["tasks"], ktest.CgroupID(b, dir)), files(b, paths...))
+			ktest.Compare(b, "proc", runner(b, views["tasks"], ktest.CgroupID(b, dir)),
+				files(b, paths...))
 		})
 	}
 }
@@ -146,7 +157,8 @@ func BenchmarkTree(b *testing.B) {
 			}
 			for way, v := range ways(b, views[name]) {
 				b.Run(fmt.Sprintf("cgroups=%d/%s/%s", n, name, way), func(b *testing.B) {
-					ktest.Compare(b, "files", treeReader(b, v, records.JSON, id), files(b, paths...))
+					ktest.Compare(b, "files", treeReader(b, v, records.JSON, id),
+						files(b, paths...))
 				})
 			}
 		}

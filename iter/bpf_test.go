@@ -47,7 +47,8 @@ func attachTo(t *testing.T, dir string, p *ebpf.Program, at ebpf.AttachType, fla
 		t.Fatal(err)
 	}
 	defer d.Close()
-	if err := link.RawAttachProgram(link.RawAttachProgramOptions{Target: int(d.Fd()), Program: p, Attach: at, Flags: flags}); err != nil {
+	if err := link.RawAttachProgram(link.RawAttachProgramOptions{Target: int(d.Fd()),
+		Program: p, Attach: at, Flags: flags}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -74,7 +75,8 @@ func inEffect(t *testing.T, dir string, at ebpf.AttachType) (ids []string) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	result, err := link.QueryPrograms(link.QueryOptions{Target: int(d.Fd()), Attach: at, QueryFlags: unix.BPF_F_QUERY_EFFECTIVE})
+	result, err := link.QueryPrograms(link.QueryOptions{Target: int(d.Fd()), Attach: at,
+		QueryFlags: unix.BPF_F_QUERY_EFFECTIVE})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,13 +91,15 @@ func TestBPFAgreesWithQuery(t *testing.T) {
 	view := testViews(t, h, Options{})["bpf"]
 	parent := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	child := ktest.Cgroup(t, parent, "child")
-	const egress, create, get = ebpf.AttachCGroupInetEgress, ebpf.AttachCGroupInetSockCreate, ebpf.AttachCGroupGetsockopt
+	const egress, create, get = ebpf.AttachCGroupInetEgress, ebpf.AttachCGroupInetSockCreate,
+		ebpf.AttachCGroupGetsockopt
 	twice := allow(t, "twice", ebpf.CGroupSKB, egress)
 	attachTo(t, parent, twice, egress, unix.BPF_F_ALLOW_MULTI)
 	linked := linkTo(t, parent, allow(t, "linked", ebpf.CGroupSKB, egress), egress)
 	attachTo(t, child, allow(t, "own", ebpf.CGroupSKB, egress), egress, unix.BPF_F_ALLOW_MULTI)
 	attachTo(t, child, twice, egress, unix.BPF_F_ALLOW_MULTI)
-	attachTo(t, parent, allow(t, "overridden", ebpf.CGroupSock, create), create, unix.BPF_F_ALLOW_OVERRIDE)
+	attachTo(t, parent, allow(t, "overridden", ebpf.CGroupSock, create), create,
+		unix.BPF_F_ALLOW_OVERRIDE)
 	attachTo(t, child, allow(t, "override", ebpf.CGroupSock, create), create, 0)
 	attachTo(t, parent, allow(t, "single", ebpf.CGroupSockopt, get), get, 0)
 
@@ -144,7 +148,8 @@ func allowLSM(t *testing.T, name, hook string) (*ebpf.Program, error) {
 		t.Fatal(err)
 	}
 	var code bytes.Buffer
-	if err := (asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()}).Marshal(&code, binary.LittleEndian); err != nil {
+	if err := (asm.Instructions{asm.Mov.Imm(asm.R0, 1),
+		asm.Return()}).Marshal(&code, binary.LittleEndian); err != nil {
 		t.Fatal(err)
 	}
 	license := [4]byte{'G', 'P', 'L'}
@@ -158,11 +163,13 @@ func allowLSM(t *testing.T, name, hook string) (*ebpf.Program, error) {
 		attachTo          btf.TypeID
 		_                 [2]uint32
 	}{
-		typ: uint32(ebpf.LSM), instructions: 2, code: unsafe.Pointer(unsafe.SliceData(code.Bytes())), license: unsafe.Pointer(&license),
+		typ: uint32(ebpf.LSM), instructions: 2, code: unsafe.Pointer(unsafe.SliceData(code.Bytes())),
+		license:    unsafe.Pointer(&license),
 		attachType: uint32(ebpf.AttachLSMCgroup), attachTo: id,
 	}
 	copy(attr.name[:], name)
-	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)),
+		unsafe.Sizeof(attr))
 	if errno != 0 {
 		return nil, errno
 	}
@@ -188,7 +195,8 @@ func TestBPFOfLSM(t *testing.T) {
 		t.Fatal("not there")
 	}
 	for column, want := range map[string]string{
-		"attach_type": "lsm_cgroup", "hook": "bpf_lsm_socket_create", "name": "on_create", "levels_up": "0", "position": "0", "mode": "multi",
+		"attach_type": "lsm_cgroup", "hook": "bpf_lsm_socket_create", "name": "on_create",
+		"levels_up": "0", "position": "0", "mode": "multi",
 	} {
 		if all[0][column] != want {
 			t.Errorf("%s is not %s: %v", column, want, all[0])

@@ -52,17 +52,23 @@ func TestCPUAgreesWithCPUStat(t *testing.T) {
 				// by one.
 				const tick = 10000
 				if v := number(t, row[key]); v < before[key]-tick || v > after[key]+tick {
-					t.Fatalf("%s: %s %d, but cpu.stat has %d and then %d", path, key, v, before[key], after[key])
+					t.Fatalf("%s: %s %d, but cpu.stat has %d and then %d",
+						path, key, v, before[key], after[key])
 				}
 			}
-			if v := number(t, row["usage_usec"]); path != h.String() && (v < before["usage_usec"] || v > after["usage_usec"]) {
-				t.Fatalf("%s: usage %d, but cpu.stat has %d and then %d", path, v, before["usage_usec"], after["usage_usec"])
+			if v := number(t, row["usage_usec"]); path != h.String() &&
+				(v < before["usage_usec"] || v > after["usage_usec"]) {
+				t.Fatalf("%s: usage %d, but cpu.stat has %d and then %d",
+					path, v, before["usage_usec"], after["usage_usec"])
 			}
 			for _, key := range []string{"nr_periods", "nr_throttled", "throttled_usec"} {
 				if _, there := before[key]; there != (row[key] != "-") {
-					t.Fatalf("%s: %s is %s, but cpu.stat has %v", path, key, row[key], before)
-				} else if there && (number(t, row[key]) < before[key] || number(t, row[key]) > after[key]) {
-					t.Fatalf("%s: %s is %s, but cpu.stat has %d and then %d", path, key, row[key], before[key], after[key])
+					t.Fatalf("%s: %s is %s, but cpu.stat has %v",
+						path, key, row[key], before)
+				} else if there && (number(t, row[key]) < before[key] ||
+					number(t, row[key]) > after[key]) {
+					t.Fatalf("%s: %s is %s, but cpu.stat has %d and then %d",
+						path, key, row[key], before[key], after[key])
 				}
 			}
 		}
@@ -76,7 +82,8 @@ func TestCPUAgreesWithCPUStat(t *testing.T) {
 	if row["running"] != "-" && number(t, row["running"]) > int64(runtime.NumCPU()) {
 		t.Errorf("%s threads run at once on %d CPUs", row["running"], runtime.NumCPU())
 	}
-	if row := oneRow(t, mustRun(t, views["cpu"], ktest.CgroupID(t, parent))); row["runnable"] != "-" && row["runnable"]+row["running"] != "00" {
+	if row := oneRow(t, mustRun(t, views["cpu"], ktest.CgroupID(t, parent))); row["runnable"] != "-" &&
+		row["runnable"]+row["running"] != "00" {
 		t.Errorf("threads of a cgroup without any: %v", row)
 	}
 }
@@ -93,7 +100,8 @@ func TestCPUPartsTimeAsTheKernelDoes(t *testing.T) {
 		}
 		dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 		work := `echo 0 >"$0"; i=0; while [ $i -lt "$1" ]; do i=$((i+1)); done`
-		if out, err := exec.Command("sh", "-c", work, filepath.Join(dir, "cgroup.procs"), strconv.Itoa(compared%2*30000)).CombinedOutput(); err != nil {
+		if out, err := exec.Command("sh", "-c", work, filepath.Join(dir, "cgroup.procs"),
+			strconv.Itoa(compared%2*30000)).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		row := oneRow(t, mustRun(t, view, ktest.CgroupID(t, dir)))
@@ -141,15 +149,18 @@ func TestCgroupAgreesWithFiles(t *testing.T) {
 			names = "-"
 		}
 		want := map[string]string{
-			"id":          strconv.FormatUint(ktest.CgroupID(t, dir), 10),
-			"level":       strconv.Itoa(level),
-			"descendants": strconv.FormatInt(ktest.Value(t, filepath.Join(dir, "cgroup.stat"), "nr_descendants"), 10),
+			"id":    strconv.FormatUint(ktest.CgroupID(t, dir), 10),
+			"level": strconv.Itoa(level),
+			"descendants": strconv.FormatInt(
+				ktest.Value(t, filepath.Join(dir, "cgroup.stat"), "nr_descendants"), 10),
 			"controllers": names,
 			"name":        name,
 		}
 		if level > 0 {
-			want["populated"] = strconv.FormatInt(ktest.Value(t, filepath.Join(dir, "cgroup.events"), "populated"), 10)
-			want["frozen"] = strconv.FormatInt(ktest.Value(t, filepath.Join(dir, "cgroup.events"), "frozen"), 10)
+			want["populated"] = strconv.FormatInt(
+				ktest.Value(t, filepath.Join(dir, "cgroup.events"), "populated"), 10)
+			want["frozen"] = strconv.FormatInt(
+				ktest.Value(t, filepath.Join(dir, "cgroup.events"), "frozen"), 10)
 		}
 		for key, value := range want {
 			if row[key] != value {

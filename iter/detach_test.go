@@ -16,7 +16,8 @@ func TestAttachedAsLongAsAnyoneHasTheView(t *testing.T) {
 	dir := filepath.Join(ktest.BPFFS(t), "views")
 	open := func(enable ...string) *Set {
 		t.Helper()
-		s, err := Open(h, Config{Builtin: os.DirFS("testdata"), Registry: dir, Enable: enable, Logf: t.Logf})
+		s, err := Open(h, Config{Builtin: os.DirFS("testdata"), Registry: dir, Enable: enable,
+			Logf: t.Logf})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +77,8 @@ func TestUsedBetweenTwoSets(t *testing.T) {
 	var keeper *os.File // the open file that the first mount's keeper holds
 	open := func(c Config) *Set {
 		t.Helper()
-		c.Builtin, c.Registry, c.Enable, c.Logf = os.DirFS("testdata"), dir, []string{"renames"}, t.Logf
+		c.Builtin, c.Registry, c.Enable, c.Logf = os.DirFS("testdata"), dir,
+			[]string{"renames"}, t.Logf
 		s, err := Open(h, c)
 		if err != nil {
 			t.Fatal(err)

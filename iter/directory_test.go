@@ -41,11 +41,15 @@ func TestUnusableFiles(t *testing.T) {
 		}
 	}
 	want := map[string]error{
-		"empty": unix.ENOEXEC, "cut": unix.ENOEXEC, "misnamed": unix.ENOEXEC, "native": unix.ENOEXEC, "swapped": unix.ENOEXEC,
-		"large": unix.EFBIG, "large_settings": unix.EFBIG, "fifo": unix.EINVAL, "dir": unix.EISDIR, "dangling": unix.ENOENT,
-		"writable": unix.EPERM, "group_writable": unix.EPERM, "foreign": unix.EPERM, "masked": unix.ENOENT, "alone": unix.ENOENT,
-		"settings": unix.EINVAL, "Upper": unix.EINVAL, "flavour___task": unix.EINVAL, "parameter": unix.EINVAL,
-		"off": unix.ENOENT,
+		"empty": unix.ENOEXEC, "cut": unix.ENOEXEC, "misnamed": unix.ENOEXEC, "native": unix.ENOEXEC,
+		"swapped": unix.ENOEXEC,
+		"large":   unix.EFBIG, "large_settings": unix.EFBIG, "fifo": unix.EINVAL, "dir": unix.EISDIR,
+		"dangling": unix.ENOENT,
+		"writable": unix.EPERM, "group_writable": unix.EPERM, "foreign": unix.EPERM,
+		"masked": unix.ENOENT, "alone": unix.ENOENT,
+		"settings": unix.EINVAL, "Upper": unix.EINVAL, "flavour___task": unix.EINVAL,
+		"parameter": unix.EINVAL,
+		"off":       unix.ENOENT,
 	}
 	write(t, path("empty.bpf.o"), nil)
 	write(t, path("cut.bpf.o"), tasks[:len(tasks)/2])
@@ -55,7 +59,8 @@ func TestUnusableFiles(t *testing.T) {
 	swapped := append([]byte(nil), tasks...)
 	swapped[5] = 2 // ELFDATA2MSB
 	write(t, path("swapped.bpf.o"), swapped)
-	for _, name := range []string{"misnamed", "writable", "group_writable", "foreign", "settings", "Upper", "flavour___task", "large_settings", "off"} {
+	for _, name := range []string{"misnamed", "writable", "group_writable", "foreign", "settings",
+		"Upper", "flavour___task", "large_settings", "off"} {
 		write(t, path(name+".bpf.o"), tasks)
 	}
 	write(t, path("large.bpf.o"), nil)

@@ -55,7 +55,9 @@ func TestEveryView(t *testing.T) {
 			}
 			continue
 		}
-		fmt.Fprintf(columns, "%s\t%t\t%t\t%t\t%s\n", v.Name(), v.job.Program(runs.PerCgroup) != nil, v.job.Program(runs.PerTask) != nil, v.job.Program(runs.PerTree) != nil, inEveryFormat(t, v, ktest.CgroupID(t, dir)))
+		fmt.Fprintf(columns, "%s\t%t\t%t\t%t\t%s\n",
+			v.Name(), v.job.Program(runs.PerCgroup) != nil, v.job.Program(runs.PerTask) != nil,
+			v.job.Program(runs.PerTree) != nil, inEveryFormat(t, v, ktest.CgroupID(t, dir)))
 	}
 	columns.Flush()
 	t.Log(table)

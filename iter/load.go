@@ -46,7 +46,8 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) error
 	}
 	if src.Pin() != nil {
 		if len(settings.Parameters) > 0 {
-			return fmt.Errorf("parameters cannot be set: its program is loaded already: %w", unix.EINVAL)
+			return fmt.Errorf("parameters cannot be set: its program is loaded already: %w",
+				unix.EINVAL)
 		}
 		return v.fromPin(src.Pin(), cache)
 	}
@@ -159,7 +160,8 @@ func (v *View) add(it *programs.Iterator) error {
 
 // newJob makes a job for the view's programs, of which the type is known.
 func (v *View) compare(before records.Type) {
-	if before.Hash() == "" || v.Hash() == "" || before.Version() != v.Version() || before.Hash() == v.Hash() {
+	if before.Hash() == "" || v.Hash() == "" || before.Version() != v.Version() ||
+		before.Hash() == v.Hash() {
 		return
 	}
 	if warning := fmt.Sprintf("its record changed without a new version (it is %d)", v.Version()); warning != v.warning {

@@ -21,10 +21,12 @@ func mapAllKinds() error {
 	if brk, _, _ := unix.Syscall(unix.SYS_BRK, 0, 0, 0); brk != 0 {
 		unix.Syscall(unix.SYS_BRK, brk+size, 0, 0)
 	}
-	if _, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS); err != nil {
+	if _, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_SHARED|unix.MAP_ANONYMOUS); err != nil {
 		return err
 	}
-	locked, err := unix.Mmap(-1, 0, lockedSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	locked, err := unix.Mmap(-1, 0, lockedSize, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return err
 	}
@@ -102,7 +104,8 @@ func checkMaps(t *testing.T, v *View, dir string) map[string]sum {
 				all[row["pid"]] = make(map[string]sum)
 			}
 			all[row["pid"]][row["kind"]] = sum{
-				number(t, row["mappings"]), number(t, row["size_bytes"]), number(t, row["writable_bytes"]),
+				number(t, row["mappings"]), number(t, row["size_bytes"]),
+				number(t, row["writable_bytes"]),
 				number(t, row["shared_bytes"]), number(t, row["locked_bytes"]), row["comm"],
 			}
 		}
@@ -149,7 +152,8 @@ func procSums(t *testing.T, pid int) map[string]sum {
 		if _, err := fmt.Sscanf(f[0], "%x-%x", &start, &end); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		kind, size = procKind(t, fmt.Sprintf("/proc/%d/map_files/%x-%x", pid, start, end), f), end-start
+		kind, size = procKind(t, fmt.Sprintf("/proc/%d/map_files/%x-%x", pid, start, end), f),
+			end-start
 		s := sums[kind]
 		s.mappings++
 		s.size += size

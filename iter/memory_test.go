@@ -109,7 +109,8 @@ func TestMemoryAgreesWithFiles(t *testing.T) {
 		writeFile(t, dir, "memory.swappiness", "0")
 		writeFile(t, dir, "memory.limit_in_bytes", "16M")
 	} else {
-		for file, value := range map[string]string{"min": "4096", "low": "max", "high": "max", "max": "16M", "swap.max": "0", "swap.high": "40960"} {
+		for file, value := range map[string]string{"min": "4096", "low": "max", "high": "max",
+			"max": "16M", "swap.max": "0", "swap.high": "40960"} {
 			// swap.* needs CONFIG_SWAP
 			if _, err := os.Stat(filepath.Join(dir, "memory."+file)); err == nil {
 				writeFile(t, dir, "memory."+file, value)
@@ -144,7 +145,8 @@ func TestMemoryAgreesWithFiles(t *testing.T) {
 		}
 		return
 	}
-	if number(t, above["oom_kill_events"]) < 1 || above["local_oom_kill_events"] != "0" || above["high_bytes"] != "-" {
+	if number(t, above["oom_kill_events"]) < 1 || above["local_oom_kill_events"] != "0" ||
+		above["high_bytes"] != "-" {
 		t.Errorf("the cgroup above: %v", above)
 	}
 	checkItems(t, v, dir, h.String())

@@ -53,7 +53,8 @@ func TestLoadListsBrokenObjects(t *testing.T) {
 	var names []string
 	for _, v := range s.Views() {
 		names = append(names, v.Name())
-		if v.Err() == nil || strings.Contains(v.Err().Error(), "\n") || !strings.Contains(v.Err().Error(), v.Name()) {
+		if v.Err() == nil || strings.Contains(v.Err().Error(), "\n") ||
+			!strings.Contains(v.Err().Error(), v.Name()) {
 			t.Errorf("%s: error %q", v.Name(), v.Err())
 		}
 		if v.Kind() != "" {
@@ -80,7 +81,8 @@ func TestLoadListsBrokenObjects(t *testing.T) {
 }
 
 func TestLoadErrorHasTheLog(t *testing.T) {
-	cause := &ebpf.VerifierError{Cause: syscall.EACCES, Log: []string{"0: R1=ctx()", "invalid mem access"}}
+	cause := &ebpf.VerifierError{Cause: syscall.EACCES,
+		Log: []string{"0: R1=ctx()", "invalid mem access"}}
 	err := &loadError{"v", fmt.Errorf("program v: several\nlines: %w", cause)}
 	if line := fmt.Sprintf("%v", err); strings.Contains(line, "\n") {
 		t.Errorf("%%v: %q", line)

@@ -23,7 +23,8 @@ func TestFilesAgreeWithProc(t *testing.T) {
 	pids := []int{
 		ktest.Helper{Cgroup: dir, Threads: 5, Files: filesOfAllTypes(t), Comm: "t"}.Start(t),
 		// above 32 KiB
-		ktest.Helper{Cgroup: dir, Files: slices.Repeat([]*os.File{os.Stdout}, 500), Comm: "u"}.Start(t),
+		ktest.Helper{Cgroup: dir, Files: slices.Repeat([]*os.File{os.Stdout}, 500),
+			Comm: "u"}.Start(t),
 	}
 	rows := rows(t, mustRun(t, v, ktest.CgroupID(t, dir)))
 	types := make(map[string]int)
@@ -39,9 +40,11 @@ func TestFilesAgreeWithProc(t *testing.T) {
 			if row["tid"] != row["pid"] || row["comm"] != procComm(t, pid) {
 				t.Errorf("pid %d: %v", pid, row)
 			}
-			for _, column := range []string{"type", "access", "offset_bytes", "size_bytes", "deleted", "file"} {
+			for _, column := range []string{"type", "access", "offset_bytes", "size_bytes",
+				"deleted", "file"} {
 				if row[column] != want[fd][column] {
-					t.Errorf("pid %d, fd %s: %s is %q, but /proc has %q", pid, fd, column, row[column], want[fd][column])
+					t.Errorf("pid %d, fd %s: %s is %q, but /proc has %q",
+						pid, fd, column, row[column], want[fd][column])
 				}
 			}
 			delete(want, fd)
@@ -50,7 +53,8 @@ func TestFilesAgreeWithProc(t *testing.T) {
 			t.Errorf("pid %d: missing are %v", pid, want)
 		}
 	}
-	for _, name := range []string{"anon", "block", "character", "directory", "fifo", "regular", "socket", "symlink"} {
+	for _, name := range []string{"anon", "block", "character", "directory", "fifo", "regular", "socket",
+		"symlink"} {
 		if types[name] == 0 && name != "block" { // there may be no block device
 			t.Errorf("no file of type %s: %v", name, types)
 		}
@@ -190,7 +194,8 @@ func procType(path string, mode uint32) string {
 		return "anon"
 	}
 	return map[uint32]string{
-		unix.S_IFBLK: "block", unix.S_IFCHR: "character", unix.S_IFDIR: "directory", unix.S_IFIFO: "fifo",
+		unix.S_IFBLK: "block", unix.S_IFCHR: "character", unix.S_IFDIR: "directory",
+		unix.S_IFIFO: "fifo",
 		unix.S_IFREG: "regular", unix.S_IFSOCK: "socket", unix.S_IFLNK: "symlink",
 	}[mode&unix.S_IFMT]
 }

@@ -24,12 +24,14 @@ func TestParameterOfProgram(t *testing.T) {
 	}, asm.Mov.Imm(asm.R0, 0), asm.Return())
 	number := &ebpf.VariableSpec{
 		Name: "number", SectionName: ".rodata", Offset: 4, Value: make([]byte, 4),
-		Type: &btf.Var{Name: "number", Type: &btf.Int{Name: "unsigned int", Size: 4}, Linkage: btf.GlobalVar},
+		Type: &btf.Var{Name: "number", Type: &btf.Int{Name: "unsigned int", Size: 4},
+			Linkage: btf.GlobalVar},
 	}
 	spec := &ebpf.CollectionSpec{
 		Programs: map[string]*ebpf.ProgramSpec{"v": p},
 		Maps: map[string]*ebpf.MapSpec{".rodata": {
-			Name: ".rodata", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1, Contents: []ebpf.MapKV{{Key: uint32(0), Value: make([]byte, 8)}},
+			Name: ".rodata", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1,
+			Contents: []ebpf.MapKV{{Key: uint32(0), Value: make([]byte, 8)}},
 		}},
 		Variables: map[string]*ebpf.VariableSpec{"number": number},
 	}

@@ -17,7 +17,8 @@ func (v *View) Everywhere() bool { return !v.chooses() && len(v.requires) == 0 }
 // chooses tells whether the view leaves out cgroups that its program could be run for. A program that requires
 // a controller writes nothing for a cgroup without it, so a tree need not ask.
 func (v *View) chooses() bool {
-	return v.job != nil && !v.job.Everywhere() || len(v.settings.Match) > 0 || len(v.settings.Requires) > 0
+	return v.job != nil && !v.job.Everywhere() || len(v.settings.Match) > 0 ||
+		len(v.settings.Requires) > 0
 }
 
 // require notes what the settings and the program require of a cgroup, which is controllers or
@@ -53,8 +54,11 @@ func (v *View) In(cgroup uint64) error {
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(v.settings.Match, func(glob string) bool { return fits(glob, path) }) {
-			return fmt.Errorf("view %s: no match: in its settings fits this cgroup's path: %w", v.name, unix.ENOENT)
+		if !slices.ContainsFunc(v.settings.Match, func(glob string) bool {
+			return fits(glob, path)
+		}) {
+			return fmt.Errorf("view %s: no match: in its settings fits this cgroup's path: %w",
+				v.name, unix.ENOENT)
 		}
 	}
 	return v.missing(cgroup)

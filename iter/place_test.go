@@ -21,7 +21,8 @@ func TestGlobs(t *testing.T) {
 		{"/", "/", "a a/b"},
 		{"*", "a a.slice", "/ a/b"},
 		{"**", "/ a a/b a/b/c", ""},
-		{"/system.slice/*.service", "system.slice/a.service", "system.slice a.service system.slice/a.service/b"},
+		{"/system.slice/*.service", "system.slice/a.service",
+			"system.slice a.service system.slice/a.service/b"},
 		{"system.slice/**", "system.slice system.slice/a system.slice/a/b", "/ user.slice"},
 		{"system.slice/*/**", "system.slice/a system.slice/a/b", "system.slice"},
 		{"**/docker-*.scope/", "docker-1.scope a/b/docker-1.scope", "docker-1.scope/a"},
@@ -72,8 +73,11 @@ func TestIn(t *testing.T) {
 	}
 	checkIn("any", &View{}, h.String(), outer, inner)
 	checkIn("match", &View{settings: sources.Settings{Match: []string{"*"}}}, outer)
-	checkIn("match top", &View{settings: sources.Settings{Match: []string{"", filepath.Base(outer) + "/in?ner"}}}, h.String(), inner)
-	checkIn("match all", &View{settings: sources.Settings{Match: []string{"**"}}}, h.String(), outer, inner)
+	checkIn("match top",
+		&View{settings: sources.Settings{Match: []string{"", filepath.Base(outer) + "/in?ner"}}},
+		h.String(), inner)
+	checkIn("match all", &View{settings: sources.Settings{Match: []string{"**"}}}, h.String(),
+		outer, inner)
 	checkIn("requires", &View{settings: sources.Settings{Requires: []string{"nonsense"}}})
 
 	raw, err := os.ReadFile(filepath.Join(h.String(), "cgroup.controllers"))
@@ -127,7 +131,8 @@ func TestRequires(t *testing.T) {
 		absent(v1, "memory", "controller memory", "bpfviewfs mount cgroup2 ")
 	}
 	unknown := &View{name: "v", set: &Set{hierarchy: v2}}
-	if err := unknown.require([]string{"none_such"}); err == nil || !strings.Contains(err.Error(), "no controller none_such") {
+	if err := unknown.require([]string{"none_such"}); err == nil ||
+		!strings.Contains(err.Error(), "no controller none_such") {
 		t.Errorf("a controller that no kernel has: %v", err)
 	}
 
@@ -138,7 +143,8 @@ func TestRequires(t *testing.T) {
 	outer := ktest.Cgroup(t, v2.String(), "bpfviewfs-test-*")
 	inner := ktest.Cgroup(t, outer, "inner")
 	for _, name := range strings.Fields(string(raw)) {
-		if os.WriteFile(filepath.Join(v2.String(), "cgroup.subtree_control"), []byte("+"+name), 0) != nil {
+		if os.WriteFile(filepath.Join(v2.String(), "cgroup.subtree_control"),
+			[]byte("+"+name), 0) != nil {
 			continue // cpu, while real-time threads run
 		}
 		v := &View{name: "v", set: &Set{hierarchy: v2}}
@@ -149,7 +155,8 @@ func TestRequires(t *testing.T) {
 			t.Errorf("%s is enabled: %v", name, err)
 		}
 		err := v.In(ktest.CgroupID(t, inner))
-		if ktest.Errno(t, name+" is not enabled", err, unix.ENOENT); err != nil && !strings.Contains(err.Error(), "+"+name) {
+		if ktest.Errno(t, name+" is not enabled", err, unix.ENOENT); err != nil &&
+			!strings.Contains(err.Error(), "+"+name) {
 			t.Errorf("%s: %v", name, err)
 		}
 		writeFile(t, outer, "cgroup.subtree_control", "+"+name)

@@ -58,7 +58,8 @@ func TestBPFPreorder(t *testing.T) {
 			got = append(got, r["name"]+" "+r["link"]+" "+r["levels_up"])
 			ids = append(ids, r["id"])
 		case "cgroup_inet_sock_create":
-			if r["name"] == "same" && (r["levels_up"] != "0" || r["mode"] != "multi" || r["position"] != "0") {
+			if r["name"] == "same" && (r["levels_up"] != "0" || r["mode"] != "multi" ||
+				r["position"] != "0") {
 				t.Errorf("%v", r)
 			}
 		}

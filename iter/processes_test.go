@@ -22,7 +22,8 @@ func procProcess(t *testing.T, pid int) map[string]string {
 	status := procFields(t, first+"status")
 	p["threads"], p["uid"] = strconv.Itoa(len(living)), strings.Fields(status["Uid"])[1]
 	for column, key := range map[string]string{
-		"rss_bytes": "VmRSS", "anon_bytes": "RssAnon", "file_bytes": "RssFile", "shmem_bytes": "RssShmem", "swap_bytes": "VmSwap",
+		"rss_bytes": "VmRSS", "anon_bytes": "RssAnon", "file_bytes": "RssFile",
+		"shmem_bytes": "RssShmem", "swap_bytes": "VmSwap",
 	} {
 		kb, _, _ := strings.Cut(status[key], " ")
 		p[column] = strconv.FormatInt(1024*number(t, kb), 10)
@@ -33,7 +34,8 @@ func procProcess(t *testing.T, pid int) map[string]string {
 	}
 	f := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	p["ppid"], p["major_faults"] = f[1], f[9]
-	for column, ticks := range map[string]string{"user_usec": f[11], "system_usec": f[12], "start_usec": f[19]} {
+	for column, ticks := range map[string]string{"user_usec": f[11], "system_usec": f[12],
+		"start_usec": f[19]} {
 		p[column] = strconv.FormatInt(tick*number(t, ticks), 10)
 	}
 	adj, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid))
@@ -78,7 +80,8 @@ func TestProcessesOfTheZoo(t *testing.T) {
 	parent := 0
 	for i, kind := range ktest.Animals {
 		pid := ktest.StartAnimal(t, dir, kind)
-		if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte(strconv.Itoa(100*i)), 0); err != nil {
+		if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid),
+			[]byte(strconv.Itoa(100*i)), 0); err != nil {
 			t.Fatal(err)
 		}
 		if kind == "vfork" {
@@ -100,7 +103,8 @@ func TestProcessesOfTheZoo(t *testing.T) {
 	}
 	for _, row := range rows(t, mustRun(t, views["processes"], ktest.CgroupID(t, dir))) {
 		if want := map[bool]int{false: 1}[vfork[row["pid"]]]; once[row["pid"]] != want {
-			t.Errorf("tasks has the memory of process %s %d times, want %d", row["pid"], once[row["pid"]], want)
+			t.Errorf("tasks has the memory of process %s %d times, want %d",
+				row["pid"], once[row["pid"]], want)
 		}
 	}
 }
@@ -178,7 +182,8 @@ func TestProcessesOfManyFiles(t *testing.T) {
 	ktest.Helper{Cgroup: dir, Files: files[:61]}.Start(t)
 	for _, row := range rows(t, mustRun(t, v, ktest.CgroupID(t, dir))) {
 		pid, _ := strconv.Atoi(row["pid"])
-		if want := procProcess(t, pid)["open_files"]; row["open_files"] != want || number(t, want) < 61 {
+		if want := procProcess(t, pid)["open_files"]; row["open_files"] != want ||
+			number(t, want) < 61 {
 			t.Errorf("%s open files, but /proc has %s", row["open_files"], want)
 		}
 	}
@@ -203,7 +208,8 @@ func TestProcessesOfThreadedCgroups(t *testing.T) {
 					}
 				}
 				if strings.Contains(shown, strconv.Itoa(pid)) != (dir == dirs[0]) {
-					t.Errorf("%s, %s: %s has processes %q, %d lives in %s", name, kind, dir, shown, pid, dirs[0])
+					t.Errorf("%s, %s: %s has processes %q, %d lives in %s",
+						name, kind, dir, shown, pid, dirs[0])
 				}
 			}
 			unix.Kill(pid, unix.SIGKILL)

@@ -48,7 +48,8 @@ func checkRecord(t *testing.T, p *ebpf.Program, want records.Type) {
 		tags = append(tags, fmt.Sprint("version:", want.Version()))
 	}
 	got, err := records.TypeOf(types, tags)
-	if err != nil || want.Kind() == "record" && !reflect.DeepEqual(got.WithHelp(""), want.WithHelp("")) || got.Hash() != want.Hash() {
+	if err != nil || want.Kind() == "record" && !reflect.DeepEqual(got.WithHelp(""), want.WithHelp("")) ||
+		got.Hash() != want.Hash() {
 		t.Errorf("%v: type %+v, %v, want %+v", p, got, err, want)
 	}
 }
@@ -64,7 +65,8 @@ func TestRecordSurvivesBpftool(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if out, err := exec.Command("bpftool", "prog", "loadall", object, pins).CombinedOutput(); err != nil {
+		if out, err := exec.Command("bpftool", "prog", "loadall",
+			object, pins).CombinedOutput(); err != nil {
 			t.Errorf("bpftool loads %s: %v\n%s", name, err, out)
 			continue
 		}

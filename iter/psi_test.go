@@ -63,7 +63,8 @@ func TestPSIAgreesWithPressureFiles(t *testing.T) {
 		t.Errorf("nobody waits for a CPU: %v", cpu)
 	}
 	for way, v := range ways(t, v) {
-		if tree := rows(t, string(mustTree(t, v, records.Text, ktest.CgroupID(t, dir)))); len(tree) != len(psiRows(t, v, dir)) {
+		if tree := rows(t, string(mustTree(t, v, records.Text, ktest.CgroupID(t, dir)))); len(
+			tree) != len(psiRows(t, v, dir)) {
 			t.Errorf("%s: tree %v", way, tree)
 		}
 	}
@@ -93,7 +94,8 @@ func checkPressure(t *testing.T, v *View, dir string, root bool) {
 	for key, row := range rows {
 		b, a := before[key], after[key]
 		if total := number(t, row["total_nsec"]) / 1000; total < b.total || total > a.total {
-			t.Fatalf("%s: %s total %d µs, but the file has %d and then %d", dir, key, total, b.total, a.total)
+			t.Fatalf("%s: %s total %d µs, but the file has %d and then %d",
+				dir, key, total, b.total, a.total)
 		}
 		if averages := averages(t, row); b.averages == a.averages && averages != b.averages {
 			t.Fatalf("%s: %s %s, but the file has %s", dir, key, averages, b.averages)
@@ -129,7 +131,8 @@ func TestPSIAveragesOfIdleCgroupsFade(t *testing.T) {
 	for avg10() > peak/2 { // the kernel's worker does some two updates, of a fifth each, before it sleeps
 	}
 	ours := float64(avg10()) / 10_000
-	text, _, _ := strings.Cut(strings.TrimPrefix(pressures(t, dir, false)["cpu some"].averages, "avg10="), " ")
+	text, _, _ := strings.Cut(strings.TrimPrefix(pressures(t, dir, false)["cpu some"].averages, "avg10="),
+		" ")
 	kernel, err := strconv.ParseFloat(text, 64)
 	if err != nil {
 		t.Fatal(err)

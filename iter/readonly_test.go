@@ -30,7 +30,8 @@ func TestReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	s := openSet(t, h, Config{Builtin: only(t, "cgroup"), Dirs: []string{dir}, Registry: registry, ReadOnly: true})
+	s := openSet(t, h, Config{Builtin: only(t, "cgroup"), Dirs: []string{dir}, Registry: registry,
+		ReadOnly: true})
 	mustRun(t, find(t, s, "cgroup"), h.Root())
 	if got := mustRun(t, find(t, s, "renames"), ktest.CgroupID(t, cgroup)); got != want {
 		t.Errorf("%q is counted, want %q", got, want)

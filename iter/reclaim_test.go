@@ -33,15 +33,20 @@ func TestReclaimCountsInTheRightCgroup(t *testing.T) {
 	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	other, file, amount := memoryCgroup(t, h)
 	ktest.Helper{Cgroup: other, Threads: 1, Comm: "t"}.Start(t) // has memory to be reclaimed
-	see := func(dir string) map[string]string { return oneRow(t, mustRun(t, view, ktest.CgroupID(t, dir))) }
-	if row := see(dir); row["limit_usec_count"] != "0" || row["limit_usec_p50"] != "-" || row["limit_sum_usec"] != "0" {
+	see := func(dir string) map[string]string {
+		return oneRow(t, mustRun(t, view, ktest.CgroupID(t, dir)))
+	}
+	if row := see(dir); row["limit_usec_count"] != "0" || row["limit_usec_p50"] != "-" ||
+		row["limit_sum_usec"] != "0" {
 		t.Errorf("before anything happened: %v", row)
 	}
-	sh := exec.Command("sh", "-c", `echo 0 >"$0" && echo "$1" >"$2"`, filepath.Join(dir, "cgroup.procs"), amount, file)
+	sh := exec.Command("sh", "-c", `echo 0 >"$0" && echo "$1" >"$2"`, filepath.Join(dir, "cgroup.procs"),
+		amount, file)
 	if out, err := sh.CombinedOutput(); err != nil {
 		t.Logf("%v: %s", err, out) // it may find nothing to reclaim, and has tried
 	}
-	if row := see(dir); number(t, row["limit_usec_count"]) < 1 || number(t, row["limit_sum_usec"]) < 1 || row["limit_usec_p50"] == "-" {
+	if row := see(dir); number(t, row["limit_usec_count"]) < 1 || number(t, row["limit_sum_usec"]) < 1 ||
+		row["limit_usec_p50"] == "-" {
 		t.Errorf("after a reclaim: %v", row)
 	}
 }
@@ -50,9 +55,11 @@ func init() { ktest.Jobs["hog"] = hog }
 
 // hog joins a cgroup and takes memory until it is killed. The OOM killer prefers it to all processes.
 func hog(procs string) error {
-	err := errors.Join(os.WriteFile(procs, []byte("0"), 0), os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0))
+	err := errors.Join(os.WriteFile(procs, []byte("0"), 0),
+		os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0))
 	for err == nil {
-		_, err = unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
+		_, err = unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE,
+			unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
 	}
 	return err
 }
@@ -69,11 +76,15 @@ func TestReclaimOfTheMachine(t *testing.T) {
 	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	empty := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	cmd := ktest.Command("hog;" + filepath.Join(dir, "cgroup.procs"))
-	if out, err := cmd.CombinedOutput(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
+	if out, err := cmd.CombinedOutput(); err == nil ||
+		cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
 		t.Fatalf("who takes all memory ended with %v: %s", err, out)
 	}
-	see := func(dir string) map[string]string { return oneRow(t, mustRun(t, view, ktest.CgroupID(t, dir))) }
-	if row := see(dir); number(t, row["machine_usec_count"]) < 1 || number(t, row["machine_sum_usec"]) < 1 ||
+	see := func(dir string) map[string]string {
+		return oneRow(t, mustRun(t, view, ktest.CgroupID(t, dir)))
+	}
+	if row := see(dir); number(t, row["machine_usec_count"]) < 1 ||
+		number(t, row["machine_sum_usec"]) < 1 ||
 		row["machine_usec_p50"] == "-" || row["limit_usec_count"] != "0" {
 		t.Errorf("who took all memory: %v", row)
 	}

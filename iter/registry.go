@@ -32,7 +32,8 @@ const temporary = programs.FlavourMark + "new"
 
 func (s *Set) openRegistry(said map[string]bool) *registry {
 	r := &registry{
-		dir: s.config.Registry, readOnly: s.config.ReadOnly, ours: make(map[string]programs.Origin), others: make(map[string]*sources.Pin),
+		dir: s.config.Registry, readOnly: s.config.ReadOnly, ours: make(map[string]programs.Origin),
+		others: make(map[string]*sources.Pin),
 	}
 	r.say = func(format string, args ...any) { s.say(said, format, args...) }
 	if r.dir == "" {
@@ -44,7 +45,9 @@ func (s *Set) openRegistry(said map[string]bool) *registry {
 	}
 	if !r.readOnly {
 		if err := s.uses.Open(r.dir); err != nil {
-			s.note(said, "the end of another mount may take away what stateful views have counted: %v", err)
+			s.note(said,
+				"the end of another mount may take away what stateful views have counted: %v",
+				err)
 		}
 	}
 	entries, err := os.ReadDir(r.dir)
@@ -58,7 +61,8 @@ func (s *Set) openRegistry(said map[string]bool) *registry {
 		}
 		name := e.Name()
 		if err := r.list(name); err != nil && !errors.Is(err, unix.ENOENT) {
-			r.others[name] = &sources.Pin{Name: name, Path: filepath.Join(r.dir, name), Stamp: err.Error(), Err: err}
+			r.others[name] = &sources.Pin{Name: name, Path: filepath.Join(r.dir, name),
+				Stamp: err.Error(), Err: err}
 		}
 	}
 	return r
@@ -76,7 +80,8 @@ func (r *registry) prepare() error {
 		return fmt.Errorf("registry %s: %w", r.dir, err)
 	}
 	if fs.Type != unix.BPF_FS_MAGIC {
-		return fmt.Errorf("registry %s is not in a bpffs (mount -t bpf bpf /sys/fs/bpf): %w", r.dir, unix.EINVAL)
+		return fmt.Errorf("registry %s is not in a bpffs (mount -t bpf bpf /sys/fs/bpf): %w",
+			r.dir, unix.EINVAL)
 	}
 	if missing {
 		if err := os.Mkdir(r.dir, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
@@ -94,7 +99,8 @@ func (r *registry) list(name string) error {
 	base, flavour, flavoured := strings.Cut(name, programs.FlavourMark)
 	path := filepath.Join(r.dir, name)
 	if !sources.IsName(base) {
-		return fmt.Errorf("%s is pinned under a name that no view has ([a-z][a-z0-9_]*, without ___)", path)
+		return fmt.Errorf("%s is pinned under a name that no view has ([a-z][a-z0-9_]*, without ___)",
+			path)
 	}
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -124,7 +130,8 @@ func (r *registry) list(name string) error {
 	st := info.Sys().(*syscall.Stat_t)
 	stamp := fmt.Sprint(st.Ino, st.Ctim)
 	if !flavoured {
-		r.others[base] = &sources.Pin{Name: base, Path: path, Stamp: stamp, Flavours: make(map[string]string)}
+		r.others[base] = &sources.Pin{Name: base, Path: path, Stamp: stamp,
+			Flavours: make(map[string]string)}
 		return nil
 	}
 	of := r.others[base]

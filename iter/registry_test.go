@@ -105,7 +105,8 @@ func TestProgramsAreReused(t *testing.T) {
 	// Another object has another program, which replaces the pin.
 	replace(t, path, append(builtin(t, "cpu"), 0))
 	// as after a crash
-	if err := find(t, second, "cpu").job.Program(runs.PerCgroup).Pin(filepath.Join(registry, "cpu"+temporary)); err != nil {
+	if err := find(t, second, "cpu").job.Program(runs.PerCgroup).Pin(
+		filepath.Join(registry, "cpu"+temporary)); err != nil {
 		t.Fatal(err)
 	}
 	reload(t, second, true)
@@ -150,7 +151,8 @@ func TestPinsHaveTheViewsName(t *testing.T) {
 	var was []ebpf.ProgramID
 	for range 2 {
 		s := openSet(t, h, Config{Dirs: []string{dir}, Registry: registry})
-		is := []ebpf.ProgramID{programID(t, find(t, s, "a").job.Program(runs.Whole)), programID(t, find(t, s, "b").job.Program(runs.Whole))}
+		is := []ebpf.ProgramID{programID(t, find(t, s, "a").job.Program(runs.Whole)),
+			programID(t, find(t, s, "b").job.Program(runs.Whole))}
 		if was != nil && !slices.Equal(is, was) {
 			t.Errorf("programs %v, were %v", is, was)
 		}
@@ -187,7 +189,8 @@ func TestForeignPins(t *testing.T) {
 	pinForeign(t, path("Upper"), ktest.Writing("theirs", "cgroup", 2))
 	pinForeign(t, path("lonely___task"), ktest.Writing("theirs", "task", 2))
 	pinForeign(t, path("cgroup___task"), ktest.Writing("theirs", "task", 2))
-	pinForeign(t, path("filter"), &ebpf.ProgramSpec{Type: ebpf.SocketFilter, License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}})
+	pinForeign(t, path("filter"), &ebpf.ProgramSpec{Type: ebpf.SocketFilter, License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}})
 	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -207,7 +210,8 @@ func TestForeignPins(t *testing.T) {
 	}
 	ktest.Words(t, "views", names, "Upper amap cgroup cgroup___task cpu filter lonely___task new")
 	for name, why := range map[string]string{
-		"Upper": "a name that no view has", "amap": "a pinned map", "lonely___task": "the same hand", "cgroup___task": "the same hand",
+		"Upper": "a name that no view has", "amap": "a pinned map", "lonely___task": "the same hand",
+		"cgroup___task": "the same hand",
 	} {
 		if err := find(t, s, name).Err(); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %v", name, err)
@@ -247,7 +251,8 @@ func TestForeignPins(t *testing.T) {
 	if v := find(t, s, "cpu"); v.Err() != nil || v.Origin() != "built in" {
 		t.Errorf("%v, from %s", v.Err(), v.Origin())
 	}
-	ktest.Words(t, "pins", pins(t, registry), "Upper amap cgroup cgroup___task cpu dir filter lonely___task new")
+	ktest.Words(t, "pins", pins(t, registry),
+		"Upper amap cgroup cgroup___task cpu dir filter lonely___task new")
 }
 
 func TestPinnedLinks(t *testing.T) {
@@ -330,11 +335,15 @@ func TestUnusableRegistry(t *testing.T) {
 	}
 	disk := t.TempDir()
 	for registry, words := range map[string]string{
-		disk: "mount -t bpf", filepath.Join(disk, "new"): "mount -t bpf", "/sys/kernel/bpfview": "mount -t bpf",
-		open: "chmod go-w", filepath.Join(open, "a", "b"): "no such file",
+		disk: "mount -t bpf", filepath.Join(disk, "new"): "mount -t bpf",
+		"/sys/kernel/bpfview": "mount -t bpf",
+		open:                  "chmod go-w", filepath.Join(open, "a", "b"): "no such file",
 	} {
 		var said []string
-		c := Config{Builtin: only(t, "cpu"), Registry: registry, Logf: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }}
+		c := Config{Builtin: only(t, "cpu"), Registry: registry,
+			Logf: func(format string, args ...any) {
+				said = append(said, fmt.Sprintf(format, args...))
+			}}
 		s, err := Open(h, c)
 		if err != nil {
 			t.Fatal(err)
@@ -357,12 +366,14 @@ func TestBpftoolPins(t *testing.T) {
 	testenv.Needs(t, "bpftool")
 	registry := testRegistry(t)
 	s := openSet(t, h, Config{Registry: registry})
-	if out, err := exec.Command("bpftool", "prog", "loadall", "../bpf/tasks.bpf.o", filepath.Join(registry, "all")).CombinedOutput(); err != nil {
+	if out, err := exec.Command("bpftool", "prog", "loadall", "../bpf/tasks.bpf.o",
+		filepath.Join(registry, "all")).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	reload(t, s, false) // a directory in the registry is no view
 	for _, name := range pins(t, filepath.Join(registry, "all")) {
-		if err := os.Rename(filepath.Join(registry, "all", name), filepath.Join(registry, name)); err != nil {
+		if err := os.Rename(filepath.Join(registry, "all", name),
+			filepath.Join(registry, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -386,7 +397,8 @@ func TestFlavoursArePinned(t *testing.T) {
 	want := ""
 	if v.job.Program(runs.PerCgroup) != nil { // some kernels cannot
 		want = "tasks "
-		if programID(t, again.job.Program(runs.PerCgroup)) != programID(t, v.job.Program(runs.PerCgroup)) {
+		if programID(t, again.job.Program(runs.PerCgroup)) != programID(t,
+			v.job.Program(runs.PerCgroup)) {
 			t.Error("tasks was loaded twice")
 		}
 	}

@@ -20,7 +20,8 @@ func TestRawTree(t *testing.T) {
 	top := testTree(t, h, 4)
 	ktest.Helper{Cgroup: top}.Start(t)
 	got, err := readers.Raw(mustTree(t, v, records.Raw, ktest.CgroupID(t, top)))
-	if err != nil || got.Hash != v.Hash() || got.Version != uint32(v.Version()) || got.Cgroup != ktest.CgroupID(t, top) || len(got.Frames) != 5 {
+	if err != nil || got.Hash != v.Hash() || got.Version != uint32(v.Version()) ||
+		got.Cgroup != ktest.CgroupID(t, top) || len(got.Frames) != 5 {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	one, err := v.Render(context.Background(), records.Raw, ktest.CgroupID(t, top), nil)
@@ -28,7 +29,8 @@ func TestRawTree(t *testing.T) {
 		t.Fatal(err)
 	}
 	single, err := readers.Raw(one)
-	if err != nil || len(single.Records) != len(got.Frames[0].Records) || len(single.Records) == 0 || len(single.Records)%single.Size != 0 {
+	if err != nil || len(single.Records) != len(got.Frames[0].Records) || len(single.Records) == 0 ||
+		len(single.Records)%single.Size != 0 {
 		t.Errorf("%d bytes, %d in the tree, %v", len(single.Records), len(got.Frames[0].Records), err)
 	}
 }
@@ -45,7 +47,8 @@ func TestEncoded(t *testing.T) {
 	top := testTree(t, h, 2)
 	ctx, id := context.Background(), ktest.CgroupID(t, top)
 	want := mustRun(t, &v, id)
-	if got, err := v.Render(ctx, records.Raw, id, nil); err != nil || string(got) != want || v.Kind() != "encoded" {
+	if got, err := v.Render(ctx, records.Raw, id, nil); err != nil || string(got) != want ||
+		v.Kind() != "encoded" {
 		t.Errorf("%s: %q, %v, want %q", v.Kind(), got, err, want)
 	}
 	got, err := readers.Raw(mustTree(t, &v, records.Raw, id))

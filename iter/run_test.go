@@ -39,18 +39,22 @@ func programView(t *testing.T, h *cgroups.Hierarchy, o Options, programs ...*ebp
 func TestBoundOfOneRun(t *testing.T) {
 	h := testHierarchy(t, "")
 	ctx := context.Background()
-	out, err := programView(t, h, Options{}, ktest.Writing("v", "cgroup", 63)).Run(ctx, h.Root(), []byte("kept"))
+	out, err := programView(t, h, Options{}, ktest.Writing("v", "cgroup", 63)).Run(ctx, h.Root(),
+		[]byte("kept"))
 	if err != nil || len(out) != 4+63*512 {
 		t.Errorf("63 times 512 bytes: %d, %v", len(out), err)
 	}
-	out, err = programView(t, h, Options{}, ktest.Writing("v", "cgroup", 64)).Run(ctx, h.Root(), []byte("kept"))
+	out, err = programView(t, h, Options{}, ktest.Writing("v", "cgroup", 64)).Run(ctx, h.Root(),
+		[]byte("kept"))
 	ktest.Errno(t, "64 times 512 bytes", err, unix.E2BIG)
 	if string(out) != "kept" {
 		t.Errorf("%d bytes beside the error", len(out))
 	}
-	_, err = programView(t, h, Options{MaxRun: 1023}, ktest.Writing("v", "cgroup", 2)).Run(ctx, h.Root(), nil)
+	_, err = programView(t, h, Options{MaxRun: 1023}, ktest.Writing("v", "cgroup", 2)).Run(ctx,
+		h.Root(), nil)
 	ktest.Errno(t, "above MaxRun", err, unix.EFBIG)
-	out, err = programView(t, h, Options{MaxRun: 1024}, ktest.Writing("v", "cgroup", 2)).Run(ctx, h.Root(), nil)
+	out, err = programView(t, h, Options{MaxRun: 1024}, ktest.Writing("v", "cgroup", 2)).Run(ctx,
+		h.Root(), nil)
 	if err != nil || len(out) != 1024 {
 		t.Errorf("as much as MaxRun: %d, %v", len(out), err)
 	}
@@ -72,7 +76,8 @@ func TestTaskFlavourStandsIn(t *testing.T) {
 	for name, first := range map[string]*ebpf.ProgramSpec{"output": tooBig, "program": unloadable} {
 		v := programView(t, h, Options{}, first, ktest.Writing("v___task", "task", 63))
 		out, err := v.Run(ctx, id, nil)
-		if n := len(ktest.IDs(t, dir, "cgroup.threads")); err != nil || len(out) < threads*63*512 || len(out) > n*63*512 {
+		if n := len(ktest.IDs(t, dir, "cgroup.threads")); err != nil || len(out) < threads*63*512 ||
+			len(out) > n*63*512 {
 			t.Errorf("%s: %d bytes of %d to %d threads, %v", name, len(out), threads, n, err)
 		}
 	}
@@ -84,7 +89,8 @@ func TestTaskFlavourStandsIn(t *testing.T) {
 	ktest.Errno(t, "one thread above 32 KiB", err, unix.E2BIG)
 
 	badFlavour := ktest.Writing("v___task", "task", 1)
-	badFlavour.Instructions = asm.Instructions{asm.Mov.Reg(asm.R0, asm.R5).WithSymbol("v___task"), asm.Return()}
+	badFlavour.Instructions = asm.Instructions{asm.Mov.Reg(asm.R0, asm.R5).WithSymbol("v___task"),
+		asm.Return()}
 	v = programView(t, h, Options{}, tooBig, badFlavour)
 	_, err = v.Run(ctx, id, nil)
 	ktest.Errno(t, "no flavour left", err, unix.E2BIG)

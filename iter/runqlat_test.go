@@ -51,7 +51,8 @@ func TestRunqlatRisesInTheRightCgroup(t *testing.T) {
 	delayBefore := runDelay(t, pid)
 	countBefore, sumBefore := see(busy)
 	count, sum := countBefore, sumBefore
-	for deadline := time.Now().Add(30 * time.Second); count < countBefore+100 || sum < sumBefore+1e6; count, sum = see(busy) {
+	for deadline := time.Now().Add(30 * time.Second); count < countBefore+100 ||
+		sum < sumBefore+1e6; count, sum = see(busy) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d waits of %d µs", count-countBefore, sum-sumBefore)
 		}
@@ -99,7 +100,8 @@ func TestRunqlatWhenTheClockStepsBack(t *testing.T) {
 			t.Fatal("the thread does not run")
 		}
 	}
-	if row := see(); number(t, row["wait_usec_count"]) <= before || number(t, row["wait_sum_usec"]) > 1e9 {
+	if row := see(); number(t, row["wait_usec_count"]) <= before ||
+		number(t, row["wait_sum_usec"]) > 1e9 {
 		t.Errorf("%v", row)
 	}
 }

@@ -20,7 +20,8 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-var selftests = flag.String("selftests", "", "directory of the kernel's iterator programs, built by .ci/selftests")
+var selftests = flag.String("selftests", "",
+	"directory of the kernel's iterator programs, built by .ci/selftests")
 
 // TestSelftests tries the kernel's own iterator programs as views, and logs a table. Each object is dropped
 // in, and pinned by bpftool. It fails if a view cannot be run, or if so few are views that they were built
@@ -56,7 +57,8 @@ func TestSelftests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("\n| %s | not built: %s | |", strings.TrimSuffix(filepath.Base(path), ".no"), cell(string(why)))
+		t.Logf("\n| %s | not built: %s | |", strings.TrimSuffix(filepath.Base(path), ".no"),
+			cell(string(why)))
 	}
 	t.Logf("\n| %d | %d views | %d views |", len(objects)+len(unbuilt), dropped, pinned)
 	if dropped < 15 || pinned < 15 {
@@ -121,7 +123,8 @@ func pinAll(t *testing.T, s *Set, object, dir, cgroup string) (string, int) {
 	views := 0
 	for _, name := range names(t, dir) {
 		v := &View{name: name, life: newLife(), set: s}
-		if err := v.fromPin(&sources.Pin{Name: name, Path: filepath.Join(dir, name)}, kernelTypes); err != nil {
+		if err := v.fromPin(&sources.Pin{Name: name,
+			Path: filepath.Join(dir, name)}, kernelTypes); err != nil {
 			said = append(said, name+": "+cell(err.Error()))
 			continue
 		}

@@ -168,7 +168,8 @@ func (s *Set) next(old *View, src *sources.Source, pins *registry, cache *btf.Ca
 	if _, wanted := errors.AsType[*sources.Absence](v.err); v.err != nil && !wanted {
 		v.drop()
 		kept := *old
-		kept.key, kept.mapStamp, kept.warning = v.key, v.mapStamp, fmt.Sprintf("goes on as it was: %v", v.err)
+		kept.key, kept.mapStamp, kept.warning = v.key, v.mapStamp,
+			fmt.Sprintf("goes on as it was: %v", v.err)
 		s.config.Logf("view %s %s", v.name, kept.warning)
 		return &kept
 	}

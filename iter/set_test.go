@@ -88,7 +88,9 @@ func TestReplacedWhileRun(t *testing.T) {
 				default:
 				}
 				for _, v := range []*View{first, lookUp(s, "tasks")} {
-					if out, err := v.Run(context.Background(), h.Root(), nil); err != nil || len(out) == 0 {
+					if out, err := v.Run(
+						context.Background(), h.Root(), nil); err != nil ||
+						len(out) == 0 {
 						t.Errorf("%d bytes, %v", len(out), err)
 						return
 					}
@@ -121,8 +123,10 @@ func TestReload(t *testing.T) {
 	write(t, settings, []byte("{owner: 7, group: 0, mode: '0444', description: mine}"))
 	reload(t, s, true)
 	v := find(t, s, "tasks")
-	if v.Mode() != 0o444 || *v.UID() != 7 || *v.GID() != 0 || v.Help() != "mine" || v.Origin() != "built in" || v.Warning() != "" {
-		t.Errorf("settings: %o %v %v %q %q %q", v.Mode(), v.UID(), v.GID(), v.Help(), v.Origin(), v.Warning())
+	if v.Mode() != 0o444 || *v.UID() != 7 || *v.GID() != 0 || v.Help() != "mine" ||
+		v.Origin() != "built in" || v.Warning() != "" {
+		t.Errorf("settings: %o %v %v %q %q %q",
+			v.Mode(), v.UID(), v.GID(), v.Help(), v.Origin(), v.Warning())
 	}
 	write(t, object, builtin(t, "tasks"))
 	reload(t, s, true)
@@ -136,7 +140,8 @@ func TestReload(t *testing.T) {
 		write(t, broken.path, []byte(broken.text))
 		reload(t, s, true)
 		kept := find(t, s, "tasks")
-		if kept.Err() != nil || kept.life != v.life || !strings.Contains(kept.Warning(), "goes on as it was: view tasks: ") {
+		if kept.Err() != nil || kept.life != v.life ||
+			!strings.Contains(kept.Warning(), "goes on as it was: view tasks: ") {
 			t.Errorf("%s: %v, %q", broken.path, kept.Err(), kept.Warning())
 		}
 		mustRun(t, kept, h.Root())
@@ -186,7 +191,8 @@ func TestRecordChanges(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "cpu.bpf.o")
 	object := builtin(t, "cpu")
-	changed := bytes.Replace(object, []byte("\x00throttled_usec\x00"), []byte("\x00throttled_used\x00"), 1)
+	changed := bytes.Replace(object, []byte("\x00throttled_usec\x00"),
+		[]byte("\x00throttled_used\x00"), 1)
 	if bytes.Equal(object, changed) {
 		t.Fatal("no member throttled_usec")
 	}
@@ -216,7 +222,8 @@ func TestRecordChanges(t *testing.T) {
 	}{{object, false}, {object, false}, {changed, true}, {changed, false}} {
 		replace(t, path, step.object)
 		s := openSet(t, h, config)
-		if v := find(t, s, "cpu"); v.Err() != nil || strings.Contains(v.Warning(), "without a new version") != step.warns {
+		if v := find(t, s, "cpu"); v.Err() != nil ||
+			strings.Contains(v.Warning(), "without a new version") != step.warns {
 			t.Errorf("after a start: %v, %q", v.Err(), v.Warning())
 		}
 		s.Close()

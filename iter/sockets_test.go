@@ -104,14 +104,18 @@ func (s *madeSockets) inet(protocol string, own unix.Sockaddr, domain, number in
 	listener, client, accepted := s.streams(own, domain, unix.SOCK_STREAM, number)
 	_, address, port := s.name(listener)
 	_, from, fromPort := s.name(client)
-	both := map[string]string{"protocol": protocol, "state": "established", "backlog": "-", "backlog_limit": "-", "path": "-", "peer_inode": "-"}
+	both := map[string]string{"protocol": protocol, "state": "established", "backlog": "-",
+		"backlog_limit": "-", "path": "-", "peer_inode": "-"}
 	s.keep(listener, map[string]string{
-		"protocol": protocol, "state": "listen", "local_address": address, "local_port": port, "remote_address": "-", "remote_port": "-",
-		"receive_bytes": "-", "send_bytes": "-", "backlog": "1", "backlog_limit": "5", "rtt_usec": "-", "path": "-",
+		"protocol": protocol, "state": "listen", "local_address": address, "local_port": port,
+		"remote_address": "-", "remote_port": "-",
+		"receive_bytes": "-", "send_bytes": "-", "backlog": "1", "backlog_limit": "5",
+		"rtt_usec": "-", "path": "-",
 	})
 	ends := func(local, localPort, remote, remotePort string) map[string]string {
 		want := maps.Clone(both)
-		want["local_address"], want["local_port"], want["remote_address"], want["remote_port"] = local, localPort, remote, remotePort
+		want["local_address"], want["local_port"], want["remote_address"],
+			want["remote_port"] = local, localPort, remote, remotePort
 		return want
 	}
 	s.keep(client, ends(from, fromPort, address, port))
@@ -135,15 +139,18 @@ func (s *madeSockets) udp() {
 	memory, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MEMINFO)
 	s.must(err)
 	s.keep(fd, map[string]string{
-		"protocol": "udp", "state": "close", "local_address": address, "local_port": port, "remote_address": "-", "remote_port": "-",
-		"receive_bytes": fmt.Sprint(memory), "send_bytes": "0", "backlog": "-", "rtt_usec": "-", "path": "-",
+		"protocol": "udp", "state": "close", "local_address": address, "local_port": port,
+		"remote_address": "-", "remote_port": "-",
+		"receive_bytes": fmt.Sprint(memory), "send_bytes": "0", "backlog": "-", "rtt_usec": "-",
+		"path": "-",
 	})
 }
 
 func (s *madeSockets) unix(protocol, name, shown string, kind int) {
 	s.t.Helper()
 	listener, client, accepted := s.streams(&unix.SockaddrUnix{Name: name}, unix.AF_UNIX, kind, 0)
-	all := map[string]string{"protocol": protocol, "local_address": "-", "local_port": "-", "remote_address": "-", "remote_port": "-", "rtt_usec": "-"}
+	all := map[string]string{"protocol": protocol, "local_address": "-", "local_port": "-",
+		"remote_address": "-", "remote_port": "-", "rtt_usec": "-"}
 	with := func(more map[string]string) map[string]string {
 		want := maps.Clone(all)
 		maps.Copy(want, more)
@@ -153,11 +160,16 @@ func (s *madeSockets) unix(protocol, name, shown string, kind int) {
 	if kind == unix.SOCK_SEQPACKET { // the rest of a message that was read is gone
 		left = "0"
 	}
-	s.keep(listener, with(map[string]string{"state": "listen", "backlog": "1", "backlog_limit": "5", "receive_bytes": "-", "path": shown, "peer_inode": "-"}))
+	s.keep(listener,
+		with(map[string]string{"state": "listen", "backlog": "1", "backlog_limit": "5",
+			"receive_bytes": "-", "path": shown, "peer_inode": "-"}))
 	s.keep(client, with(map[string]string{"state": "established", "receive_bytes": "0", "path": "-"}))
-	s.keep(accepted, with(map[string]string{"state": "established", "receive_bytes": left, "send_bytes": "0", "path": shown}))
+	s.keep(accepted,
+		with(map[string]string{"state": "established", "receive_bytes": left, "send_bytes": "0",
+			"path": shown}))
 	n := len(s.made)
-	s.made[n-1].want["peer_inode"], s.made[n-2].want["peer_inode"] = s.made[n-2].want["inode"], s.made[n-1].want["inode"]
+	s.made[n-1].want["peer_inode"], s.made[n-2].want["peer_inode"] = s.made[n-2].want["inode"],
+		s.made[n-1].want["inode"]
 }
 
 // fullPath binds to all bytes of sun_path, without a NUL, for which the package has no type.
@@ -169,7 +181,8 @@ func (s *madeSockets) fullPath(path string) {
 		name.Path[i] = int8(path[i])
 	}
 	fd := s.socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
-	if _, _, errno := unix.Syscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(&name)), unsafe.Sizeof(name)); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_BIND, uintptr(fd),
+		uintptr(unsafe.Pointer(&name)), unsafe.Sizeof(name)); errno != 0 {
 		s.t.Fatal(errno)
 	}
 	s.keep(fd, map[string]string{"protocol": "unix_dgram", "state": "close", "path": path})
@@ -182,8 +195,10 @@ func (s *madeSockets) pair() {
 	for _, n := range []int{3, 4} {
 		s.must(unix.Sendto(fds[0], make([]byte, n), 0, nil))
 	}
-	s.keep(fds[0], map[string]string{"protocol": "unix_dgram", "state": "established", "receive_bytes": "0", "path": "-"})
-	s.keep(fds[1], map[string]string{"protocol": "unix_dgram", "state": "established", "receive_bytes": "7", "send_bytes": "0", "path": "-"})
+	s.keep(fds[0], map[string]string{"protocol": "unix_dgram", "state": "established",
+		"receive_bytes": "0", "path": "-"})
+	s.keep(fds[1], map[string]string{"protocol": "unix_dgram", "state": "established",
+		"receive_bytes": "7", "send_bytes": "0", "path": "-"})
 }
 
 // elsewhere takes the test's thread to a new network namespace, with its loopback interface up.
@@ -251,7 +266,8 @@ func TestSocketsAgreeWithTheirOwner(t *testing.T) {
 	}
 	for i, m := range s.made {
 		row := byInode[m.want["inode"]]
-		m.want["pid"], m.want["tid"], m.want["fd"], m.want["descriptors"] = strconv.Itoa(pid), strconv.Itoa(pid), strconv.Itoa(3+i), "1"
+		m.want["pid"], m.want["tid"], m.want["fd"], m.want["descriptors"] = strconv.Itoa(pid),
+			strconv.Itoa(pid), strconv.Itoa(3+i), "1"
 		for column, want := range s.made[i].want {
 			if row[column] != want {
 				t.Errorf("%s is %q, not %q: %v", column, row[column], want, row)
@@ -291,7 +307,8 @@ func TestSocketsThatAreShared(t *testing.T) {
 	pid := strconv.Itoa(j.Start(t))
 	id := ktest.CgroupID(t, dir)
 	all := rows(t, mustRun(t, view, id))
-	if len(all) != 1 || all[0]["descriptors"] != "18" || all[0]["backlog"] != "1" || all[0]["pid"] != pid || all[0]["fd"] != "3" {
+	if len(all) != 1 || all[0]["descriptors"] != "18" || all[0]["backlog"] != "1" ||
+		all[0]["pid"] != pid || all[0]["fd"] != "3" {
 		t.Errorf("%v", all)
 	}
 	prom, err := view.Render(t.Context(), records.Prom, id, nil)
@@ -305,7 +322,8 @@ func TestSocketsThatAreShared(t *testing.T) {
 		}
 	}
 	raw, err := view.Render(t.Context(), records.Raw, id, nil)
-	if size := records.RawHeader + int(binary.NativeEndian.Uint32(raw[8:])); err != nil || len(raw) != size {
+	if size := records.RawHeader + int(binary.NativeEndian.Uint32(raw[8:])); err != nil ||
+		len(raw) != size {
 		t.Errorf("%d bytes raw, want %d: %v", len(raw), size, err)
 	}
 }

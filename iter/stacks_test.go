@@ -46,7 +46,8 @@ func TestStacksAgreeWithProc(t *testing.T) {
 	for name, v := range flavours(t, views["stacks"]) {
 		t.Run(name, func(t *testing.T) {
 			out := mustRun(t, v, id)
-			if !strings.HasPrefix(out, "PID     TID     STATE COMM\n") || strings.Count(out, "PID") != 1 {
+			if !strings.HasPrefix(out, "PID     TID     STATE COMM\n") ||
+				strings.Count(out, "PID") != 1 {
 				t.Errorf("header of\n%s", out)
 			}
 			compared := 0
@@ -59,7 +60,8 @@ func TestStacksAgreeWithProc(t *testing.T) {
 					t.Fatal(err)
 				}
 				want := strings.ReplaceAll(string(stack), "[<0>] ", "    ")
-				if !strings.Contains(out, fmt.Sprintf("%-7d %-7d S     ", child, child)) || !strings.Contains(out, want) {
+				if !strings.Contains(out, fmt.Sprintf("%-7d %-7d S     ", child, child)) ||
+					!strings.Contains(out, want) {
 					t.Errorf("no stack of %d\n%sin\n%s", child, want, out)
 				}
 				compared++

@@ -31,7 +31,8 @@ func testdata(t *testing.T, name string) []byte {
 }
 
 // loadTestdata loads testdata/NAME.bpf.o after change has changed it, with its state in dir.
-func loadTestdata(t *testing.T, h *cgroups.Hierarchy, name, dir string, change func(*ebpf.CollectionSpec)) (*View, error) {
+func loadTestdata(t *testing.T, h *cgroups.Hierarchy, name, dir string,
+	change func(*ebpf.CollectionSpec)) (*View, error) {
 	t.Helper()
 	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(testdata(t, name)))
 	if err != nil {
@@ -163,7 +164,9 @@ func TestChangedMapStartsAnew(t *testing.T) {
 	begin(10)
 	wait()
 	before := names(t, dir)
-	v := mustLoad(t, h, "renames", dir, func(spec *ebpf.CollectionSpec) { spec.Maps["renamed"].MaxEntries = 100 })
+	v := mustLoad(t, h, "renames", dir, func(spec *ebpf.CollectionSpec) {
+		spec.Maps["renamed"].MaxEntries = 100
+	})
 	checkCount(t, v, cgroup, 0)
 	begin(20)
 	wait()
@@ -295,8 +298,9 @@ func TestBadAttachLeavesNothing(t *testing.T) {
 		good.Name = "more" // before the bad one
 		spec.Programs["more"] = good
 		spec.Programs["nowhere"] = &ebpf.ProgramSpec{
-			Name: "nowhere", Type: ebpf.RawTracepoint, SectionName: "raw_tp/no_such_event", AttachTo: "no_such_event",
-			License: "GPL", Instructions: good.Instructions[len(good.Instructions)-2:],
+			Name: "nowhere", Type: ebpf.RawTracepoint, SectionName: "raw_tp/no_such_event",
+			AttachTo: "no_such_event",
+			License:  "GPL", Instructions: good.Instructions[len(good.Instructions)-2:],
 		}
 	}
 	var errno unix.Errno

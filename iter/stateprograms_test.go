@@ -70,7 +70,9 @@ func TestStatefulProgramsAreReused(t *testing.T) {
 		}
 		return p
 	}
-	same := func(a, b programs) bool { return maps.Equal(a.counting, b.counting) && a.showing == b.showing }
+	same := func(a, b programs) bool {
+		return maps.Equal(a.counting, b.counting) && a.showing == b.showing
+	}
 	other := func(a, b programs) bool {
 		for name, id := range a.counting {
 			if b.counting[name] == id {
@@ -120,7 +122,8 @@ func TestStatefulProgramsAreReused(t *testing.T) {
 
 	// If one of them is gone, it is loaded again with the others.
 	for _, name := range slices.Backward(names(t, state)) {
-		if strings.HasPrefix(name, "program_renamed_rmdir") || strings.HasPrefix(name, "program_renames_") {
+		if strings.HasPrefix(name, "program_renamed_rmdir") ||
+			strings.HasPrefix(name, "program_renames_") {
 			if err := os.Remove(filepath.Join(state, name)); err != nil {
 				t.Fatal(err)
 			}

@@ -40,7 +40,8 @@ func descriptorsOf(t testing.TB, pids []int) map[string]string {
 
 // checkTables compares a cgroup's files with /proc, and likewise the output of a foreign program. A table is
 // in the cgroup of the first thread that holds it.
-func checkTables(t *testing.T, views map[string]*View, foreign *View, h *cgroups.Hierarchy, dir string, pids []int) {
+func checkTables(t *testing.T, views map[string]*View, foreign *View, h *cgroups.Hierarchy, dir string,
+	pids []int) {
 	t.Helper()
 	id := ktest.CgroupID(t, dir)
 	want, counts := make(map[string]string), make(map[string]int)
@@ -129,7 +130,8 @@ func checkMemoryOfTheZoo(t *testing.T, v, foreign *View, dir string) {
 		seen[key], who[row["pid"]] = true, true
 	}
 	if !maps.Equal(who, pids) {
-		t.Errorf("memory of %v, want %v", slices.Sorted(maps.Keys(who)), slices.Sorted(maps.Keys(pids)))
+		t.Errorf("memory of %v, want %v", slices.Sorted(maps.Keys(who)),
+			slices.Sorted(maps.Keys(pids)))
 	}
 	lines := strings.Split(strings.TrimSpace(mustRun(t, foreign, ktest.CgroupID(t, dir))), "\n")
 	for i, line := range lines {
@@ -151,7 +153,8 @@ func TestTablesOnV1(t *testing.T) {
 	top := ktest.V1(t)
 	h := testHierarchy(t, top)
 	domain := ktest.Cgroup(t, top, "domain")
-	testTablesApart(t, h, domain, "tasks", []string{ktest.Cgroup(t, top, "a"), ktest.Cgroup(t, top, "b"), ktest.Cgroup(t, top, "empty"), domain})
+	testTablesApart(t, h, domain, "tasks", []string{ktest.Cgroup(t, top, "a"), ktest.Cgroup(t, top, "b"),
+		ktest.Cgroup(t, top, "empty"), domain})
 }
 
 func testTablesApart(t *testing.T, h *cgroups.Hierarchy, domain, file string, dirs []string) {

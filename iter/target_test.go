@@ -105,7 +105,8 @@ func TestForeignTaskIterators(t *testing.T) {
 		}
 		first, _, _ := strings.Cut(string(maps), " ")
 		start, end, _ := strings.Cut(first, "-")
-		line := fmt.Sprintf("%d %s-%s\n", pid, strings.TrimLeft(start, "0"), strings.TrimLeft(end, "0"))
+		line := fmt.Sprintf("%d %s-%s\n", pid, strings.TrimLeft(start, "0"),
+			strings.TrimLeft(end, "0"))
 		if strings.Count(vmas, line) != 1 {
 			t.Errorf("%q is there %d times", line, strings.Count(vmas, line))
 		}
@@ -150,7 +151,8 @@ func TestNothingButHeadersAreNone(t *testing.T) {
 	ktest.Helper{Cgroup: dir, Children: 2}.Start(t)
 	for _, text := range []string{"sleeper\n", "sleep 1\n", "sleeping"} {
 		before := len(ktest.IDs(t, dir, "cgroup.threads"))
-		got := strings.Count(mustRun(t, programView(t, h, Options{}, printing(text)), ktest.CgroupID(t, dir)), text)
+		got := strings.Count(mustRun(t, programView(t, h, Options{}, printing(text)),
+			ktest.CgroupID(t, dir)), text)
 		if after := len(ktest.IDs(t, dir, "cgroup.threads")); got < before || got > after {
 			t.Errorf("%q for %d of %d to %d threads", text, got, before, after)
 		}
@@ -252,7 +254,8 @@ func loadTestdataOf(t *testing.T, h *cgroups.Hierarchy, name, mapPath string) (*
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &View{name: name, life: newLife(), set: testSet(t, h, Options{}), settings: sources.Settings{Map: mapPath}}
+	v := &View{name: name, life: newLife(), set: testSet(t, h, Options{}),
+		settings: sources.Settings{Map: mapPath}}
 	return v, v.loadObject(o, kernelTypes)
 }
 
@@ -379,7 +382,8 @@ func TestRequestsOfTheDead(t *testing.T) {
 	}
 	second := find(t, openSet(t, h, config), "inside")
 	mustRun(t, second, h.Root())
-	if n := countEntries(t, requestsOf(t, second)); programID(t, first.job.Program(runs.Whole)) != programID(t, second.job.Program(runs.Whole)) || n != 1 {
+	if n := countEntries(t, requestsOf(t, second)); programID(t,
+		first.job.Program(runs.Whole)) != programID(t, second.job.Program(runs.Whole)) || n != 1 {
 		t.Errorf("%d requests are left", n)
 	}
 }
@@ -408,7 +412,8 @@ func TestViewOfLoadedProgram(t *testing.T) {
 			continue
 		}
 		defer found.close()
-		if found.Help() != v.Help() || found.Kind() != v.Kind() || found.job.RootOnly() != v.job.RootOnly() {
+		if found.Help() != v.Help() || found.Kind() != v.Kind() ||
+			found.job.RootOnly() != v.job.RootOnly() {
 			t.Errorf("%s: %+v, want %+v", name, found, v)
 		}
 		for _, way := range []runs.Way{runs.PerCgroup, runs.PerTask, runs.Whole} {
@@ -424,7 +429,9 @@ func TestViewOfLoadedProgram(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SocketFilter, License: "GPL", Instructions: ktest.Writing("x", "y", 0).Instructions[len(ktest.Writing("x", "y", 0).Instructions)-2:]})
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SocketFilter, License: "GPL",
+		Instructions: ktest.Writing("x", "y",
+			0).Instructions[len(ktest.Writing("x", "y", 0).Instructions)-2:]})
 	if err != nil {
 		t.Fatal(err)
 	}

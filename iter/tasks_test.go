@@ -50,7 +50,8 @@ type row struct {
 func parseTasks(t testing.TB, out string) (rows []row) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
-	if strings.Join(strings.Fields(lines[0]), " ") != "PID TID PPID NSPID UID STATE USER_USEC SYSTEM_USEC RSS_BYTES COMM" {
+	if strings.Join(strings.Fields(lines[0]),
+		" ") != "PID TID PPID NSPID UID STATE USER_USEC SYSTEM_USEC RSS_BYTES COMM" {
 		t.Fatalf("header %q", lines[0])
 	}
 	for _, line := range lines[1:] {
@@ -103,7 +104,9 @@ func TestTasksAgreeWithProc(t *testing.T) {
 				}
 				checkRow(t, r, b, readProc(t, r.pid, r.tid), r.pid != busy)
 			}
-			if !slices.IsSortedFunc(rows, func(a, b row) int { return slices.Compare([]int{a.pid, a.tid}, []int{b.pid, b.tid}) }) {
+			if !slices.IsSortedFunc(rows, func(a, b row) int {
+				return slices.Compare([]int{a.pid, a.tid}, []int{b.pid, b.tid})
+			}) {
 				t.Error("rows are not sorted")
 			}
 			for _, tid := range threads {
@@ -114,7 +117,9 @@ func TestTasksAgreeWithProc(t *testing.T) {
 			if after := ktest.IDs(t, dir, "cgroup.threads"); len(tids) > len(after) {
 				t.Errorf("%d rows for %d threads", len(tids), len(after))
 			}
-			if !slices.ContainsFunc(rows, func(r row) bool { return r.comm == "idle3" && r.pid == idle }) {
+			if !slices.ContainsFunc(rows, func(r row) bool {
+				return r.comm == "idle3" && r.pid == idle
+			}) {
 				t.Error("no thread called idle3")
 			}
 		})
@@ -127,7 +132,8 @@ func checkRow(t *testing.T, r row, before, after procTask, sleeps bool) {
 		t.Errorf("%+v, but /proc has %+v", r, before)
 	}
 	// A thread that was given a CPU meanwhile may have been in any state.
-	if before.state == after.state && before.switches == after.switches && sleeps && r.state != before.state {
+	if before.state == after.state && before.switches == after.switches && sleeps &&
+		r.state != before.state {
 		t.Errorf("%+v, but /proc has state %s", r, before.state)
 	}
 	const tick = 10000
@@ -213,7 +219,8 @@ func TestTasksOfThreadedCgroups(t *testing.T) {
 	}
 	pid := ktest.Helper{Cgroup: domain, Threads: 20, Comm: "t"}.Start(t)
 	for _, tid := range ktest.Threads(t, pid)[10:] {
-		if err := os.WriteFile(filepath.Join(threaded, "cgroup.threads"), []byte(strconv.Itoa(tid)), 0); err != nil {
+		if err := os.WriteFile(filepath.Join(threaded, "cgroup.threads"),
+			[]byte(strconv.Itoa(tid)), 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -235,7 +242,8 @@ func writeOverlay(rest string) error {
 	if err := os.WriteFile(procs, []byte("0"), 0); err != nil {
 		return err
 	}
-	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return err
 	}
@@ -244,12 +252,14 @@ func writeOverlay(rest string) error {
 		return fmt.Errorf("userfaultfd: %w", errno)
 	}
 	api := [3]uint64{0xaa} // struct uffdio_api
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uffd, 0xc018aa3f, uintptr(unsafe.Pointer(&api))); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uffd, 0xc018aa3f,
+		uintptr(unsafe.Pointer(&api))); errno != 0 {
 		return fmt.Errorf("UFFDIO_API: %w", errno)
 	}
 	start := uintptr(unsafe.Pointer(unsafe.SliceData(page)))
 	register := [4]uint64{uint64(start), uint64(len(page)), 1} // struct uffdio_register for missing pages
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uffd, 0xc020aa00, uintptr(unsafe.Pointer(&register))); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uffd, 0xc020aa00,
+		uintptr(unsafe.Pointer(&register))); errno != 0 {
 		return fmt.Errorf("UFFDIO_REGISTER: %w", errno)
 	}
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT, 0o666)
@@ -291,7 +301,8 @@ func TestTasksOfWhomWhileOverlayWrites(t *testing.T) {
 		t.Logf("no overlay here: %v", err)
 		return
 	}
-	cmd, _, out := ktest.Start(t, fmt.Sprintf("overlay;%s;%s", filepath.Join(dir, "cgroup.procs"), filepath.Join(merged, "file")))
+	cmd, _, out := ktest.Start(t, fmt.Sprintf("overlay;%s;%s",
+		filepath.Join(dir, "cgroup.procs"), filepath.Join(merged, "file")))
 	t.Cleanup(func() {
 		cmd.Process.Kill()
 		cmd.Wait()
@@ -305,7 +316,8 @@ func TestTasksOfWhomWhileOverlayWrites(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bytes.Contains(stack, []byte("handle_userfault")) && bytes.Contains(stack, []byte("ovl_write_iter")) {
+		if bytes.Contains(stack, []byte("handle_userfault")) &&
+			bytes.Contains(stack, []byte("ovl_write_iter")) {
 			break
 		}
 		if time.Now().After(deadline) {

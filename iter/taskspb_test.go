@@ -38,15 +38,19 @@ func decodeTasks(t *testing.T, schema protoreflect.MessageDescriptor, out string
 			t.Fatalf("task %v has unknown fields", task)
 		}
 		fields := task.Descriptor().Fields()
-		get := func(name protoreflect.Name) protoreflect.Value { return task.Get(fields.ByName(name)) }
+		get := func(name protoreflect.Name) protoreflect.Value {
+			return task.Get(fields.ByName(name))
+		}
 		number := func(name protoreflect.Name) int { return int(get(name).Uint()) }
 		state := fields.ByName("state").Enum().Values().ByNumber(get("state").Enum())
 		if state == nil {
 			t.Errorf("state %d has no name", get("state").Enum())
 		}
 		rows = append(rows, row{
-			number("pid"), number("tid"), number("ppid"), number("nspid"), number("uid"), string(rune(get("state").Enum())),
-			int64(number("user_usec")), int64(number("system_usec")), int64(number("rss_bytes")), string(get("comm").Bytes()),
+			number("pid"), number("tid"), number("ppid"), number("nspid"), number("uid"),
+			string(rune(get("state").Enum())),
+			int64(number("user_usec")), int64(number("system_usec")), int64(number("rss_bytes")),
+			string(get("comm").Bytes()),
 		})
 	}
 	return rows

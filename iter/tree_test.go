@@ -96,7 +96,11 @@ func treeLines(t testing.TB, out []byte) (lines []treeLine) {
 // program that lists.
 func ways(t testing.TB, v *View) map[string]*View {
 	t.Helper()
-	each, directories := *v, *find(t, openSet(t, v.set.hierarchy, Config{Builtin: only(t, v.name), Options: v.set.config.Options}), v.name)
+	each, directories := *v,
+		*find(t,
+			openSet(t, v.set.hierarchy, Config{Builtin: only(t, v.name),
+				Options: v.set.config.Options}),
+			v.name)
 	each.job, directories.job = v.job.Without(runs.PerTree), directories.job.Without(runs.PerTree)
 	all := map[string]*View{"each": &each, "directories": &directories}
 	if v.job.Program(runs.PerTree) != nil {
@@ -118,12 +122,14 @@ func TestTree(t *testing.T) {
 		for way, v := range ways(t, views["cpu"]) {
 			lines := treeLines(t, mustTree(t, v, records.JSON, ktest.CgroupID(t, top)))
 			if len(lines) != n+1 || lines[0].Cgroup != "." {
-				t.Errorf("%s: %d lines for %d cgroups, the first %+v", way, len(lines), n+1, lines[0])
+				t.Errorf("%s: %d lines for %d cgroups, the first %+v",
+					way, len(lines), n+1, lines[0])
 			}
 			seen := make(map[string]bool)
 			for _, l := range lines {
 				if want[l.Cgroup] != l.ID || seen[l.Cgroup] {
-					t.Errorf("%s: %q has id %d, not %d; seen %t", way, l.Cgroup, l.ID, want[l.Cgroup], seen[l.Cgroup])
+					t.Errorf("%s: %q has id %d, not %d; seen %t",
+						way, l.Cgroup, l.ID, want[l.Cgroup], seen[l.Cgroup])
 				}
 				seen[l.Cgroup] = true
 				if parent := filepath.Dir(l.Cgroup); l.Cgroup != "." && !seen[parent] {
@@ -196,7 +202,8 @@ func TestTreeInBatches(t *testing.T) {
 			t.Fatalf("part %d is of cgroup %d, want %d", i, f.Cgroup, listed[i].ID)
 		}
 		// The helper has some threads of its own beside its children.
-		if n := len(f.Records) / raw.Size; n < want[f.Path] || n > want[f.Path]+20 || want[f.Path] == 0 && n > 0 {
+		if n := len(f.Records) / raw.Size; n < want[f.Path] || n > want[f.Path]+20 ||
+			want[f.Path] == 0 && n > 0 {
 			t.Errorf("%s: %d threads, want %d and a few", f.Path, n, want[f.Path])
 		}
 	}
@@ -254,7 +261,8 @@ func TestTreeWhileCgroupsVanish(t *testing.T) {
 			}
 			dir := filepath.Join(top, "parent-0", fmt.Sprintf("passing-%d", i%7))
 			sub := filepath.Join(dir, "sub")
-			for _, err := range []error{os.Mkdir(dir, 0o755), os.Mkdir(sub, 0o755), os.Remove(sub), os.Remove(dir)} {
+			for _, err := range []error{os.Mkdir(dir, 0o755), os.Mkdir(sub, 0o755),
+				os.Remove(sub), os.Remove(dir)} {
 				if err != nil {
 					done <- err
 					return
@@ -301,7 +309,8 @@ func longNames(t testing.TB, dir string, n int) (id uint64) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			if err := errors.Join(unix.Unlinkat(above, name, unix.AT_REMOVEDIR), unix.Close(above)); err != nil {
+			if err := errors.Join(unix.Unlinkat(above, name,
+				unix.AT_REMOVEDIR), unix.Close(above)); err != nil {
 				t.Error(err)
 			}
 		})

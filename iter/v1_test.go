@@ -23,7 +23,8 @@ func TestTasksOnV1(t *testing.T) {
 	other := ktest.Cgroup(t, mount, "other")
 	pid := ktest.Helper{Cgroup: dir, Threads: 20, Children: 2, Comm: "t"}.Start(t)
 	for _, tid := range ktest.Threads(t, pid)[10:] {
-		if err := os.WriteFile(filepath.Join(other, "tasks"), []byte(strconv.Itoa(tid)), 0); err != nil {
+		if err := os.WriteFile(filepath.Join(other, "tasks"),
+			[]byte(strconv.Itoa(tid)), 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -32,7 +33,8 @@ func TestTasksOnV1(t *testing.T) {
 		// A Go program makes threads at any time.
 		for more := true; more; more = !slices.Equal(before, want) {
 			before, got = ktest.IDs(t, cgroup, "tasks"), nil
-			for _, r := range parseTasks(t, mustRun(t, views["tasks"], ktest.CgroupID(t, cgroup))) {
+			for _, r := range parseTasks(t,
+				mustRun(t, views["tasks"], ktest.CgroupID(t, cgroup))) {
 				got = append(got, r.tid)
 			}
 			want = ktest.IDs(t, cgroup, "tasks")
@@ -44,7 +46,8 @@ func TestTasksOnV1(t *testing.T) {
 		}
 	}
 	out := mustRun(t, views["cgroup"], ktest.CgroupID(t, dir))
-	if f := strings.Fields(strings.Split(out, "\n")[1]); f[1] != "1" || f[2] != "1" || f[6] != "-" || strings.Join(f[7:], " ") != "a b" {
+	if f := strings.Fields(strings.Split(out, "\n")[1]); f[1] != "1" || f[2] != "1" || f[6] != "-" ||
+		strings.Join(f[7:], " ") != "a b" {
 		t.Errorf("cgroup:\n%s", out)
 	}
 	out = mustRun(t, views["cpu"], ktest.CgroupID(t, dir))
@@ -61,7 +64,8 @@ func TestTasksOnV1(t *testing.T) {
 	ktest.Errno(t, "request map", err, unix.EOPNOTSUPP)
 	fds := mustLoad(t, h, "fds", "", same)
 	// The table of files is in the cgroup of the first thread that has it.
-	if pids := numbers(t, mustRun(t, fds, ktest.CgroupID(t, dir)), "tgid fd"); !slices.Contains(pids, pid) {
+	if pids := numbers(t, mustRun(t, fds, ktest.CgroupID(t, dir)), "tgid fd"); !slices.Contains(pids,
+		pid) {
 		t.Errorf("files of %v, without %d", pids, pid)
 	}
 	if out := mustRun(t, fds, ktest.CgroupID(t, other)); out != "" {

@@ -15,7 +15,8 @@ func TestTreesAreFast(t *testing.T) {
 	views := testViews(t, h, Options{})
 	for _, name := range []string{"cpu", "memory", "psi", "tasks"} {
 		// The program of tasks needs younger functions than its flavour.
-		if views[name].job.Program(runs.PerTree) == nil && views["tasks"].job.Program(runs.PerCgroup) != nil {
+		if views[name].job.Program(runs.PerTree) == nil &&
+			views["tasks"].job.Program(runs.PerCgroup) != nil {
 			_, err := readObject(t, name).Load(nil, nil, name+"___tree")
 			t.Errorf("%s has no flavour for trees: %+v", name, err)
 		}
@@ -45,7 +46,8 @@ func TestParallelTrees(t *testing.T) {
 				lines := treeLines(t, mustTree(t, views["cpu"], records.JSON, s.id))
 				for _, l := range lines {
 					if s.paths[l.Cgroup] != l.ID {
-						t.Errorf("%q has id %d, not %d", l.Cgroup, l.ID, s.paths[l.Cgroup])
+						t.Errorf("%q has id %d, not %d",
+							l.Cgroup, l.ID, s.paths[l.Cgroup])
 					}
 				}
 				if len(lines) != len(s.paths) {

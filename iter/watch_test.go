@@ -186,7 +186,8 @@ func TestWatchMap(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 3 {
-		m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 10})
+		m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8,
+			MaxEntries: 10})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +197,8 @@ func TestWatchMap(t *testing.T) {
 		}
 		w.until(t, "map pinned", func() bool {
 			v := find(t, s, "elements")
-			return v.Err() == nil && v.Warning() == "" && strings.Contains(mustRun(t, v, h.Root()), fmt.Sprintf("\n7 %d\n", i))
+			return v.Err() == nil && v.Warning() == "" &&
+				strings.Contains(mustRun(t, v, h.Root()), fmt.Sprintf("\n7 %d\n", i))
 		})
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)

@@ -17,7 +17,9 @@ func BenchmarkHierarchy(b *testing.B) {
 	b.Run("stat", func(b *testing.B) {
 		var st unix.Stat_t
 		ktest.Compare(b, "stat", func() { h.Stat(id) }, func() {
-			unix.RawSyscall6(unix.SYS_NEWFSTATAT, 0, uintptr(unsafe.Pointer(unsafe.StringData(path))), uintptr(unsafe.Pointer(&st)), 0, 0, 0)
+			unix.RawSyscall6(unix.SYS_NEWFSTATAT, 0,
+				uintptr(unsafe.Pointer(unsafe.StringData(path))),
+				uintptr(unsafe.Pointer(&st)), 0, 0, 0)
 		})
 	})
 	b.Run("child", func(b *testing.B) {

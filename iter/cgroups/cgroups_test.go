@@ -70,7 +70,8 @@ func TestHierarchy(t *testing.T) {
 		_, err := below.Find(path)
 		ktest.Errno(t, "find "+path, err, errno)
 	}
-	for _, path := range []string{"", "/", ".", "./", "a b/..", "/a b/..", top, top + "/", top + "/a b/.."} {
+	for _, path := range []string{"", "/", ".", "./", "a b/..", "/a b/..", top, top + "/",
+		top + "/a b/.."} {
 		if got, err := below.Find(path); err != nil || got != id {
 			t.Errorf("find %q: %d, %v", path, got, err)
 		}
@@ -104,7 +105,8 @@ func checkTree(t *testing.T, h *Hierarchy, id uint64, want map[string]uint64) {
 			t.Errorf("child %q: %d, %v", name, byName.Ino, err)
 		}
 		byID, err := h.Stat(child)
-		if err != nil || byID != byName || byID.Ino != st.Ino || byID.Mode != st.Mode || byID.Uid != st.Uid {
+		if err != nil || byID != byName || byID.Ino != st.Ino || byID.Mode != st.Mode ||
+			byID.Uid != st.Uid {
 			t.Errorf("stat %q: %+v, %v", name, byID, err)
 		}
 		if found, err := h.Find(filepath.Join(path, name)); err != nil || found != child {
@@ -114,7 +116,8 @@ func checkTree(t *testing.T, h *Hierarchy, id uint64, want map[string]uint64) {
 			t.Errorf("path of %q: %q, %v", name, p, err)
 		}
 	}
-	for _, name := range []string{"", ".", "..", "cgroup.procs", "none", "a b/", "a\x00", strings.Repeat("n", 256)} {
+	for _, name := range []string{"", ".", "..", "cgroup.procs", "none", "a b/", "a\x00",
+		strings.Repeat("n", 256)} {
 		_, err := h.Child(id, name)
 		ktest.Errno(t, "child "+name, err, unix.ENOENT)
 	}
@@ -158,7 +161,10 @@ func TestManyChildren(t *testing.T) {
 		}
 	})
 	var got []string
-	if err := h.Children(ktest.CgroupID(t, top), func(_ uint64, name string) { got = append(got, name) }); err != nil {
+	if err := h.Children(ktest.CgroupID(t, top), func(_ uint64,
+		name string) {
+		got = append(got, name)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	slices.Sort(got)

@@ -56,7 +56,8 @@ func directories(buf []byte, add func(id uint64, name string)) error {
 		}
 		size := int(binary.NativeEndian.Uint16(buf[reclen:]))
 		if size <= int(name) || size > len(buf) {
-			return fmt.Errorf("directory entry says it has %d bytes of %d: %w", size, len(buf), unix.EIO)
+			return fmt.Errorf("directory entry says it has %d bytes of %d: %w",
+				size, len(buf), unix.EIO)
 		}
 		entry := buf[:size]
 		buf = buf[size:]

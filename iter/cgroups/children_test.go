@@ -25,7 +25,8 @@ func dirent(id uint64, kind byte, name string) []byte {
 func TestDirectories(t *testing.T) {
 	buf := slices.Concat(
 		dirent(1, unix.DT_DIR, "."), dirent(2, unix.DT_DIR, ".."),
-		dirent(3, unix.DT_REG, "cpu.stat"), dirent(1<<40, unix.DT_DIR, "a b"), dirent(5, unix.DT_DIR, strings.Repeat("x", 255)),
+		dirent(3, unix.DT_REG, "cpu.stat"), dirent(1<<40, unix.DT_DIR, "a b"),
+		dirent(5, unix.DT_DIR, strings.Repeat("x", 255)),
 	)
 	var got []string
 	err := directories(buf, func(id uint64, name string) { got = append(got, fmt.Sprint(id, " ", name)) })
@@ -34,7 +35,8 @@ func TestDirectories(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 	for _, n := range []int{1, 17, 19, 20, len(buf) - 1} {
-		ktest.Errno(t, fmt.Sprint("cut at ", n), directories(buf[:n], func(uint64, string) {}), unix.EIO)
+		ktest.Errno(t, fmt.Sprint("cut at ", n), directories(buf[:n], func(uint64, string) {
+		}), unix.EIO)
 	}
 }
 

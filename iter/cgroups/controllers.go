@@ -45,7 +45,8 @@ func (h *Hierarchy) Lacks(controller string) error {
 	const cgroup2 = "bpfviewfs mount cgroup2 DIRECTORY"
 	switch {
 	case controller == Cgroup2 && h.v1:
-		return fmt.Errorf("it shows what cgroup2 alone has, and this is a cgroup v1 hierarchy: %s", cgroup2)
+		return fmt.Errorf("it shows what cgroup2 alone has, and this is a cgroup v1 hierarchy: %s",
+			cgroup2)
 	case controller == Cgroup2 || h.has(controller):
 		return nil
 	}
@@ -55,7 +56,8 @@ func (h *Hierarchy) Lacks(controller string) error {
 		return fmt.Errorf("controller %s is in the cgroup v1 hierarchy at %s: bpfviewfs mount %s DIRECTORY", controller, mounted, mounted)
 	case v1:
 		return fmt.Errorf("controller %s is in a cgroup v1 hierarchy that is not mounted here: "+
-			"mount -t cgroup -o %s cgroup SOMEWHERE, and bpfviewfs mount SOMEWHERE DIRECTORY", controller, controller)
+			"mount -t cgroup -o %s cgroup SOMEWHERE, and bpfviewfs mount SOMEWHERE DIRECTORY",
+			controller, controller)
 	case h.v1:
 		return fmt.Errorf("controller %s is not in this cgroup v1 hierarchy: %s", controller, cgroup2)
 	case h.topmost():

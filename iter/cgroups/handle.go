@@ -29,7 +29,8 @@ func (h *Hierarchy) open(id uint64, flags int) (int, error) {
 	binary.NativeEndian.PutUint64(handle.id[:], id)
 	flags |= unix.O_DIRECTORY | unix.O_CLOEXEC
 	for {
-		fd, _, errno := unix.Syscall(unix.SYS_OPEN_BY_HANDLE_AT, uintptr(h.dir), uintptr(unsafe.Pointer(&handle)), uintptr(flags))
+		fd, _, errno := unix.Syscall(unix.SYS_OPEN_BY_HANDLE_AT, uintptr(h.dir),
+			uintptr(unsafe.Pointer(&handle)), uintptr(flags))
 		runtime.KeepAlive(h)
 		switch {
 		case errno == unix.EINTR:

@@ -47,7 +47,8 @@ func TestOf(t *testing.T) {
 		"from a sibling":  {elsewhere, 0},
 	} {
 		got, err := tt.h.Of(pid)
-		if got != tt.want || (err == nil) != (tt.want != 0) || err != nil && !errors.Is(err, unix.ENOENT) {
+		if got != tt.want || (err == nil) != (tt.want != 0) || err != nil &&
+			!errors.Is(err, unix.ENOENT) {
 			t.Errorf("%s: %d (%v), want %d", name, got, err, tt.want)
 		}
 	}

@@ -66,7 +66,8 @@ func attachedTo(p *ebpf.Program) (btf.ID, btf.TypeID, error) {
 	var info [232]byte
 	err := objectInfo(p.FD(), unsafe.Pointer(&info), len(info))
 	runtime.KeepAlive(p)
-	return btf.ID(binary.NativeEndian.Uint32(info[220:])), btf.TypeID(binary.NativeEndian.Uint32(info[224:])), err
+	return btf.ID(binary.NativeEndian.Uint32(info[220:])),
+		btf.TypeID(binary.NativeEndian.Uint32(info[224:])), err
 }
 
 // typesOf gives the types of the kernel, or of the module that brought the target.

@@ -83,7 +83,8 @@ func Create(prog *ebpf.Program, s Scope) (int, error) {
 		info    unsafe.Pointer
 		infoLen uint32
 		_       uint32
-	}{prog: uint32(prog.FD()), attachType: unix.BPF_TRACE_ITER, info: unsafe.Pointer(&s), infoLen: uint32(len(s))}
+	}{prog: uint32(prog.FD()), attachType: unix.BPF_TRACE_ITER, info: unsafe.Pointer(&s),
+		infoLen: uint32(len(s))}
 	link, err := call(unix.BPF_LINK_CREATE, unsafe.Pointer(&create), unsafe.Sizeof(create))
 	runtime.KeepAlive(prog)
 	return link, err

@@ -72,7 +72,8 @@ func (it *Iterator) Type() (records.Type, error) {
 func (it *Iterator) Order() (links.Order, error) {
 	order, err := orderOf(it.tags)
 	if err == nil && order != links.Self && it.target != "cgroup" {
-		return order, fmt.Errorf("it iterates %s, and only an iterator of cgroups has an order: %w", it.target, unix.ENOEXEC)
+		return order, fmt.Errorf("it iterates %s, and only an iterator of cgroups has an order: %w",
+			it.target, unix.ENOEXEC)
 	}
 	return order, err
 }
@@ -91,7 +92,8 @@ func requiresOf(tags []string) (names []string) {
 
 // The walks of BPF_CGROUP_ITER_*, as VIEW_ORDER names them.
 var orders = map[string]links.Order{
-	"self": links.Self, "descendants_pre": links.DescendantsPre, "descendants_post": links.DescendantsPost, "ancestors_up": links.AncestorsUp,
+	"self": links.Self, "descendants_pre": links.DescendantsPre,
+	"descendants_post": links.DescendantsPost, "ancestors_up": links.AncestorsUp,
 }
 
 func orderOf(tags []string) (links.Order, error) {

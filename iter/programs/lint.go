@@ -24,13 +24,17 @@ func (o *Object) Lint(written, limit int) (found []string) {
 		}
 	}
 	if limit > 0 && written > limit/2 && o.task == "" {
-		found = append(found, fmt.Sprintf("it has used %d of %d bytes, and no flavour %s to stand in for it", written, limit, o.main+taskFlavour))
+		found = append(found,
+			fmt.Sprintf("it has used %d of %d bytes, and no flavour %s to stand in for it",
+				written, limit, o.main+taskFlavour))
 	}
 	if o.typ.Help() == "" {
 		found = append(found, "it does not say what it shows: VIEW_HELP")
 	}
 	for _, name := range o.typ.Sumless() {
-		found = append(found, fmt.Sprintf("histogram %s has no sum, which collectors then take for 0: VIEW_SUM(%s)", name, name))
+		found = append(found,
+			fmt.Sprintf("histogram %s has no sum, which collectors then take for 0: VIEW_SUM(%s)",
+				name, name))
 	}
 	if o.typ.Kind() == "record" && main.AttachTo == "cgroup" && o.tree == "" && !walks {
 		found = append(found, "a sub-tree is read one cgroup after the other: VIEW_TREE of tree.h makes that one pass")

@@ -78,7 +78,8 @@ func (o *Object) KeepStats() { o.stats = true }
 // Iterator is one of the object's iterators that was loaded as p. maps are those it was loaded with, or nil
 // if it is pinned.
 func (o *Object) Iterator(name string, p *ebpf.Program, maps map[string]*ebpf.Map) *Iterator {
-	return &Iterator{program: p, maps: maps, target: o.spec.Programs[name].AttachTo, tags: functionTags(o.spec.Types, name)}
+	return &Iterator{program: p, maps: maps, target: o.spec.Programs[name].AttachTo,
+		tags: functionTags(o.spec.Types, name)}
 }
 
 // Parse takes an object apart. Its bytes may be anything.
@@ -164,19 +165,22 @@ func (o *Object) choose(iterators []string, view string) error {
 			o.main = program
 		case view + taskFlavour:
 			if target := o.spec.Programs[program].AttachTo; !links.TaskTarget(target) {
-				return fmt.Errorf("program %s iterates %s, not tasks: %w", program, target, unix.ENOEXEC)
+				return fmt.Errorf("program %s iterates %s, not tasks: %w",
+					program, target, unix.ENOEXEC)
 			}
 			o.task = program
 		case view + treeFlavour:
 			spec := o.spec.Programs[program]
 			if spec.AttachTo != "task" || !UsedMaps(spec)[batchMap] {
-				return fmt.Errorf("program %s is not what VIEW_TREE of tree.h makes: %w", program, unix.ENOEXEC)
+				return fmt.Errorf("program %s is not what VIEW_TREE of tree.h makes: %w",
+					program, unix.ENOEXEC)
 			}
 			o.tree = program
 		default:
 			o.main = ""
 			return fmt.Errorf("iterators %s: an object holds one, or those called %s, %s and %s: %w",
-				strings.Join(iterators, ", "), view, view+taskFlavour, view+treeFlavour, unix.ENOEXEC)
+				strings.Join(iterators, ", "), view, view+taskFlavour, view+treeFlavour,
+				unix.ENOEXEC)
 		}
 	}
 	return nil
@@ -184,11 +188,16 @@ func (o *Object) choose(iterators []string, view string) error {
 
 // Load loads some of the programs with the maps they use. Maps in shared are used as they are; the others are
 // made.
-func (o *Object) Load(shared map[string]*ebpf.Map, cache *btf.Cache, programs ...string) (*ebpf.Collection, error) {
+func (o *Object) Load(shared map[string]*ebpf.Map, cache *btf.Cache,
+	programs ...string) (*ebpf.Collection, error) {
 	spec := o.spec.Copy()
-	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(programs, name) })
+	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool {
+		return !slices.Contains(programs, name)
+	})
 	used := UsedMaps(slices.Collect(maps.Values(spec.Programs))...)
-	maps.DeleteFunc(spec.Variables, func(_ string, v *ebpf.VariableSpec) bool { return !used[v.SectionName] })
+	maps.DeleteFunc(spec.Variables, func(_ string, v *ebpf.VariableSpec) bool {
+		return !used[v.SectionName]
+	})
 	maps.DeleteFunc(spec.Maps, func(name string, _ *ebpf.MapSpec) bool { return !used[name] })
 	shared = maps.Clone(shared)
 	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return !used[name] })
@@ -225,11 +234,13 @@ func UsedMaps(programs ...*ebpf.ProgramSpec) map[string]bool {
 func attachable(spec *ebpf.ProgramSpec) error {
 	kind, _, _ := strings.Cut(spec.SectionName, "/")
 	switch kind {
-	case "tp_btf", "fentry", "fexit", "fmod_ret", "lsm", "raw_tp", "raw_tracepoint", "tp", "tracepoint", "kprobe", "kretprobe":
+	case "tp_btf", "fentry", "fexit", "fmod_ret", "lsm", "raw_tp", "raw_tracepoint", "tp", "tracepoint",
+		"kprobe", "kretprobe":
 		if spec.AttachTo != "" {
 			return nil
 		}
 	}
 	return fmt.Errorf("program %s (section %q): what a view counts with is tp_btf, fentry, fexit, fmod_ret, lsm, raw_tp, "+
-		"tracepoint, kprobe or kretprobe, none that sleeps, and its section says where: %w", spec.Name, spec.SectionName, unix.EOPNOTSUPP)
+		"tracepoint, kprobe or kretprobe, none that sleeps, and its section says where: %w",
+		spec.Name, spec.SectionName, unix.EOPNOTSUPP)
 }

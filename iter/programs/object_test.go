@@ -54,29 +54,40 @@ func TestProgramsOfObject(t *testing.T) {
 		p.Instructions = asm.Instructions{asm.LoadMapPtr(asm.R1, 0).WithReference(batchMap)}
 		return p
 	}
-	sleeper := &ebpf.ProgramSpec{Name: "sleeper", Type: ebpf.Tracing, SectionName: "fentry.s/x", AttachTo: "x"}
+	sleeper := &ebpf.ProgramSpec{Name: "sleeper", Type: ebpf.Tracing, SectionName: "fentry.s/x",
+		AttachTo: "x"}
 	for name, test := range map[string]struct {
 		programs []*ebpf.ProgramSpec
 		main     string
 		want     syscall.Errno
 	}{
-		"one":               {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup")}, "v", 0},
-		"two flavours":      {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("v___task", "task")}, "v", 0},
-		"three flavours":    {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("v___task", "task"), tree("task")}, "v", 0},
-		"other tree":        {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("v___tree", "task")}, "", syscall.ENOEXEC},
-		"tree of others":    {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), tree("bpf_map_elem")}, "", syscall.ENOEXEC},
-		"flavour of files":  {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("v___task", "task_file")}, "v", 0},
-		"none":              {nil, "", syscall.ENOEXEC},
-		"counters alone":    {[]*ebpf.ProgramSpec{probe}, "", syscall.ENOEXEC},
-		"other name":        {[]*ebpf.ProgramSpec{ktest.Iterator("w", "tcp")}, "w", 0},
-		"flavour alone":     {[]*ebpf.ProgramSpec{ktest.Iterator("v___task", "task")}, "v___task", 0},
-		"a second iterator": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("w", "cgroup")}, "", syscall.ENOEXEC},
-		"none of the name":  {[]*ebpf.ProgramSpec{ktest.Iterator("u", "cgroup"), ktest.Iterator("w", "cgroup")}, "", syscall.ENOEXEC},
-		"other target":      {[]*ebpf.ProgramSpec{ktest.Iterator("v", "bpf_map")}, "v", 0},
-		"other flavour":     {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), ktest.Iterator("v___task", "tcp")}, "", syscall.ENOEXEC},
-		"a counter":         {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), probe}, "v", 0},
-		"another program":   {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), filter}, "", syscall.EOPNOTSUPP},
-		"one that sleeps":   {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), sleeper}, "", syscall.EOPNOTSUPP},
+		"one": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup")}, "v", 0},
+		"two flavours": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"),
+			ktest.Iterator("v___task", "task")}, "v", 0},
+		"three flavours": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"),
+			ktest.Iterator("v___task", "task"), tree("task")}, "v", 0},
+		"other tree": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"),
+			ktest.Iterator("v___tree", "task")}, "", syscall.ENOEXEC},
+		"tree of others": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"),
+			tree("bpf_map_elem")}, "", syscall.ENOEXEC},
+		"flavour of files": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"),
+			ktest.Iterator("v___task", "task_file")}, "v", 0},
+		"none":           {nil, "", syscall.ENOEXEC},
+		"counters alone": {[]*ebpf.ProgramSpec{probe}, "", syscall.ENOEXEC},
+		"other name":     {[]*ebpf.ProgramSpec{ktest.Iterator("w", "tcp")}, "w", 0},
+		"flavour alone":  {[]*ebpf.ProgramSpec{ktest.Iterator("v___task", "task")}, "v___task", 0},
+		"a second iterator": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"),
+			ktest.Iterator("w", "cgroup")}, "", syscall.ENOEXEC},
+		"none of the name": {[]*ebpf.ProgramSpec{ktest.Iterator("u", "cgroup"),
+			ktest.Iterator("w", "cgroup")}, "", syscall.ENOEXEC},
+		"other target": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "bpf_map")}, "v", 0},
+		"other flavour": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"),
+			ktest.Iterator("v___task", "tcp")}, "", syscall.ENOEXEC},
+		"a counter": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), probe}, "v", 0},
+		"another program": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), filter}, "",
+			syscall.EOPNOTSUPP},
+		"one that sleeps": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), sleeper}, "",
+			syscall.EOPNOTSUPP},
 	} {
 		spec := &ebpf.CollectionSpec{Programs: make(map[string]*ebpf.ProgramSpec)}
 		for _, p := range test.programs {
@@ -104,7 +115,8 @@ func FuzzObject(f *testing.F) {
 }
 
 func TestOrders(t *testing.T) {
-	for tag, want := range map[string]links.Order{"help:x": 1, "order:self": 1, "order:descendants_pre": 2, "order:descendants_post": 3, "order:ancestors_up": 4} {
+	for tag, want := range map[string]links.Order{"help:x": 1, "order:self": 1,
+		"order:descendants_pre": 2, "order:descendants_post": 3, "order:ancestors_up": 4} {
 		if got, err := orderOf([]string{tag}); err != nil || got != want {
 			t.Errorf("%s: %d, %v", tag, got, err)
 		}

@@ -39,7 +39,8 @@ func OriginOf(path, program string, object []byte, parameters map[string]any) Or
 func (o Origin) Bind(p *ebpf.Program) error {
 	value := append(o.sum[:], o.path...)
 	m, err := ebpf.NewMap(&ebpf.MapSpec{
-		Name: originMap, Type: ebpf.Array, KeySize: 4, ValueSize: uint32(len(value)), MaxEntries: 1, Flags: unix.BPF_F_RDONLY_PROG,
+		Name: originMap, Type: ebpf.Array, KeySize: 4, ValueSize: uint32(len(value)), MaxEntries: 1,
+		Flags: unix.BPF_F_RDONLY_PROG,
 		// cilium/ebpf freezes the map because of this flag and its contents.
 		Contents: []ebpf.MapKV{{Key: uint32(0), Value: value}},
 	})

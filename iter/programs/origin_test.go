@@ -15,7 +15,8 @@ func TestOriginStays(t *testing.T) {
 	sleepable := ktest.Writing("v", "cgroup", 1)
 	sleepable.Flags = unix.BPF_F_SLEEPABLE
 	want := OriginOf("/etc/views.d/v.bpf.o", "v", nil, nil)
-	for name, spec := range map[string]*ebpf.ProgramSpec{"cgroup": ktest.Writing("v", "cgroup", 1), "sleepable": sleepable, "task": ktest.Writing("v", "task", 1)} {
+	for name, spec := range map[string]*ebpf.ProgramSpec{"cgroup": ktest.Writing("v", "cgroup", 1),
+		"sleepable": sleepable, "task": ktest.Writing("v", "task", 1)} {
 		p, err := ebpf.NewProgram(spec)
 		if err != nil {
 			t.Fatal(err)

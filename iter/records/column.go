@@ -78,7 +78,8 @@ func newColumn(m btf.Member) (c column, key bool, err error) {
 	var width int
 	if value := tags["width"]; value != "" {
 		if width, err = strconv.Atoi(value); err != nil || width < 1 || width > maxWidth {
-			return c, false, fmt.Errorf("member %s: width:%s is none of 1 to %d: %w", m.Name, value, maxWidth, unix.ENOEXEC)
+			return c, false, fmt.Errorf("member %s: width:%s is none of 1 to %d: %w",
+				m.Name, value, maxWidth, unix.ENOEXEC)
 		}
 	}
 	if err := c.setType(btf.UnderlyingType(m.Type), tags["kind"]); err != nil {
@@ -111,7 +112,8 @@ func (c *column) setType(t btf.Type, class string) error {
 		c.metric = class
 	case "", "cgroup":
 	default:
-		return fmt.Errorf("kind %q is none of gauge, counter, histogram, address, cgroup: %w", class, unix.ENOEXEC)
+		return fmt.Errorf("kind %q is none of gauge, counter, histogram, address, cgroup: %w",
+			class, unix.ENOEXEC)
 	}
 	switch t := t.(type) {
 	case *btf.Int:

@@ -16,7 +16,8 @@ func (r *record) hash() [8]byte {
 	for i := range r.columns {
 		c := &r.columns[i]
 		fmt.Fprintf(h, "%s %d %s key=%t optional=%t unit=%s metric=%s sum=%s",
-			c.name, c.off, c.typeName(), slices.Contains(r.keys, i), c.optional, c.unit, c.metric, c.sumOf)
+			c.name, c.off, c.typeName(), slices.Contains(r.keys, i), c.optional, c.unit,
+			c.metric, c.sumOf)
 		for _, v := range slices.Sorted(maps.Keys(c.names)) {
 			fmt.Fprintf(h, " %d=%s", v, c.names[v])
 		}

@@ -85,13 +85,15 @@ func TestTextOfHistogram(t *testing.T) {
 // No value of a slot is above the bound of its bucket, also not a time with a fraction. All lower values are
 // in the slots up to it. The text is the one that another program makes of the number.
 func TestBoundsOfHistograms(t *testing.T) {
-	for unit, base := range map[string]float64{"": 1, "bytes": 1, "pages": float64(pageSize), "us": 1e-6, "ns": 1e-9} {
+	for unit, base := range map[string]float64{"": 1, "bytes": 1, "pages": float64(pageSize), "us": 1e-6,
+		"ns": 1e-9} {
 		c := column{unit: unit}
 		for i := range maxSlots - 1 {
 			text := string(c.appendBound(nil, i))
 			bound, err := strconv.ParseFloat(text, 64)
 			if again := strconv.FormatFloat(bound, 'g', -1, 64); err != nil || again != text {
-				t.Errorf("%q: slot %d: %s is written anew as %s, %v", unit, i, text, again, err)
+				t.Errorf("%q: slot %d: %s is written anew as %s, %v",
+					unit, i, text, again, err)
 			}
 			next := math.Ldexp(1, i+1) // the first value of the next slot
 			greatest := next - 1
@@ -99,7 +101,8 @@ func TestBoundsOfHistograms(t *testing.T) {
 				greatest = math.Nextafter(next, 0)
 			}
 			if greatest*base > bound || bound > next*base*(1+1e-15) {
-				t.Errorf("%q: slot %d: %s is no bound of %g, or above %g", unit, i, text, greatest*base, next*base)
+				t.Errorf("%q: slot %d: %s is no bound of %g, or above %g",
+					unit, i, text, greatest*base, next*base)
 			}
 		}
 	}
@@ -111,7 +114,8 @@ func TestBoundsOfHistograms(t *testing.T) {
 
 func TestSumless(t *testing.T) {
 	slots := &btf.Array{Index: u32, Type: u64, Nelems: 4}
-	r := mustRecord(t, 72, member("a", 0, slots, "kind:histogram"), member("b", 32, slots, "kind:histogram"), member("sum", 64, u64, "sum:a"))
+	r := mustRecord(t, 72, member("a", 0, slots, "kind:histogram"),
+		member("b", 32, slots, "kind:histogram"), member("sum", 64, u64, "sum:a"))
 	if got := (Type{record: r}).Sumless(); !slices.Equal(got, []string{"b"}) {
 		t.Errorf("%q", got)
 	}

@@ -16,7 +16,8 @@ func (o *Output) appendJSON(dst []byte) ([]byte, error) {
 				dst = append(dst, dst[whose.from:whose.to]...)
 			case o.tree:
 				whose.from = len(dst)
-				dst = append(o.appendPath(append(dst, `"cgroup":"`...), p, JSON), `","cgroup_id":`...)
+				dst = append(o.appendPath(append(dst, `"cgroup":"`...), p, JSON),
+					`","cgroup_id":`...)
 				dst = append(appendInteger(dst, o.Cgroup(p.node)), ',')
 				whose.to = len(dst)
 			}

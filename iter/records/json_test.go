@@ -33,7 +33,8 @@ func TestJSON(t *testing.T) {
 	if testenv.Has(t, "jq") {
 		cmd := exec.Command("jq", "-ces", `[.[].delta_bytes]`)
 		cmd.Stdin = bytes.NewReader(got[len("before\n"):])
-		if out, err := cmd.CombinedOutput(); err != nil || string(out) != "[\"-18014398509481984\",\"-18014398509481984\"]\n" {
+		if out, err := cmd.CombinedOutput(); err != nil ||
+			string(out) != "[\"-18014398509481984\",\"-18014398509481984\"]\n" {
 			t.Errorf("jq says %s, %v", out, err)
 		}
 	}
@@ -61,7 +62,9 @@ func FuzzJSON(f *testing.F) {
 				t.Fatalf("%v: %s", err, line)
 			}
 			// The sum is inside its histogram; cgroup and cgroup_id come first.
-			if len(members) != len(r.columns)-1+2 || members["cgroup"] != string(bytes.ToValidUTF8(path, nil)) && utf8.Valid(path) {
+			if len(members) != len(r.columns)-1+2 ||
+				members["cgroup"] != string(bytes.ToValidUTF8(path, nil)) &&
+					utf8.Valid(path) {
 				t.Fatalf("%d members for %d columns: %s", len(members), len(r.columns), line)
 			}
 			lines++

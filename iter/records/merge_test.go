@@ -7,7 +7,8 @@ import (
 
 // Records with the same keys are one record in every rendering. It is the first one, with the totals.
 func TestMerge(t *testing.T) {
-	r := mustRecord(t, 24, member("key", 0, u32, "key"), member("pid", 4, u32), member("count", 8, u64, "total"), member("few", 16, u8, "total"))
+	r := mustRecord(t, 24, member("key", 0, u32, "key"), member("pid", 4, u32),
+		member("count", 8, u64, "total"), member("few", 16, u8, "total"))
 	one := func(rows ...[4]int) *Output {
 		o := &Output{record: r, limit: 1 << 20}
 		for _, v := range rows {
@@ -19,8 +20,10 @@ func TestMerge(t *testing.T) {
 	for name, test := range map[string]struct{ in, want [][4]int }{
 		"none":       {nil, nil},
 		"all differ": {[][4]int{{2, 1, 1, 1}, {1, 2, 1, 1}}, [][4]int{{2, 1, 1, 1}, {1, 2, 1, 1}}},
-		"all equal":  {[][4]int{{2, 1, 1, 1}, {2, 2, 1 << 40, 2}, {2, 3, 1, 3}}, [][4]int{{2, 1, 1<<40 + 2, 6}}},
-		"mixed":      {[][4]int{{2, 1, 1, 1}, {1, 2, 1, 1}, {2, 3, 5, 1}, {3, 4, 1, 1}}, [][4]int{{2, 1, 6, 2}, {1, 2, 1, 1}, {3, 4, 1, 1}}},
+		"all equal": {[][4]int{{2, 1, 1, 1}, {2, 2, 1 << 40, 2}, {2, 3, 1, 3}},
+			[][4]int{{2, 1, 1<<40 + 2, 6}}},
+		"mixed": {[][4]int{{2, 1, 1, 1}, {1, 2, 1, 1}, {2, 3, 5, 1}, {3, 4, 1, 1}},
+			[][4]int{{2, 1, 6, 2}, {1, 2, 1, 1}, {3, 4, 1, 1}}},
 	} {
 		o, want := one(test.in...), one(test.want...)
 		if err := o.sort(); err != nil {
@@ -30,8 +33,10 @@ func TestMerge(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := &o.parts[0]
-		if !slices.Equal(o.raw[p.raw:p.rawEnd], want.raw) || !slices.Equal(o.records(p), want.records(&want.parts[0])) {
-			t.Errorf("%s: %x in order %v, want %x", name, o.raw[p.raw:p.rawEnd], o.records(p), want.raw)
+		if !slices.Equal(o.raw[p.raw:p.rawEnd], want.raw) ||
+			!slices.Equal(o.records(p), want.records(&want.parts[0])) {
+			t.Errorf("%s: %x in order %v, want %x",
+				name, o.raw[p.raw:p.rawEnd], o.records(p), want.raw)
 		}
 	}
 }

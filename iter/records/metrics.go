@@ -20,7 +20,8 @@ func (r *record) nameMetrics() error {
 		}
 		c.series = c.name
 		if c.in.base != "" {
-			c.series = strings.TrimSuffix(strings.TrimSuffix(c.name, c.in.suffix), "_total") + "_" + c.in.base
+			c.series = strings.TrimSuffix(strings.TrimSuffix(c.name, c.in.suffix), "_total") +
+				"_" + c.in.base
 		}
 		names := []string{c.series}
 		switch {
@@ -32,7 +33,8 @@ func (r *record) nameMetrics() error {
 		}
 		for _, name := range names {
 			if other := seen[name]; other != "" {
-				return fmt.Errorf("members %s and %s are one metric, %s: %w", other, c.name, name, unix.ENOEXEC)
+				return fmt.Errorf("members %s and %s are one metric, %s: %w",
+					other, c.name, name, unix.ENOEXEC)
 			}
 			seen[name] = c.name
 		}

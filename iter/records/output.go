@@ -100,7 +100,8 @@ func (o *Output) sort() error {
 	for i := range o.parts {
 		p := &o.parts[i]
 		if size := p.rawEnd - p.raw; size%o.record.size != 0 {
-			return fmt.Errorf("output of %d bytes is no whole number of records of %d bytes: %w", size, o.record.size, unix.EIO)
+			return fmt.Errorf("output of %d bytes is no whole number of records of %d bytes: %w",
+				size, o.record.size, unix.EIO)
 		}
 		o.sortPart(p)
 		if len(o.record.totals) > 0 && o.merge(p) {

@@ -13,7 +13,9 @@ func TestProm(t *testing.T) {
 	r := everyKind(t)
 	missing := oneOfEach(r, 8, "a")
 	copy(missing[16:24], bytes.Repeat([]byte{0xff}, 8))
-	o := written(r, bytes.Join([][]byte{oneOfEach(r, 7, "b\"\\\n\xff\ufffd\u00e9"), oneOfEach(r, 7, "a"), oneOfEach(r, 7, "a"), missing}, nil))
+	o := written(r,
+		bytes.Join([][]byte{oneOfEach(r, 7, "b\"\\\n\xff\ufffd\u00e9"), oneOfEach(r, 7, "a"),
+			oneOfEach(r, 7, "a"), missing}, nil))
 	o.help = "everything"
 	pageSize = 4096
 	got, err := o.Render(Prom, nil)
@@ -111,15 +113,18 @@ func TestBaseUnits(t *testing.T) {
 		want string
 	}{
 		{"ns", 0, "0"}, {"ns", 1, "0.000000001"}, {"ns", 1e9, "1"}, {"ns", 1500000000, "1.5"},
-		{"ns", 1<<64 - 1, "18446744073.709551615"}, {"us", 100, "0.0001"}, {"us", 1<<64 - 1, "18446744073709.551615"},
-		{"bytes", 1<<64 - 1, "18446744073709551615"}, {"pages", 3, "12288"}, {"pages", 1 << 60, "4.722366482869645e+21"}, {"", 42, "42"},
+		{"ns", 1<<64 - 1, "18446744073.709551615"}, {"us", 100, "0.0001"},
+		{"us", 1<<64 - 1, "18446744073709.551615"},
+		{"bytes", 1<<64 - 1, "18446744073709551615"}, {"pages", 3, "12288"},
+		{"pages", 1 << 60, "4.722366482869645e+21"}, {"", 42, "42"},
 	} {
 		if got := (&column{in: units[test.unit]}).appendBase(nil, test.v); string(got) != test.want {
 			t.Errorf("%d %s are %s, want %s", test.v, test.unit, got, test.want)
 		}
 	}
 	minus := -1500
-	if got := (&column{in: units["us"], negative: true}).appendBase(nil, uint64(minus)); string(got) != "-0.0015" {
+	if got := (&column{in: units["us"], negative: true}).appendBase(nil, uint64(minus)); string(
+		got) != "-0.0015" {
 		t.Errorf("-1500 us are %s", got)
 	}
 }

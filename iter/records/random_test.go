@@ -42,16 +42,20 @@ func randomRecord(t testing.TB, rnd *rand.Rand) *record {
 			kind = &btf.Int{Name: "_Bool", Size: 1, Encoding: btf.Bool}
 			metric("gauge")
 		case 3:
-			kind, tags = &btf.Array{Index: u32, Type: u8, Nelems: 16}, append(tags, "kind:address")
+			kind, tags = &btf.Array{Index: u32, Type: u8, Nelems: 16},
+				append(tags, "kind:address")
 		case 4:
 			kind = &btf.Array{Index: u32, Type: u64, Nelems: 2 + uint32(rnd.IntN(20))}
-			tags = slices.DeleteFunc(append(tags, "kind:histogram", "unit:ns"), func(tag string) bool { return tag == "key" })
+			tags = slices.DeleteFunc(append(tags, "kind:histogram", "unit:ns"),
+				func(tag string) bool { return tag == "key" })
 			name += "_nsec"
 		case 5:
 			kind = &btf.Enum{Size: 4, Signed: rnd.IntN(2) == 0, Values: []btf.EnumValue{
-				{Name: "E_NONE"}, {Name: "E_MORE", Value: 3}, {Name: "E_MOST", Value: 1 << 31}, {Name: "E_LESS", Value: 1<<64 - 1}}}
+				{Name: "E_NONE"}, {Name: "E_MORE", Value: 3},
+				{Name: "E_MOST", Value: 1 << 31}, {Name: "E_LESS", Value: 1<<64 - 1}}}
 		default:
-			kind = []btf.Type{u8, s16, u32, s32, u64, &btf.Int{Name: "long long", Size: 8, Encoding: btf.Signed}}[rnd.IntN(6)]
+			kind = []btf.Type{u8, s16, u32, s32, u64,
+				&btf.Int{Name: "long long", Size: 8, Encoding: btf.Signed}}[rnd.IntN(6)]
 			metric("gauge", "counter")
 			if rnd.IntN(3) == 0 {
 				unit := []string{"ns", "us", "pages", "bytes"}[rnd.IntN(4)]
@@ -79,7 +83,8 @@ func randomBytes(rnd *rand.Rand, n int) []byte {
 		case 1:
 			b = append(b, bytes.Repeat([]byte{0xff}, 1+rnd.IntN(24))...)
 		case 2:
-			b = append(b, []string{"plain", "two words", "\n\t\\\"", "\u00e9\u202e\ufffd", "\xff\xe2\x82", "\x00"}[rnd.IntN(6)]...)
+			b = append(b, []string{"plain", "two words", "\n\t\\\"", "\u00e9\u202e\ufffd",
+				"\xff\xe2\x82", "\x00"}[rnd.IntN(6)]...)
 		case 3:
 			b = append(b, byte(rnd.Uint32()), 0, 0, 0, 0, 0, 0, 0)
 		default:
@@ -98,7 +103,8 @@ func randomName(rnd *rand.Rand) string {
 func randomOutput(t testing.TB, rnd *rand.Rand) *Output {
 	t.Helper()
 	r := randomRecord(t, rnd)
-	o := &Output{record: r, version: 1, view: "test", cgroup: 7, limit: 1 << 30, help: string(randomBytes(rnd, rnd.IntN(9)))}
+	o := &Output{record: r, version: 1, view: "test", cgroup: 7, limit: 1 << 30,
+		help: string(randomBytes(rnd, rnd.IntN(9)))}
 	rows := func() (from, to int) {
 		from = len(o.raw)
 		row := randomBytes(rnd, r.size)

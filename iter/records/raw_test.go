@@ -19,7 +19,8 @@ func TestRaw(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := readers.Raw(out[len("before!"):])
-	if err != nil || got.Size != 3 || got.Version != 1 || got.Cgroup != 7 || got.Hash != fmt.Sprintf("%x", r.sum) || string(got.Records) != "abcdef" {
+	if err != nil || got.Size != 3 || got.Version != 1 || got.Cgroup != 7 ||
+		got.Hash != fmt.Sprintf("%x", r.sum) || string(got.Records) != "abcdef" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	o.tree = true
@@ -33,7 +34,8 @@ func TestRaw(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err = readers.Raw(out[len("before!"):])
-	if want := `[{7 . [97 98 99]} {8 a/bc []} {9 a [100 101 102]}]`; err != nil || fmt.Sprint(got.Frames) != want {
+	if want := `[{7 . [97 98 99]} {8 a/bc []} {9 a [100 101 102]}]`; err != nil ||
+		fmt.Sprint(got.Frames) != want {
 		t.Errorf("%v, %v, want %s", got.Frames, err, want)
 	}
 }
@@ -53,7 +55,8 @@ func FuzzRaw(f *testing.F) {
 			t.Fatal(err)
 		}
 		got, err := readers.Raw(out)
-		if err != nil || len(got.Frames) != 2 || got.Frames[0].Path != string(path) || !bytes.Equal(got.Frames[1].Records, raw) {
+		if err != nil || len(got.Frames) != 2 || got.Frames[0].Path != string(path) ||
+			!bytes.Equal(got.Frames[1].Records, raw) {
 			t.Fatalf("%+v, %v", got, err)
 		}
 	})
@@ -68,7 +71,8 @@ func TestRawOfEncoded(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := readers.Raw(out)
-	if err != nil || got.Size != 1 || got.Version != 3 || got.Hash != strings.Repeat("0", 16) || string(got.Frames[0].Records) != "\x08\x01\x08\x02" {
+	if err != nil || got.Size != 1 || got.Version != 3 || got.Hash != strings.Repeat("0", 16) ||
+		string(got.Frames[0].Records) != "\x08\x01\x08\x02" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -43,7 +43,8 @@ func findRecord(types *btf.Spec) (*record, error) {
 		}
 		for _, tag := range f.Tags {
 			if strings.HasPrefix(tag, ourTag) && tag != recordTag {
-				return nil, fmt.Errorf("function %s: tag %q is not %s: %w", f.Name, tag, recordTag, unix.ENOEXEC)
+				return nil, fmt.Errorf("function %s: tag %q is not %s: %w",
+					f.Name, tag, recordTag, unix.ENOEXEC)
 			}
 		}
 		if !slices.Contains(f.Tags, recordTag) {
@@ -62,22 +63,26 @@ func findRecord(types *btf.Spec) (*record, error) {
 func recordOf(f *btf.Func) (*record, error) {
 	proto, ok := f.Type.(*btf.FuncProto)
 	if !ok || len(proto.Params) == 0 {
-		return nil, fmt.Errorf("function %s is tagged %s and has no record parameter: %w", f.Name, recordTag, unix.ENOEXEC)
+		return nil, fmt.Errorf("function %s is tagged %s and has no record parameter: %w",
+			f.Name, recordTag, unix.ENOEXEC)
 	}
 	pointer, ok := btf.UnderlyingType(proto.Params[len(proto.Params)-1].Type).(*btf.Pointer)
 	if !ok {
-		return nil, fmt.Errorf("function %s: its last parameter is no pointer to a record: %w", f.Name, unix.ENOEXEC)
+		return nil, fmt.Errorf("function %s: its last parameter is no pointer to a record: %w",
+			f.Name, unix.ENOEXEC)
 	}
 	s, ok := btf.UnderlyingType(pointer.Target).(*btf.Struct)
 	if !ok {
-		return nil, fmt.Errorf("function %s: its last parameter points to no struct: %w", f.Name, unix.ENOEXEC)
+		return nil, fmt.Errorf("function %s: its last parameter points to no struct: %w",
+			f.Name, unix.ENOEXEC)
 	}
 	return newRecord(s)
 }
 
 func newRecord(s *btf.Struct) (*record, error) {
 	if s.Size == 0 || s.Size > maxRecord {
-		return nil, fmt.Errorf("record struct %s has %d bytes, not 1 to %d: %w", s.Name, s.Size, maxRecord, unix.ENOEXEC)
+		return nil, fmt.Errorf("record struct %s has %d bytes, not 1 to %d: %w",
+			s.Name, s.Size, maxRecord, unix.ENOEXEC)
 	}
 	r := &record{name: s.Name, size: int(s.Size)}
 	for _, m := range s.Members {
@@ -86,7 +91,8 @@ func newRecord(s *btf.Struct) (*record, error) {
 			return nil, fmt.Errorf("record struct %s: %w", s.Name, err)
 		}
 		if c.off+c.size > r.size {
-			return nil, fmt.Errorf("record struct %s: member %s is beyond its end: %w", s.Name, c.name, unix.ENOEXEC)
+			return nil, fmt.Errorf("record struct %s: member %s is beyond its end: %w",
+				s.Name, c.name, unix.ENOEXEC)
 		}
 		if key {
 			r.keys = append(r.keys, len(r.columns))
@@ -124,9 +130,12 @@ func (r *record) joinSums() error {
 		if sum.sumOf == "" {
 			continue
 		}
-		of := slices.IndexFunc(r.columns, func(c column) bool { return c.name == sum.sumOf && c.kind == histogram })
+		of := slices.IndexFunc(r.columns, func(c column) bool {
+			return c.name == sum.sumOf && c.kind == histogram
+		})
 		if of < 0 || r.columns[of].unit != sum.unit || sum.kind != integer || r.columns[of].sum >= 0 {
-			return fmt.Errorf("member %s is no sum of a histogram %s of the same unit: %w", sum.name, sum.sumOf, unix.ENOEXEC)
+			return fmt.Errorf("member %s is no sum of a histogram %s of the same unit: %w",
+				sum.name, sum.sumOf, unix.ENOEXEC)
 		}
 		r.columns[of].sum = i
 	}

@@ -21,14 +21,16 @@ func FuzzRender(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		o := randomOutput(t, rand.New(rand.NewPCG(seed, 1)))
-		for format, reference := range map[Format]func(*Output) string{Text: plainText, JSON: plainJSON, Prom: plainProm} {
+		for format, reference := range map[Format]func(*Output) string{Text: plainText,
+			JSON: plainJSON, Prom: plainProm} {
 			got, err := o.Render(format, []byte("before"))
 			if want := "before" + reference(o); err != nil || string(got) != want {
 				at := 0
 				for at < min(len(got), len(want)) && got[at] == want[at] {
 					at++
 				}
-				t.Fatalf("%v, %v: from byte %d on\n%q\nwant\n%q", format, err, at, got[at:], want[at:])
+				t.Fatalf("%v, %v: from byte %d on\n%q\nwant\n%q",
+					format, err, at, got[at:], want[at:])
 			}
 		}
 	})
@@ -147,7 +149,8 @@ func plainCell(o *Output, c *column, rec []byte, suffix string) string {
 	case plainMissing(c, rec):
 		return "-"
 	case c.kind == characters:
-		if text := escapeText(string(c.characters(rec)), c == &o.record.columns[len(o.record.columns)-1]); text != "" {
+		if text := escapeText(string(c.characters(rec)),
+			c == &o.record.columns[len(o.record.columns)-1]); text != "" {
 			return text
 		}
 		return "-"
@@ -170,7 +173,8 @@ func plainJSON(o *Output) (out string) {
 		for _, rec := range plainRecords(o, p) {
 			var members []string
 			if o.tree {
-				members = append(members, `"cgroup":`+jsonString(plainPath(o, p)), `"cgroup_id":`+jsonNumber(fmt.Sprint(o.Cgroup(p.node))))
+				members = append(members, `"cgroup":`+jsonString(plainPath(o, p)),
+					`"cgroup_id":`+jsonNumber(fmt.Sprint(o.Cgroup(p.node))))
 			}
 			for i := range o.record.columns {
 				c := &o.record.columns[i]

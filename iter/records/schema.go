@@ -43,15 +43,19 @@ func (t Type) Schema(view string) []byte {
 	if r == nil {
 		return nil
 	}
-	s := schema{View: view, Help: t.help, Version: t.version, Hash: t.Hash(), Order: "little", Size: r.size, JSON: schemaJSON}
+	s := schema{View: view, Help: t.help, Version: t.version, Hash: t.Hash(), Order: "little",
+		Size: r.size, JSON: schemaJSON}
 	if bigEndian {
 		s.Order = "big"
 	}
 	for i := range r.columns {
 		c := &r.columns[i]
 		m := schemaMember{
-			Name: c.name, Offset: c.off, Size: c.size, Type: c.typeName(), Kind: c.metric, Unit: c.unit,
-			Key: slices.Contains(r.keys, i), Optional: c.optional, Total: c.total, SumOf: c.sumOf, Help: c.help,
+			Name: c.name, Offset: c.off, Size: c.size, Type: c.typeName(), Kind: c.metric,
+			Unit: c.unit,
+			Key:  slices.Contains(r.keys, i), Optional: c.optional, Total: c.total,
+			SumOf: c.sumOf,
+			Help:  c.help,
 		}
 		if c.series != "" {
 			m.Metric = "bpfview_" + view + "_" + c.series

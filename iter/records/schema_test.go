@@ -18,12 +18,14 @@ func TestSchema(t *testing.T) {
 	if err := json.Unmarshal(typ.Schema("test"), &s); err != nil {
 		t.Fatal(err)
 	}
-	if s.View != "test" || s.Version != 3 || s.Hash != typ.Hash() || len(s.Hash) != 16 || s.Size != 128 || s.Help != "everything" || s.Order != "little" {
+	if s.View != "test" || s.Version != 3 || s.Hash != typ.Hash() || len(s.Hash) != 16 || s.Size != 128 ||
+		s.Help != "everything" || s.Order != "little" {
 		t.Errorf("%+v", s)
 	}
 	var members []string
 	for _, m := range s.Members {
-		members = append(members, fmt.Sprintf("%s %d+%d %s %q %q %q", m.Name, m.Offset, m.Size, m.Type, m.Kind, m.Unit, m.Metric))
+		members = append(members, fmt.Sprintf("%s %d+%d %s %q %q %q",
+			m.Name, m.Offset, m.Size, m.Type, m.Kind, m.Unit, m.Metric))
 	}
 	want := []string{
 		`pid 0+4 u32 "" "" ""`,
@@ -46,14 +48,17 @@ func TestSchema(t *testing.T) {
 	if m := s.Members[1]; fmt.Sprint(m.Values) != "map[136:udp_lite 17:udp 6:tcp]" {
 		t.Errorf("values %v", m.Values)
 	}
-	if !s.Members[0].Key || !s.Members[5].Optional || s.Members[10].SumOf != "wait_nsec" || s.Members[0].Help != "process id" {
+	if !s.Members[0].Key || !s.Members[5].Optional || s.Members[10].SumOf != "wait_nsec" ||
+		s.Members[0].Help != "process id" {
 		t.Errorf("%+v", s.Members)
 	}
 }
 
 // The hash covers all that a reader of the bytes has to know, and nothing else.
 func TestHash(t *testing.T) {
-	hash := func(size uint32, members ...btf.Member) [8]byte { return mustRecord(t, size, members...).sum }
+	hash := func(size uint32, members ...btf.Member) [8]byte {
+		return mustRecord(t, size, members...).sum
+	}
 	a := member("a", 0, u64, "kind:gauge", "help:one")
 	base := hash(16, a)
 	if base != hash(16, member("a", 0, u64, "help:other", "width:20", "kind:gauge")) {
@@ -70,8 +75,10 @@ func TestHash(t *testing.T) {
 		"optional": hash(16, member("a", 0, u64, "kind:gauge", "optional")),
 		"key":      hash(16, member("a", 0, u64, "key")),
 		"another":  hash(16, a, member("b", 8, u64)),
-		"enum":     hash(16, member("a", 0, &btf.Enum{Size: 4, Values: []btf.EnumValue{{Name: "X_A"}}})),
-		"value":    hash(16, member("a", 0, &btf.Enum{Size: 4, Values: []btf.EnumValue{{Name: "X_B"}}})),
+		"enum": hash(16,
+			member("a", 0, &btf.Enum{Size: 4, Values: []btf.EnumValue{{Name: "X_A"}}})),
+		"value": hash(16,
+			member("a", 0, &btf.Enum{Size: 4, Values: []btf.EnumValue{{Name: "X_B"}}})),
 	} {
 		if other == base {
 			t.Errorf("another %s has the same hash", name)
@@ -90,14 +97,16 @@ func TestEnumNames(t *testing.T) {
 		names []string
 		want  []string
 	}{
-		{[]string{"TCP_SYN_SENT", "TCP_SYN_RECV", "TCP_CLOSE"}, []string{"syn_sent", "syn_recv", "close"}},
+		{[]string{"TCP_SYN_SENT", "TCP_SYN_RECV", "TCP_CLOSE"},
+			[]string{"syn_sent", "syn_recv", "close"}},
 		{[]string{"TCP_SYN_SENT", "TCP_SYN_RECV"}, []string{"sent", "recv"}},
 		{[]string{"A_B", "A_B_C"}, []string{"b", "b_c"}},
 		{[]string{"ON", "OFF"}, []string{"on", "off"}},
 		{[]string{"ONE_ALONE"}, []string{"alone"}},
 		{[]string{"PF_", "PF_X"}, []string{"", "x"}},
 	} {
-		r := mustRecord(t, 4, member("e", 0, &btf.Enum{Size: 4, Signed: true, Values: values(test.names...)}))
+		r := mustRecord(t, 4,
+			member("e", 0, &btf.Enum{Size: 4, Signed: true, Values: values(test.names...)}))
 		for i, want := range test.want {
 			if got := r.columns[0].enumName(put(r, i-1)); got != want {
 				t.Errorf("%v: %s is %q, want %q", test.names, test.names[i], got, want)
@@ -153,7 +162,8 @@ func TestProgramTags(t *testing.T) {
 
 func emitting(s *btf.Struct) *btf.Func {
 	params := []btf.FuncParam{{Name: "record", Type: &btf.Pointer{Target: &btf.Const{Type: s}}}}
-	return &btf.Func{Name: "emit", Tags: []string{recordTag}, Type: &btf.FuncProto{Return: s32, Params: params}}
+	return &btf.Func{Name: "emit", Tags: []string{recordTag},
+		Type: &btf.FuncProto{Return: s32, Params: params}}
 }
 
 // The types survive the way through an object's bytes.

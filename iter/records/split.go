@@ -20,13 +20,15 @@ func (o *Output) Split(raw []byte, first, count int) error {
 		if end-from < endSize {
 			return fmt.Errorf("%d bytes before the first cgroup's output: %w", end-from, unix.EIO)
 		}
-		id, size := binary.NativeEndian.Uint64(raw[end-endSize:]), binary.NativeEndian.Uint64(raw[end-endSize+8:])
+		id, size := binary.NativeEndian.Uint64(raw[end-endSize:]),
+			binary.NativeEndian.Uint64(raw[end-endSize+8:])
 		end -= endSize
 		for i >= first && o.Cgroup(i) != id {
 			i--
 		}
 		if i < first || size > uint64(end-from) {
-			return fmt.Errorf("output of %d bytes for cgroup %d, which is not in its place: %w", size, id, unix.EIO)
+			return fmt.Errorf("output of %d bytes for cgroup %d, which is not in its place: %w",
+				size, id, unix.EIO)
 		}
 		o.parts = append(o.parts, part{node: i, raw: end - int(size), rawEnd: end})
 		end -= int(size)

@@ -15,7 +15,8 @@ var (
 		"key": false, "optional": false, "total": false,
 		"kind": true, "unit": true, "sum": true, "help": true, "width": true,
 	}
-	programTags = map[string]bool{"help": true, "version": true, "order": true, "encoded": true, "requires": true}
+	programTags = map[string]bool{"help": true, "version": true, "order": true, "encoded": true,
+		"requires": true}
 )
 
 // commentTag begins the tags by which libbpf's and the kernel's tests note what they expect of a program.
@@ -30,7 +31,8 @@ func readTags(list []string, known map[string]bool) (map[string]string, error) {
 		before, twice := tags[name]
 		switch {
 		case !ok:
-			return nil, fmt.Errorf("tag %q is none of %s: %w", tag, strings.Join(slices.Sorted(maps.Keys(known)), ", "), unix.ENOEXEC)
+			return nil, fmt.Errorf("tag %q is none of %s: %w",
+				tag, strings.Join(slices.Sorted(maps.Keys(known)), ", "), unix.ENOEXEC)
 		case valued != (value != ""):
 			want := "takes no value"
 			if valued {
@@ -40,7 +42,8 @@ func readTags(list []string, known map[string]bool) (map[string]string, error) {
 		case twice && before == value:
 			return nil, fmt.Errorf("tag %q is there twice: %w", tag, unix.ENOEXEC)
 		case twice:
-			return nil, fmt.Errorf("tags \"%s:%s\" and %q contradict each other: %w", name, before, tag, unix.ENOEXEC)
+			return nil, fmt.Errorf("tags \"%s:%s\" and %q contradict each other: %w",
+				name, before, tag, unix.ENOEXEC)
 		}
 		tags[name] = value
 	}
@@ -71,8 +74,10 @@ func readProgramTags(list []string) (map[string]string, error) {
 func (c *column) checkTags(class string, key bool) error {
 	number := c.kind == integer || c.kind == boolean
 	switch {
-	case key && (class == "gauge" || class == "counter" || class == "histogram" || c.total || c.sumOf != ""):
-		return fmt.Errorf("a key identifies the record, so it is no metric, total or sum: %w", unix.ENOEXEC)
+	case key && (class == "gauge" || class == "counter" || class == "histogram" || c.total ||
+		c.sumOf != ""):
+		return fmt.Errorf("a key identifies the record, so it is no metric, total or sum: %w",
+			unix.ENOEXEC)
 	case c.metric != "" && !number:
 		return fmt.Errorf("a %s is a number: %w", c.metric, unix.ENOEXEC)
 	case class == "cgroup" && c.kind != cgroupNumber:
@@ -86,8 +91,10 @@ func (c *column) checkUnit() error {
 	number := c.kind == integer || c.kind == histogram
 	if c.unit == "" {
 		for _, name := range slices.Sorted(maps.Keys(units)) {
-			if suffix := units[name].suffix; number && (c.metric != "" || c.kind == histogram) && strings.HasSuffix(c.name, suffix) {
-				return fmt.Errorf("a metric that ends in %s needs VIEW_UNIT(%q): %w", suffix, name, unix.ENOEXEC)
+			if suffix := units[name].suffix; number && (c.metric != "" || c.kind == histogram) &&
+				strings.HasSuffix(c.name, suffix) {
+				return fmt.Errorf("a metric that ends in %s needs VIEW_UNIT(%q): %w",
+					suffix, name, unix.ENOEXEC)
 			}
 		}
 		return nil
@@ -95,11 +102,13 @@ func (c *column) checkUnit() error {
 	unit, ok := units[c.unit]
 	switch {
 	case !ok:
-		return fmt.Errorf("unit %q is none of %s: %w", c.unit, strings.Join(slices.Sorted(maps.Keys(units)), ", "), unix.ENOEXEC)
+		return fmt.Errorf("unit %q is none of %s: %w",
+			c.unit, strings.Join(slices.Sorted(maps.Keys(units)), ", "), unix.ENOEXEC)
 	case !number:
 		return fmt.Errorf("it has a unit and is no number: %w", unix.ENOEXEC)
 	case !strings.HasSuffix(c.name, unit.suffix):
-		return fmt.Errorf("it is in %s, so its name must end in %s: %w", c.unit, unit.suffix, unix.ENOEXEC)
+		return fmt.Errorf("it is in %s, so its name must end in %s: %w",
+			c.unit, unit.suffix, unix.ENOEXEC)
 	}
 	return nil
 }

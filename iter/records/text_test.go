@@ -102,7 +102,8 @@ func TestTextKeepsOrderWithoutKeys(t *testing.T) {
 }
 
 func TestRenderingAllocatesNothing(t *testing.T) {
-	r := mustRecord(t, 32, member("pid", 0, u32, "key"), member("n", 4, u32, "kind:gauge"), member("usage_usec", 8, u64, "unit:us", "kind:counter"),
+	r := mustRecord(t, 32, member("pid", 0, u32, "key"), member("n", 4, u32, "kind:gauge"),
+		member("usage_usec", 8, u64, "unit:us", "kind:counter"),
 		member("comm", 16, text(16)))
 	o := written(r, bytes.Repeat(put(r, 1, 2, 3, "a\nb"), 100))
 	for _, f := range []Format{Text, JSON, Prom, Raw} {

@@ -60,7 +60,9 @@ func (o *Output) commonHeader() (header []byte) {
 
 func isHeader(line []byte) bool {
 	return bytes.ContainsFunc(line, func(r rune) bool { return 'A' <= r && r <= 'Z' }) &&
-		!bytes.ContainsFunc(line, func(r rune) bool { return 'a' <= r && r <= 'z' || '0' <= r && r <= '9' })
+		!bytes.ContainsFunc(line, func(r rune) bool {
+			return 'a' <= r && r <= 'z' || '0' <= r && r <= '9'
+		})
 }
 
 const idWidth = 10

@@ -90,7 +90,8 @@ func TestTreeOfText(t *testing.T) {
 }
 
 func TestTreeOfRecords(t *testing.T) {
-	r := mustRecord(t, 4, member("key", 0, u8, "key"), member("n_usec", 1, u8, "kind:gauge", "unit:us"), member("c", 2, char))
+	r := mustRecord(t, 4, member("key", 0, u8, "key"), member("n_usec", 1, u8, "kind:gauge", "unit:us"),
+		member("c", 2, char))
 	o := treeOf(r, ".", "\x02\x05a\x00\x01\x06b\x00", "x y", "", "x y/\xff", "\x01\x07\n\x00")
 	for f, want := range map[Format]string{
 		Text: "PATH         CGROUP_ID KEY N_USEC C\n" +
@@ -122,7 +123,9 @@ func TestTreeOfRecords(t *testing.T) {
 // FuzzSplit checks that the parts of any output lie in it, in order and apart, after those of the batch
 // before. Otherwise it is an error.
 func FuzzSplit(f *testing.F) {
-	end := func(id, size byte) string { return string([]byte{id, 0, 0, 0, 0, 0, 0, 0, size, 0, 0, 0, 0, 0, 0, 0}) }
+	end := func(id, size byte) string {
+		return string([]byte{id, 0, 0, 0, 0, 0, 0, 0, size, 0, 0, 0, 0, 0, 0, 0})
+	}
 	f.Add([]byte("abc" + end(1, 3) + end(2, 0) + "d" + end(4, 1)))
 	f.Add([]byte(end(1, 3)))
 	f.Add([]byte(end(2, 0) + end(1, 0)))

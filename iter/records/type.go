@@ -60,7 +60,8 @@ func TypeOf(types *btf.Spec, tags []string) (t Type, err error) {
 		t.version = int(version)
 	}
 	if t.kind == "encoded" && t.record != nil {
-		return t, fmt.Errorf("it is tagged encoded:%s and writes records: %w", t.encoded, unix.ENOEXEC)
+		return t, fmt.Errorf("it is tagged encoded:%s and writes records: %w",
+			t.encoded, unix.ENOEXEC)
 	}
 	return t, nil
 }

@@ -40,7 +40,8 @@ func (c *census) load() (*ebpf.Program, error) {
 	coll, err := ebpf.NewCollection(spec)
 	if err != nil {
 		err = fmt.Errorf("load the program that lists threads: %w", err)
-		if !errors.Is(err, unix.ENOMEM) && !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) {
+		if !errors.Is(err, unix.ENOMEM) && !errors.Is(err, unix.EMFILE) &&
+			!errors.Is(err, unix.ENFILE) {
 			c.refused = err
 		}
 		return nil, err

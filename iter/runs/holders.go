@@ -45,7 +45,8 @@ func (r *run) askHolders(pid uint32, from int, dst []byte) ([]byte, error) {
 			return nil, err
 		}
 		for _, h := range holders {
-			if !r.livesHere(h.tid) || slices.Contains(r.asked, h) || slices.Contains(r.asked, holder{what: h.what}) {
+			if !r.livesHere(h.tid) || slices.Contains(r.asked, h) ||
+				slices.Contains(r.asked, holder{what: h.what}) {
 				continue
 			}
 			start := len(dst)
@@ -102,7 +103,9 @@ func (r *run) holders(program *ebpf.Program, pid uint32) ([]holder, error) {
 			return nil, fmt.Errorf("the list of threads ends with %d bytes: %w", len(t), unix.EIO)
 		}
 		h := holder{binary.NativeEndian.Uint32(t), binary.NativeEndian.Uint64(t[offset:])}
-		if h.what != 0 && !slices.ContainsFunc(holders, func(o holder) bool { return o.what == h.what }) {
+		if h.what != 0 && !slices.ContainsFunc(holders, func(o holder) bool {
+			return o.what == h.what
+		}) {
 			holders = append(holders, h)
 		}
 	}

@@ -74,7 +74,8 @@ func (j *Job) Add(p *ebpf.Program, maps Maps, target string, order links.Order, 
 	if target == "cgroup" || links.TaskTarget(target) && requests == nil {
 		requests.Close()
 		if mapPath != "" {
-			return fmt.Errorf("map: it iterates %s, not the elements of a map: %w", target, unix.EINVAL)
+			return fmt.Errorf("map: it iterates %s, not the elements of a map: %w",
+				target, unix.EINVAL)
 		}
 		if target != "cgroup" {
 			return j.AddTask(p, noMaps, target)
@@ -149,7 +150,8 @@ func (j *Job) Without(ways ...Way) *Job {
 
 // Empty reports whether there is nothing to run.
 func (j *Job) Empty() bool {
-	return j.link == nil && j.programs[PerCgroup] == nil && j.programs[PerTask] == nil && j.programs[Whole] == nil
+	return j.link == nil && j.programs[PerCgroup] == nil && j.programs[PerTask] == nil &&
+		j.programs[Whole] == nil
 }
 
 // Everywhere reports whether the job can be run for every cgroup, so that About need not be asked.
@@ -190,7 +192,8 @@ func (j *Job) Render(ctx context.Context, f records.Format, cgroup uint64, dst [
 
 // Tree is Render for a cgroup and all below it, in pre-order. A cgroup for which in gives unix.ENOENT is left
 // out; a nil in gives it for none.
-func (j *Job) Tree(ctx context.Context, f records.Format, cgroup uint64, dst []byte, in func(cgroup uint64) error) ([]byte, error) {
+func (j *Job) Tree(ctx context.Context, f records.Format, cgroup uint64, dst []byte,
+	in func(cgroup uint64) error) ([]byte, error) {
 	r := j.begin(ctx, cgroup, true)
 	defer r.release()
 	if err := r.collectTree(cgroup, in); err != nil {

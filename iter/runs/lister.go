@@ -58,7 +58,8 @@ func (l *lister) list(r *run, cgroup uint64) (listed bool, err error) {
 			return true, l.walker.list(r)
 		}
 		w, err := newWalker(l.spec, needed{
-			max(min(n.nodes+n.nodes/4, maxNodes), room.nodes), max(n.names+n.names/4+longestName, room.names),
+			max(min(n.nodes+n.nodes/4, maxNodes), room.nodes),
+			max(n.names+n.names/4+longestName, room.names),
 		})
 		if err != nil {
 			return false, err
@@ -80,7 +81,8 @@ func (l *lister) load() (err error) {
 		return l.refused
 	}
 	l.walker, err = newWalker(l.spec, needed{firstNodes, firstNodes * nameRoom})
-	if err != nil && !errors.Is(err, unix.ENOMEM) && !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) {
+	if err != nil && !errors.Is(err, unix.ENOMEM) && !errors.Is(err, unix.EMFILE) &&
+		!errors.Is(err, unix.ENFILE) {
 		l.refused = err
 	}
 	return err

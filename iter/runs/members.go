@@ -169,7 +169,8 @@ func (p *idParser) end(ids []uint32) ([]uint32, error) {
 	case id > 0:
 		return append(ids, id), nil
 	case digits && p.zeroIsForeign:
-		return ids, fmt.Errorf("a process of another pid namespace lives here; run in the host's: %w", unix.EXDEV)
+		return ids, fmt.Errorf("a process of another pid namespace lives here; run in the host's: %w",
+			unix.EXDEV)
 	}
 	return ids, nil
 }

@@ -26,7 +26,8 @@ type batch struct {
 // read without it, too.
 func (j *Job) AddTree(p *ebpf.Program, maps Maps) {
 	batches, err := maps(BatchMap)
-	other := batches != nil && (batches.KeySize() != 4 || batches.ValueSize() != uint32(unsafe.Sizeof(batch{})))
+	other := batches != nil && (batches.KeySize() != 4 ||
+		batches.ValueSize() != uint32(unsafe.Sizeof(batch{})))
 	if err != nil || batches == nil || other || j.runner.hierarchy.V1() || !inHostPIDNamespace() {
 		p.Close()
 		batches.Close()
@@ -78,7 +79,8 @@ func (r *run) passSome(link int, reader uint32, first int) error {
 		case err != nil && (b.Done == 0 || !errors.Is(err, unix.E2BIG)):
 			return err
 		case b.Done == 0 || int(b.Done) > count:
-			return fmt.Errorf("the tree iterator has shown %d of %d cgroups: %w", b.Done, count, unix.EIO)
+			return fmt.Errorf("the tree iterator has shown %d of %d cgroups: %w",
+				b.Done, count, unix.EIO)
 		case err == nil:
 			return r.output.Split(out, first, int(b.Done))
 		} // otherwise so many fit, without the one after them

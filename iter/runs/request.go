@@ -28,7 +28,8 @@ func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, requests *ebpf.M
 	case requests != nil && j.runner.hierarchy.V1():
 		return fmt.Errorf("it asks for cgroups by their ids on cgroup2, this is a cgroup v1 hierarchy: %w", unix.EOPNOTSUPP)
 	case requests != nil && !inHostPIDNamespace():
-		return fmt.Errorf("it knows its reader by its thread id; run in the host's pid namespace: %w", unix.EXDEV)
+		return fmt.Errorf("it knows its reader by its thread id; run in the host's pid namespace: %w",
+			unix.EXDEV)
 	}
 	forgetRequests[request](requests)
 	if mapPath != "" {
@@ -71,7 +72,8 @@ func forgetRequests[T any](requests *ebpf.Map) {
 func ask(requests *ebpf.Map, reader uint32, request any) error {
 	if err := requests.Put(reader, request); err != nil {
 		// Not E2BIG, which means output that does not fit.
-		return fmt.Errorf("ask for a cgroup, with all of %d requests under way: %v: %w", requests.MaxEntries(), err, unix.EAGAIN)
+		return fmt.Errorf("ask for a cgroup, with all of %d requests under way: %v: %w",
+			requests.MaxEntries(), err, unix.EAGAIN)
 	}
 	return nil
 }

@@ -50,7 +50,8 @@ func (r *run) release() {
 	const keep = 1 << 20 // bytes
 	r.ctx, r.job, r.hierarchy = nil, nil, nil
 	r.output.End()
-	r.ids, r.here, r.asked, r.starts = within(r.ids, keep), within(r.here, keep), within(r.asked, keep), within(r.starts, keep)
+	r.ids, r.here, r.asked, r.starts = within(r.ids, keep), within(r.here, keep), within(r.asked, keep),
+		within(r.starts, keep)
 	pool.Put(r)
 }
 

@@ -36,7 +36,8 @@ type Runner struct {
 // or takes longer than timeout, fails.
 func NewRunner(h *cgroups.Hierarchy, objects iofs.FS, maxRun int64, timeout time.Duration) *Runner {
 	return &Runner{
-		hierarchy: h, maxRun: maxRun, timeout: timeout, lister: lister{objects: objects}, census: census{objects: objects},
+		hierarchy: h, maxRun: maxRun, timeout: timeout, lister: lister{objects: objects},
+		census: census{objects: objects},
 	}
 }
 

@@ -71,7 +71,8 @@ func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 		return n, err
 	}
 	if interrupted || n.nodes > maxNodes {
-		return n, fmt.Errorf("there are more than %d cgroups: read a part of the tree: %w", maxNodes, unix.EFBIG)
+		return n, fmt.Errorf("there are more than %d cgroups: read a part of the tree: %w",
+			maxNodes, unix.EFBIG)
 	}
 	if n.nodes == 0 { // died between link and walk
 		return n, cgroups.Gone(cgroup)
@@ -93,10 +94,12 @@ func (w *walker) list(r *run) error {
 	var above []int // the nodes from the first to the parent of the last
 	for i := range w.used {
 		entry := nodes[i*nodeSize:]
-		depth := int(binary.NativeEndian.Uint32(entry[8:])) - int(binary.NativeEndian.Uint32(nodes[8:]))
+		depth := int(binary.NativeEndian.Uint32(entry[8:])) - int(
+			binary.NativeEndian.Uint32(nodes[8:]))
 		name, _, _ := bytes.Cut(names[binary.NativeEndian.Uint32(entry[12:]):], []byte{0})
 		if depth < 0 || depth > len(above) || depth == 0 != (i == 0) {
-			return fmt.Errorf("cgroup %d of %d is at depth %d below %d others: %w", i, w.used, depth, len(above), unix.EIO)
+			return fmt.Errorf("cgroup %d of %d is at depth %d below %d others: %w",
+				i, w.used, depth, len(above), unix.EIO)
 		}
 		above = append(above[:depth], i)
 		if depth == 0 {

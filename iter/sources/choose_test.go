@@ -45,18 +45,28 @@ func TestChoose(t *testing.T) {
 		layers []layer
 		want   string // view=object[+settings][>hidden origin], by name
 	}{
-		"one place":             {[]layer{testLayer("", "a.bpf.o", "b.bpf.o")}, "a=built in b=built in"},
-		"later wins":            {[]layer{testLayer("", "a.bpf.o"), testLayer("/1", "a.bpf.o"), testLayer("/2", "a.bpf.o")}, "a=/2/a.bpf.o>/1/a.bpf.o"},
-		"settings beside":       {[]layer{testLayer("/1", "a.bpf.o", "a.yaml")}, "a=/1/a.bpf.o+/1/a.yaml"},
-		"settings later":        {[]layer{testLayer("", "a.bpf.o"), testLayer("/1", "a.yaml"), testLayer("/2", "a.yaml")}, "a=built in+/2/a.yaml"},
-		"settings of the loser": {[]layer{testLayer("/1", "a.bpf.o", "a.yaml"), testLayer("/2", "a.bpf.o")}, "a=/2/a.bpf.o>/1/a.bpf.o"},
-		"settings alone":        {[]layer{testLayer("/1", "a.yaml")}, "a=/1/a.yaml+/1/a.yaml"},
-		"masked":                {[]layer{testLayer("", "a.bpf.o"), testLayer("/1", "a.bpf.o=masks")}, "a=masked /1/a.bpf.o"},
-		"masked, then not":      {[]layer{testLayer("/1", "a.bpf.o=masks"), testLayer("/2", "a.bpf.o")}, "a=/2/a.bpf.o"},
-		"settings masked":       {[]layer{testLayer("/1", "a.bpf.o", "a.yaml"), testLayer("/2", "a.yaml=masks")}, "a=/1/a.bpf.o"},
-		"nothing masked":        {[]layer{testLayer("/1", "a.yaml=masks")}, ""},
-		"refused":               {[]layer{testLayer("", "a.bpf.o", "b.bpf.o"), refused}, "a=built in b=built in new=/open/new.bpf.o!"},
-		"refused first":         {[]layer{refused, testLayer("/1", "a.bpf.o")}, "a=/1/a.bpf.o b=/open/b.yaml+/open/b.yaml! new=/open/new.bpf.o!"},
+		"one place": {[]layer{testLayer("", "a.bpf.o", "b.bpf.o")},
+			"a=built in b=built in"},
+		"later wins": {[]layer{testLayer("", "a.bpf.o"), testLayer("/1", "a.bpf.o"),
+			testLayer("/2", "a.bpf.o")}, "a=/2/a.bpf.o>/1/a.bpf.o"},
+		"settings beside": {[]layer{testLayer("/1", "a.bpf.o", "a.yaml")},
+			"a=/1/a.bpf.o+/1/a.yaml"},
+		"settings later": {[]layer{testLayer("", "a.bpf.o"), testLayer("/1", "a.yaml"),
+			testLayer("/2", "a.yaml")}, "a=built in+/2/a.yaml"},
+		"settings of the loser": {[]layer{testLayer("/1", "a.bpf.o", "a.yaml"),
+			testLayer("/2", "a.bpf.o")}, "a=/2/a.bpf.o>/1/a.bpf.o"},
+		"settings alone": {[]layer{testLayer("/1", "a.yaml")}, "a=/1/a.yaml+/1/a.yaml"},
+		"masked": {[]layer{testLayer("", "a.bpf.o"), testLayer("/1", "a.bpf.o=masks")},
+			"a=masked /1/a.bpf.o"},
+		"masked, then not": {[]layer{testLayer("/1", "a.bpf.o=masks"),
+			testLayer("/2", "a.bpf.o")}, "a=/2/a.bpf.o"},
+		"settings masked": {[]layer{testLayer("/1", "a.bpf.o", "a.yaml"),
+			testLayer("/2", "a.yaml=masks")}, "a=/1/a.bpf.o"},
+		"nothing masked": {[]layer{testLayer("/1", "a.yaml=masks")}, ""},
+		"refused": {[]layer{testLayer("", "a.bpf.o", "b.bpf.o"), refused},
+			"a=built in b=built in new=/open/new.bpf.o!"},
+		"refused first": {[]layer{refused, testLayer("/1", "a.bpf.o")},
+			"a=/1/a.bpf.o b=/open/b.yaml+/open/b.yaml! new=/open/new.bpf.o!"},
 	} {
 		var got []string
 		for _, src := range choose(test.layers) {
@@ -76,5 +86,6 @@ func TestClaim(t *testing.T) {
 		(&Pin{Name: name, Path: "/pins/" + name}).claim(found)
 		got = append(got, inWordsOf(found[name]))
 	}
-	ktest.Words(t, "refused, then trusted", got, "a=/pins/a b=/pins/b c=/pins/c d=masked /1/d.bpf.o e=/pins/e+/1/e.yaml f=/pins/f>/1/f.bpf.o")
+	ktest.Words(t, "refused, then trusted", got,
+		"a=/pins/a b=/pins/b c=/pins/c d=masked /1/d.bpf.o e=/pins/e+/1/e.yaml f=/pins/f>/1/f.bpf.o")
 }

@@ -43,7 +43,8 @@ const (
 
 // isViewFile leaves out editors' and installers' hidden files.
 func isViewFile(name string) bool {
-	return !strings.HasPrefix(name, ".") && (strings.HasSuffix(name, ObjectSuffix) || strings.HasSuffix(name, SettingsSuffix))
+	return !strings.HasPrefix(name, ".") && (strings.HasSuffix(name, ObjectSuffix) ||
+		strings.HasSuffix(name, SettingsSuffix))
 }
 
 // compiledIn lists the objects in the binary.
@@ -55,7 +56,9 @@ func compiledIn(objects iofs.FS) (layer, error) {
 	}
 	for _, e := range entries {
 		if name := e.Name(); isViewFile(name) && !e.IsDir() {
-			l.files[name] = &file{stamp: "built in", read: func() ([]byte, error) { return iofs.ReadFile(objects, name) }}
+			l.files[name] = &file{stamp: "built in", read: func() ([]byte, error) {
+				return iofs.ReadFile(objects, name)
+			}}
 		}
 	}
 	return l, nil
@@ -139,7 +142,8 @@ func usable(path string, info os.FileInfo) error {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%s is no regular file: %w", path, unix.EINVAL)
 	case info.Size() > limit:
-		return fmt.Errorf("%s has %d bytes: %d are the most: %w", path, info.Size(), limit, unix.EFBIG)
+		return fmt.Errorf("%s has %d bytes: %d are the most: %w",
+			path, info.Size(), limit, unix.EFBIG)
 	}
 	return Trusted(path, info)
 }
@@ -149,9 +153,11 @@ func Trusted(path string, info os.FileInfo) error {
 	owner := info.Sys().(*syscall.Stat_t).Uid
 	switch {
 	case owner != 0 && int(owner) != os.Geteuid():
-		return fmt.Errorf("%s belongs to user %d: it must be root's (chown root): %w", path, owner, unix.EPERM)
+		return fmt.Errorf("%s belongs to user %d: it must be root's (chown root): %w",
+			path, owner, unix.EPERM)
 	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("%s can be written by others than its owner (chmod go-w): %w", path, unix.EPERM)
+		return fmt.Errorf("%s can be written by others than its owner (chmod go-w): %w",
+			path, unix.EPERM)
 	}
 	return nil
 }

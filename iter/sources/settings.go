@@ -64,7 +64,8 @@ func ParseSettings(raw []byte) (s Settings, err error) {
 // goNames replaces the decoder's names for the types of settings.
 var goNames = strings.NewReplacer(
 	"yaml: ", "", "unmarshal errors:", "", "!!", "", " in type sources.Settings", " here",
-	"[]string", "a list", "map[string]interface {}", "a mapping", "sources.Settings", "the settings", "into", "is not", "cannot unmarshal ", "",
+	"[]string", "a list", "map[string]interface {}", "a mapping", "sources.Settings", "the settings",
+	"into", "is not", "cannot unmarshal ", "",
 )
 
 // inWords is the decoder's message in one line, and in words of the file.
@@ -99,7 +100,8 @@ func (s *Settings) check() error {
 		switch value.(type) {
 		case int, uint64, bool, string:
 		default:
-			return fmt.Errorf("parameters: %s is neither a whole number nor true, false or text", name)
+			return fmt.Errorf("parameters: %s is neither a whole number nor true, false or text",
+				name)
 		}
 	}
 	if s.Map != "" && !strings.HasPrefix(s.Map, "/") {

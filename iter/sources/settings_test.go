@@ -32,7 +32,8 @@ func TestSettings(t *testing.T) {
 	want := Settings{
 		Description: "runnable tasks of the web servers", Enabled: &on,
 		Owner: &Account{"root", 0}, Group: &Account{"0", 0}, Mode: 0o440,
-		Match: []string{"system.slice/*.service", "user.slice/**", ""}, Requires: []string{"cpu", "memory"},
+		Match:      []string{"system.slice/*.service", "user.slice/**", ""},
+		Requires:   []string{"cpu", "memory"},
 		Parameters: map[string]any{"min_runtime_ns": 1000000, "with_threads": true, "comm": "nginx"},
 		Map:        "/sys/fs/bpf/connections",
 	}
@@ -56,18 +57,20 @@ var wrongSettings = map[string]struct {
 	text, says string
 	who        int
 }{
-	"unknown key":       {"colour: red", "line 1: field colour not found", both},
-	"list at the top":   {"- a", "line 1: seq is not the settings", both},
-	"text at the top":   {"hello", "line 1: str `hello` is not the settings", both},
-	"no yaml":           {"a: [", "did not find expected node content", structOnly},
-	"twice":             {"map: /a\nmap: /b", "already defined", structOnly},
-	"documents":         {"map: /a\n---\nmap: /b", "more than one document", structOnly},
-	"enabled":           {"enabled: maybe", "line 1: str `maybe` is not bool", both},
-	"description":       {"description: [a]", "line 1: seq is not string", both},
-	"lines":             {`description: "a\nb"`, "more than one line", both},
-	"owner of a kind":   {"owner: true", "neither a name nor a number", both},
-	"unknown owner":     {"owner: nobody-of-this-name", `owner: there is no user "nobody-of-this-name"`, structOnly},
-	"unknown group":     {"group: nobody-of-this-name", `group: there is no group "nobody-of-this-name"`, structOnly},
+	"unknown key":     {"colour: red", "line 1: field colour not found", both},
+	"list at the top": {"- a", "line 1: seq is not the settings", both},
+	"text at the top": {"hello", "line 1: str `hello` is not the settings", both},
+	"no yaml":         {"a: [", "did not find expected node content", structOnly},
+	"twice":           {"map: /a\nmap: /b", "already defined", structOnly},
+	"documents":       {"map: /a\n---\nmap: /b", "more than one document", structOnly},
+	"enabled":         {"enabled: maybe", "line 1: str `maybe` is not bool", both},
+	"description":     {"description: [a]", "line 1: seq is not string", both},
+	"lines":           {`description: "a\nb"`, "more than one line", both},
+	"owner of a kind": {"owner: true", "neither a name nor a number", both},
+	"unknown owner": {"owner: nobody-of-this-name", `owner: there is no user "nobody-of-this-name"`,
+		structOnly},
+	"unknown group": {"group: nobody-of-this-name", `group: there is no group "nobody-of-this-name"`,
+		structOnly},
 	"owner -1":          {"owner: 4294967295", "no user's number", both},
 	"large group":       {"group: 99999999999", "no group's number", both},
 	"mode as a number":  {"mode: 0440", `give "0400" to "0444", in quotes`, both},
@@ -148,8 +151,10 @@ func TestSchemaIsTheStruct(t *testing.T) {
 		}
 	}
 	kinds := map[reflect.Type]string{
-		reflect.TypeFor[string](): "string", reflect.TypeFor[*bool](): "boolean", reflect.TypeFor[*Account](): "integer string",
-		reflect.TypeFor[FileMode](): "string", reflect.TypeFor[[]string](): "array", reflect.TypeFor[map[string]any](): "object",
+		reflect.TypeFor[string](): "string", reflect.TypeFor[*bool](): "boolean",
+		reflect.TypeFor[*Account](): "integer string",
+		reflect.TypeFor[FileMode](): "string", reflect.TypeFor[[]string](): "array",
+		reflect.TypeFor[map[string]any](): "object",
 	}
 	fields := reflect.VisibleFields(reflect.TypeFor[Settings]())
 	for _, f := range fields {

@@ -136,11 +136,13 @@ func (src *Source) Open() (settings Settings, raw []byte, err error) {
 	case src.err != nil:
 		return settings, nil, src.err
 	case !IsName(src.name):
-		return settings, nil, fmt.Errorf("name %q: a view is called [a-z][a-z0-9_]*, without ___: %w", src.name, unix.EINVAL)
+		return settings, nil, fmt.Errorf("name %q: a view is called [a-z][a-z0-9_]*, without ___: %w",
+			src.name, unix.EINVAL)
 	case src.masked != "":
 		return settings, nil, &Absence{"masked: " + src.masked + " is a link to /dev/null"}
 	case src.object == nil && src.pin == nil:
-		return settings, nil, &Absence{fmt.Sprintf("%s has no %s beside it or earlier", src.settings.path, src.name+ObjectSuffix)}
+		return settings, nil, &Absence{fmt.Sprintf("%s has no %s beside it or earlier",
+			src.settings.path, src.name+ObjectSuffix)}
 	}
 	if f := src.settings; f != nil {
 		text, err := f.content()
@@ -173,9 +175,11 @@ func (src *Source) Off(s Settings, attaches bool) error {
 	case src.enabled:
 		return nil
 	case s.Enabled == nil && attaches:
-		return &Absence{fmt.Sprintf("off: enable it with -o enable=%s or \"enabled: true\" in %s%s", src.name, src.name, SettingsSuffix)}
+		return &Absence{fmt.Sprintf("off: enable it with -o enable=%s or \"enabled: true\" in %s%s",
+			src.name, src.name, SettingsSuffix)}
 	case s.Enabled != nil && !*s.Enabled:
-		return &Absence{fmt.Sprintf("off: %s says \"enabled: false\", which -o enable=%s overrides", src.settings.path, src.name)}
+		return &Absence{fmt.Sprintf("off: %s says \"enabled: false\", which -o enable=%s overrides",
+			src.settings.path, src.name)}
 	}
 	return nil
 }

@@ -25,7 +25,8 @@ type Places struct {
 // Scan lists all places, and claims their names for the pins. note is told of places and names that mean
 // nothing, and say of the choice between two sources. If strict is set, a directory that cannot be listed is
 // an error, because its views are not gone.
-func (p Places) Scan(pins []*Pin, strict bool, say, note func(format string, args ...any)) (map[string]*Source, error) {
+func (p Places) Scan(pins []*Pin, strict bool, say, note func(format string, args ...any)) (
+	map[string]*Source, error) {
 	var layers []layer
 	if p.Builtin != nil {
 		l, err := compiledIn(p.Builtin)
@@ -55,7 +56,8 @@ func (p Places) Scan(pins []*Pin, strict bool, say, note func(format string, arg
 		src.enabled = slices.Contains(p.Enable, name)
 		src.seal()
 		if src.hides != "" {
-			say("view %s: the one that is %s hides the one that is %s", name, src.Origin(), src.hides)
+			say("view %s: the one that is %s hides the one that is %s",
+				name, src.Origin(), src.hides)
 		}
 	}
 	for _, name := range p.Enable {

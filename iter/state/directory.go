@@ -88,7 +88,8 @@ func unpin(path string) error {
 // mapPin names a map by all that makes it fit for a program, for example its kind, sizes, flags, and the
 // types of key and value.
 func mapPin(m *ebpf.MapSpec) string {
-	return pinName("map", m.Name, m.Type, m.KeySize, m.ValueSize, m.MaxEntries, m.Flags, layout(m.Key), layout(m.Value))
+	return pinName("map", m.Name, m.Type, m.KeySize, m.ValueSize, m.MaxEntries, m.Flags, layout(m.Key),
+		layout(m.Value))
 }
 
 // programPin names the pin of a program by its place of attachment.

@@ -34,7 +34,8 @@ func openGate(spec *ebpf.ProgramSpec, path string) (*gate, error) {
 			return &gate{slot: slot, pin: path}, nil
 		}
 		if !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("open what program %s of section %s is attached by: %w", spec.Name, spec.SectionName, err)
+			return nil, fmt.Errorf("open what program %s of section %s is attached by: %w",
+				spec.Name, spec.SectionName, err)
 		}
 		// The slot's pin was removed. The link leads to a slot that cannot be filled again.
 		if err := os.Remove(path); err != nil {
@@ -55,12 +56,14 @@ func openGate(spec *ebpf.ProgramSpec, path string) (*gate, error) {
 }
 
 func newGate(spec *ebpf.ProgramSpec) (*gate, error) {
-	slot, err := ebpf.NewMap(&ebpf.MapSpec{Name: "view_slot", Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	slot, err := ebpf.NewMap(&ebpf.MapSpec{Name: "view_slot", Type: ebpf.ProgramArray, KeySize: 4,
+		ValueSize: 4, MaxEntries: 1})
 	if err != nil {
 		return nil, fmt.Errorf("make a slot for program %s: %w", spec.Name, err)
 	}
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: spec.Name, Type: spec.Type, AttachType: spec.AttachType, AttachTo: spec.AttachTo, License: "Dual BSD/GPL",
+		Name: spec.Name, Type: spec.Type, AttachType: spec.AttachType, AttachTo: spec.AttachTo,
+		License: "Dual BSD/GPL",
 		Instructions: asm.Instructions{
 			asm.LoadMapPtr(asm.R2, slot.FD()),
 			asm.Mov.Imm(asm.R3, 0),
@@ -70,12 +73,14 @@ func newGate(spec *ebpf.ProgramSpec) (*gate, error) {
 		},
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("make a gate for program %s: %w", spec.Name, err), slot.Close())
+		return nil, errors.Join(fmt.Errorf("make a gate for program %s: %w", spec.Name, err),
+			slot.Close())
 	}
 	defer program.Close()
 	l, err := attach(spec, program)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("attach program %s of section %s: %w", spec.Name, spec.SectionName, err), slot.Close())
+		return nil, errors.Join(fmt.Errorf("attach program %s of section %s: %w",
+			spec.Name, spec.SectionName, err), slot.Close())
 	}
 	return &gate{slot: slot, link: l}, nil
 }

@@ -17,7 +17,8 @@ import (
 // hitting counts in the map hits how often it is run.
 func hitting(section, attachTo string, kind ebpf.ProgramType, how ebpf.AttachType) *ebpf.ProgramSpec {
 	return &ebpf.ProgramSpec{
-		Name: "hit", Type: kind, AttachType: how, AttachTo: attachTo, SectionName: section + "/" + attachTo, License: "GPL",
+		Name: "hit", Type: kind, AttachType: how, AttachTo: attachTo,
+		SectionName: section + "/" + attachTo, License: "GPL",
 		Instructions: asm.Instructions{
 			asm.LoadMapValue(asm.R1, 0, 0).WithReference("hits").WithSymbol("hit"),
 			asm.Mov.Imm(asm.R2, 1),
@@ -69,10 +70,13 @@ func TestEveryKindOfProgramCounts(t *testing.T) {
 		hitting("lsm", "task_prctl", ebpf.LSM, ebpf.AttachLSMMac),
 	} {
 		show := ktest.Iterator("v", "cgroup")
-		show.License, show.Instructions = "GPL", asm.Instructions{asm.Mov.Imm(asm.R0, 0).WithSymbol("v"), asm.Return()}
+		show.License, show.Instructions = "GPL",
+			asm.Instructions{asm.Mov.Imm(asm.R0, 0).WithSymbol("v"), asm.Return()}
 		spec := &ebpf.CollectionSpec{
 			Programs: map[string]*ebpf.ProgramSpec{"v": show, "hit": p},
-			Maps:     map[string]*ebpf.MapSpec{"hits": {Name: "hits", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}},
+			Maps: map[string]*ebpf.MapSpec{
+				"hits": {Name: "hits", Type: ebpf.Array, KeySize: 4, ValueSize: 8,
+					MaxEntries: 1}},
 		}
 		if !works(t, spec) {
 			t.Logf("%s: not on this kernel", p.SectionName)

@@ -50,12 +50,15 @@ type State struct {
 // Load loads the programs of an object that are no iterators, and attaches nothing. dir is where the state is
 // kept, "" to keep it with this process. origin gives the origin of a program; it may be nil. use, if not
 // nil, marks the view as used.
-func Load(o *programs.Object, origin func(program string) programs.Origin, dir string, use func() error, cache *btf.Cache) (*State, error) {
+func Load(o *programs.Object, origin func(program string) programs.Origin, dir string, use func() error,
+	cache *btf.Cache) (*State, error) {
 	s := &State{
 		dir: dir, use: use, specs: maps.Clone(o.Spec().Programs), pins: make(map[string]string),
 		maps: make(map[string]*ebpf.Map), iterators: make(map[string]*ebpf.Program),
 	}
-	maps.DeleteFunc(s.specs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(o.Attached(), name) })
+	maps.DeleteFunc(s.specs, func(name string, _ *ebpf.ProgramSpec) bool {
+		return !slices.Contains(o.Attached(), name)
+	})
 	if dir != "" {
 		for name := range programs.UsedMaps(slices.Collect(maps.Values(s.specs))...) {
 			if strings.HasPrefix(name, ".") { // global variables start anew
