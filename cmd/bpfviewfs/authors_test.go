@@ -21,7 +21,8 @@ func build(t *testing.T, name, source string, flags ...string) string {
 		t.Fatal(err)
 	}
 	object := strings.TrimSuffix(file, "c") + "o"
-	args := append([]string{"-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror", "-I../../bpf", "-c", file, "-o", object}, flags...)
+	args := append([]string{"-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror", "-I../../bpf",
+		"-c", file, "-o", object}, flags...)
 	must(t, "clang-19", args...)
 	return object
 }
@@ -87,23 +88,28 @@ int tagged(struct bpf_iter__cgroup *ctx)
 }
 `
 	tests := []struct{ member, program, want string }{
-		{`__u64 wait_msec VIEW_GAUGE VIEW_UNIT("ms")`, "", `unit "ms" is none of bytes, ns, pages, us`},
-		{`__u64 wait_usec VIEW_GAUGE VIEW_UNIT("ns")`, "", "it is in ns, so its name must end in _nsec"},
+		{`__u64 wait_msec VIEW_GAUGE VIEW_UNIT("ms")`, "",
+			`unit "ms" is none of bytes, ns, pages, us`},
+		{`__u64 wait_usec VIEW_GAUGE VIEW_UNIT("ns")`, "",
+			"it is in ns, so its name must end in _nsec"},
 		{`__u64 size_bytes VIEW_GAUGE VIEW_UNIT("pages")`, "", "its name must end in _pages"},
 		{`__u64 wait_usec VIEW_GAUGE`, "", `needs VIEW_UNIT("us")`},
 		{`__u64 n VIEW_GAUGE VIEW_COUNTER`, "", `contradict`},
 		{`__u64 n VIEW_KEY VIEW_GAUGE`, "", "a key identifies the record"},
 		{`__u32 home VIEW_CGROUP`, "", "the id of a cgroup is a __u64"},
-		{`__u64 n VIEW_TAG("hlep:me")`, "", `tag "hlep:me" is none of help, key, kind, optional, sum, total, unit, width`},
+		{`__u64 n VIEW_TAG("hlep:me")`, "",
+			`tag "hlep:me" is none of help, key, kind, optional, sum, total, unit, width`},
 		{`char name[16] VIEW_COUNTER`, "", "a counter is a number"},
-		{`__u64 n`, `VIEW_TAG("versoin:2")`, `tag "versoin:2" is none of encoded, help, order, version`},
+		{`__u64 n`, `VIEW_TAG("versoin:2")`,
+			`tag "versoin:2" is none of encoded, help, order, version`},
 		{`__u64 n`, `VIEW_ORDER("downwards")`, "no such order"},
 	}
 	views := t.TempDir()
 	for i, tt := range tests {
 		object := filepath.Join(views, fmt.Sprintf("tagged%d.bpf.o", i))
 		must(t, "mv", build(t, "tagged", fmt.Sprintf(source, tt.member, tt.program)), object)
-		if code, out, stderr := call(t, exec.Command(command, "check", object)); code != 1 || !strings.Contains(stderr, tt.want) || strings.Count(stderr, "\n") != 1 {
+		if code, out, stderr := call(t, exec.Command(command, "check", object)); code != 1 ||
+			!strings.Contains(stderr, tt.want) || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s %s: check exits with %d: %s%s", tt.member, tt.program, code, out, stderr)
 		}
 	}
@@ -113,7 +119,8 @@ int tagged(struct bpf_iter__cgroup *ctx)
 			t.Errorf("%s %s: views says %q\n%s", tt.member, tt.program, row, stderr)
 		}
 	}
-	if code, _, stderr := call(t, exec.Command(command, "check", build(t, "tagged", fmt.Sprintf(source, "__u64 n VIEW_GAUGE", "")))); code != 0 {
+	if code, _, stderr := call(t, exec.Command(command, "check",
+		build(t, "tagged", fmt.Sprintf(source, "__u64 n VIEW_GAUGE", "")))); code != 0 {
 		t.Errorf("a right one: exit %d: %s", code, stderr)
 	}
 }
@@ -145,7 +152,8 @@ int half(struct bpf_iter__cgroup *ctx)
 	return view_in_epilogue(ctx, show);
 }
 `)))
-	if code != 0 || !strings.Contains(out, "consider  view half: program half___task is left out: ") || !strings.Contains(out, "invalid mem access") {
+	if code != 0 || !strings.Contains(out, "consider  view half: program half___task is left out: ") ||
+		!strings.Contains(out, "invalid mem access") {
 		t.Errorf("exit %d: %s%s", code, out, stderr)
 	}
 }

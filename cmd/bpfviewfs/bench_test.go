@@ -50,7 +50,9 @@ func cat(b *testing.B, path string, buf []byte) {
 func BenchmarkCPU(b *testing.B) {
 	c := newCgroup(b, mountDir(b, "cgroup2"))
 	buf := make([]byte, 128<<10)
-	versus(b, "cpu.stat", func() { cat(b, c.mirror+"/cpu", buf) }, func() { cat(b, c.path+"/cpu.stat", buf) })
+	versus(b, "cpu.stat", func() { cat(b, c.mirror+"/cpu", buf) }, func() {
+		cat(b, c.path+"/cpu.stat", buf)
+	})
 }
 
 func BenchmarkCPUHeld(b *testing.B) {
@@ -103,7 +105,8 @@ func BenchmarkWalk(b *testing.B) {
 	}
 	walk := func(top string) func() {
 		return func() {
-			if err := filepath.WalkDir(top, func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
+			if err := filepath.WalkDir(top,
+				func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -23,7 +23,8 @@ func TestBigTree(t *testing.T) {
 	}
 	makeTree(t, top, width, depth)
 	sleeper := top.open(fmt.Sprintf("c%d/d%d", width/2, depth/3)).run(exec.Command("sleep", "1000"))
-	want := strings.Fields(strings.ReplaceAll(must(t, "sh", "-c", "cd "+top.path+" && find . -type d"), "./", ""))
+	want := strings.Fields(strings.ReplaceAll(must(t, "sh", "-c", "cd "+top.path+" && find . -type d"),
+		"./", ""))
 	slices.Sort(want)
 	if len(want) != 1+width+width*depth {
 		t.Fatalf("%d cgroups", len(want))
@@ -38,7 +39,8 @@ func TestBigTree(t *testing.T) {
 			ID     uint64 `json:"cgroup_id"`
 			Usage  *int   `json:"usage_usec"`
 		}
-		if err := json.Unmarshal([]byte(line), &record); err != nil || record.ID == 0 || record.Usage == nil {
+		if err := json.Unmarshal([]byte(line), &record); err != nil || record.ID == 0 ||
+			record.Usage == nil {
 			t.Fatalf("%v: %q", err, line)
 		}
 		got = append(got, record.Cgroup)
@@ -52,24 +54,28 @@ func TestBigTree(t *testing.T) {
 		}
 	}
 	if testenv.Has(t, "jq") {
-		if lines := strings.Count(must(t, "jq", "-c", ".usage_usec", control+"cpu.json"), "\n"); lines != len(want) {
+		if lines := strings.Count(must(t, "jq", "-c",
+			".usage_usec", control+"cpu.json"), "\n"); lines != len(want) {
 			t.Errorf("jq reads %d lines, want %d", lines, len(want))
 		}
 	}
 	tasks := strings.Split(read(t, control+"tasks"), "\n")
-	if fields := strings.Fields(tasks[0]); !slices.Equal(fields[:3], []string{"PATH", "CGROUP_ID", "PID"}) {
+	if fields := strings.Fields(tasks[0]); !slices.Equal(fields[:3],
+		[]string{"PATH", "CGROUP_ID", "PID"}) {
 		t.Errorf("tasks begins with %q", tasks[0])
 	}
 	path := fmt.Sprintf("c%d/d%d", width/2, depth/3)
 	row := strings.Fields(tasks[1])
-	if len(tasks) != 3 || row[0] != path || row[1] != fmt.Sprint(inode(t, top.path+"/"+path)) || row[2] != fmt.Sprint(sleeper.Process.Pid) {
+	if len(tasks) != 3 || row[0] != path || row[1] != fmt.Sprint(inode(t, top.path+"/"+path)) ||
+		row[2] != fmt.Sprint(sleeper.Process.Pid) {
 		t.Errorf("the one process in %s:\n%s", path, strings.Join(tasks, "\n"))
 	}
 
 	stop := churn(t, top, width)
 	defer stop()
 	for range 3 {
-		for _, file := range []string{"cpu.json", "cpu", "cpu.prom", "cpu.raw", "tasks", "stacks", "taskspb.raw"} {
+		for _, file := range []string{"cpu.json", "cpu", "cpu.prom", "cpu.raw", "tasks", "stacks",
+			"taskspb.raw"} {
 			read(t, control+file)
 		}
 		seen := make(map[string]bool)

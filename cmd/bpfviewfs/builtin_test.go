@@ -85,12 +85,15 @@ func checkRenderings(t *testing.T, c *cgroup, view, version, hash string) {
 		t.Errorf("schema of %s: %v", view, err)
 		return
 	}
-	if schema.View != view || schema.Version.String() != version || schema.Hash != hash || len(schema.Members) == 0 {
+	if schema.View != view || schema.Version.String() != version || schema.Hash != hash ||
+		len(schema.Members) == 0 {
 		t.Errorf("%s: schema %+v, but views says version %s, hash %s", view, schema, version, hash)
 	}
 	raw := read(t, control+"raw/"+view)
-	if len(raw) < 32 || raw[:4] != "BPFV" || hex.EncodeToString([]byte(raw[16:24])) != hash || (len(raw)-32)%schema.Size != 0 {
-		t.Errorf("raw/%s: %d bytes, hash %x, want %s and records of %d", view, len(raw), raw[16:24], hash, schema.Size)
+	if len(raw) < 32 || raw[:4] != "BPFV" || hex.EncodeToString([]byte(raw[16:24])) != hash ||
+		(len(raw)-32)%schema.Size != 0 {
+		t.Errorf("raw/%s: %d bytes, hash %x, want %s and records of %d",
+			view, len(raw), raw[16:24], hash, schema.Size)
 	}
 	for line := range strings.Lines(read(t, control+"json/"+view+".json")) {
 		var record map[string]any

@@ -53,7 +53,8 @@ func TestNodeExporter(t *testing.T) {
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	exporter := exec.Command("prometheus-node-exporter", "--web.listen-address="+address, "--collector.disable-defaults",
+	exporter := exec.Command("prometheus-node-exporter", "--web.listen-address="+address,
+		"--collector.disable-defaults",
 		"--collector.textfile", "--collector.textfile.directory="+c.mirror+"/.bpfview/prom")
 	var log strings.Builder
 	exporter.Stderr = &log
@@ -88,7 +89,8 @@ func TestNodeExporter(t *testing.T) {
 		}
 	}
 	for _, view := range builtin(t) {
-		if exists(c.mirror+"/.bpfview/prom/"+view+".prom") && !strings.Contains(string(page), "/"+view+".prom\"}") {
+		if exists(c.mirror+"/.bpfview/prom/"+view+".prom") &&
+			!strings.Contains(string(page), "/"+view+".prom\"}") {
 			t.Errorf("it did not read %s.prom", view)
 		}
 	}

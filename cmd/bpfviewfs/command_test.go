@@ -123,7 +123,8 @@ func TestWithoutRights(t *testing.T) {
 		cmd := exec.Command(copied, tt.args...)
 		cmd.SysProcAttr = nobody
 		code, stdout, stderr := call(t, cmd)
-		if code != tt.code || !strings.Contains(stderr, tt.want) || strings.Count(stderr, "\n") > 1 || code == 0 && stdout == "" {
+		if code != tt.code || !strings.Contains(stderr, tt.want) || strings.Count(stderr, "\n") > 1 ||
+			code == 0 && stdout == "" {
 			t.Errorf("%v as nobody: exit %d, want %d: %q", tt.args, code, tt.code, stderr)
 		}
 	}
@@ -137,8 +138,9 @@ func TestWithoutRights(t *testing.T) {
 	for name, tt := range map[string]struct{ script, want string }{
 		"no CAP_SYS_ADMIN": {"exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin $C cgroup2 $D -o registry=$R", "CAP_"},
 		"no /dev/fuse":     {"mount -t tmpfs none /dev && mknod /dev/null c 1 3 && exec $C cgroup2 $D", "/dev/fuse"},
-		"no BTF":           {"mount -t tmpfs none /sys/kernel && exec $C cgroup2 $D -o registry=none", "BTF"},
-		"no cgroup2":       {`for m in $(grep -w cgroup2 /proc/mounts | cut -d' ' -f2); do umount -l $m; done; exec $C cgroup2 $D`, "cgroup2"},
+		"no BTF": {"mount -t tmpfs none /sys/kernel && exec $C cgroup2 $D -o registry=none",
+			"BTF"},
+		"no cgroup2": {`for m in $(grep -w cgroup2 /proc/mounts | cut -d' ' -f2); do umount -l $m; done; exec $C cgroup2 $D`, "cgroup2"},
 	} {
 		cmd := exec.Command("unshare", "-m", "sh", "-c", tt.script)
 		cmd.Env = append(os.Environ(), "C="+command, "D="+dir, "R="+registry)
@@ -225,7 +227,8 @@ func TestWithoutMount(t *testing.T) {
 		}
 	}
 	for _, ask := range []string{"version", "--version"} {
-		if code, stdout, _ := call(t, exec.Command(command, ask)); code != 0 || !strings.HasPrefix(stdout, "bpfviewfs ") {
+		if code, stdout, _ := call(t, exec.Command(command, ask)); code != 0 ||
+			!strings.HasPrefix(stdout, "bpfviewfs ") {
 			t.Errorf("%s: exit %d: %s", ask, code, stdout)
 		}
 	}

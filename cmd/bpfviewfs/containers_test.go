@@ -70,7 +70,8 @@ func (i isolation) bundle(t *testing.T, dir, cgroupsPath string, args []string, 
 	for _, dir := range []string{"bin", "proc", "dev", "tmp", "view"} {
 		os.MkdirAll(bundle+"/rootfs/"+dir, 0o755)
 	}
-	if out, err := exec.Command("sh", "-ec", installBusybox, bundle+"/rootfs").CombinedOutput(); err != nil {
+	if out, err := exec.Command("sh", "-ec", installBusybox,
+		bundle+"/rootfs").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	type object = map[string]any
@@ -102,9 +103,12 @@ func (i isolation) bundle(t *testing.T, dir, cgroupsPath string, args []string, 
 		"root": object{"path": "rootfs", "readonly": true},
 		"mounts": []object{
 			{"destination": "/proc", "type": "proc", "source": "proc"},
-			{"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": []string{"nosuid", "mode=755"}},
-			{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": []string{"nosuid", "mode=1777"}},
-			{"destination": "/view", "type": "bind", "source": dir, "options": []string{"rbind", "ro", "nosuid", "nodev", "noexec"}},
+			{"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+				"options": []string{"nosuid", "mode=755"}},
+			{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs",
+				"options": []string{"nosuid", "mode=1777"}},
+			{"destination": "/view", "type": "bind", "source": dir,
+				"options": []string{"rbind", "ro", "nosuid", "nodev", "noexec"}},
 		},
 		"linux": linux,
 	})
@@ -170,10 +174,13 @@ func (i isolation) test(t *testing.T, dir string) {
 	}
 	inside := shown.run(exec.Command("unshare", "--pid", "--fork", "--kill-child", "sleep", "1000"))
 	outside := foreign.run(exec.Command("sleep", "1000"))
-	eventually(t, "the process has a child", func() bool { return strings.Contains(read(t, shown.mirror+"/tasks"), " sleep\n") })
+	eventually(t, "the process has a child", func() bool {
+		return strings.Contains(read(t, shown.mirror+"/tasks"), " sleep\n")
+	})
 
 	path := "/" + filepath.Base(parent.path) + "/container"
-	bundle := i.bundle(t, shown.mirror, path, []string{"sh", "-c", inContainer}, "FOREIGN=foreign", fmt.Sprintf("ID=%d", inode(t, foreign.path)))
+	bundle := i.bundle(t, shown.mirror, path, []string{"sh", "-c", inContainer}, "FOREIGN=foreign",
+		fmt.Sprintf("ID=%d", inode(t, foreign.path)))
 	cmd := i.command(bundle, shown.mirror)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -198,17 +205,20 @@ func (i isolation) test(t *testing.T, dir string) {
 	said := text.String()
 	rows := 0
 	for line := range strings.Lines(said) {
-		if f := strings.Fields(line); len(f) == 10 && f[2] == fmt.Sprint(inside.Process.Pid) && f[3] == "1" && f[9] == "sleep" {
+		if f := strings.Fields(line); len(f) == 10 && f[2] == fmt.Sprint(inside.Process.Pid) &&
+			f[3] == "1" && f[9] == "sleep" {
 			rows++
 		}
 	}
-	if rows != 1 || !strings.Contains(said, "tasks     ") || !strings.Contains(said, "Read-only file system") {
+	if rows != 1 || !strings.Contains(said, "tasks     ") ||
+		!strings.Contains(said, "Read-only file system") {
 		t.Errorf("it does not see its cgroup:\n%s", said)
 	}
 	if stacks := strings.Contains(said, "reads stacks"); stacks != (i.host() == 0) {
 		t.Errorf("reads kernel stacks: %v", stacks)
 	}
-	for _, bad := range []string{"cannot read", "leads out", "foreign", fmt.Sprintf(" %d ", outside.Process.Pid)} {
+	for _, bad := range []string{"cannot read", "leads out", "foreign",
+		fmt.Sprintf(" %d ", outside.Process.Pid)} {
 		if strings.Contains(said, bad) {
 			t.Errorf("it says %q:\n%s", bad, said)
 		}
@@ -219,7 +229,8 @@ func (i isolation) test(t *testing.T, dir string) {
 	shown.remove()
 	fmt.Fprintln(stdin)
 	rest, _ := io.ReadAll(stdout)
-	if s := string(rest); strings.Count(s, "No such file or directory") != 2 || !strings.HasSuffix(s, "gone\n") {
+	if s := string(rest); strings.Count(s, "No such file or directory") != 2 ||
+		!strings.HasSuffix(s, "gone\n") {
 		t.Errorf("when its cgroup is gone:\n%s", s)
 	}
 }

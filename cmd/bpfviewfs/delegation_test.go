@@ -29,7 +29,8 @@ func TestDelegation(t *testing.T) {
 		t.Fatal(err)
 	}
 	container := "/user.slice/libpod-0123.scope/container"
-	if out, err := as(1000, "mkdir", "-p", manager.path+"/app.slice/x.service", manager.path+container).CombinedOutput(); err != nil {
+	if out, err := as(1000, "mkdir", "-p", manager.path+"/app.slice/x.service",
+		manager.path+container).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	for _, tt := range []struct {
@@ -46,7 +47,9 @@ func TestDelegation(t *testing.T) {
 		{slice.mirror + "/session-1.scope", 1000, false},
 		{dir, 1000, false},
 	} {
-		eventually(t, "rights as in cgroupfs: "+tt.path, func() bool { return (as(tt.reader, "cat", tt.path+"/tasks").Run() == nil) == tt.may })
+		eventually(t, "rights as in cgroupfs: "+tt.path, func() bool {
+			return (as(tt.reader, "cat", tt.path+"/tasks").Run() == nil) == tt.may
+		})
 		if out, err := as(tt.reader, "ls", tt.path).CombinedOutput(); err != nil {
 			t.Errorf("user %d cannot list, as in cgroupfs: %v: %s", tt.reader, err, out)
 		}
@@ -58,12 +61,18 @@ func TestDelegation(t *testing.T) {
 		t.Fatal(err)
 	}
 	mirror := manager.mirror + container
-	eventually(t, "the new owner reads", func() bool { return as(100000, "cat", mirror+"/tasks").Run() == nil })
-	eventually(t, "the old owner does not", func() bool { return as(1000, "cat", mirror+"/tasks").Run() != nil })
+	eventually(t, "the new owner reads", func() bool {
+		return as(100000, "cat", mirror+"/tasks").Run() == nil
+	})
+	eventually(t, "the old owner does not", func() bool {
+		return as(1000, "cat", mirror+"/tasks").Run() != nil
+	})
 	if err := os.Chmod(manager.path, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a directory closed in cgroupfs is closed here", func() bool { return as(100000, "ls", mirror).Run() != nil })
+	eventually(t, "a directory closed in cgroupfs is closed here", func() bool {
+		return as(100000, "ls", mirror).Run() != nil
+	})
 	if err := as(1000, "ls", mirror).Run(); err != nil {
 		t.Errorf("the owner of the closed directory: %v", err)
 	}

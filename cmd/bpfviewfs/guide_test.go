@@ -14,7 +14,8 @@ func TestGuide(t *testing.T) {
 	needRoot(t)
 	testenv.Needs(t, "clang-19", "/usr/include/bpf/bpf_helpers.h", "bpftool")
 	page := read(t, "../../docs/writing-views.md")
-	steps, pinning := typedIn(t, page, "Four steps"), typedIn(t, page, "Without a compiler on the machine")
+	steps, pinning := typedIn(t, page, "Four steps"),
+		typedIn(t, page, "Without a compiler on the machine")
 
 	views, bin, pins := t.TempDir(), t.TempDir(), newRegistry(t)
 	dir := mountDir(t, "cgroup2", "views="+views, "registry="+pins)
@@ -26,7 +27,8 @@ func TestGuide(t *testing.T) {
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	t.Setenv("MAKEFLAGS", "VIEWS="+views) // as on make's command line
 	t.Chdir(t.TempDir())
-	here := strings.NewReplacer("/run/bpfview/system.slice/ssh.service", c.mirror, "/run/bpfview", dir, "/sys/fs/bpf/bpfview", pins)
+	here := strings.NewReplacer("/run/bpfview/system.slice/ssh.service", c.mirror, "/run/bpfview", dir,
+		"/sys/fs/bpf/bpfview", pins)
 	wait := func() {
 		t.Helper()
 		eventually(t, "the view is there", func() bool { return exists(c.mirror + "/blocked") })
@@ -53,11 +55,16 @@ func TestGuide(t *testing.T) {
 	source := "blocked/blocked.bpf.c"
 	must(t, "sed", "-i", "s/how many threads there are/changed as the guide says/", source)
 	must(t, "make", "-C", "blocked", "install")
-	eventually(t, "the change", func() bool { return strings.Contains(rowOf(t, dir, "blocked"), "changed as the guide says") })
-	if err := os.WriteFile(filepath.Join(views, "blocked.bpf.o"), []byte("no object"), 0o644); err != nil {
+	eventually(t, "the change", func() bool {
+		return strings.Contains(rowOf(t, dir, "blocked"), "changed as the guide says")
+	})
+	if err := os.WriteFile(filepath.Join(views, "blocked.bpf.o"),
+		[]byte("no object"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the complaint", func() bool { return strings.Contains(rowOf(t, dir, "blocked"), "goes on as it was") })
+	eventually(t, "the complaint", func() bool {
+		return strings.Contains(rowOf(t, dir, "blocked"), "goes on as it was")
+	})
 	read(t, c.mirror+"/blocked")
 	must(t, "make", "-C", "blocked", "uninstall")
 	eventually(t, "the file is gone", func() bool { return !exists(c.mirror + "/blocked") })

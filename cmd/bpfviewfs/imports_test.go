@@ -23,35 +23,50 @@ func TestImports(t *testing.T) {
 	const room = "a room of iter imports only what is below it"
 	for pkg, banned := range map[string]map[string]string{
 		"fs": {
-			bpf: "fs shows, it runs nothing", "bpfviewfs/iter": "leaves import no leaf", "bpfviewfs/mount": "leaves import no leaf", "bpfviewfs/bpf": "leaves import no leaf",
-			logrus: "libraries return errors", cobra: "only cmd talks to people",
+			bpf: "fs shows, it runs nothing", "bpfviewfs/iter": "leaves import no leaf",
+			"bpfviewfs/mount": "leaves import no leaf",
+			"bpfviewfs/bpf":   "leaves import no leaf",
+			logrus:            "libraries return errors", cobra: "only cmd talks to people",
 		},
 		"iter": {
-			fuse: "iter runs, it shows nothing", "bpfviewfs/fs": "leaves import no leaf", "bpfviewfs/mount": "leaves import no leaf", "bpfviewfs/bpf": "objects are handed to it",
-			logrus: "libraries return errors", cobra: "only cmd talks to people",
+			fuse: "iter runs, it shows nothing", "bpfviewfs/fs": "leaves import no leaf",
+			"bpfviewfs/mount": "leaves import no leaf",
+			"bpfviewfs/bpf":   "objects are handed to it",
+			logrus:            "libraries return errors", cobra: "only cmd talks to people",
 		},
-		"iter/records": {"bpfviewfs/": room, bpf + "/link": "records are bytes and types", fuse: room, logrus: room, cobra: room},
+		"iter/records": {"bpfviewfs/": room, bpf + "/link": "records are bytes and types", fuse: room,
+			logrus: room, cobra: room},
 		"iter/runs": {
-			"bpfviewfs/iter/programs": room, "bpfviewfs/iter/sources": room, "bpfviewfs/iter/state": room, "bpfviewfs/bpf": "objects are handed to it",
+			"bpfviewfs/iter/programs": room, "bpfviewfs/iter/sources": room,
+			"bpfviewfs/iter/state": room, "bpfviewfs/bpf": "objects are handed to it",
 			fuse: room, logrus: room, cobra: room,
 		},
-		"iter/sources": {"bpfviewfs/": room, bpf: "sources are files", fuse: room, logrus: room, cobra: room},
+		"iter/sources": {"bpfviewfs/": room, bpf: "sources are files", fuse: room, logrus: room,
+			cobra: room},
 		"iter/programs": {
-			"bpfviewfs/iter/cgroups": room, "bpfviewfs/iter/runs": room, "bpfviewfs/iter/sources": room, "bpfviewfs/iter/state": room,
+			"bpfviewfs/iter/cgroups": room, "bpfviewfs/iter/runs": room,
+			"bpfviewfs/iter/sources": room, "bpfviewfs/iter/state": room,
 			"bpfviewfs/bpf": "objects are handed to it", fuse: room, logrus: room, cobra: room,
 		},
 		"iter/state": {
-			"bpfviewfs/iter/cgroups": room, "bpfviewfs/iter/runs": room, "bpfviewfs/iter/sources": room,
-			"bpfviewfs/bpf": "objects are handed to it", fuse: room, logrus: room, cobra: room,
+			"bpfviewfs/iter/cgroups": room, "bpfviewfs/iter/runs": room,
+			"bpfviewfs/iter/sources": room,
+			"bpfviewfs/bpf":          "objects are handed to it", fuse: room, logrus: room,
+			cobra: room,
 		},
-		"iter/links":   {"bpfviewfs/": room, fuse: room, logrus: room, cobra: room},
-		"iter/cgroups": {"bpfviewfs/": room, bpf: "the hierarchy is there without BPF", fuse: room, logrus: room, cobra: room},
+		"iter/links": {"bpfviewfs/": room, fuse: room, logrus: room, cobra: room},
+		"iter/cgroups": {"bpfviewfs/": room, bpf: "the hierarchy is there without BPF", fuse: room,
+			logrus: room, cobra: room},
 		"mount": {
-			bpf: "mount keeps it mounted", "bpfviewfs/fs": "leaves import no leaf", "bpfviewfs/iter": "leaves import no leaf", "bpfviewfs/bpf": "leaves import no leaf",
-			logrus: "libraries take a log function", cobra: "only cmd talks to people",
+			bpf: "mount keeps it mounted", "bpfviewfs/fs": "leaves import no leaf",
+			"bpfviewfs/iter": "leaves import no leaf",
+			"bpfviewfs/bpf":  "leaves import no leaf",
+			logrus:           "libraries take a log function", cobra: "only cmd talks to people",
 		},
 		"bpf": {
-			bpf: "bpf holds objects", fuse: "bpf holds objects", "bpfviewfs/": "leaves import no leaf", logrus: "bpf holds objects", cobra: "bpf holds objects",
+			bpf: "bpf holds objects", fuse: "bpf holds objects",
+			"bpfviewfs/": "leaves import no leaf", logrus: "bpf holds objects",
+			cobra: "bpf holds objects",
 		},
 	} {
 		out, err := exec.Command("go", "list", "-deps", "bpfviewfs/"+pkg).Output()
@@ -94,7 +109,8 @@ func TestPackagesAreSmall(t *testing.T) {
 			lines += bytes.Count(text, []byte{'\n'})
 		}
 		if files > maxFiles || lines > maxLines {
-			t.Errorf("%s has %d files of %d lines: at most %d and %d", dir, files, lines, maxFiles, maxLines)
+			t.Errorf("%s has %d files of %d lines: at most %d and %d",
+				dir, files, lines, maxFiles, maxLines)
 		}
 	}
 }

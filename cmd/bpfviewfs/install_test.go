@@ -16,7 +16,8 @@ import (
 // makeInstall runs make in the clone.
 func makeInstall(t *testing.T, args ...string) {
 	t.Helper()
-	if out, err := exec.Command("make", append([]string{"-C", "../.."}, args...)...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("make", append([]string{"-C", "../.."},
+		args...)...).CombinedOutput(); err != nil {
 		t.Fatalf("make %v: %v\n%s", args, err, out)
 	}
 }
@@ -61,7 +62,8 @@ func TestInstall(t *testing.T) {
 		t.Errorf("the helper is a link to %q (%v)", to, err)
 	}
 	for _, path := range want[1:] {
-		if text := read(t, root+path); text == "" || strings.Contains(text, "@BINDIR@") && path != want[1] {
+		if text := read(t, root+path); text == "" || strings.Contains(text, "@BINDIR@") &&
+			path != want[1] {
 			t.Errorf("%s is not ready for use:\n%s", path, text)
 		}
 	}
@@ -80,11 +82,13 @@ func TestUnits(t *testing.T) {
 	if err != nil || len(units) != 3 {
 		t.Fatalf("units: %v (%v)", units, err)
 	}
-	code, stdout, stderr := call(t, exec.Command("systemd-analyze", append([]string{"verify", "--man=no"}, units...)...))
+	code, stdout, stderr := call(t, exec.Command("systemd-analyze",
+		append([]string{"verify", "--man=no"}, units...)...))
 	if code != 0 || stdout+stderr != "" {
 		t.Errorf("systemd-analyze verify: exit %d:\n%s%s", code, stdout, stderr)
 	}
-	code, _, stderr = call(t, exec.Command("systemd-tmpfiles", "--create", "--root="+root, root+"/lib/tmpfiles.d/bpfviewfs.conf"))
+	code, _, stderr = call(t, exec.Command("systemd-tmpfiles", "--create", "--root="+root,
+		root+"/lib/tmpfiles.d/bpfviewfs.conf"))
 	if fi, err := os.Stat(root + "/run/bpfview"); code != 0 || err != nil || fi.Mode().Perm() != 0o755 {
 		t.Errorf("systemd-tmpfiles: exit %d: %s: %v", code, stderr, err)
 	}
@@ -108,7 +112,8 @@ func TestCompletion(t *testing.T) {
 		{"completion bash", "bash completion"},
 		{"help mount", "mount [SOURCE] DIR"},
 	} {
-		if code, stdout, stderr := call(t, exec.Command(command, strings.Fields(tt.args)...)); code != 0 || !strings.Contains(stdout, tt.want) {
+		if code, stdout, stderr := call(t, exec.Command(command,
+			strings.Fields(tt.args)...)); code != 0 || !strings.Contains(stdout, tt.want) {
 			t.Errorf("%s: exit %d: %s%s", tt.args, code, stdout, stderr)
 		}
 	}

@@ -86,7 +86,8 @@ func readUntil(stopped <-chan struct{}, dirs ...string) error {
 			return byPread(f)
 		}
 	}
-	kinds := []func(path string) func() (string, error){held, byPath(byRead), byPath(bySplice), byPath(bySendfile), byCat, bySmallReads}
+	kinds := []func(path string) func() (string, error){held, byPath(byRead), byPath(bySplice),
+		byPath(bySendfile), byCat, bySmallReads}
 	errs := make([]error, 18)
 	var group sync.WaitGroup
 	for i := range errs {
@@ -136,7 +137,8 @@ func readForTest(dir string) error {
 func inRunc(t *testing.T, dir string, group *cgroup) (stop func()) {
 	t.Helper()
 	i := isolation{runtime: "runc", cgroups: true}
-	bundle := i.bundle(t, dir, "/"+filepath.Base(group.path)+"/container", []string{"/bin/reader"}, readVar+"=/view")
+	bundle := i.bundle(t, dir, "/"+filepath.Base(group.path)+"/container", []string{"/bin/reader"},
+		readVar+"=/view")
 	build := exec.Command("go", "test", "-c", "-o", bundle+"/rootfs/bin/reader", ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // there are no libraries in the container
 	if out, err := build.CombinedOutput(); err != nil {
@@ -281,7 +283,9 @@ func TestReloads(t *testing.T) {
 		}
 	}
 	stop()
-	eventually(t, "what earlier servers left is closed", func() bool { return descriptors(keeper.Pid) <= open })
+	eventually(t, "what earlier servers left is closed", func() bool {
+		return descriptors(keeper.Pid) <= open
+	})
 	if s := status(t, dir); s.Restarts != 0 || s.Reloads != reloads {
 		t.Errorf("status: %+v", s)
 	}
@@ -510,10 +514,12 @@ func TestBrokenProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, broken := range map[string][]byte{"no program": nil, "half of one": good[:len(good)/2], "another": ends} {
+	for name, broken := range map[string][]byte{"no program": nil, "half of one": good[:len(good)/2],
+		"another": ends} {
 		install(broken)
 		out, err := exec.Command(command, "reload", dir).CombinedOutput()
-		if err == nil || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "serves on") {
+		if err == nil || strings.Count(string(out), "\n") != 1 ||
+			!strings.Contains(string(out), "serves on") {
 			t.Errorf("%s: %v: %s", name, err, out)
 		}
 		if s := status(t, dir); s.Server != before.Server {
@@ -544,7 +550,8 @@ func TestKeeperKilled(t *testing.T) {
 		_, err := os.Stat(dir)
 		return err != nil && strings.Contains(err.Error(), "not connected")
 	})
-	if out, err := exec.Command(command, "reload", dir).CombinedOutput(); err == nil || !strings.Contains(string(out), "keeper") {
+	if out, err := exec.Command(command, "reload", dir).CombinedOutput(); err == nil ||
+		!strings.Contains(string(out), "keeper") {
 		t.Errorf("reload: %v: %s", err, out)
 	}
 	if out, err := exec.Command(command, "mount", dir).CombinedOutput(); err != nil {

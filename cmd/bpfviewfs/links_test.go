@@ -53,7 +53,8 @@ func TestByID(t *testing.T) {
 	id := fmt.Sprint(st.Ino)
 	for _, from := range []string{dir, c.mirror, c.mirror + "/.bpfview/cgroup/tasks"} {
 		var got unix.Stat_t
-		if err := unix.Stat(filepath.Join(from, ".bpfview/id", id), &got); err != nil || got.Ino != st.Ino {
+		if err := unix.Stat(filepath.Join(from, ".bpfview/id", id), &got); err != nil ||
+			got.Ino != st.Ino {
 			t.Errorf("from %s: inode %d (%v), want %s", from, got.Ino, err, id)
 		}
 	}

@@ -18,7 +18,8 @@ type logOptions struct{ format, level string }
 func logFlags(flags *pflag.FlagSet) *logOptions {
 	o := logOptions{"text", "info"}
 	flags.Var(&choice{&o.format, []string{"text", "json"}}, "log-format", "log as `text` or json")
-	flags.Var(&choice{&o.level, []string{"error", "warning", "info", "debug"}}, "log-level", "log `level`: error, warning, info or debug")
+	flags.Var(&choice{&o.level, []string{"error", "warning", "info", "debug"}}, "log-level",
+		"log `level`: error, warning, info or debug")
 	return &o
 }
 

@@ -111,7 +111,8 @@ mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview`,
 	}
 	root.SetVersionTemplate("bpfviewfs {{.Version}}\n") // as the command says it
 	log := logFlags(root.PersistentFlags())
-	root.AddCommand(mountCommand(log), umountCommand(), reloadCommand(), serveCommand(log), viewsCommand(), catCommand(), whyCommand(),
+	root.AddCommand(mountCommand(log), umountCommand(), reloadCommand(), serveCommand(log),
+		viewsCommand(), catCommand(), whyCommand(),
 		newCommand(), checkCommand(), versionCommand())
 	return root
 }
@@ -121,6 +122,8 @@ func versionCommand() *cobra.Command {
 		Use:   "version",
 		Short: "print the version",
 		Args:  cobra.NoArgs,
-		Run:   func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "bpfviewfs", version) },
+		Run: func(cmd *cobra.Command, _ []string) {
+			fmt.Fprintln(cmd.OutOrStdout(), "bpfviewfs", version)
+		},
 	}
 }

@@ -65,7 +65,8 @@ func TestMain(m *testing.M) {
 			}
 			defer os.RemoveAll(dir)
 			command = filepath.Join(dir, "bpfviewfs")
-			if out, err := exec.Command("go", append(append([]string{"build", "-o", command}, buildFlags...), ".")...).CombinedOutput(); err != nil {
+			args := append(append([]string{"build", "-o", command}, buildFlags...), ".")
+			if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 				fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 				return 1
 			}
@@ -261,7 +262,8 @@ func unmount(t testing.TB, dir string) {
 	if out, err := exec.Command(command, "umount", dir).CombinedOutput(); err != nil {
 		t.Errorf("umount: %v\n%s", err, out)
 	}
-	for deadline := time.Now().Add(20 * time.Second); server > 0 && unix.Kill(server, 0) == nil; time.Sleep(time.Millisecond) {
+	deadline := time.Now().Add(20 * time.Second)
+	for ; server > 0 && unix.Kill(server, 0) == nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Errorf("the server, process %d, outlives its mount", server)
 			unix.Kill(server, unix.SIGKILL)
@@ -276,8 +278,10 @@ func serverOf(t testing.TB, dir string) int {
 	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range lines {
 		line, _ := os.ReadFile(path)
-		if args := bytes.Split(line, []byte{0}); len(args) > 2 && bytes.Contains(line, []byte("\x00"+dir+"\x00")) {
-			if pid, _ := strconv.Atoi(strings.Split(path, "/")[2]); pid != os.Getpid() && isServer(pid) {
+		if args := bytes.Split(line, []byte{0}); len(args) > 2 &&
+			bytes.Contains(line, []byte("\x00"+dir+"\x00")) {
+			if pid, _ := strconv.Atoi(strings.Split(path, "/")[2]); pid != os.Getpid() &&
+				isServer(pid) {
 				return pid
 			}
 		}

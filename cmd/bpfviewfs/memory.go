@@ -57,7 +57,8 @@ func memoryLimit(process string) int64 {
 			case len(fields) < 3:
 			case fields[1] == "" && m.FSType == "cgroup2":
 				limit = "memory.max"
-			case hasWord(fields[1], "memory") && m.FSType == "cgroup" && hasWord(m.VFSOptions, "memory"):
+			case hasWord(fields[1], "memory") && m.FSType == "cgroup" &&
+				hasWord(m.VFSOptions, "memory"):
 				limit = "memory.limit_in_bytes"
 			}
 			if limit == "" {
@@ -69,7 +70,9 @@ func memoryLimit(process string) int64 {
 			}
 			for at := below; ; at = filepath.Dir(at) {
 				text, err := os.ReadFile(filepath.Join(m.Mountpoint, at, limit))
-				if n, parseErr := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && parseErr == nil {
+				if n, parseErr := strconv.ParseInt(
+					strings.TrimSpace(string(text)), 10, 64); err == nil &&
+					parseErr == nil {
 					least = min(least, n)
 				}
 				if at == "." {

@@ -31,7 +31,8 @@ is the root of the tree, and nothing above it can be reached.`,
 		Args: cobra.RangeArgs(1, 2),
 	}
 	lists := cmd.Flags().StringArrayP("options", "o", nil, "comma-separated mount `options`: uid=USER gid=GROUP mode=OCTAL max_run=SIZE views=DIR:DIR enable=VIEW:VIEW registry=DIR")
-	foreground := cmd.Flags().Bool("foreground", false, "serve until unmounted instead of going to the background")
+	foreground := cmd.Flags().Bool("foreground", false,
+		"serve until unmounted instead of going to the background")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		o, err := mount.ParseOptions(*lists...)
 		if err != nil {

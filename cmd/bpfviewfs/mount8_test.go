@@ -38,8 +38,10 @@ var mount8s = []mount8{
 	{line: "M -o strictatime,lazytime", mounts: "ro"},
 	{line: "M -n", mounts: "ro,relatime"},
 	{line: "mkdir $T/gone && cd $T/gone && rmdir $T/gone && M 2>/dev/null", mounts: "ro,relatime"},
-	{line: "M -o mode=0444 -o uid=7,gid=8 && stat -c '%u %g %a' $D/tasks", says: "7 8 444", mounts: "ro,relatime"},
-	{line: "cd $D/.. && ln -s $D $T/link && mount -t fuse.bpfviewfs cgroup2 $T/link", mounts: "ro,relatime"},
+	{line: "M -o mode=0444 -o uid=7,gid=8 && stat -c '%u %g %a' $D/tasks", says: "7 8 444",
+		mounts: "ro,relatime"},
+	{line: "cd $D/.. && ln -s $D $T/link && mount -t fuse.bpfviewfs cgroup2 $T/link",
+		mounts: "ro,relatime"},
 	{line: "ulimit -n 64 && M", code: 32, says: "ulimit -n"},
 	{line: "mount -t fuse.bpfviewfs --source cgroup2 --target $D", mounts: "ro,relatime"},
 	// The substitution waits for all writers of the pipe. The server must not be one.
@@ -52,16 +54,25 @@ var mount8s = []mount8{
 	{line: "M && M", code: 32, says: "mounted there already", mounts: "ro,relatime"},
 	{line: "touch $T/file && mount -t fuse.bpfviewfs cgroup2 $T/file", code: 32, says: "not a directory"},
 	{line: "mount -t fuse.bpfviewfs $T $D", code: 32, says: "cgroup"},
-	{line: "mount --bind $T/fstab /etc/fstab && setpriv --reuid 65534 --clear-groups mount $D", fstab: "cgroup2 $D fuse.bpfviewfs user", code: 1, says: "must be root"},
+	{line: "mount --bind $T/fstab /etc/fstab && setpriv --reuid 65534 --clear-groups mount $D",
+		fstab: "cgroup2 $D fuse.bpfviewfs user", code: 1, says: "must be root"},
 
 	// fstab
-	{line: "mount -T $T/fstab $D", fstab: "cgroup2 $D fuse.bpfviewfs noauto,nodev,mode=0444 0 0", mounts: "ro,relatime"},
-	{line: "mount -a -T $T/fstab", fstab: "cgroup2 $D fuse.bpfviewfs ro,nofail,noatime,x-systemd.automount 0 0", mounts: "ro,noatime"},
-	{line: "mount -a -T $T/fstab && mount -a -T $T/fstab", fstab: "cgroup2 $D fuse.bpfviewfs defaults", mounts: "ro,relatime"},
+	{line: "mount -T $T/fstab $D", fstab: "cgroup2 $D fuse.bpfviewfs noauto,nodev,mode=0444 0 0",
+		mounts: "ro,relatime"},
+	{line: "mount -a -T $T/fstab",
+		fstab:  "cgroup2 $D fuse.bpfviewfs ro,nofail,noatime,x-systemd.automount 0 0",
+		mounts: "ro,noatime"},
+	{line: "mount -a -T $T/fstab && mount -a -T $T/fstab", fstab: "cgroup2 $D fuse.bpfviewfs defaults",
+		mounts: "ro,relatime"},
 	{line: "mount -a -T $T/fstab", fstab: "cgroup2 $D fuse.bpfviewfs noauto"},
-	{line: "mount -a -T $T/fstab", fstab: "cgroup2 $D fuse.bpfviewfs nofail,colour=red", code: 32, says: "colour=red"},
-	{line: "mount -a -T $T/fstab", fstab: "none $T/tmp tmpfs X-mount.mkdir\ncgroup2 $D fuse.bpfviewfs colour=red", code: 64, says: "colour=red"},
-	{line: "mount -a -t fuse.bpfviewfs -T $T/fstab && mount -a -O _netdev -T $T/fstab", fstab: "cgroup2 $D fuse.bpfviewfs _netdev", mounts: "ro,relatime"},
+	{line: "mount -a -T $T/fstab", fstab: "cgroup2 $D fuse.bpfviewfs nofail,colour=red", code: 32,
+		says: "colour=red"},
+	{line: "mount -a -T $T/fstab",
+		fstab: "none $T/tmp tmpfs X-mount.mkdir\ncgroup2 $D fuse.bpfviewfs colour=red", code: 64,
+		says: "colour=red"},
+	{line: "mount -a -t fuse.bpfviewfs -T $T/fstab && mount -a -O _netdev -T $T/fstab",
+		fstab: "cgroup2 $D fuse.bpfviewfs _netdev", mounts: "ro,relatime"},
 
 	// remount
 	{line: "M && mount -o remount $D", mounts: "ro,relatime"},
@@ -70,13 +81,18 @@ var mount8s = []mount8{
 	{line: "M -o noatime && mount -o remount $D", mounts: "ro,noatime"},
 	{line: "M && mount -o remount,noatime,nodiratime $D", mounts: "ro,noatime,nodiratime"},
 	{line: "M -o noatime && mount -t fuse.bpfviewfs -o remount,strictatime cgroup2 $D", mounts: "ro"},
-	{line: "M && mount -o remount,mode=0444 $D", code: 32, says: "option mode=0444", mounts: "ro,relatime"},
+	{line: "M && mount -o remount,mode=0444 $D", code: 32, says: "option mode=0444",
+		mounts: "ro,relatime"},
 	{line: "M -o mode=0444,uid=7 && mount -o remount,noatime,mode=0444 $D", mounts: "ro,noatime"},
-	{line: "M -o mode=0444,uid=7 && mount -o remount,mode=0444,uid=8 $D", code: 32, says: "option uid=8", mounts: "ro,relatime"},
-	{line: "mount -T $T/fstab $D && mount -T $T/fstab -o remount,noatime $D", fstab: "cgroup2 $D fuse.bpfviewfs noauto,mode=0444", mounts: "ro,noatime"},
+	{line: "M -o mode=0444,uid=7 && mount -o remount,mode=0444,uid=8 $D", code: 32, says: "option uid=8",
+		mounts: "ro,relatime"},
+	{line: "mount -T $T/fstab $D && mount -T $T/fstab -o remount,noatime $D",
+		fstab: "cgroup2 $D fuse.bpfviewfs noauto,mode=0444", mounts: "ro,noatime"},
 	{line: "M && mount -o remount,colour=red $D", code: 1, says: `"colour=red"`, mounts: "ro,relatime"},
-	{line: "mount -t fuse.bpfviewfs -o remount cgroup2 $D", code: 32, says: "no fuse.bpfviewfs is mounted there"},
-	{line: "M && mount -o remount,bind,rw $D && ! touch $D/new", says: "Read-only file system", mounts: "rw,relatime"},
+	{line: "mount -t fuse.bpfviewfs -o remount cgroup2 $D", code: 32,
+		says: "no fuse.bpfviewfs is mounted there"},
+	{line: "M && mount -o remount,bind,rw $D && ! touch $D/new", says: "Read-only file system",
+		mounts: "rw,relatime"},
 
 	// findmnt, umount
 	{line: "M && findmnt -no SOURCE,FSTYPE,FS-OPTIONS -t fuse.bpfviewfs $D",
@@ -97,7 +113,8 @@ var mount8s = []mount8{
 // helper8s need the helper. mount.fuse3 keeps -f and -s to itself, and complains of a working directory that
 // is gone.
 var helper8s = []mount8{
-	{line: "mkdir $T/cwd && cd $T/cwd && rmdir $T/cwd && M && $C reload --keeper $D", mounts: "ro,relatime"},
+	{line: "mkdir $T/cwd && cd $T/cwd && rmdir $T/cwd && M && $C reload --keeper $D",
+		mounts: "ro,relatime"},
 	{line: "M -f"},
 	{line: "mount -fav -T $T/fstab", fstab: "cgroup2 $D fuse.bpfviewfs", says: "successfully mounted"},
 	{line: "M -s -o colour=red,mode=0444 && stat -c %a $D/tasks", says: "444", mounts: "ro,relatime"},
@@ -115,7 +132,8 @@ func TestMount8(t *testing.T) {
 				testenv.Needs(t, way)
 			}
 			sbin := t.TempDir()
-			if out, err := exec.Command("cp", command, sbin+"/bpfviewfs").CombinedOutput(); err != nil {
+			if out, err := exec.Command("cp", command,
+				sbin+"/bpfviewfs").CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
 			cases := mount8s

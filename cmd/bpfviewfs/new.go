@@ -36,7 +36,9 @@ headers it includes, and a Makefile. Nothing that exists is overwritten.`,
 			if err := writeExample(name); err != nil {
 				return failed(fmt.Errorf("write an example: %w", err))
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s/ is written: edit %s/%s.bpf.c, then run make -C %s check\n", name, name, name, name)
+			fmt.Fprintf(cmd.OutOrStdout(),
+				"%s/ is written: edit %s/%s.bpf.c, then run make -C %s check\n", name,
+				name, name, name)
 			return nil
 		},
 	}
@@ -50,9 +52,11 @@ func writeExample(name string) error {
 		return os.WriteFile(filepath.Join(name, file), text, 0o666)
 	}
 	var errs []error
-	for _, file := range []struct{ template, name string }{{"view.bpf.c", name + ".bpf.c"}, {"Makefile", "Makefile"}} {
+	for _, file := range []struct{ template, name string }{{"view.bpf.c", name + ".bpf.c"},
+		{"Makefile", "Makefile"}} {
 		text, err := templates.ReadFile("template/" + file.template)
-		errs = append(errs, err, write(file.name, bytes.ReplaceAll(text, []byte("NAME"), []byte(name))))
+		errs = append(errs, err, write(file.name,
+			bytes.ReplaceAll(text, []byte("NAME"), []byte(name))))
 	}
 	headers, err := iofs.Glob(bpf.Headers, "*.h")
 	errs = append(errs, err)

@@ -18,14 +18,17 @@ func TestNew(t *testing.T) {
 		cmd.Dir = dir
 		return cmd
 	}
-	if code, out, stderr := call(t, in(command, "new", "blocked")); code != 0 || !strings.Contains(out, "blocked.bpf.c") {
+	if code, out, stderr := call(t, in(command, "new", "blocked")); code != 0 ||
+		!strings.Contains(out, "blocked.bpf.c") {
 		t.Fatalf("exit %d: %s%s", code, out, stderr)
 	}
-	if code, _, stderr := call(t, in(command, "new", "blocked")); code != 1 || !strings.Contains(stderr, "exists") {
+	if code, _, stderr := call(t, in(command, "new", "blocked")); code != 1 ||
+		!strings.Contains(stderr, "exists") {
 		t.Errorf("twice: exit %d: %s", code, stderr)
 	}
 	for _, name := range []string{"A", "a-b", "../x", "a___task", ""} {
-		if code, _, stderr := call(t, in(command, "new", name)); code != 1 || strings.Count(stderr, "\n") != 1 {
+		if code, _, stderr := call(t, in(command, "new", name)); code != 1 ||
+			strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%q: exit %d: %s", name, code, stderr)
 		}
 	}

@@ -27,7 +27,8 @@ type requests struct{ lookup, getattr, open, read int }
 
 func countRequests(t *testing.T, dir string) (r requests) {
 	t.Helper()
-	if _, err := fmt.Sscan(read(t, dir+"/requests"), &r.lookup, &r.getattr, &r.open, &r.read); err != nil {
+	if _, err := fmt.Sscan(read(t, dir+"/requests"), &r.lookup,
+		&r.getattr, &r.open, &r.read); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -94,7 +95,8 @@ func TestExactSize(t *testing.T) {
 		t.Errorf("before the first run: %v (%v)", fi, err)
 	}
 	read(t, dir+"/empty")
-	if fi, err := os.Stat(dir + "/empty"); err != nil || fi.Size() == 0 || time.Since(fi.ModTime()) > 5*time.Second {
+	if fi, err := os.Stat(dir + "/empty"); err != nil || fi.Size() == 0 ||
+		time.Since(fi.ModTime()) > 5*time.Second {
 		t.Errorf("after an empty run: %v (%v)", fi, err)
 	}
 }
@@ -238,7 +240,8 @@ func TestRestartLoop(t *testing.T) {
 	for time.Now().Before(until) {
 		time.Sleep(300 * time.Millisecond)
 		exists.Lock()
-		for _, err := range []error{removeCgroup(child), removeCgroup(name), os.Mkdir(name, 0o755), os.Mkdir(child, 0o755)} {
+		for _, err := range []error{removeCgroup(child), removeCgroup(name), os.Mkdir(name, 0o755),
+			os.Mkdir(child, 0o755)} {
 			if err != nil {
 				t.Error(err)
 			}
@@ -274,7 +277,8 @@ func TestDeadDirectory(t *testing.T) {
 				c = parent.child("c")
 			}
 			for range 3 {
-				for _, name := range []string{"cpu", "nothing", ".bpfview/views", ".bpfview/json/cpu.json", ".bpfview/cgroup/x"} {
+				for _, name := range []string{"cpu", "nothing", ".bpfview/views",
+					".bpfview/json/cpu.json", ".bpfview/cgroup/x"} {
 					var st unix.Stat_t
 					if _, err := unix.Openat(at, name, unix.O_RDONLY, 0); err != unix.ENOENT {
 						t.Errorf("open %s (cached: %v, made anew: %v): %v, want ENOENT", name, cached, anew, err)
@@ -297,14 +301,16 @@ func TestDeadDirectory(t *testing.T) {
 func TestFanotify(t *testing.T) {
 	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	c := newCgroup(t, dir)
-	fan, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK, unix.O_RDONLY)
+	fan, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK,
+		unix.O_RDONLY)
 	if err != nil {
 		t.Fatal(err)
 	}
 	listener := os.NewFile(uintptr(fan), "fanotify")
 	defer listener.Close()
 	const events = unix.FAN_OPEN | unix.FAN_OPEN_PERM | unix.FAN_ACCESS_PERM
-	if err := unix.FanotifyMark(fan, unix.FAN_MARK_ADD|unix.FAN_MARK_MOUNT, events, unix.AT_FDCWD, dir); err != nil {
+	if err := unix.FanotifyMark(fan, unix.FAN_MARK_ADD|unix.FAN_MARK_MOUNT,
+		events, unix.AT_FDCWD, dir); err != nil {
 		t.Fatal(err)
 	}
 	seen := make(chan int)
@@ -329,7 +335,8 @@ func TestFanotify(t *testing.T) {
 				}
 				n++
 				if e.Mask&(unix.FAN_OPEN_PERM|unix.FAN_ACCESS_PERM) != 0 {
-					if _, err := unix.Pread(int(e.Fd), make([]byte, 64), 0); err != nil && err != unix.EISDIR {
+					if _, err := unix.Pread(int(e.Fd), make([]byte, 64), 0); err != nil &&
+						err != unix.EISDIR {
 						t.Errorf("the listener's own read: %v", err)
 					}
 					response := unix.FanotifyResponse{Fd: e.Fd, Response: unix.FAN_ALLOW}
@@ -426,8 +433,10 @@ func Test32Bit(t *testing.T) {
 	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	c := newCgroup(t, dir)
 	c.child("sub")
-	for _, at := range []string{"", "/.bpfview", "/.bpfview/json", "/.bpfview/tree", "/.bpfview/cgroup", "/sub"} {
-		if out, err := exec.Command(list, c.mirror+at).CombinedOutput(); err != nil && !errors.Is(err, unix.ENOEXEC) {
+	for _, at := range []string{"", "/.bpfview", "/.bpfview/json", "/.bpfview/tree",
+		"/.bpfview/cgroup", "/sub"} {
+		if out, err := exec.Command(list, c.mirror+at).CombinedOutput(); err != nil &&
+			!errors.Is(err, unix.ENOEXEC) {
 			t.Errorf("%s: %v: %s", at, err, out)
 		}
 		entries, err := os.ReadDir(c.mirror + at)

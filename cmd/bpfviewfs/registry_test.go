@@ -66,7 +66,9 @@ func TestPin(t *testing.T) {
 	for range 2 {
 		must(t, "bpftool", "prog", "load", "../../bpf/cgroup.bpf.o", pins+"/pinned")
 		for _, c := range cgroups {
-			eventually(t, "the file in every cgroup", func() bool { return exists(c.mirror + "/pinned") })
+			eventually(t, "the file in every cgroup", func() bool {
+				return exists(c.mirror + "/pinned")
+			})
 			fields := strings.Fields(strings.Split(read(t, c.mirror+"/pinned"), "\n")[1])
 			if id := fmt.Sprint(inode(t, c.path)); fields[0] != id {
 				t.Errorf("%s is about cgroup %s, want %s", c.mirror, fields[0], id)
@@ -82,7 +84,9 @@ func TestPin(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, c := range cgroups {
-			eventually(t, "the file is gone", func() bool { return !exists(c.mirror + "/pinned") })
+			eventually(t, "the file is gone", func() bool {
+				return !exists(c.mirror + "/pinned")
+			})
 		}
 	}
 }
@@ -95,7 +99,8 @@ func TestPinnedLink(t *testing.T) {
 	b := a.child("b")
 	pinLink(t, b, pins+"/linked")
 	eventually(t, "the file", func() bool { return exists(b.mirror + "/linked") })
-	if got, id := read(t, b.mirror+"/linked"), fmt.Sprint(inode(t, b.path)); !strings.Contains(got, " "+id+" ") {
+	got, id := read(t, b.mirror+"/linked"), fmt.Sprint(inode(t, b.path))
+	if !strings.Contains(got, " "+id+" ") {
 		t.Errorf("not about cgroup %s:\n%s", id, got)
 	}
 	for _, other := range []string{a.mirror, dir} {
@@ -123,8 +128,10 @@ func pinLink(t *testing.T, c *cgroup, path string) {
 		prog, target, attach, flags uint32
 		info                        unsafe.Pointer
 		size, padding               uint32
-	}{prog: uint32(coll.Programs["cgroup"].FD()), attach: unix.BPF_TRACE_ITER, info: unsafe.Pointer(&target), size: 16}
-	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_LINK_CREATE, uintptr(unsafe.Pointer(&create)), unsafe.Sizeof(create))
+	}{prog: uint32(coll.Programs["cgroup"].FD()), attach: unix.BPF_TRACE_ITER,
+		info: unsafe.Pointer(&target), size: 16}
+	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_LINK_CREATE, uintptr(unsafe.Pointer(&create)),
+		unsafe.Sizeof(create))
 	if errno != 0 {
 		t.Fatal(errno)
 	}
@@ -137,7 +144,8 @@ func pinLink(t *testing.T, c *cgroup, path string) {
 		path      unsafe.Pointer
 		fd, flags uint32
 	}{path: unsafe.Pointer(name), fd: uint32(fd)}
-	if _, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_OBJ_PIN, uintptr(unsafe.Pointer(&pin)), unsafe.Sizeof(pin)); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_OBJ_PIN,
+		uintptr(unsafe.Pointer(&pin)), unsafe.Sizeof(pin)); errno != 0 {
 		t.Fatal(errno)
 	}
 }

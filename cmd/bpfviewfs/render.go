@@ -11,9 +11,11 @@ import (
 
 // singles and trees are the formats of a view as files of one cgroup, and of a cgroup and all below it.
 var (
-	singles = map[fs.Rendering]records.Format{fs.JSON: records.JSON, fs.Prom: records.Prom, fs.Raw: records.Raw}
-	trees   = map[fs.Rendering]records.Format{
-		fs.Tree: records.Text, fs.TreeJSON: records.JSON, fs.TreeProm: records.Prom, fs.TreeRaw: records.Raw,
+	singles = map[fs.Rendering]records.Format{fs.JSON: records.JSON, fs.Prom: records.Prom,
+		fs.Raw: records.Raw}
+	trees = map[fs.Rendering]records.Format{
+		fs.Tree: records.Text, fs.TreeJSON: records.JSON, fs.TreeProm: records.Prom,
+		fs.TreeRaw: records.Raw,
 	}
 )
 

@@ -16,7 +16,8 @@ func TestViewOfAnotherHierarchy(t *testing.T) {
 	v1 := ktest.V1(t)
 	const reason = "cgroup2 alone has, and this is a cgroup v1 hierarchy: bpfviewfs mount cgroup2 DIRECTORY"
 	dir := mountDir(t, v1)
-	if row := rowOf(t, dir, "psi"); !strings.HasPrefix(row, "absent ") || !strings.HasSuffix(row, reason) {
+	if row := rowOf(t, dir, "psi"); !strings.HasPrefix(row, "absent ") ||
+		!strings.HasSuffix(row, reason) {
 		t.Errorf("views: %s", row)
 	}
 	if exists(dir + "/psi") {
@@ -33,7 +34,8 @@ func TestViewOfAnotherHierarchy(t *testing.T) {
 	if code != 1 || !strings.Contains(out, reason) {
 		t.Errorf("why: exit %d: %s", code, out)
 	}
-	if _, out, _ := call(t, exec.Command(command, "views", "--source", v1)); !strings.Contains(out, reason) {
+	if _, out, _ := call(t, exec.Command(command, "views", "--source", v1)); !strings.Contains(out,
+		reason) {
 		t.Errorf("views: %s", out)
 	}
 }

@@ -152,7 +152,8 @@ nothing: open files, bind mounts and reads in work go on. If the new program doe
 one before serves on. SIGHUP to the process that mounted does the same.`,
 		Args: cobra.ExactArgs(1),
 	}
-	keeper := cmd.Flags().Bool("keeper", false, "have the process that keeps the mount run the new program, too")
+	keeper := cmd.Flags().Bool("keeper", false,
+		"have the process that keeps the mount run the new program, too")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if *keeper {
 			return failed(mount.ReloadKeeper(args[0]))

@@ -62,7 +62,9 @@ func serveMadeUp() error {
 		return err
 	}
 	var n, grown atomic.Int64
-	tree := fs.New(fs.Config{Hierarchy: h, Kernel: conn, Version: "made-up", Status: func() any { return conn.Status() }})
+	tree := fs.New(fs.Config{Hierarchy: h, Kernel: conn, Version: "made-up", Status: func() any {
+		return conn.Status()
+	}})
 	if err := tree.Inherit(conn.Memory()); err != nil {
 		return err
 	}
@@ -86,7 +88,9 @@ func serveMadeUp() error {
 			time.Sleep(5 * time.Second)
 			return dst, nil
 		}},
-		{Name: "steady", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) { return append(dst, steady...), nil }},
+		{Name: "steady", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+			return append(dst, steady...), nil
+		}},
 		{Name: "growing", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
 			size := growing[int(grown.Add(1))%len(growing)]
 			start := len(dst)
@@ -94,9 +98,12 @@ func serveMadeUp() error {
 			return dst[:start+size], nil
 		}},
 		{Name: "requests", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
-			return fmt.Appendln(dst, c.lookup.Load(), c.getattr.Load(), c.open.Load(), c.read.Load()), nil
+			return fmt.Appendln(dst, c.lookup.Load(), c.getattr.Load(), c.open.Load(),
+				c.read.Load()), nil
 		}},
-		{Name: "empty", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) { return dst, nil }},
+		{Name: "empty", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+			return dst, nil
+		}},
 		{Name: "large", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
 			return append(dst, large()...), nil
 		}},
@@ -123,7 +130,8 @@ type counter struct {
 	lookup, getattr, open, read atomic.Int64
 }
 
-func (c *counter) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+func (c *counter) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string,
+	out *fuse.EntryOut) fuse.Status {
 	c.lookup.Add(1)
 	return c.FS.Lookup(cancel, h, name, out)
 }
@@ -214,14 +222,16 @@ func TestExactly(t *testing.T) {
 				f.Close()
 				// The size is that of some reader's run.
 				if err != nil || statErr != nil || fi.Size() == 0 {
-					t.Errorf("reader %d: %d bytes, fstat says %v: %v %v", i, len(text), fi, err, statErr)
+					t.Errorf("reader %d: %d bytes, fstat says %v: %v %v",
+						i, len(text), fi, err, statErr)
 					return
 				}
 				line, _, _ := strings.Cut(text, "\n")
 				var id, count int
 				fmt.Sscanf(line, "%d of %d", &id, &count)
 				if text != strings.Repeat(line+"\n", count) {
-					t.Errorf("reader %d: run %d of %d lines is not whole and pure", i, id, count)
+					t.Errorf("reader %d: run %d of %d lines is not whole and pure",
+						i, id, count)
 				}
 				if _, twice := seen.LoadOrStore(id, true); twice && count > 0 {
 					t.Errorf("reader %d: run %d was read before", i, id)
@@ -266,7 +276,8 @@ func TestLargeAndEmpty(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got, err := copier(f); err != nil || got != want {
-				t.Errorf("%s by way %d: %d bytes (%v), want %d", name, i, len(got), err, len(want))
+				t.Errorf("%s by way %d: %d bytes (%v), want %d",
+					name, i, len(got), err, len(want))
 			}
 			f.Close()
 		}
@@ -293,7 +304,8 @@ func TestInterrupt(t *testing.T) {
 		for i := range 20 {
 			cmd := exec.Command("cat", dir+"/"+view)
 			if i%2 == 0 {
-				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 0, Gid: 12}}
+				cmd.SysProcAttr = &syscall.SysProcAttr{
+					Credential: &syscall.Credential{Uid: 0, Gid: 12}}
 			}
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)

@@ -60,14 +60,16 @@ func openSource(name string, c iter.Config) (*source, error) {
 
 // config returns the part of a mount's options that is about views.
 func config(o mount.Options) iter.Config {
-	return iter.Config{Dirs: o.Views, Registry: o.Registry, Enable: o.Enable, Options: iter.Options{MaxRun: o.MaxRun}}
+	return iter.Config{Dirs: o.Views, Registry: o.Registry, Enable: o.Enable,
+		Options: iter.Options{MaxRun: o.MaxRun}}
 }
 
 // look gives a command the flags that choose the views, and a function to open them as a mount with these
 // options does. Opening changes nothing in the kernel.
 func look(cmd *cobra.Command) func() (*source, error) {
 	name := sourceFlag(cmd)
-	lists := cmd.Flags().StringArrayP("options", "o", nil, "the `options` of the mount that has the views")
+	lists := cmd.Flags().StringArrayP("options", "o", nil,
+		"the `options` of the mount that has the views")
 	return func() (*source, error) {
 		o, err := mount.ParseOptions(*lists...)
 		if err != nil {
@@ -102,7 +104,8 @@ func lookFor(cmd *cobra.Command) func(view string) (*source, *iter.View, error) 
 }
 
 func sourceFlag(cmd *cobra.Command) *string {
-	return cmd.Flags().String("source", "cgroup2", "the `hierarchy`: cgroup2, or the path of a cgroup's directory")
+	return cmd.Flags().String("source", "cgroup2",
+		"the `hierarchy`: cgroup2, or the path of a cgroup's directory")
 }
 
 // mountBPF mounts the bpffs in its usual place, as a service manager does. Without a bpffs, views are
@@ -110,7 +113,8 @@ func sourceFlag(cmd *cobra.Command) *string {
 func mountBPF() {
 	var fs unix.Statfs_t
 	if unix.Statfs(bpffs, &fs) == nil && fs.Type != unix.BPF_FS_MAGIC {
-		unix.Mount("bpf", bpffs, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_RELATIME, "mode=700")
+		unix.Mount("bpf", bpffs, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_RELATIME,
+			"mode=700")
 	}
 }
 

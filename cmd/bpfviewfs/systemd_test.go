@@ -46,8 +46,10 @@ func bootMachine(t *testing.T) *machine {
 	root := t.TempDir()
 	makeInstall(t, "install", "PREFIX="+root, "SBINDIR="+root+"/sbin")
 	units := root + "/lib/systemd/system/"
-	for _, target := range []string{"boot", "sysinit", "basic", "local-fs", "multi-user", "shutdown", "umount"} {
-		if err := os.WriteFile(units+target+".target", []byte("[Unit]\nDefaultDependencies=no\n"), 0o644); err != nil {
+	for _, target := range []string{"boot", "sysinit", "basic", "local-fs", "multi-user",
+		"shutdown", "umount"} {
+		if err := os.WriteFile(units+target+".target",
+			[]byte("[Unit]\nDefaultDependencies=no\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -56,7 +58,8 @@ func bootMachine(t *testing.T) *machine {
 	}
 	c := newCgroup(t, "")
 	t.Cleanup(c.removeChildren)
-	unshare := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "--cgroup", "--uts", "--ipc", "sh", "-c", boot)
+	unshare := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "--cgroup", "--uts",
+		"--ipc", "sh", "-c", boot)
 	unshare.Env = append(os.Environ(), "UNITS="+units, "SBIN="+root+"/sbin")
 	var log strings.Builder
 	unshare.Stdout, unshare.Stderr = &log, &log
@@ -114,7 +117,8 @@ func (m *machine) must(words ...string) string {
 // mounts counts the mounts of bpfviewfs that are seen outside the units.
 func (m *machine) mounts() int {
 	m.t.Helper()
-	return strings.Count(m.must("cat", "/proc/self/mountinfo"), " /run/bpfview ro,nosuid,nodev,noexec,relatime shared:")
+	return strings.Count(m.must("cat", "/proc/self/mountinfo"),
+		" /run/bpfview ro,nosuid,nodev,noexec,relatime shared:")
 }
 
 func (m *machine) readable() bool { return m.reads("/run/bpfview") }
@@ -148,7 +152,8 @@ func TestSystemd(t *testing.T) {
 	if n := m.mounts(); n != 1 || !m.readable() {
 		t.Fatalf("the service has started, and %d mounts are seen", n)
 	}
-	if text := m.must("cat", "/run/bpfview/system.slice/bpfviewfs.service/tasks"); !strings.Contains(text, "bpfviewfs") {
+	text := m.must("cat", "/run/bpfview/system.slice/bpfviewfs.service/tasks")
+	if !strings.Contains(text, "bpfviewfs") {
 		t.Errorf("the service's own tasks:\n%s", text)
 	}
 	for line := range strings.Lines(m.must("cat", "/run/bpfview/.bpfview/views")) {
@@ -165,13 +170,15 @@ func TestSystemd(t *testing.T) {
 	main, was := m.must("systemctl", "show", "-P", "MainPID", "bpfviewfs.service"), device()
 	m.must("kill", "-KILL", main)
 	eventually(t, "it is restarted after its death", func() bool {
-		return m.must("systemctl", "show", "-P", "MainPID", "bpfviewfs.service") != main && m.try("systemctl", "is-active", "bpfviewfs.service") == nil
+		return m.must("systemctl", "show", "-P", "MainPID", "bpfviewfs.service") != main &&
+			m.try("systemctl", "is-active", "bpfviewfs.service") == nil
 	})
 	if n := m.mounts(); n != 1 || !m.readable() {
 		t.Errorf("after the main process's death: %d mounts", n)
 	}
 	if now := device(); now != was {
-		t.Errorf("the mount has not outlived the main process: its device is %s, and was %s", now, was)
+		t.Errorf("the mount has not outlived the main process: its device is %s, and was %s",
+			now, was)
 	}
 	m.must("systemctl", "restart", "bpfviewfs.service")
 	if n := m.mounts(); n != 1 || !m.readable() {
@@ -179,7 +186,8 @@ func TestSystemd(t *testing.T) {
 	}
 	m.holdOpen("/run/bpfview/tasks")
 	m.must("systemctl", "stop", "bpfviewfs.service")
-	if n, state := m.mounts(), m.must("systemctl", "show", "-P", "Result", "bpfviewfs.service"); n != 0 || state != "success" {
+	if n, state := m.mounts(), m.must("systemctl", "show", "-P", "Result", "bpfviewfs.service"); n != 0 ||
+		state != "success" {
 		t.Errorf("stopped, with %s, and there are %d mounts", state, n)
 	}
 
@@ -204,13 +212,15 @@ func TestSystemd(t *testing.T) {
 	for _, dir := range []string{"/run/local", "/run/auto"} {
 		// Nothing waits for it because of nofail.
 		eventually(t, dir+", which is in fstab, is mounted", func() bool {
-			return m.reads(dir) && strings.Contains(m.must("cat", "/proc/self/mountinfo"), " / "+dir+" ro,")
+			return m.reads(dir) && strings.Contains(m.must("cat", "/proc/self/mountinfo"),
+				" / "+dir+" ro,")
 		})
 	}
 	if m.try("systemctl", "is-active", "bpfviewfs.service") != nil {
 		t.Error("x-systemd.requires= has not started the service")
 	}
-	m.must("systemctl", "stop", "run-local.mount", "run-auto.automount", "run-auto.mount", "bpfviewfs.service")
+	m.must("systemctl", "stop", "run-local.mount", "run-auto.automount", "run-auto.mount",
+		"bpfviewfs.service")
 	if text := m.must("cat", "/proc/self/mountinfo"); strings.Contains(text, "fuse.bpfviewfs") {
 		t.Errorf("all stopped, and mounted is:\n%s", text)
 	}

@@ -25,7 +25,9 @@ func TestTasks(t *testing.T) {
 	}
 	cmd := c.run(exec.Command("sleep", "1000"))
 	pid := fmt.Sprint(cmd.Process.Pid)
-	eventually(t, "it sleeps", func() bool { return strings.Contains(read(t, "/proc/"+pid+"/stat"), "(sleep) S ") })
+	eventually(t, "it sleeps", func() bool {
+		return strings.Contains(read(t, "/proc/"+pid+"/stat"), "(sleep) S ")
+	})
 	lines := strings.Split(read(t, c.mirror+"/tasks"), "\n")
 	header, row := strings.Fields(lines[0]), strings.Fields(lines[1])
 	if len(lines) != 3 || len(header) != len(row) {
@@ -36,7 +38,8 @@ func TestTasks(t *testing.T) {
 		got[name] = row[i]
 	}
 	for name, want := range map[string]string{
-		"PID": pid, "TID": pid, "NSPID": pid, "PPID": fmt.Sprint(os.Getpid()), "UID": fmt.Sprint(os.Getuid()), "STATE": "S", "COMM": "sleep",
+		"PID": pid, "TID": pid, "NSPID": pid, "PPID": fmt.Sprint(os.Getpid()),
+		"UID": fmt.Sprint(os.Getuid()), "STATE": "S", "COMM": "sleep",
 	} {
 		if got[name] != want {
 			t.Errorf("%s is %q, want %q", name, got[name], want)
@@ -96,7 +99,8 @@ func TestManyThreads(t *testing.T) {
 func TestInodes(t *testing.T) {
 	dir := mountDir(t, "cgroup2")
 	c := newCgroup(t, dir)
-	for _, pair := range [][2]string{{dir, cgroup2(t)}, {c.mirror, c.path}, {c.child("sub").mirror, c.path + "/sub"}} {
+	for _, pair := range [][2]string{{dir, cgroup2(t)}, {c.mirror, c.path},
+		{c.child("sub").mirror, c.path + "/sub"}} {
 		a, _ := exec.Command("stat", "-c", "%i %u %g %a", pair[0]).Output()
 		b, _ := exec.Command("stat", "-c", "%i %u %g %a", pair[1]).Output()
 		if string(a) != string(b) || len(a) == 0 {
@@ -156,11 +160,13 @@ func TestManyCgroups(t *testing.T) {
 func TestNames(t *testing.T) {
 	dir := mountDir(t, "cgroup2")
 	c := newCgroup(t, dir)
-	names := []string{"t\tab", "sp ace", " lead", "trail ", "\xff\xfe", strings.Repeat("n", 255), "-rf", "*", `back\slash`, "ünï", "[x]", "views", "cgroup2"}
+	names := []string{"t\tab", "sp ace", " lead", "trail ", "\xff\xfe", strings.Repeat("n", 255), "-rf",
+		"*", `back\slash`, "ünï", "[x]", "views", "cgroup2"}
 	for _, name := range names {
 		sub := c.child(name)
 		cmd := sub.run(exec.Command("sleep", "1000"))
-		if text := read(t, sub.mirror+"/tasks"); strings.Count(text, "\n") != 2 || !strings.Contains(text, fmt.Sprint(cmd.Process.Pid)) {
+		if text := read(t, sub.mirror+"/tasks"); strings.Count(text, "\n") != 2 ||
+			!strings.Contains(text, fmt.Sprint(cmd.Process.Pid)) {
 			t.Errorf("%q: tasks says:\n%s", name, text)
 		}
 		if text := read(t, sub.mirror+"/cgroup"); strings.Count(text, "\n") != 2 {
@@ -208,7 +214,8 @@ func TestTakenName(t *testing.T) {
 		t.Errorf("views does not tell of it:\n%s", text)
 	}
 	out, err := exec.Command("sh", "-c", "ls -a "+c.mirror).Output()
-	if n := strings.Count("\n"+string(out), "\ntasks\n"); err != nil || n != 1 || strings.Contains(string(out), "bpfview") {
+	if n := strings.Count("\n"+string(out), "\ntasks\n"); err != nil || n != 1 ||
+		strings.Contains(string(out), "bpfview") {
 		t.Errorf("ls -a (%v):\n%s", err, out)
 	}
 }
@@ -236,7 +243,9 @@ func TestRights(t *testing.T) {
 	if err := os.Chown(mine.path, 65534, 65534); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the new owner is seen", func() bool { return catAs(65534, mine.mirror+"/tasks") == nil })
+	eventually(t, "the new owner is seen", func() bool {
+		return catAs(65534, mine.mirror+"/tasks") == nil
+	})
 	if catAs(65534, other.mirror+"/tasks") == nil || catAs(65534, dir+"/tasks") == nil {
 		t.Error("somebody else's cgroup could be read")
 	}
@@ -256,7 +265,8 @@ func TestRights(t *testing.T) {
 	if err := catAs(65534, dir+"/cgroup"); err != nil {
 		t.Errorf("mode=0444: %v", err)
 	}
-	if out, _ := exec.Command("stat", "-c", "%u %g %a", dir+"/tasks").Output(); string(out) != "1234 4321 444\n" {
+	if out, _ := exec.Command("stat", "-c", "%u %g %a", dir+"/tasks").Output(); string(
+		out) != "1234 4321 444\n" {
 		t.Errorf("uid=1234,gid=4321,mode=0444: %s", out)
 	}
 }
@@ -302,7 +312,8 @@ func TestGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	ready := t.TempDir() + "/ready"
-	inside := exec.Command("sh", "-c", `: >"$0"; read x; cat cpu; ls; cat ../cpu >/dev/null && echo up`, ready)
+	inside := exec.Command("sh", "-c", `: >"$0"; read x; cat cpu; ls; cat ../cpu >/dev/null && echo up`,
+		ready)
 	inside.Dir = c.mirror
 	var out strings.Builder
 	inside.Stdout, inside.Stderr = &out, &out
@@ -328,7 +339,8 @@ func TestGone(t *testing.T) {
 	}
 	stdin.Close()
 	inside.Wait()
-	if got := out.String(); strings.Count(got, "No such file or directory") != 2 || !strings.HasSuffix(got, "up\n") {
+	if got := out.String(); strings.Count(got, "No such file or directory") != 2 ||
+		!strings.HasSuffix(got, "up\n") {
 		t.Errorf("from inside:\n%s", got)
 	}
 

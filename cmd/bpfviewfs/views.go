@@ -33,7 +33,8 @@ func viewsCommand() *cobra.Command {
 					about = fmt.Sprintf("%+v", err)
 				}
 			}
-			fmt.Fprintf(out, "%-16s %-7s %-7s %s\n", fs.ShownName(v.Name()), state, v.Kind(), about)
+			fmt.Fprintf(out, "%-16s %-7s %-7s %s\n",
+				fs.ShownName(v.Name()), state, v.Kind(), about)
 		}
 		return nil
 	}

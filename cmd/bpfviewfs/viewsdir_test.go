@@ -53,7 +53,9 @@ func TestViewsDirectory(t *testing.T) {
 	}
 
 	write(object, says)
-	eventually(t, "it appears", func() bool { return text(a) == "nothing 1\n" && text(b) == "nothing 1\n" })
+	eventually(t, "it appears", func() bool {
+		return text(a) == "nothing 1\n" && text(b) == "nothing 1\n"
+	})
 
 	const good = `description: what the owner wants it to say
 mode: "0444"
@@ -72,7 +74,8 @@ match: ["/%s/b"]
 	row(b, "here ", "what the owner wants it to say")
 	row(a, "elsewhere ", "match")
 	eventually(t, "it is where it matches alone", func() bool { return !exists(a.mirror + "/says") })
-	if got := strings.Fields(read(t, a.mirror+"/.bpfview/tree/says")); !slices.Equal(got, []string{"PATH", "CGROUP_ID", "b", fmt.Sprint(inode(t, b.path)), "hello", "42"}) {
+	if got := strings.Fields(read(t, a.mirror+"/.bpfview/tree/says")); !slices.Equal(got,
+		[]string{"PATH", "CGROUP_ID", "b", fmt.Sprint(inode(t, b.path)), "hello", "42"}) {
 		t.Errorf("the tree above: %q", got)
 	}
 
@@ -106,7 +109,9 @@ match: ["/%s/b"]
 	if err := os.Remove(object); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is gone", func() bool { return !exists(a.mirror+"/says") && rowOf(t, dir, "says") == "" })
+	eventually(t, "it is gone", func() bool {
+		return !exists(a.mirror+"/says") && rowOf(t, dir, "says") == ""
+	})
 
 	write(object, says)
 	if err := os.Chmod(object, 0o666); err != nil {
@@ -135,7 +140,8 @@ func TestRefusedObjects(t *testing.T) {
 	big := slices.Clone(says)
 	big[5] = 2 // EI_DATA is big-endian
 	for name, content := range map[string][]byte{
-		"cut": says[:len(says)/2], "empty": nil, "big": big, "Bad-Name": says, "a\nb": says, "script": []byte("#!/bin/sh\n"),
+		"cut": says[:len(says)/2], "empty": nil, "big": big, "Bad-Name": says, "a\nb": says,
+		"script": []byte("#!/bin/sh\n"),
 	} {
 		if err := os.WriteFile(filepath.Join(views, name+".bpf.o"), content, 0o644); err != nil {
 			t.Fatal(err)
@@ -143,14 +149,17 @@ func TestRefusedObjects(t *testing.T) {
 	}
 	if err := errors.Join(
 		os.WriteFile(filepath.Join(views, "nothing.yaml"), []byte("enabled: true\n"), 0o644),
-		os.WriteFile(filepath.Join(views, "huge.bpf.o"), nil, 0o644), os.Truncate(filepath.Join(views, "huge.bpf.o"), 100<<20),
-		unix.Mkfifo(filepath.Join(views, "fifo.bpf.o"), 0o644), os.Mkdir(filepath.Join(views, "folder.bpf.o"), 0o755),
+		os.WriteFile(filepath.Join(views, "huge.bpf.o"), nil, 0o644),
+		os.Truncate(filepath.Join(views, "huge.bpf.o"), 100<<20),
+		unix.Mkfifo(filepath.Join(views, "fifo.bpf.o"), 0o644),
+		os.Mkdir(filepath.Join(views, "folder.bpf.o"), 0o755),
 		os.Symlink("/nonexistent", filepath.Join(views, "dangling.bpf.o")),
 	); err != nil {
 		t.Fatal(err)
 	}
 	for name, why := range map[string]string{
-		"cut": "cut short", "empty": "", "big": "", "script": "", "nothing": "", `"Bad-Name"`: "[a-z]", `"a\nb"`: "[a-z]",
+		"cut": "cut short", "empty": "", "big": "", "script": "", "nothing": "",
+		`"Bad-Name"`: "[a-z]", `"a\nb"`: "[a-z]",
 		"huge": "104857600", "fifo": "regular", "folder": "directory", "dangling": "no such file",
 	} {
 		eventually(t, name+" is refused", func() bool {

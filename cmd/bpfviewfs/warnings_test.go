@@ -67,7 +67,8 @@ func TestWarnings(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	needRoot(t)
 	for _, args := range []string{
-		"version", "--version", "help", "views", "why tasks", "cat tasks /", "check ../../bpf/cgroup.bpf.o", "completion bash",
+		"version", "--version", "help", "views", "why tasks", "cat tasks /",
+		"check ../../bpf/cgroup.bpf.o", "completion bash",
 	} {
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		if err != nil {
@@ -76,7 +77,8 @@ func TestFullDisk(t *testing.T) {
 		cmd := exec.Command(command, strings.Fields(args)...)
 		var stderr strings.Builder
 		cmd.Stdout, cmd.Stderr = full, &stderr
-		if err := cmd.Run(); err == nil || !strings.Contains(stderr.String(), "no space left") || strings.Count(stderr.String(), "\n") != 1 {
+		if err := cmd.Run(); err == nil || !strings.Contains(stderr.String(), "no space left") ||
+			strings.Count(stderr.String(), "\n") != 1 {
 			t.Errorf("%s: %v: %s", args, err, &stderr)
 		}
 		full.Close()

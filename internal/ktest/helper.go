@@ -77,7 +77,8 @@ func help(job string) error {
 		go func() {
 			runtime.LockOSThread()
 			name := fmt.Sprintf("%s%d", f[4], i)
-			err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData(name+"\x00"))), 0, 0, 0)
+			err := unix.Prctl(unix.PR_SET_NAME,
+				uintptr(unsafe.Pointer(unsafe.StringData(name+"\x00"))), 0, 0, 0)
 			if f[3] == "apart" && i == 0 {
 				err = errors.Join(err, ownTable())
 			}
@@ -108,7 +109,8 @@ func help(job string) error {
 }
 
 func init() {
-	if job := os.Getenv(helperEnv); strings.Contains(job, ";headless;") || strings.Contains(job, ";apart;") {
+	if job := os.Getenv(helperEnv); strings.Contains(job, ";headless;") ||
+		strings.Contains(job, ";apart;") {
 		runtime.LockOSThread() // main keeps this thread for itself
 	}
 }
@@ -182,7 +184,8 @@ type Helper struct {
 func (h Helper) Start(t testing.TB) (pid int) {
 	t.Helper()
 	procs := filepath.Join(h.Cgroup, "cgroup.procs")
-	cmd, in, out := Start(t, fmt.Sprintf("%s;%d;%d;%s;%s", procs, h.Threads, h.Children, h.Mode, h.Comm), h.Files...)
+	cmd, in, out := Start(t, fmt.Sprintf("%s;%d;%d;%s;%s", procs, h.Threads, h.Children, h.Mode, h.Comm),
+		h.Files...)
 	t.Cleanup(func() {
 		in.Close()
 		cmd.Process.Kill()
@@ -202,7 +205,8 @@ func Command(job string) *exec.Cmd {
 }
 
 // Start starts this program for a job "name;rest", one of Jobs. The caller ends it.
-func Start(t testing.TB, job string, files ...*os.File) (cmd *exec.Cmd, in io.WriteCloser, out *bufio.Reader) {
+func Start(t testing.TB, job string, files ...*os.File) (cmd *exec.Cmd, in io.WriteCloser,
+	out *bufio.Reader) {
 	t.Helper()
 	cmd = Command(job)
 	cmd.Stderr = os.Stderr

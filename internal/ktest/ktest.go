@@ -49,7 +49,8 @@ func V1(t testing.TB) string {
 	t.Helper()
 	testenv.NeedsRoot(t)
 	dir := t.TempDir()
-	if err := unix.Mount("none", dir, "cgroup", 0, fmt.Sprintf("none,name=bpfviewfs_test_%d_%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "_"))); err != nil {
+	if err := unix.Mount("none", dir, "cgroup", 0, fmt.Sprintf("none,name=bpfviewfs_test_%d_%s",
+		os.Getpid(), strings.ReplaceAll(t.Name(), "/", "_"))); err != nil {
 		t.Skipf("needs cgroup v1: %v", err)
 	}
 	t.Cleanup(func() {

@@ -7,7 +7,8 @@ import (
 
 // Iterator is an iterator program without instructions.
 func Iterator(name, target string) *ebpf.ProgramSpec {
-	return &ebpf.ProgramSpec{Name: name, Type: ebpf.Tracing, AttachType: ebpf.AttachTraceIter, AttachTo: target, SectionName: "iter/" + target}
+	return &ebpf.ProgramSpec{Name: name, Type: ebpf.Tracing, AttachType: ebpf.AttachTraceIter,
+		AttachTo: target, SectionName: "iter/" + target}
 }
 
 // Writing is a program that calls bpf_seq_write n times for 512 bytes, for the cgroup or the task, not the

@@ -31,7 +31,8 @@ func renamer(procs string) error {
 		}
 		name := []byte("renamed\x00")
 		for range n {
-			if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0); err != nil {
+			if err := unix.Prctl(unix.PR_SET_NAME,
+				uintptr(unsafe.Pointer(&name[0])), 0, 0, 0); err != nil {
 				return err
 			}
 		}

@@ -28,7 +28,8 @@ import (
 //	vfork	a child shares its memory
 //	zombie	a child has ended and its parent does not wait for it
 //	exec	a thread that is not the first executes a program
-var Animals = []string{"", "headless", "apart", "headless+apart", "pair", "headless+pair", "vfork", "zombie", "exec"}
+var Animals = []string{"", "headless", "apart", "headless+apart", "pair", "headless+pair", "vfork",
+	"zombie", "exec"}
 
 func init() {
 	Jobs["zoo"] = zooJob
@@ -130,7 +131,8 @@ func cloneAndWait(flags uintptr) error {
 }
 
 func waitFor(id *atomic.Int32, failed chan error) error {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(
+		time.Millisecond) {
 		select {
 		case err := <-failed:
 			return err
@@ -150,7 +152,8 @@ func waitFor(id *atomic.Int32, failed chan error) error {
 func cloneSleeper(flags uintptr, id *atomic.Int32) {
 	all := ^uint64(0)
 	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_BLOCK, uintptr(unsafe.Pointer(&all)), 0, 8, 0, 0)
-	_, _, errno := unix.RawSyscall6(unix.SYS_CLONE, flags|unix.CLONE_PARENT_SETTID, 0, uintptr(unsafe.Pointer(id)), 0, 0, 0)
+	_, _, errno := unix.RawSyscall6(unix.SYS_CLONE, flags|unix.CLONE_PARENT_SETTID, 0,
+		uintptr(unsafe.Pointer(id)), 0, 0, 0)
 	for errno == 0 {
 		unix.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
 	}
@@ -166,7 +169,8 @@ func forkZombie() error {
 		unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
 	}
 	for {
-		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err != nil || strings.Contains(string(stat), ") Z ") {
+		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err != nil ||
+			strings.Contains(string(stat), ") Z ") {
 			return err
 		}
 	}
@@ -213,7 +217,8 @@ func LivingThreads(t testing.TB, pid int) (tids []int) {
 	}
 	for _, name := range names {
 		stat, err := os.ReadFile(filepath.Join(dir.Name(), name, "stat"))
-		if err == nil && !strings.Contains(string(stat), ") Z ") && !strings.Contains(string(stat), ") X ") {
+		if err == nil && !strings.Contains(string(stat), ") Z ") &&
+			!strings.Contains(string(stat), ") X ") {
 			tid, _ := strconv.Atoi(name)
 			tids = append(tids, tid)
 		}

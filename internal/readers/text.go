@@ -20,7 +20,9 @@ func Unescape(t testing.TB, b []byte) (text []byte) {
 		case 't':
 			text, b = append(text, '\t'), b[2:]
 		case 'x':
-			text = append(text, byte(strings.IndexByte("0123456789abcdef", b[2])<<4|strings.IndexByte("0123456789abcdef", b[3])))
+			text = append(text,
+				byte(strings.IndexByte("0123456789abcdef",
+					b[2])<<4|strings.IndexByte("0123456789abcdef", b[3])))
 			b = b[4:]
 		default:
 			t.Fatalf("escape %q", b)
