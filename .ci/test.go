@@ -71,7 +71,8 @@ func main() {
 	err = cmd.Wait()
 	report()
 	switch {
-	case err != nil, count["fail"] > 0, count["pass"] == 0, *strict && count["skip"] > 0, results.Close() != nil:
+	case err != nil, count["fail"] > 0, count["pass"] == 0, *strict &&
+		count["skip"] > 0, results.Close() != nil:
 		os.Exit(1)
 	}
 }

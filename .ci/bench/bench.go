@@ -66,7 +66,8 @@ func run(o options, s *stage.Stage, chosen []row) error {
 		}
 		report.Rows = append(report.Rows, result)
 		took := time.Since(begin).Seconds()
-		fmt.Printf("-- %s: %.0f s, others took %.1f %% of the machine\n", r.name, took, 100*result.Disturbed)
+		fmt.Printf("-- %s: %.0f s, others took %.1f %% of the machine\n", r.name, took,
+			100*result.Disturbed)
 	}
 	return report.write(o)
 }

@@ -40,7 +40,8 @@ func besideRow(kind string, n, files int, limit float64) func(*bench, *result) e
 		peers := []string{thisBuild, olderBuild, stock, single, cgroupfs}
 		for range b.rounds(5) {
 			err := b.each(peers, func(s *subject) error {
-				crowd := stage.Job{Kind: kind, Threads: b.many(n), Paths: b.files(s, cpuFile(s), files)}
+				crowd := stage.Job{Kind: kind, Threads: b.many(n),
+					Paths: b.files(s, cpuFile(s), files)}
 				return b.beside(r, s.Name, b.one, b.quickRead(s), crowd)
 			})
 			if err != nil {
@@ -79,8 +80,10 @@ func besideListRow(b *bench, r *result) error {
 					return err
 				}
 			}
-			crowd := stage.Job{Kind: "list", Threads: b.many(300), Buffer: 32 << 10, Paths: []string{s.file(many, "", 0)}}
-			if err = b.beside(r, s.Name, b.one, b.quickRead(s), crowd); err != nil || s.Name == cgroupfs {
+			crowd := stage.Job{Kind: "list", Threads: b.many(300), Buffer: 32 << 10,
+				Paths: []string{s.file(many, "", 0)}}
+			if err = b.beside(r, s.Name, b.one, b.quickRead(s), crowd); err != nil ||
+				s.Name == cgroupfs {
 				return err
 			}
 			after, peak, err := s.Memory()
@@ -116,7 +119,9 @@ func besideSlowRow(b *bench, r *result) error {
 
 // worst is the largest sample.
 func worst(r *result, what string, scale float64) number {
-	return func(build string, p pool) float64 { return quantile(sorted(p(r.get(build, what))), 1) * scale }
+	return func(build string, p pool) float64 {
+		return quantile(sorted(p(r.get(build, what))), 1) * scale
+	}
 }
 
 // unexpectedRow has a user read for half a second. After 100 ms another user runs a view that was quick in

@@ -70,7 +70,8 @@ func prepare(s *stage.Stage, base string) error {
 	if base != "" {
 		script := `git archive --format=tar "$1" | tar -x -C "$2" && cd "$2" && go build -o ../older ./cmd/bpfviewfs`
 		source := s.Dir + "/older.src"
-		err := cmp.Or(os.Mkdir(source, 0o755), stage.Command("sh", "-ec", script, "build", base, source))
+		err := cmp.Or(os.Mkdir(source, 0o755), stage.Command("sh", "-ec", script, "build",
+			base, source))
 		if err != nil {
 			return fmt.Errorf("build revision %s: %w", base, err)
 		}

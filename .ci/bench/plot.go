@@ -17,7 +17,8 @@ func (r *report) plot() []byte {
 			lines++
 			least, most = min(least, t.distance(t.Value)), max(most, t.distance(t.Value))
 			if t.Older != nil {
-				least, most = min(least, t.distance(*t.Older)), max(most, t.distance(*t.Older))
+				least, most = min(least, t.distance(*t.Older)),
+					max(most, t.distance(*t.Older))
 			}
 		}
 	}
@@ -35,7 +36,8 @@ func (r *report) plot() []byte {
 		fmt.Fprintf(&out, `<path d="M%.1f %dL%.1f %d" stroke="%s"/>`+"\n", x1, y1, x2, y2, color)
 	}
 	dot := func(x float64, y int, fill, color string) {
-		fmt.Fprintf(&out, `<circle cx="%.1f" cy="%d" r="5" fill="%s" stroke="%s"/>`+"\n", x, y, fill, color)
+		fmt.Fprintf(&out, `<circle cx="%.1f" cy="%d" r="5" fill="%s" stroke="%s"/>`+"\n", x, y,
+			fill, color)
 	}
 	height := top + line*lines + 30
 	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d"`, width, height)

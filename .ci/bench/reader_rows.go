@@ -48,9 +48,10 @@ func preadRow(b *bench, r *result) error {
 	libfuse, run := r.get(single, "time"), r.get(bpfRun, "time")
 	if libfuse != nil {
 		text := "time, in libfuse's and a BPF run's together"
-		r.hold(atMost(1.3), text, r.get(thisBuild, "time"), libfuse, func(build string, p pool) float64 {
-			return median(p, r.get(build, "time")) / (median(p, libfuse) + median(p, run))
-		})
+		r.hold(atMost(1.3), text, r.get(thisBuild, "time"), libfuse,
+			func(build string, p pool) float64 {
+				return median(p, r.get(build, "time")) / (median(p, libfuse) + median(p, run))
+			})
 	}
 	cpu := "time: server CPU"
 	r.quotient(atMost(0.6), "server CPU, in the older build's", cpu, olderBuild, cpu)
@@ -92,7 +93,8 @@ func readersRow(n, files int) func(*bench, *result) error {
 				if err != nil {
 					return err
 				}
-				j := stage.Job{Kind: "open", Threads: b.many(n), Paths: b.files(s, "cpu", files)}
+				j := stage.Job{Kind: "open", Threads: b.many(n),
+					Paths: b.files(s, "cpu", files)}
 				a, err := b.crowd.Do(j.Lasting(b.span(250 * time.Millisecond)))
 				if err != nil {
 					return err
@@ -103,7 +105,8 @@ func readersRow(n, files int) func(*bench, *result) error {
 				}
 				r.add(s.Name, "reads", "/s", float64(a.Operations)/a.Took.Seconds())
 				r.add(s.Name, "time", "µs", scaled(a.Samples, 1e-3)...)
-				r.add(s.Name, "server CPU", "µs", float64((after-before).Nanoseconds())/1e3/float64(a.Operations))
+				r.add(s.Name, "server CPU", "µs",
+					float64((after-before).Nanoseconds())/1e3/float64(a.Operations))
 				r.errors(s.Name, a)
 				return nil
 			})
@@ -118,10 +121,11 @@ func readersRow(n, files int) func(*bench, *result) error {
 		r.quotient(atLeast(limit), "reads a second, in go-fuse's", "reads", stock, "reads")
 		if n == 64 && files == 1 {
 			ours, peer := r.get(thisBuild, "time"), r.get(stock, "time")
-			r.hold(atMost(3), "p99, in its median", ours, peer, func(build string, p pool) float64 {
-				all := sorted(p(r.get(build, "time")))
-				return quantile(all, 0.99) / quantile(all, 0.5)
-			})
+			r.hold(atMost(3), "p99, in its median", ours, peer,
+				func(build string, p pool) float64 {
+					all := sorted(p(r.get(build, "time")))
+					return quantile(all, 0.99) / quantile(all, 0.5)
+				})
 		}
 		return nil
 	}
@@ -131,6 +135,7 @@ func readersRow(n, files int) func(*bench, *result) error {
 func (r *result) errors(name string, a stage.Answer) {
 	if a.Errors > 0 {
 		all := a.Errors + a.Operations
-		r.Notes = append(r.Notes, fmt.Sprintf("%s: %d of %d failed (%s)", name, a.Errors, all, a.Errno.Error()))
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: %d of %d failed (%s)",
+			name, a.Errors, all, a.Errno.Error()))
 	}
 }

@@ -87,7 +87,8 @@ func (r *report) table() string {
 	if older == "" {
 		older = "older build"
 	}
-	fmt.Fprintf(&out, "%s. This build is %s, %s.\n", r.Machine, r.Build, r.Time.Format("2006-01-02 15:04 MST"))
+	fmt.Fprintf(&out, "%s. This build is %s, %s.\n", r.Machine, r.Build,
+		r.Time.Format("2006-01-02 15:04 MST"))
 	if r.Quick {
 		out.WriteString("This was a quick run with small trees: its figures mean nothing.\n")
 	}
@@ -108,7 +109,8 @@ func (r *report) table() string {
 				}
 			}
 			fmt.Fprintf(&out, "| %s | %s | %s | %s | %s | %s | %s | %s |\n",
-				title, t.ours.spread(), peer, t.What, t.value(), t.older(), t.bound(), verdict(t.Met))
+				title, t.ours.spread(), peer, t.What, t.value(), t.older(), t.bound(),
+				verdict(t.Met))
 			title = ""
 		}
 	}
@@ -132,7 +134,8 @@ func (r *report) notes() string {
 	var out strings.Builder
 	for _, row := range r.Rows {
 		if row.Disturbed >= disturbing {
-			fmt.Fprintf(&out, "- %s: other programs took %.0f %% of the machine.\n", row.Name, 100*row.Disturbed)
+			fmt.Fprintf(&out, "- %s: other programs took %.0f %% of the machine.\n", row.Name,
+				100*row.Disturbed)
 		}
 		for _, note := range row.Notes {
 			fmt.Fprintf(&out, "- %s: %s\n", row.Name, note)

@@ -167,7 +167,8 @@ func interval(f func(pool) float64) (low, high float64) {
 		values[i] = f(func(m *measure) []float64 {
 			if drawn[m] == nil {
 				for range m.rounds {
-					drawn[m] = append(drawn[m], thin(m.rounds[rand.IntN(len(m.rounds))], 100)...)
+					drawn[m] = append(drawn[m],
+						thin(m.rounds[rand.IntN(len(m.rounds))], 100)...)
 				}
 			}
 			return drawn[m]

@@ -24,15 +24,22 @@ var rows = []row{
 	{"64files", "64 readers of 64 files", readersRow(64, 64), nil},
 	{"beside64", "a user's read beside 64 readers of one file", besideRow("open", 64, 1, 3), nil},
 	{"beside1000", "a user's read beside 1,000 readers of one file", besideRow("open", 1000, 1, 3), nil},
-	{"besidestat", "a user's read beside 1,000 threads that stat one file", besideRow("stat", 1000, 1, 2), nil},
-	{"beside200", "a user's read beside 1,000 readers of 200 files", besideRow("open", 1000, 200, 3), nil},
-	{"besidels", "a user's read beside 300 listings of 20,000 cgroups", besideListRow, []tree{{"many", 20000, 0}}},
-	{"besideslow", "a user's read beside 16 readers of a run of 0.3 s CPU", besideSlowRow, []tree{{"slow", 0, 0}}},
-	{"unexpected", "a user's slowest read beside a run that is slow for the first time", unexpectedRow, nil},
+	{"besidestat", "a user's read beside 1,000 threads that stat one file",
+		besideRow("stat", 1000, 1, 2), nil},
+	{"beside200", "a user's read beside 1,000 readers of 200 files",
+		besideRow("open", 1000, 200, 3), nil},
+	{"besidels", "a user's read beside 300 listings of 20,000 cgroups", besideListRow,
+		[]tree{{"many", 20000, 0}}},
+	{"besideslow", "a user's read beside 16 readers of a run of 0.3 s CPU", besideSlowRow,
+		[]tree{{"slow", 0, 0}}},
+	{"unexpected", "a user's slowest read beside a run that is slow for the first time",
+		unexpectedRow, nil},
 	{"find", "`find -type d` over 60,000 cgroups", findRow, []tree{{"wide", 245, 244}}},
 	{"tree", "10,000 cgroups in one read, and cpu.stat of each", treeRow, []tree{{"tree", 100, 99}}},
-	{"mkdir", "mkdir and rmdir beside endless reads of 10,000 cgroups", mkdirRow, []tree{{"tree", 100, 99}}},
-	{"growth", "1,000 and 100,000 cgroups in one read", growthRow, []tree{{"small", 10, 99}, {"large", 1000, 99}}},
+	{"mkdir", "mkdir and rmdir beside endless reads of 10,000 cgroups", mkdirRow,
+		[]tree{{"tree", 100, 99}}},
+	{"growth", "1,000 and 100,000 cgroups in one read", growthRow,
+		[]tree{{"small", 10, 99}, {"large", 1000, 99}}},
 }
 
 // tree is a sub-tree of cgroups that a row needs: width cgroups with depth cgroups in each.
@@ -141,7 +148,8 @@ func (r *result) turns(what string, rounds iter.Seq[int], turns []turn) error {
 				if after, err = t.server.CPU(); err != nil {
 					return err
 				}
-				r.add(t.name, what+": server CPU", "µs", float64((after-before).Nanoseconds())/1e3/float64(a.Operations))
+				r.add(t.name, what+": server CPU", "µs",
+					float64((after-before).Nanoseconds())/1e3/float64(a.Operations))
 			}
 		}
 	}

@@ -37,7 +37,8 @@ func (b *bench) mountBuilds() error {
 	if b.stage.Memory == "" {
 		b.lacks(errors.New("no v1 memory hierarchy, and so no comparison with lxcfs"))
 	}
-	for name, binary := range map[string]string{thisBuild: b.stage.Dir + "/bpfviewfs", olderBuild: b.stage.Dir + "/older"} {
+	for name, binary := range map[string]string{thisBuild: b.stage.Dir + "/bpfviewfs",
+		olderBuild: b.stage.Dir + "/older"} {
 		if _, err := os.Stat(binary); err != nil {
 			continue
 		}
@@ -150,7 +151,8 @@ func loadPrograms() (cpu, walk *os.File, err error) {
 	}
 	defer loaded.Close()
 	counts, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "walk", Type: ebpf.Tracing, AttachType: ebpf.AttachTraceIter, AttachTo: "cgroup", License: "GPL",
+		Name: "walk", Type: ebpf.Tracing, AttachType: ebpf.AttachTraceIter, AttachTo: "cgroup",
+		License:      "GPL",
 		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
 	})
 	if err != nil {

@@ -32,7 +32,8 @@ func serveStock(dir, size, files string) error {
 	static := &staticFS{RawFileSystem: fuse.NewDefaultRawFileSystem(), files: count, data: data}
 	server, err := fuse.NewServer(static, dir, &fuse.MountOptions{
 		Name: "stock", DirectMountStrict: true, AllowOther: true, DisableXAttrs: true,
-		DirectMountFlags: unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV, Options: []string{"default_permissions"},
+		DirectMountFlags: unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV,
+		Options:          []string{"default_permissions"},
 	})
 	if err != nil {
 		return err

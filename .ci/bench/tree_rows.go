@@ -84,11 +84,15 @@ func treeRow(b *bench, r *result) error {
 	}{{"cpu.raw", 25}, {"cpu", 15}, {"cpu.json", 15}, {"cpu.prom", 12}} {
 		what := "tree/" + t.name
 		walk := r.get(cgroupfs, "walk of cpu.stat")
-		faster := func(build string, p pool) float64 { return median(p, walk) / median(p, r.get(build, what)) }
-		r.hold(atLeast(t.limit), what+": times faster than the walk", r.get(thisBuild, what), walk, faster)
+		faster := func(build string, p pool) float64 {
+			return median(p, walk) / median(p, r.get(build, what))
+		}
+		r.hold(atLeast(t.limit), what+": times faster than the walk", r.get(thisBuild, what),
+			walk, faster)
 	}
 	bare := "cgroup_iter that does nothing"
-	r.quotient(atMost(1), "tree/tasks, no rows: time, in a bare cgroup_iter's", "tree/tasks", cgroupfs, bare)
+	r.quotient(atMost(1), "tree/tasks, no rows: time, in a bare cgroup_iter's", "tree/tasks",
+		cgroupfs, bare)
 	psi := "tree/psi.prom"
 	r.quotient(atMost(0.25), psi+": time, in the older build's", psi, olderBuild, psi)
 	return nil
@@ -98,7 +102,8 @@ func mkdirRow(b *bench, r *result) error {
 	j := stage.Does("mkdir", b.stage.Cgroup+"/new").Lasting(b.span(400 * time.Millisecond))
 	for range b.rounds(4) {
 		err := b.each([]string{thisBuild, olderBuild}, func(s *subject) error {
-			return b.beside(r, s.Name, b.root, j, large(b.treeFile(s, "tree", "cpu.raw")).Times(0))
+			return b.beside(r, s.Name, b.root, j,
+				large(b.treeFile(s, "tree", "cpu.raw")).Times(0))
 		})
 		if err != nil {
 			return err

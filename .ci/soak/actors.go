@@ -110,7 +110,8 @@ func (k *soak) flood(uid int) func(<-chan struct{}) error {
 		dir := k.server.Dir + "/" + k.top
 		jobs := []stage.Job{
 			{Kind: "open", Paths: []string{dir + "/c0/cpu"}},
-			{Kind: "stat", Paths: []string{dir + "/c0/cpu", dir + "/c1/.bpfview/json/cpu.json", dir + "/none"}},
+			{Kind: "stat", Paths: []string{dir + "/c0/cpu", dir + "/c1/.bpfview/json/cpu.json",
+				dir + "/none"}},
 			{Kind: "list", Paths: []string{dir, k.server.Dir}},
 			{Kind: "pread", Paths: []string{dir + "/c0/tasks", dir + "/c1/psi"}},
 			{Kind: "open", Paths: []string{dir + "/.bpfview/tree/cpu.json"}},
@@ -127,7 +128,8 @@ func (k *soak) flood(uid int) func(<-chan struct{}) error {
 			}
 			k.counts.add("flood: "+j.Kind, a.Operations, 0)
 			if a.Errors > 0 {
-				k.counts.fail("flood: "+j.Kind, a.Errors, a.Errno, fmt.Errorf("%s: %w", j.Paths[0], a.Errno))
+				k.counts.fail("flood: "+j.Kind, a.Errors, a.Errno,
+					fmt.Errorf("%s: %w", j.Paths[0], a.Errno))
 			}
 			return nil
 		})

@@ -114,11 +114,14 @@ type figure struct {
 func (k *soak) figures() ([]figure, error) {
 	time.Sleep(settling)
 	now := []figure{
-		{name: "resident memory, MiB", more: 32}, {name: "memory files, MiB", more: 16}, {name: "descriptors", more: 8},
-		{name: "BPF descriptors"}, {name: "threads", more: 8}, {name: "pins"}, {name: "dying cgroups"}, {name: "processes"},
+		{name: "resident memory, MiB", more: 32}, {name: "memory files, MiB", more: 16},
+		{name: "descriptors", more: 8},
+		{name: "BPF descriptors"}, {name: "threads", more: 8}, {name: "pins"},
+		{name: "dying cgroups"}, {name: "processes"},
 		{name: "kills for lack of memory"},
 	}
-	memory, files, descriptors, bpf, threads, pins, dying, processes, kills := &now[0].value, &now[1].value, &now[2].value,
+	memory, files, descriptors, bpf, threads, pins, dying, processes, kills := &now[0].value,
+		&now[1].value, &now[2].value,
 		&now[3].value, &now[4].value, &now[5].value, &now[6].value, &now[7].value, &now[8].value
 	var err error
 	if *memory, _, err = k.server.Memory(); err != nil {
@@ -140,7 +143,8 @@ func (k *soak) figures() ([]figure, error) {
 				*bpf++
 			}
 			var st syscall.Stat_t
-			if strings.HasPrefix(to, "/memfd:") && syscall.Stat(proc+"/fd/"+link.Name(), &st) == nil && !seen[st.Ino] {
+			if strings.HasPrefix(to, "/memfd:") &&
+				syscall.Stat(proc+"/fd/"+link.Name(), &st) == nil && !seen[st.Ino] {
 				seen[st.Ino] = true
 				*files += float64(st.Blocks) * 512 / (1 << 20)
 			}

@@ -86,7 +86,8 @@ func (k *soak) limitMemory() error {
 	if k.stage.Memory != "" {
 		file, dir = "memory.limit_in_bytes", k.stage.Memory+"/"+k.stage.Name
 		err := k.server.EachProcess(func(proc string) error {
-			return os.WriteFile(dir+"/cgroup.procs", []byte(strings.TrimPrefix(proc, "/proc/")), 0)
+			return os.WriteFile(dir+"/cgroup.procs",
+				[]byte(strings.TrimPrefix(proc, "/proc/")), 0)
 		})
 		if err != nil {
 			return err

@@ -151,7 +151,8 @@ func walk(k *soak, _ string, lap func()) error {
 }
 
 func renderings(k *soak, dir string, lap func()) error {
-	for _, file := range []string{dir + "/.bpfview/json/psi.json", filepath.Dir(dir) + "/.bpfview/tree/cpu.json"} {
+	for _, file := range []string{dir + "/.bpfview/json/psi.json",
+		filepath.Dir(dir) + "/.bpfview/tree/cpu.json"} {
 		text, err := os.ReadFile(file)
 		lap()
 		if err := errors.Join(err, whole(file, text)); err != nil {

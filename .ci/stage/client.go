@@ -105,7 +105,8 @@ func (c *Client) Stop() (Answer, error) {
 // Wait waits for the end of a job.
 func (c *Client) Wait() (a Answer, err error) {
 	var errno, took, n int
-	if _, err := fmt.Fscanf(c.out, "%d %d %d %d %d\n", &a.Operations, &a.Errors, &errno, &took, &n); err != nil {
+	if _, err := fmt.Fscanf(c.out, "%d %d %d %d %d\n", &a.Operations,
+		&a.Errors, &errno, &took, &n); err != nil {
 		return a, fmt.Errorf("a client's answer: %w", err)
 	}
 	raw := make([]uint64, n)

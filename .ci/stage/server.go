@@ -119,7 +119,9 @@ func (s *Server) Memory() (now, peak float64, err error) {
 
 // ResetPeak resets the peaks of the server's processes.
 func (s *Server) ResetPeak() error {
-	return s.EachProcess(func(dir string) error { return os.WriteFile(dir+"/clear_refs", []byte("5"), 0) })
+	return s.EachProcess(func(dir string) error {
+		return os.WriteFile(dir+"/clear_refs", []byte("5"), 0)
+	})
 }
 
 // EachProcess calls do with the /proc directory of each of the server's processes.

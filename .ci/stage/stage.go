@@ -83,7 +83,8 @@ func create() (*Stage, error) {
 			return nil, err
 		}
 	}
-	err = errors.Join(os.Mkdir(s.Cgroup, 0o755), s.shareCPU(), os.Mkdir(s.Dir+"/views", 0o755), os.Mkdir(s.Dir+"/bpf", 0o755))
+	err = errors.Join(os.Mkdir(s.Cgroup, 0o755), s.shareCPU(), os.Mkdir(s.Dir+"/views", 0o755),
+		os.Mkdir(s.Dir+"/bpf", 0o755))
 	if err != nil {
 		return s, err
 	}
