@@ -80,8 +80,10 @@ type View struct {
 	// the cgroup's directory.
 	Mode     uint32
 	UID, GID *uint32
-	// Err is the reason why the view is absent. An absent view has a line in .bpfview/views and no file.
+	// Err is the reason why the view is absent. An absent view has a line in .bpfview/views and no file. Off
+	// says that the view is absent only because it is not enabled.
 	Err error
+	Off bool
 	// In returns the reason why the view has no file in a cgroup's directory, nil if it has one. A nil In
 	// means a file everywhere. InTree is the same for the files of trees: a view may be in cgroups below
 	// and not in the cgroup itself.

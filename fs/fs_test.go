@@ -56,7 +56,9 @@ func TestNames(t *testing.T) {
 func TestLookup(t *testing.T) {
 	absent := text("absent", "")
 	absent.Err = errors.New("kernel lacks it")
-	m := newMount(t, Config{}, text("tasks", "one"), absent)
+	off := text("off", "")
+	off.Err, off.Off = errors.New("enable it"), true
+	m := newMount(t, Config{}, text("tasks", "one"), absent, off)
 	a := m.tree.mkdir(rootID, "a")
 	b := m.tree.mkdir(a, "b")
 	taken := m.tree.mkdir(a, "tasks")
@@ -98,7 +100,8 @@ func TestLookup(t *testing.T) {
 	if to, st := m.Readlink(nil, &h); string(to) != "../../b" || !st.Ok() {
 		t.Errorf("link to %q, %v", to, st)
 	}
-	if got, _ := m.open("a", ".bpfview", "views").pread(0, 4096); !strings.Contains(got, "absent    text          - -                kernel lacks it\n") ||
+	if got, _ := m.open("a", ".bpfview", "views").pread(0, 4096); !strings.Contains(got, "absent absent text       - -    kernel lacks it\n") ||
+		!strings.Contains(got, "off    off    text       - -    enable it\n") ||
 		!strings.Contains(got, "is at .bpfview/cgroup/tasks)") {
 		t.Errorf("views says:\n%s", got)
 	}

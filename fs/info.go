@@ -1,10 +1,8 @@
 package fs
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,45 +39,32 @@ func appendViews(f *FS, cgroup uint64, root bool, dst []byte) ([]byte, error) {
 	if err := f.hierarchy.Children(cgroup, func(_ uint64, name string) { hidden[name] = true }); err != nil {
 		return dst, err
 	}
-	const row = "%-16s %-9s %-7s %7s %-16s %s\n"
-	dst = fmt.Appendf(dst, row, "VIEW", "STATE", "KIND", "VERSION", "HASH", "ABOUT")
+	var rows []Row
 	for _, v := range views.all {
 		state, about := v.state(cgroup, root)
-		if state == here && hidden[v.Name] {
+		if state == Here && hidden[v.Name] {
 			about += fmt.Sprintf(" (the child cgroup of this name is at %s/cgroup/%s)", controlName, v.Name)
 		}
-		version := "-"
-		if v.Version > 0 {
-			version = strconv.Itoa(v.Version)
+		rows = append(rows, Row{ShownName(v.Name), state, v.Kind, v.Version, v.Hash, about})
+	}
+	if root {
+		for _, warning := range f.warnings() {
+			rows = append(rows, Row{Name: "-", State: "warning", About: oneLine(warning)})
 		}
-		dst = fmt.Appendf(dst, row, ShownName(v.Name), state, cmp.Or(v.Kind, "-"), version, cmp.Or(v.Hash, "-"), about)
 	}
-	if !root {
-		return dst, nil
-	}
-	for _, warning := range f.warnings() {
-		dst = fmt.Appendf(dst, row, "-", "warning", "-", "-", "-", oneLine(warning))
-	}
-	return dst, nil
+	return AppendRows(dst, rows), nil
 }
-
-// States of a view in a directory.
-const (
-	here      = "here"
-	elsewhere = "elsewhere" // not in this cgroup
-	absent    = "absent"
-)
 
 // state returns the state of the view in a cgroup's directory, and its help text or the reason why it has no
 // file. Only root sees a reason, because it can have the path of a views directory, or names of cgroups.
 func (v *View) state(cgroup uint64, root bool) (state, about string) {
 	if v.Err != nil {
-		return absent, reason(v.Err, root)
+		return State(v.Err, v.Off), reason(v.Err, root)
 	}
-	state, about = here, oneLine(v.Help)
+	state, about = Here, oneLine(v.Help)
 	if v.In != nil {
 		if err := v.In(cgroup); err != nil {
-			state, about = elsewhere, reason(err, root)
+			state, about = Elsewhere, reason(err, root)
 		}
 	}
 	if v.Warning != "" && root {
@@ -118,6 +103,8 @@ func appendStatus(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 		Absent    int               `json:"views_absent"`
 		Reasons   map[string]string `json:"absent"` // by the view's name
 		OpenFiles int               `json:"open_files"`
+		Held      int64             `json:"held_bytes"`
+		Holders   []Holder          `json:"holders"` // the ten users who hold most
 		Runs      uint64            `json:"runs"`
 		Failed    uint64            `json:"runs_failed"`
 		Bytes     uint64            `json:"bytes"`
@@ -132,6 +119,7 @@ func appendStatus(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 		Bytes:     f.counts.bytes.Load(),
 		Warnings:  append([]string{}, f.warnings()...),
 	}
+	status.Holders, status.Held = f.limits.holders(10)
 	status.Views, status.Absent = f.views.Load().count()
 	for _, v := range f.views.Load().all {
 		if v.Err != nil {

@@ -102,7 +102,7 @@ func TestViewsThatAreNotEverywhere(t *testing.T) {
 		t.Errorf("b holds %q", got)
 	}
 	if got, _ := m.open("b", ".bpfview", "views").pread(0, 4096); !slices.Contains(lines(got), fmt.Sprintf(
-		"%-16s %-9s %-7s %7d %-16s only in %d (warning: goes on as it was)", "cpu", "elsewhere", "record", 3, "0123456789abcdef", a)) {
+		"%-4s %-9s %-6s %7d %-16s only in %d (warning: goes on as it was)", "cpu", "elsewhere", "record", 3, "0123456789abcdef", a)) {
 		t.Errorf("views in b says:\n%s", got)
 	}
 }

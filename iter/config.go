@@ -27,6 +27,9 @@ type Config struct {
 	// ReadOnly is for commands that only look. Pinned programs are used, but nothing is pinned or
 	// unpinned. A stateful view shows the counts of the programs that another set has attached.
 	ReadOnly bool
+	// Only, unless it is empty, names the views to load; there are no others. It is for a command about
+	// one view, because loading all takes a second or two.
+	Only []string
 	// Enable names views to enable that are off by default or by their settings.
 	Enable []string
 	// Keep, if not nil, is given an open file of Registry, with the locks of the stateful views that are

@@ -136,6 +136,9 @@ func (s *Set) reload() (changed bool, err error) {
 	cache := btf.NewCache() // the kernel's types, decoded once: 1 ms a view instead of 20
 	var list []*View
 	for _, name := range slices.Sorted(maps.Keys(found)) {
+		if len(s.config.Only) > 0 && !slices.Contains(s.config.Only, name) {
+			continue
+		}
 		list = append(list, s.next(was[name], found[name], pins, cache))
 	}
 	pins.prune(list, s.config.Dirs)

@@ -35,6 +35,12 @@ func (v *View) Name() string { return v.name }
 // Err says in one line why the view is absent, or is nil. Formatted with %+v it has the verifier's whole log.
 func (v *View) Err() error { return v.err }
 
+// Off reports whether Err is only that the view is off, which settings or the option enable= change.
+func (v *View) Off() bool {
+	absence, ok := errors.AsType[*sources.Absence](v.err)
+	return ok && absence.Off
+}
+
 // Help is one line about the view, or "" if its object has none.
 func (v *View) Help() string { return v.typ.Help() }
 

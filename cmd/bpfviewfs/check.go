@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -20,9 +21,17 @@ func checkCommand() *cobra.Command {
 time, and advice to its author. Nothing stays in the kernel. CGROUP is as for bpfviewfs cat. The default is the top of the
 hierarchy.`,
 		Example: "  bpfviewfs check blocked.bpf.o system.slice/ssh.service",
-		Args:    cobra.RangeArgs(1, 2),
+		Args:    words(1, 2),
+
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 1 {
+				return completeCgroup(begun)
+			}
+			return []string{"bpf.o"}, cobra.ShellCompDirectiveFilterFileExt
+		},
 	}
 	source := sourceFlag(cmd)
+	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		h, err := cgroups.Open(*source)
 		if err != nil {
@@ -32,7 +41,7 @@ hierarchy.`,
 		cgroup := h.Root()
 		if len(args) == 2 {
 			if cgroup, err = h.Find(args[1]); err != nil {
-				return failed(err)
+				return noCgroup(err)
 			}
 		}
 		report, err := iter.Check(context.Background(), h, args[0], cgroup)
@@ -43,10 +52,32 @@ hierarchy.`,
 			}
 			return failed(err)
 		}
+		if *asJSON {
+			return printJSON(cmd.OutOrStdout(), reportJSON(report))
+		}
 		printReport(cmd.OutOrStdout(), report)
 		return nil
 	}
 	return cmd
+}
+
+// reportJSON is a report as JSON shows it. Absent values are left out.
+func reportJSON(r *iter.Report) any {
+	j := struct {
+		View     string          `json:"view"`
+		Target   string          `json:"target"`
+		Kind     string          `json:"kind"`
+		Attached []string        `json:"attached,omitempty"`
+		RootOnly string          `json:"root_only,omitempty"`
+		Verifier string          `json:"verifier"`
+		Usec     int64           `json:"run_usec"`
+		Bytes    int             `json:"bytes"`
+		Limit    int             `json:"limit_bytes,omitempty"`
+		Lint     []string        `json:"consider,omitempty"`
+		Schema   json.RawMessage `json:"schema,omitempty"`
+		Output   []byte          `json:"output_base64"`
+	}{r.Name, r.Target, r.Kind, r.Attached, r.RootOnly, r.Verifier, r.Took.Microseconds(), r.Bytes, r.Limit, r.Lint, r.Schema, r.Output}
+	return j
 }
 
 func printReport(out io.Writer, r *iter.Report) {

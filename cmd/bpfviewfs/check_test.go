@@ -30,10 +30,10 @@ func TestCheck(t *testing.T) {
 		want []string
 	}{
 		{object("cpu.bpf.o", cpu), 0, []string{"view      cpu\n", "iterates  cgroup\n", "writes    record\n", "processed ", "of at most 32767\n", `"hash": "`, "USAGE_USEC"}},
-		{object("short.bpf.o", cpu[:3000]), 1, []string{"view short: the object is cut short"}},
-		{object("text.bpf.o", []byte("#!/bin/sh\n")), 1, []string{"view text: "}},
-		{object("cpu.o", cpu), 1, []string{"NAME.bpf.o"}},
-		{filepath.Join(dir, "none.bpf.o"), 1, []string{"no such file"}},
+		{object("short.bpf.o", cpu[:3000]), 2, []string{"view short: the object is cut short"}},
+		{object("text.bpf.o", []byte("#!/bin/sh\n")), 2, []string{"view text: "}},
+		{object("cpu.o", cpu), 2, []string{"NAME.bpf.o"}},
+		{filepath.Join(dir, "none.bpf.o"), 2, []string{"no such file"}},
 	} {
 		code, out, stderr := call(t, exec.Command(command, "check", tt.path))
 		for _, want := range tt.want {
@@ -46,7 +46,7 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	object("cpu.yaml", []byte("mode: 0x\n"))
-	if code, _, stderr := call(t, exec.Command(command, "check", filepath.Join(dir, "cpu.bpf.o"))); code != 1 || !strings.Contains(stderr, "cpu.yaml") {
+	if code, _, stderr := call(t, exec.Command(command, "check", filepath.Join(dir, "cpu.bpf.o"))); code != 2 || !strings.Contains(stderr, "cpu.yaml") {
 		t.Errorf("bad settings: exit %d: %s", code, stderr)
 	}
 }
@@ -63,10 +63,10 @@ func TestWhy(t *testing.T) {
 		want string
 	}{
 		{"cpu", 0, "view cpu, built in\nit is there\n"},
-		{"runqlat", 1, "enable=runqlat"},
+		{"runqlat", 4, "enable=runqlat"},
 		{"-o enable=runqlat,registry=none runqlat", 0, "view runqlat, built in\nit is there\n"},
 		{"broken", 1, "no view is called"},
-		{"-o views=" + views + " broken", 1, views + "/broken.bpf.o"},
+		{"-o views=" + views + " broken", 4, views + "/broken.bpf.o"},
 		{"-o nonsense cpu", 1, "nonsense"},
 	} {
 		code, out, stderr := call(t, exec.Command(command, append([]string{"why"}, strings.Fields(tt.args)...)...))

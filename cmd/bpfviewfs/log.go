@@ -4,41 +4,16 @@ import (
 	"fmt"
 	"io"
 	"log/syslog"
-	"slices"
+	"os"
 	"strings"
 
 	"github.com/sirupsen/logrus"
 	logsyslog "github.com/sirupsen/logrus/hooks/syslog"
-	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 )
 
 // logOptions are the format and the level of the log.
 type logOptions struct{ format, level string }
-
-func logFlags(flags *pflag.FlagSet) *logOptions {
-	o := logOptions{"text", "info"}
-	flags.Var(&choice{&o.format, []string{"text", "json"}}, "log-format", "log as `text` or json")
-	flags.Var(&choice{&o.level, []string{"error", "warning", "info", "debug"}}, "log-level",
-		"log `level`: error, warning, info or debug")
-	return &o
-}
-
-// choice is the value of a flag that is one of a few words.
-type choice struct {
-	value *string
-	words []string
-}
-
-func (c *choice) String() string { return *c.value }
-func (c *choice) Type() string   { return "string" }
-
-func (c *choice) Set(word string) error {
-	if !slices.Contains(c.words, word) {
-		return fmt.Errorf("want %s", strings.Join(c.words, " or "))
-	}
-	*c.value = word
-	return nil
-}
 
 // logger logs to stderr. A server in the background has given its stderr back to the caller of mount(8), so
 // it logs to syslog.
@@ -46,6 +21,9 @@ func (o logOptions) logger(background bool) (*logrus.Logger, error) {
 	log := logrus.New()
 	if o.format == "json" {
 		log.SetFormatter(&logrus.JSONFormatter{})
+	}
+	if toJournal() {
+		log.SetFormatter(&prioritized{log.Formatter})
 	}
 	if o.level != "" {
 		level, err := logrus.ParseLevel(o.level)
@@ -62,4 +40,39 @@ func (o logOptions) logger(background bool) (*logrus.Logger, error) {
 		}
 	}
 	return log, nil
+}
+
+// toJournal reports whether stderr leads to the journal, which systemd tells by its device and inode number
+// (JOURNAL_STREAM in systemd.exec(5)).
+func toJournal() bool {
+	var st unix.Stat_t
+	return unix.Fstat(int(os.Stderr.Fd()), &st) == nil && os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
+}
+
+// priority is a prefix that the journal takes for a line's priority (sd-daemon(3)), or nothing if stderr is not the journal.
+func priority(level syslog.Priority) string {
+	if !toJournal() {
+		return ""
+	}
+	return fmt.Sprintf("<%d>", level)
+}
+
+// prioritized puts the priority in front of each line of another formatter.
+type prioritized struct{ logrus.Formatter }
+
+func (p *prioritized) Format(e *logrus.Entry) ([]byte, error) {
+	text, err := p.Formatter.Format(e)
+	level := syslog.LOG_DEBUG
+	switch e.Level {
+	case logrus.PanicLevel, logrus.FatalLevel:
+		level = syslog.LOG_CRIT
+	case logrus.ErrorLevel:
+		level = syslog.LOG_ERR
+	case logrus.WarnLevel:
+		level = syslog.LOG_WARNING
+	case logrus.InfoLevel:
+		level = syslog.LOG_INFO
+	}
+	mark := fmt.Sprintf("<%d>", level)
+	return []byte(mark + strings.ReplaceAll(strings.TrimSuffix(string(text), "\n"), "\n", "\n"+mark) + "\n"), err
 }

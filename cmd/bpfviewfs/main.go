@@ -6,6 +6,7 @@ package main
 
 import (
 	"fmt"
+	"log/syslog"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -35,7 +36,7 @@ func run(args []string) int {
 		err = runCommand(args[1:])
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(args[0]), err)
+		fmt.Fprintf(os.Stderr, "%s%s: %v\n", priority(syslog.LOG_ERR), filepath.Base(args[0]), err)
 	}
 	return mount.ExitCode(err)
 }
@@ -102,7 +103,9 @@ func rootCommand() *cobra.Command {
 		Long: `bpfviewfs mounts a tree of cgroups beside cgroupfs. Every cgroup's directory has one file per view. Reading it runs
 the view's BPF iterator for that cgroup.
 
-mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview`,
+mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview
+
+` + exitHelp,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -110,20 +113,10 @@ mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview`,
 		SuggestionsMinimumDistance: 2,
 	}
 	root.SetVersionTemplate("bpfviewfs {{.Version}}\n") // as the command says it
-	log := logFlags(root.PersistentFlags())
+	log := logFlags(root)
 	root.AddCommand(mountCommand(log), umountCommand(), reloadCommand(), serveCommand(log),
-		viewsCommand(), catCommand(), whyCommand(),
+		statusCommand(), doctorCommand(), viewsCommand(), catCommand(), whyCommand(),
 		newCommand(), checkCommand(), versionCommand())
+	completionCommand(root)
 	return root
-}
-
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "print the version",
-		Args:  cobra.NoArgs,
-		Run: func(cmd *cobra.Command, _ []string) {
-			fmt.Fprintln(cmd.OutOrStdout(), "bpfviewfs", version)
-		},
-	}
 }

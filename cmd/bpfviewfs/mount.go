@@ -28,11 +28,11 @@ SOURCE is cgroup2 (the first cgroup2 mount there is, the default), or the path o
 is the root of the tree, and nothing above it can be reached.`,
 		Example: `  bpfviewfs mount /run/bpfview
   bpfviewfs mount /sys/fs/cgroup/system.slice /mnt -o mode=0444`,
-		Args: cobra.RangeArgs(1, 2),
+		Args:              words(1, 2),
+		ValidArgsFunction: completeDirectory,
 	}
-	lists := cmd.Flags().StringArrayP("options", "o", nil, "comma-separated mount `options`: uid=USER gid=GROUP mode=OCTAL max_run=SIZE views=DIR:DIR enable=VIEW:VIEW registry=DIR")
-	foreground := cmd.Flags().Bool("foreground", false,
-		"serve until unmounted instead of going to the background")
+	lists := optionsFlag(cmd, "comma-separated mount `options`: uid=USER gid=GROUP mode=OCTAL max_run=SIZE views=DIR:DIR enable=VIEW:VIEW registry=DIR")
+	foreground := cmd.Flags().Bool("foreground", false, "serve until unmounted instead of going to the background")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		o, err := mount.ParseOptions(*lists...)
 		if err != nil {
@@ -75,19 +75,15 @@ func mountTree(o mount.Options, logs logOptions) error {
 
 func umountCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "umount DIR",
-		Aliases: []string{"unmount"},
-		Short:   "unmount the tree at DIR",
-		Args:    cobra.ExactArgs(1),
+		Use:               "umount DIR",
+		Aliases:           []string{"unmount"},
+		Short:             "unmount the tree at DIR",
+		Args:              words(1, 1),
+		ValidArgsFunction: completeMount,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return mount.Umount(args[0], func(format string, words ...any) {
 				fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", words...)
 			})
 		},
 	}
-}
-
-// usageError is an error in the command line.
-func usageError(format string, args ...any) error {
-	return mount.WithCode(mount.ExitUsage, fmt.Errorf(format, args...))
 }

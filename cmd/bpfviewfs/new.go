@@ -27,7 +27,10 @@ func newCommand() *cobra.Command {
 		Long: `Write a directory NAME with an example of a view called NAME and all that it takes to build it: its source, the
 headers it includes, and a Makefile. Nothing that exists is overwritten.`,
 		Example: "  bpfviewfs new blocked && make -C blocked check",
-		Args:    cobra.ExactArgs(1),
+		Args:    words(1, 1),
+
+		ValidArgsFunction: noWords,
+
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := args[0]
 			if !fs.ValidName(name) || strings.Contains(name, "___") {

@@ -133,7 +133,7 @@ func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
 		log.Infof("%s: %s with %d views", o.Target, src.hierarchy, len(views))
 		for _, v := range views {
 			switch {
-			case errors.Is(v.Err, unix.ENOENT): // turned off on purpose
+			case errors.Is(v.Err, unix.ENOENT): // absent on purpose
 				log.Debug(v.Err)
 			case v.Err != nil:
 				log.Warnf("absent: %v", v.Err)
@@ -150,7 +150,8 @@ func reloadCommand() *cobra.Command {
 		Long: `Serve the mount at DIR by the program that is now where the one that mounted it was, say after an upgrade. Readers notice
 nothing: open files, bind mounts and reads in work go on. If the new program does not start, the error says why, and the
 one before serves on. SIGHUP to the process that mounted does the same.`,
-		Args: cobra.ExactArgs(1),
+		Args:              words(1, 1),
+		ValidArgsFunction: completeMount,
 	}
 	keeper := cmd.Flags().Bool("keeper", false,
 		"have the process that keeps the mount run the new program, too")

@@ -50,9 +50,12 @@ func openSource(name string, c iter.Config) (*source, error) {
 	s := &source{h, set}
 	var why error
 	for _, v := range set.Views() {
-		if why = v.Err(); why == nil {
+		if why = v.Err(); why == nil || len(c.Only) > 0 {
 			return s, nil
 		}
+	}
+	if len(c.Only) > 0 {
+		return s, nil
 	}
 	s.Close()
 	return nil, fmt.Errorf("none of the views can run here: %w", why)
@@ -65,18 +68,17 @@ func config(o mount.Options) iter.Config {
 }
 
 // look gives a command the flags that choose the views, and a function to open them as a mount with these
-// options does. Opening changes nothing in the kernel.
-func look(cmd *cobra.Command) func() (*source, error) {
+// options does. It loads the named views only, or all. Opening changes nothing in the kernel.
+func look(cmd *cobra.Command) func(only ...string) (*source, error) {
 	name := sourceFlag(cmd)
-	lists := cmd.Flags().StringArrayP("options", "o", nil,
-		"the `options` of the mount that has the views")
-	return func() (*source, error) {
+	lists := optionsFlag(cmd, "the `options` of the mount that has the views")
+	return func(only ...string) (*source, error) {
 		o, err := mount.ParseOptions(*lists...)
 		if err != nil {
 			return nil, err
 		}
 		c := config(o)
-		c.ReadOnly = true
+		c.ReadOnly, c.Only = true, only
 		src, err := openSource(*name, c)
 		if err == nil && len(*lists) > 0 {
 			printWarnings(cmd.ErrOrStderr(), warnings(o, src.set))
@@ -89,7 +91,7 @@ func look(cmd *cobra.Command) func() (*source, error) {
 func lookFor(cmd *cobra.Command) func(view string) (*source, *iter.View, error) {
 	open := look(cmd)
 	return func(view string) (*source, *iter.View, error) {
-		src, err := open()
+		src, err := open(view)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -104,8 +106,11 @@ func lookFor(cmd *cobra.Command) func(view string) (*source, *iter.View, error) 
 }
 
 func sourceFlag(cmd *cobra.Command) *string {
-	return cmd.Flags().String("source", "cgroup2",
-		"the `hierarchy`: cgroup2, or the path of a cgroup's directory")
+	name := cmd.Flags().String("source", "cgroup2", "the `hierarchy`: cgroup2, or the path of a cgroup's directory")
+	if err := cmd.RegisterFlagCompletionFunc("source", completeDirectory); err != nil {
+		panic(err)
+	}
+	return name
 }
 
 // mountBPF mounts the bpffs in its usual place, as a service manager does. Without a bpffs, views are
@@ -129,7 +134,7 @@ func (s *source) views() []fs.View {
 	for _, v := range s.set.Views() {
 		view := fs.View{
 			Name: v.Name(), Help: v.Help(), Kind: v.Kind(), Version: v.Version(), Hash: v.Hash(),
-			Warning: v.Warning(), Mode: v.Mode(), UID: v.UID(), GID: v.GID(), Err: v.Err(),
+			Warning: v.Warning(), Mode: v.Mode(), UID: v.UID(), GID: v.GID(), Err: v.Err(), Off: v.Off(),
 			Run: v.Run, Renderings: renderings(v), Render: render(v),
 		}
 		if !v.Everywhere() {

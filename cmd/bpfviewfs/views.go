@@ -1,11 +1,12 @@
 package main
 
 import (
-	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 
 	"bpfviewfs/fs"
-	"bpfviewfs/mount"
+	"bpfviewfs/iter"
 	"github.com/spf13/cobra"
 )
 
@@ -13,66 +14,78 @@ func viewsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "views",
 		Short: "list the views, and why those that are absent are",
-		Args:  cobra.NoArgs,
+		Long: `List the views as a mount with these options would have them, as the file .bpfview/views does. STATE is here, off (not
+enabled), or absent; ABOUT then says why.`,
+		Args:              words(0, 0),
+		ValidArgsFunction: noWords,
 	}
 	open := look(cmd)
 	long := cmd.Flags().Bool("long", false, "print the verifier's whole log for absent views")
+	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		src, err := open()
 		if err != nil {
 			return err
 		}
 		defer src.Close()
-		out := cmd.OutOrStdout()
-		fmt.Fprintf(out, "%-16s %-7s %-7s %s\n", "VIEW", "STATE", "KIND", "ABOUT")
-		for _, v := range src.set.Views() {
-			state, about := "here", v.Help()
-			if err := v.Err(); err != nil {
-				state, about = "absent", err.Error()
-				if *long {
-					about = fmt.Sprintf("%+v", err)
+		if *asJSON {
+			for _, v := range src.set.Views() {
+				if err := printJSON(cmd.OutOrStdout(), describe(v, *long)); err != nil {
+					return err
 				}
 			}
-			fmt.Fprintf(out, "%-16s %-7s %-7s %s\n",
-				fs.ShownName(v.Name()), state, v.Kind(), about)
+			return nil
 		}
-		return nil
+		var rows []fs.Row
+		for _, v := range src.set.Views() {
+			d := describe(v, *long)
+			about := d.About
+			if d.Why != "" {
+				about = d.Why
+			}
+			rows = append(rows, fs.Row{Name: fs.ShownName(d.View), State: d.State, Kind: d.Kind, Version: d.Version, Hash: d.Hash, About: about})
+		}
+		_, err = cmd.OutOrStdout().Write(fs.AppendRows(nil, rows))
+		return err
 	}
 	return cmd
 }
 
-func catCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "cat VIEW CGROUP",
-		Short: "run a view for one cgroup, without a mount",
-		Long: `Run a view for one cgroup and print its output, without a mount. CGROUP is a path below the top of the
-hierarchy (system.slice/ssh.service, or / for the top itself) or the path of its directory in cgroupfs.`,
-		Example: "  bpfviewfs cat tasks system.slice/ssh.service\n  bpfviewfs cat -o views=/opt/views myview /",
-		Args:    cobra.ExactArgs(2),
-	}
-	find := lookFor(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		src, v, err := find(args[0])
-		if err != nil {
-			return err
-		}
-		defer src.Close()
-		if err := v.Err(); err != nil {
-			return failed(err)
-		}
-		id, err := src.hierarchy.Find(args[1])
-		if err != nil {
-			return failed(err)
-		}
-		text, err := v.Run(context.Background(), id, nil)
-		if err == nil {
-			_, err = cmd.OutOrStdout().Write(text)
-		}
-		return failed(err)
-	}
-	return cmd
+// description is a view in JSON.
+type description struct {
+	View    string `json:"view"`
+	State   string `json:"state"`
+	Kind    string `json:"kind,omitempty"`
+	Version int    `json:"version,omitempty"`
+	Hash    string `json:"hash,omitempty"`
+	About   string `json:"about,omitempty"`
+	Origin  string `json:"origin"`
+	Why     string `json:"why,omitempty"` // it is not here
+	Warning string `json:"warning,omitempty"`
 }
 
-// failed is an error of a command that mounts nothing. The other codes of mount(8) have no meaning for its
-// caller.
-func failed(err error) error { return mount.WithCode(mount.ExitUsage, err) }
+// describe describes a view. If long is set, the reason why it is absent has the verifier's whole log.
+func describe(v *iter.View, long bool) description {
+	d := description{
+		View: v.Name(), State: fs.State(v.Err(), v.Off()), Kind: v.Kind(), Version: v.Version(), Hash: v.Hash(),
+		About: v.Help(), Origin: v.Origin(), Warning: v.Warning(),
+	}
+	if err := v.Err(); err != nil {
+		d.Why = err.Error()
+		if long {
+			d.Why = fmt.Sprintf("%+v", err)
+		}
+	}
+	return d
+}
+
+func jsonFlag(cmd *cobra.Command) *bool {
+	return cmd.Flags().Bool("json", false, "print JSON")
+}
+
+// printJSON prints a value on a line of its own.
+func printJSON(to io.Writer, value any) error {
+	text := json.NewEncoder(to)
+	text.SetEscapeHTML(false)
+	return text.Encode(value)
+}

@@ -97,7 +97,7 @@ match: ["/%s/b"]
 	}
 
 	set("enabled: false\n")
-	row(b, "absent ", "off")
+	row(b, "off ", "enabled: false")
 	eventually(t, "it is off", func() bool { return !exists(b.mirror + "/says") })
 	set(good, "again", filepath.Base(a.path))
 	eventually(t, "it is back", func() bool { return text(b) == "again 42\n" })

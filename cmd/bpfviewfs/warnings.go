@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/syslog"
 	"os"
 	"slices"
 
@@ -25,7 +26,7 @@ func warnings(o mount.Options, set *iter.Set) []string {
 
 func printWarnings(to io.Writer, list []string) {
 	for _, line := range list {
-		fmt.Fprintf(to, "bpfviewfs: warning: %s\n", line)
+		fmt.Fprintf(to, "%sbpfviewfs: warning: %s\n", priority(syslog.LOG_WARNING), line)
 	}
 }
 

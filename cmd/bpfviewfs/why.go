@@ -1,48 +1,143 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 
+	"bpfviewfs/cmd/bpfviewfs/explain"
+	"bpfviewfs/fs"
+	"bpfviewfs/mount"
+	"github.com/moby/sys/mountinfo"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 func whyCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "why VIEW [CGROUP]",
-		Short: "tell where a view comes from, and why it is not there",
-		Long: `Tell where a view comes from and, if it is absent or has no file in the directory of CGROUP, why, with all that the
-kernel's verifier said. It looks at the views as a mount with these options would have them, and exits with 1 unless the
-view is there.`,
-		Example: "  bpfviewfs why runqlat\n  bpfviewfs why -o enable=runqlat runqlat\n  bpfviewfs why tasks system.slice/ssh.service",
-		Args:    cobra.RangeArgs(1, 2),
+		Use:   "why PATH | VIEW [CGROUP]",
+		Short: "tell what a path is, or where a view comes from, and why it is not there",
+		Long: `Tell what PATH, in or below a mount, is, or why it is not there, is empty, or cannot be read by this user, and what to do.
+A word with a slash is a path. It needs no root.
+
+With VIEW, tell where a view comes from and, if it is absent or has no file in the directory of CGROUP, why, with all that
+the kernel's verifier said. It looks at the views as a mount with these options would have them. Users other than root are
+told about the file in the first mount.
+
+The exit code is 0 if the path or view is there and readable.`,
+		Example: `  bpfviewfs why /run/bpfview/system.slice/ssh.service/memory
+  bpfviewfs why runqlat
+  bpfviewfs why -o enable=runqlat runqlat
+  bpfviewfs why tasks system.slice/ssh.service`,
+		Args: words(1, 2),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 0 && strings.Contains(begun, "/") {
+				return nil, cobra.ShellCompDirectiveDefault
+			}
+			return completeViewAndCgroup(cmd, args, begun)
+		},
 	}
 	find := lookFor(cmd)
+	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		path := args[0]
+		if !strings.Contains(path, "/") {
+			path = ""
+			if mounts, err := mount.List(); os.Geteuid() != 0 && err == nil && len(mounts) > 0 {
+				path = filepath.Join(append([]string{mounts[0].Target}, append(args[1:], args[0])...)...)
+			}
+		} else if len(args) > 1 {
+			return usageError("why: %s is a path: the form is bpfviewfs why PATH", path)
+		}
+		if path != "" {
+			return whyPath(cmd, path, *asJSON)
+		}
 		src, v, err := find(args[0])
 		if err != nil {
 			return err
 		}
 		defer src.Close()
-		out := cmd.OutOrStdout()
-		fmt.Fprintf(out, "view %s, %s\n", v.Name(), v.Origin())
-		if warning := v.Warning(); warning != "" {
-			fmt.Fprintf(out, "warning: %s\n", warning)
-		}
-		if err := v.Err(); err != nil {
-			fmt.Fprintf(out, "%+v\n", err)
-			return failed(fmt.Errorf("view %s is absent", v.Name()))
-		}
-		cgroup := src.hierarchy.Root()
-		if len(args) == 2 {
-			if cgroup, err = src.hierarchy.Find(args[1]); err != nil {
-				return failed(err)
+		d := describe(v, true)
+		if d.Why == "" {
+			cgroup := src.hierarchy.Root()
+			if len(args) == 2 {
+				if cgroup, err = src.hierarchy.Find(args[1]); err != nil {
+					return noCgroup(err)
+				}
+			}
+			if err := v.In(cgroup); errors.Is(err, unix.ENOENT) {
+				d.State, d.Why = fs.Elsewhere, err.Error()
+			} else if err != nil {
+				return noCgroup(err)
 			}
 		}
-		if err := v.In(cgroup); err != nil {
-			return failed(err)
+		out := cmd.OutOrStdout()
+		if *asJSON {
+			err = printJSON(out, d)
+		} else {
+			fmt.Fprintf(out, "view %s, %s\n", v.Name(), v.Origin())
+			if d.Warning != "" {
+				fmt.Fprintf(out, "warning: %s\n", d.Warning)
+			}
+			if d.Why == "" {
+				fmt.Fprintln(out, "it is there")
+			} else {
+				fmt.Fprintln(out, d.Why)
+			}
 		}
-		fmt.Fprintln(out, "it is there")
-		return nil
+		if err == nil && d.Why != "" {
+			err = noView(fmt.Errorf("view %s is %s", v.Name(), d.State))
+		}
+		return err
 	}
 	return cmd
+}
+
+// whyPath explains a path, with the exit code of the answer.
+func whyPath(cmd *cobra.Command, path string, asJSON bool) error {
+	mounts, err := explainable()
+	if err != nil {
+		return failed(err)
+	}
+	a := explain.Path(path, mounts)
+	if asJSON {
+		err = printJSON(cmd.OutOrStdout(), a)
+	} else {
+		fmt.Fprintln(cmd.OutOrStdout(), a)
+	}
+	if err != nil {
+		return err
+	}
+	err = fmt.Errorf("%s: %s", a.Path, a.State)
+	switch a.State {
+	case explain.Here, explain.Empty:
+		return nil
+	case explain.NoCgroup:
+		return mount.WithCode(exitNoCgroup, err)
+	case explain.Absent, explain.Off, explain.Elsewhere, explain.Taken:
+		return noView(err)
+	case explain.NotPermitted:
+		return mount.WithCode(exitNotPermitted, err)
+	}
+	return mount.WithCode(mount.ExitSystem, err)
+}
+
+// explainable are the mounts of bpfviewfs with the cgroups that they show.
+func explainable() (list []explain.Mount, err error) {
+	mounts, err := mount.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range mounts {
+		source := m.Source
+		if !strings.HasPrefix(source, "/") {
+			if v2, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup2")); err == nil && len(v2) > 0 {
+				source = v2[0].Mountpoint
+			}
+		}
+		list = append(list, explain.Mount{Target: m.Target, Root: m.Root, Source: source})
+	}
+	return list, nil
 }

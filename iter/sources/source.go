@@ -139,10 +139,10 @@ func (src *Source) Open() (settings Settings, raw []byte, err error) {
 		return settings, nil, fmt.Errorf("name %q: a view is called [a-z][a-z0-9_]*, without ___: %w",
 			src.name, unix.EINVAL)
 	case src.masked != "":
-		return settings, nil, &Absence{"masked: " + src.masked + " is a link to /dev/null"}
+		return settings, nil, Absent("masked: " + src.masked + " is a link to /dev/null")
 	case src.object == nil && src.pin == nil:
-		return settings, nil, &Absence{fmt.Sprintf("%s has no %s beside it or earlier",
-			src.settings.path, src.name+ObjectSuffix)}
+		return settings, nil, Absent(fmt.Sprintf("%s has no %s beside it or earlier",
+			src.settings.path, src.name+ObjectSuffix))
 	}
 	if f := src.settings; f != nil {
 		text, err := f.content()
@@ -175,20 +175,23 @@ func (src *Source) Off(s Settings, attaches bool) error {
 	case src.enabled:
 		return nil
 	case s.Enabled == nil && attaches:
-		return &Absence{fmt.Sprintf("off: enable it with -o enable=%s or \"enabled: true\" in %s%s",
+		return &Absence{Off: true, why: fmt.Sprintf("off: enable it with -o enable=%s or \"enabled: true\" in %s%s",
 			src.name, src.name, SettingsSuffix)}
 	case s.Enabled != nil && !*s.Enabled:
-		return &Absence{fmt.Sprintf("off: %s says \"enabled: false\", which -o enable=%s overrides",
+		return &Absence{Off: true, why: fmt.Sprintf("off: %s says \"enabled: false\", which -o enable=%s overrides",
 			src.settings.path, src.name)}
 	}
 	return nil
 }
 
 // Absence is the reason of a view that is missing though nothing went wrong. The errno is for callers.
-type Absence struct{ why string }
+type Absence struct {
+	Off bool // the view is not enabled
+	why string
+}
 
 // Absent is the absence for a reason in words.
-func Absent(why string) *Absence { return &Absence{why} }
+func Absent(why string) *Absence { return &Absence{why: why} }
 
 func (e *Absence) Error() string { return e.why }
 func (e *Absence) Unwrap() error { return unix.ENOENT }

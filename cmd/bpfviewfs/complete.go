@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"bpfviewfs/bpf"
+	"bpfviewfs/mount"
+	"github.com/moby/sys/mountinfo"
+	"github.com/spf13/cobra"
+)
+
+// Completions run as the person at the shell, mostly not root. They read directories and no view.
+
+// completionCommand is cobra's, but the script for bash leaves commas as they are. Options are joined by commas, and bash
+// would replace a part of the list by a part with other quotes.
+func completionCommand(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	bash, _, err := root.Find([]string{"completion", "bash"})
+	if err != nil {
+		panic(err)
+	}
+	bash.RunE = func(cmd *cobra.Command, _ []string) error {
+		var script bytes.Buffer
+		if err := root.GenBashCompletionV2(&script, true); err != nil {
+			return err
+		}
+		const quoted = `COMPREPLY[0]=$(printf "%q" "${COMPREPLY[0]}")`
+		text := strings.Replace(script.String(), quoted, quoted+"\n            COMPREPLY[0]=${COMPREPLY[0]//\\\\,/,}", 1)
+		_, err := io.WriteString(cmd.OutOrStdout(), text)
+		return err
+	}
+}
+
+// noWords is for a command without words, or without any more.
+func noWords(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeViewAndCgroup completes VIEW CGROUP.
+func completeViewAndCgroup(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	switch len(args) {
+	case 0:
+		return startingWith(begun, viewNames()), cobra.ShellCompDirectiveNoFileComp
+	case 1:
+		return completeCgroup(begun)
+	}
+	return noWords(nil, nil, "")
+}
+
+// completeMount completes the directory of a mount.
+func completeMount(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return noWords(nil, nil, "")
+	}
+	return startingWith(begun, mountPoints()), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeDirectory leaves directories to the shell.
+func completeDirectory(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+// completeCgroup completes the path of a cgroup below the top of the first cgroup2 mount, or in cgroupfs, by one directory.
+func completeCgroup(begun string) ([]string, cobra.ShellCompDirective) {
+	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup2"))
+	if err != nil || len(mounts) == 0 {
+		return noWords(nil, nil, "")
+	}
+	top := mounts[0].Mountpoint
+	dir, _ := filepath.Split(begun)
+	at := filepath.Join(top, dir)
+	if below, ok := strings.CutPrefix(dir, top+"/"); ok {
+		at = filepath.Join(top, below)
+	} else if strings.HasPrefix(top+"/", begun) && len(begun) > 1 {
+		return []string{top + "/"}, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	}
+	var found []string
+	entries, _ := os.ReadDir(at)
+	for _, e := range entries {
+		if e.IsDir() && !strings.ContainsAny(e.Name(), "\t\n") { // what the shell's script cannot take
+			found = append(found, dir+e.Name()+"/")
+		}
+	}
+	return startingWith(begun, found), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+}
+
+// unitNames are the units of systemd that have a cgroup.
+func unitNames() []string {
+	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup2"))
+	if err != nil || len(mounts) == 0 {
+		return nil
+	}
+	var units []string
+	filepath.WalkDir(mounts[0].Mountpoint, func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() && isUnit(e.Name()) && len(units) < 10000 {
+			units = append(units, e.Name())
+		}
+		return nil
+	})
+	return units
+}
+
+// isUnit reports whether a cgroup's name is that of a unit which systemd puts processes in.
+func isUnit(name string) bool {
+	switch filepath.Ext(name) {
+	case ".service", ".scope", ".slice", ".socket", ".mount", ".swap":
+		return true
+	}
+	return false
+}
+
+// mountPoints are where trees are mounted.
+func mountPoints() (dirs []string) {
+	mounts, _ := mount.List()
+	for _, m := range mounts {
+		dirs = append(dirs, m.Target)
+	}
+	return dirs
+}
+
+// viewNames are the views that are compiled in, those in the usual directories, and those of the mounts.
+func viewNames() (names []string) {
+	builtin, _ := fs.Glob(bpf.Objects, "*.bpf.o")
+	for _, dir := range viewsDirectories {
+		objects, _ := filepath.Glob(filepath.Join(dir, "*.bpf.o"))
+		builtin = append(builtin, objects...)
+	}
+	for _, path := range builtin {
+		names = append(names, strings.TrimSuffix(filepath.Base(path), ".bpf.o"))
+	}
+	for _, dir := range mountPoints() {
+		text, err := os.ReadFile(filepath.Join(dir, ".bpfview/views"))
+		if err != nil {
+			continue
+		}
+		for _, row := range strings.Split(string(text), "\n")[1:] {
+			if name, _, _ := strings.Cut(row, " "); name != "" && name != "-" && name[0] != '"' {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func startingWith(begun string, words []string) []string {
+	return slices.DeleteFunc(words, func(word string) bool { return !strings.HasPrefix(word, begun) })
+}
+
+// options are those of a mount, with examples of their values.
+var options = []struct {
+	name   string
+	values func() []string // that may be joined by colons, if list is set
+	list   bool
+}{
+	{"uid", func() []string { return accounts("/etc/passwd") }, false},
+	{"gid", func() []string { return accounts("/etc/group") }, false},
+	{"mode", func() []string { return []string{"0400", "0440", "0444"} }, false},
+	{"max_run", func() []string { return []string{"16M", "64M", "256M", "1G"} }, false},
+	{"views", nil, true},
+	{"enable", viewNames, true},
+	{"registry", func() []string { return []string{registry, "none"} }, false},
+}
+
+// accounts are the names in a file such as passwd(5).
+func accounts(file string) (names []string) {
+	text, _ := os.ReadFile(file)
+	for line := range strings.Lines(string(text)) {
+		if name, _, ok := strings.Cut(line, ":"); ok && name != "" && name[0] != '#' {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// completeOptions completes the last word of a comma-separated list of options.
+func completeOptions(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	const directive = cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	before, word := begun[:strings.LastIndex(begun, ",")+1], begun[strings.LastIndex(begun, ",")+1:]
+	name, value, hasValue := strings.Cut(word, "=")
+	var found []string
+	for _, o := range options {
+		switch {
+		case !hasValue:
+			found = append(found, before+o.name+"=")
+		case o.name == name && o.list:
+			chosen := value[:strings.LastIndex(value, ":")+1]
+			values := directories(value[len(chosen):])
+			if o.values != nil {
+				values = o.values()
+			}
+			for _, v := range values {
+				found = append(found, before+name+"="+chosen+v)
+			}
+		case o.name == name:
+			for _, v := range o.values() {
+				found = append(found, before+name+"="+v)
+			}
+		}
+	}
+	return startingWith(begun, found), directive
+}
+
+// directories are those that begin as a path does.
+func directories(begun string) (found []string) {
+	paths, _ := filepath.Glob(strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, `\`, `\\`).Replace(begun) + "*")
+	for _, path := range paths {
+		if fi, err := os.Stat(path); err == nil && fi.IsDir() {
+			found = append(found, path)
+		}
+	}
+	return found
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"bpfviewfs/mount"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+// Exit codes of the commands that mount nothing, beside those of mount(8): 0, 1 for a wrong invocation, 2 for any other
+// failure. Scripts branch on them, so these numbers are part of the interface.
+const (
+	exitNoCgroup     = 3 // there is no such cgroup, or it was removed meanwhile
+	exitNoView       = 4 // the view is absent, off, or not in this cgroup
+	exitNotPermitted = 5 // the kernel refuses this user
+)
+
+// exitHelp lists the exit codes in the help text.
+const exitHelp = `Exit codes: 0 done; 1 wrong invocation; 2 another failure; 3 no such cgroup; 4 the view is absent, off, or not in this
+cgroup; 5 not permitted. Those of mount, umount and reload are mount(8)'s: 1 also for not permitted, 32 for a mount that
+failed.`
+
+// failed gives an error of a command that mounts nothing its exit code, unless it has one.
+func failed(err error) error {
+	switch {
+	case err == nil || mount.ExitCode(err) != mount.ExitMount:
+		return err
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return mount.WithCode(exitNotPermitted, err)
+	}
+	return mount.WithCode(mount.ExitSystem, err)
+}
+
+// noCgroup is failed for an error of a cgroup that was asked for by its path.
+func noCgroup(err error) error {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ESTALE) || errors.Is(err, unix.EXDEV) {
+		return mount.WithCode(exitNoCgroup, err)
+	}
+	return failed(err)
+}
+
+// noView is an error about a view that is not there.
+func noView(err error) error { return mount.WithCode(exitNoView, err) }
+
+// words checks the number of a command's words. Its error shows the right form.
+func words(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) >= least && len(args) <= most {
+			return nil
+		}
+		form := strings.TrimSuffix(cmd.UseLine(), " [flags]")
+		return usageError("%s: %d words are too %s: the form is %s", cmd.Name(), len(args),
+			map[bool]string{true: "few", false: "many"}[len(args) < least], form)
+	}
+}
+
+// usageError is an error of whoever typed the command.
+func usageError(format string, args ...any) error {
+	return mount.WithCode(mount.ExitUsage, fmt.Errorf(format, args...))
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"bpfviewfs/cmd/bpfviewfs/explain"
+	"bpfviewfs/cmd/bpfviewfs/units"
+	"bpfviewfs/fs"
+	"bpfviewfs/mount"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+func statusCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status [DIR]",
+		Short: "show the mounts, their servers, and what was read from them",
+		Long: `Show the mount at DIR, or all mounts: since when it is served, how often the server was started again, and for each view the
+runs, errors and time; for root also the processes and the users whose open files hold most memory.`,
+		Args:              words(0, 1),
+		ValidArgsFunction: completeMount,
+	}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		mounts, err := mount.List()
+		if err != nil {
+			return failed(err)
+		}
+		if len(args) == 1 {
+			at, err := mount.Find(args[0])
+			if err != nil {
+				return failed(fmt.Errorf("status of %s: %w", args[0], err))
+			}
+			mounts = []mount.Info{at}
+		}
+		if len(mounts) == 0 {
+			return failed(errors.New("no bpfviewfs is mounted: mount one with bpfviewfs mount DIR"))
+		}
+		var ill error
+		for i, at := range mounts {
+			s := readStatus(at)
+			if s.Error != "" {
+				ill = mount.WithCode(mount.ExitSystem, fmt.Errorf("the mount at %s: %s", s.Target, s.Error))
+			}
+			if *asJSON {
+				err = printJSON(cmd.OutOrStdout(), s)
+			} else {
+				if i > 0 {
+					fmt.Fprintln(cmd.OutOrStdout())
+				}
+				err = s.print(cmd.OutOrStdout(), time.Now())
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return ill
+	}
+	return cmd
+}
+
+// mountStatus is what is known about a mount.
+type mountStatus struct {
+	Target string       `json:"target"`
+	Source string       `json:"source"`
+	Error  string       `json:"error,omitempty"`
+	Server *serverStats `json:"server,omitempty"` // for root, and the owner of the root directory
+	Views  []viewStats  `json:"views"`
+}
+
+// serverStats is the mount's status.json.
+type serverStats struct {
+	Version  string       `json:"version"`
+	Files    int          `json:"open_files"`
+	Held     int64        `json:"held_bytes"`
+	Holders  []fs.Holder  `json:"holders"`
+	Process  mount.Status `json:"process"`
+	Warnings []string     `json:"warnings"`
+}
+
+// viewStats is what the mount's metrics say about a view.
+type viewStats struct {
+	View     string  `json:"view"`
+	Runs     uint64  `json:"runs"`
+	Failures float64 `json:"failures"`
+	Seconds  float64 `json:"seconds"`
+	Bytes    float64 `json:"bytes"`
+}
+
+func readStatus(at mount.Info) (s mountStatus) {
+	s = mountStatus{Target: at.Target, Source: at.Source, Views: []viewStats{}}
+	read := func(name string) ([]byte, error) {
+		return explain.Patiently(func() ([]byte, error) { return os.ReadFile(filepath.Join(at.Target, ".bpfview", name)) })
+	}
+	text, err := read("metrics")
+	switch {
+	case errors.Is(err, unix.ENOENT): // a bind mount of a directory below
+	case errors.Is(err, unix.ENOTCONN):
+		s.Error = "it is dead, because its keeper was killed: bpfviewfs umount " + at.Target
+	case err != nil:
+		s.Error = err.Error()
+	default:
+		if s.Views, err = parseMetrics(text); err != nil {
+			s.Error = err.Error()
+		}
+	}
+	if text, err := read("status.json"); err == nil {
+		s.Server = new(serverStats)
+		if err := json.Unmarshal(text, s.Server); err != nil {
+			s.Error = err.Error()
+		}
+	}
+	return s
+}
+
+// parseMetrics sums up .bpfview/metrics by view, the views with most runs first.
+func parseMetrics(text []byte) ([]viewStats, error) {
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("read the metrics of the mount: %w", err)
+	}
+	byName := make(map[string]*viewStats)
+	for _, family := range families {
+		for _, m := range family.Metric {
+			if len(m.Label) != 1 || m.Label[0].GetName() != "view" {
+				continue
+			}
+			name := m.Label[0].GetValue()
+			if byName[name] == nil {
+				byName[name] = &viewStats{View: name}
+			}
+			switch v := byName[name]; family.GetName() {
+			case "bpfviewfs_run_seconds":
+				v.Runs, v.Seconds = m.Histogram.GetSampleCount(), m.Histogram.GetSampleSum()
+			case "bpfviewfs_run_bytes_total":
+				v.Bytes = m.Counter.GetValue()
+			case "bpfviewfs_run_failures_total":
+				v.Failures = m.Counter.GetValue()
+			}
+		}
+	}
+	list := []viewStats{}
+	for _, v := range byName {
+		list = append(list, *v)
+	}
+	slices.SortFunc(list, func(a, b viewStats) int { return cmp.Or(cmp.Compare(b.Runs, a.Runs), cmp.Compare(a.View, b.View)) })
+	return list, nil
+}
+
+func (s mountStatus) print(to io.Writer, now time.Time) error {
+	out := tabwriter.NewWriter(to, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(out, "%s shows %s\n", s.Target, s.Source)
+	if s.Error != "" {
+		fmt.Fprintf(out, "  error\t%s\n", s.Error)
+	}
+	if p := s.Server; p != nil {
+		fmt.Fprintf(out, "  version\t%s\n", p.Version)
+		fmt.Fprintf(out, "  mounted\t%s ago, by keeper process %d\n", units.Duration(now.Sub(p.Process.Mounted)), p.Process.Keeper)
+		fmt.Fprintf(out, "  served\tfor %s, by process %d, after %d restarts and %d reloads\n",
+			units.Duration(now.Sub(p.Process.Serving)), p.Process.Server, p.Process.Restarts, p.Process.Reloads)
+		var runs uint64
+		var failed float64
+		for _, v := range s.Views {
+			runs, failed = runs+v.Runs, failed+v.Failures
+		}
+		fmt.Fprintf(out, "  read\t%d runs, %.0f failed\n", runs, failed)
+		fmt.Fprintf(out, "  open\t%d files, which hold %s\n", p.Files, units.Bytes(float64(p.Held)))
+		for _, h := range p.Holders {
+			fmt.Fprintf(out, "  \tuser %s: %d files, %s, %d runs under way, %d waiting\n",
+				userName(h.UID), h.Files, units.Bytes(float64(h.Held)), h.Running, h.Waiting)
+		}
+		for _, w := range p.Warnings {
+			fmt.Fprintf(out, "  warning\t%s\n", w)
+		}
+	} else if s.Error == "" {
+		fmt.Fprintf(out, "  server\tonly root sees its status.json\n")
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(to, 0, 8, 2, ' ', tabwriter.AlignRight)
+	shown := false
+	for _, v := range s.Views {
+		if v.Runs == 0 {
+			continue
+		}
+		if !shown {
+			fmt.Fprintf(table, "VIEW\tRUNS\tFAILED\tMEAN\tALL\tBYTES\t\n")
+		}
+		shown = true
+		fmt.Fprintf(table, "%s\t%d\t%.0f\t%s\t%s\t%s\t\n", v.View, v.Runs, v.Failures,
+			units.Seconds(v.Seconds/float64(v.Runs)), units.Seconds(v.Seconds), units.Bytes(v.Bytes))
+	}
+	return table.Flush()
+}
+
+func userName(uid uint32) string {
+	number := strconv.Itoa(int(uid))
+	if u, err := user.LookupId(number); err == nil {
+		return u.Username
+	}
+	return number
+}
