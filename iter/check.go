@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/records"
@@ -46,7 +47,7 @@ const walkLimit = 32767
 func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64) (*Report, error) {
 	name, ok := strings.CutSuffix(filepath.Base(path), sources.ObjectSuffix)
 	if !ok || !sources.IsName(name) {
-		return nil, fmt.Errorf("%s: want a file called NAME.bpf.o, where a name is [a-z][a-z0-9_]*, without ___: %w", path, unix.EINVAL)
+		return nil, errno.Errorf(unix.EINVAL, "%s: want a file called NAME.bpf.o, where a name is [a-z][a-z0-9_]*, without ___", path)
 	}
 	v := &View{name: name, set: &Set{hierarchy: h, runner: Config{}.runner(h)}, life: newLife()}
 	parsed, err := v.open(path)

@@ -2,9 +2,9 @@ package iter
 
 import (
 	"errors"
-	"fmt"
 	"sync/atomic"
 
+	"bpfviewfs/internal/errno"
 	"golang.org/x/sys/unix"
 )
 
@@ -51,9 +51,9 @@ func (v *View) hold() (*View, error) {
 
 func (v *View) over() error {
 	if v.set.closed.Load() {
-		return fmt.Errorf("run view %s: views are closed: %w", v.name, unix.EBADF)
+		return errno.Errorf(unix.EBADF, "run view %s: views are closed", v.name)
 	}
-	return fmt.Errorf("run view %s: it was removed: %w", v.name, unix.ENODEV)
+	return errno.Errorf(unix.ENODEV, "run view %s: it was removed", v.name)
 }
 
 // drop ends a hold, or the part in the life that the making of the view took.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
@@ -46,8 +47,7 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) error
 	}
 	if src.Pin() != nil {
 		if len(settings.Parameters) > 0 {
-			return fmt.Errorf("parameters cannot be set: its program is loaded already: %w",
-				unix.EINVAL)
+			return errno.Errorf(unix.EINVAL, "parameters cannot be set: its program is loaded already")
 		}
 		return v.fromPin(src.Pin(), cache)
 	}

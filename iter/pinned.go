@@ -3,6 +3,7 @@ package iter
 import (
 	"fmt"
 
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/runs"
@@ -27,7 +28,7 @@ func (v *View) fromPin(p *sources.Pin, cache *btf.Cache) error {
 		return v.fromLink(object, cache)
 	}
 	object.Close()
-	return fmt.Errorf("%s is neither a program nor an iterator's link: %w", p.Path, unix.ENOEXEC)
+	return errno.Errorf(unix.ENOEXEC, "%s is neither a program nor an iterator's link", p.Path)
 }
 
 // fromPrograms makes the view of loaded iterators. They are the one with the view's name, and its flavours.

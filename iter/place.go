@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/sources"
 	"github.com/bmatcuk/doublestar/v4"
@@ -49,7 +50,7 @@ func (v *View) In(cgroup uint64) error {
 	if len(v.settings.Match) > 0 {
 		path, err := v.set.hierarchy.Below(cgroup)
 		if errors.Is(err, unix.ENAMETOOLONG) { // the kernel tells paths of up to a page
-			return fmt.Errorf("view %s: this cgroup's path is too long for match: in its settings: %w", v.name, unix.ENOENT)
+			return errno.Errorf(unix.ENOENT, "view %s: this cgroup's path is too long for match: in its settings", v.name)
 		}
 		if err != nil {
 			return err
@@ -57,8 +58,8 @@ func (v *View) In(cgroup uint64) error {
 		if !slices.ContainsFunc(v.settings.Match, func(glob string) bool {
 			return fits(glob, path)
 		}) {
-			return fmt.Errorf("view %s: no match: in its settings fits this cgroup's path: %w",
-				v.name, unix.ENOENT)
+			return errno.Errorf(unix.ENOENT, "view %s: no match: in its settings fits this cgroup's path",
+				v.name)
 		}
 	}
 	return v.missing(cgroup)
@@ -95,8 +96,8 @@ func (v *View) missing(cgroup uint64) error {
 	}
 	for _, name := range v.requires {
 		if !slices.Contains(has, name) {
-			return fmt.Errorf("view %s: it requires controller %s, which is not enabled here (echo +%s >cgroup.subtree_control of the parent): %w",
-				v.name, name, name, unix.ENOENT)
+			return errno.Errorf(unix.ENOENT, "view %s: it requires controller %s, which is not enabled here (echo +%s >cgroup.subtree_control of the parent)",
+				v.name, name, name)
 		}
 	}
 	return nil

@@ -65,6 +65,9 @@ func TestIn(t *testing.T) {
 			}
 			if !slices.Contains(where, dir) {
 				ktest.Errno(t, what+" in "+dir, err, unix.ENOENT)
+				if err != nil && strings.Contains(err.Error(), unix.ENOENT.Error()) {
+					t.Errorf("%s: the reason ends with words of an errno: %v", what, err)
+				}
 			}
 		}
 		if v.Everywhere() != (len(where) == 3 && v.settings.Match == nil) {

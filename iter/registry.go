@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
@@ -80,8 +81,8 @@ func (r *registry) prepare() error {
 		return fmt.Errorf("registry %s: %w", r.dir, err)
 	}
 	if fs.Type != unix.BPF_FS_MAGIC {
-		return fmt.Errorf("registry %s is not in a bpffs (mount -t bpf bpf /sys/fs/bpf): %w",
-			r.dir, unix.EINVAL)
+		return errno.Errorf(unix.EINVAL, "registry %s is not in a bpffs (mount -t bpf bpf /sys/fs/bpf)",
+			r.dir)
 	}
 	if missing {
 		if err := os.Mkdir(r.dir, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {

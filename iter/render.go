@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/records"
 	"golang.org/x/sys/unix"
 )
@@ -66,9 +67,9 @@ func (v *View) Tree(ctx context.Context, f records.Format, cgroup uint64, dst []
 func (v *View) usable(f records.Format, formats []records.Format) error {
 	switch {
 	case v.err != nil:
-		return fmt.Errorf("it is absent: %w (%w)", v.err, unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "it is absent: %w", v.err)
 	case !slices.Contains(formats, f):
-		return fmt.Errorf("%s is no format of this view: %w", f, unix.EOPNOTSUPP)
+		return errno.Errorf(unix.EOPNOTSUPP, "%s is no format of this view", f)
 	}
 	return nil
 }

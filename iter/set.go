@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/runs"
 	"bpfviewfs/iter/sources"
@@ -115,7 +116,7 @@ func (s *Set) reload() (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed.Load() {
-		return false, fmt.Errorf("views are closed: %w", unix.EBADF)
+		return false, errno.Errorf(unix.EBADF, "views are closed")
 	}
 	said := s.said
 	s.said, s.noted = make(map[string]bool), nil

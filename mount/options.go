@@ -106,9 +106,9 @@ func (o *Options) set(word, name, value string, hasValue bool) error {
 			return nil // two commas in a row
 		}
 	case "uid":
-		return o.owner(&o.UID, word, value, userID, "the name or number of a user, as in uid=1000")
+		return o.owner(&o.UID, word, value, userID, "the number of a user, or a name in /etc/passwd, as in uid=1000")
 	case "gid":
-		return o.owner(&o.GID, word, value, groupID, "the name or number of a group, as in gid=adm")
+		return o.owner(&o.GID, word, value, groupID, "the number of a group, or a name in /etc/group, as in gid=adm")
 	case "mode":
 		return number(&o.Mode, word, value, 8, 0o777, "an octal mode of at most 0777, as in mode=0440")
 	case "max_run":

@@ -98,7 +98,7 @@ func TestParseOptionsErrors(t *testing.T) {
 		{"allow_root", ExitUsage, []string{`"allow_root"`}},
 		{"uid", ExitUsage, []string{"option uid: no value", "number of a user"}},
 		{"uid=", ExitUsage, []string{`option uid: bad value ""`}},
-		{"uid=nosuchuser", ExitUsage, []string{`"nosuchuser"`, "name or number of a user"}},
+		{"uid=nosuchuser", ExitUsage, []string{`"nosuchuser"`, "number of a user, or a name in /etc/passwd"}},
 		{"enable=a,b", ExitUsage, []string{`unknown option "b"`, "enable=NAME:b"}},
 		{"views=/a,/b,uid=1", ExitUsage, []string{`unknown option "/b"`, "views=NAME:/b"}},
 		{"uid=-1", ExitUsage, []string{`"-1"`}},

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"bpfviewfs/internal/errno"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
@@ -54,7 +55,7 @@ func firstCgroup2() (string, error) {
 		return "", fmt.Errorf("look for a cgroup2 mount: %w", err)
 	}
 	if len(mounts) == 0 {
-		return "", fmt.Errorf("no cgroup2 mount in /proc/self/mountinfo (mount -t cgroup2 cgroup2 /sys/fs/cgroup): %w", unix.ENODEV)
+		return "", errno.Errorf(unix.ENODEV, "no cgroup2 mount in /proc/self/mountinfo (mount -t cgroup2 cgroup2 /sys/fs/cgroup)")
 	}
 	return mounts[0].Mountpoint, nil
 }
@@ -86,7 +87,7 @@ func (h *Hierarchy) identify(source string) error {
 	case unix.CGROUP_SUPER_MAGIC:
 		h.v1 = true
 	default:
-		return fmt.Errorf("%q is not a cgroup directory: give one, or \"cgroup2\" for the first cgroup2 mount: %w", source, unix.EINVAL)
+		return errno.Errorf(unix.EINVAL, "%q is not a cgroup directory: give one, or \"cgroup2\" for the first cgroup2 mount", source)
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(h.dir, &st); err != nil {

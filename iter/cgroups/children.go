@@ -7,6 +7,7 @@ import (
 	"sync"
 	"unsafe"
 
+	"bpfviewfs/internal/errno"
 	"golang.org/x/sys/unix"
 )
 
@@ -52,12 +53,12 @@ func directories(buf []byte, add func(id uint64, name string)) error {
 	)
 	for len(buf) > 0 {
 		if len(buf) < int(name) {
-			return fmt.Errorf("directory entry of %d bytes: %w", len(buf), unix.EIO)
+			return errno.Errorf(unix.EIO, "directory entry of %d bytes", len(buf))
 		}
 		size := int(binary.NativeEndian.Uint16(buf[reclen:]))
 		if size <= int(name) || size > len(buf) {
-			return fmt.Errorf("directory entry says it has %d bytes of %d: %w",
-				size, len(buf), unix.EIO)
+			return errno.Errorf(unix.EIO, "directory entry says it has %d bytes of %d",
+				size, len(buf))
 		}
 		entry := buf[:size]
 		buf = buf[size:]

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"bpfviewfs/internal/errno"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,7 +32,7 @@ func (h *Hierarchy) Find(path string) (uint64, error) {
 		fd, err = unix.Openat2(h.dir, below, &how)
 	}
 	if errors.Is(err, unix.ENOTDIR) {
-		return 0, fmt.Errorf("%q is not a cgroup of %q: %w", path, h.path, unix.ENOENT)
+		return 0, errno.Errorf(unix.ENOENT, "%q is not a cgroup of %q", path, h.path)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("find cgroup %q in %q: %w", path, h.path, err)

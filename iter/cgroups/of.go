@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"bpfviewfs/internal/errno"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
@@ -19,7 +20,7 @@ import (
 func (h *Hierarchy) Of(thread uint32) (uint64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", thread))
 	if err != nil {
-		return 0, fmt.Errorf("cgroup of thread %d: %w (%w)", thread, err, unix.ENOENT)
+		return 0, errno.Errorf(unix.ENOENT, "cgroup of thread %d: %w", thread, err)
 	}
 	controllers, top, err := h.identity()
 	if err != nil {
@@ -27,11 +28,11 @@ func (h *Hierarchy) Of(thread uint32) (uint64, error) {
 	}
 	full, ok := findMembership(text, controllers)
 	if !ok {
-		return 0, fmt.Errorf("thread %d is in no cgroup of this hierarchy: %w", thread, unix.ENOENT)
+		return 0, errno.Errorf(unix.ENOENT, "thread %d is in no cgroup of this hierarchy", thread)
 	}
 	below, ok := strings.CutPrefix(full+"/", strings.TrimSuffix(top, "/")+"/")
 	if !ok {
-		return 0, fmt.Errorf("thread %d is not below %q: %w", thread, h.path, unix.ENOENT)
+		return 0, errno.Errorf(unix.ENOENT, "thread %d is not below %q", thread, h.path)
 	}
 	return h.Find(below)
 }
@@ -52,7 +53,7 @@ func (h *Hierarchy) identity() (controllers []string, top string, err error) {
 		}
 		return controllers, path.Join(m.Root, strings.TrimPrefix(h.path, m.Mountpoint)), nil
 	}
-	return nil, "", fmt.Errorf("%q is in no cgroup mount of this process: %w", h.path, unix.ENOENT)
+	return nil, "", errno.Errorf(unix.ENOENT, "%q is in no cgroup mount of this process", h.path)
 }
 
 // findMembership finds the path of a hierarchy in /proc/PID/cgroup, which has lines ID:CONTROLLERS:PATH

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"bpfviewfs/internal/errno"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
@@ -39,7 +40,7 @@ func Map(p *ebpf.Program, name string) (*ebpf.Map, error) {
 // is attached to the function bpf_iter_TARGET.
 func Target(p *ebpf.Program, cache *btf.Cache) (string, error) {
 	if p.Type() != ebpf.Tracing {
-		return "", fmt.Errorf("program %s is no iterator: %w", p, unix.ENOEXEC)
+		return "", errno.Errorf(unix.ENOEXEC, "program %s is no iterator", p)
 	}
 	module, id, err := attachedTo(p)
 	if err != nil {
@@ -51,11 +52,11 @@ func Target(p *ebpf.Program, cache *btf.Cache) (string, error) {
 	}
 	function, err := types.TypeByID(id)
 	if err != nil {
-		return "", fmt.Errorf("find what the program iterates: %w (%w)", err, unix.ENOEXEC)
+		return "", errno.Errorf(unix.ENOEXEC, "find what the program iterates: %w", err)
 	}
 	target, ok := strings.CutPrefix(function.TypeName(), "bpf_iter_")
 	if !ok {
-		return "", fmt.Errorf("program %s is no iterator: %w", p, unix.ENOEXEC)
+		return "", errno.Errorf(unix.ENOEXEC, "program %s is no iterator", p)
 	}
 	return target, nil
 }

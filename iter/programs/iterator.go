@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
@@ -72,8 +73,8 @@ func (it *Iterator) Type() (records.Type, error) {
 func (it *Iterator) Order() (links.Order, error) {
 	order, err := orderOf(it.tags)
 	if err == nil && order != links.Self && it.target != "cgroup" {
-		return order, fmt.Errorf("it iterates %s, and only an iterator of cgroups has an order: %w",
-			it.target, unix.ENOEXEC)
+		return order, errno.Errorf(unix.ENOEXEC, "it iterates %s, and only an iterator of cgroups has an order",
+			it.target)
 	}
 	return order, err
 }
@@ -105,7 +106,7 @@ func orderOf(tags []string) (links.Order, error) {
 		if order, ok := orders[name]; ok {
 			return order, nil
 		}
-		return 0, fmt.Errorf("tag %q: no such order: %w", tag, unix.ENOEXEC)
+		return 0, errno.Errorf(unix.ENOEXEC, "tag %q: no such order", tag)
 	}
 	return links.Self, nil
 }

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
@@ -87,7 +88,7 @@ func Parse(raw []byte, name string) (o *Object, err error) {
 	// The ELF reader is not proof against every broken file; one bad object must not end the process.
 	defer func() {
 		if r := recover(); r != nil {
-			o, err = nil, fmt.Errorf("parse the object: %v: %w", r, unix.ENOEXEC)
+			o, err = nil, errno.Errorf(unix.ENOEXEC, "parse the object: %v", r)
 		}
 	}()
 	if err := checkMachine(raw); err != nil {
@@ -95,10 +96,10 @@ func Parse(raw []byte, name string) (o *Object, err error) {
 	}
 	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, fmt.Errorf("the object is cut short: %w (%w)", err, unix.ENOEXEC)
+		return nil, errno.Errorf(unix.ENOEXEC, "the object is cut short: %w", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("parse the object: %w (%w)", err, unix.ENOEXEC)
+		return nil, errno.Errorf(unix.ENOEXEC, "parse the object: %w", err)
 	}
 	return New(spec, name)
 }
@@ -107,17 +108,17 @@ func Parse(raw []byte, name string) (o *Object, err error) {
 func checkMachine(raw []byte) error {
 	const machine = 18 // offset of e_machine, elf(5)
 	if len(raw) < machine+2 || string(raw[:len(elf.ELFMAG)]) != elf.ELFMAG {
-		return fmt.Errorf("it is no ELF object, but %d other bytes: %w", len(raw), unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "it is no ELF object, but %d other bytes", len(raw))
 	}
 	want, order := elf.ELFDATA2LSB, binary.ByteOrder(binary.LittleEndian)
 	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
 		want, order = elf.ELFDATA2MSB, binary.BigEndian
 	}
 	if got := elf.Data(raw[elf.EI_DATA]); got != want {
-		return fmt.Errorf("the object is for machines of another byte order (%v; build it with clang -target bpf): %w", got, unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "the object is for machines of another byte order (%v; build it with clang -target bpf)", got)
 	}
 	if got := elf.Machine(order.Uint16(raw[machine:])); got != elf.EM_BPF {
-		return fmt.Errorf("the object is for another machine (%v; build it with clang -target bpf): %w", got, unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "the object is for another machine (%v; build it with clang -target bpf)", got)
 	}
 	return nil
 }
@@ -154,7 +155,7 @@ func New(spec *ebpf.CollectionSpec, name string) (*Object, error) {
 func (o *Object) choose(iterators []string, view string) error {
 	switch len(iterators) {
 	case 0:
-		return fmt.Errorf("no iterator program in the object: %w", unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "no iterator program in the object")
 	case 1:
 		o.main = iterators[0]
 		return nil
@@ -165,22 +166,21 @@ func (o *Object) choose(iterators []string, view string) error {
 			o.main = program
 		case view + taskFlavour:
 			if target := o.spec.Programs[program].AttachTo; !links.TaskTarget(target) {
-				return fmt.Errorf("program %s iterates %s, not tasks: %w",
-					program, target, unix.ENOEXEC)
+				return errno.Errorf(unix.ENOEXEC, "program %s iterates %s, not tasks",
+					program, target)
 			}
 			o.task = program
 		case view + treeFlavour:
 			spec := o.spec.Programs[program]
 			if spec.AttachTo != "task" || !UsedMaps(spec)[batchMap] {
-				return fmt.Errorf("program %s is not what VIEW_TREE of tree.h makes: %w",
-					program, unix.ENOEXEC)
+				return errno.Errorf(unix.ENOEXEC, "program %s is not what VIEW_TREE of tree.h makes",
+					program)
 			}
 			o.tree = program
 		default:
 			o.main = ""
-			return fmt.Errorf("iterators %s: an object holds one, or those called %s, %s and %s: %w",
-				strings.Join(iterators, ", "), view, view+taskFlavour, view+treeFlavour,
-				unix.ENOEXEC)
+			return errno.Errorf(unix.ENOEXEC, "iterators %s: an object holds one, or those called %s, %s and %s",
+				strings.Join(iterators, ", "), view, view+taskFlavour, view+treeFlavour)
 		}
 	}
 	return nil
@@ -240,7 +240,7 @@ func attachable(spec *ebpf.ProgramSpec) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("program %s (section %q): what a view counts with is tp_btf, fentry, fexit, fmod_ret, lsm, raw_tp, "+
-		"tracepoint, kprobe or kretprobe, none that sleeps, and its section says where: %w",
-		spec.Name, spec.SectionName, unix.EOPNOTSUPP)
+	return errno.Errorf(unix.EOPNOTSUPP, "program %s (section %q): what a view counts with is tp_btf, fentry, fexit, fmod_ret, lsm, raw_tp, "+
+		"tracepoint, kprobe or kretprobe, none that sleeps, and its section says where",
+		spec.Name, spec.SectionName)
 }

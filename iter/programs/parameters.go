@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"bpfviewfs/internal/errno"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -15,10 +16,10 @@ func (o *Object) Set(parameters map[string]any) error {
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		v := o.spec.Variables[name]
 		if v == nil || !v.Constant() || v.Type == nil || v.Type.Linkage != btf.GlobalVar {
-			return fmt.Errorf("parameter %s: the object has no const volatile variable of that name: %w", name, unix.EINVAL)
+			return errno.Errorf(unix.EINVAL, "parameter %s: the object has no const volatile variable of that name", name)
 		}
 		if err := setVariable(v, parameters[name]); err != nil {
-			return fmt.Errorf("parameter %s: %w: %w", name, err, unix.EINVAL)
+			return errno.Errorf(unix.EINVAL, "parameter %s: %w", name, err)
 		}
 	}
 	return nil

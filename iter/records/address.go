@@ -1,9 +1,9 @@
 package records
 
 import (
-	"fmt"
 	"net/netip"
 
+	"bpfviewfs/internal/errno"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -11,7 +11,7 @@ import (
 // setAddress takes sixteen bytes. They are an IPv6 address, or an IPv4 one as ::ffff:a.b.c.d.
 func (c *column) setAddress(t btf.Type) error {
 	if n, ok := arrayOf(t, 1); !ok || n != 16 {
-		return fmt.Errorf("type %v is no address, which is __u8[16]: %w", t, unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "type %v is no address, which is __u8[16]", t)
 	}
 	c.kind, c.size, c.width = address, 16, len("255.255.255.255")
 	return nil

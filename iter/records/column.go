@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"bpfviewfs/internal/errno"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -63,10 +64,10 @@ func newColumn(m btf.Member) (c column, key bool, err error) {
 	c = column{name: m.Name, off: int(m.Offset.Bytes()), sum: -1}
 	switch {
 	case m.Name == "" || m.BitfieldSize != 0 || m.Offset%8 != 0:
-		return c, false, fmt.Errorf("member %q: bit fields and anonymous members are not supported: %w", m.Name, unix.ENOEXEC)
+		return c, false, errno.Errorf(unix.ENOEXEC, "member %q: bit fields and anonymous members are not supported", m.Name)
 	case !memberName.MatchString(m.Name) || slices.Contains(reserved, m.Name):
-		return c, false, fmt.Errorf("member %q: a name is [A-Za-z][A-Za-z0-9_]*, and none of %s: %w",
-			m.Name, strings.Join(reserved, ", "), unix.ENOEXEC)
+		return c, false, errno.Errorf(unix.ENOEXEC, "member %q: a name is [A-Za-z][A-Za-z0-9_]*, and none of %s",
+			m.Name, strings.Join(reserved, ", "))
 	}
 	tags, err := readTags(m.Tags, memberTags)
 	if err != nil {
@@ -78,8 +79,8 @@ func newColumn(m btf.Member) (c column, key bool, err error) {
 	var width int
 	if value := tags["width"]; value != "" {
 		if width, err = strconv.Atoi(value); err != nil || width < 1 || width > maxWidth {
-			return c, false, fmt.Errorf("member %s: width:%s is none of 1 to %d: %w",
-				m.Name, value, maxWidth, unix.ENOEXEC)
+			return c, false, errno.Errorf(unix.ENOEXEC, "member %s: width:%s is none of 1 to %d",
+				m.Name, value, maxWidth)
 		}
 	}
 	if err := c.setType(btf.UnderlyingType(m.Type), tags["kind"]); err != nil {
@@ -112,8 +113,8 @@ func (c *column) setType(t btf.Type, class string) error {
 		c.metric = class
 	case "", "cgroup":
 	default:
-		return fmt.Errorf("kind %q is none of gauge, counter, histogram, address, cgroup: %w",
-			class, unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "kind %q is none of gauge, counter, histogram, address, cgroup",
+			class)
 	}
 	switch t := t.(type) {
 	case *btf.Int:
@@ -136,16 +137,16 @@ func (c *column) setType(t btf.Type, class string) error {
 	case *btf.Array:
 		n, ok := arrayOf(t, 1)
 		if !ok {
-			return fmt.Errorf("an array of anything but char needs a kind, histogram or address: %w", unix.ENOEXEC)
+			return errno.Errorf(unix.ENOEXEC, "an array of anything but char needs a kind, histogram or address")
 		}
 		c.kind, c.size, c.width = characters, n, max(1, n-1)
 		return nil
 	default:
-		return fmt.Errorf("type %v is not supported: %w", t, unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "type %v is not supported", t)
 	}
 	width, ok := map[int]int{1: 3, 2: 5, 4: 10, 8: 12}[c.size]
 	if !ok {
-		return fmt.Errorf("an integer of %d bytes is not supported: %w", c.size, unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "an integer of %d bytes is not supported", c.size)
 	}
 	c.width = width
 	return nil

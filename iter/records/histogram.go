@@ -2,9 +2,9 @@ package records
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 
+	"bpfviewfs/internal/errno"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -16,8 +16,8 @@ const maxSlots = 64
 func (c *column) setHistogram(t btf.Type) error {
 	n, ok := arrayOf(t, 8)
 	if !ok || n < 2 || n > maxSlots {
-		return fmt.Errorf("type %v is no histogram, which is __u64[2] to __u64[%d]: %w",
-			t, maxSlots, unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "type %v is no histogram, which is __u64[2] to __u64[%d]",
+			t, maxSlots)
 	}
 	c.kind, c.size, c.width = histogram, 8*n, 12
 	return nil

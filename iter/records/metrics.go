@@ -1,10 +1,10 @@
 package records
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
+	"bpfviewfs/internal/errno"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,8 +33,8 @@ func (r *record) nameMetrics() error {
 		}
 		for _, name := range names {
 			if other := seen[name]; other != "" {
-				return fmt.Errorf("members %s and %s are one metric, %s: %w",
-					other, c.name, name, unix.ENOEXEC)
+				return errno.Errorf(unix.ENOEXEC, "members %s and %s are one metric, %s",
+					other, c.name, name)
 			}
 			seen[name] = c.name
 		}

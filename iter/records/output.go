@@ -2,10 +2,10 @@ package records
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"unsafe"
 
+	"bpfviewfs/internal/errno"
 	"golang.org/x/sys/unix"
 )
 
@@ -100,8 +100,8 @@ func (o *Output) sort() error {
 	for i := range o.parts {
 		p := &o.parts[i]
 		if size := p.rawEnd - p.raw; size%o.record.size != 0 {
-			return fmt.Errorf("output of %d bytes is no whole number of records of %d bytes: %w",
-				size, o.record.size, unix.EIO)
+			return errno.Errorf(unix.EIO, "output of %d bytes is no whole number of records of %d bytes",
+				size, o.record.size)
 		}
 		o.sortPart(p)
 		if len(o.record.totals) > 0 && o.merge(p) {
@@ -142,7 +142,7 @@ func (o *Output) sorted(p *part) bool {
 
 // TooLong is the error for output of more than limit bytes.
 func TooLong(limit int64) error {
-	return fmt.Errorf("output is above the bound of %d bytes: %w", limit, unix.EFBIG)
+	return errno.Errorf(unix.EFBIG, "output is above the bound of %d bytes", limit)
 }
 
 // fits reports whether the rendering is within its limit so far. It is asked once a record, so that a

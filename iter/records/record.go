@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"bpfviewfs/internal/errno"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +36,7 @@ func findRecord(types *btf.Spec) (*record, error) {
 	var found *record
 	for t, err := range types.All() {
 		if err != nil {
-			return nil, fmt.Errorf("read the types: %w (%w)", err, unix.ENOEXEC)
+			return nil, errno.Errorf(unix.ENOEXEC, "read the types: %w", err)
 		}
 		f, ok := t.(*btf.Func)
 		if !ok {
@@ -43,15 +44,15 @@ func findRecord(types *btf.Spec) (*record, error) {
 		}
 		for _, tag := range f.Tags {
 			if strings.HasPrefix(tag, ourTag) && tag != recordTag {
-				return nil, fmt.Errorf("function %s: tag %q is not %s: %w",
-					f.Name, tag, recordTag, unix.ENOEXEC)
+				return nil, errno.Errorf(unix.ENOEXEC, "function %s: tag %q is not %s",
+					f.Name, tag, recordTag)
 			}
 		}
 		if !slices.Contains(f.Tags, recordTag) {
 			continue
 		}
 		if found != nil {
-			return nil, fmt.Errorf("two functions are tagged %s: %w", recordTag, unix.ENOEXEC)
+			return nil, errno.Errorf(unix.ENOEXEC, "two functions are tagged %s", recordTag)
 		}
 		if found, err = recordOf(f); err != nil {
 			return nil, err
@@ -63,26 +64,26 @@ func findRecord(types *btf.Spec) (*record, error) {
 func recordOf(f *btf.Func) (*record, error) {
 	proto, ok := f.Type.(*btf.FuncProto)
 	if !ok || len(proto.Params) == 0 {
-		return nil, fmt.Errorf("function %s is tagged %s and has no record parameter: %w",
-			f.Name, recordTag, unix.ENOEXEC)
+		return nil, errno.Errorf(unix.ENOEXEC, "function %s is tagged %s and has no record parameter",
+			f.Name, recordTag)
 	}
 	pointer, ok := btf.UnderlyingType(proto.Params[len(proto.Params)-1].Type).(*btf.Pointer)
 	if !ok {
-		return nil, fmt.Errorf("function %s: its last parameter is no pointer to a record: %w",
-			f.Name, unix.ENOEXEC)
+		return nil, errno.Errorf(unix.ENOEXEC, "function %s: its last parameter is no pointer to a record",
+			f.Name)
 	}
 	s, ok := btf.UnderlyingType(pointer.Target).(*btf.Struct)
 	if !ok {
-		return nil, fmt.Errorf("function %s: its last parameter points to no struct: %w",
-			f.Name, unix.ENOEXEC)
+		return nil, errno.Errorf(unix.ENOEXEC, "function %s: its last parameter points to no struct",
+			f.Name)
 	}
 	return newRecord(s)
 }
 
 func newRecord(s *btf.Struct) (*record, error) {
 	if s.Size == 0 || s.Size > maxRecord {
-		return nil, fmt.Errorf("record struct %s has %d bytes, not 1 to %d: %w",
-			s.Name, s.Size, maxRecord, unix.ENOEXEC)
+		return nil, errno.Errorf(unix.ENOEXEC, "record struct %s has %d bytes, not 1 to %d",
+			s.Name, s.Size, maxRecord)
 	}
 	r := &record{name: s.Name, size: int(s.Size)}
 	for _, m := range s.Members {
@@ -91,25 +92,25 @@ func newRecord(s *btf.Struct) (*record, error) {
 			return nil, fmt.Errorf("record struct %s: %w", s.Name, err)
 		}
 		if c.off+c.size > r.size {
-			return nil, fmt.Errorf("record struct %s: member %s is beyond its end: %w",
-				s.Name, c.name, unix.ENOEXEC)
+			return nil, errno.Errorf(unix.ENOEXEC, "record struct %s: member %s is beyond its end",
+				s.Name, c.name)
 		}
 		if key {
 			r.keys = append(r.keys, len(r.columns))
 		}
 		if c.total {
 			if c.kind != integer || c.optional {
-				return nil, fmt.Errorf("record struct %s: member %s: a total is an integer and not optional: %w", s.Name, c.name, unix.ENOEXEC)
+				return nil, errno.Errorf(unix.ENOEXEC, "record struct %s: member %s: a total is an integer and not optional", s.Name, c.name)
 			}
 			r.totals = append(r.totals, len(r.columns))
 		}
 		r.columns = append(r.columns, c)
 	}
 	if len(r.columns) == 0 {
-		return nil, fmt.Errorf("record struct %s has no members: %w", s.Name, unix.ENOEXEC)
+		return nil, errno.Errorf(unix.ENOEXEC, "record struct %s has no members", s.Name)
 	}
 	if len(r.totals) > 0 && len(r.keys) == 0 {
-		return nil, fmt.Errorf("record struct %s has a total and no key: %w", s.Name, unix.ENOEXEC)
+		return nil, errno.Errorf(unix.ENOEXEC, "record struct %s has a total and no key", s.Name)
 	}
 	if err := errors.Join(r.joinSums(), r.nameMetrics()); err != nil {
 		return nil, fmt.Errorf("record struct %s: %w", s.Name, err)
@@ -134,8 +135,8 @@ func (r *record) joinSums() error {
 			return c.name == sum.sumOf && c.kind == histogram
 		})
 		if of < 0 || r.columns[of].unit != sum.unit || sum.kind != integer || r.columns[of].sum >= 0 {
-			return fmt.Errorf("member %s is no sum of a histogram %s of the same unit: %w",
-				sum.name, sum.sumOf, unix.ENOEXEC)
+			return errno.Errorf(unix.ENOEXEC, "member %s is no sum of a histogram %s of the same unit",
+				sum.name, sum.sumOf)
 		}
 		r.columns[of].sum = i
 	}

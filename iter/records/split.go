@@ -2,9 +2,9 @@ package records
 
 import (
 	"encoding/binary"
-	"fmt"
 	"slices"
 
+	"bpfviewfs/internal/errno"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,7 +18,7 @@ func (o *Output) Split(raw []byte, first, count int) error {
 	i := first + count - 1
 	for end := len(raw); end > from; i-- {
 		if end-from < endSize {
-			return fmt.Errorf("%d bytes before the first cgroup's output: %w", end-from, unix.EIO)
+			return errno.Errorf(unix.EIO, "%d bytes before the first cgroup's output", end-from)
 		}
 		id, size := binary.NativeEndian.Uint64(raw[end-endSize:]),
 			binary.NativeEndian.Uint64(raw[end-endSize+8:])
@@ -27,8 +27,8 @@ func (o *Output) Split(raw []byte, first, count int) error {
 			i--
 		}
 		if i < first || size > uint64(end-from) {
-			return fmt.Errorf("output of %d bytes for cgroup %d, which is not in its place: %w",
-				size, id, unix.EIO)
+			return errno.Errorf(unix.EIO, "output of %d bytes for cgroup %d, which is not in its place",
+				size, id)
 		}
 		o.parts = append(o.parts, part{node: i, raw: end - int(size), rawEnd: end})
 		end -= int(size)

@@ -1,11 +1,11 @@
 package records
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"bpfviewfs/internal/errno"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,19 +31,19 @@ func readTags(list []string, known map[string]bool) (map[string]string, error) {
 		before, twice := tags[name]
 		switch {
 		case !ok:
-			return nil, fmt.Errorf("tag %q is none of %s: %w",
-				tag, strings.Join(slices.Sorted(maps.Keys(known)), ", "), unix.ENOEXEC)
+			return nil, errno.Errorf(unix.ENOEXEC, "tag %q is none of %s",
+				tag, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		case valued != (value != ""):
 			want := "takes no value"
 			if valued {
 				want = "needs a value"
 			}
-			return nil, fmt.Errorf("tag %q: %s %s: %w", tag, name, want, unix.ENOEXEC)
+			return nil, errno.Errorf(unix.ENOEXEC, "tag %q: %s %s", tag, name, want)
 		case twice && before == value:
-			return nil, fmt.Errorf("tag %q is there twice: %w", tag, unix.ENOEXEC)
+			return nil, errno.Errorf(unix.ENOEXEC, "tag %q is there twice", tag)
 		case twice:
-			return nil, fmt.Errorf("tags \"%s:%s\" and %q contradict each other: %w",
-				name, before, tag, unix.ENOEXEC)
+			return nil, errno.Errorf(unix.ENOEXEC, "tags \"%s:%s\" and %q contradict each other",
+				name, before, tag)
 		}
 		tags[name] = value
 	}
@@ -76,12 +76,11 @@ func (c *column) checkTags(class string, key bool) error {
 	switch {
 	case key && (class == "gauge" || class == "counter" || class == "histogram" || c.total ||
 		c.sumOf != ""):
-		return fmt.Errorf("a key identifies the record, so it is no metric, total or sum: %w",
-			unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "a key identifies the record, so it is no metric, total or sum")
 	case c.metric != "" && !number:
-		return fmt.Errorf("a %s is a number: %w", c.metric, unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "a %s is a number", c.metric)
 	case class == "cgroup" && c.kind != cgroupNumber:
-		return fmt.Errorf("the id of a cgroup is a __u64: %w", unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "the id of a cgroup is a __u64")
 	}
 	return c.checkUnit()
 }
@@ -93,8 +92,8 @@ func (c *column) checkUnit() error {
 		for _, name := range slices.Sorted(maps.Keys(units)) {
 			if suffix := units[name].suffix; number && (c.metric != "" || c.kind == histogram) &&
 				strings.HasSuffix(c.name, suffix) {
-				return fmt.Errorf("a metric that ends in %s needs VIEW_UNIT(%q): %w",
-					suffix, name, unix.ENOEXEC)
+				return errno.Errorf(unix.ENOEXEC, "a metric that ends in %s needs VIEW_UNIT(%q)",
+					suffix, name)
 			}
 		}
 		return nil
@@ -102,13 +101,13 @@ func (c *column) checkUnit() error {
 	unit, ok := units[c.unit]
 	switch {
 	case !ok:
-		return fmt.Errorf("unit %q is none of %s: %w",
-			c.unit, strings.Join(slices.Sorted(maps.Keys(units)), ", "), unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "unit %q is none of %s",
+			c.unit, strings.Join(slices.Sorted(maps.Keys(units)), ", "))
 	case !number:
-		return fmt.Errorf("it has a unit and is no number: %w", unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "it has a unit and is no number")
 	case !strings.HasSuffix(c.name, unit.suffix):
-		return fmt.Errorf("it is in %s, so its name must end in %s: %w",
-			c.unit, unit.suffix, unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "it is in %s, so its name must end in %s",
+			c.unit, unit.suffix)
 	}
 	return nil
 }

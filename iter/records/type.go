@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"bpfviewfs/internal/errno"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -55,13 +56,13 @@ func TypeOf(types *btf.Spec, tags []string) (t Type, err error) {
 	if number := tagged["version"]; number != "" {
 		version, err := strconv.ParseUint(number, 10, 31)
 		if err != nil || version == 0 {
-			return t, fmt.Errorf("tag version:%s is no number from 1: %w", number, unix.ENOEXEC)
+			return t, errno.Errorf(unix.ENOEXEC, "tag version:%s is no number from 1", number)
 		}
 		t.version = int(version)
 	}
 	if t.kind == "encoded" && t.record != nil {
-		return t, fmt.Errorf("it is tagged encoded:%s and writes records: %w",
-			t.encoded, unix.ENOEXEC)
+		return t, errno.Errorf(unix.ENOEXEC, "it is tagged encoded:%s and writes records",
+			t.encoded)
 	}
 	return t, nil
 }

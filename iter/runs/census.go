@@ -7,6 +7,7 @@ import (
 	iofs "io/fs"
 	"sync"
 
+	"bpfviewfs/internal/errno"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -61,7 +62,7 @@ func (c *census) close() {
 // parseObjectOf parses a built-in object that is no view.
 func parseObjectOf(objects iofs.FS, name string) (*ebpf.CollectionSpec, error) {
 	if objects == nil {
-		return nil, fmt.Errorf("no object %s: %w", name, unix.ENOENT)
+		return nil, errno.Errorf(unix.ENOENT, "no object %s", name)
 	}
 	raw, err := iofs.ReadFile(objects, name)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/links"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -100,7 +101,7 @@ func (r *run) holders(program *ebpf.Program, pid uint32) ([]holder, error) {
 	var holders []holder
 	for t := range slices.Chunk(list, holderSize) {
 		if len(t) < holderSize {
-			return nil, fmt.Errorf("the list of threads ends with %d bytes: %w", len(t), unix.EIO)
+			return nil, errno.Errorf(unix.EIO, "the list of threads ends with %d bytes", len(t))
 		}
 		h := holder{binary.NativeEndian.Uint32(t), binary.NativeEndian.Uint64(t[offset:])}
 		if h.what != 0 && !slices.ContainsFunc(holders, func(o holder) bool {

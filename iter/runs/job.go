@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
@@ -74,8 +75,8 @@ func (j *Job) Add(p *ebpf.Program, maps Maps, target string, order links.Order, 
 	if target == "cgroup" || links.TaskTarget(target) && requests == nil {
 		requests.Close()
 		if mapPath != "" {
-			return fmt.Errorf("map: it iterates %s, not the elements of a map: %w",
-				target, unix.EINVAL)
+			return errno.Errorf(unix.EINVAL, "map: it iterates %s, not the elements of a map",
+				target)
 		}
 		if target != "cgroup" {
 			return j.AddTask(p, noMaps, target)
@@ -96,9 +97,9 @@ func (j *Job) AddTask(p *ebpf.Program, maps Maps, target string) error {
 	switch {
 	case err != nil:
 	case !links.TaskTarget(target) || requests != nil:
-		err = fmt.Errorf("program %s is not run on tasks: %w", p, unix.ENOEXEC)
+		err = errno.Errorf(unix.ENOEXEC, "program %s is not run on tasks", p)
 	case j.programs[PerTask] != nil:
-		err = fmt.Errorf("two programs to run on each task: %w", unix.ENOEXEC)
+		err = errno.Errorf(unix.ENOEXEC, "two programs to run on each task")
 	default:
 		j.programs[PerTask], j.taskTarget = p, target
 		return nil
@@ -117,7 +118,7 @@ func (j *Job) AddLink(l *link.Iter) error {
 	case target != "cgroup":
 		j.rootOnly = fmt.Sprintf("it is a pinned link that iterates %s", target)
 	case j.runner.hierarchy.V1():
-		return fmt.Errorf("it is a pinned link for a cgroup of cgroup2, by an id that here is another's: %w", unix.EOPNOTSUPP)
+		return errno.Errorf(unix.EOPNOTSUPP, "it is a pinned link for a cgroup of cgroup2, by an id that here is another's")
 	default:
 		j.only = cgroup
 	}
@@ -164,9 +165,9 @@ func (j *Job) RootOnly() string { return j.rootOnly }
 func (j *Job) About(cgroup uint64) error {
 	switch {
 	case j.only != 0 && j.only != cgroup:
-		return fmt.Errorf("it is a link that was pinned for another cgroup: %w", unix.ENOENT)
+		return errno.Errorf(unix.ENOENT, "it is a link that was pinned for another cgroup")
 	case j.rootOnly != "" && cgroup != j.runner.hierarchy.Root():
-		return fmt.Errorf("it is in the root's directory only: %s: %w", j.rootOnly, unix.ENOENT)
+		return errno.Errorf(unix.ENOENT, "it is in the root's directory only: %s", j.rootOnly)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/cgroups"
 	"golang.org/x/sys/unix"
 )
@@ -155,7 +156,7 @@ func (p *idParser) parse(ids []uint32, text []byte) ([]uint32, error) {
 		case '0' <= b && b <= '9' && p.value <= nobody/10-1:
 			p.value, p.digits = p.value*10+uint32(b-'0'), true
 		default:
-			return ids, fmt.Errorf("byte %q after %d is no id: %w", b, p.value, unix.EIO)
+			return ids, errno.Errorf(unix.EIO, "byte %q after %d is no id", b, p.value)
 		}
 	}
 	return ids, nil
@@ -169,8 +170,7 @@ func (p *idParser) end(ids []uint32) ([]uint32, error) {
 	case id > 0:
 		return append(ids, id), nil
 	case digits && p.zeroIsForeign:
-		return ids, fmt.Errorf("a process of another pid namespace lives here; run in the host's: %w",
-			unix.EXDEV)
+		return ids, errno.Errorf(unix.EXDEV, "a process of another pid namespace lives here; run in the host's")
 	}
 	return ids, nil
 }

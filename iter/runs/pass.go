@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"unsafe"
 
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/links"
 	"github.com/cilium/ebpf"
@@ -79,8 +80,8 @@ func (r *run) passSome(link int, reader uint32, first int) error {
 		case err != nil && (b.Done == 0 || !errors.Is(err, unix.E2BIG)):
 			return err
 		case b.Done == 0 || int(b.Done) > count:
-			return fmt.Errorf("the tree iterator has shown %d of %d cgroups: %w",
-				b.Done, count, unix.EIO)
+			return errno.Errorf(unix.EIO, "the tree iterator has shown %d of %d cgroups",
+				b.Done, count)
 		case err == nil:
 			return r.output.Split(out, first, int(b.Done))
 		} // otherwise so many fit, without the one after them

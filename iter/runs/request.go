@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/links"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -26,10 +27,9 @@ func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, requests *ebpf.M
 	}
 	switch {
 	case requests != nil && j.runner.hierarchy.V1():
-		return fmt.Errorf("it asks for cgroups by their ids on cgroup2, this is a cgroup v1 hierarchy: %w", unix.EOPNOTSUPP)
+		return errno.Errorf(unix.EOPNOTSUPP, "it asks for cgroups by their ids on cgroup2, this is a cgroup v1 hierarchy")
 	case requests != nil && !inHostPIDNamespace():
-		return fmt.Errorf("it knows its reader by its thread id; run in the host's pid namespace: %w",
-			unix.EXDEV)
+		return errno.Errorf(unix.EXDEV, "it knows its reader by its thread id; run in the host's pid namespace")
 	}
 	forgetRequests[request](requests)
 	if mapPath != "" {
@@ -42,7 +42,7 @@ func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, requests *ebpf.M
 	fd, err := j.openWhole()
 	switch {
 	case errors.Is(err, unix.EBADF) && j.elements == nil:
-		return fmt.Errorf("an iterator of %s needs a map: say in %s.yaml where one is pinned, or pin a link to one: %w", target, j.view, unix.ENOEXEC)
+		return errno.Errorf(unix.ENOEXEC, "an iterator of %s needs a map: say in %s.yaml where one is pinned, or pin a link to one", target, j.view)
 	case err != nil:
 		return fmt.Errorf("link the iterator of %s: %w", target, err)
 	}
@@ -72,8 +72,8 @@ func forgetRequests[T any](requests *ebpf.Map) {
 func ask(requests *ebpf.Map, reader uint32, request any) error {
 	if err := requests.Put(reader, request); err != nil {
 		// Not E2BIG, which means output that does not fit.
-		return fmt.Errorf("ask for a cgroup, with all of %d requests under way: %v: %w",
-			requests.MaxEntries(), err, unix.EAGAIN)
+		return errno.Errorf(unix.EAGAIN, "ask for a cgroup, with all of %d requests under way: %v",
+			requests.MaxEntries(), err)
 	}
 	return nil
 }

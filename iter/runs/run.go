@@ -8,6 +8,7 @@ import (
 	"time"
 	"unsafe"
 
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
@@ -153,12 +154,12 @@ func (r *run) drain(fd, from int, dst []byte) ([]byte, error) {
 func (r *run) overdue() error {
 	if err := r.ctx.Err(); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("%w (%w)", err, unix.ETIMEDOUT)
+			return errno.Errorf(unix.ETIMEDOUT, "%w", err)
 		}
-		return fmt.Errorf("%w (%w)", err, unix.EINTR)
+		return errno.Errorf(unix.EINTR, "%w", err)
 	}
 	if time.Now().After(r.deadline) {
-		return fmt.Errorf("the time for one run is over: %w", unix.ETIMEDOUT)
+		return errno.Errorf(unix.ETIMEDOUT, "the time for one run is over")
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/links"
 	"github.com/cilium/ebpf"
@@ -71,8 +72,8 @@ func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 		return n, err
 	}
 	if interrupted || n.nodes > maxNodes {
-		return n, fmt.Errorf("there are more than %d cgroups: read a part of the tree: %w",
-			maxNodes, unix.EFBIG)
+		return n, errno.Errorf(unix.EFBIG, "there are more than %d cgroups: read a part of the tree",
+			maxNodes)
 	}
 	if n.nodes == 0 { // died between link and walk
 		return n, cgroups.Gone(cgroup)
@@ -98,8 +99,8 @@ func (w *walker) list(r *run) error {
 			binary.NativeEndian.Uint32(nodes[8:]))
 		name, _, _ := bytes.Cut(names[binary.NativeEndian.Uint32(entry[12:]):], []byte{0})
 		if depth < 0 || depth > len(above) || depth == 0 != (i == 0) {
-			return fmt.Errorf("cgroup %d of %d is at depth %d below %d others: %w",
-				i, w.used, depth, len(above), unix.EIO)
+			return errno.Errorf(unix.EIO, "cgroup %d of %d is at depth %d below %d others",
+				i, w.used, depth, len(above))
 		}
 		above = append(above[:depth], i)
 		if depth == 0 {

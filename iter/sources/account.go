@@ -13,7 +13,7 @@ import (
 // accounts looks up the numbers of the owner and the group.
 func (s *Settings) accounts() (err error) {
 	if s.Owner != nil {
-		err = s.Owner.lookup("owner", "user", func(name string) (string, error) {
+		err = s.Owner.lookup("owner", "user", "/etc/passwd", "getent passwd", func(name string) (string, error) {
 			u, err := user.Lookup(name)
 			if err != nil {
 				return "", err
@@ -22,7 +22,7 @@ func (s *Settings) accounts() (err error) {
 		})
 	}
 	if s.Group != nil && err == nil {
-		err = s.Group.lookup("group", "group", func(name string) (string, error) {
+		err = s.Group.lookup("group", "group", "/etc/group", "getent group", func(name string) (string, error) {
 			g, err := user.LookupGroup(name)
 			if err != nil {
 				return "", err
@@ -55,12 +55,15 @@ func (a *Account) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-func (a *Account) lookup(key, kind string, find func(name string) (string, error)) error {
+// lookup finds the number. Without cgo, os/user asks for a name in one file alone, which is from; getent is the
+// command that asks all sources.
+func (a *Account) lookup(key, kind, from, getent string, find func(name string) (string, error)) error {
 	number := a.name
 	if strings.Trim(number, "0123456789") != "" || number == "" {
 		var err error
 		if number, err = find(a.name); err != nil {
-			return fmt.Errorf("%s: there is no %s %q", key, kind, a.name)
+			return fmt.Errorf("%s: no %s %q in %s, and no other source of names is asked: give the number (%s %s)",
+				key, kind, a.name, from, getent, a.name)
 		}
 	}
 	id, err := strconv.ParseUint(number, 10, 32)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"bpfviewfs/internal/errno"
 	"golang.org/x/sys/unix"
 )
 
@@ -140,10 +141,10 @@ func usable(path string, info os.FileInfo) error {
 	case info.IsDir():
 		return fmt.Errorf("%s: %w", path, unix.EISDIR)
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is no regular file: %w", path, unix.EINVAL)
+		return errno.Errorf(unix.EINVAL, "%s is no regular file", path)
 	case info.Size() > limit:
-		return fmt.Errorf("%s has %d bytes: %d are the most: %w",
-			path, info.Size(), limit, unix.EFBIG)
+		return errno.Errorf(unix.EFBIG, "%s has %d bytes: %d are the most",
+			path, info.Size(), limit)
 	}
 	return Trusted(path, info)
 }
@@ -153,11 +154,11 @@ func Trusted(path string, info os.FileInfo) error {
 	owner := info.Sys().(*syscall.Stat_t).Uid
 	switch {
 	case owner != 0 && int(owner) != os.Geteuid():
-		return fmt.Errorf("%s belongs to user %d: it must be root's (chown root): %w",
-			path, owner, unix.EPERM)
+		return errno.Errorf(unix.EPERM, "%s belongs to user %d: it must be root's (chown root)",
+			path, owner)
 	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("%s can be written by others than its owner (chmod go-w): %w",
-			path, unix.EPERM)
+		return errno.Errorf(unix.EPERM, "%s can be written by others than its owner (chmod go-w)",
+			path)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 
+	"bpfviewfs/internal/errno"
 	"github.com/bmatcuk/doublestar/v4"
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/sys/unix"
@@ -53,10 +54,10 @@ func ParseSettings(raw []byte) (s Settings, err error) {
 		return Settings{}, fmt.Errorf("%s: %w", inWords(err), unix.EINVAL)
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return Settings{}, fmt.Errorf("there is more than one document: %w", unix.EINVAL)
+		return Settings{}, errno.Errorf(unix.EINVAL, "there is more than one document")
 	}
 	if err := s.check(); err != nil {
-		return Settings{}, fmt.Errorf("%w: %w", err, unix.EINVAL)
+		return Settings{}, errno.Errorf(unix.EINVAL, "%w", err)
 	}
 	return s, nil
 }

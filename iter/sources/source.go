@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"bpfviewfs/internal/errno"
 	"golang.org/x/sys/unix"
 )
 
@@ -136,8 +137,8 @@ func (src *Source) Open() (settings Settings, raw []byte, err error) {
 	case src.err != nil:
 		return settings, nil, src.err
 	case !IsName(src.name):
-		return settings, nil, fmt.Errorf("name %q: a view is called [a-z][a-z0-9_]*, without ___: %w",
-			src.name, unix.EINVAL)
+		return settings, nil, errno.Errorf(unix.EINVAL, "name %q: a view is called [a-z][a-z0-9_]*, without ___",
+			src.name)
 	case src.masked != "":
 		return settings, nil, Absent("masked: " + src.masked + " is a link to /dev/null")
 	case src.object == nil && src.pin == nil:
