@@ -1,5 +1,5 @@
 # make run    build, mount at /run/bpfview, show live output        (root)
-# make test   all tests                                             (root; as anybody else the pure ones)
+# make test   all tests                                             (root; as another user the pure ones)
 
 DIR     = /run/bpfview
 PREFIX  = /usr/local
@@ -9,8 +9,8 @@ export CGO_ENABLED = 0
 # Root's PATH may lack Go, for example that of sudo.
 export PATH := $(PATH):/usr/local/go/bin:/usr/lib/go/bin:/snap/bin:$(HOME)/sdk/go/bin
 
-# The command is built again if a source, or the commit, is newer: so "make" as a user and then "sudo make run" needs no Go
-# of root's.
+# The command is built again if a source, or the commit, is newer. So "make" as a user and then
+# "sudo make run" works if root has no Go.
 SOURCES = go.mod go.sum $(wildcard .git/logs/HEAD) $(filter-out docs/% packaging/% %_test.go, \
 	$(shell find */ -type f ! -path '*/testdata/*'))
 
@@ -33,17 +33,18 @@ test:
 	@.ci/programs test || true
 	go run .ci/test.go $(TESTFLAGS) -- -count=1 -timeout=20m ./... ./.ci/bench
 
-# The tests again on other kernels, in virtual machines: see .ci/vm/run.
+# The tests again on other kernels, in virtual machines (see .ci/vm/run).
 test-vm:
 	.ci/vm/run
 
-# This program beside its peers, in one run and one table: docs/performance.md. BASE=REVISION measures that, too;
-# ROWS=NAME,NAME some rows alone; QUICK=1 shows within a minute that everything runs.
+# This program beside its peers, in one run and one table (docs/performance.md). BASE=REVISION measures that
+# revision, too, and ROWS=NAME,NAME only some rows. QUICK=1 shows within a minute that everything runs.
 bench:
 	@.ci/programs bench || true
 	go run ./.ci/bench $(if $(QUICK),-quick) $(BASE:%=-base %) $(ROWS:%=-rows %) $(BENCHFLAGS)
 
-# Ten minutes of readers, floods, kills and reloads. It fails if an operation does, or if the mount grows. FOR=1m is shorter.
+# Ten minutes of readers, floods, kills and reloads. It fails if an operation does, or if the mount grows.
+# FOR=1m is shorter.
 soak:
 	go run ./.ci/soak $(FOR:%=-for %)
 
@@ -51,7 +52,7 @@ soak:
 microbench:
 	go test -run='^$$' -bench=. ./...
 
-# The BPF programs are built by clang and committed: go build needs none.
+# The BPF programs are built by clang and committed, so go build needs no clang.
 objects:
 	$(MAKE) -C bpf
 	$(MAKE) -C iter/testdata

@@ -46,7 +46,8 @@ FNR == 1 {
 
 END {
 	flush()
-	printf "%-24s %7s %6s %6s %6s %6s %6s %6s\n", "", "words", "what", "nouns", "colons", "e.g.", "long%", "wide%"
+	printf "%-24s %7s %6s %6s %6s %6s %6s %6s\n",
+		"", "words", "what", "nouns", "colons", "e.g.", "long%", "wide%"
 	for (f in lines) order[++folders] = f
 	sort(order, folders)
 	for (i = 1; i <= folders; i++) {
@@ -64,7 +65,8 @@ END {
 			value = sprintf("%.1f", rate(kinds[k], name)) + 0
 			most = limit[name]
 			if (k == 2 && ("document " name) in limit) most = limit["document " name]
-			if (value > most) outside = outside sprintf("\n%s: %s is %.1f, at most %.1f", kinds[k], name, value, most)
+			if (value > most)
+				outside = outside sprintf("\n%s: %s is %.1f, at most %.1f", kinds[k], name, value, most)
 		}
 	}
 	if (shown) print "\nRead these again:"
@@ -81,7 +83,8 @@ function columns(line,    tabs) {
 	return length(line) + 7 * tabs
 }
 
-# code finds the comments of a line of Go or C. state is "*" or "`" if the line before left a comment or string open.
+# code finds the comments of a line of Go or C. state is "*" or "`" if the line before left a comment or
+# string open.
 function code(line,    at, c, any, whole) {
 	whole = line
 	for (;;) {
