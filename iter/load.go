@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/programs"
@@ -150,6 +151,7 @@ func (v *View) newJob() *runs.Job {
 
 // add makes an iterator the one that the view is made of.
 func (v *View) add(it *programs.Iterator) error {
+	v.showsTarget(it.Target())
 	order, err := it.Order()
 	if err != nil {
 		it.Program().Close()
@@ -164,8 +166,8 @@ func (v *View) compare(before records.Type) {
 		before.Hash() == v.Hash() {
 		return
 	}
-	if warning := fmt.Sprintf("its record changed without a new version (it is %d)", v.Version()); warning != v.warning {
-		v.warning = warning
+	if warning := fmt.Sprintf("its record changed without a new version (it is %d)", v.Version()); !strings.Contains(v.warning, warning) {
+		v.warn("%s", warning)
 		v.set.config.Logf("view %s: %s", v.name, warning)
 	}
 }

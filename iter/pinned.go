@@ -114,6 +114,7 @@ func (v *View) fromLink(l *link.Iter, cache *btf.Cache) (err error) {
 	if err := v.require(it.Requires()); err != nil {
 		return err
 	}
+	v.showsTarget(it.Target())
 	v.job = v.newJob()
 	return v.job.AddLink(l)
 }

@@ -2,6 +2,7 @@ package iter
 
 import (
 	"errors"
+	"fmt"
 
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
@@ -16,13 +17,14 @@ type View struct {
 	err  error
 	typ  records.Type
 
-	origin   string
-	warning  string
-	key      string // of its source
-	settings sources.Settings
-	requires []string // controllers that a cgroup must have
-	mapStamp string   // of the map that the settings name, as it was found
-	life     *life
+	origin    string
+	warning   string
+	key       string // of its source
+	settings  sources.Settings
+	requires  []string // controllers that a cgroup must have
+	addresses bool     // it shows addresses of the kernel
+	mapStamp  string   // of the map that the settings name, as it was found
+	life      *life
 
 	job      *runs.Job    // nil if it is absent
 	state    *state.State // nil if no program of the object is attached
@@ -62,14 +64,34 @@ func (v *View) Origin() string { return v.origin }
 // Warning is one line that whoever looks after the views should know, or "".
 func (v *View) Warning() string { return v.warning }
 
-// Mode is the mode of the view's files, 0 if its settings do not say.
-func (v *View) Mode() uint32 { return uint32(v.settings.Mode) }
+// Mode is the mode of the view's files, 0 if its settings do not say. Kernel addresses are for root alone.
+func (v *View) Mode() uint32 {
+	if v.addresses && v.settings.Mode == 0 {
+		return 0o400
+	}
+	return uint32(v.settings.Mode)
+}
 
 // UID is the owner of the view's files, nil if its settings do not say.
-func (v *View) UID() *uint32 { return v.settings.Owner.Number() }
+func (v *View) UID() *uint32 { return v.orRoot(v.settings.Owner) }
 
 // GID is the group of the view's files, nil if its settings do not say.
-func (v *View) GID() *uint32 { return v.settings.Group.Number() }
+func (v *View) GID() *uint32 { return v.orRoot(v.settings.Group) }
+
+func (v *View) orRoot(a *sources.Account) *uint32 {
+	if v.addresses && a == nil {
+		return new(uint32)
+	}
+	return a.Number()
+}
+
+// warn adds to what whoever looks after the views should know.
+func (v *View) warn(format string, args ...any) {
+	if v.warning != "" {
+		v.warning += "; "
+	}
+	v.warning += fmt.Sprintf(format, args...)
+}
 
 // close closes the programs and the state. Pinned state stays until [state.Uses.Forget].
 func (v *View) close() error {

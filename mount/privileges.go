@@ -13,6 +13,7 @@ func (o Options) needed() []int {
 		unix.CAP_BPF,             // load programs, make links and iterators
 		unix.CAP_PERFMON,         // programs that follow kernel pointers
 		unix.CAP_DAC_READ_SEARCH, // open_by_handle_at(2)
+		unix.CAP_SYSLOG,          // addresses of the kernel's symbols, which programs name (kallsyms_show_value)
 	}
 	if o.Registry != "none" {
 		// The types and maps of a pinned program tell its output and its parameters. The kernel gives

@@ -94,7 +94,11 @@ func Parse(raw []byte, name string) (o *Object, err error) {
 	if err := checkMachine(raw); err != nil {
 		return nil, err
 	}
-	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
+	adapted, weak := adapt(raw)
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(adapted))
+	if err == nil {
+		err = zeroUnset(spec, weak)
+	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, errno.Errorf(unix.ENOEXEC, "the object is cut short: %w", err)
 	}

@@ -30,6 +30,8 @@ struct bpf_iter_meta {
 struct task_struct {
 	int pid;
 	int tgid;
+	struct task_struct *group_leader;
+	char comm[16];
 };
 
 struct vm_area_struct {

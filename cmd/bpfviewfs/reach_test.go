@@ -1,0 +1,65 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// dropIn writes files of a views directory: objects of iter/testdata by their names, and settings by theirs.
+func dropIn(t *testing.T, views string, files map[string]string) {
+	t.Helper()
+	for name, content := range files {
+		raw := []byte(content)
+		if object, ok := strings.CutPrefix(content, "testdata:"); ok {
+			var err error
+			if raw, err = os.ReadFile("../../iter/testdata/" + object + ".bpf.o"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(views, name), raw, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The server may read addresses of the kernel, as the command may, so both show them, or neither. Programs that
+// name symbols load.
+func TestSymbolsThroughTheMount(t *testing.T) {
+	needRoot(t)
+	views := t.TempDir()
+	dropIn(t, views, map[string]string{
+		"addresses.bpf.o": "testdata:addresses",
+		"entries.bpf.o":   "testdata:entries",
+		"entries.yaml":    "parameters: {which: 2}",
+	})
+	dir := mountDir(t, "cgroup2", "views="+views, "registry="+newRegistry(t), "mode=0444", "gid=1")
+	text := func(symbols string) string {
+		for line := range strings.Lines(symbols) {
+			if strings.HasSuffix(line, " _stext\n") {
+				return line
+			}
+		}
+		return ""
+	}
+	mounted := text(read(t, dir+"/addresses"))
+	_, out, stderr := call(t, exec.Command(command, "cat", "-o", "views="+views, "addresses", "/"))
+	if mounted == "" || mounted != text(out) {
+		t.Errorf("the mount has %q, the command %q%s", mounted, text(out), stderr)
+	}
+	row := rowOf(t, dir, "addresses")
+	if shown := !strings.HasPrefix(mounted, "0 "); shown != strings.Contains(row, "it shows addresses of the kernel") {
+		t.Errorf("%q, and views says %s", mounted, row)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(dir+"/addresses", &st); err != nil || st.Mode&0o777 != 0o400 || st.Uid != 0 || st.Gid != 0 {
+		t.Errorf("addresses: mode %o, owner %d:%d, %v", st.Mode&0o777, st.Uid, st.Gid, err)
+	}
+	if row := rowOf(t, dir, "entries"); !strings.HasPrefix(row, "here ") {
+		t.Errorf("a program that names a symbol: %s", row)
+	}
+}
