@@ -81,6 +81,9 @@ func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64
 		r.Bytes = len(raw) - records.RawHeader
 	}
 	r.Lint = o.Lint(r.Bytes, r.Limit)
+	if warning := v.settings.Warning(); warning != "" {
+		r.Lint = append(r.Lint, warning)
+	}
 	for _, why := range o.refused {
 		r.Lint = append(r.Lint, (&loadError{view: name, err: why}).Error())
 	}

@@ -3,6 +3,8 @@ package iter
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
@@ -62,7 +64,10 @@ func (v *View) Schema() []byte { return v.typ.Schema(v.name) }
 func (v *View) Origin() string { return v.origin }
 
 // Warning is one line that whoever looks after the views should know, or "".
-func (v *View) Warning() string { return v.warning }
+func (v *View) Warning() string {
+	about := slices.DeleteFunc([]string{v.warning, v.settings.Warning()}, func(s string) bool { return s == "" })
+	return strings.Join(about, "; ")
+}
 
 // Mode is the mode of the view's files, 0 if its settings do not say. Kernel addresses are for root alone.
 func (v *View) Mode() uint32 {

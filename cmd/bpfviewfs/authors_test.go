@@ -158,3 +158,44 @@ int half(struct bpf_iter__cgroup *ctx)
 		t.Errorf("exit %d: %s%s", code, out, stderr)
 	}
 }
+
+// cat runs a view where a mount has it, and why agrees. A glob with the name of a unit as systemctl shows it
+// means another cgroup; the view's warning has the glob that is right.
+func TestMatchOfUnit(t *testing.T) {
+	needRoot(t)
+	c := newCgroup(t, "/nowhere")
+	unit := c.child(`a\x2db.service`)
+	views := t.TempDir()
+	run := func(command ...string) (code int, out string) {
+		t.Helper()
+		code, out, stderr := call(t, exec.Command(command[0], command[1:]...))
+		return code, out + stderr
+	}
+	settings := func(glob string) {
+		t.Helper()
+		if err := os.WriteFile(views+"/cgroup.yaml", []byte("match:\n  - "+glob+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	options := "registry=none,views=" + views
+	agree := func(dir string, want int) {
+		t.Helper()
+		why, explained := run(command, "why", "-o", options, "cgroup", dir)
+		if cat, out := run(command, "cat", "-o", options, "cgroup", dir); why != want || cat != want {
+			t.Errorf("%s: cat exits with %d, why with %d, want %d: %s%s", dir, cat, why, want, out, explained)
+		}
+	}
+	settings("'*/" + filepath.Base(unit.path) + "'")
+	agree(unit.path, exitNoView)
+	_, out := run(command, "why", "-o", options, "cgroup", unit.path)
+	right := regexp.MustCompile(`so write ('.*')`).FindStringSubmatch(out)
+	if right == nil {
+		t.Fatalf("why has no glob that is right: %s", out)
+	}
+	settings(right[1])
+	agree(unit.path, 0)
+	agree(c.path, exitNoView)
+	if _, out := run(command, "cat", "--tree", "-o", options, "cgroup", c.path); strings.Count(out, "\n") != 2 {
+		t.Errorf("the tree has not one cgroup: %s", out)
+	}
+}

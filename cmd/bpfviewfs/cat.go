@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"bpfviewfs/iter/records"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 // formats are the renderings that cat knows by name.
@@ -15,7 +17,8 @@ func catCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cat VIEW CGROUP",
 		Short: "run a view for one cgroup, without a mount",
-		Long: `Run a view for one cgroup and print its output, without a mount. CGROUP is a path below the top of the
+		Long: `Run a view for one cgroup and print its output, without a mount. A cgroup that the view's settings leave out is an
+error, as in a mount. CGROUP is a path below the top of the
 hierarchy (system.slice/ssh.service, or / for the top itself) or the path of its directory in cgroupfs.`,
 		Example: `  bpfviewfs cat tasks system.slice/ssh.service
   bpfviewfs cat --tree --format json cpu /
@@ -39,9 +42,14 @@ hierarchy (system.slice/ssh.service, or / for the top itself) or the path of its
 		if err != nil {
 			return noCgroup(err)
 		}
-		as, run, has := formats[*format], v.Render, v.Formats()
+		as, run, has, in := formats[*format], v.Render, v.Formats(), v.In
 		if *tree {
-			run, has = v.Tree, v.TreeFormats()
+			run, has, in = v.Tree, v.TreeFormats(), v.InTree
+		}
+		if err := in(id); errors.Is(err, unix.ENOENT) {
+			return noView(err)
+		} else if err != nil {
+			return noCgroup(err)
 		}
 		if as != records.Text && !slices.Contains(has, as) {
 			return usageError("view %s has no format %s: it writes %s", v.Name(), *format, v.Kind())

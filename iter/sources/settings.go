@@ -41,7 +41,12 @@ type Settings struct {
 	Parameters map[string]any `yaml:"parameters"`
 	// Map is the path of a pinned map, for programs that iterate over one.
 	Map string `yaml:"map"`
+
+	warning string
 }
+
+// Warning is one line about what is valid and probably not meant, or "".
+func (s *Settings) Warning() string { return s.warning }
 
 // maxSettings is far above the size of a file written by hand.
 const maxSettings = 64 << 10
@@ -59,6 +64,7 @@ func ParseSettings(raw []byte) (s Settings, err error) {
 	if err := s.check(); err != nil {
 		return Settings{}, errno.Errorf(unix.EINVAL, "%w", err)
 	}
+	s.warning = warnOfEscapes(raw)
 	return s, nil
 }
 

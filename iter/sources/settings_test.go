@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,6 +44,30 @@ func TestSettings(t *testing.T) {
 	for _, nothing := range []string{"", "# nothing\n", "null\n", "{}\n", "---\n"} {
 		if s, err := ParseSettings([]byte(nothing)); err != nil || !reflect.DeepEqual(s, Settings{}) {
 			t.Errorf("%q: %+v, %v", nothing, s, err)
+		}
+	}
+}
+
+// A unit is named in a glob as systemctl shows it, and the glob names another cgroup.
+func TestWarningOfEscapes(t *testing.T) {
+	const unit = `a\x2db.service`
+	const right = `'a\\x2db.service'`
+	for text, want := range map[string]string{
+		`match: [` + unit + `]`:                        right,
+		`match: ['` + unit + `']`:                      right,
+		`match: ["` + unit + `"]`:                      right,
+		"match:\n  - '/" + unit + "'\n":                `'/a\\x2db.service'`,
+		`match: ["é", "x*", "*/` + unit + `/**"]`:      `'*/a\\x2db.service/**'`,
+		`match: ["a\\x2db.service"]`:                   right,
+		`match: [` + strings.Trim(right, "'") + `]`:    "",
+		`match: [` + right + `]`:                       "",
+		`match: ["a\\\\x2db.service"]`:                 "",
+		`match: ["a\tb", 'a\*b', 'x2d', "a\"b", '\x']`: "",
+		"description: x":                               "",
+	} {
+		s, err := ParseSettings([]byte(text))
+		if err != nil || (s.Warning() != "") != (want != "") || !strings.HasSuffix(s.Warning(), want) {
+			t.Errorf("%s: %q, %v", text, s.Warning(), err)
 		}
 	}
 }
@@ -156,7 +181,8 @@ func TestSchemaIsTheStruct(t *testing.T) {
 		reflect.TypeFor[FileMode](): "string", reflect.TypeFor[[]string](): "array",
 		reflect.TypeFor[map[string]any](): "object",
 	}
-	fields := reflect.VisibleFields(reflect.TypeFor[Settings]())
+	fields := slices.DeleteFunc(reflect.VisibleFields(reflect.TypeFor[Settings]()),
+		func(f reflect.StructField) bool { return !f.IsExported() })
 	for _, f := range fields {
 		key := f.Tag.Get("yaml")
 		property := schema.Properties[key]
