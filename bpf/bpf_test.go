@@ -108,21 +108,25 @@ var memberTags = map[string]*regexp.Regexp{
 	"key":      regexp.MustCompile(`^$`),
 	"optional": regexp.MustCompile(`^$`),
 	"total":    regexp.MustCompile(`^$`),
+	"by":       regexp.MustCompile(`^$`),
+	"add":      regexp.MustCompile(`^$`),
+	"average":  regexp.MustCompile(`^$`),
 	"kind":     regexp.MustCompile(`^(gauge|counter|histogram|address|cgroup)$`),
 	"sum":      regexp.MustCompile(`^[a-z][a-z0-9_]*$`),
-	"unit":     regexp.MustCompile(`^(ns|us|bytes|pages)$`),
+	"unit":     regexp.MustCompile(`^(ns|us|bytes|pages|ppm)$`),
 	"width":    regexp.MustCompile(`^[1-9][0-9]?$`),
 	"help":     regexp.MustCompile(`^[^\n]{3,100}$`),
 }
 
 var programTags = map[string]*regexp.Regexp{
-	"help":    memberTags["help"],
-	"version": regexp.MustCompile(`^[1-9][0-9]{0,3}$`),
-	"order":   regexp.MustCompile(`^(self|descendants_pre|descendants_post|ancestors_up)$`),
-	"encoded": regexp.MustCompile(`^[a-z]+$`),
+	"help":     memberTags["help"],
+	"version":  regexp.MustCompile(`^[1-9][0-9]{0,3}$`),
+	"order":    regexp.MustCompile(`^(self|descendants_pre|descendants_post|ancestors_up)$`),
+	"requires": regexp.MustCompile(`^[a-z0-9_]+$`),
+	"encoded":  regexp.MustCompile(`^[a-z]+$`),
 }
 
-var units = map[string]string{"ns": "_nsec", "us": "_usec", "bytes": "_bytes", "pages": "_pages"}
+var units = map[string]string{"ns": "_nsec", "us": "_usec", "bytes": "_bytes", "pages": "_pages", "ppm": "_ppm"}
 
 func TestRecords(t *testing.T) {
 	records, helped := 0, 0
@@ -162,6 +166,9 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// dangling are words that mean another member or the view.
+var dangling = regexp.MustCompile(`^(of|in|for) |\b(of|while|if|when) it\b|\b(of the kind|the next three)\b`)
+
 func checkMembers(t *testing.T, view string, s *btf.Struct) {
 	t.Helper()
 	histograms, sums := make(map[string]bool), make(map[string]bool)
@@ -169,6 +176,10 @@ func checkMembers(t *testing.T, view string, s *btf.Struct) {
 		seen := checkTags(t, view+": member "+m.Name, memberTags, m.Tags)
 		if seen["help"] == "" {
 			t.Errorf("%s: member %s has no help", view, m.Name)
+		}
+		metric := slices.Contains([]string{"gauge", "counter", "histogram"}, seen["kind"]) && seen["sum"] == ""
+		if metric && dangling.MatchString(seen["help"]) {
+			t.Errorf("%s: the help of metric %s is read alone: %q", view, m.Name, seen["help"])
 		}
 		if unit := seen["unit"]; unit != "" && !strings.HasSuffix(m.Name, units[unit]) {
 			t.Errorf("%s: member %s is in %s", view, m.Name, strconv.Quote(unit))

@@ -156,9 +156,14 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
 #define VIEW_TOTAL VIEW_TAG("total")		 /* records of a cgroup with the same keys are one: the first, with the total of this member */
 #define VIEW_ADDRESS VIEW_TAG("kind:address")	 /* __u8[16]: an IPv6 address; an IPv4 one is ::ffff:a.b.c.d */
 #define VIEW_CGROUP VIEW_TAG("kind:cgroup")	 /* __u64: a cgroup's id */
-#define VIEW_UNIT(unit) VIEW_TAG("unit:" unit)	 /* ns, us, bytes, pages; the member's name ends in _nsec, _usec, _bytes, _pages; metrics are in seconds and bytes */
+#define VIEW_UNIT(unit) VIEW_TAG("unit:" unit)	 /* ns, us, bytes, pages, ppm; the member's name ends in _nsec, _usec, _bytes, _pages, _ppm; metrics are in seconds, bytes, ratios */
 #define VIEW_WIDTH(chars) VIEW_TAG("width:" #chars) /* of the text column */
 #define VIEW_HELP(line) VIEW_TAG("help:" line)	 /* one line of documentation; for a program: of the view */
+
+/* What .bpfview/textfile has of a view whose keys are more than enums, bools and single chars: totals of each cgroup. */
+#define VIEW_BY VIEW_TAG("by")			 /* of an enum, bool or char: totals are told apart by it */
+#define VIEW_ADD VIEW_TAG("add")		 /* of a gauge: totals have the sum of it, beside the number of records */
+#define VIEW_AVERAGE VIEW_TAG("average")	 /* over time, of a counter that is here, too: left out there */
 
 /* Properties of a view, between its section and its program. */
 #define VIEW_VERSION(n) VIEW_TAG("version:" #n)	 /* of its record; 1 if not said. A changed record needs another */

@@ -10,11 +10,11 @@
 
 struct cpu_record {
 	__u64 usage_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL VIEW_HELP("CPU time of the cgroup and all below it");
-	__u64 user_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL VIEW_HELP("of it in user mode");
-	__u64 system_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL VIEW_HELP("of it in the kernel");
+	__u64 user_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL VIEW_HELP("CPU time in user mode of the cgroup and all below it");
+	__u64 system_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL VIEW_HELP("CPU time in the kernel of the cgroup and all below it");
 	__u32 nr_periods VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("periods of cpu.max that have passed");
-	__u32 nr_throttled VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("periods in which the cgroup was throttled");
-	__u64 throttled_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL VIEW_HELP("time for which it was throttled");
+	__u32 nr_throttled VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("periods of cpu.max in which the cgroup was throttled");
+	__u64 throttled_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL VIEW_HELP("time for which the cgroup was throttled by cpu.max");
 	__u32 runnable VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("threads of this cgroup that wait for a CPU now");
 	__u32 running VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("threads of this cgroup that are on a CPU now");
 };

@@ -32,11 +32,11 @@ struct files_record {
 	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
 	__u32 tid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("first thread that has the table; /proc/PID/task/TID/fd");
 	__u32 fd VIEW_KEY VIEW_WIDTH(5) VIEW_HELP("descriptor");
-	enum file_type type VIEW_HELP("what is open; anon: an event, timer, epoll, pidfd, BPF object and such");
+	enum file_type type VIEW_BY VIEW_HELP("what is open; anon: an event, timer, epoll, pidfd, BPF object and such");
 	enum access access VIEW_HELP("what it is open for; none: O_PATH, or for ioctl alone");
 	char comm[16] VIEW_HELP("name of the process");
-	__u64 offset_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("where the next read or write begins");
-	__u64 size_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("size of a regular file");
+	__u64 offset_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("position in the open file where the next read or write begins");
+	__u64 size_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("size of the open regular file");
 	bool deleted VIEW_HELP("it has no name any more: unlinked, or memory without one (memfd)");
 	char file[264] VIEW_HELP("as in /proc/PID/fd, but for \" (deleted)\"; .../NAME if longer than 263 bytes");
 };

@@ -28,12 +28,12 @@ enum mapping {
 
 struct maps_record {
 	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
-	enum mapping kind VIEW_KEY VIEW_HELP("code: of programs, libraries; shmem: shared, tmpfs; vdso: the kernel's");
-	__u64 mappings VIEW_GAUGE VIEW_WIDTH(8) VIEW_HELP("mappings of the kind");
-	__u64 size_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("address space of the kind, in memory or not");
-	__u64 writable_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("address space that is writable");
-	__u64 shared_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("address space that others may share");
-	__u64 locked_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("address space that is locked in memory (mlock)");
+	enum mapping kind VIEW_KEY VIEW_BY VIEW_HELP("code: of programs, libraries; shmem: shared, tmpfs; vdso: the kernel's");
+	__u64 mappings VIEW_GAUGE VIEW_ADD VIEW_WIDTH(8) VIEW_HELP("memory mappings of processes by kind");
+	__u64 size_bytes VIEW_GAUGE VIEW_ADD VIEW_UNIT("bytes") VIEW_HELP("address space of processes by the kind of mapping, in memory or not");
+	__u64 writable_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("address space of processes that is writable, by the kind of mapping");
+	__u64 shared_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("address space of processes that others may share, by the kind of mapping");
+	__u64 locked_bytes VIEW_GAUGE VIEW_ADD VIEW_UNIT("bytes") VIEW_HELP("address space of processes that is locked in memory (mlock), by the kind of mapping");
 	char comm[16] VIEW_HELP("name of the process");
 };
 

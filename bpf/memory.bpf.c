@@ -20,43 +20,43 @@
 
 struct memory_record {
 	__u64 usage_bytes BYTES("memory charged to the cgroup and all below it");
-	__u64 peak_bytes BYTES("the most memory that was ever charged");
+	__u64 peak_bytes BYTES("the most memory that was ever charged to the cgroup and all below it");
 	__u64 min_bytes BYTES("memory that is never reclaimed (memory.min); missing for max");
 	__u64 low_bytes BYTES("memory that is reclaimed last (memory.low); missing for max");
-	__u64 high_bytes BYTES("usage above which threads are throttled (memory.high); missing for max");
-	__u64 max_bytes BYTES("limit of usage (memory.max); missing for max");
-	__u64 swap_bytes BYTES("swap in use; missing on v1");
-	__u64 swap_peak_bytes BYTES("the most swap that was ever in use");
+	__u64 high_bytes BYTES("memory usage above which threads are throttled (memory.high); missing for max");
+	__u64 max_bytes BYTES("limit of memory usage (memory.max); missing for max");
+	__u64 swap_bytes BYTES("swap in use by the cgroup and all below it; missing on v1");
+	__u64 swap_peak_bytes BYTES("the most swap that the cgroup and all below it ever used");
 	__u64 swap_high_bytes BYTES("swap use above which threads are throttled (memory.swap.high); missing for max");
 	__u64 swap_max_bytes BYTES("limit of swap use (memory.swap.max); missing for max");
 
-	__u64 low_events EVENTS("reclaims though usage was below memory.low");
+	__u64 low_events EVENTS("reclaims of memory though usage was below memory.low");
 	__u64 high_events EVENTS("times threads were throttled above memory.high");
-	__u64 max_events EVENTS("times usage was about to go over memory.max");
-	__u64 oom_events EVENTS("times an allocation was about to fail at the limit");
+	__u64 max_events EVENTS("times memory usage was about to go over memory.max");
+	__u64 oom_events EVENTS("times an allocation of memory was about to fail at memory.max");
 	__u64 oom_kill_events EVENTS("processes killed for lack of memory");
-	__u64 oom_group_kill_events EVENTS("times all processes were killed at once");
+	__u64 oom_group_kill_events EVENTS("times all processes were killed at once for lack of memory");
 	__u64 swap_high_events EVENTS("times swap use was above memory.swap.high");
 	__u64 swap_max_events EVENTS("times swap use was about to go over memory.swap.max");
 	__u64 swap_fail_events EVENTS("times nothing could be swapped out");
-	__u64 local_low_events LOCAL_EVENTS("reclaims though usage was below memory.low");
+	__u64 local_low_events LOCAL_EVENTS("reclaims of memory though usage was below memory.low");
 	__u64 local_high_events LOCAL_EVENTS("times threads were throttled above memory.high");
-	__u64 local_max_events LOCAL_EVENTS("times usage was about to go over memory.max");
-	__u64 local_oom_events LOCAL_EVENTS("times an allocation was about to fail at the limit");
+	__u64 local_max_events LOCAL_EVENTS("times memory usage was about to go over memory.max");
+	__u64 local_oom_events LOCAL_EVENTS("times an allocation of memory was about to fail at memory.max");
 	__u64 local_oom_kill_events LOCAL_EVENTS("processes killed for lack of memory");
 
 	__u64 anon_bytes BYTES("memory of processes that no file backs");
-	__u64 file_bytes BYTES("page cache, with tmpfs and shared memory");
-	__u64 shmem_bytes BYTES("tmpfs and shared memory");
-	__u64 file_mapped_bytes BYTES("page cache that processes map");
-	__u64 file_dirty_bytes BYTES("page cache that is not yet written to disk");
-	__u64 file_writeback_bytes BYTES("page cache on its way to disk");
+	__u64 file_bytes BYTES("memory of the page cache, with tmpfs and shared memory");
+	__u64 shmem_bytes BYTES("memory of tmpfs and shared memory");
+	__u64 file_mapped_bytes BYTES("memory of the page cache that processes map");
+	__u64 file_dirty_bytes BYTES("memory of the page cache that is not yet written to disk");
+	__u64 file_writeback_bytes BYTES("memory of the page cache on its way to disk");
 	__u64 kernel_bytes BYTES("memory of the kernel's own");
-	__u64 slab_reclaimable_bytes BYTES("small kernel objects that can be reclaimed: inodes, dentries");
-	__u64 slab_unreclaimable_bytes BYTES("small kernel objects that cannot be reclaimed");
-	__u64 kernel_stack_bytes BYTES("kernel stacks of threads");
-	__u64 pagetables_bytes BYTES("page tables");
-	__u64 sock_bytes BYTES("buffers of sockets");
+	__u64 slab_reclaimable_bytes BYTES("memory of small kernel objects that can be reclaimed: inodes, dentries");
+	__u64 slab_unreclaimable_bytes BYTES("memory of small kernel objects that cannot be reclaimed");
+	__u64 kernel_stack_bytes BYTES("memory of kernel stacks of threads");
+	__u64 pagetables_bytes BYTES("memory of page tables");
+	__u64 sock_bytes BYTES("memory of buffers of sockets");
 };
 
 VIEW_RECORD(struct memory_record)

@@ -26,7 +26,8 @@ enum stall {
 };
 
 #define AVERAGE(window)                                                                                                \
-	VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("stalled share of the last " window " s, in millionths, updated every 2 s")
+	VIEW_GAUGE VIEW_UNIT("ppm") VIEW_AVERAGE VIEW_OPTIONAL                                                        \
+	VIEW_HELP("share of the last " window " s for which threads were stalled, updated every 2 s")
 
 struct psi_record {
 	enum resource resource VIEW_KEY VIEW_HELP("what was waited for: cpu, memory, io, irq");
@@ -35,7 +36,7 @@ struct psi_record {
 	__u32 avg60_ppm AVERAGE("60");
 	__u32 avg300_ppm AVERAGE("300");
 	__u32 cpus VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("CPUs on which threads are stalled now; missing for irq");
-	__u64 total_nsec VIEW_COUNTER VIEW_UNIT("ns") VIEW_HELP("time stalled, as summed up at most 2 s ago");
+	__u64 total_nsec VIEW_COUNTER VIEW_UNIT("ns") VIEW_HELP("time for which threads were stalled, as summed up at most 2 s ago");
 };
 
 VIEW_RECORD(struct psi_record)
@@ -96,7 +97,7 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	return 0;
 }
 
-SEC("iter/cgroup") VIEW_HELP("pressure: how long threads waited for CPU, memory and IO, and do now") VIEW_VERSION(2)
+SEC("iter/cgroup") VIEW_HELP("pressure: how long threads waited for CPU, memory and IO, and do now") VIEW_VERSION(3)
 VIEW_REQUIRES("cgroup2")
 int psi(struct bpf_iter__cgroup *ctx)
 {

@@ -12,10 +12,10 @@
 
 struct reclaim_record {
 	__u64 machine_usec[LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us")
-		VIEW_HELP("direct reclaim, as the machine had too little memory");
+		VIEW_HELP("time that threads freed memory because the machine had too little (direct reclaim)");
 	__u64 machine_sum_usec VIEW_SUM(machine_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all of machine_usec together");
 	__u64 limit_usec[LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us")
-		VIEW_HELP("reclaim at a memory cgroup's limit");
+		VIEW_HELP("time that threads freed memory at the limit of a memory cgroup");
 	__u64 limit_sum_usec VIEW_SUM(limit_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all of limit_usec together");
 };
 

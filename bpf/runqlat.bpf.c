@@ -9,7 +9,7 @@
 
 struct runqlat_record {
 	__u64 wait_usec[LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us")
-		VIEW_HELP("waits of threads, from being runnable to being on a CPU");
+		VIEW_HELP("time that threads waited from being runnable to being on a CPU");
 	__u64 wait_sum_usec VIEW_SUM(wait_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all of wait_usec together");
 };
 

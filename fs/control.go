@@ -10,7 +10,7 @@ const controlName = ".bpfview"
 
 // controlDirs are the directories below a cgroup's directory, by node number: the control directory and its
 // children.
-var controlDirs = []string{controlName, "cgroup", "json", "prom", "raw", "schema", "tree", "id"}
+var controlDirs = []string{controlName, "cgroup", "json", "prom", "raw", "schema", "tree", "id", "textfile"}
 
 const (
 	controlTop     = 0

@@ -2,10 +2,12 @@ package fs
 
 import (
 	"bytes"
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
+	"golang.org/x/sys/unix"
 )
 
 // metrics is the content of .bpfview/metrics in Prometheus text. It is about the filesystem itself, not about
@@ -15,12 +17,13 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 	bytes    *prometheus.CounterVec
 	failures *prometheus.CounterVec
+	tooLong  *prometheus.CounterVec
 }
 
 // meter counts the runs of one view.
 type meter struct {
-	seconds         prometheus.Observer
-	bytes, failures prometheus.Counter
+	seconds                  prometheus.Observer
+	bytes, failures, tooLong prometheus.Counter
 }
 
 func newMetrics(f *FS) *metrics {
@@ -39,11 +42,15 @@ func newMetrics(f *FS) *metrics {
 			Name: "bpfviewfs_run_failures_total",
 			Help: "Runs of a view that gave an error instead.",
 		}, []string{"view"}),
+		tooLong: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bpfviewfs_run_too_long_total",
+			Help: "Runs of a view that were above the bound max_run= or max_series= of the mount, and so gave an error.",
+		}, []string{"view"}),
 	}
 	gauge := func(name, help string, value func() int) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 	}
-	m.registry.MustRegister(m.seconds, m.bytes, m.failures,
+	m.registry.MustRegister(m.seconds, m.bytes, m.failures, m.tooLong,
 		gauge("bpfviewfs_open_files", "Open files of the mount.", func() int { return int(f.files.count.Load()) }),
 		gauge("bpfviewfs_held_bytes", "What open files hold.", func() int { return f.limits.sum().held }),
 		gauge("bpfviewfs_waiting_runs", "Runs that wait for their user's turn.", func() int { return f.limits.sum().waiting }),
@@ -55,7 +62,9 @@ func newMetrics(f *FS) *metrics {
 }
 
 func (m *metrics) meter(view string) *meter {
-	return &meter{m.seconds.WithLabelValues(view), m.bytes.WithLabelValues(view), m.failures.WithLabelValues(view)}
+	return &meter{
+		m.seconds.WithLabelValues(view), m.bytes.WithLabelValues(view), m.failures.WithLabelValues(view), m.tooLong.WithLabelValues(view),
+	}
 }
 
 // forget ends the series of a view that was removed.
@@ -63,11 +72,15 @@ func (m *metrics) forget(view string) {
 	m.seconds.DeleteLabelValues(view)
 	m.bytes.DeleteLabelValues(view)
 	m.failures.DeleteLabelValues(view)
+	m.tooLong.DeleteLabelValues(view)
 }
 
 // add counts a run that began at start.
 func (m *meter) add(start time.Time, r *run, err error) {
 	m.seconds.Observe(time.Since(start).Seconds())
+	if errors.Is(err, unix.EFBIG) {
+		m.tooLong.Inc()
+	}
 	if err != nil {
 		m.failures.Inc()
 	} else {

@@ -16,6 +16,7 @@ const (
 	TreeJSON                  // .bpfview/tree/VIEW.json
 	TreeProm                  // .bpfview/tree/VIEW.prom
 	TreeRaw                   // .bpfview/tree/VIEW.raw
+	Textfile                  // .bpfview/textfile/VIEW.prom: what a collector reads of a tree
 )
 
 var renderings = [...]struct{ dir, suffix string }{
@@ -28,6 +29,7 @@ var renderings = [...]struct{ dir, suffix string }{
 	TreeJSON: {"tree", ".json"},
 	TreeProm: {"tree", ".prom"},
 	TreeRaw:  {"tree", ".raw"},
+	Textfile: {"textfile", ".prom"},
 }
 
 func (r Rendering) isTree() bool { return r >= Tree }

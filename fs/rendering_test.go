@@ -14,7 +14,7 @@ import (
 func recordView(name string) View {
 	v := text(name, "plain")
 	v.Kind, v.Version, v.Hash = "record", 3, "0123456789abcdef"
-	v.Renderings = []Rendering{JSON, Prom, Raw, Schema, Tree, TreeJSON, TreeProm, TreeRaw}
+	v.Renderings = []Rendering{JSON, Prom, Raw, Schema, Tree, TreeJSON, TreeProm, TreeRaw, Textfile}
 	v.Render = func(_ context.Context, as Rendering, cgroup uint64, dst []byte) ([]byte, error) {
 		return fmt.Appendf(dst, "%s %d of %d", name, as, cgroup), nil
 	}
@@ -29,6 +29,7 @@ func TestRenderings(t *testing.T) {
 	for file, as := range map[[2]string]Rendering{
 		{"json", "cpu.json"}: JSON, {"prom", "cpu.prom"}: Prom, {"raw", "cpu"}: Raw, {"schema", "cpu.json"}: Schema,
 		{"tree", "cpu"}: Tree, {"tree", "cpu.json"}: TreeJSON, {"tree", "cpu.prom"}: TreeProm, {"tree", "cpu.raw"}: TreeRaw,
+		{"textfile", "cpu.prom"}: Textfile,
 	} {
 		f := m.open("a", ".bpfview", file[0], file[1])
 		want := fmt.Sprintf("cpu %d of %d", as, a)
@@ -38,7 +39,7 @@ func TestRenderings(t *testing.T) {
 	}
 	for dir, want := range map[string][]string{
 		"json": {"cpu.json"}, "prom": {"cpu.prom"}, "raw": {"cpu"}, "schema": {"cpu.json"},
-		"tree": {"cpu", "plain", "cpu.json", "cpu.prom", "cpu.raw"}, "id": nil,
+		"tree": {"cpu", "plain", "cpu.json", "cpu.prom", "cpu.raw"}, "id": nil, "textfile": {"cpu.prom"},
 	} {
 		d, st := m.walk("a", ".bpfview", dir)
 		if got := m.list(d.NodeId, 64); !st.Ok() || !slices.Equal(got[2:], want) {
@@ -47,7 +48,7 @@ func TestRenderings(t *testing.T) {
 	}
 	for _, name := range [][2]string{
 		{"json", "cpu"}, {"json", "plain.json"}, {"json", "cpu.json.json"}, {"raw", "cpu.raw"}, {"tree", "plain.json"},
-		{"schema", "cpu"}, {"prom", ".prom"}, {"tree", "nothing"},
+		{"schema", "cpu"}, {"prom", ".prom"}, {"tree", "nothing"}, {"textfile", "cpu"}, {"textfile", "plain.prom"},
 	} {
 		if _, st := m.walk("a", ".bpfview", name[0], name[1]); st != fuse.ENOENT {
 			t.Errorf("%v: %v", name, st)

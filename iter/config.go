@@ -44,8 +44,9 @@ type Config struct {
 
 // Options limit one run. The zero value means the defaults.
 type Options struct {
-	MaxRun  int64         // bytes one run may give; default 64 MiB
-	Timeout time.Duration // one run may take; default 10 s
+	MaxRun    int64         // bytes one run may give; default 64 MiB
+	MaxSeries int           // samples one run for a collector may give; default 200,000
+	Timeout   time.Duration // one run may take; default 10 s
 }
 
 func (c Config) places() sources.Places {
@@ -53,5 +54,5 @@ func (c Config) places() sources.Places {
 }
 
 func (c Config) runner(h *cgroups.Hierarchy) *runs.Runner {
-	return runs.NewRunner(h, c.Builtin, cmp.Or(c.MaxRun, 64<<20), cmp.Or(c.Timeout, 10*time.Second))
+	return runs.NewRunner(h, c.Builtin, cmp.Or(c.MaxRun, 64<<20), cmp.Or(c.MaxSeries, 200_000), cmp.Or(c.Timeout, 10*time.Second))
 }

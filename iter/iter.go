@@ -23,7 +23,7 @@
 //
 //   - The kernel's buffer for the output about one cgroup is 32 KiB. A longer one is E2BIG, and a walk that
 //     was cut short is EOPNOTSUPP. If the object has a task flavour, the run is made again with it.
-//   - More than [Options.MaxRun] bytes are EFBIG.
+//   - More than [Options.MaxRun] bytes are EFBIG, and more than [Options.MaxSeries] samples for a collector.
 //   - A million objects in a row without output make read(2) give EAGAIN, and the run reads on.
 //   - A context that is done, or [Options.Timeout], ends a run between two reads. The kernel looks for no
 //     signal inside a read.

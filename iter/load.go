@@ -31,7 +31,7 @@ func (s *Set) make(src *sources.Source, pins *registry, cache *btf.Cache) *View 
 
 // load reads the view's settings. Then it loads the programs of its object that this kernel can run, or opens
 // the pinned ones.
-func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) error {
+func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) (err error) {
 	settings, raw, err := src.Open()
 	if err != nil {
 		return err
@@ -41,6 +41,11 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) error
 	defer func() {
 		if settings.Description != "" {
 			v.typ = v.typ.WithHelp(settings.Description)
+		}
+	}()
+	defer func() {
+		if m := settings.Metrics; err == nil && m != "" && m != string(records.NoMetrics) && v.typ.Kind() != "record" {
+			err = errno.Errorf(unix.EINVAL, "metrics: %s: its output is no records but %s", m, v.typ.Kind())
 		}
 	}()
 	if err := src.Off(settings, false); err != nil {
@@ -146,6 +151,7 @@ func (v *View) newJob() *runs.Job {
 	if help := v.settings.Description; help != "" {
 		v.typ = v.typ.WithHelp(help)
 	}
+	v.typ = v.typ.WithMetrics(records.Metrics(v.settings.Metrics))
 	return v.set.runner.NewJob(v.name, v.typ)
 }
 

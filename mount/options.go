@@ -14,6 +14,9 @@ import (
 // DefaultMaxRun is the bound of one run's output in bytes when no max_run= is given.
 const DefaultMaxRun = 64 << 20
 
+// DefaultMaxSeries is the bound of the samples of one file in .bpfview/textfile when no max_series= is given.
+const DefaultMaxSeries = 200_000
+
 // always are the mount flags that no option takes away. The tree has no device, no program, and nothing to
 // write.
 const always = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
@@ -26,7 +29,9 @@ type Options struct {
 	UID, GID *uint32 // uid=, gid=: owner of everything, in place of the owner of the cgroup directory
 	Mode     *uint32 // mode=: mode of view files, at most 0777
 	MaxRun   int64   // max_run=: bound of one run's output in bytes
-	Flags    uintptr // flags for mount(2): always read-only, nosuid, nodev, noexec
+	// MaxSeries is max_series=: the bound of one run's samples in .bpfview/textfile.
+	MaxSeries int
+	Flags     uintptr // flags for mount(2): always read-only, nosuid, nodev, noexec
 
 	Views    []string // views=: directories of views beside the usual ones, later ones win
 	Enable   []string // enable=: names of views that are off unless asked for
@@ -48,10 +53,10 @@ type Options struct {
 // does not matter, of the same option the last one counts. A comma inside double quotes or after a backslash
 // is part of the value, as in mount(8) and libfuse.
 //
-// Own options are uid=USER, gid=GROUP (names or numbers), mode=OCTAL, max_run=SIZE, views=DIR:DIR,
-// enable=VIEW:VIEW and registry=DIR; views= and enable= add up. The atime family becomes mount flags. Options
-// that mount(8), fstab and mount.fuse3 add for their own use are ignored, and so are rw, dev, suid and exec,
-// which have no effect. Any other option is an error that names the word.
+// Own options are uid=USER, gid=GROUP (names or numbers), mode=OCTAL, max_run=SIZE, max_series=NUMBER,
+// views=DIR:DIR, enable=VIEW:VIEW and registry=DIR; views= and enable= add up. The atime family becomes mount
+// flags. Options that mount(8), fstab and mount.fuse3 add for their own use are ignored, and so are rw, dev,
+// suid and exec, which have no effect. Any other option is an error that names the word.
 //
 // With remount, mount(8) adds what fstab or /proc/self/mountinfo says of the mount; see Remount.
 func ParseOptions(lists ...string) (Options, error) {
@@ -59,7 +64,9 @@ func ParseOptions(lists ...string) (Options, error) {
 	return o, o.parse(lists)
 }
 
-func newOptions() Options { return Options{MaxRun: DefaultMaxRun, Flags: always} }
+func newOptions() Options {
+	return Options{MaxRun: DefaultMaxRun, MaxSeries: DefaultMaxSeries, Flags: always}
+}
 
 func (o *Options) parse(lists []string) error {
 	var words []string
@@ -118,6 +125,13 @@ func (o *Options) set(word, name, value string, hasValue bool) error {
 		}
 		o.MaxRun = n
 		return nil
+	case "max_series":
+		n, err := strconv.ParseUint(value, 10, 31)
+		if err != nil || n == 0 {
+			return badValue(word, "a number of samples above 0, as in max_series=200000")
+		}
+		o.MaxSeries = int(n)
+		return nil
 	case "views":
 		return list(&o.Views, word, value, "absolute paths of directories, as in views=/etc/views:/opt/views", "/")
 	case "enable":
@@ -141,7 +155,7 @@ func (o *Options) set(word, name, value string, hasValue bool) error {
 	if o.Sloppy || ignored(name, value, hasValue) || o.Remount && shown[name] {
 		return nil
 	}
-	return WithCode(ExitUsage, fmt.Errorf("unknown option %q: own options are uid=, gid=, mode=, max_run=, views=, enable= and registry=", word))
+	return WithCode(ExitUsage, fmt.Errorf("unknown option %q: own options are uid=, gid=, mode=, max_run=, max_series=, views=, enable= and registry=", word))
 }
 
 // owner takes the number of a user or group, or finds it by its name.

@@ -35,6 +35,8 @@ func TestParseOptions(t *testing.T) {
 		{"max_run=3K", with(func(o *Options) { o.MaxRun = 3 << 10 })},
 		{"max_run=3m", with(func(o *Options) { o.MaxRun = 3 << 20 })},
 		{"max_run=2G", with(func(o *Options) { o.MaxRun = 2 << 30 })},
+		{"max_series=1", with(func(o *Options) { o.MaxSeries = 1 })},
+		{"max_series=1000000", with(func(o *Options) { o.MaxSeries = 1000000 })},
 		{"views=/a:/b views=/c,enable=x:y,enable=z", with(func(o *Options) {
 			o.Views, o.Enable = []string{"/a", "/b", "/c"}, []string{"x", "y", "z"}
 		})},
@@ -111,6 +113,10 @@ func TestParseOptionsErrors(t *testing.T) {
 		{"max_run=K", ExitUsage, []string{`"K"`}},
 		{"max_run=1T", ExitUsage, []string{`"1T"`}},
 		{"max_run=9999999999G", ExitUsage, []string{"9999999999G"}},
+		{"max_series=0", ExitUsage, []string{`"0"`, "above 0"}},
+		{"max_series=1M", ExitUsage, []string{`"1M"`, "above 0"}},
+		{"max_series", ExitUsage, []string{"option max_series: no value"}},
+		{"max_series=9999999999", ExitUsage, []string{"9999999999"}},
 		{"views=", ExitUsage, []string{"views", "absolute"}},
 		{"views=/a:b", ExitUsage, []string{`"/a:b"`, "absolute"}},
 		{"views", ExitUsage, []string{"option views: no value"}},

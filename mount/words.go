@@ -39,7 +39,7 @@ var contexts = set(`context fscontext defcontext rootcontext`)
 var named = set(`views enable`)
 
 // own holds the options of bpfviewfs itself.
-var own = set(`uid gid mode max_run views enable registry`)
+var own = set(`uid gid mode max_run max_series views enable registry`)
 
 // shown holds options that the kernel shows of any FUSE mount and mount(8) repeats on a remount
 // (fuse_show_options).

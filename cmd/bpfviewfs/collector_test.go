@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"bpfviewfs/internal/testenv"
@@ -25,7 +27,8 @@ func TestPromtool(t *testing.T) {
 		t.Fatalf("%d pages (%v)", len(pages), err)
 	}
 	for _, page := range pages {
-		for _, page := range []string{page, c.mirror + "/.bpfview/tree/" + filepath.Base(page)} {
+		name := filepath.Base(page)
+		for _, page := range []string{page, c.mirror + "/.bpfview/tree/" + name, c.mirror + "/.bpfview/textfile/" + name} {
 			f, err := os.Open(page)
 			if err != nil {
 				t.Error(err)
@@ -41,12 +44,17 @@ func TestPromtool(t *testing.T) {
 	}
 }
 
-// TestNodeExporter has a node_exporter collect the pages of a cgroup.
+// TestNodeExporter has a node_exporter collect the metrics of all cgroups, as a user of a group that may read
+// them.
 func TestNodeExporter(t *testing.T) {
 	testenv.Needs(t, "prometheus-node-exporter")
-	dir := mountDir(t, "cgroup2", everything, "registry="+newRegistry(t))
+	dir := mountDir(t, "cgroup2", everything, "registry="+newRegistry(t), "gid=12")
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	c := newCgroup(t, dir)
-	c.sleep(2)
+	stop(t, c.sleep(2))
+	threads := fmt.Sprint(strings.Count(read(t, c.path+"/cgroup.threads"), "\n"))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +63,8 @@ func TestNodeExporter(t *testing.T) {
 	listener.Close()
 	exporter := exec.Command("prometheus-node-exporter", "--web.listen-address="+address,
 		"--collector.disable-defaults",
-		"--collector.textfile", "--collector.textfile.directory="+c.mirror+"/.bpfview/prom")
+		"--collector.textfile", "--collector.textfile.directory="+dir+"/.bpfview/textfile")
+	exporter.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 12}}
 	var log strings.Builder
 	exporter.Stderr = &log
 	if err := exporter.Start(); err != nil {
@@ -82,14 +91,14 @@ func TestNodeExporter(t *testing.T) {
 		"\nnode_textfile_scrape_error 0\n",
 		"\nbpfview_cpu_usage_seconds_total{cgroup=\"/\"} ",
 		"\n# TYPE bpfview_runqlat_wait_seconds histogram\n",
-		"\nbpfview_tasks_",
+		"\nbpfview_tasks{cgroup=\"/" + filepath.Base(c.path) + "\",state=\"T\"} " + threads + "\n",
 	} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("no %q among what it serves", want)
 		}
 	}
 	for _, view := range builtin(t) {
-		if exists(c.mirror+"/.bpfview/prom/"+view+".prom") &&
+		if exists(c.mirror+"/.bpfview/textfile/"+view+".prom") &&
 			!strings.Contains(string(page), "/"+view+".prom\"}") {
 			t.Errorf("it did not read %s.prom", view)
 		}

@@ -163,6 +163,7 @@ var options = []struct {
 	{"gid", func() []string { return accounts("/etc/group") }, false},
 	{"mode", func() []string { return []string{"0400", "0440", "0444"} }, false},
 	{"max_run", func() []string { return []string{"16M", "64M", "256M", "1G"} }, false},
+	{"max_series", func() []string { return []string{"200000", "1000000"} }, false},
 	{"views", nil, true},
 	{"enable", viewNames, true},
 	{"registry", func() []string { return []string{registry, "none"} }, false},

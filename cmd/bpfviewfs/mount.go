@@ -31,7 +31,7 @@ is the root of the tree, and nothing above it can be reached.`,
 		Args:              words(1, 2),
 		ValidArgsFunction: completeDirectory,
 	}
-	lists := optionsFlag(cmd, "comma-separated mount `options`: uid=USER gid=GROUP mode=OCTAL max_run=SIZE views=DIR:DIR enable=VIEW:VIEW registry=DIR")
+	lists := optionsFlag(cmd, "comma-separated mount `options`: uid=USER gid=GROUP mode=OCTAL max_run=SIZE max_series=NUMBER views=DIR:DIR enable=VIEW:VIEW registry=DIR")
 	foreground := cmd.Flags().Bool("foreground", false, "serve until unmounted instead of going to the background")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		o, err := mount.ParseOptions(*lists...)

@@ -15,7 +15,7 @@ var (
 		fs.Raw: records.Raw}
 	trees = map[fs.Rendering]records.Format{
 		fs.Tree: records.Text, fs.TreeJSON: records.JSON, fs.TreeProm: records.Prom,
-		fs.TreeRaw: records.Raw,
+		fs.TreeRaw: records.Raw, fs.Textfile: records.Textfile,
 	}
 )
 

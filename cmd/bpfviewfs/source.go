@@ -64,7 +64,7 @@ func openSource(name string, c iter.Config) (*source, error) {
 // config returns the part of a mount's options that is about views.
 func config(o mount.Options) iter.Config {
 	return iter.Config{Dirs: o.Views, Registry: o.Registry, Enable: o.Enable,
-		Options: iter.Options{MaxRun: o.MaxRun}}
+		Options: iter.Options{MaxRun: o.MaxRun, MaxSeries: o.MaxSeries}}
 }
 
 // look gives a command the flags that choose the views, and a function to open them as a mount with these

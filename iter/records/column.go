@@ -23,6 +23,10 @@ type column struct {
 
 	optional bool // all bits set means not available
 	total    bool // added up over records with the same keys, which become one
+	by       bool // totals of a cgroup are told apart by it
+	added    bool // added up in the totals of a cgroup
+	average  bool // over time, of a counter that the record has, too
+	bare     bool // its metric has the name of the view alone
 	width    int  // characters in text
 	unit     string
 	metric   string // gauge or counter, "" if neither
@@ -75,6 +79,7 @@ func newColumn(m btf.Member) (c column, key bool, err error) {
 	}
 	has := func(tag string) bool { _, ok := tags[tag]; return ok }
 	c.optional, c.total, key = has("optional"), has("total"), has("key")
+	c.by, c.added, c.average = has("by"), has("add"), has("average")
 	c.unit, c.sumOf, c.help = tags["unit"], tags["sum"], tags["help"]
 	var width int
 	if value := tags["width"]; value != "" {

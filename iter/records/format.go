@@ -8,10 +8,11 @@ import (
 type Format uint8
 
 const (
-	Text Format = iota // columns, or the text of a text view
-	JSON               // one object a record, each on a line
-	Prom               // the Prometheus text format
-	Raw                // a header and the structs, or the bytes of an encoded view
+	Text     Format = iota // columns, or the text of a text view
+	JSON                   // one object a record, each on a line
+	Prom                   // the Prometheus text format
+	Raw                    // a header and the structs, or the bytes of an encoded view
+	Textfile               // the part of Prom that has few samples a cgroup: see Metrics
 )
 
 func (f Format) String() string {
@@ -24,6 +25,8 @@ func (f Format) String() string {
 		return "Prometheus text"
 	case Raw:
 		return "raw"
+	case Textfile:
+		return "Prometheus text for collectors"
 	}
 	return "format " + strconv.Itoa(int(f))
 }

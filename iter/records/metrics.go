@@ -9,8 +9,8 @@ import (
 )
 
 // nameMetrics names the metrics of gauges, counters and histograms, without their prefix bpfview_VIEW_. For
-// example rss_pages becomes rss_bytes, and a counter usage_usec becomes usage_seconds_total. All other
-// members are labels.
+// example rss_pages becomes rss_bytes, and a counter usage_usec becomes usage_seconds_total, as does a
+// total_usec seconds_total. All other members are labels.
 func (r *record) nameMetrics() error {
 	seen := map[string]string{"info": "the labels"}
 	for i := range r.columns {
@@ -20,8 +20,11 @@ func (r *record) nameMetrics() error {
 		}
 		c.series = c.name
 		if c.in.base != "" {
-			c.series = strings.TrimSuffix(strings.TrimSuffix(c.name, c.in.suffix), "_total") +
-				"_" + c.in.base
+			c.series = c.in.base
+			name := strings.TrimSuffix(strings.TrimSuffix(c.name, c.in.suffix), "_total")
+			if name != "total" {
+				c.series = name + "_" + c.in.base
+			}
 		}
 		names := []string{c.series}
 		switch {

@@ -27,10 +27,16 @@ type Output struct {
 
 	above  abovePath
 	labels []label // of the records in their order, for Prometheus text
+	sums   []byte  // room for totals
 	name   []byte  // of the metric that is being written
 
-	from  int   // where the rendering begins
-	limit int64 // bytes that it may have
+	from     int   // where the rendering begins
+	limit    int64 // bytes that it may have
+	samples  int   // so far
+	most     int   // samples that Textfile may have
+	metrics  Metrics
+	textfile bool // Textfile is being rendered
+	bounded  bool // samples that a collector does not want are left out
 }
 
 // part is the output about one cgroup.
@@ -43,7 +49,7 @@ type part struct {
 // Begin makes the output empty, for a view of type t and a cgroup, or for a tree also all cgroups below it. A
 // rendering of more than limit bytes is an error.
 func (o *Output) Begin(view string, t Type, cgroup uint64, tree bool, limit int64) {
-	o.view, o.record, o.version, o.help = view, t.record, t.version, t.help
+	o.view, o.record, o.version, o.help, o.metrics = view, t.record, t.version, t.help, t.metrics
 	o.cgroup, o.tree, o.limit = cgroup, tree, limit
 	o.Reset()
 	o.Add(cgroup, 0, ".")
@@ -57,6 +63,7 @@ func (o *Output) End() {
 	o.raw, o.parts, o.order = within(o.raw, keep), within(o.parts, keep), within(o.order, keep)
 	o.nodes, o.names, o.whole = within(o.nodes, keep), within(o.names, keep), within(o.whole, keep)
 	o.labels, o.above.text = within(o.labels, keep), within(o.above.text, keep)
+	o.sums = within(o.sums, keep)
 }
 
 // within is s, or nil if it holds more bytes than that.
@@ -145,18 +152,21 @@ func TooLong(limit int64) error {
 	return errno.Errorf(unix.EFBIG, "output is above the bound of %d bytes", limit)
 }
 
-// fits reports whether the rendering is within its limit so far. It is asked once a record, so that a
+// fits reports whether the rendering is within its limits so far. It is asked once a record, so that a
 // rendering is never much longer than the limit.
 func (o *Output) fits(dst []byte) error {
 	if int64(len(dst)-o.from) > o.limit {
 		return TooLong(o.limit)
+	}
+	if o.textfile && o.most > 0 && o.samples > o.most {
+		return tooMany(o.most)
 	}
 	return nil
 }
 
 // Render appends the output to dst in a format that its type has.
 func (o *Output) Render(f Format, dst []byte) ([]byte, error) {
-	o.from, o.above.parent = len(dst), 0
+	o.from, o.above.parent, o.textfile, o.bounded, o.samples = len(dst), 0, f == Textfile, false, 0
 	if o.record == nil {
 		if f == Raw {
 			return o.appendRaw(dst)
@@ -171,6 +181,8 @@ func (o *Output) Render(f Format, dst []byte) ([]byte, error) {
 		return o.appendJSON(dst)
 	case Prom:
 		return o.appendProm(dst)
+	case Textfile:
+		return o.appendTextfile(dst)
 	case Raw:
 		return o.appendRaw(dst)
 	}

@@ -9,7 +9,7 @@ func (o *Output) appendProm(dst []byte) ([]byte, error) {
 	o.findTwins()
 	for i := range o.record.columns {
 		c := &o.record.columns[i]
-		if c.series == "" {
+		if c.series == "" || c.average && o.bounded {
 			continue
 		}
 		kind := c.metric
@@ -21,7 +21,7 @@ func (o *Output) appendProm(dst []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if len(o.record.info) == 0 {
+	if len(o.record.info) == 0 || o.bounded {
 		return dst, nil
 	}
 	return o.appendFamily(dst, &column{series: "info", help: o.help}, "gauge")
@@ -29,7 +29,10 @@ func (o *Output) appendProm(dst []byte) ([]byte, error) {
 
 // appendFamily appends one metric. It is left out if no record has it.
 func (o *Output) appendFamily(dst []byte, c *column, kind string) ([]byte, error) {
-	o.name = append(append(append(append(o.name[:0], "bpfview_"...), o.view...), '_'), c.series...)
+	o.name = append(append(o.name[:0], "bpfview_"...), o.view...)
+	if !c.bare {
+		o.name = append(append(o.name, '_'), c.series...)
+	}
 	from := len(dst)
 	dst = o.appendComments(dst, c, kind)
 	begin := len(dst)
@@ -53,6 +56,9 @@ func (o *Output) appendFamily(dst []byte, c *column, kind string) ([]byte, error
 				dst = o.appendLabels(append(dst, o.name...), p, rec, l)
 				dst = append(c.appendBase(append(dst, "} "...), c.value(rec)), '\n')
 			}
+			if o.samples++; c.kind == histogram {
+				o.samples += c.size/countSize + 1 // the buckets, and the sum
+			}
 			if err := o.fits(dst); err != nil {
 				return nil, err
 			}
@@ -65,12 +71,15 @@ func (o *Output) appendFamily(dst []byte, c *column, kind string) ([]byte, error
 }
 
 func (o *Output) appendComments(dst []byte, c *column, kind string) []byte {
-	help := c.help
-	if help == "" {
-		help = o.view + " " + c.series
+	dst = append(append(append(dst, "# HELP "...), o.name...), ' ')
+	switch {
+	case c.bare:
+		dst = appendLabelText(append(append(append(dst, "Rows of "...), o.view...), ": "...), []byte(o.help), false)
+	case c.help != "":
+		dst = appendLabelText(dst, []byte(c.help), false)
+	default:
+		dst = append(append(append(dst, o.view...), ' '), c.series...)
 	}
-	dst = append(append(dst, "# HELP "...), o.name...)
-	dst = appendLabelText(append(dst, ' '), []byte(help), false)
 	dst = append(append(dst, "\n# TYPE "...), o.name...)
 	dst = append(append(append(dst, ' '), kind...), '\n')
 	if c.in.base != "" {

@@ -91,6 +91,9 @@ func TestMetricNames(t *testing.T) {
 	}{
 		{member("a_nsec", 0, u64, "kind:gauge", "unit:ns"), "a_seconds"},
 		{member("a_total_usec", 0, u64, "kind:counter", "unit:us"), "a_seconds_total"},
+		{member("total_usec", 0, u64, "kind:counter", "unit:us"), "seconds_total"},
+		{member("total_usec", 0, u64, "kind:gauge", "unit:us"), "seconds"},
+		{member("avg_ppm", 0, u64, "kind:gauge", "unit:ppm"), "avg_ratio"},
 		{member("a_total", 0, u64, "kind:counter"), "a_total"},
 		{member("a", 0, u64, "kind:counter"), "a_total"},
 		{member("a_pages", 0, u64, "kind:gauge", "unit:pages"), "a_bytes"},
@@ -117,6 +120,7 @@ func TestBaseUnits(t *testing.T) {
 		{"us", 1<<64 - 1, "18446744073709.551615"},
 		{"bytes", 1<<64 - 1, "18446744073709551615"}, {"pages", 3, "12288"},
 		{"pages", 1 << 60, "4.722366482869645e+21"}, {"", 42, "42"},
+		{"ppm", 1e6, "1"}, {"ppm", 250000, "0.25"}, {"ppm", 1, "0.000001"},
 	} {
 		if got := (&column{in: units[test.unit]}).appendBase(nil, test.v); string(got) != test.want {
 			t.Errorf("%d %s are %s, want %s", test.v, test.unit, got, test.want)

@@ -38,9 +38,11 @@ func randomRecord(t testing.TB, rnd *rand.Rand) *record {
 			kind = text(1 + uint32(rnd.IntN(20)))
 		case 1:
 			kind = char
+			sometimes("by")
 		case 2:
 			kind = &btf.Int{Name: "_Bool", Size: 1, Encoding: btf.Bool}
 			metric("gauge")
+			sometimes("by")
 		case 3:
 			kind, tags = &btf.Array{Index: u32, Type: u8, Nelems: 16},
 				append(tags, "kind:address")
@@ -53,13 +55,17 @@ func randomRecord(t testing.TB, rnd *rand.Rand) *record {
 			kind = &btf.Enum{Size: 4, Signed: rnd.IntN(2) == 0, Values: []btf.EnumValue{
 				{Name: "E_NONE"}, {Name: "E_MORE", Value: 3},
 				{Name: "E_MOST", Value: 1 << 31}, {Name: "E_LESS", Value: 1<<64 - 1}}}
+			sometimes("by")
 		default:
 			kind = []btf.Type{u8, s16, u32, s32, u64,
 				&btf.Int{Name: "long long", Size: 8, Encoding: btf.Signed}}[rnd.IntN(6)]
 			metric("gauge", "counter")
 			if rnd.IntN(3) == 0 {
-				unit := []string{"ns", "us", "pages", "bytes"}[rnd.IntN(4)]
+				unit := []string{"ns", "us", "pages", "bytes", "ppm"}[rnd.IntN(5)]
 				tags, name = append(tags, "unit:"+unit), name+units[unit].suffix
+			}
+			if slices.Contains(tags, "kind:gauge") {
+				sometimes("add")
 			}
 		}
 		size, err := btf.Sizeof(kind)

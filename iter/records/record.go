@@ -21,6 +21,8 @@ type record struct {
 	keys    []int // columns that identify a record, in order
 	totals  []int // columns that are added up over records with the same keys
 	info    []int // columns that are labels and no keys
+
+	perCgroup *totals
 }
 
 const (
@@ -120,7 +122,7 @@ func newRecord(s *btf.Struct) (*record, error) {
 			r.info = append(r.info, i)
 		}
 	}
-	r.sum = r.hash()
+	r.sum, r.perCgroup = r.hash(), newTotals(r)
 	return r, nil
 }
 

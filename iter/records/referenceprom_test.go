@@ -111,7 +111,7 @@ func plainBase(c *column, number string) string {
 	switch c.unit {
 	case "ns":
 		v.Quo(v, big.NewRat(1e9, 1))
-	case "us":
+	case "us", "ppm":
 		v.Quo(v, big.NewRat(1e6, 1))
 	case "pages":
 		v.Mul(v, new(big.Rat).SetUint64(pageSize))

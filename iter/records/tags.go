@@ -12,7 +12,7 @@ import (
 // memberTags and programTags are the tags that bpf/bpfview.h defines, and whether each has a value.
 var (
 	memberTags = map[string]bool{
-		"key": false, "optional": false, "total": false,
+		"key": false, "optional": false, "total": false, "by": false, "add": false, "average": false,
 		"kind": true, "unit": true, "sum": true, "help": true, "width": true,
 	}
 	programTags = map[string]bool{"help": true, "version": true, "order": true, "encoded": true,
@@ -81,6 +81,12 @@ func (c *column) checkTags(class string, key bool) error {
 		return errno.Errorf(unix.ENOEXEC, "a %s is a number", c.metric)
 	case class == "cgroup" && c.kind != cgroupNumber:
 		return errno.Errorf(unix.ENOEXEC, "the id of a cgroup is a __u64")
+	case c.by && !c.bounded():
+		return errno.Errorf(unix.ENOEXEC, "totals are told apart by an enum, a bool or one char, because others have any number of values")
+	case c.added && c.metric != "gauge":
+		return errno.Errorf(unix.ENOEXEC, "only a gauge is added up, because a sum over records that come and go is no counter")
+	case c.average && c.metric != "gauge":
+		return errno.Errorf(unix.ENOEXEC, "an average is a gauge")
 	}
 	return c.checkUnit()
 }

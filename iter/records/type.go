@@ -31,6 +31,7 @@ type Type struct {
 	version int
 	encoded string  // the format that the bytes are in, "" for text and records
 	record  *record // nil for text and encoded views
+	metrics Metrics
 }
 
 // TypeOf reads the type from the BTF types of an object or of a loaded program, and from the tags of the
@@ -79,6 +80,12 @@ func (t Type) WithHelp(help string) Type {
 	return t
 }
 
+// WithMetrics is the type with other contents of [Textfile].
+func (t Type) WithMetrics(m Metrics) Type {
+	t.metrics = m
+	return t
+}
+
 // Version is the version that the view gives its output, which has to change with a record; 0 if it has none.
 func (t Type) Version() int { return t.version }
 
@@ -107,6 +114,9 @@ func (t Type) Sumless() (names []string) {
 func (t Type) Formats(tree bool) []Format {
 	switch t.kind {
 	case "record":
+		if tree && t.metrics != NoMetrics {
+			return []Format{Text, JSON, Prom, Raw, Textfile}
+		}
 		return []Format{Text, JSON, Prom, Raw}
 	case "encoded":
 		if tree { // the bytes have no lines, so the parts of a tree come framed

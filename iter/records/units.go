@@ -19,6 +19,7 @@ var units = map[string]unit{
 	"us":    {"_usec", "seconds", 1e6, false},
 	"bytes": {"_bytes", "bytes", 1, false},
 	"pages": {"_pages", "bytes", 1, true},
+	"ppm":   {"_ppm", "ratio", 1e6, false},
 }
 
 var pageSize = uint64(os.Getpagesize())
@@ -64,7 +65,7 @@ func (c *column) appendBound(dst []byte, i int) []byte {
 	switch c.unit {
 	case "ns":
 		v /= 1e9
-	case "us":
+	case "us", "ppm":
 		v /= 1e6
 	case "pages":
 		v *= float64(pageSize)

@@ -39,6 +39,10 @@ type Settings struct {
 	// Parameters gives the object's "const volatile" variables other values. A value is a number, true,
 	// false or a text.
 	Parameters map[string]any `yaml:"parameters"`
+	// Metrics says what collectors get of the view, in .bpfview/textfile: rows is what .bpfview/tree/NAME.prom
+	// has, totals the number of rows and the sums of each cgroup, none nothing. The default is rows of a view
+	// whose keys have few values, without averages and info, else totals.
+	Metrics string `yaml:"metrics"`
 	// Map is the path of a pinned map, for programs that iterate over one.
 	Map string `yaml:"map"`
 
@@ -110,6 +114,11 @@ func (s *Settings) check() error {
 			return fmt.Errorf("parameters: %s is neither a whole number nor true, false or text",
 				name)
 		}
+	}
+	switch s.Metrics {
+	case "", "rows", "totals", "none":
+	default:
+		return fmt.Errorf("metrics: %q is none of rows, totals, none", s.Metrics)
 	}
 	if s.Map != "" && !strings.HasPrefix(s.Map, "/") {
 		return fmt.Errorf("map: %q is no absolute path", s.Map)

@@ -36,6 +36,7 @@ func TestSettings(t *testing.T) {
 		Match:      []string{"system.slice/*.service", "user.slice/**", ""},
 		Requires:   []string{"cpu", "memory"},
 		Parameters: map[string]any{"min_runtime_ns": 1000000, "with_threads": true, "comm": "nginx"},
+		Metrics:    "totals",
 		Map:        "/sys/fs/bpf/connections",
 	}
 	if !reflect.DeepEqual(s, want) {
@@ -111,6 +112,7 @@ var wrongSettings = map[string]struct {
 	"real number":       {"parameters: {a: 1.5}", "a is neither", both},
 	"no value":          {"parameters: {a: }", "a is neither", both},
 	"date":              {"parameters: {a: 2001-01-01}", "a is neither", structOnly},
+	"metrics":           {"metrics: rowz", `metrics: "rowz" is none of rows, totals, none`, both},
 	"relative map":      {"map: pins/a", "no absolute path", both},
 }
 
