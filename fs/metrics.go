@@ -36,7 +36,7 @@ func newMetrics(f *FS) *metrics {
 		}, []string{"view"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "bpfviewfs_run_bytes_total",
-			Help: "What runs of a view gave.",
+			Help: "Bytes that runs of a view gave.",
 		}, []string{"view"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "bpfviewfs_run_failures_total",
@@ -52,7 +52,7 @@ func newMetrics(f *FS) *metrics {
 	}
 	m.registry.MustRegister(m.seconds, m.bytes, m.failures, m.tooLong,
 		gauge("bpfviewfs_open_files", "Open files of the mount.", func() int { return int(f.files.count.Load()) }),
-		gauge("bpfviewfs_held_bytes", "What open files hold.", func() int { return f.limits.sum().held }),
+		gauge("bpfviewfs_held_bytes", "Bytes that open files hold.", func() int { return f.limits.sum().held }),
 		gauge("bpfviewfs_waiting_runs", "Runs that wait for their user's turn.", func() int { return f.limits.sum().waiting }),
 		gauge("bpfviewfs_views", "Views that are here.", func() int { here, _ := f.views.Load().count(); return here }),
 		gauge("bpfviewfs_absent_views", "Views that are absent; .bpfview/views says why.",

@@ -47,7 +47,7 @@ func (s *Set) openRegistry(said map[string]bool) *registry {
 	if !r.readOnly {
 		if err := s.uses.Open(r.dir); err != nil {
 			s.note(said,
-				"the end of another mount may take away what stateful views have counted: %v",
+				"the end of another mount may take away the counts of stateful views: %v",
 				err)
 		}
 	}
@@ -137,7 +137,7 @@ func (r *registry) list(name string) error {
 	}
 	of := r.others[base]
 	if of == nil {
-		return fmt.Errorf("%s is pinned without a %s that is from the same hand", path, base)
+		return fmt.Errorf("%s is a flavour, and no foreign %s is pinned beside it", path, base)
 	}
 	of.Flavours[flavour] = path
 	of.Stamp += " " + stamp

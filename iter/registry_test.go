@@ -210,8 +210,8 @@ func TestForeignPins(t *testing.T) {
 	}
 	ktest.Words(t, "views", names, "Upper amap cgroup cgroup___task cpu filter lonely___task new")
 	for name, why := range map[string]string{
-		"Upper": "a name that no view has", "amap": "a pinned map", "lonely___task": "the same hand",
-		"cgroup___task": "the same hand",
+		"Upper": "a name that no view has", "amap": "a pinned map", "lonely___task": "no foreign",
+		"cgroup___task": "no foreign",
 	} {
 		if err := find(t, s, name).Err(); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %v", name, err)

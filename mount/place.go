@@ -35,7 +35,7 @@ func openPlace(dir string) (*place, error) {
 		}
 		p.close()
 	}
-	return nil, fmt.Errorf("open %q: what is mounted there does not stay the same", dir)
+	return nil, fmt.Errorf("open %q: the mount there keeps changing", dir)
 }
 
 func tryPlace(dir string) (*place, error) {

@@ -16,10 +16,10 @@ import (
 func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check FILE [CGROUP]",
-		Short: "load an object, run it once, and say what the kernel thinks of it",
-		Long: `Load the object NAME.bpf.o, with NAME.yaml if that is beside it, run it once, and print its target, kind, size and
-time, and advice to its author. Nothing stays in the kernel. CGROUP is as for bpfviewfs cat. The default is the top of the
-hierarchy.`,
+		Short: "load an object, run it once, and show the kernel's verdict",
+		Long: `Load the object NAME.bpf.o, with NAME.yaml if that is beside it, and run it once. Print its target, kind,
+size and time, and advice to its author. Nothing stays in the kernel. CGROUP is as for bpfviewfs cat. The
+default is the top of the hierarchy.`,
 		Example: "  bpfviewfs check blocked.bpf.o system.slice/ssh.service",
 		Args:    words(1, 2),
 

@@ -15,9 +15,10 @@ import (
 func doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "look for what a mount lacks on this machine, and say what to do",
-		Long: `Look at the kernel, its filesystems, the rights of this user, what is installed and the mounts. Each line is ok, or note
-(something works less well), unknown (only root can see it) or bad, with what to do. It changes nothing and needs no root.
+		Short: "look for things that a mount lacks on this machine, and name the remedy",
+		Long: `Look at the kernel, its filesystems, the rights of this user, the installation and the mounts. Each line is
+ok, note (something works less well), unknown (only root can see it) or bad, with the remedy. It changes
+nothing and needs no root.
 
 The exit code is 2 if a line is bad.`,
 		Args:              words(0, 0),

@@ -100,8 +100,8 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "bpfviewfs",
 		Short: "a file in every cgroup for every BPF iterator",
-		Long: `bpfviewfs mounts a tree of cgroups beside cgroupfs. Every cgroup's directory has one file per view. Reading it runs
-the view's BPF iterator for that cgroup.
+		Long: `bpfviewfs mounts a tree of cgroups beside cgroupfs. Every cgroup's directory has one file per view.
+Reading it runs the view's BPF iterator for that cgroup.
 
 mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview
 

@@ -22,10 +22,10 @@ func mountCommand(log *logOptions) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mount [SOURCE] DIR",
 		Short: "mount the tree at DIR",
-		Long: `Mount the tree at DIR and return when it is readable; it is kept up and served in the background.
+		Long: `Mount the tree at DIR and return when it is readable. Processes in the background keep it up and serve it.
 
-SOURCE is cgroup2 (the first cgroup2 mount there is, the default), or the path of a cgroup's directory: then that cgroup
-is the root of the tree, and nothing above it can be reached.`,
+SOURCE is cgroup2 (the default) for the first cgroup2 mount there is, or the path of a cgroup's directory.
+That cgroup then is the root of the tree, and nothing above it can be reached.`,
 		Example: `  bpfviewfs mount /run/bpfview
   bpfviewfs mount /sys/fs/cgroup/system.slice /mnt -o mode=0444`,
 		Args:              words(1, 2),

@@ -24,8 +24,8 @@ func newCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "new NAME",
 		Short: "write an example of a view, to begin one of your own",
-		Long: `Write a directory NAME with an example of a view called NAME and all that it takes to build it: its source, the
-headers it includes, and a Makefile. Nothing that exists is overwritten.`,
+		Long: `Write a directory NAME with an example of a view called NAME and all files to build it. These are its
+source, the headers it includes, and a Makefile. Nothing that exists is overwritten.`,
 		Example: "  bpfviewfs new blocked && make -C blocked check",
 		Args:    words(1, 1),
 

@@ -51,7 +51,7 @@ func serveCommand(logs *logOptions) *cobra.Command {
 	cmd.Flags().BoolP("sloppy", "s", false, "") // from a keeper of an earlier version
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if os.Getenv(mount.KeeperVar) == "" {
-			return usageError("serve is started by the process that bpfviewfs mount leaves behind, and by nobody else")
+			return usageError("serve is started only by the process that bpfviewfs mount leaves behind")
 		}
 		log, err := logs.logger(*background)
 		if err != nil {
@@ -147,9 +147,9 @@ func reloadCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reload DIR",
 		Short: "serve the mount at DIR by the program as it is now",
-		Long: `Serve the mount at DIR by the program that is now where the one that mounted it was, say after an upgrade. Readers notice
-nothing: open files, bind mounts and reads in work go on. If the new program does not start, the error says why, and the
-one before serves on. SIGHUP to the process that mounted does the same.`,
+		Long: `Serve the mount at DIR by the program that is now at the path of the one that mounted it, for example after an
+upgrade. Readers notice nothing. Open files, bind mounts and reads in work go on. If the new program does
+not start, the error says why, and the old one serves on. SIGHUP to the process that mounted does the same.`,
 		Args:              words(1, 1),
 		ValidArgsFunction: completeMount,
 	}

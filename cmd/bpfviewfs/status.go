@@ -28,9 +28,10 @@ import (
 func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [DIR]",
-		Short: "show the mounts, their servers, and what was read from them",
-		Long: `Show the mount at DIR, or all mounts: since when it is served, how often the server was started again, and for each view the
-runs, errors and time; for root also the processes and the users whose open files hold most memory.`,
+		Short: "show the mounts, their servers, and how much was read from them",
+		Long: `Show the mount at DIR, or all mounts, with the start of service and the number of restarts. For each view
+come the runs, errors and time. Root also sees the processes, and the users with the most memory in open
+files.`,
 		Args:              words(0, 1),
 		ValidArgsFunction: completeMount,
 	}

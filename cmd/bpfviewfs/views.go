@@ -14,8 +14,8 @@ func viewsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "views",
 		Short: "list the views, and why those that are absent are",
-		Long: `List the views as a mount with these options would have them, as the file .bpfview/views does. STATE is here, off (not
-enabled), or absent; ABOUT then says why.`,
+		Long: `List the views as a mount with these options would have them, as the file .bpfview/views does. STATE is
+here, off (not enabled), or absent. If it is not here, ABOUT has the reason.`,
 		Args:              words(0, 0),
 		ValidArgsFunction: noWords,
 	}

@@ -18,7 +18,7 @@ func warnings(o mount.Options, set *iter.Set) []string {
 	list := slices.Concat(o.Ignored, set.Notes())
 	for _, dir := range o.Views {
 		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-			list = append(list, fmt.Sprintf("option views: %s does not exist: its views appear when somebody makes it", dir))
+			list = append(list, fmt.Sprintf("option views: %s does not exist: its views appear when it is made", dir))
 		}
 	}
 	return list

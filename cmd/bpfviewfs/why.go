@@ -18,13 +18,13 @@ import (
 func whyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "why PATH | VIEW [CGROUP]",
-		Short: "tell what a path is, or where a view comes from, and why it is not there",
-		Long: `Tell what PATH, in or below a mount, is, or why it is not there, is empty, or cannot be read by this user, and what to do.
-A word with a slash is a path. It needs no root.
+		Short: "explain a path or a view: its origin, or why it is not there",
+		Long: `Explain PATH, in or below a mount. If it is not there, is empty, or cannot be read by this user, tell why, and
+the remedy. A word with a slash is a path. It needs no root.
 
-With VIEW, tell where a view comes from and, if it is absent or has no file in the directory of CGROUP, why, with all that
-the kernel's verifier said. It looks at the views as a mount with these options would have them. Users other than root are
-told about the file in the first mount.
+With VIEW, tell the origin of a view. If it is absent or has no file in the directory of CGROUP, tell why,
+with the whole log of the kernel's verifier. It looks at the views as a mount with these options would have
+them. Users other than root are told about the file in the first mount.
 
 The exit code is 0 if the path or view is there and readable.`,
 		Example: `  bpfviewfs why /run/bpfview/system.slice/ssh.service/memory

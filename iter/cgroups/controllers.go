@@ -45,7 +45,7 @@ func (h *Hierarchy) Lacks(controller string) error {
 	const cgroup2 = "bpfviewfs mount cgroup2 DIRECTORY"
 	switch {
 	case controller == Cgroup2 && h.v1:
-		return fmt.Errorf("it shows what cgroup2 alone has, and this is a cgroup v1 hierarchy: %s",
+		return fmt.Errorf("it works with cgroup2 alone, and this is a cgroup v1 hierarchy: %s",
 			cgroup2)
 	case controller == Cgroup2 || h.has(controller):
 		return nil

@@ -44,7 +44,7 @@ func Target(p *ebpf.Program, cache *btf.Cache) (string, error) {
 	}
 	module, id, err := attachedTo(p)
 	if err != nil {
-		return "", fmt.Errorf("ask the kernel what the program iterates: %w", err)
+		return "", fmt.Errorf("ask the kernel for the program's target: %w", err)
 	}
 	types, err := typesOf(module, cache)
 	if err != nil {
@@ -52,7 +52,7 @@ func Target(p *ebpf.Program, cache *btf.Cache) (string, error) {
 	}
 	function, err := types.TypeByID(id)
 	if err != nil {
-		return "", errno.Errorf(unix.ENOEXEC, "find what the program iterates: %w", err)
+		return "", errno.Errorf(unix.ENOEXEC, "find the program's target: %w", err)
 	}
 	target, ok := strings.CutPrefix(function.TypeName(), "bpf_iter_")
 	if !ok {
@@ -79,12 +79,12 @@ func typesOf(id btf.ID, cache *btf.Cache) (*btf.Spec, error) {
 	}
 	handle, err := btf.NewHandleFromID(id)
 	if err != nil {
-		return nil, fmt.Errorf("open the types of what the program iterates: %w", err)
+		return nil, fmt.Errorf("open the types of the program's target: %w", err)
 	}
 	defer handle.Close()
 	info, err := handle.Info()
 	if err != nil {
-		return nil, fmt.Errorf("look at the types of what the program iterates: %w", err)
+		return nil, fmt.Errorf("look at the types of the program's target: %w", err)
 	}
 	if info.IsVmlinux() {
 		return kernel, nil
@@ -107,7 +107,7 @@ func Info(l *link.Iter) (target string, cgroup uint64, program ebpf.ProgramID, e
 	err = objectInfo(l.FD(), unsafe.Pointer(&info), int(unsafe.Sizeof(info)))
 	runtime.KeepAlive(l)
 	if err != nil {
-		return "", 0, 0, fmt.Errorf("ask what the link is for: %w", err)
+		return "", 0, 0, fmt.Errorf("ask for the link's scope: %w", err)
 	}
 	text, _, _ := bytes.Cut(name[:], []byte{0})
 	if string(text) == "cgroup" {

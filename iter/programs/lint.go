@@ -29,7 +29,7 @@ func (o *Object) Lint(written, limit int) (found []string) {
 				written, limit, o.main+taskFlavour))
 	}
 	if o.typ.Help() == "" {
-		found = append(found, "it does not say what it shows: VIEW_HELP")
+		found = append(found, "it has no help: add VIEW_HELP")
 	}
 	for _, name := range o.typ.Sumless() {
 		found = append(found,

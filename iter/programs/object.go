@@ -177,7 +177,7 @@ func (o *Object) choose(iterators []string, view string) error {
 		case view + treeFlavour:
 			spec := o.spec.Programs[program]
 			if spec.AttachTo != "task" || !UsedMaps(spec)[batchMap] {
-				return errno.Errorf(unix.ENOEXEC, "program %s is not what VIEW_TREE of tree.h makes",
+				return errno.Errorf(unix.ENOEXEC, "program %s is not made by VIEW_TREE of tree.h",
 					program)
 			}
 			o.tree = program
@@ -244,7 +244,7 @@ func attachable(spec *ebpf.ProgramSpec) error {
 			return nil
 		}
 	}
-	return errno.Errorf(unix.EOPNOTSUPP, "program %s (section %q): what a view counts with is tp_btf, fentry, fexit, fmod_ret, lsm, raw_tp, "+
+	return errno.Errorf(unix.EOPNOTSUPP, "program %s (section %q): a view counts with tp_btf, fentry, fexit, fmod_ret, lsm, raw_tp, "+
 		"tracepoint, kprobe or kretprobe, none that sleeps, and its section says where",
 		spec.Name, spec.SectionName)
 }

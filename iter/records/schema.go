@@ -35,7 +35,7 @@ type schemaMember struct {
 	Values   map[string]string `json:"values,omitempty"` // of an enum, by number
 }
 
-const schemaJSON = "a number above 2^53 is a string; what is not available is null; a histogram is an object that has its sum"
+const schemaJSON = "a number above 2^53 is a string; an unavailable value is null; a histogram is an object that has its sum"
 
 // Schema is the record type of a view as JSON, with a newline at its end; nil if the bytes are no records.
 func (t Type) Schema(view string) []byte {

@@ -35,7 +35,7 @@ func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, requests *ebpf.M
 	if mapPath != "" {
 		elements, err := ebpf.LoadPinnedMap(mapPath, nil)
 		if err != nil {
-			return fmt.Errorf("open the map %s whose elements it iterates: %w", mapPath, err)
+			return fmt.Errorf("open the map %s that it iterates: %w", mapPath, err)
 		}
 		j.elements = elements
 	}

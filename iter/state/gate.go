@@ -34,7 +34,7 @@ func openGate(spec *ebpf.ProgramSpec, path string) (*gate, error) {
 			return &gate{slot: slot, pin: path}, nil
 		}
 		if !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("open what program %s of section %s is attached by: %w",
+			return nil, fmt.Errorf("open the link of program %s of section %s: %w",
 				spec.Name, spec.SectionName, err)
 		}
 		// The slot's pin was removed. The link leads to a slot that cannot be filled again.
