@@ -14,8 +14,6 @@ type content struct {
 	view *View
 	as   Rendering
 	info *info
-
-	root bool // the reader is root, and may see reasons and paths
 }
 
 // content finds the content of a node's file. unix.ENOENT means that the view is gone.
@@ -44,30 +42,29 @@ func (c content) name() string {
 	return path.Join(controlName, renderings[c.as].dir, c.as.fileName(c.view.Name))
 }
 
-// append adds the file's content for a cgroup to dst.
-func (c content) append(ctx context.Context, f *FS, cgroup uint64, dst []byte) ([]byte, error) {
+// append adds the file's content for a cgroup and a reader to dst.
+func (c content) append(ctx context.Context, f *FS, cgroup uint64, who reader, dst []byte) ([]byte, error) {
 	switch {
 	case c.info != nil:
-		return c.info.append(f, cgroup, c.root, dst)
+		return c.info.append(f, cgroup, who.isRoot(), dst)
 	case c.as == Plain:
 		return c.view.Run(ctx, cgroup, dst)
 	}
-	return c.view.Render(ctx, c.as, cgroup, dst)
+	return c.view.Render(ctx, c.as, cgroup, who.rights(), dst)
 }
 
-// start makes one run of the file of a node, within the limits of user uid. It waits no longer than the
-// reader does.
-func (f *FS) start(cancel <-chan struct{}, n node, uid uint32) (*run, error) {
+// start makes one run of the file of a node, with what who may see, within the limits of user uid. It waits
+// no longer than the reader does.
+func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader) (*run, error) {
 	c, err := f.content(n)
 	if err != nil {
 		return nil, err
 	}
-	c.root = uid == 0
 	start := time.Now()
 	a, err := f.limits.begin(cancel, uid)
 	var r *run
 	if err == nil {
-		r, err = f.run(request{context.Background(), cancel}, c, n.cgroup, f.now())
+		r, err = f.run(request{context.Background(), cancel}, c, n.cgroup, who, f.now())
 		a.end()
 	}
 	f.counts.add(r, err)
@@ -82,14 +79,14 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32) (*run, error) {
 	return r, err
 }
 
-func (f *FS) run(ctx context.Context, c content, cgroup uint64, time int64) (r *run, err error) {
+func (f *FS) run(ctx context.Context, c content, cgroup uint64, who reader, time int64) (r *run, err error) {
 	s := scratches.Get().(*scratch)
 	defer func() {
 		if p := recover(); p != nil { // the scratch buffer may still be in use
 			r, err = nil, fmt.Errorf("panic: %v: please report it", p)
 		}
 	}()
-	data, err := c.append(ctx, f, cgroup, s.data[:0])
+	data, err := c.append(ctx, f, cgroup, who, s.data[:0])
 	if err == nil {
 		s.data = data
 		r = s.hold(data, time)

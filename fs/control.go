@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,7 +20,7 @@ const (
 )
 
 // controlChild finds a name in a control directory. A child cgroup found below .bpfview/cgroup may not exist.
-func (f *FS) controlChild(dir node, name string) (node, error) {
+func (f *FS) controlChild(h *fuse.InHeader, dir node, name string) (node, error) {
 	n := node{cgroup: dir.cgroup}
 	switch dir.number {
 	case controlTop:
@@ -32,7 +33,7 @@ func (f *FS) controlChild(dir node, name string) (node, error) {
 		}
 		return n, nil
 	case controlIDs:
-		return f.byID(dir.cgroup, name)
+		return f.byID(dir.cgroup, name, f.reader(h).rights())
 	default:
 		if dir.number < len(controlDirs) {
 			view, as, _ := renderedAs(controlDirs[dir.number], name)

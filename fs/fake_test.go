@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -24,6 +25,7 @@ type group struct {
 	name     string
 	parent   uint64
 	uid      uint32
+	mode     uint32 // 0755 if it is 0
 	children map[string]uint64
 }
 
@@ -57,7 +59,7 @@ func (t *tree) stat(id uint64) (unix.Stat_t, error) {
 	if g == nil {
 		return unix.Stat_t{}, fmt.Errorf("cgroup %d: %w", id, unix.ENOENT)
 	}
-	return unix.Stat_t{Ino: id, Uid: g.uid, Gid: g.uid, Mode: unix.S_IFDIR | 0o755, Nlink: 2 + uint64(len(g.children))}, nil
+	return unix.Stat_t{Ino: id, Uid: g.uid, Gid: g.uid, Mode: unix.S_IFDIR | cmp.Or(g.mode, 0o755), Nlink: 2 + uint64(len(g.children))}, nil
 }
 
 func (t *tree) Stat(id uint64) (unix.Stat_t, error) {

@@ -38,7 +38,7 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	if err != nil {
 		return errno(err)
 	}
-	r, err := f.start(cancel, n, in.Uid)
+	r, err := f.start(cancel, n, in.Uid, f.reader(&in.InHeader))
 	switch {
 	case errors.Is(err, unix.ENODEV): // the view was removed just now
 		return fuse.ENOENT
@@ -188,7 +188,7 @@ func (o *file) again(cancel <-chan struct{}, h *fuse.InHeader) error {
 		return err
 	}
 	defer o.leave()
-	r, err := o.fs.start(cancel, o.node, h.Uid)
+	r, err := o.fs.start(cancel, o.node, h.Uid, o.opener(h))
 	if isGone(err) || errors.Is(err, unix.ENODEV) {
 		return unix.ENODEV // the reader's path is right, but its cgroup is gone
 	} else if err != nil {

@@ -222,7 +222,7 @@ func goneAware(m *mount, name string) View {
 	return View{Name: name, Run: func(_ context.Context, id uint64, dst []byte) ([]byte, error) {
 		_, err := m.tree.Stat(id)
 		return append(dst, 'x'), err
-	}, Renderings: []Rendering{JSON}, Render: func(_ context.Context, _ Rendering, id uint64, dst []byte) ([]byte, error) {
+	}, Renderings: []Rendering{JSON}, Render: func(_ context.Context, _ Rendering, id uint64, _ Rights, dst []byte) ([]byte, error) {
 		_, err := m.tree.Stat(id)
 		return append(dst, 'x'), err
 	}}

@@ -91,9 +91,10 @@ type View struct {
 	// Run appends one whole run for a cgroup to dst. An incomplete run is an error: unix.ENOENT if the
 	// cgroup is gone. Many runs may be under way at once.
 	Run func(ctx context.Context, cgroup uint64, dst []byte) ([]byte, error)
-	// Renderings are the files below .bpfview that the view has, and Render is Run for one of them.
+	// Renderings are the files below .bpfview that the view has, and Render is Run for one of them. Cgroups
+	// that the reader's rights do not let it reach from this one are not in a tree.
 	Renderings []Rendering
-	Render     func(ctx context.Context, as Rendering, cgroup uint64, dst []byte) ([]byte, error)
+	Render     func(ctx context.Context, as Rendering, cgroup uint64, rights Rights, dst []byte) ([]byte, error)
 }
 
 // Kernel takes notifications to the kernel.

@@ -20,14 +20,15 @@ const selfName = "self"
 //
 //   - .bpfview/cgroup/NAME: the child cgroup's own directory.
 //   - .bpfview/self: the caller's present cgroup; the kernel caches no link's target.
-//   - .bpfview/id/N: the cgroup with the id N, below the directory of .bpfview.
+//   - .bpfview/id/N: the cgroup with the id N, below the directory of .bpfview, if the caller could find it
+//     there by walking.
 func (f *FS) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Status) {
 	n, err := f.node(h.NodeId)
 	if err != nil {
 		return nil, errno(err)
 	}
-	target, err := f.target(n, h.Pid)
-	if isGone(err) && n.kind == kindSelf {
+	target, err := f.target(n, h)
+	if isGone(err) && n.kind == kindSelf || err == errUnreachable {
 		return nil, fuse.ENOENT
 	} else if isGone(err) {
 		return nil, f.stale.answer(h)
@@ -37,20 +38,20 @@ func (f *FS) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Status)
 	return []byte(target), fuse.OK
 }
 
-func (f *FS) target(n node, thread uint32) (string, error) {
+func (f *FS) target(n node, h *fuse.InHeader) (string, error) {
 	switch n.kind {
 	case kindLink:
 		name, err := f.hierarchy.Path(n.cgroup)
 		return "../../" + path.Base(name), err
 	case kindSelf:
-		own, err := f.of(thread)
+		own, err := f.of(h.Pid)
 		if err != nil {
 			return "", err
 		}
-		way, err := f.way(own, 0)
+		way, err := f.way(own, 0, nil)
 		return path.Join("..", way), err
 	case kindID:
-		way, err := f.way(n.cgroup, n.number)
+		way, err := f.way(n.cgroup, n.number, f.reader(h).rights())
 		return path.Join("../..", way), err
 	}
 	if n.kind == kindGone {
@@ -68,8 +69,9 @@ func (f *FS) of(thread uint32) (uint64, error) {
 	return f.hierarchy.Of(thread)
 }
 
-// byID finds the link .bpfview/id/N. The error does not tell a cgroup elsewhere from one that does not exist.
-func (f *FS) byID(base uint64, name string) (node, error) {
+// byID finds the link .bpfview/id/N. The error does not tell a cgroup elsewhere, or one that the caller
+// cannot reach, from one that does not exist.
+func (f *FS) byID(base uint64, name string, rights Rights) (node, error) {
 	id, err := strconv.ParseUint(name, 10, 64)
 	if err != nil || strconv.FormatUint(id, 10) != name || checkCgroup(id) != nil {
 		return node{}, unix.ENOENT
@@ -81,6 +83,11 @@ func (f *FS) byID(base uint64, name string) (node, error) {
 	to, err := f.elements(id)
 	if err != nil || len(to) < len(from) || !slices.Equal(from, to[:len(from)]) || len(from) > maxNumber {
 		return node{}, unix.ENOENT
+	}
+	if rights != nil {
+		if _, err := f.way(id, len(from), rights); err != nil {
+			return node{}, unix.ENOENT
+		}
 	}
 	return node{cgroup: id, kind: kindID, number: len(from)}, nil
 }
@@ -107,9 +114,12 @@ func (f *FS) elements(cgroup uint64) ([]string, error) {
 	return strings.Split(below[1:], "/"), nil
 }
 
+// errUnreachable is about a cgroup that the caller could not find by walking.
+var errUnreachable = fmt.Errorf("a directory on the way is closed: %w", unix.ENOENT)
+
 // way returns the path of a cgroup in this tree, from its ancestor depth levels below the root. It goes
-// around names that views have taken.
-func (f *FS) way(cgroup uint64, depth int) (string, error) {
+// around names that views have taken. If a caller with these rights could not walk it, it is errUnreachable.
+func (f *FS) way(cgroup uint64, depth int, rights Rights) (string, error) {
 	names, err := f.elements(cgroup)
 	if err != nil {
 		return "", err
@@ -120,6 +130,17 @@ func (f *FS) way(cgroup uint64, depth int) (string, error) {
 	views := f.views.Load()
 	var way []string
 	at := f.root
+	permits := func(st *unix.Stat_t, bits uint32) bool {
+		return rights == nil || rights(st.Uid, st.Gid, st.Mode)&bits == bits
+	}
+	lists := true // the directory at
+	if depth == 0 && rights != nil {
+		st, err := f.hierarchy.Stat(at)
+		if err != nil {
+			return "", err
+		}
+		lists = permits(&st, mayList)
+	}
 	for i, name := range names {
 		if i >= depth {
 			if views.takes(at, name) {
@@ -131,7 +152,10 @@ func (f *FS) way(cgroup uint64, depth int) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		at = st.Ino
+		if i >= depth && !(lists && permits(&st, mayEnter)) {
+			return "", errUnreachable
+		}
+		at, lists = st.Ino, i+1 < depth || permits(&st, mayList)
 	}
 	return path.Join(way...), nil
 }

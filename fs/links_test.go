@@ -80,3 +80,54 @@ func TestByID(t *testing.T) {
 		t.Error("a link to a removed cgroup leads somewhere")
 	}
 }
+
+// TestByIDOfClosedDirectories: who cannot walk to a cgroup is not told of it, whoever else has asked before.
+func TestByIDOfClosedDirectories(t *testing.T) {
+	m := newMount(t, Config{})
+	closed := m.tree.mkdir(rootID, "closed")
+	below := m.tree.mkdir(closed, "below")
+	own := m.tree.mkdir(rootID, "own")
+	inOwn := m.tree.mkdir(own, "below")
+	searched := m.tree.mkdir(rootID, "searched")
+	inSearched := m.tree.mkdir(searched, "below")
+	m.thread = 0 // so that /proc is not asked
+	for id, mode := range map[uint64]uint32{closed: 0o700, own: 0o700, searched: 0o711} {
+		m.tree.groups[id].mode = mode
+	}
+	m.tree.groups[own].uid = 1000
+	known := func(uid uint32, id uint64, path ...string) bool {
+		m.uid = 0
+		out, st := m.walk(append(path, ".bpfview", "id", fmt.Sprint(id))...)
+		if !st.Ok() || out.EntryValid != 0 {
+			t.Fatalf("root: %v, to be asked again after %d s", st, out.EntryValid)
+		}
+		m.uid = uid
+		h := m.header(out.NodeId)
+		_, link := m.Readlink(nil, &h)
+		_, name := m.readlink(append(path, ".bpfview", "id", fmt.Sprint(id))...)
+		if link != name || link != fuse.OK && link != fuse.ENOENT {
+			t.Errorf("%v of user %d: the link is %v, the name %v", path, uid, link, name)
+		}
+		return link.Ok()
+	}
+	for id, want := range map[uint64][2]bool{ // for user 1000, for others
+		closed: {}, below: {}, own: {true, false}, inOwn: {true, false}, searched: {true, true}, inSearched: {},
+	} {
+		if got := [2]bool{known(1000, id), known(1001, id)}; got != want {
+			t.Errorf("%s %d: %t, want %t", m.tree.groups[id].name, id, got, want)
+		}
+	}
+	// The directories above the link's do not matter: the kernel has checked that the caller may be there.
+	m.tree.groups[inOwn].mode = 0o700
+	m.tree.groups[inOwn].uid = 1002
+	inside := m.tree.mkdir(inOwn, "inside")
+	for uid, want := range map[uint32]bool{1002: true, 1001: false} {
+		if known(uid, inside, "own", "below") != want {
+			t.Errorf("user %d, inside: want %t", uid, want)
+		}
+	}
+	m.tree.groups[rootID].mode = 0o711
+	if known(1000, own) {
+		t.Error("a name in a directory that cannot be listed is known")
+	}
+}

@@ -11,7 +11,7 @@ func (f *FS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.
 	if err != nil {
 		return errno(err)
 	}
-	found, attr, err := f.lookup(dir, name)
+	found, attr, err := f.lookup(h, dir, name)
 	if err == unix.ESTALE {
 		gone := goneChild(dir)
 		out.NodeId, out.Attr = gone.id(), f.attr(gone, &unix.Stat_t{})
@@ -26,7 +26,9 @@ func (f *FS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.
 	if found.isFile() {
 		f.newest.show(out.NodeId, &out.Attr)
 	}
-	out.SetEntryTimeout(cacheTime)
+	if found.kind != kindID { // each caller is asked about
+		out.SetEntryTimeout(cacheTime)
+	}
 	out.SetAttrTimeout(cacheTime)
 	return fuse.OK
 }
@@ -43,7 +45,7 @@ func goneChild(dir node) node {
 
 // lookup is Lookup without the kernel's part. If the directory's cgroup is gone, the error is unix.ESTALE
 // itself.
-func (f *FS) lookup(dir node, name string) (node, fuse.Attr, error) {
+func (f *FS) lookup(h *fuse.InHeader, dir node, name string) (node, fuse.Attr, error) {
 	cgroup := func() (unix.Stat_t, error) {
 		st, err := f.hierarchy.Stat(dir.cgroup)
 		if isGone(err) {
@@ -52,7 +54,7 @@ func (f *FS) lookup(dir node, name string) (node, fuse.Attr, error) {
 		return st, err
 	}
 	if dir.kind == kindControl {
-		found, err := f.controlChild(dir, name)
+		found, err := f.controlChild(h, dir, name)
 		if isGone(err) { // perhaps the whole cgroup
 			if _, gone := cgroup(); gone != nil {
 				err = gone

@@ -15,7 +15,8 @@ func recordView(name string) View {
 	v := text(name, "plain")
 	v.Kind, v.Version, v.Hash = "record", 3, "0123456789abcdef"
 	v.Renderings = []Rendering{JSON, Prom, Raw, Schema, Tree, TreeJSON, TreeProm, TreeRaw, Textfile}
-	v.Render = func(_ context.Context, as Rendering, cgroup uint64, dst []byte) ([]byte, error) {
+	v.Render = func(_ context.Context, as Rendering, cgroup uint64, _ Rights,
+		dst []byte) ([]byte, error) {
 		return fmt.Appendf(dst, "%s %d of %d", name, as, cgroup), nil
 	}
 	return v

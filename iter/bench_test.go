@@ -170,7 +170,7 @@ func treeReader(b *testing.B, v *View, f records.Format, id uint64) func() {
 	ctx := context.Background()
 	return func() {
 		var err error
-		if out, err = v.Tree(ctx, f, id, out[:0]); err != nil {
+		if out, err = v.Tree(ctx, f, id, nil, out[:0]); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -74,7 +74,7 @@ func inEveryFormat(t *testing.T, v *View, id uint64) (bytes string) {
 		bytes += fmt.Sprintf("%s %d, ", f, len(out))
 	}
 	for _, f := range v.TreeFormats() {
-		if _, err := v.Tree(context.Background(), f, id, nil); err != nil {
+		if _, err := v.Tree(context.Background(), f, id, nil, nil); err != nil {
 			t.Errorf("tree of %s as %s: %v", v.Name(), f, err)
 		}
 	}

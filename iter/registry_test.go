@@ -227,7 +227,7 @@ func TestForeignPins(t *testing.T) {
 			t.Errorf("%s: %d bytes", name, len(out))
 		}
 	}
-	if _, err := find(t, s, "new").Tree(context.Background(), records.Text, id, nil); err != nil {
+	if _, err := find(t, s, "new").Tree(context.Background(), records.Text, id, nil, nil); err != nil {
 		t.Error(err)
 	}
 	if warning := find(t, s, "cpu").Warning(); warning != "hides the one that is built in" {

@@ -7,6 +7,7 @@ import (
 
 	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/records"
+	"bpfviewfs/iter/runs"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,8 +43,10 @@ func (v *View) Render(ctx context.Context, f records.Format, cgroup uint64, dst 
 // Tree runs the view for a cgroup and all below it, in pre-order, siblings in the order of their making, and
 // appends the whole output to dst. Each record begins with the path of its cgroup relative to the first one
 // ("." for itself) and the id of its cgroup. A cgroup that vanishes meanwhile is left out. If the first
-// vanishes, the error is ENOENT. Errors are those of Render.
-func (v *View) Tree(ctx context.Context, f records.Format, cgroup uint64, dst []byte) ([]byte, error) {
+// vanishes, the error is ENOENT. Cgroups that a reader with these rights could not reach are left out, too.
+// Errors are those of Render.
+func (v *View) Tree(ctx context.Context, f records.Format, cgroup uint64, rights runs.Rights,
+	dst []byte) ([]byte, error) {
 	v, err := v.hold()
 	if err != nil {
 		return dst, err
@@ -55,7 +58,7 @@ func (v *View) Tree(ctx context.Context, f records.Format, cgroup uint64, dst []
 	}
 	out, err := dst, v.usable(f, v.TreeFormats())
 	if err == nil {
-		out, err = v.job.Tree(ctx, f, cgroup, dst, in)
+		out, err = v.job.Tree(ctx, f, cgroup, dst, in, rights)
 	}
 	if err != nil {
 		return dst, fmt.Errorf("run view %s for cgroup %d and all below: %w", v.name, cgroup, err)

@@ -59,7 +59,7 @@ func TestEncoded(t *testing.T) {
 		_, err := v.Render(ctx, f, id, nil)
 		ktest.Errno(t, f.String(), err, unix.EOPNOTSUPP)
 	}
-	_, err = v.Tree(ctx, records.Text, id, nil)
+	_, err = v.Tree(ctx, records.Text, id, nil, nil)
 	ktest.Errno(t, "tree of text", err, unix.EOPNOTSUPP)
 }
 

@@ -67,7 +67,7 @@ func walkDir(t testing.TB, dir string) map[string]uint64 {
 
 func mustTree(t testing.TB, v *View, f records.Format, id uint64) []byte {
 	t.Helper()
-	out, err := v.Tree(context.Background(), f, id, nil)
+	out, err := v.Tree(context.Background(), f, id, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +135,59 @@ func TestTree(t *testing.T) {
 				if parent := filepath.Dir(l.Cgroup); l.Cgroup != "." && !seen[parent] {
 					t.Errorf("%s: %q comes before its parent", way, l.Cgroup)
 				}
+			}
+		}
+	}
+}
+
+// TestTreeLeavesOutWhatRightsRefuse: whichever way a tree is read, it lacks what the reader could not reach.
+func TestTreeLeavesOutWhatRightsRefuse(t *testing.T) {
+	h := testHierarchy(t, "")
+	top := testTree(t, h, 0)
+	for _, dir := range []struct {
+		path string
+		mode uint32
+	}{
+		{"a", 0o755}, {"a/closed", 0o700}, {"a/closed/below", 0o755},
+		{"a/entered", 0o711}, {"a/entered/below", 0o755}, {"b", 0o750},
+	} {
+		path := filepath.Join(top, dir.path)
+		if err := os.Mkdir(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ktest.RemoveCgroup(t, path) })
+		if err := unix.Chmod(path, dir.mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(unix.Chmod(top, 0o755), os.Chown(filepath.Join(top, "b"), 7, 8)); err != nil {
+		t.Fatal(err)
+	}
+	member := func(uid, gid, mode uint32) uint32 {
+		if uid == 7 && gid == 8 {
+			return mode >> 3 & 5
+		}
+		return mode & 5
+	}
+	for way, v := range ways(t, testViews(t, h, Options{})["cpu"]) {
+		for name, tt := range map[string]struct {
+			rights runs.Rights
+			want   []string
+		}{
+			"everything": {nil, []string{".", "a", "a/closed", "a/closed/below", "a/entered", "a/entered/below", "b"}},
+			"a member":   {member, []string{".", "a", "a/entered", "b"}},
+			"nothing":    {func(uint32, uint32, uint32) uint32 { return 0 }, []string{"."}},
+		} {
+			out, err := v.Tree(context.Background(), records.JSON, ktest.CgroupID(t, top), tt.rights, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, line := range treeLines(t, out) {
+				got = append(got, line.Cgroup)
+			}
+			if slices.Sort(got); !slices.Equal(got, tt.want) {
+				t.Errorf("%s, %s: %q, want %q", way, name, got, tt.want)
 			}
 		}
 	}
@@ -330,7 +383,7 @@ func TestTreeWithoutAnswer(t *testing.T) {
 	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	ktest.Cgroup(t, top, "child")
 	unknown := func(uint64) error { return unix.EBADF }
-	_, err := v.job.Tree(context.Background(), records.Text, ktest.CgroupID(t, top), nil, unknown)
+	_, err := v.job.Tree(context.Background(), records.Text, ktest.CgroupID(t, top), nil, unknown, nil)
 	ktest.Errno(t, "tree", err, unix.EBADF)
 }
 
@@ -342,7 +395,7 @@ func TestTreeErrors(t *testing.T) {
 	id := ktest.CgroupID(t, dir)
 	for way, v := range ways(t, views["cpu"]) {
 		for _, f := range v.TreeFormats() {
-			out, err := v.Tree(ctx, f, id, []byte("kept"))
+			out, err := v.Tree(ctx, f, id, nil, []byte("kept"))
 			ktest.Errno(t, way, err, unix.EFBIG)
 			if string(out) != "kept" {
 				t.Errorf("%s: %q beside the error", way, out)
@@ -351,18 +404,18 @@ func TestTreeErrors(t *testing.T) {
 	}
 	cancel()
 	for way, v := range ways(t, views["cpu"]) {
-		_, err := v.Tree(ctx, records.Text, id, nil)
+		_, err := v.Tree(ctx, records.Text, id, nil, nil)
 		ktest.Errno(t, way, err, unix.EINTR)
 	}
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
 	for way, v := range ways(t, views["cpu"]) {
-		_, err := v.Tree(context.Background(), records.Prom, id, nil)
+		_, err := v.Tree(context.Background(), records.Prom, id, nil, nil)
 		ktest.Errno(t, way, err, unix.ENOENT)
-		_, err = v.Tree(context.Background(), records.Text, id, nil)
+		_, err = v.Tree(context.Background(), records.Text, id, nil, nil)
 		ktest.Errno(t, way, err, unix.ENOENT)
 	}
-	_, err := views["cgroup"].Tree(context.Background(), records.JSON, h.Root(), nil)
+	_, err := views["cgroup"].Tree(context.Background(), records.JSON, h.Root(), nil, nil)
 	ktest.Errno(t, "JSON of text", err, unix.EOPNOTSUPP)
 }

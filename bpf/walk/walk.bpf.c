@@ -11,12 +11,33 @@
 
 #define NAME_SIZE 256 /* NAME_MAX and a NUL */
 
-/* Read by iter/walker.go. */
+/* Read by iter/runs/walker.go. */
 struct node {
 	__u64 id;
 	__u32 level;
 	__u32 name; /* where it begins in names; it ends with a NUL */
+	__u32 uid;  /* of the cgroup's directory, in the initial user namespace, if with_rights is set */
+	__u32 gid;
+	__u32 mode;
+	__u32 padding;
 };
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct id {
+	__u32 val;
+};
+
+struct kernfs_iattrs {
+	struct id ia_uid, ia_gid;
+};
+
+struct kernfs_node___rights {
+	__u16 mode;
+	struct kernfs_iattrs *iattr; /* NULL as long as the directory is root's and as it was made */
+};
+
+#pragma clang attribute pop
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -37,12 +58,15 @@ struct {
 const volatile __u32 names_size = NAME_SIZE;
 
 __u32 nodes_needed, names_needed; /* set to zero by user space */
+__u32 with_rights;		  /* set by user space: also find mode and owner */
 
 SEC("iter/cgroup")
 int walk(struct bpf_iter__cgroup *ctx)
 {
 	struct cgroup *cgrp = ctx->cgroup;
 	__u32 zero = 0, nr = nodes_needed, at = names_needed;
+	struct kernfs_node___rights *rights;
+	struct kernfs_iattrs *owner;
 	struct node *node;
 	char *names;
 	long len;
@@ -60,6 +84,13 @@ int walk(struct bpf_iter__cgroup *ctx)
 	node->id = cgrp->kn->id;
 	node->level = cgrp->level;
 	node->name = at;
+	if (with_rights) {
+		rights = (struct kernfs_node___rights *)cgrp->kn;
+		owner = rights->iattr;
+		node->mode = rights->mode;
+		node->uid = owner ? BPF_CORE_READ(owner, ia_uid.val) : 0;
+		node->gid = owner ? BPF_CORE_READ(owner, ia_gid.val) : 0;
+	}
 	names_needed = at + (len > 0 ? len : NAME_SIZE);
 	return 0;
 }

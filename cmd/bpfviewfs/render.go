@@ -39,13 +39,14 @@ func renderings(v *iter.View) []fs.Rendering {
 }
 
 // render makes one of a view's renderings.
-func render(v *iter.View) func(context.Context, fs.Rendering, uint64, []byte) ([]byte, error) {
-	return func(ctx context.Context, as fs.Rendering, cgroup uint64, dst []byte) ([]byte, error) {
+func render(v *iter.View) func(context.Context, fs.Rendering, uint64, fs.Rights, []byte) ([]byte, error) {
+	return func(ctx context.Context, as fs.Rendering, cgroup uint64, rights fs.Rights,
+		dst []byte) ([]byte, error) {
 		if as == fs.Schema {
 			return append(dst, v.Schema()...), nil
 		}
 		if format, ok := trees[as]; ok {
-			return v.Tree(ctx, format, cgroup, dst)
+			return v.Tree(ctx, format, cgroup, rights, dst)
 		}
 		return v.Render(ctx, singles[as], cgroup, dst)
 	}

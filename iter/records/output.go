@@ -92,6 +92,11 @@ func (o *Output) Wrote(node int) bool {
 	return slices.ContainsFunc(o.parts, func(p part) bool { return p.node == node })
 }
 
+// Keep takes back what was written about all nodes of the tree but those that keep names.
+func (o *Output) Keep(keep func(node int) bool) {
+	o.parts = slices.DeleteFunc(o.parts, func(p part) bool { return !keep(p.node) })
+}
+
 // records are the numbers of a part's records, sorted.
 func (o *Output) records(p *part) []uint32 { return o.order[p.first:p.firstNext] }
 

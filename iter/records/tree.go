@@ -37,6 +37,9 @@ func (t *Tree) Len() int { return len(t.nodes) }
 // Cgroup is the id of a node by its number.
 func (t *Tree) Cgroup(i int) uint64 { return t.nodes[i].cgroup }
 
+// Parent is the number of the node above; 0 for the first node, too.
+func (t *Tree) Parent(i int) int { return t.nodes[i].parent }
+
 // path is the path of a node relative to the first. It is good until the next call.
 func (t *Tree) path(i int) []byte {
 	n := &t.nodes[i]

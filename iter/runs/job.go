@@ -192,12 +192,16 @@ func (j *Job) Render(ctx context.Context, f records.Format, cgroup uint64, dst [
 }
 
 // Tree is Render for a cgroup and all below it, in pre-order. A cgroup for which in gives unix.ENOENT is left
-// out; a nil in gives it for none.
+// out, and also one that the reader's rights do not let it reach. A nil in or rights leaves none out.
 func (j *Job) Tree(ctx context.Context, f records.Format, cgroup uint64, dst []byte,
-	in func(cgroup uint64) error) ([]byte, error) {
+	in func(cgroup uint64) error, rights Rights) ([]byte, error) {
 	r := j.begin(ctx, cgroup, true)
+	r.rights = rights
 	defer r.release()
 	if err := r.collectTree(cgroup, in); err != nil {
+		return nil, err
+	}
+	if err := r.hide(cgroup); err != nil {
 		return nil, err
 	}
 	return r.output.Render(f, dst)

@@ -31,7 +31,7 @@ const (
 	// Cgroups in one walk. The kernel interrupts a silent walk after that many (MAX_ITER_OBJECTS).
 	maxNodes = 999999
 
-	nodeSize    = 16
+	nodeSize    = 32
 	nameRoom    = 64  // for a cgroup's name, on average
 	longestName = 256 // NAME_MAX and a NUL
 )
@@ -39,6 +39,12 @@ const (
 // list makes the output's tree of the cgroup and all below it. It gives false if there is no program, or this
 // kernel refuses it. Then the tree is listed by its directories.
 func (l *lister) list(r *run, cgroup uint64) (listed bool, err error) {
+	return l.walk(r, cgroup, func(w *walker) error { return w.list(r) })
+}
+
+// walk calls take with the list of the cgroup and all below it. It gives false if this kernel refuses the
+// program, or there is none.
+func (l *lister) walk(r *run, cgroup uint64, take func(*walker) error) (walked bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := r.overdue(); err != nil {
@@ -55,7 +61,7 @@ func (l *lister) list(r *run, cgroup uint64) (listed bool, err error) {
 		}
 		room := l.walker.room
 		if n.nodes <= room.nodes && n.names <= room.names {
-			return true, l.walker.list(r)
+			return true, take(l.walker)
 		}
 		w, err := newWalker(l.spec, needed{
 			max(min(n.nodes+n.nodes/4, maxNodes), room.nodes),

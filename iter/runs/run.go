@@ -31,6 +31,8 @@ type run struct {
 	asked  []holder // of one process
 	starts []int    // of the output of each member that has any
 	batch  batch    // of a tree's cgroups
+	rights Rights   // of a tree's reader
+	bits   []uint32 // what they permit in each cgroup of the tree, if the list told
 }
 
 // readSize is above the 32 KiB that the kernel keeps for a walk, because a smaller read cuts the walk short.
@@ -50,7 +52,8 @@ func (j *Job) begin(ctx context.Context, cgroup uint64, tree bool) *run {
 // release puts the run back, without the memory that only a giant one needed.
 func (r *run) release() {
 	const keep = 1 << 20 // bytes
-	r.ctx, r.job, r.hierarchy = nil, nil, nil
+	r.ctx, r.job, r.hierarchy, r.rights = nil, nil, nil, nil
+	r.bits = within(r.bits, keep)[:0]
 	r.output.End()
 	r.ids, r.here, r.asked, r.starts = within(r.ids, keep), within(r.here, keep), within(r.asked, keep),
 		within(r.starts, keep)

@@ -52,7 +52,14 @@ func (w *walker) close() { w.coll.Close() }
 // walk lists a cgroup of a cgroup2 hierarchy and all below it, and gives the room that the list needed.
 func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 	nodes, names := w.coll.Variables["nodes_needed"], w.coll.Variables["names_needed"]
-	if err := errors.Join(nodes.Set(uint32(0)), names.Set(uint32(0))); err != nil {
+	var withRights uint32
+	if r.rights != nil {
+		withRights = 1
+	}
+	err = errors.Join(
+		nodes.Set(uint32(0)), names.Set(uint32(0)), w.coll.Variables["with_rights"].Set(withRights),
+	)
+	if err != nil {
 		return n, err
 	}
 	fd, err := links.Open(w.coll.Programs["walk"], links.Cgroup(links.DescendantsPre, cgroup))
@@ -92,6 +99,7 @@ func (w *walker) list(r *run) error {
 		return err
 	}
 	r.output.Reset()
+	r.bits = r.bits[:0]
 	var above []int // the nodes from the first to the parent of the last
 	for i := range w.used {
 		entry := nodes[i*nodeSize:]
@@ -108,6 +116,28 @@ func (w *walker) list(r *run) error {
 		} else {
 			r.output.Add(binary.NativeEndian.Uint64(entry), above[depth-1], string(name))
 		}
+		if r.rights != nil {
+			r.bits = append(r.bits, entryRights(entry, r.rights))
+		}
 	}
 	return nil
+}
+
+// permitted returns what rights permit in each listed cgroup, by id.
+func (w *walker) permitted(rights Rights) (map[uint64]uint32, error) {
+	nodes := make([]byte, w.used*nodeSize)
+	if _, err := w.nodes.ReadAt(nodes, 0); err != nil {
+		return nil, err
+	}
+	bits := make(map[uint64]uint32, w.used)
+	for ; len(nodes) > 0; nodes = nodes[nodeSize:] {
+		bits[binary.NativeEndian.Uint64(nodes)] = entryRights(nodes, rights)
+	}
+	return bits, nil
+}
+
+// entryRights applies rights to an element of the program's memory.
+func entryRights(entry []byte, rights Rights) uint32 {
+	word := func(at int) uint32 { return binary.NativeEndian.Uint32(entry[at:]) }
+	return rights(word(16), word(20), word(24))
 }
