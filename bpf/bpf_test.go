@@ -66,6 +66,7 @@ func TestProgramsAndSections(t *testing.T) {
 		"":        {"iter/cgroup", "iter.s/cgroup", "iter/task_file", "iter/task_vma"},
 		"___task": {"iter/task"},
 		"___tree": {"iter/task"},
+		"___walk": {"iter/task"},
 	}
 	for name, spec := range objects(t) {
 		// bpftool and the kernel show 15 characters of a program's name.

@@ -142,8 +142,10 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
 #define VIEW_RECORD(type)                                                                                              \
 	static __noinline VIEW_TAG("bpfview:record") int view_emit(struct seq_file *seq, const type *record)           \
 	{                                                                                                              \
-		return bpf_seq_write(seq, record, sizeof(*record));                                                    \
+		return VIEW_WRITE(seq, record, sizeof(*record));                                                       \
 	}
+
+#define VIEW_WRITE bpf_seq_write /* tree.h has another */
 
 /* Properties of a member, after its name: __u64 rss_bytes VIEW_UNIT("bytes") VIEW_GAUGE; */
 #define VIEW_TAG(tag) __attribute__((btf_decl_tag(tag)))

@@ -79,6 +79,11 @@ static __always_inline void count_threads(struct seq_file *seq, struct cgroup *c
 	if (!bpf_ksym_exists(bpf_iter_css_task_new) || cgrp->root->hierarchy_id)
 		return;
 	r->runnable = r->running = 0;
+	if (!cgroup_has_tasks(cgrp))
+		return;
+	cgrp = bpf_cgroup_from_id(cgrp->kn->id); /* in a walk it is not held */
+	if (!cgrp)
+		return;
 	if (bpf_iter_css_task_new(&it, &cgrp->self, 0))
 		view_fail(seq);
 	while ((task = bpf_iter_css_task_next(&it))) {
@@ -88,6 +93,7 @@ static __always_inline void count_threads(struct seq_file *seq, struct cgroup *c
 			r->runnable++;
 	}
 	bpf_iter_css_task_destroy(&it);
+	bpf_cgroup_release(cgrp);
 }
 
 /* cgrp->bstat is as of the last flush. */

@@ -72,8 +72,8 @@ static __always_inline void cputime_adjust(struct cputime *t, const struct prev_
 	/* CONFIG_VIRT_CPU_ACCOUNTING_NATIVE: the times are exact, and prev is empty. */
 	if (!bpf_core_field_exists(prev->utime))
 		return;
-	t->prev_user = BPF_CORE_READ(prev, utime);
-	t->prev_system = BPF_CORE_READ(prev, stime);
+	t->prev_user = prev->utime;
+	t->prev_system = prev->stime;
 	cputime_share(t);
 }
 

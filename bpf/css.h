@@ -19,4 +19,18 @@ static __always_inline struct cgroup_subsys_state *css_at(struct cgroup_subsys_s
 	return css;
 }
 
+/* Whether the cgroup itself has tasks, dead ones included. */
+static __always_inline bool cgroup_has_tasks(struct cgroup *cgrp)
+{
+	if (bpf_core_field_exists(cgrp->nr_populated_csets))
+		return cgrp->nr_populated_csets;
+	return cgrp->self.nr_populated_csets;
+}
+
+/* Whether the cgroup or one below it has tasks. */
+static __always_inline bool cgroup_is_populated(struct cgroup *cgrp)
+{
+	return cgroup_has_tasks(cgrp) || cgrp->nr_populated_domain_children || cgrp->nr_populated_threaded_children;
+}
+
 #endif

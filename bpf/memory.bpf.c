@@ -113,13 +113,22 @@ static __always_inline void flush(struct cgroup *cgrp)
 	bpf_put_mem_cgroup(memcg);
 }
 
-static __always_inline bool read_items(struct cgroup *cgrp, struct memory_record *r)
+static __always_inline bool read_items(struct seq_file *seq, struct cgroup *cgrp, struct memory_record *r)
 {
+	struct cgroup *held = NULL;
 	struct mem_cgroup *memcg;
 
 	if (!bpf_ksym_exists(bpf_get_mem_cgroup))
 		return false;
+	if (!seq) { /* in a walk it is not held */
+		held = bpf_cgroup_from_id(cgrp->kn->id);
+		if (!held)
+			return false;
+		cgrp = held;
+	}
 	memcg = bpf_get_mem_cgroup(&cgrp->self);
+	if (held)
+		bpf_cgroup_release(held);
 	if (!memcg)
 		return false;
 	r->anon_bytes = memcg_item(memcg, enum node_stat_item, NR_ANON_MAPPED);
@@ -144,7 +153,7 @@ static __noinline int show_flushed(struct seq_file *seq, struct cgroup *cgrp)
 	struct cgroup_subsys_state *css = cgroup_css(cgrp, memory_cgrp_id);
 	struct mem_cgroup *memcg = (struct mem_cgroup *)css;
 	bool v1 = cgrp->root->hierarchy_id;
-	__u64 page_size = seq->size >> 3; /* the buffer has eight pages (bpf_seq_read) */
+	__u64 page_size = view_page_size(seq);
 	struct memory_record r;
 
 	if (!css)
@@ -156,7 +165,7 @@ static __noinline int show_flushed(struct seq_file *seq, struct cgroup *cgrp)
 	}
 	if (!cgrp->level && v1)
 		r.usage_bytes = memcg_root_pages(memcg) * page_size;
-	if (!read_items(cgrp, &r) && !cgrp->level && !v1)
+	if (!read_items(seq, cgrp, &r) && !cgrp->level && !v1)
 		return 0;
 	/* Nothing held the memcg while it was read: if the controller was disabled meanwhile, r is anything. */
 	if (cgroup_css(cgrp, memory_cgrp_id) != css)

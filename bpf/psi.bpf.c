@@ -10,6 +10,7 @@
  * weighs CPUs by how busy they were between two sums, so a guess may be above the next sum, and a counter never falls.
  */
 #include "bpfview.h"
+#include "css.h"
 #include "psi.h"
 #include "tree.h"
 
@@ -44,48 +45,49 @@ VIEW_RECORD(struct psi_record)
 /* What an update without pressure leaves of the averages of 10, 60 and 300 s: EXP_10s and so on, of 1 << PSI_FSHIFT. */
 static const __u32 fractions[PSI_AVERAGES] = {1677, 1981, 2034};
 
-static __always_inline __u32 average(struct psi_group *group, __u32 state, int window, __u64 updates)
+static __always_inline __u32 average(const struct psi_copy *psi, __u32 state, int window)
 {
-	unsigned long avg = 0;
+	__u32 avg = psi->avg[state * PSI_AVERAGES + window];
 
-	bpf_probe_read_kernel(&avg, sizeof(avg), &group->avg[state * PSI_AVERAGES + window]);
-	return (__u64)psi_decay(avg, fractions[window], updates) * 10000 >> PSI_FSHIFT;
+	if (psi->updates)
+		avg = psi_decay(avg, fractions[window], psi->updates);
+	return (__u64)avg * 10000 >> PSI_FSHIFT;
 }
 
-static __noinline int show_state(struct seq_file *seq, struct psi_group *group, struct psi_cpus *cpus, __u32 state,
+static __noinline int show_state(struct seq_file *seq, const struct psi_copy *psi, __u32 state,
 				 __u32 resource_and_stall)
 {
 	struct psi_record r;
-	__u64 updates;
 
 	__builtin_memset(&r, 0xff, sizeof(r));
 	r.resource = resource_and_stall >> 1;
 	r.kind = resource_and_stall & 1;
 	if (bpf_core_field_exists(struct sched_entity, cfs_rq)) {
-		updates = psi_updates_due(group);
-		r.avg10_ppm = average(group, state, 0, updates);
-		r.avg60_ppm = average(group, state, 1, updates);
-		r.avg300_ppm = average(group, state, 2, updates);
+		r.avg10_ppm = average(psi, state, 0);
+		r.avg60_ppm = average(psi, state, 1);
+		r.avg300_ppm = average(psi, state, 2);
 	}
 	if (r.resource != RESOURCE_IRQ) /* the kernel counts its time, and keeps no state of it */
-		r.cpus = cpus->in[state % PSI_STATES];
-	bpf_probe_read_kernel(&r.total_nsec, sizeof(r.total_nsec), &group->total[state]);
+		r.cpus = psi->cpus.in[state];
+	r.total_nsec = psi->total[state];
 	return view_emit(seq, &r);
 }
 
 #define SHOW(state, resource, stall)                                                                                   \
 	if (bpf_core_enum_value_exists(enum psi_states, state))                                                        \
-	show_state(seq, group, &cpus, bpf_core_enum_value(enum psi_states, state), resource << 1 | stall)
+	show_state(seq, &psi, bpf_core_enum_value(enum psi_states, state) % PSI_STATES, resource << 1 | stall)
 
 static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 {
-	struct psi_cpus cpus = {};
+	struct psi_copy psi = {};
 	struct psi_group *group;
 
 	group = cgroup_psi(cgrp);
 	if (!group || !BPF_CORE_READ(group, enabled))
 		return 0;
-	psi_count_cpus(group, &cpus);
+	psi_copy(group, &psi);
+	if (cgroup_is_populated(cgrp)) /* else there is nobody to be stalled */
+		psi_count_cpus(group, &psi.cpus);
 	SHOW(PSI_CPU_SOME, RESOURCE_CPU, STALL_SOME);
 	if (cgrp->level) /* not defined for a whole machine: the kernel says 0 */
 		SHOW(PSI_CPU_FULL, RESOURCE_CPU, STALL_FULL);

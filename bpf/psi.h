@@ -123,4 +123,24 @@ static __always_inline __u64 psi_updates_due(struct psi_group *group)
 	return now < next + PSI_PERIOD ? 0 : (now - next) / PSI_PERIOD + 1;
 }
 
+/* What a group keeps of all its states, copied together: a call costs more than what it copies. */
+struct psi_copy {
+	__u64 total[PSI_STATES];
+	unsigned long avg[PSI_STATES * PSI_AVERAGES];
+	__u64 updates; /* of avg that are due */
+	struct psi_cpus cpus;
+};
+
+static __always_inline void psi_copy(struct psi_group *group, struct psi_copy *psi)
+{
+	unsigned long any = 0;
+
+	bpf_probe_read_kernel(psi->total, sizeof(psi->total), group->total);
+	bpf_probe_read_kernel(psi->avg, sizeof(psi->avg), group->avg);
+	for (int i = 0; i < PSI_STATES * PSI_AVERAGES; i++)
+		any |= psi->avg[i];
+	if (any && bpf_core_field_exists(struct sched_entity, cfs_rq))
+		psi->updates = psi_updates_due(group);
+}
+
 #endif

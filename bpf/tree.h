@@ -1,25 +1,91 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * VIEW_TREE(NAME, show) makes a view fast for whole sub-trees. Below the view's own program, with the same show:
+ * VIEW_TREE(NAME, show) makes a view fast for whole sub-trees. Below the view's own program, with the same
+ * show:
  *
- *	#include "tree.h"
+ *	#include "tree.h"	beside bpfview.h, above VIEW_RECORD
  *
  *	VIEW_TREE(NAME, show)
  *
- * It defines the program NAME___tree, which is told some hundred cgroups at a time and shows as many of them as fit the
- * kernel's 32 KiB; user space goes on where it stopped. cgroup_mutex is not taken. If it cannot load, or the output of one
- * cgroup does not fit, NAME is run for one cgroup after the other.
+ * It defines two programs. NAME___walk shows all cgroups in one pass, into memory that user space maps: see
+ * walk.h. It needs Linux 6.4, and a show that
  *
- * The program does not sleep, so show must not flush statistics here. User space runs NAME for the topmost
- * cgroup first, and a flush there covers all below. See cpu.bpf.c.
+ * - writes with view_emit alone: seq is NULL here;
+ * - reads of cgrp, and does not give it to a function of the kernel: the cgroup is untrusted. Where a
+ *   function needs it, ask for bpf_cgroup_from_id(cgrp->kn->id), and if possible only where the cgroup has
+ *   something to show.
  *
- * It iterates tasks only to be called: user space links it to its own thread. An iterator over an array of ids would need no
- * batches, but some kernels that are built to be locked down refuse all iterators of a map's elements (EPERM).
+ * If the verifier refuses NAME___walk, NAME___tree is told some hundred cgroups at a time and shows as many
+ * of them as fit the kernel's 32 KiB; user space goes on where it stopped. If that cannot load either, or the
+ * output of one cgroup does not fit, NAME is run for one cgroup after the other. cgroup_mutex is not taken.
+ *
+ * The programs do not sleep, so show must not flush statistics here. Before them, user space runs NAME for
+ * the topmost cgroup; what that flushes is flushed for all below. See cpu.bpf.c.
+ *
+ * They iterate tasks only to be called: user space links them to its own thread. An iterator over an array of
+ * ids would need no batches, but some kernels that are built to be locked down refuse all iterators of a
+ * map's elements (EPERM).
  */
 #ifndef BPFVIEW_TREE_H
 #define BPFVIEW_TREE_H
 
 #include "bpfview.h"
+#include "walk.h"
+
+#define VIEW_ROWS_SIZE 4096
+
+/* What views write in a walk, one cgroup after the other. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__uint(key_size, 4);
+	__uint(value_size, VIEW_ROWS_SIZE); /* set by user space, with view_rows_size */
+} view_rows SEC(".maps");
+
+const volatile __u32 view_rows_size = VIEW_ROWS_SIZE;
+
+/* Writes one row, to memory in a walk. */
+static __always_inline long view_walk_write(struct seq_file *seq, const void *row, __u32 size)
+{
+	__u32 at, zero = 0;
+	char *rows;
+
+	if (seq)
+		return bpf_seq_write(seq, row, size);
+	rows = bpf_map_lookup_elem(&view_rows, &zero);
+	at = view_walk.rows;
+	if (!rows || view_rows_size < size || at > view_rows_size - size) {
+		view_walk.state = VIEW_WALK_FULL;
+		return -1;
+	}
+	if (size > 512)
+		bpf_probe_read_kernel(rows + at, size, row);
+	else
+		__builtin_memcpy(rows + at, row, size);
+	view_walk.rows = at + size;
+	return 0;
+}
+
+static __always_inline void view_walk_fail(struct seq_file *seq)
+{
+	if (seq)
+		view_fail(seq);
+	else
+		view_walk.state = VIEW_WALK_FAILED;
+}
+
+const volatile __u32 view_tree_page_size = 4096; /* set by user space */
+
+/* The kernel's page size. A seq_file's buffer has eight pages (bpf_seq_read). */
+static __always_inline __u64 view_page_size(struct seq_file *seq)
+{
+	return seq ? seq->size >> 3 : view_tree_page_size;
+}
+
+#undef VIEW_WRITE
+#define VIEW_WRITE view_walk_write
+#define view_fail view_walk_fail
 
 #define VIEW_BATCH 256
 
@@ -50,7 +116,7 @@ struct view_tree {
 	struct view_batch *batch;
 };
 
-/* Shows one of the batch's cgroups. Not 0 leaves the others for the next batch: there may be no room for them in this one. */
+/* Shows one of the batch's cgroups. Not 0 leaves the others for the next batch: this one may have no room. */
 static __always_inline int view_tree_show(__u32 i, struct view_tree *tree,
 					  int (*show)(struct seq_file *seq, struct cgroup *cgrp))
 {
@@ -96,6 +162,22 @@ static __always_inline int view_tree(struct bpf_iter__task *ctx, int (*show_one)
 	int name##___tree(struct bpf_iter__task *ctx)                                                                  \
 	{                                                                                                              \
 		return view_tree(ctx, name##_show_one);                                                                \
+	}                                                                                                              \
+                                                                                                                       \
+	__noinline int name##_walk_one(__u64 address)                                                                  \
+	{                                                                                                              \
+		struct cgroup *cgrp = view_walk_cast(struct cgroup, address);                                          \
+                                                                                                                       \
+		if (view_walk_enter(cgrp))                                                                             \
+			return 1;                                                                                      \
+		show(NULL, cgrp);                                                                                      \
+		return view_walk_leave();                                                                              \
+	}                                                                                                              \
+                                                                                                                       \
+	SEC("iter/task")                                                                                               \
+	int name##___walk(struct bpf_iter__task *ctx)                                                                  \
+	{                                                                                                              \
+		return ctx->task ? view_walk_piece(name##_walk_one) : 0;                                               \
 	}
 
 #endif

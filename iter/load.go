@@ -12,6 +12,7 @@ import (
 	"bpfviewfs/iter/runs"
 	"bpfviewfs/iter/sources"
 	"bpfviewfs/iter/state"
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -69,7 +70,7 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) (err 
 		return err
 	}
 	v.stateDir = pins.stateDir(v.name)
-	o := &object{Object: parsed, view: v.name, pins: pins}
+	o := &object{Object: parsed, raw: raw, view: v.name, pins: pins}
 	o.origin = func(program string) programs.Origin {
 		return programs.OriginOf(src.ObjectPath(), program, raw, settings.Parameters)
 	}
@@ -119,6 +120,11 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 		}
 		o.refuse(o.Tree(), err)
 	}
+	if o.Walk() != "" {
+		if err := v.addWalk(o); err != nil {
+			return err
+		}
+	}
 	err = v.loadIterator(o, o.Main(), cache)
 	if v.job.Empty() {
 		return v.job.Explain(err)
@@ -144,6 +150,49 @@ func (v *View) loadIterator(o *object, program string, cache *btf.Cache) error {
 		v.state.Keep(program, it.Program())
 	}
 	return err
+}
+
+// addWalk lets the job load the program that walks trees. Its object is parsed once more then, because most
+// starts need no trees.
+func (v *View) addWalk(o *object) error {
+	counted, err := o.counted(v.state)
+	if err != nil {
+		return err
+	}
+	raw, program := o.raw, o.Walk()
+	load := func(set func(*ebpf.CollectionSpec) error) (*ebpf.Collection, error) {
+		o, err := programs.Parse(raw, v.name)
+		if err == nil {
+			err = errors.Join(o.Set(v.settings.Parameters), set(o.Spec()))
+		}
+		if err != nil {
+			return nil, err
+		}
+		return o.Load(counted, nil, program)
+	}
+	v.job.AddWalk(program, counted, load)
+	return nil
+}
+
+// counted holds the maps that the walk shares with the object's attached programs. Without CAP_SYS_ADMIN they
+// cannot be found later.
+func (o *object) counted(s *state.State) (map[string]*ebpf.Map, error) {
+	held := make(map[string]*ebpf.Map)
+	for name := range programs.UsedMaps(o.Spec().Programs[o.Walk()]) {
+		m := s.Maps()[name]
+		if m == nil || strings.HasPrefix(name, ".") { // global variables are the walk's own
+			continue
+		}
+		clone, err := m.Clone()
+		if err != nil {
+			for _, m := range held {
+				m.Close()
+			}
+			return nil, fmt.Errorf("hold map %s for trees: %w", name, err)
+		}
+		held[name] = clone
+	}
+	return held, nil
 }
 
 // newJob is for the view's programs, of which the type is known.

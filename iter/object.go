@@ -13,6 +13,7 @@ import (
 // object is a view's object, and where its programs are kept.
 type object struct {
 	*programs.Object
+	raw    []byte
 	view   string
 	pins   *registry // nil for nowhere
 	origin func(program string) programs.Origin

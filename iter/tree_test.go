@@ -92,8 +92,8 @@ func treeLines(t testing.TB, out []byte) (lines []treeLine) {
 	return lines
 }
 
-// ways are a view's ways to a tree: in one pass, one cgroup after the other, and the latter without the
-// program that lists.
+// ways are a view's ways to a tree: in one walk, in batches, one cgroup after the other, and that without the
+// programs that list cgroups.
 func ways(t testing.TB, v *View) map[string]*View {
 	t.Helper()
 	each, directories := *v,
@@ -101,10 +101,13 @@ func ways(t testing.TB, v *View) map[string]*View {
 			openSet(t, v.set.hierarchy, Config{Builtin: only(t, v.name),
 				Options: v.set.config.Options}),
 			v.name)
-	each.job, directories.job = v.job.Without(runs.PerTree), directories.job.Without(runs.PerTree)
-	all := map[string]*View{"each": &each, "directories": &directories}
+	each.job = v.job.Without(runs.InWalk, runs.PerTree)
+	directories.job = directories.job.Without(runs.InWalk, runs.PerTree)
+	all := map[string]*View{"walk": v, "each": &each, "directories": &directories}
 	if v.job.Program(runs.PerTree) != nil {
-		all["pass"] = v
+		batches := *v
+		batches.job = v.job.Without(runs.InWalk)
+		all["batches"] = &batches
 	}
 	return all
 }

@@ -1,10 +1,10 @@
 // Package programs takes object files apart and loads their programs.
 //
 // An [Object] NAME.bpf.o holds the iterator program that makes the view. If it is the only one, its name does
-// not matter. Otherwise it is called NAME, and the others are its flavours NAME___task and NAME___tree. Other
-// programs of the object are attached to the kernel while the view is enabled. [Object.Load] loads some of
-// the programs with the maps they use, so that one which the verifier refuses takes nothing with it.
-// [Inspect] finds out the same about a program that is loaded already.
+// not matter. Otherwise it is called NAME, and the others are its flavours NAME___task, NAME___tree and
+// NAME___walk. Other programs of the object are attached to the kernel while the view is enabled.
+// [Object.Load] loads some of the programs with the maps they use, so that one which the verifier refuses
+// takes nothing with it. [Inspect] finds out the same about a program that is loaded already.
 //
 // An [Origin] is bound to a program and says how it was made, so that a later start can take the program from
 // where it is pinned, in place of having it verified again.
@@ -37,6 +37,7 @@ type Object struct {
 	main     string
 	task     string   // its flavour that is run on each task, "" if there is none
 	tree     string   // its flavour that is run for many cgroups at once, "" if there is none
+	walk     string   // its flavour that shows a tree in one walk, "" if there is none
 	attached []string // programs that are no iterators
 	typ      records.Type
 
@@ -52,14 +53,18 @@ const FlavourMark = "___"
 const (
 	taskFlavour = FlavourMark + "task"
 	treeFlavour = FlavourMark + "tree"
-	batchMap    = "view_batches" // of VIEW_TREE in bpf/tree.h
+	walkFlavour = FlavourMark + "walk"
+	batchMap    = "view_batches" // of the tree flavour that VIEW_TREE in bpf/tree.h makes
+	nodesMap    = "view_nodes"   // of its walk flavour
 )
 
-// Main is the name of the iterator program that makes the view. Task is the one to be run on each task, and
-// Tree the one for many cgroups at once. The name is "" if there is none.
+// Main is the name of the iterator program that makes the view. Task is the one to be run on each task, Tree
+// the one for many cgroups at once, and Walk the one that shows a tree in one walk. The name is "" if there
+// is none.
 func (o *Object) Main() string { return o.main }
 func (o *Object) Task() string { return o.task }
 func (o *Object) Tree() string { return o.tree }
+func (o *Object) Walk() string { return o.walk }
 
 // Attached are the programs that are no iterators. They count events for the view.
 func (o *Object) Attached() []string { return o.attached }
@@ -181,10 +186,17 @@ func (o *Object) choose(iterators []string, view string) error {
 					program)
 			}
 			o.tree = program
+		case view + walkFlavour:
+			spec := o.spec.Programs[program]
+			if spec.AttachTo != "task" || !UsedMaps(spec)[nodesMap] {
+				return errno.Errorf(unix.ENOEXEC, "program %s is not what VIEW_TREE of tree.h makes",
+					program)
+			}
+			o.walk = program
 		default:
 			o.main = ""
-			return errno.Errorf(unix.ENOEXEC, "iterators %s: an object holds one, or those called %s, %s and %s",
-				strings.Join(iterators, ", "), view, view+taskFlavour, view+treeFlavour)
+			return errno.Errorf(unix.ENOEXEC, "iterators %s: an object holds one, or those called %s, %s, %s and %s",
+				strings.Join(iterators, ", "), view, view+taskFlavour, view+treeFlavour, view+walkFlavour)
 		}
 	}
 	return nil

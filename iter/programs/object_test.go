@@ -49,11 +49,13 @@ func TestBrokenObjects(t *testing.T) {
 func TestProgramsOfObject(t *testing.T) {
 	probe := &ebpf.ProgramSpec{Name: "probe", Type: ebpf.Kprobe, SectionName: "kprobe/x", AttachTo: "x"}
 	filter := &ebpf.ProgramSpec{Name: "filter", Type: ebpf.SocketFilter, SectionName: "socket"}
-	tree := func(target string) *ebpf.ProgramSpec {
-		p := ktest.Iterator("v___tree", target)
-		p.Instructions = asm.Instructions{asm.LoadMapPtr(asm.R1, 0).WithReference(batchMap)}
+	flavour := func(name, target, uses string) *ebpf.ProgramSpec {
+		p := ktest.Iterator(name, target)
+		p.Instructions = asm.Instructions{asm.LoadMapPtr(asm.R1, 0).WithReference(uses)}
 		return p
 	}
+	tree := func(target string) *ebpf.ProgramSpec { return flavour("v___tree", target, batchMap) }
+	walk := func(target string) *ebpf.ProgramSpec { return flavour("v___walk", target, nodesMap) }
 	sleeper := &ebpf.ProgramSpec{Name: "sleeper", Type: ebpf.Tracing, SectionName: "fentry.s/x",
 		AttachTo: "x"}
 	for name, test := range map[string]struct {
@@ -70,6 +72,12 @@ func TestProgramsOfObject(t *testing.T) {
 			ktest.Iterator("v___tree", "task")}, "", syscall.ENOEXEC},
 		"tree of others": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"),
 			tree("bpf_map_elem")}, "", syscall.ENOEXEC},
+		"all flavours": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"),
+			ktest.Iterator("v___task", "task"), tree("task"), walk("task")}, "v", 0},
+		"other walk": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"),
+			ktest.Iterator("v___walk", "task")}, "", syscall.ENOEXEC},
+		"walk of others": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"),
+			walk("cgroup")}, "", syscall.ENOEXEC},
 		"flavour of files": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"),
 			ktest.Iterator("v___task", "task_file")}, "v", 0},
 		"none":           {nil, "", syscall.ENOEXEC},

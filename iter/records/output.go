@@ -30,6 +30,9 @@ type Output struct {
 	sums   []byte  // room for totals
 	name   []byte  // of the metric that is being written
 
+	walked  []byte // nodes, as a walk left them
+	parents []int  // of the node that is looked at, from the first on
+
 	from     int   // where the rendering begins
 	limit    int64 // bytes that it may have
 	samples  int   // so far
@@ -62,6 +65,7 @@ func (o *Output) End() {
 	o.record = nil
 	o.raw, o.parts, o.order = within(o.raw, keep), within(o.parts, keep), within(o.order, keep)
 	o.nodes, o.names, o.whole = within(o.nodes, keep), within(o.names, keep), within(o.whole, keep)
+	o.walked = within(o.walked, keep)
 	o.labels, o.above.text = within(o.labels, keep), within(o.above.text, keep)
 	o.sums = within(o.sums, keep)
 }

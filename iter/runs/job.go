@@ -20,6 +20,7 @@ const (
 	PerCgroup Way = iota
 	PerTask
 	PerTree
+	InWalk
 	Whole
 	ways
 )
@@ -36,6 +37,7 @@ type Job struct {
 	taskTarget string      // the target of PerTask
 	noTask     error       // why PerTask is missing though the view has a program for it
 	batches    *ebpf.Map   // tells PerTree the cgroups
+	walk       *walk       // the program of InWalk; nil if there is none
 	requests   *ebpf.Map   // tells Whole the cgroup; nil if it does not ask
 	elements   *ebpf.Map   // the map that Whole iterates; nil if its target needs none
 	link       *link.Iter  // the foreign link that is run in place of programs; else nil
@@ -145,6 +147,9 @@ func (j *Job) Without(ways ...Way) *Job {
 	less := *j
 	for _, w := range ways {
 		less.programs[w] = nil
+		if w == InWalk {
+			less.walk = nil
+		}
 	}
 	return &less
 }
@@ -212,6 +217,7 @@ func (j *Job) Close() error {
 	if j == nil {
 		return nil
 	}
+	j.walk.end()
 	var errs []error
 	for _, p := range j.programs {
 		errs = append(errs, p.Close())

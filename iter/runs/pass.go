@@ -42,13 +42,8 @@ func (j *Job) AddTree(p *ebpf.Program, maps Maps) {
 // kernel's buffer.
 func (r *run) collectPass(cgroup uint64) error {
 	j, o := r.job, &r.output
-	// The flavour cannot flush the kernel's statistics, because flushing sleeps. If the view flushes for
-	// the topmost cgroup, that covers all below.
-	if j.programs[PerCgroup] != nil {
-		_, err := r.once(cgroup, o.Bytes())
-		if err != nil && !errors.Is(err, unix.E2BIG) && !errors.Is(err, unix.EOPNOTSUPP) {
-			return err
-		}
+	if err := r.flush(cgroup); err != nil {
+		return err
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -66,6 +61,19 @@ func (r *run) collectPass(cgroup uint64) error {
 	}
 	if !o.Wrote(0) {
 		return cgroups.Gone(cgroup)
+	}
+	return nil
+}
+
+// flush runs the view for the topmost cgroup of a tree. If the view flushes the kernel's statistics, that
+// covers all below. The programs for trees cannot flush, because flushing sleeps.
+func (r *run) flush(cgroup uint64) error {
+	if r.job.programs[PerCgroup] == nil {
+		return nil
+	}
+	_, err := r.once(cgroup, r.output.Bytes())
+	if err != nil && !errors.Is(err, unix.E2BIG) && !errors.Is(err, unix.EOPNOTSUPP) {
+		return err
 	}
 	return nil
 }

@@ -8,12 +8,14 @@
 //   - [PerCgroup] links the program to the cgroup. The kernel takes 32 KiB of it.
 //   - [PerTask] links it to each process of the cgroup, or to each thread if the threads of one process may
 //     live apart. It stands in if the first way fails, for example on cgroup v1 or above 32 KiB of output.
-//   - [PerTree] tells it some hundred cgroups at a time, for a tree.
+//   - [InWalk] has it walk a tree by itself, and leave its output in memory that is shared with this process.
+//   - [PerTree] tells it some hundred cgroups at a time, for a tree that it cannot walk.
 //   - [Whole] goes through all objects of the machine. If the program has the map view_requests, it looks up
 //     there which cgroup the reading thread asks for. Otherwise only the top cgroup has the view.
 //
-// A [Runner] is shared by the jobs of one hierarchy. A tree's cgroups are listed by a BPF program into memory
-// that is shared with this process. If the kernel refuses the program, they are listed by their directories.
+// A [Runner] is shared by the jobs of one hierarchy. The cgroups of a tree that is not walked are listed by a
+// BPF program into memory that is shared with this process, or by their directories if the kernel refuses the
+// program.
 package runs
 
 import (
@@ -37,7 +39,11 @@ type Runner struct {
 // for a collector more than maxSeries samples, or takes longer than timeout, fails.
 func NewRunner(h *cgroups.Hierarchy, objects iofs.FS, maxRun int64, maxSeries int, timeout time.Duration) *Runner {
 	return &Runner{
-		hierarchy: h, maxRun: maxRun, maxSeries: maxSeries, timeout: timeout, lister: lister{objects: objects},
+		hierarchy: h, maxRun: maxRun, maxSeries: maxSeries, timeout: timeout,
+		lister: lister{
+			objects: objects,
+			inWalk:  walk{program: "list", piece: walkPiece, open: loadList(objects)},
+		},
 		census: census{objects: objects},
 	}
 }

@@ -8,6 +8,14 @@ import (
 
 // collectTree lists the cgroups of the tree, and runs the job for those that in does not refuse.
 func (r *run) collectTree(cgroup uint64, in func(cgroup uint64) error) (err error) {
+	if r.job.walk != nil && in == nil {
+		if err := r.flush(cgroup); err != nil {
+			return err
+		}
+		if err := r.job.walk.fill(r, cgroup); !errors.Is(err, errNoWalk) {
+			return err
+		}
+	}
 	listed := false
 	if !r.hierarchy.V1() {
 		listed, err = r.job.runner.lister.list(r, cgroup)

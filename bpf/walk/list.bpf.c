@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+//go:build ignore
+
+/* Lists a cgroup and all below it, and shows nothing of them. No view. Where it cannot load, walk.bpf.c lists them. */
+#include "../walk.h"
+
+__noinline int list_one(__u64 address)
+{
+	return view_walk_enter(view_walk_cast(struct cgroup, address)) || view_walk_leave();
+}
+
+SEC("iter/task")
+int list(struct bpf_iter__task *ctx)
+{
+	return ctx->task ? view_walk_piece(list_one) : 0;
+}

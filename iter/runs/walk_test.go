@@ -1,0 +1,41 @@
+package runs
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"bpfviewfs/bpf"
+	"bpfviewfs/internal/ktest"
+)
+
+// Memory grows with the tree and with the names, and what a giant tree needed is given back.
+func TestWalkGrows(t *testing.T) {
+	h := testHierarchy(t)
+	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	for i := range 9 {
+		ktest.Cgroup(t, top, strings.Repeat("n", 254)+fmt.Sprint(i))
+	}
+	for _, room := range []walkRoom{
+		{1, longestName, 0}, {100, longestName, 0}, {1, 100 * longestName, 0}, {keepNodes + 1, 1 << 20, 0},
+	} {
+		l := lister{objects: bpf.Objects, inWalk: walk{program: "list", open: loadList(bpf.Objects)}}
+		if err := l.inWalk.load(room); err != nil {
+			old := lister{objects: bpf.Objects}
+			if !errors.Is(err, errNoWalk) || old.load() != nil {
+				t.Fatal(err, l.inWalk.refused)
+			}
+			old.close()
+			return // before v6.4
+		}
+		tree, err := listed(t, &l, ktest.CgroupID(t, top))
+		if err != nil || tree.Len() != 10 {
+			t.Errorf("room for %+v: %d cgroups of 10, %v", room, tree.Len(), err)
+		}
+		if kept := l.inWalk.loaded != nil; kept != (room.nodes <= keepNodes) {
+			t.Errorf("room for %+v: the memory is kept: %t", room, kept)
+		}
+		l.close()
+	}
+}
