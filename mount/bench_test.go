@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,23 +23,23 @@ func benchFile() *memFS {
 }
 
 // BenchmarkLoop reads a trivial file of three servers, each a process of its own. They are this package,
-// go-fuse's own server with the same filesystem, and libfuse's low-level interface in C with one thread and
-// with many (if there is a C compiler and libfuse3-dev). They take turns in short rounds, so that a busy
+// go-fuse's own server with the same filesystem, and the benchmark's server in C with libfuse, with one thread
+// and with many (if there is a C compiler and libfuse3-dev). They take turns in short rounds, so that a busy
 // machine is busy for all. The results are microseconds for each server, and each one's time relative to this
 // package's (above 1 is slower).
 func BenchmarkLoop(b *testing.B) {
 	needRoot(b)
 	servers := []string{"ours", "stock"}
-	dirs := map[string]string{}
+	files := map[string]string{}
 	for _, s := range servers {
-		dirs[s] = tempDir(b)
-		unmountAfter(b, dirs[s])
-		spawn(b, s, dirs[s])
+		dir := tempDir(b)
+		unmountAfter(b, dir)
+		spawn(b, s, dir)
+		files[s] = filepath.Join(dir, "hello")
 	}
 	if c := buildC(b); c != "" {
 		for _, s := range []string{"libfuse-single", "libfuse-multi"} {
-			dirs[s] = tempDir(b)
-			spawnC(b, c, dirs[s], s == "libfuse-single")
+			files[s] = spawnC(b, c, s == "libfuse-single")
 			servers = append(servers, s)
 		}
 	}
@@ -54,7 +55,7 @@ func BenchmarkLoop(b *testing.B) {
 				for n := 0; n < b.N; n += round {
 					for _, s := range servers {
 						took[s] += parallel(b, readers, func() error {
-							return work.do(filepath.Join(dirs[s], "hello"), (round+readers-1)/readers)
+							return work.do(files[s], (round+readers-1)/readers)
 						})
 					}
 				}
@@ -115,15 +116,15 @@ func preads(path string, n int) error {
 	return nil
 }
 
-// buildC compiles testdata/hello_ll.c, or returns "" if that cannot be done.
+// buildC compiles the benchmark's server of static files, or returns "" if that cannot be done.
 func buildC(b *testing.B) string {
 	flags, err := exec.Command("pkg-config", "--cflags", "--libs", "fuse3").Output()
 	if err != nil {
 		b.Log("no comparison with libfuse: no fuse3 for pkg-config")
 		return ""
 	}
-	bin := filepath.Join(b.TempDir(), "hello_ll")
-	args := append([]string{"-O2", "-o", bin, "testdata/hello_ll.c"}, strings.Fields(string(flags))...)
+	bin := filepath.Join(b.TempDir(), "static")
+	args := append([]string{"-O2", "-o", bin, "../.ci/bench/c/static.c"}, strings.Fields(string(flags))...)
 	if out, err := exec.Command("cc", args...).CombinedOutput(); err != nil {
 		b.Logf("no comparison with libfuse: cc: %v\n%s", err, out)
 		return ""
@@ -131,8 +132,10 @@ func buildC(b *testing.B) string {
 	return bin
 }
 
-func spawnC(b *testing.B, bin, dir string, single bool) {
-	args := []string{dir}
+// spawnC starts the server in C and gives the path of a file as large as the trivial one.
+func spawnC(b *testing.B, bin string, single bool) (file string) {
+	dir := tempDir(b)
+	args := []string{dir, strconv.Itoa(len(trivial)), "1"}
 	if single {
 		args = append(args, "single")
 	}
@@ -146,8 +149,10 @@ func spawnC(b *testing.B, bin, dir string, single bool) {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
-	eventually(b, func() bool { _, err := readAll(filepath.Join(dir, "hello")); return err == nil },
-		func() string { return "hello_ll does not serve" })
+	file = filepath.Join(dir, "f0")
+	eventually(b, func() bool { _, err := readAll(file); return err == nil },
+		func() string { return "the server in C does not serve" })
+	return file
 }
 
 // unmountAfter takes any mount at dir away when the test ends.
