@@ -6,55 +6,87 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/cgroups"
 	"golang.org/x/sys/unix"
 )
+
+// counters opens sets with the stateful view renames, as mounts of one registry do.
+type counters struct {
+	*testing.T
+	hierarchy *cgroups.Hierarchy
+	registry  string
+	state     string // directory of the view's state
+}
+
+func newCounters(t *testing.T) *counters {
+	h := testHierarchy(t, "")
+	dir := filepath.Join(ktest.BPFFS(t), "views")
+	return &counters{t, h, dir, (&registry{dir: dir}).stateDir("renames")}
+}
+
+// open opens a set with the view.
+func (c *counters) open() *Set {
+	c.Helper()
+	return c.openAs(Config{Enable: []string{"renames"}})
+}
+
+func (c *counters) openAs(config Config) *Set {
+	c.Helper()
+	config.Builtin, config.Registry, config.Logf = os.DirFS("testdata"), c.registry, c.Logf
+	s, err := Open(c.hierarchy, config)
+	if err != nil {
+		c.Fatal(err)
+	}
+	return s
+}
+
+// close ends a set as the death of their server does.
+func (c *counters) close(s *Set) {
+	c.Helper()
+	if err := s.Close(); err != nil {
+		c.Error(err)
+	}
+}
+
+// detach ends sets with their mounts.
+func (c *counters) detach(sets ...*Set) {
+	c.Helper()
+	for _, s := range sets {
+		if err := s.Detach(); err != nil {
+			c.Error(err)
+		}
+	}
+}
+
+// attached checks how many programs of the view are attached.
+func (c *counters) attached(when string, want int) {
+	c.Helper()
+	got := 0
+	if exists(c.state) {
+		got = len(attachedPrograms(c.T, c.state))
+	}
+	if got != want {
+		c.Errorf("%s: %d programs are attached, want %d", when, got, want)
+	}
+}
 
 // The programs that a stateful view has attached go on from one set to the next. They end with the last set
 // that has the view.
 func TestAttachedAsLongAsAnyoneHasTheView(t *testing.T) {
-	h := testHierarchy(t, "")
-	dir := filepath.Join(ktest.BPFFS(t), "views")
-	open := func(enable ...string) *Set {
-		t.Helper()
-		s, err := Open(h, Config{Builtin: os.DirFS("testdata"), Registry: dir, Enable: enable,
-			Logf: t.Logf})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	attached := func() int {
-		state := (&registry{dir: dir}).stateDir("renames")
-		if _, err := os.Stat(state); err != nil {
-			return 0
-		}
-		return len(attachedPrograms(t, state))
-	}
-	check := func(when string, want int) {
-		t.Helper()
-		if got := attached(); got != want {
-			t.Errorf("%s: %d programs are attached, want %d", when, got, want)
-		}
-	}
-	off := open()
-	check("off", 0)
-	first := open("renames")
-	check("on", 2)
-	if err := first.Close(); err != nil {
-		t.Error(err)
-	}
-	check("closed", 2)
-	second, third := open("renames"), open("renames")
-	check("taken over", 2)
-	if err := second.Detach(); err != nil {
-		t.Error(err)
-	}
-	check("another has it", 2)
-	if err := third.Detach(); err != nil {
-		t.Error(err)
-	}
-	check("nobody has it", 0)
-	fourth := open("renames")
+	c := newCounters(t)
+	off := c.openAs(Config{})
+	c.attached("off", 0)
+	first := c.open()
+	c.attached("on", 2)
+	c.close(first)
+	c.attached("closed", 2)
+	second, third := c.open(), c.open()
+	c.attached("taken over", 2)
+	c.detach(second)
+	c.attached("another has it", 2)
+	c.detach(third)
+	c.attached("no set has it", 0)
+	fourth := c.open()
 	fourth.config.Enable = nil
 	for _, v := range fourth.Views() {
 		v.key = "" // as if a source of the view had changed
@@ -62,29 +94,13 @@ func TestAttachedAsLongAsAnyoneHasTheView(t *testing.T) {
 	if _, err := fourth.reload(); err != nil {
 		t.Fatal(err)
 	}
-	check("switched off", 0)
-	for _, s := range []*Set{fourth, off} {
-		if err := s.Detach(); err != nil {
-			t.Error(err)
-		}
-	}
+	c.attached("switched off", 0)
+	c.detach(fourth, off)
 }
 
 // A mount uses a view also while it has no server. The end of another mount must not take the counts away.
 func TestUsedBetweenTwoSets(t *testing.T) {
-	h := testHierarchy(t, "")
-	dir := filepath.Join(ktest.BPFFS(t), "views")
-	var keeper *os.File // the open file that the first mount's keeper holds
-	open := func(c Config) *Set {
-		t.Helper()
-		c.Builtin, c.Registry, c.Enable, c.Logf = os.DirFS("testdata"), dir,
-			[]string{"renames"}, t.Logf
-		s, err := Open(h, c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
+	c := newCounters(t)
 	duplicate := func(f *os.File) *os.File {
 		t.Helper()
 		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
@@ -93,23 +109,15 @@ func TestUsedBetweenTwoSets(t *testing.T) {
 		}
 		return os.NewFile(uintptr(fd), f.Name())
 	}
-	first := open(Config{Keep: func(f *os.File) error { keeper = duplicate(f); return nil }})
-	state := (&registry{dir: dir}).stateDir("renames")
-	other := open(Config{})
-	if err := first.Close(); err != nil { // as if it was killed
-		t.Error(err)
-	}
-	if err := other.Detach(); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat(state); err != nil {
-		t.Fatalf("what was counted is gone: %v", err)
-	}
-	next := open(Config{Kept: duplicate(keeper)})
-	if err := next.Detach(); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat(state); err == nil {
+	var keeper *os.File // the open file that the first mount's keeper holds
+	first := c.openAs(Config{Enable: []string{"renames"},
+		Keep: func(f *os.File) error { keeper = duplicate(f); return nil }})
+	other := c.open()
+	c.close(first)
+	c.detach(other)
+	c.attached("between two servers", 2)
+	c.detach(c.openAs(Config{Enable: []string{"renames"}, Kept: duplicate(keeper)}))
+	if exists(c.state) {
 		t.Error("the state outlives all mounts")
 	}
 	keeper.Close()
@@ -117,62 +125,29 @@ func TestUsedBetweenTwoSets(t *testing.T) {
 
 // A keeper that has died uses nothing.
 func TestUnusedAfterKeeper(t *testing.T) {
-	h := testHierarchy(t, "")
-	dir := filepath.Join(ktest.BPFFS(t), "views")
-	c := Config{Builtin: os.DirFS("testdata"), Registry: dir, Enable: []string{"renames"}, Logf: t.Logf}
-	first, err := Open(h, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := first.Close(); err != nil {
-		t.Error(err)
-	}
-	other, err := Open(h, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := other.Detach(); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat((&registry{dir: dir}).stateDir("renames")); err == nil {
+	c := newCounters(t)
+	c.close(c.open())
+	c.detach(c.open())
+	if exists(c.state) {
 		t.Error("the state outlives all mounts")
 	}
 }
 
 // A slot is made anew, with its link, if its pin was removed.
 func TestSlotRemoved(t *testing.T) {
-	h := testHierarchy(t, "")
-	dir := filepath.Join(ktest.BPFFS(t), "views")
-	c := Config{Builtin: os.DirFS("testdata"), Registry: dir, Enable: []string{"renames"}, Logf: t.Logf}
-	first, err := Open(h, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := first.Close(); err != nil {
-		t.Error(err)
-	}
-	state := (&registry{dir: dir}).stateDir("renames")
-	slots, err := filepath.Glob(state + "/*" + "_slot")
+	c := newCounters(t)
+	c.close(c.open())
+	slots, err := filepath.Glob(c.state + "/*_slot")
 	if err != nil || len(slots) == 0 {
 		t.Fatalf("slots: %v %v", slots, err)
 	}
-	before := len(attachedPrograms(t, state))
 	if err := os.Remove(slots[0]); err != nil {
 		t.Fatal(err)
 	}
-	next, err := Open(h, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, v := range next.Views() {
-		if v.Name() == "renames" && v.Err() != nil {
-			t.Error(v.Err())
-		}
-	}
-	if now := len(attachedPrograms(t, state)); now != before {
-		t.Errorf("%d programs are attached, before %d", now, before)
-	}
-	if err := next.Detach(); err != nil {
+	next := c.open()
+	if err := find(t, next, "renames").Err(); err != nil {
 		t.Error(err)
 	}
+	c.attached("without a slot", 2)
+	c.detach(next)
 }
