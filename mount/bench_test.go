@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,7 +29,7 @@ func benchFile() *memFS {
 // machine is busy for all. The results are microseconds for each server, and each one's time relative to this
 // package's (above 1 is slower).
 func BenchmarkLoop(b *testing.B) {
-	needRoot(b)
+	testenv.NeedsRoot(b)
 	servers := []string{"ours", "stock"}
 	files := map[string]string{}
 	for _, s := range servers {

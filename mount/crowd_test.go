@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/testenv"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -381,7 +382,7 @@ func TestAbortDropsTheQueue(t *testing.T) {
 
 // Requests that were read ahead are answered by the next server if their own is killed.
 func TestKilledServerInACrowd(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := tempDir(t)
 	unmountAfter(t, dir)
 	keeper := spawn(t, "ours", dir)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -50,7 +51,7 @@ func vanishes(t *testing.T, pid int) {
 }
 
 func TestBackground(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := tempDir(t)
 	pid := background(t, dir, "src", filepath.Base(dir), "-o", "rw,nofail") // a relative path
 	if got := slurp(t, filepath.Join(dir, "hello")); got != trivial {
@@ -74,7 +75,7 @@ func TestBackground(t *testing.T) {
 }
 
 func TestBackgroundFailures(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := tempDir(t)
 	for _, c := range []struct {
 		cmd  *exec.Cmd
@@ -96,7 +97,7 @@ func TestBackgroundFailures(t *testing.T) {
 }
 
 func TestSignals(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGTERM} {
 		for _, how := range []string{"idle", "busy"} {
 			dir := tempDir(t)
@@ -119,7 +120,7 @@ func TestSignals(t *testing.T) {
 }
 
 func TestSignalInForeground(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := tempDir(t)
 	unmountAfter(t, dir)
 	socket := filepath.Join(tempDir(t), "notify")

@@ -12,19 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/testenv"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
 // A test that waits longer than this has found a hang.
 const hang = 20 * time.Second
-
-func needRoot(tb testing.TB) {
-	tb.Helper()
-	if os.Geteuid() != 0 {
-		tb.Skip("needs root")
-	}
-}
 
 // mounted is a served mount of a test.
 type mounted struct {
@@ -41,7 +35,7 @@ func (m *mounted) at(name string) string { return filepath.Join(m.dir, name) }
 // serve mounts fs on a new directory and takes it down when the test ends.
 func serve(tb testing.TB, fs fuse.RawFileSystem) *mounted {
 	tb.Helper()
-	needRoot(tb)
+	testenv.NeedsRoot(tb)
 	leaks(tb)
 	m := &mounted{dir: tempDir(tb), served: make(chan error, 1), log: &logbook{}}
 	c, kept, err := mountHere(Options{Source: "src", Target: m.dir})

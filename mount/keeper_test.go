@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
 // newKeeper returns a keeper with a made-up mount and servers. Servers that it starts by itself end at once.
 func newKeeper(t *testing.T) *Keeper {
 	t.Helper()
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	log := &logbook{}
 	k := &Keeper{Args: []string{"server"}, View: func(uint64) (int, bool) { return 0, false }, Logf: log.printf}
 	k.prepare()

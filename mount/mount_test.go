@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -72,7 +73,7 @@ func TestLargeRead(t *testing.T) {
 }
 
 func TestMountRefuses(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	leaks(t)
 	m := serve(t, newFS(direct("hello", trivial)))
 	file := filepath.Join(tempDir(t), "file")
@@ -104,7 +105,7 @@ func TestMountRefuses(t *testing.T) {
 }
 
 func TestMountNeedsRoot(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	cmd := child("ours", tempDir(t))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := cmd.CombinedOutput()
@@ -114,7 +115,7 @@ func TestMountNeedsRoot(t *testing.T) {
 }
 
 func TestStrangeNames(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	leaks(t)
 	dir := filepath.Join(tempDir(t), "a dir, with \"quotes\" \\ and\na newline")
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -145,7 +146,7 @@ func TestStrangeNames(t *testing.T) {
 
 // Of two mounts at once on one target, one at most is left.
 func TestMountRace(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	leaks(t)
 	dir := tempDir(t)
 	unmountAfter(t, dir)

@@ -3,13 +3,14 @@ package mount
 import (
 	"testing"
 
+	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
 // For the kernel, the path of a mount that was detached in the same moment is "/". A mount there would be
 // wrong.
 func TestPlaceWhileMountsComeAndGo(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	leaks(t)
 	dir := tempDir(t)
 	unmountAfter(t, dir)

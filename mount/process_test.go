@@ -6,12 +6,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"bpfviewfs/internal/testenv"
 )
 
 // TestNames checks that every thread of keeper and server has the program's name, as top(1) and OOM messages
 // show it, and that the kernel prefers to kill the server.
 func TestNames(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := tempDir(t)
 	keeper := background(t, dir, "src", dir)
 	scores := []int{score(t, keeper)}

@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/testenv"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
 // TestSignalTwice sends the second signal while the first one's unmount is under way, as timeout(1) does.
 func TestSignalTwice(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	for i := range 12 {
 		dir := tempDir(t)
 		pid := background(t, dir, "src", dir)
@@ -30,7 +31,7 @@ func TestSignalTwice(t *testing.T) {
 }
 
 func TestSignalFromTimeout(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := tempDir(t)
 	unmountAfter(t, dir)
 	cmd := child("main", "src", dir, "--foreground")
@@ -48,7 +49,7 @@ func TestSignalFromTimeout(t *testing.T) {
 
 // TestSignalAtAnyTime checks that a signal leaves no dead mount, at any moment of the start.
 func TestSignalAtAnyTime(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	for i := range 20 {
 		dir := tempDir(t)
 		unmountAfter(t, dir)
@@ -67,7 +68,7 @@ func TestSignalAtAnyTime(t *testing.T) {
 
 // TestSignalEndsCopies checks that a copy of the mount in another mount namespace ends with the keeper.
 func TestSignalEndsCopies(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := tempDir(t)
 	pid := background(t, dir, "src", dir)
 	other := exec.Command("unshare", "-m", "--propagation", "private", "sh", "-c", "echo ready; exec sleep 1000")

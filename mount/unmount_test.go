@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -78,7 +79,7 @@ func TestNumberOfAnother(t *testing.T) {
 }
 
 func TestStaleMountIsCleared(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := tempDir(t)
 	unmountAfter(t, dir)
 	server := spawn(t, "ours", dir)
@@ -114,7 +115,7 @@ func count(list []Info, dir string) (n int) {
 }
 
 func TestUmount(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := tempDir(t)
 	unmountAfter(t, dir)
 	if err := Umount(dir, t.Logf); !errors.Is(err, ErrNotMounted) {

@@ -31,7 +31,7 @@ func build(t *testing.T, name, source string, flags ...string) string {
 // A program that the verifier refuses: the log has the source's lines, and the summary is not about
 // statistics.
 func TestCheckShowsVerifierLog(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	code, out, stderr := call(t, exec.Command(command, "check", build(t, "wrong", `
 #include "bpfview.h"
 
@@ -65,7 +65,7 @@ int wrong(struct bpf_iter__cgroup *ctx)
 // Each tag that is unknown, or that contradicts the member or another tag, is an error of check and the
 // reason in views.
 func TestTagsThatContradict(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	const source = `
 #include "bpfview.h"
 
@@ -128,7 +128,7 @@ int tagged(struct bpf_iter__cgroup *ctx)
 
 // A flavour that does not load is left out of the view, and check says so.
 func TestCheckTellsOfFlavours(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	code, out, stderr := call(t, exec.Command(command, "check", build(t, "half", `
 #include "bpfview.h"
 
@@ -162,7 +162,7 @@ int half(struct bpf_iter__cgroup *ctx)
 // cat runs a view where a mount has it, and why agrees. A glob with the name of a unit as systemctl shows it
 // means another cgroup; the view's warning has the glob that is right.
 func TestMatchOfUnit(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	c := newCgroup(t, "/nowhere")
 	unit := c.child(`a\x2db.service`)
 	views := t.TempDir()

@@ -8,10 +8,11 @@ import (
 	"testing"
 
 	"bpfviewfs/bpf"
+	"bpfviewfs/internal/testenv"
 )
 
 func TestCheck(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := t.TempDir()
 	object := func(name string, content []byte) string {
 		path := filepath.Join(dir, name)
@@ -52,7 +53,7 @@ func TestCheck(t *testing.T) {
 }
 
 func TestWhy(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	views := t.TempDir()
 	if err := os.WriteFile(filepath.Join(views, "broken.bpf.o"), []byte("no ELF"), 0o644); err != nil {
 		t.Fatal(err)

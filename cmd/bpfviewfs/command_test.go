@@ -31,7 +31,7 @@ func call(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
 // TestBadInput gives the command bad input. It must refuse with one line that names the cause and mount(8)'s
 // exit code, and mount nothing.
 func TestBadInput(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	os.WriteFile(file, nil, 0o644)
@@ -100,7 +100,7 @@ func TestBadInput(t *testing.T) {
 
 // TestWithoutRights runs the command without the right to mount.
 func TestWithoutRights(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir, err := os.MkdirTemp("/tmp", "bpfviewfs")
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestWithoutRights(t *testing.T) {
 
 // TestSignals ends a server in the foreground, idle and with a file open.
 func TestSignals(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		for _, busy := range []bool{false, true} {
 			dir := t.TempDir()
@@ -197,7 +197,7 @@ func TestSignals(t *testing.T) {
 
 // TestStaleMount kills a server, which leaves a dead mount, and mounts again.
 func TestStaleMount(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := mountDir(t, "cgroup2")
 	server := serverOf(t, dir)
 	unix.Kill(server, unix.SIGKILL)
@@ -216,7 +216,7 @@ func TestStaleMount(t *testing.T) {
 
 // TestWithoutMount runs views from the command line.
 func TestWithoutMount(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	c := newCgroup(t, "")
 	cmd := c.run(exec.Command("sleep", "1000"))
 	for _, path := range []string{c.path, filepath.Base(c.path), "/" + filepath.Base(c.path)} {

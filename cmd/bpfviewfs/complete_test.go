@@ -12,7 +12,7 @@ import (
 
 // TestCompletionInShells presses the tabulator in the real shells.
 func TestCompletionInShells(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	c := newCgroup(t, dir)
 	c.child("odd name$x.service")

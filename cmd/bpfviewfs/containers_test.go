@@ -146,7 +146,7 @@ func (i isolation) command(bundle, dir string) *exec.Cmd {
 
 // TestContainers binds a cgroup's directory into containers, which see that cgroup and no other.
 func TestContainers(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	testenv.Needs(t, "busybox", "runc", "crun")
 	dir := mountDir(t, "cgroup2")
 	os.Chmod(filepath.Dir(dir), 0o755)

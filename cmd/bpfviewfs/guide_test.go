@@ -11,7 +11,7 @@ import (
 
 // TestGuide types the commands of docs/writing-views.md, with other directories in place of the machine's.
 func TestGuide(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	testenv.Needs(t, "clang-19", "/usr/include/bpf/bpf_helpers.h", "bpftool")
 	page := read(t, "../../docs/writing-views.md")
 	steps, pinning := typedIn(t, page, "Four steps"),

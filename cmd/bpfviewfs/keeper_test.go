@@ -488,7 +488,7 @@ func TestStuckServer(t *testing.T) {
 
 // TestBrokenProgram reloads a program that cannot run.
 func TestBrokenProgram(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := t.TempDir()
 	program := filepath.Join(t.TempDir(), "bpfviewfs")
 	install := func(content []byte) {

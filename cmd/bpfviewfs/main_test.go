@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/testenv"
 	"bpfviewfs/mount"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -105,13 +106,6 @@ func sleepWithThreads(count string) {
 		os.WriteFile("/proc/self/comm", names.Bytes(), 0)
 	}
 	os.Exit(0)
-}
-
-func needRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
 }
 
 // cgroup2 is where the cgroup2 hierarchy is mounted.
@@ -242,7 +236,7 @@ func (c *cgroup) renamable(n int) (cmd *exec.Cmd, rename func(string)) {
 // mountDir mounts with the built command and unmounts when the test is over.
 func mountDir(t testing.TB, source string, options ...string) string {
 	t.Helper()
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := t.TempDir()
 	args := []string{"mount", source, dir}
 	for _, o := range options {

@@ -7,12 +7,13 @@ import (
 	"path/filepath"
 	"testing"
 
+	"bpfviewfs/internal/testenv"
 	"github.com/moby/sys/mountinfo"
 )
 
 // TestMemoryLimit holds that a process finds the limit of a memory cgroup above it, v2 or v1.
 func TestMemoryLimit(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	machine := memoryLimit("/proc/self")
 	if machine < 64<<20 {
 		t.Fatalf("%d bytes for this process", machine)

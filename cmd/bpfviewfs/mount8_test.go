@@ -123,7 +123,7 @@ var helper8s = []mount8{
 // TestMount8 calls mount(8), which finds the command in two ways. It has its own helper in /sbin, and
 // mount.fuse3 looks for a command with the name of the type.
 func TestMount8(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	// findmnt is in util-linux. Its mount(8) calls helpers, unlike that of busybox.
 	testenv.Needs(t, "findmnt")
 	for _, way := range []string{"mount.fuse.bpfviewfs", "mount.fuse3"} {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,7 +31,7 @@ func dropIn(t *testing.T, views string, files map[string]string) {
 // The server may read addresses of the kernel, as the command may, so both show them, or neither. Programs that
 // name symbols load.
 func TestSymbolsThroughTheMount(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	views := t.TempDir()
 	dropIn(t, views, map[string]string{
 		"addresses.bpf.o": "testdata:addresses",

@@ -19,7 +19,7 @@ import (
 // newRegistry is a new registry for the test. Its bpffs may have pins of the kernel.
 func newRegistry(t testing.TB) string {
 	t.Helper()
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := t.TempDir()
 	if err := unix.Mount("bpf", dir, "bpf", 0, "mode=700"); err != nil {
 		t.Fatal(err)

@@ -8,12 +8,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"bpfviewfs/internal/testenv"
 )
 
 // TestRequests has many readers of a view that learns the cgroup from its reader's thread. No reader ever
 // gets a row of another cgroup.
 func TestRequests(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	views := t.TempDir()
 	inside, err := os.ReadFile("../../iter/testdata/inside.bpf.o")
 	if err != nil {

@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/internal/testenv"
 )
 
 // A view that shows what cgroup v1 does not have is absent there, and all places that tell of views say where to
 // look.
 func TestViewOfAnotherHierarchy(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	v1 := ktest.V1(t)
 	const reason = "cgroup2 alone has, and this is a cgroup v1 hierarchy: bpfviewfs mount cgroup2 DIRECTORY"
 	dir := mountDir(t, v1)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"bpfviewfs/fs"
+	"bpfviewfs/internal/testenv"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/mount"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -173,7 +174,7 @@ func mountMadeUp(t *testing.T) (dir string) {
 // keptMadeUp is mountMadeUp with the keeper's process.
 func keptMadeUp(t *testing.T) (dir string, keeper *os.Process) {
 	t.Helper()
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir = t.TempDir()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), serveVar+"="+dir)

@@ -9,12 +9,13 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
 // TestStatus reads from a mount, and has status tell of it.
 func TestStatus(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := mountOpenly(t, "registry="+newRegistry(t))
 	for range 3 {
 		read(t, dir+"/cpu")
@@ -60,7 +61,7 @@ func TestStatus(t *testing.T) {
 
 // TestJournal has the command's stderr look like the journal's.
 func TestJournal(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	file, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {
 		t.Fatal(err)

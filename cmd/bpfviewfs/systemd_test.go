@@ -144,7 +144,7 @@ func (m *machine) holdOpen(path string) {
 
 // TestSystemd runs the units under a real systemd, and looks at the mount from outside of them.
 func TestSystemd(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	testenv.Needs(t, "/lib/systemd/systemd")
 	m := bootMachine(t)
 

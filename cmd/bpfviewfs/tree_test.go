@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -440,7 +441,7 @@ func residentOf(t *testing.T, pid int) (bytes int) {
 
 // TestSources mounts a cgroup inside the hierarchy and a v1 hierarchy.
 func TestSources(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	c := newCgroup(t, "")
 	sub := c.child("sub")
 	cmd := sub.run(exec.Command("sleep", "1000"))

@@ -4,13 +4,14 @@ import (
 	"sync"
 	"testing"
 
+	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
 // TestOtherMountEnds has another mount of the same registry end while a mount has no server. The counts of
 // the first mount stay, and go with it.
 func TestOtherMountEnds(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	pins := newRegistry(t)
 	mounted := func() (dir string, end func()) {
 		dir = t.TempDir()

@@ -9,13 +9,14 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
 // TestViewsDirectory does everything to a views directory that its owner may do, right and wrong. The mount
 // follows.
 func TestViewsDirectory(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	views := t.TempDir()
 	dir := mountDir(t, "cgroup2", "views="+views, "registry="+newRegistry(t))
 	a := newCgroup(t, dir)
@@ -130,7 +131,7 @@ match: ["/%s/b"]
 // TestRefusedObjects drops files that cannot be views. Each is listed with the reason, and affects nothing
 // else.
 func TestRefusedObjects(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	views := t.TempDir()
 	dir := mountDir(t, "cgroup2", "views="+views, "registry="+newRegistry(t))
 	says, err := os.ReadFile("../../iter/testdata/says.bpf.o")

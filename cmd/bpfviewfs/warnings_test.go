@@ -7,12 +7,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"bpfviewfs/internal/testenv"
 )
 
 // TestWarnings holds that an option that does nothing is a line on stderr. It is in .bpfview/views and
 // status.json as long as it does nothing.
 func TestWarnings(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir, missing := t.TempDir(), filepath.Join(t.TempDir(), "missing")
 	options := "registry=" + dir + ",enable=nosuch,views=" + missing + ",context=a:b:c,uid=root"
 	cmd := exec.Command(command, "mount", dir, "-o", options)
@@ -65,7 +67,7 @@ func TestWarnings(t *testing.T) {
 
 // TestFullDisk holds that failing to print is an error.
 func TestFullDisk(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	for _, args := range []string{
 		"version", "--version", "help", "views", "why tasks", "cat tasks /",
 		"check ../../bpf/cgroup.bpf.o", "completion bash",

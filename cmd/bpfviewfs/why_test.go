@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -45,7 +46,7 @@ func mountOpenly(t testing.TB, options ...string) string {
 
 // TestWhyPath asks about paths in a mount and outside, as root and as another user.
 func TestWhyPath(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	dir := mountOpenly(t, "registry="+newRegistry(t))
 	c := newCgroup(t, dir)
 	c.child("cpu")
@@ -95,7 +96,7 @@ func TestWhyPath(t *testing.T) {
 
 // TestJSON reads what commands print with --json.
 func TestJSON(t *testing.T) {
-	needRoot(t)
+	testenv.NeedsRoot(t)
 	for _, tt := range []struct {
 		args string
 		want map[string]any
