@@ -43,12 +43,31 @@ const walkLimit = 32767
 // Check loads the object NAME.bpf.o at path with the settings of NAME.yaml beside it, if there are any. It
 // runs it once for a cgroup, and forgets it. Nothing is pinned. Other programs of the object are attached
 // meanwhile. The error is why the view would be absent, or why the run failed. With %+v it has the verifier's
-// whole log.
-func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64) (*Report, error) {
+// whole log. An object with several views has a report for each.
+func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64) ([]*Report, error) {
 	name, ok := strings.CutSuffix(filepath.Base(path), sources.ObjectSuffix)
 	if !ok || !sources.IsName(name) {
 		return nil, errno.Errorf(unix.EINVAL, "%s: want a file called NAME.bpf.o, where a name is [a-z][a-z0-9_]*, without ___", path)
 	}
+	views := []string{name}
+	if raw, err := os.ReadFile(path); err == nil {
+		if held := programs.Views(raw); len(held) > 1 {
+			views = held
+		}
+	}
+	var reports []*Report
+	for _, view := range views {
+		r, err := checkView(ctx, h, path, view, cgroup)
+		if err != nil {
+			return reports, err
+		}
+		reports = append(reports, r)
+	}
+	return reports, nil
+}
+
+// checkView is Check for one view of the object.
+func checkView(ctx context.Context, h *cgroups.Hierarchy, path, name string, cgroup uint64) (*Report, error) {
 	v := &View{name: name, set: &Set{hierarchy: h, runner: Config{}.runner(h)}, life: newLife()}
 	parsed, err := v.open(path)
 	o := &object{Object: parsed, view: name}
@@ -80,7 +99,7 @@ func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64
 		}
 		r.Bytes = len(raw) - records.RawHeader
 	}
-	r.Lint = o.Lint(r.Bytes, r.Limit)
+	r.Lint = append(o.Lint(r.Bytes, r.Limit), o.LeftOut()...)
 	if warning := v.settings.Warning(); warning != "" {
 		r.Lint = append(r.Lint, warning)
 	}

@@ -49,8 +49,8 @@ type Options struct {
 	Timeout   time.Duration // one run may take; default 10 s
 }
 
-func (c Config) places() sources.Places {
-	return sources.Places{Builtin: c.Builtin, Dirs: c.Dirs, Enable: c.Enable}
+func (c Config) places(views func(path, stamp string, read func() ([]byte, error)) []string) sources.Places {
+	return sources.Places{Builtin: c.Builtin, Dirs: c.Dirs, Enable: c.Enable, Views: views}
 }
 
 func (c Config) runner(h *cgroups.Hierarchy) *runs.Runner {

@@ -47,7 +47,7 @@
 //	mode         "0400" to "0444"          of the files
 //	match        list of globs             of paths of the cgroups that have the view
 //	requires     list of controllers       that a cgroup must have enabled to have it
-//	parameters   name: number, bool, text  values of the object's const volatile variables
+//	parameters   name: number, bool, text  values of the object's global variables
 //	map          path                      of a pinned map to iterate over
 //
 // # Deadlocks avoided

@@ -38,7 +38,10 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) (err 
 		return err
 	}
 	v.settings = settings
-	v.mapStamp = v.stampMap()
+	if settings.Map != "" {
+		v.maps = []string{settings.Map}
+	}
+	v.mapStamp = v.stampMaps()
 	defer func() {
 		if settings.Description != "" {
 			v.typ = v.typ.WithHelp(settings.Description)
@@ -62,6 +65,8 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) (err 
 	if err != nil {
 		return err
 	}
+	v.maps = append(v.maps, parsed.PinnedByName()...)
+	v.mapStamp = v.stampMaps()
 	v.typ = v.typ.WithHelp(parsed.Type().Help())
 	if err := src.Off(settings, len(parsed.Attached()) > 0); err != nil {
 		return err
@@ -71,8 +76,9 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) (err 
 	}
 	v.stateDir = pins.stateDir(v.name)
 	o := &object{Object: parsed, raw: raw, view: v.name, pins: pins}
+	shared := parsed.SharedIDs()
 	o.origin = func(program string) programs.Origin {
-		return programs.OriginOf(src.ObjectPath(), program, raw, settings.Parameters)
+		return programs.OriginOf(src.ObjectPath(), program, raw, settings.Parameters, shared)
 	}
 	before := pins.previous(v.name, o.origin(o.Main()), cache)
 	if err := v.loadObject(o, cache); err != nil {
@@ -87,6 +93,9 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	v.typ = o.Type()
 	if err := v.require(o.Requires()); err != nil {
 		return err
+	}
+	for _, why := range o.LeftOut() {
+		v.warn("%s", why)
 	}
 	v.job = v.newJob()
 	defer func() {
@@ -215,7 +224,8 @@ func (v *View) add(it *programs.Iterator) error {
 	return v.job.Add(it.Program(), it.Map, it.Target(), order, v.settings.Map)
 }
 
-// newJob makes a job for the view's programs, of which the type is known.
+// compare warns if the view's record changed and its version did not, because a reader of raw records relies
+// on the version. A zero before compares with nothing.
 func (v *View) compare(before records.Type) {
 	if before.Hash() == "" || v.Hash() == "" || before.Version() != v.Version() ||
 		before.Hash() == v.Hash() {
@@ -227,10 +237,11 @@ func (v *View) compare(before records.Type) {
 	}
 }
 
-// add adds the iterator that makes the view.
-func (v *View) stampMap() string {
-	if v.settings.Map == "" {
-		return ""
+// stampMaps changes when one of the pinned maps that the view uses is another.
+func (v *View) stampMaps() string {
+	var stamps []string
+	for _, path := range v.maps {
+		stamps = append(stamps, sources.Stamp(path))
 	}
-	return sources.Stamp(v.settings.Map)
+	return strings.Join(stamps, " ")
 }

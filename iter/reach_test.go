@@ -5,11 +5,15 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
+	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/sources"
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -91,4 +95,105 @@ func TestSymbolsAndConfiguration(t *testing.T) {
 	if all := entries(1); len(all) < 3 {
 		t.Errorf("%d entries", len(all))
 	}
+}
+
+// setOf opens the views of a directory, with settings by their names. The objects are of testdata.
+func setOf(t *testing.T, registry string, files map[string]string) *Set {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		raw := []byte(content)
+		if object, ok := strings.CutPrefix(content, "testdata:"); ok {
+			raw = testdata(t, object)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), raw, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Open(testHierarchy(t, ""), Config{Builtin: bpf.Objects, Dirs: []string{dir}, Registry: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// viewOf gives the view of a name, or fails the test.
+func viewOf(t *testing.T, s *Set, name string) *View {
+	t.Helper()
+	for _, v := range s.Views() {
+		if v.Name() == name {
+			return v
+		}
+	}
+	t.Fatalf("no view %s", name)
+	return nil
+}
+
+// Each iterator of an object is a view. What no view has is left out, and said. Plain variables are
+// parameters, and a map that another program has pinned by its name is that program's.
+func TestSeveralViewsInOneObject(t *testing.T) {
+	if unix.Access(programs.PinDirectory, unix.W_OK) != nil {
+		t.Fatalf("%s is no directory to pin in", programs.PinDirectory)
+	}
+	registry := ktest.BPFFS(t)
+	dir := ktest.Cgroup(t, testHierarchy(t, "").String(), "bpfviewfs-test-*")
+	one, two := ktest.Helper{Cgroup: dir}.Start(t), ktest.Helper{Cgroup: dir}.Start(t)
+	s := setOf(t, registry, map[string]string{
+		"several.bpf.o":     "testdata:several",
+		"several.yaml":      "description: from the object",
+		"several_pids.yaml": fmt.Sprintf("{description: of its own, parameters: {only: %d, mark: it is}}", two),
+	})
+	whole, pids, counts := viewOf(t, s, "several"), viewOf(t, s, "several_pids"), viewOf(t, s, "several_counts")
+	if ktest.Errno(t, "the object", whole.Err(), unix.ENOENT); !strings.HasSuffix(whole.Err().Error(), "several_counts, several_pids") {
+		t.Errorf("%v", whole.Err())
+	}
+	if pids.Err() != nil || pids.Help() != "of its own" {
+		t.Fatalf("%v, help %q", pids.Err(), pids.Help())
+	}
+	if got, want := mustRun(t, pids, ktest.CgroupID(t, dir)), fmt.Sprintf("it is %d\n", two); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for _, word := range []string{"several_setup", "several_sockets", "left out"} {
+		if !strings.Contains(pids.Warning(), word) {
+			t.Errorf("no %q in the warning %q", word, pids.Warning())
+		}
+	}
+	if err := counts.Err(); err == nil || !strings.Contains(err.Error(), programs.PinDirectory+"/bpfview_test_map") {
+		t.Fatalf("without the map: %v", err)
+	}
+
+	count := func(n uint64) {
+		t.Helper()
+		path := filepath.Join(programs.PinDirectory, "bpfview_test_map")
+		os.Remove(path)
+		m, err := ebpf.NewMap(&ebpf.MapSpec{
+			Name: "bpfview_test_map", Type: ebpf.Hash, KeySize: 4, ValueSize: 8, MaxEntries: 16,
+			Contents: []ebpf.MapKV{{Key: uint32(one), Value: n}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if err := m.Pin(path); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.Remove(path) })
+		if _, err := s.reload(); err != nil {
+			t.Fatal(err)
+		}
+		counts := viewOf(t, s, "several_counts")
+		if counts.Err() != nil || counts.Help() != "from the object" {
+			t.Fatalf("%v, help %q", counts.Err(), counts.Help())
+		}
+		if got, want := mustRun(t, counts, ktest.CgroupID(t, dir)), fmt.Sprintf("%d %d\n", one, n); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	count(42)
+	count(43) // a new map of the same name
 }

@@ -11,6 +11,7 @@ import (
 
 	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/runs"
 	"bpfviewfs/iter/sources"
 	"bpfviewfs/iter/state"
@@ -32,6 +33,7 @@ type Set struct {
 	closeErr error // of programs closed
 
 	mu    sync.Mutex      // one reload at a time
+	held  map[string]held // views that objects hold, by the objects' paths
 	said  map[string]bool // the messages about the present state
 	noted []string        // the Notes about it
 
@@ -123,7 +125,7 @@ func (s *Set) reload() (changed bool, err error) {
 	pins := s.openRegistry(said)
 	say := func(format string, args ...any) { s.say(said, format, args...) }
 	note := func(format string, args ...any) { s.note(said, format, args...) }
-	found, err := s.config.places().Scan(pins.foreign(), len(*s.views.Load()) > 0, say, note)
+	found, err := s.config.places(s.viewsIn).Scan(pins.foreign(), len(*s.views.Load()) > 0, say, note)
 	if err != nil {
 		s.said = said
 		return false, err
@@ -162,7 +164,7 @@ func (s *Set) reload() (changed bool, err error) {
 
 // next is the view that src makes, where there was old, or nothing.
 func (s *Set) next(old *View, src *sources.Source, pins *registry, cache *btf.Cache) *View {
-	if old != nil && old.key == src.Key() && old.mapStamp == old.stampMap() {
+	if old != nil && old.key == src.Key() && old.mapStamp == old.stampMaps() {
 		return old
 	}
 	v := s.make(src, pins, cache)
@@ -172,13 +174,35 @@ func (s *Set) next(old *View, src *sources.Source, pins *registry, cache *btf.Ca
 	if _, wanted := errors.AsType[*sources.Absence](v.err); v.err != nil && !wanted {
 		v.drop()
 		kept := *old
-		kept.key, kept.mapStamp, kept.warning = v.key, v.mapStamp,
-			fmt.Sprintf("goes on as it was: %v", v.err)
+		kept.key, kept.maps, kept.mapStamp = v.key, v.maps, v.mapStamp
+		kept.warning = fmt.Sprintf("goes on as it was: %v", v.err)
 		s.config.Logf("view %s %s", v.name, kept.warning)
 		return &kept
 	}
 	v.compare(old.typ)
 	return v
+}
+
+// held are the views that an object held when it was read.
+type held struct {
+	stamp string
+	views []string
+}
+
+// viewsIn gives the names of the views that the object at path holds. It is read once.
+func (s *Set) viewsIn(path, stamp string, read func() ([]byte, error)) []string {
+	h, ok := s.held[path]
+	if !ok || h.stamp != stamp {
+		h = held{stamp: stamp}
+		if raw, err := read(); err == nil {
+			h.views = programs.Views(raw)
+		}
+		if s.held == nil {
+			s.held = make(map[string]held)
+		}
+		s.held[path] = h
+	}
+	return h.views
 }
 
 // note is say, for Notes as well.

@@ -25,7 +25,8 @@ type View struct {
 	settings  sources.Settings
 	requires  []string // controllers that a cgroup must have
 	addresses bool     // it shows addresses of the kernel
-	mapStamp  string   // of the map that the settings name, as it was found
+	maps      []string // paths of pinned maps that it uses: the one that settings name, and those pinned by name
+	mapStamp  string   // of these maps, as they were found
 	life      *life
 
 	job      *runs.Job    // nil if it is absent

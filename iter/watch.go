@@ -74,9 +74,7 @@ func (s *Set) places() []string {
 		places = append(places, s.config.Registry)
 	}
 	for _, v := range *s.views.Load() {
-		if v.settings.Map != "" {
-			places = append(places, v.settings.Map)
-		}
+		places = append(places, v.maps...)
 	}
 	return places
 }

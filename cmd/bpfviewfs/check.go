@@ -44,7 +44,19 @@ default is the top of the hierarchy.`,
 				return noCgroup(err)
 			}
 		}
-		report, err := iter.Check(context.Background(), h, args[0], cgroup)
+		reports, err := iter.Check(context.Background(), h, args[0], cgroup)
+		for i, report := range reports {
+			if *asJSON {
+				if err := printJSON(cmd.OutOrStdout(), reportJSON(report)); err != nil {
+					return err
+				}
+				continue
+			}
+			if i > 0 {
+				fmt.Fprintln(cmd.OutOrStdout())
+			}
+			printReport(cmd.OutOrStdout(), report)
+		}
 		if err != nil {
 			// The author of the view needs the verifier's whole log.
 			if log := strings.TrimPrefix(fmt.Sprintf("%+v", err), err.Error()); log != "" {
@@ -52,10 +64,6 @@ default is the top of the hierarchy.`,
 			}
 			return failed(err)
 		}
-		if *asJSON {
-			return printJSON(cmd.OutOrStdout(), reportJSON(report))
-		}
-		printReport(cmd.OutOrStdout(), report)
 		return nil
 	}
 	return cmd

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,5 +63,32 @@ func TestSymbolsThroughTheMount(t *testing.T) {
 	}
 	if row := rowOf(t, dir, "entries"); !strings.HasPrefix(row, "here ") {
 		t.Errorf("a program that names a symbol: %s", row)
+	}
+}
+
+// An object with several iterators is checked, and mounted, view by view.
+func TestSeveralViewsThroughTheMount(t *testing.T) {
+	testenv.NeedsRoot(t)
+	views := t.TempDir()
+	dir := mountDir(t, "cgroup2", "views="+views, "registry="+newRegistry(t))
+	dropIn(t, views, map[string]string{"several.bpf.o": "testdata:several"})
+	c := newCgroup(t, dir)
+	pid := c.sleep(1).Process.Pid
+	want := fmt.Sprintf("pid %d\n", pid)
+	eventually(t, "the view appears", func() bool {
+		text, err := os.ReadFile(c.mirror + "/several_pids")
+		return err == nil && string(text) == want
+	})
+	if row := rowOf(t, dir, "several"); !strings.HasSuffix(row, "several_counts, several_pids") {
+		t.Errorf("views: %s", row)
+	}
+	for _, word := range []string{"several_setup", "several_sockets"} {
+		if row := rowOf(t, dir, "several_pids"); !strings.Contains(row, word) {
+			t.Errorf("views does not say that %s is left out: %s", word, row)
+		}
+	}
+	code, out, stderr := call(t, exec.Command(command, "check", filepath.Join(views, "several.bpf.o")))
+	if code == 0 || !strings.Contains(stderr, "/sys/fs/bpf/bpfview_test_map") {
+		t.Errorf("check: exit %d: %s%s", code, out, stderr)
 	}
 }

@@ -3,6 +3,7 @@
 // An [Object] NAME.bpf.o holds the iterator program that makes the view. If it is the only one, its name does
 // not matter. Otherwise it is called NAME, and the others are its flavours NAME___task, NAME___tree and
 // NAME___walk. Other programs of the object are attached to the kernel while the view is enabled.
+// An object with iterators of several names is a view for each.
 // [Object.Load] loads some of the programs with the maps they use, so that one which the verifier refuses
 // takes nothing with it. [Inspect] finds out the same about a program that is loaded already.
 //
@@ -39,6 +40,7 @@ type Object struct {
 	tree     string   // its flavour that is run for many cgroups at once, "" if there is none
 	walk     string   // its flavour that shows a tree in one walk, "" if there is none
 	attached []string // programs that are no iterators
+	leftOut  []string // why other programs are not loaded
 	typ      records.Type
 
 	stats bool // the verifier has to log how much it looked at
@@ -132,28 +134,26 @@ func checkMachine(raw []byte) error {
 	return nil
 }
 
-// New makes the object of the view called name from its spec.
+// New makes the object of the view called name from its spec. If the spec has iterators of several views,
+// those of the others are no part of it.
 func New(spec *ebpf.CollectionSpec, name string) (*Object, error) {
 	o := &Object{view: name, spec: spec}
-	var iterators []string
+	var all, others []string
 	for _, program := range slices.Sorted(maps.Keys(spec.Programs)) {
 		p := spec.Programs[program]
-		if p.Type == ebpf.Tracing && p.AttachType == ebpf.AttachTraceIter {
-			iterators = append(iterators, program)
-			continue
+		switch {
+		case p.Type == ebpf.Tracing && p.AttachType == ebpf.AttachTraceIter:
+			all = append(all, program)
+		case strings.HasPrefix(p.SectionName, "?"): // libbpf's mark for one that is loaded only when asked for
+		default:
+			others = append(others, program)
 		}
-		// libbpf's mark for a program that is loaded only when asked for
-		if strings.HasPrefix(p.SectionName, "?") {
-			continue
-		}
-		if err := attachable(p); err != nil {
-			return nil, err
-		}
-		o.attached = append(o.attached, program)
 	}
+	iterators := part(all, name)
 	if err := o.choose(iterators, name); err != nil {
 		return nil, err
 	}
+	o.counting(others, iterators, len(iterators) < len(all))
 	var err error
 	o.typ, err = records.TypeOf(spec.Types, functionTags(spec.Types, o.main))
 	return o, err
@@ -217,6 +217,18 @@ func (o *Object) Load(shared map[string]*ebpf.Map, cache *btf.Cache,
 	maps.DeleteFunc(spec.Maps, func(name string, _ *ebpf.MapSpec) bool { return !used[name] })
 	shared = maps.Clone(shared)
 	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return !used[name] })
+	if shared == nil {
+		shared = make(map[string]*ebpf.Map)
+	}
+	opened, err := o.share(spec.Maps, shared)
+	defer func() {
+		for _, m := range opened {
+			m.Close()
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
 	options := ebpf.CollectionOptions{Cache: cache, MapReplacements: shared}
 	if o.stats {
 		options.Programs.LogLevel = ebpf.LogLevelStats
@@ -244,19 +256,4 @@ func UsedMaps(programs ...*ebpf.ProgramSpec) map[string]bool {
 		}
 	}
 	return used
-}
-
-// attachable gives the reason why a program cannot belong to a stateful view.
-func attachable(spec *ebpf.ProgramSpec) error {
-	kind, _, _ := strings.Cut(spec.SectionName, "/")
-	switch kind {
-	case "tp_btf", "fentry", "fexit", "fmod_ret", "lsm", "raw_tp", "raw_tracepoint", "tp", "tracepoint",
-		"kprobe", "kretprobe":
-		if spec.AttachTo != "" {
-			return nil
-		}
-	}
-	return errno.Errorf(unix.EOPNOTSUPP, "program %s (section %q): a view counts with tp_btf, fentry, fexit, fmod_ret, lsm, raw_tp, "+
-		"tracepoint, kprobe or kretprobe, none that sleeps, and its section says where",
-		spec.Name, spec.SectionName)
 }

@@ -85,17 +85,15 @@ func TestProgramsOfObject(t *testing.T) {
 		"other name":     {[]*ebpf.ProgramSpec{ktest.Iterator("w", "tcp")}, "w", 0},
 		"flavour alone":  {[]*ebpf.ProgramSpec{ktest.Iterator("v___task", "task")}, "v___task", 0},
 		"a second iterator": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"),
-			ktest.Iterator("w", "cgroup")}, "", syscall.ENOEXEC},
+			ktest.Iterator("w", "cgroup")}, "v", 0},
 		"none of the name": {[]*ebpf.ProgramSpec{ktest.Iterator("u", "cgroup"),
 			ktest.Iterator("w", "cgroup")}, "", syscall.ENOEXEC},
 		"other target": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "bpf_map")}, "v", 0},
 		"other flavour": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"),
 			ktest.Iterator("v___task", "tcp")}, "", syscall.ENOEXEC},
-		"a counter": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), probe}, "v", 0},
-		"another program": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), filter}, "",
-			syscall.EOPNOTSUPP},
-		"one that sleeps": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), sleeper}, "",
-			syscall.EOPNOTSUPP},
+		"a counter":       {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), probe}, "v", 0},
+		"another program": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), filter}, "v", 0},
+		"one that sleeps": {[]*ebpf.ProgramSpec{ktest.Iterator("v", "cgroup"), sleeper}, "v", 0},
 	} {
 		spec := &ebpf.CollectionSpec{Programs: make(map[string]*ebpf.ProgramSpec)}
 		for _, p := range test.programs {

@@ -23,12 +23,15 @@ const originMap = "view_origin"
 
 // OriginOf is the origin of a program of an object. The kernel need not be part of it, because no pin
 // outlives one.
-func OriginOf(path, program string, object []byte, parameters map[string]any) Origin {
+func OriginOf(path, program string, object []byte, parameters map[string]any, shared ...string) Origin {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "1 %q %d\n", program, len(object))
 	sum.Write(object)
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		fmt.Fprintf(sum, "%q %T %q\n", name, parameters[name], fmt.Sprint(parameters[name]))
+	}
+	for _, m := range shared {
+		fmt.Fprintf(sum, "%q\n", m)
 	}
 	o := Origin{path: path}
 	sum.Sum(o.sum[:0])

@@ -11,12 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Set gives the object's "const volatile" variables other values than it was built with.
+// Set gives the object's global variables other values than it was built with. They are "const volatile", or
+// plain ones, which then begin with these values.
 func (o *Object) Set(parameters map[string]any) error {
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		v := o.spec.Variables[name]
-		if v == nil || !v.Constant() || v.Type == nil || v.Type.Linkage != btf.GlobalVar {
-			return errno.Errorf(unix.EINVAL, "parameter %s: the object has no const volatile variable of that name", name)
+		if v == nil || v.Type == nil || v.Type.Linkage != btf.GlobalVar {
+			return errno.Errorf(unix.EINVAL, "parameter %s: the object has no global variable of that name", name)
 		}
 		if err := setVariable(v, parameters[name]); err != nil {
 			return errno.Errorf(unix.EINVAL, "parameter %s: %w", name, err)

@@ -57,8 +57,8 @@ func TestParameters(t *testing.T) {
 		{"text: abcd", "!4 bytes of text are given, 3 fit"},
 		{"text: 1", "!neither a number"}, {"u8: a", "!no char array"},
 		{"struct: 1", "!neither a number"},
-		{"static: 1", "!no const volatile"}, {"data: 1", "!no const volatile"},
-		{"unknown: 1", "!no const volatile"},
+		{"static: 1", "!no global variable"}, {"data: 1", "01000000"},
+		{"unknown: 1", "!no global variable"},
 	} {
 		s, err := sources.ParseSettings([]byte("parameters: {" + test.set + "}"))
 		if err != nil {

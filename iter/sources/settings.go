@@ -36,7 +36,7 @@ type Settings struct {
 	Match []string `yaml:"match"`
 	// Requires are controllers. The view is in the cgroups that have all of them in cgroup.controllers.
 	Requires []string `yaml:"requires"`
-	// Parameters gives the object's "const volatile" variables other values. A value is a number, true,
+	// Parameters gives the object's global variables other values. A value is a number, true,
 	// false or a text.
 	Parameters map[string]any `yaml:"parameters"`
 	// Metrics says what collectors get of the view, in .bpfview/textfile: rows is what .bpfview/tree/NAME.prom

@@ -13,12 +13,14 @@ import (
 // Source is the origin of one view. It is an object or a foreign pin, with settings.
 type Source struct {
 	name     string
-	object   *file  // nil if the source is a pin
-	settings *file  // nil if there are none
-	pin      *Pin   // nil if the source is an object
-	masked   string // path of the link to /dev/null that takes the view away, or ""
-	err      error  // why it must not be used
-	hides    string // the origin of the hidden view of the same name, "" if there is none
+	object   *file    // nil if the source is a pin
+	settings *file    // nil if there are none
+	pin      *Pin     // nil if the source is an object
+	masked   string   // path of the link to /dev/null that takes the view away, or ""
+	err      error    // why it must not be used
+	hides    string   // the origin of the hidden view of the same name, "" if there is none
+	parts    []string // names of the views that the object holds, none of which is called as the file is
+	of       string   // name of the object, if it holds several views
 
 	key     string // equal keys make equal views
 	enabled bool   // asked for by Config.Enable
@@ -127,7 +129,7 @@ func (src *Source) seal() {
 	if src.pin != nil {
 		fmt.Fprintf(&b, "%s %s\n", src.pin.Path, src.pin.Stamp)
 	}
-	fmt.Fprint(&b, src.masked, src.err, src.hides)
+	fmt.Fprint(&b, src.masked, src.err, src.hides, src.parts, src.of)
 	src.key = b.String()
 }
 
@@ -141,6 +143,8 @@ func (src *Source) Open() (settings Settings, raw []byte, err error) {
 			src.name)
 	case src.masked != "":
 		return settings, nil, Absent("masked: " + src.masked + " is a link to /dev/null")
+	case len(src.parts) > 0:
+		return settings, nil, Absent("each of its iterators is a view of its own: " + strings.Join(src.parts, ", "))
 	case src.object == nil && src.pin == nil:
 		return settings, nil, Absent(fmt.Sprintf("%s has no %s beside it or earlier",
 			src.settings.path, src.name+ObjectSuffix))

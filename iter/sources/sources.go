@@ -1,7 +1,7 @@
 // Package sources finds the source of each view. A source is a built-in object, an object or settings in a
 // views directory, or a foreign pin.
 //
-// [Places.Scan] chooses a [Source] for each name. The last object of a name wins, with the last settings that
+// [Places.Scan] chooses a [Source] for each name. An object with several iterators is a view for each. The last object of a name wins, with the last settings that
 // are beside it or in a later directory. A pin wins over both. A link to /dev/null in place of an object or a
 // settings file takes the view or its settings away.
 //
@@ -20,6 +20,8 @@ type Places struct {
 	Builtin iofs.FS  // objects compiled in
 	Dirs    []string // views directories
 	Enable  []string // views to enable that are off by default or by their settings
+	// Views gives the names of the views that an object holds. An object in Dirs with several is as many views.
+	Views func(path, stamp string, read func() ([]byte, error)) []string
 }
 
 // Scan lists all places, and claims their names for the pins. note is told of places and names that mean
@@ -49,6 +51,7 @@ func (p Places) Scan(pins []*Pin, strict bool, say, note func(format string, arg
 		layers = append(layers, l)
 	}
 	found := choose(layers)
+	p.split(found)
 	for _, pin := range pins {
 		pin.claim(found)
 	}
