@@ -3,9 +3,9 @@ package fs
 import (
 	"context"
 	"errors"
-	"strings"
 	"syscall"
 
+	"bpfviewfs/internal/plain"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -34,5 +34,5 @@ func isGone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(er
 // isStale reports whether the directory itself is gone. ENOENT only means that it has no such child.
 func isStale(err error) bool { return errors.Is(err, unix.ESTALE) }
 
-// oneLine puts a message on one line, because it may quote foreign text.
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+// oneLine puts a message on one line that cannot act on a terminal, because it may quote foreign text.
+func oneLine(s string) string { return plain.Line(s) }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bpfviewfs/internal/plain"
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
@@ -130,7 +131,7 @@ func appendStatus(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 		status.Process = f.status()
 	}
 	text, err := json.MarshalIndent(status, "", "  ")
-	return append(append(dst, text...), '\n'), err
+	return append(append(dst, plain.JSON(text)...), '\n'), err
 }
 
 // errorLog keeps the texts of the last errors that readers got.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"bpfviewfs/internal/plain"
 	"github.com/sirupsen/logrus"
 	logsyslog "github.com/sirupsen/logrus/hooks/syslog"
 	"golang.org/x/sys/unix"
@@ -19,6 +20,7 @@ type logOptions struct{ format, level string }
 // it logs to syslog.
 func (o logOptions) logger(background bool) (*logrus.Logger, error) {
 	log := logrus.New()
+	log.AddHook(plainHook{})
 	if o.format == "json" {
 		log.SetFormatter(&logrus.JSONFormatter{})
 	}
@@ -75,4 +77,15 @@ func (p *prioritized) Format(e *logrus.Entry) ([]byte, error) {
 	}
 	mark := fmt.Sprintf("<%d>", level)
 	return []byte(mark + strings.ReplaceAll(strings.TrimSuffix(string(text), "\n"), "\n", "\n"+mark) + "\n"), err
+}
+
+// plainHook keeps messages on one line that cannot act on a terminal. Hooks are called in the order in which
+// they were added, so that of syslog gets the same.
+type plainHook struct{}
+
+func (plainHook) Levels() []logrus.Level { return logrus.AllLevels }
+
+func (plainHook) Fire(entry *logrus.Entry) error {
+	entry.Message = plain.Line(entry.Message)
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"bpfviewfs/internal/plain"
 	"bpfviewfs/mount"
 	"github.com/spf13/cobra"
 )
@@ -36,7 +37,7 @@ func run(args []string) int {
 		err = runCommand(args[1:])
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s%s: %v\n", priority(syslog.LOG_ERR), filepath.Base(args[0]), err)
+		fmt.Fprintf(plain.Writer(os.Stderr), "%s%s: %v\n", priority(syslog.LOG_ERR), filepath.Base(args[0]), err)
 	}
 	return mount.ExitCode(err)
 }
@@ -48,7 +49,11 @@ func runCommand(args []string) error {
 		return err
 	}
 	out := &checked{Writer: os.Stdout}
-	root.SetOut(out)
+	root.SetOut(plain.Writer(out))
+	root.SetErr(plain.Writer(os.Stderr))
+	if cat, _, err := root.Find([]string{"cat"}); err == nil {
+		cat.SetOut(out) // the bytes of the view
+	}
 	root.SetArgs(args)
 	understood := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 
 	"bpfviewfs/fs"
+	"bpfviewfs/internal/plain"
 	"bpfviewfs/iter"
 	"github.com/spf13/cobra"
 )
@@ -85,7 +87,12 @@ func jsonFlag(cmd *cobra.Command) *bool {
 
 // printJSON prints a value on a line of its own.
 func printJSON(to io.Writer, value any) error {
-	text := json.NewEncoder(to)
-	text.SetEscapeHTML(false)
-	return text.Encode(value)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+	_, err := to.Write(plain.JSON(text.Bytes()))
+	return err
 }

@@ -135,7 +135,9 @@ func (c *column) setType(t btf.Type, class string) error {
 		}
 		c.negative = t.Encoding == btf.Signed
 	case *btf.Enum:
-		c.setEnum(t)
+		if err := c.setEnum(t); err != nil {
+			return err
+		}
 		if c.width > 0 {
 			return nil
 		}

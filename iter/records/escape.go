@@ -1,6 +1,10 @@
 package records
 
-import "unicode/utf8"
+import (
+	"unicode/utf8"
+
+	"bpfviewfs/internal/plain"
+)
 
 // The places that text is written to.
 const (
@@ -21,7 +25,7 @@ var escaped = func() (e [256]uint8) {
 		case b == '\\', b == '\n':
 			e[b] = inColumn | inLastColumn | inString | inLabel | inHelp
 		case b < ' ', b == 0x7f:
-			e[b] = inColumn | inLastColumn | inString
+			e[b] = inColumn | inLastColumn | inString | inLabel | inHelp
 		case b == ' ':
 			e[b] = inColumn
 		case b == '"':
@@ -31,8 +35,8 @@ var escaped = func() (e [256]uint8) {
 	return e
 }()
 
-// plain is the number of bytes before the first one that needs a closer look.
-func plain(text []byte, in uint8) int {
+// upTo is the number of bytes before the first one that needs a closer look.
+func upTo(text []byte, in uint8) int {
 	for i, b := range text {
 		if escaped[b]&in != 0 {
 			return i
@@ -50,7 +54,7 @@ func appendEscaped(dst, text []byte, spaces bool) []byte {
 		in = inLastColumn
 	}
 	for {
-		n := plain(text, in)
+		n := upTo(text, in)
 		dst, text = append(dst, text[:n]...), text[n:]
 		if len(text) == 0 {
 			return dst
@@ -63,7 +67,7 @@ func appendEscaped(dst, text []byte, spaces bool) []byte {
 			dst = append(dst, `\n`...)
 		case r == '\t':
 			dst = append(dst, `\t`...)
-		case r == ' ', r == utf8.RuneError && n == 1, !isPlain(r):
+		case r == ' ', r == utf8.RuneError && n == 1, !plain.Rune(r):
 			for _, b := range text[:n] {
 				dst = append(dst, '\\', 'x', hex[b>>4], hex[b&15])
 			}
@@ -80,10 +84,10 @@ func appendString(dst, text []byte) []byte {
 }
 
 // appendStringText appends the text between the quotes of a JSON string. Bytes that are not UTF-8 become
-// U+FFFD, as with encoding/json, which cannot append.
+// U+FFFD, as with encoding/json, which cannot append. Characters that are not printable become \uNNNN.
 func appendStringText(dst, text []byte) []byte {
 	for {
-		n := plain(text, inString)
+		n := upTo(text, inString)
 		dst, text = append(dst, text[:n]...), text[n:]
 		if len(text) == 0 {
 			return dst
@@ -96,10 +100,10 @@ func appendStringText(dst, text []byte) []byte {
 			dst = append(dst, `\n`...)
 		case r == '\t':
 			dst = append(dst, `\t`...)
-		case r < ' ' || r == 0x7f:
-			dst = append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
 		case r == utf8.RuneError:
 			dst = utf8.AppendRune(dst, utf8.RuneError)
+		case !plain.Rune(r):
+			dst = plain.AppendRune(dst, r)
 		default:
 			dst = append(dst, text[:n]...)
 		}
@@ -108,15 +112,16 @@ func appendStringText(dst, text []byte) []byte {
 }
 
 // appendLabelText appends text escaped as a label's value or, without quotes, a help line's. The format has
-// only UTF-8. So any other byte becomes U+FFFD and its hexadecimal number, and U+FFFD itself is doubled. Two
-// names never become one, because one doubled sample spoils the whole page.
+// only UTF-8, and no escape for a character that is not printable. So each byte of any other text becomes
+// U+FFFD and its hexadecimal number, and U+FFFD itself is doubled. Two names never become one, because one
+// doubled sample spoils the whole page.
 func appendLabelText(dst, text []byte, quotes bool) []byte {
 	in := uint8(inHelp)
 	if quotes {
 		in = inLabel
 	}
 	for {
-		n := plain(text, in)
+		n := upTo(text, in)
 		dst, text = append(dst, text[:n]...), text[n:]
 		if len(text) == 0 {
 			return dst
@@ -129,31 +134,17 @@ func appendLabelText(dst, text []byte, quotes bool) []byte {
 			dst = append(dst, `\n`...)
 		case r == '"' && quotes:
 			dst = append(dst, `\"`...)
-		case r == utf8.RuneError && n == 1:
-			dst = append(utf8.AppendRune(dst, r), hex[text[0]>>4], hex[text[0]&15])
-		case r == utf8.RuneError:
+		case r == utf8.RuneError && n > 1:
 			dst = utf8.AppendRune(utf8.AppendRune(dst, r), r)
+		case r == utf8.RuneError, !plain.Rune(r):
+			for _, b := range text[:n] {
+				dst = append(utf8.AppendRune(dst, utf8.RuneError), hex[b>>4], hex[b&15])
+			}
 		default:
 			dst = append(dst, text[:n]...)
 		}
 		text = text[n:]
 	}
-}
-
-// isPlain reports whether a character is shown as it is. Control characters, blanks but for the space,
-// characters without width, those that set the direction of writing, and private ones are not.
-// name_rune_is_plain of bpf/escape.h does the same in the kernel, without tables. So both show unassigned
-// characters.
-func isPlain(r rune) bool {
-	switch {
-	case r < 0xa1:
-		return ' ' <= r && r <= '~'
-	case r == 0xad, r == 0x1680, r == 0x3000, r == 0xfeff, r == 0xfffe, r == 0xffff:
-		return false
-	case 0x2000 <= r && r <= 0x206f:
-		return 0x2010 <= r && r <= 0x2027 || 0x2030 <= r && r <= 0x205e
-	}
-	return (r < 0xd800 || r > 0xf8ff) && (r < 0xfff0 || r > 0xfffb) && r < 0xe0000
 }
 
 const hex = "0123456789abcdef"

@@ -34,7 +34,7 @@ func TestProm(t *testing.T) {
 		}
 		return lines
 	}
-	want := `# HELP bpfview_test_level how\ndeep \\ it is
+	want := `# HELP bpfview_test_level how deep \\ it is
 # TYPE bpfview_test_level gauge
 ` + each("bpfview_test_level", "} -3") + `# HELP bpfview_test_usage_seconds_total test usage_seconds_total
 # TYPE bpfview_test_usage_seconds_total counter

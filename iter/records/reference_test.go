@@ -10,7 +10,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf16"
 	"unicode/utf8"
+
+	"bpfviewfs/internal/plain"
 )
 
 // FuzzRender compares each rendering with a reference, which is written for simplicity, over random record
@@ -84,7 +87,7 @@ func escapeText(text string, spaces bool) string {
 		switch {
 		case r == '\\' || r == '\n' || r == '\t':
 			return strings.Trim(strconv.QuoteRune(r), "'")
-		case r == ' ' && spaces, r != ' ' && isPlain(r) && bytes != "\xff" && utf8.ValidString(bytes):
+		case r == ' ' && spaces, r != ' ' && plain.Rune(r) && bytes != "\xff" && utf8.ValidString(bytes):
 			return bytes
 		}
 		escaped := ""
@@ -238,7 +241,10 @@ func jsonString(text string) string {
 			return `\` + bytes
 		case r == '\n' || r == '\t':
 			return strings.Trim(strconv.QuoteRune(r), "'")
-		case r < ' ' || r == 0x7f:
+		case r > 0xffff && !plain.Rune(r):
+			r1, r2 := utf16.EncodeRune(r)
+			return fmt.Sprintf(`\u%04x\u%04x`, r1, r2)
+		case !plain.Rune(r):
 			return fmt.Sprintf(`\u%04x`, r)
 		}
 		return string(r)

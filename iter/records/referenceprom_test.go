@@ -6,6 +6,8 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+
+	"bpfviewfs/internal/plain"
 )
 
 func plainProm(o *Output) (page string) {
@@ -133,10 +135,14 @@ func escapeLabel(text string, quotes bool) string {
 			return `\n`
 		case r == '"' && quotes:
 			return `\"`
-		case r == '\ufffd' && len(bytes) == 1:
-			return fmt.Sprintf("\ufffd%02x", bytes[0])
-		case r == '\ufffd':
+		case r == '\ufffd' && len(bytes) > 1:
 			return "\ufffd\ufffd"
+		case r == '\ufffd' || !plain.Rune(r):
+			escaped := ""
+			for _, b := range []byte(bytes) {
+				escaped += fmt.Sprintf("\ufffd%02x", b)
+			}
+			return escaped
 		}
 		return bytes
 	})

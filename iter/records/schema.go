@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+
+	"bpfviewfs/internal/plain"
 )
 
 // schema describes the structs of a record view, for readers of raw output and of the members' help.
@@ -76,7 +78,7 @@ func (t Type) Schema(view string) []byte {
 	if err != nil {
 		panic(err) // strings and numbers alone
 	}
-	return append(out, '\n')
+	return append(plain.JSON(out), '\n')
 }
 
 var bigEndian = binary.NativeEndian.Uint16([]byte{0, 1}) == 1

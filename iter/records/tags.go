@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"bpfviewfs/internal/errno"
+	"bpfviewfs/internal/plain"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,6 +45,9 @@ func readTags(list []string, known map[string]bool) (map[string]string, error) {
 		case twice:
 			return nil, errno.Errorf(unix.ENOEXEC, "tags \"%s:%s\" and %q contradict each other",
 				name, before, tag)
+		}
+		if name == "help" { // it goes to readers' terminals
+			value = plain.Line(value)
 		}
 		tags[name] = value
 	}

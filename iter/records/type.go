@@ -20,6 +20,7 @@ import (
 	"strconv"
 
 	"bpfviewfs/internal/errno"
+	"bpfviewfs/internal/plain"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -76,7 +77,7 @@ func (t Type) Help() string { return t.help }
 
 // WithHelp is the type with another help.
 func (t Type) WithHelp(help string) Type {
-	t.help = help
+	t.help = plain.Line(help)
 	return t
 }
 
