@@ -15,7 +15,11 @@ import (
 const roleVar = "BPFVIEWFS_TEST_ROLE"
 
 func TestMain(m *testing.M) {
-	if role := os.Getenv(roleVar); role != "" {
+	role := os.Getenv(roleVar)
+	if os.Getenv(guardVar) != "" { // of a keeper in a test, too
+		role = "guard"
+	}
+	if role != "" {
 		if os.Getenv(KeeperVar) != "" {
 			role = "server"
 		}
@@ -34,6 +38,7 @@ var roles = map[string]func(args []string) error{
 	"stock":  serveStock,
 	"main":   mainProgram,
 	"die":    dieInBackground,
+	"guard":  standGuard,
 }
 
 func child(role string, args ...string) *exec.Cmd {
@@ -122,8 +127,15 @@ func serveStock(args []string) error {
 	return nil
 }
 
+// dieVar has a program that runs in an earlier keeper's place die of SIGTERM at once.
+const dieVar = "BPFVIEWFS_TEST_DIE"
+
 // mainProgram is the main function of a command.
 func mainProgram(args []string) error {
+	if os.Getenv(dieVar) != "" && resuming() {
+		unix.Kill(os.Getpid(), unix.SIGTERM)
+		select {}
+	}
 	o, err := ParseArgs(args)
 	if err != nil {
 		return err
@@ -141,4 +153,8 @@ func dieInBackground([]string) error {
 		os.Exit(7)
 	}
 	return err
+}
+
+func standGuard([]string) error {
+	return newChildKeeper(Options{}).Run(nil)
 }

@@ -34,7 +34,7 @@ func Background(o Options) (ready func(error) error, err error) {
 	if fd := os.Getenv(pipeVar); fd != "" {
 		return inBackground(fd)
 	}
-	if again := resuming(); o.Foreground || again {
+	if again := resuming(); o.Foreground || again || guards() {
 		return func(err error) error {
 			if err == nil && again && !o.Foreground {
 				err = os.Chdir("/")

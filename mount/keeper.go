@@ -60,7 +60,13 @@ type Keeper struct {
 
 // Run mounts, and returns when the mount has ended: nil after an unmount. ready is told the outcome of the
 // mount (see Background). SIGINT and SIGTERM unmount, SIGHUP reloads.
+//
+// A keeper that runs a new program in its place starts a guard by its own command line (guard.go). In that
+// process Run does not call ready.
 func (k *Keeper) Run(ready func(error) error) error {
+	if guards() {
+		return WithCode(ExitSystem, stand())
+	}
 	k.ready = ready
 	setComm()
 	spareKeeper() // else the OOM killer takes its servers before other processes

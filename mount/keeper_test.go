@@ -240,7 +240,7 @@ func TestResumeUnmounted(t *testing.T) {
 	if err := unix.Unmount(old.mountAnew(t), 0); err != nil {
 		t.Fatal(err)
 	}
-	words, _, err := old.handOn()
+	words, _, err := handOn(old.held())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func TestResumeUnmounted(t *testing.T) {
 func TestResumeUnknown(t *testing.T) {
 	old := newKeeper(t)
 	old.mountAnew(t)
-	words, _, err := old.handOn()
+	words, _, err := handOn(old.held())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,8 @@ const (
 	heldDevice = "fuse"
 	heldState  = "requests"
 	heldMemory = "files"
-	heldKept   = "kept" // of the servers; there may be none
+	heldKept   = "kept"  // of the servers; there may be none
+	heldGuard  = "guard" // to the guard, see startGuard; never in the store
 )
 
 // resumeVar has the descriptors for a keeper that runs in an earlier one's place: NAME=NUMBER, parted by
@@ -61,6 +62,10 @@ func resuming() bool { return os.Getenv(resumeVar) != "" }
 // cannot use.
 func (k *Keeper) resume() bool {
 	files := held()
+	if post := files[heldGuard]; post != nil {
+		delete(files, heldGuard)
+		go dismiss(post)
+	}
 	if len(files) == 0 {
 		return false
 	}
@@ -127,24 +132,27 @@ func (k *Keeper) replace() error {
 	if _, err := k.conn.target(); err != nil { // the new keeper would mount again
 		return err
 	}
-	words, takeBack, err := k.handOn()
+	_ = os.Chdir(k.dir)
+	post, err := k.startGuard()
+	if err != nil {
+		return err
+	}
+	defer dismiss(post)
+	files := k.held()
+	files[heldGuard] = int(post.Fd())
+	words, takeBack, err := handOn(files)
 	defer takeBack()
 	if err != nil {
 		return err
 	}
-	_ = os.Chdir(k.dir)
 	k.socket.close() // a caller that waits for the new program must not find this one
 	defer k.tryListen()
-	// A signal that comes before the new program handles it would end the program, and the mount.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	restore, err := blockSignals()
+	restore, err := k.disregard()
+	defer restore()
 	if err != nil {
 		return err
-	}
-	defer restore()
-	if len(k.signals) > 0 {
-		return errors.New("the mount is about to end")
 	}
 	signal.Ignore(syscall.SIGHUP) // the new program reloads anyway
 	defer signal.Notify(k.hangups, syscall.SIGHUP)
@@ -153,7 +161,7 @@ func (k *Keeper) replace() error {
 }
 
 // handOn makes descriptors that exec(2) does not close, and lists them in the form of resumeVar.
-func (k *Keeper) handOn() (said string, takeBack func(), err error) {
+func handOn(files map[string]int) (said string, takeBack func(), err error) {
 	var words []string
 	var fds []int
 	takeBack = func() {
@@ -161,7 +169,7 @@ func (k *Keeper) handOn() (said string, takeBack func(), err error) {
 			unix.Close(fd)
 		}
 	}
-	for name, fd := range k.held() {
+	for name, fd := range files {
 		other, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, 3)
 		if err != nil {
 			return "", takeBack, fmt.Errorf("hand on %s: %w", name, err)

@@ -1,11 +1,16 @@
 package mount
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,24 +63,88 @@ func (k *Keeper) finish() {
 	}
 }
 
-// blockSignals blocks the signals that end the mount on the calling thread, which must be locked. They stay
-// pending in the next program that the thread executes, until it calls signal.Notify for them.
-func blockSignals() (restore func(), err error) {
-	var block, before unix.Sigset_t
-	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
-		block.Val[0] |= 1 << (s - 1)
+// Signals that end the mount.
+var ending = []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+
+// disregard has signals that end the mount kill the process from now on. It returns an error if one has come
+// before. It must be called on a locked thread.
+//
+// A thread may be about to run the runtime's handler for a signal that it took just before. Until then it does
+// not sleep.
+func (k *Keeper) disregard() (restore func(), err error) {
+	signal.Stop(k.signals) // what came before is in the channel
+	var before []sigaction
+	restore = func() {
+		for i, action := range before {
+			rtSigaction(ending[i], &action, nil)
+		}
+		signal.Notify(k.signals, ending...)
 	}
-	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &block, &before); err != nil {
-		return nil, fmt.Errorf("block signals: %w", err)
+	for _, s := range ending {
+		var old sigaction
+		if err := rtSigaction(s, &sigaction{}, &old); err != nil {
+			return restore, fmt.Errorf("set the default action of %v: %w", s, err)
+		}
+		before = append(before, old)
 	}
-	return func() { unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) }, nil
+	if err := othersSleep(); err != nil {
+		return restore, err
+	}
+	if len(k.signals) > 0 {
+		return restore, errors.New("the mount is about to end")
+	}
+	return restore, nil
+}
+
+// sigaction is room for the kernel's struct sigaction of any architecture. Zeroes are SIG_DFL.
+type sigaction [8]uint64
+
+// rtSigaction is rt_sigaction(2). The runtime has no call that gives a signal to the kernel again.
+func rtSigaction(s os.Signal, now, before *sigaction) error {
+	const setSize = 8 // bytes of a sigset_t in the kernel
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s.(syscall.Signal)),
+		uintptr(unsafe.Pointer(now)), uintptr(unsafe.Pointer(before)), setSize, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// sleepLimit bounds the wait for other threads.
+const sleepLimit = time.Second
+
+// othersSleep waits until it has seen each other thread asleep.
+func othersSleep() error {
+	seen := map[string]bool{strconv.Itoa(unix.Gettid()): true}
+	for start := time.Now(); time.Since(start) < sleepLimit; {
+		awake := 0
+		stats, _ := filepath.Glob("/proc/self/task/*/stat")
+		for _, path := range stats {
+			tid := filepath.Base(filepath.Dir(path))
+			if seen[tid] {
+				continue
+			}
+			text, err := os.ReadFile(path)
+			_, fields, _ := bytes.Cut(text, []byte(") ")) // of the name, which has no parentheses
+			seen[tid] = err != nil || bytes.HasPrefix(fields, []byte("S"))
+			if !seen[tid] {
+				awake++
+			}
+		}
+		if awake == 0 {
+			return nil
+		}
+		pause := unix.NsecToTimespec(int64(time.Millisecond))
+		unix.Nanosleep(&pause, nil)
+	}
+	return fmt.Errorf("a thread of the keeper has not slept for %v", sleepLimit)
 }
 
 // heed begins to receive signals before the mount exists, so that none can leave it dead.
 func (k *Keeper) heed() {
 	k.hangups, k.signals = make(chan os.Signal, 1), make(chan os.Signal, 2)
 	signal.Notify(k.hangups, syscall.SIGHUP)
-	signal.Notify(k.signals, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(k.signals, ending...)
 }
 
 func (k *Keeper) heedNoMore() {

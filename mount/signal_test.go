@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -47,10 +48,15 @@ func TestSignalFromTimeout(t *testing.T) {
 	}
 }
 
-// TestSignalAtAnyTime checks that a signal leaves no dead mount, at any moment of the start.
+// TestSignalAtAnyTime checks that a signal leaves no dead mount, at any moment of the start, or while the
+// keeper runs a new program in its place.
 func TestSignalAtAnyTime(t *testing.T) {
 	testenv.NeedsRoot(t)
-	for i := range 20 {
+	step := 1
+	if testing.Short() {
+		step = 5 // a race detector makes every process end a second late
+	}
+	for i := 0; i < 20; i += step {
 		dir := tempDir(t)
 		unmountAfter(t, dir)
 		cmd := child("main", "src", dir, "--foreground")
@@ -64,6 +70,71 @@ func TestSignalAtAnyTime(t *testing.T) {
 			t.Errorf("after %d ms: left mounted: %s", 2*i, got)
 		}
 	}
+	for i := 0; i < 20; i += step {
+		dir := tempDir(t)
+		pid := background(t, dir, "src", dir)
+		replaced := make(chan struct{})
+		go func() {
+			defer close(replaced)
+			ReloadKeeper(dir) // fails if the signal is first
+		}()
+		time.Sleep(time.Duration(i) * 3 * time.Millisecond)
+		unix.Kill(pid, unix.SIGTERM)
+		vanishes(t, pid)
+		unmounts(t, dir)
+		<-replaced
+	}
+}
+
+// TestGuard has the new program die of a signal that comes before it could receive one.
+func TestGuard(t *testing.T) {
+	testenv.NeedsRoot(t)
+	dir := tempDir(t)
+	t.Setenv(dieVar, "TERM")
+	pid := background(t, dir, "src", dir)
+	if err := ReloadKeeper(dir); err == nil {
+		t.Error("it lives")
+	}
+	vanishes(t, pid)
+	unmounts(t, dir)
+}
+
+// TestGuardEnds checks that nothing of a guard is left once the new program runs.
+func TestGuardEnds(t *testing.T) {
+	testenv.NeedsRoot(t)
+	dir := tempDir(t)
+	pid := background(t, dir, "src", dir)
+	proc := fmt.Sprintf("/proc/%d", pid)
+	fds := 0
+	for i := range 3 {
+		if err := ReloadKeeper(dir); err != nil {
+			t.Fatal(err)
+		}
+		var children []byte
+		eventually(t, func() bool {
+			children, _ = os.ReadFile(proc + "/task/" + filepath.Base(proc) + "/children")
+			return len(bytes.Fields(children)) == 1
+		}, func() string { return fmt.Sprintf("children besides the server: %s", children) })
+		slurp(t, filepath.Join(dir, "hello")) // the server serves
+		count := func() int {
+			list, _ := os.ReadDir(proc + "/fd")
+			return len(list)
+		}
+		if i == 0 {
+			fds = count()
+		}
+		eventually(t, func() bool { return count() <= fds },
+			func() string { return fmt.Sprintf("descriptors: %d, then %d", fds, count()) })
+	}
+	unix.Kill(pid, unix.SIGTERM)
+	vanishes(t, pid)
+	unmounts(t, dir)
+}
+
+// unmounts waits for the end of a mount.
+func unmounts(t *testing.T, dir string) {
+	t.Helper()
+	eventually(t, func() bool { return line(t, dir) == "" }, func() string { return "left mounted: " + line(t, dir) })
 }
 
 // TestSignalEndsCopies checks that a copy of the mount in another mount namespace ends with the keeper.
