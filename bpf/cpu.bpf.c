@@ -89,7 +89,7 @@ static __always_inline void count_threads(struct seq_file *seq, struct cgroup *c
 	while ((task = bpf_iter_css_task_next(&it))) {
 		if (BPF_CORE_READ(task, on_cpu))
 			r->running++;
-		else if (task_state(task) == 'R')
+		else if (view_task_state(task) == 'R')
 			r->runnable++;
 	}
 	bpf_iter_css_task_destroy(&it);

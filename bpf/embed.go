@@ -10,7 +10,7 @@ import "embed"
 //go:embed *.bpf.o *.yaml walk/*.bpf.o
 var Objects embed.FS
 
-// Headers are what the source of a view includes, beside libbpf's.
+// Headers are what the source of a view includes, beside those of libbpf: the files of include/.
 //
-//go:embed *.h
+//go:embed include/*.h
 var Headers embed.FS

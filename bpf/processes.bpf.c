@@ -12,7 +12,7 @@
 #include "bpfview.h"
 #include "cputime.h"
 #include "rss.h"
-#include "task.h"
+#include "threads.h"
 #include "tree.h"
 
 #define MEMORY(help) VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP(help)
@@ -182,7 +182,7 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	if (bpf_iter_css_task_new(&it, &cgrp->self, 0))
 		view_fail(seq);
 	while (!view_full(seq) && (task = bpf_iter_css_task_next(&it)))
-		if (!task_is_dead(task) && task_is_first(task))
+		if (!view_task_is_dead(task) && task_is_first(task))
 			show_process(seq, task);
 	bpf_iter_css_task_destroy(&it);
 	return 0;
@@ -199,7 +199,7 @@ int processes___task(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 
-	if (task && !task_is_dead(task) && task_is_first(task))
+	if (task && !view_task_is_dead(task) && task_is_first(task))
 		show_process(ctx->meta->seq, task);
 	return 0;
 }

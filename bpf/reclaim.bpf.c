@@ -11,10 +11,10 @@
 #include "tree.h"
 
 struct reclaim_record {
-	__u64 machine_usec[LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us")
+	__u64 machine_usec[VIEW_LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us")
 		VIEW_HELP("time that threads freed memory because the machine had too little (direct reclaim)");
 	__u64 machine_sum_usec VIEW_SUM(machine_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all of machine_usec together");
-	__u64 limit_usec[LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us")
+	__u64 limit_usec[VIEW_LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us")
 		VIEW_HELP("time that threads freed memory at the limit of a memory cgroup");
 	__u64 limit_sum_usec VIEW_SUM(limit_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all of limit_usec together");
 };
@@ -22,7 +22,7 @@ struct reclaim_record {
 VIEW_RECORD(struct reclaim_record)
 
 struct stalls {
-	struct latency machine, limit;
+	struct view_latency machine, limit;
 };
 
 VIEW_STATE(stalls, struct stalls)
@@ -32,12 +32,12 @@ static __always_inline struct stalls *ended(__u64 *ns)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	return latency_end(task->pid, ns) ? stalls_of(view_cgroup(task)) : NULL;
+	return view_latency_end(task->pid, ns) ? stalls_of(view_cgroup(task)) : NULL;
 }
 
 static __always_inline int begun(void)
 {
-	latency_begin(bpf_get_current_task_btf()->pid, BPF_ANY);
+	view_latency_begin(bpf_get_current_task_btf()->pid, BPF_ANY);
 	return 0;
 }
 
@@ -54,7 +54,7 @@ int reclaim_machine_end(void *ctx)
 	struct stalls *stalls = ended(&ns);
 
 	if (stalls)
-		latency_add(&stalls->machine, ns);
+		view_latency_add(&stalls->machine, ns);
 	return 0;
 }
 
@@ -71,11 +71,11 @@ int reclaim_limit_end(void *ctx)
 	struct stalls *stalls = ended(&ns);
 
 	if (stalls)
-		latency_add(&stalls->limit, ns);
+		view_latency_add(&stalls->limit, ns);
 	return 0;
 }
 
-static __always_inline __u64 copy(__u64 *slots, const struct latency *latency)
+static __always_inline __u64 copy(__u64 *slots, const struct view_latency *latency)
 {
 	__builtin_memcpy(slots, latency->slots, sizeof(latency->slots));
 	return latency->sum / 1000;

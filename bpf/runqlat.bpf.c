@@ -8,20 +8,20 @@
 #include "tree.h"
 
 struct runqlat_record {
-	__u64 wait_usec[LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us")
+	__u64 wait_usec[VIEW_LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us")
 		VIEW_HELP("time that threads waited from being runnable to being on a CPU");
 	__u64 wait_sum_usec VIEW_SUM(wait_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all of wait_usec together");
 };
 
 VIEW_RECORD(struct runqlat_record)
 
-VIEW_STATE(waits, struct latency)
+VIEW_STATE(waits, struct view_latency)
 
 /* A thread may be woken that waits already, for it was preempted on its way to sleep, or one that still runs. */
 static __always_inline int woken(struct task_struct *task)
 {
 	if (!BPF_CORE_READ(task, on_cpu))
-		latency_begin(task->pid, BPF_NOEXIST);
+		view_latency_begin(task->pid, BPF_NOEXIST);
 	return 0;
 }
 
@@ -40,22 +40,22 @@ int BPF_PROG(runqlat_new, struct task_struct *task)
 SEC("tp_btf/sched_switch")
 int BPF_PROG(runqlat_switch, bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)
 {
-	struct latency *latency;
+	struct view_latency *latency;
 	__u64 ns;
 
 	if ((preempt || !prev_state) && prev->pid) /* it wants to run on; the idle thread has id 0 */
-		latency_begin(prev->pid, BPF_ANY);
-	if (!latency_end(next->pid, &ns))
+		view_latency_begin(prev->pid, BPF_ANY);
+	if (!view_latency_end(next->pid, &ns))
 		return 0;
 	latency = waits_of(view_cgroup(next));
 	if (latency)
-		latency_add(latency, ns);
+		view_latency_add(latency, ns);
 	return 0;
 }
 
 static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 {
-	struct latency *latency = waits_seen(cgrp);
+	struct view_latency *latency = waits_seen(cgrp);
 	struct runqlat_record r = {};
 
 	if (latency) {

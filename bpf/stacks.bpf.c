@@ -48,7 +48,7 @@ static __noinline int print_task(struct seq_file *seq, struct task_struct *task)
 	struct name name = {.seq = seq};
 	struct frames frames = {.seq = seq, .task = task};
 
-	VIEW_PRINTF(seq, "%-7d %-7d %c     ", task->tgid, task->pid, task_state(task));
+	VIEW_PRINTF(seq, "%-7d %-7d %c     ", task->tgid, task->pid, view_task_state(task));
 	bpf_probe_read_kernel_str(name.bytes, sizeof(name.bytes), task->comm);
 	name_print(&name);
 	VIEW_PRINTF(seq, "\n");
@@ -65,7 +65,7 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	if (bpf_iter_css_task_new(&it, &cgrp->self, 0))
 		view_fail(seq);
 	while (!view_full(seq) && (task = bpf_iter_css_task_next(&it)))
-		if (!task_is_dead(task))
+		if (!view_task_is_dead(task))
 			print_task(seq, task);
 	bpf_iter_css_task_destroy(&it);
 	return 0;
@@ -84,7 +84,7 @@ int stacks___task(struct bpf_iter__task *ctx)
 
 	if (view_at_header(ctx))
 		print_header(ctx->meta->seq);
-	if (!task || task_is_dead(task))
+	if (!task || view_task_is_dead(task))
 		return 0;
 	print_task(ctx->meta->seq, task);
 	return 0;

@@ -18,7 +18,7 @@ int tasks___task(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 
-	if (task && !task_is_dead(task))
+	if (task && !view_task_is_dead(task))
 		show_task(ctx->meta->seq, task);
 	return 0;
 }

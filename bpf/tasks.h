@@ -6,7 +6,7 @@
 #include "bpfview.h"
 #include "cputime.h"
 #include "rss.h"
-#include "task.h"
+#include "threads.h"
 
 struct tasks_record {
 	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
@@ -44,7 +44,7 @@ static __noinline int show_task(struct seq_file *seq, struct task_struct *task)
 	r.ppid = task->real_parent->tgid;
 	r.nspid = task_nspid(task->group_leader);
 	r.uid = task->real_cred->euid.val;
-	r.state = task_state(task);
+	r.state = view_task_state(task);
 	r.user_usec = t.user / 1000;
 	r.system_usec = t.system / 1000;
 	r.rss_bytes = RSS_UNKNOWN;
@@ -62,7 +62,7 @@ static __noinline int show_tasks(struct seq_file *seq, struct cgroup *cgrp)
 	if (bpf_iter_css_task_new(&it, &cgrp->self, 0))
 		view_fail(seq);
 	while (!view_full(seq) && (task = bpf_iter_css_task_next(&it)))
-		if (!task_is_dead(task))
+		if (!view_task_is_dead(task))
 			show_task(seq, task);
 	bpf_iter_css_task_destroy(&it);
 	return 0;

@@ -18,7 +18,7 @@ import (
 
 // feature matches an error that names the missing part of a kernel, for example a kfunc, a helper, a kind of
 // map or iterator, or a place to attach to.
-var feature = regexp.MustCompile(`kfunc|helper|unknown func|map type|iterator not supported|attach `)
+var feature = regexp.MustCompile(`controller|kfunc|helper|unknown func|map type|iterator not supported|attach `)
 
 // A built-in view works on every kernel in every format, or its error names the missing part of the kernel.
 func TestEveryView(t *testing.T) {

@@ -84,16 +84,16 @@ func TestRunqlatWhenTheClockStepsBack(t *testing.T) {
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
 		t.Fatal(err)
 	}
-	since := stateMap(t, view, "latency_since")
+	since := stateMap(t, view, "view_since")
 	before := number(t, see()["wait_usec_count"])
-	if err := since.Put(uint32(tid), uint64(now.Nano()+3600e9)); err != nil {
+	if err := since.Put(uint64(tid), uint64(now.Nano()+3600e9)); err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		if err := unix.Tgkill(pid, tid, unix.SIGURG); err != nil {
 			t.Fatal(err)
 		}
-		if err := since.Lookup(uint32(tid), new(uint64)); errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := since.Lookup(uint64(tid), new(uint64)); errors.Is(err, ebpf.ErrKeyNotExist) {
 			break
 		}
 		if time.Now().After(deadline) {

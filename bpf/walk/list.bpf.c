@@ -2,7 +2,7 @@
 //go:build ignore
 
 /* Lists a cgroup and all below it, and shows nothing of them. No view. Where it cannot load, walk.bpf.c lists them. */
-#include "../walk.h"
+#include "walk.h"
 
 __noinline int list_one(__u64 address)
 {

@@ -5,8 +5,8 @@
  * Lists the living threads of a process with the table of files and the address space of each. It is no view:
  * user space learns from it which thread to ask for files or memory that several of them share.
  */
-#include "../bpfview.h"
-#include "../task.h"
+#include "bpfview.h"
+#include "task.h"
 
 /* Read by iter/holders.go. */
 struct holder {
@@ -34,7 +34,7 @@ int threads(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	struct holder h = {};
 
-	if (!task || task_is_dead(task))
+	if (!task || view_task_is_dead(task))
 		return 0;
 	h.tid = tid_for_reader(task);
 	h.files = (__u64)BPF_CORE_READ(task, files);

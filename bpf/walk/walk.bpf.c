@@ -7,7 +7,7 @@
  *
  * Cgroups that do not fit are counted, so that user space knows how much room the next try needs.
  */
-#include "../bpfview.h"
+#include "bpfview.h"
 
 #define NAME_SIZE 256 /* NAME_MAX and a NUL */
 

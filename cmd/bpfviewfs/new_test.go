@@ -22,7 +22,7 @@ func TestNew(t *testing.T) {
 		!strings.Contains(out, "blocked.bpf.c") {
 		t.Fatalf("exit %d: %s%s", code, out, stderr)
 	}
-	if code, _, stderr := call(t, in(command, "new", "blocked")); code != 1 ||
+	if code, _, stderr := call(t, in(command, "new", "blocked")); code != 2 ||
 		!strings.Contains(stderr, "exists") {
 		t.Errorf("twice: exit %d: %s", code, stderr)
 	}

@@ -46,7 +46,7 @@ type Object struct {
 	stats bool // the verifier has to log how much it looked at
 }
 
-// sessionMap is the map in which view_in_epilogue of bpf/bpfview.h remembers the cgroup.
+// sessionMap is the map in which view_in_epilogue of bpf/include/bpfview.h remembers the cgroup.
 const sessionMap = "view_sessions"
 
 // FlavourMark parts a flavour from its view in a program's name.
@@ -56,7 +56,7 @@ const (
 	taskFlavour = FlavourMark + "task"
 	treeFlavour = FlavourMark + "tree"
 	walkFlavour = FlavourMark + "walk"
-	batchMap    = "view_batches" // of the tree flavour that VIEW_TREE in bpf/tree.h makes
+	batchMap    = "view_batches" // of the tree flavour that VIEW_TREE in bpf/include/tree.h makes
 	nodesMap    = "view_nodes"   // of its walk flavour
 )
 

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// column is one member. bpf/bpfview.h has its tags.
+// column is one member. bpf/include/bpfview.h has its tags.
 type column struct {
 	name string
 	kind columnKind

@@ -9,7 +9,7 @@ import (
 )
 
 // Split takes raw, which is Bytes with the output of a tree's program at its end. The program was run for
-// count nodes from first on, in order. The output about each ends with struct view_tree_end of bpf/tree.h,
+// count nodes from first on, in order. The output about each ends with struct view_tree_end of bpf/include/tree.h,
 // which has the cgroup's id and the number of bytes. A cgroup that had died has none.
 func (o *Output) Split(raw []byte, first, count int) error {
 	const endSize = 16

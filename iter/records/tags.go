@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memberTags and programTags are the tags that bpf/bpfview.h defines, and whether each has a value.
+// memberTags and programTags are the tags that bpf/include/bpfview.h defines, and whether each has a value.
 var (
 	memberTags = map[string]bool{
 		"key": false, "optional": false, "total": false, "by": false, "add": false, "average": false,
@@ -54,7 +54,7 @@ func readTags(list []string, known map[string]bool) (map[string]string, error) {
 	return tags, nil
 }
 
-// readProgramTags is readTags for a program's function. A program that has no tag of bpf/bpfview.h was
+// readProgramTags is readTags for a program's function. A program that has no tag of bpf/include/bpfview.h was
 // written without it, so its tags mean something else.
 func readProgramTags(list []string) (map[string]string, error) {
 	var own []string

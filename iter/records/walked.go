@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Walked is what a walk over a tree left in memory, as bpf/walk.h says.
+// Walked is what a walk over a tree left in memory, as bpf/include/walk.h says.
 type Walked struct {
 	Nodes, Names, Rows           io.ReaderAt // Rows are nil if nothing was shown
 	NrNodes, SizeNames, SizeRows int

@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BatchMap is where a view's tree flavour looks up which cgroups to show, as bpf/tree.h declares it.
+// BatchMap is where a view's tree flavour looks up which cgroups to show, as bpf/include/tree.h declares it.
 const BatchMap = "view_batches"
 
-// batch is struct view_batch of bpf/tree.h.
+// batch is struct view_batch of bpf/include/tree.h.
 type batch struct {
 	Count, Done uint32
 	Cgroups     [256]uint64

@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RequestMap is where a program of any target looks up its reader's cgroup (bpf/request.h). The key is the
+// RequestMap is where a program of any target looks up its reader's cgroup (bpf/include/request.h). The key is the
 // thread that reads, because the kernel runs the program inside read(2).
 const RequestMap = "view_requests"
 
-// request is struct view_request of bpf/request.h.
+// request is struct view_request of bpf/include/request.h.
 type request struct{ Cgroup uint64 }
 
 // addWhole finds the errors at load that would fail every run. Examples are a target that needs a map, and

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// walk shows all cgroups of a tree in one pass of one program, as bpf/walk.h says. One reader at a time uses
+// walk shows all cgroups of a tree in one pass of one program, as bpf/include/walk.h says. One reader at a time uses
 // the program and the memory that it fills. The first tree that is read loads them, because starts are quick.
 type walk struct {
 	program string
@@ -56,7 +56,7 @@ const walkPiece = 500 * time.Microsecond
 // errNoWalk says that a tree has to be read another way.
 var errNoWalk = errors.New("no walk")
 
-// walkStatus is struct view_walk of bpf/walk.h.
+// walkStatus is struct view_walk of bpf/include/walk.h.
 type walkStatus struct {
 	Top                                      uint64
 	State, Nodes, Names, Rows, Wanted, Depth uint32

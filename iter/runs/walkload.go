@@ -23,7 +23,7 @@ func (j *Job) AddWalk(program string, maps map[string]*ebpf.Map, load LoadWalk) 
 	j.walk = w
 }
 
-// The maps in which a walk leaves its results, as bpf/walk.h and bpf/tree.h declare them.
+// The maps in which a walk leaves its results, as bpf/include/walk.h and bpf/include/tree.h declare them.
 const (
 	walkNodes = "view_nodes"
 	walkNames = "view_names"

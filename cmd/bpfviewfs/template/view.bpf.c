@@ -35,10 +35,10 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	if (bpf_iter_css_task_new(&it, &cgrp->self, 0)) /* v6.7 and later; an older kernel says so when it loads this */
 		view_fail(seq);
 	while ((task = bpf_iter_css_task_next(&it))) {
-		if (task_is_dead(task))
+		if (view_task_is_dead(task))
 			continue;
 		r.threads++;
-		r.blocked += task_state(task) == 'D';
+		r.blocked += view_task_state(task) == 'D';
 		bpf_probe_read_kernel_str(r.youngest, sizeof(r.youngest), task->comm);
 	}
 	bpf_iter_css_task_destroy(&it);

@@ -29,7 +29,7 @@
 
 #define VIEW_MAX_CGROUPS 65536
 
-#define CSS_ONLINE 2 /* a bit of flags; the enum has no name to look it up by */
+#define VIEW_CSS_ONLINE 2 /* a bit of flags; the enum has no name to look it up by */
 
 /* The cgroup2 cgroup that a task lives in. */
 static __always_inline struct cgroup *view_cgroup(struct task_struct *task)
@@ -55,7 +55,7 @@ static __always_inline void *view_state_of(void *map, struct cgroup *cgrp, const
 		return state;
 	bpf_map_update_elem(map, &id, zero, BPF_NOEXIST);
 	/* A dying task may still be met in its removed cgroup. Asked after the update: the removal may be under way. */
-	if (!(cgrp->self.flags & CSS_ONLINE)) {
+	if (!(cgrp->self.flags & VIEW_CSS_ONLINE)) {
 		bpf_map_delete_elem(map, &id);
 		return NULL;
 	}

@@ -27,7 +27,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char view_license[] SEC("license") = "Dual BSD/GPL";
 
 /*
  * Functions of the kernel that not every kernel has. Ask with bpf_ksym_exists; the verifier leaves out code

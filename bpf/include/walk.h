@@ -85,10 +85,12 @@ struct cgroup_subsys_state___serial {
 
 #pragma clang attribute pop
 
+#ifndef __VMLINUX_H__
 /* An open-coded iterator is the program's own, not the kernel's: no relocation. */
 struct bpf_iter_num {
 	__u64 __opaque[1];
 } __attribute__((aligned(8)));
+#endif
 
 extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak; /* v6.2 */
 extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym __weak; /* v6.4 */

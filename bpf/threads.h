@@ -1,48 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Common to views of tasks. */
-#ifndef BPFVIEW_TASK_H
-#define BPFVIEW_TASK_H
+/* Common to views of processes and their threads. */
+#ifndef BPFVIEW_THREADS_H
+#define BPFVIEW_THREADS_H
 
-#include "bpfview.h"
-
-/*
- * The letter that ps shows: task_state_index in include/linux/sched.h, "RSDTtXZPI". A global function, which the
- * verifier looks at once; a static one it would look at again for every state of its caller.
- */
-__noinline int state_letter(__u32 state, __u32 exit_state)
-{
-	if ((state & 0x402) == 0x402) /* TASK_IDLE */
-		return 'I';
-	if (state & 0x9000) /* TASK_RTLOCK_WAIT, TASK_FROZEN (v6.1) */
-		return 'D';
-	state |= exit_state;
-	if (state & 0x40) /* TASK_PARKED */
-		return 'P';
-	if (state & 0x20) /* EXIT_ZOMBIE */
-		return 'Z';
-	if (state & 0x10) /* EXIT_DEAD */
-		return 'X';
-	if (state & 0x08) /* __TASK_TRACED */
-		return 't';
-	if (state & 0x04) /* __TASK_STOPPED */
-		return 'T';
-	if (state & 0x02) /* TASK_UNINTERRUPTIBLE */
-		return 'D';
-	if (state & 0x01) /* TASK_INTERRUPTIBLE */
-		return 'S';
-	return 'R';
-}
-
-static __always_inline char task_state(const struct task_struct *task)
-{
-	return state_letter(task->__state, task->exit_state);
-}
-
-/* A dead thread is not of its cgroup any more, though a task iterator still finds it. */
-static __always_inline bool task_is_dead(const struct task_struct *task)
-{
-	return task->exit_state != 0;
-}
+#include "task.h"
 
 #define MOST_THREADS (1 << 20) /* of a process; bpf_loop wants a bound */
 
@@ -86,7 +47,7 @@ static __always_inline bool task_is_first(struct task_struct *task)
 
 	if (task->pid == task->tgid)
 		return true;
-	if (!task_is_dead(task->group_leader))
+	if (!view_task_is_dead(task->group_leader))
 		return false;
 	threads_begin(&t, task);
 	bpf_loop(MOST_THREADS, threads_find_first, &t, 0);

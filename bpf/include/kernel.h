@@ -7,6 +7,22 @@
 #ifndef BPFVIEW_KERNEL_H
 #define BPFVIEW_KERNEL_H
 
+/*
+ * With a vmlinux.h all of its types are there, and none of these. It is found if it was included before, or if
+ * it is in the path of headers: then both files may be included, in either order.
+ */
+#if !defined(__VMLINUX_H__) && __has_include("vmlinux.h")
+#include "vmlinux.h"
+#endif
+
+#ifdef __VMLINUX_H__
+
+#ifndef NULL
+#define NULL ((void *)0)
+#endif
+
+#else
+
 typedef unsigned char __u8;
 typedef unsigned short __u16;
 typedef unsigned int __u32;
@@ -357,5 +373,7 @@ struct task_struct {
 struct bpf_iter_css_task {
 	__u64 __opaque[1];
 } __attribute__((aligned(8)));
+
+#endif /* __VMLINUX_H__ */
 
 #endif
