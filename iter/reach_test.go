@@ -2,10 +2,12 @@ package iter
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -196,4 +198,93 @@ func TestSeveralViewsInOneObject(t *testing.T) {
 	}
 	count(42)
 	count(43) // a new map of the same name
+}
+
+// A directory in the registry, as bpftool prog loadall makes it, has views. One that others can write is listed
+// with the reason.
+func TestDirectoriesInRegistry(t *testing.T) {
+	registry := testRegistry(t)
+	mkdir := func(name string) string {
+		dir := filepath.Join(registry, name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	x, y, deep := mkdir("x"), mkdir("y"), mkdir("x/deep")
+	pinForeign(t, filepath.Join(x, "below"), ktest.Writing("below", "cgroup", 10))
+	pinForeign(t, filepath.Join(x, "top"), ktest.Writing("top", "cgroup", 20))
+	pinForeign(t, filepath.Join(registry, "top"), ktest.Writing("top", "cgroup", 30))
+	pinForeign(t, filepath.Join(y, "hidden"), ktest.Writing("hidden", "cgroup", 40))
+	pinForeign(t, filepath.Join(deep, "deeper"), ktest.Writing("deeper", "cgroup", 50))
+	if err := os.Chmod(y, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	s := setOf(t, registry, nil)
+	size := func(name string, want int) {
+		t.Helper()
+		v := viewOf(t, s, name)
+		if v.Err() != nil {
+			t.Fatal(v.Err())
+		}
+		if out := mustRun(t, v, s.hierarchy.Root()); len(out) != want*512 {
+			t.Errorf("%s: %d bytes, want %d", v.Origin(), len(out), want*512)
+		}
+	}
+	size("below", 10)
+	size("top", 30)
+	refused := func(name, word string) {
+		t.Helper()
+		if err := viewOf(t, s, name).Err(); err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	refused("y", "chmod go-w")
+	refused("deep", "is a directory")
+	if err := os.Chmod(y, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(registry, "top")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.reload(); err != nil {
+		t.Fatal(err)
+	}
+	size("hidden", 40)
+	size("top", 20)
+
+	if err := os.Chmod(registry, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	pinForeign(t, filepath.Join(registry, "new"), ktest.Writing("new", "cgroup", 60))
+	if _, err := s.reload(); err != nil {
+		t.Fatal(err)
+	}
+	refused("new", "chmod go-w")
+}
+
+// A directory that appears in the registry is watched.
+func TestWatchBelowRegistry(t *testing.T) {
+	registry := testRegistry(t)
+	s := setOf(t, registry, nil)
+	changed := make(chan struct{}, 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Watch(ctx, func() { changed <- struct{}{} }) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	dir := filepath.Join(registry, "x")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"one", "two"} {
+		pinForeign(t, filepath.Join(dir, name), ktest.Writing(name, "cgroup", 10))
+		for !slices.ContainsFunc(s.Views(), func(v *View) bool { return v.Name() == name && v.Err() == nil }) {
+			<-changed
+		}
+	}
 }

@@ -26,23 +26,26 @@ type registry struct {
 	readOnly bool
 	ours     map[string]programs.Origin
 	others   map[string]*sources.Pin
+	below    []string // its sub-directories
 	say      func(format string, args ...any)
 }
 
 const temporary = programs.FlavourMark + "new"
 
-func (s *Set) openRegistry(said map[string]bool) *registry {
-	r := &registry{
+// openRegistry lists the registry. Pins in its sub-directories are views too, for "bpftool prog loadall" makes one
+// for each object. refused are the pins of a registry that others can write: they are named and not opened.
+func (s *Set) openRegistry(said map[string]bool) (r *registry, refused []*sources.Pin) {
+	r = &registry{
 		dir: s.config.Registry, readOnly: s.config.ReadOnly, ours: make(map[string]programs.Origin),
 		others: make(map[string]*sources.Pin),
 	}
 	r.say = func(format string, args ...any) { s.say(said, format, args...) }
 	if r.dir == "" {
-		return nil
+		return nil, nil
 	}
 	if err := r.prepare(); err != nil {
 		s.note(said, "views are not pinned, and pinned ones not shown: %v", err)
-		return nil
+		return nil, sources.RefusedPins(r.dir, err)
 	}
 	if !r.readOnly {
 		if err := s.uses.Open(r.dir); err != nil {
@@ -54,19 +57,66 @@ func (s *Set) openRegistry(said map[string]bool) *registry {
 	entries, err := os.ReadDir(r.dir)
 	if err != nil {
 		s.note(said, "views are not pinned, and pinned ones not shown: %v", err)
-		return nil
+		return nil, nil
 	}
 	for _, e := range entries { // sorted: NAME before NAME___task
-		if e.IsDir() {
-			continue
-		}
-		name := e.Name()
-		if err := r.list(name); err != nil && !errors.Is(err, unix.ENOENT) {
-			r.others[name] = &sources.Pin{Name: name, Path: filepath.Join(r.dir, name),
-				Stamp: err.Error(), Err: err}
+		if !e.IsDir() {
+			r.list(r.dir, e.Name())
+		} else if !strings.HasPrefix(e.Name(), programs.FlavourMark) { // which begins names of our own
+			r.below = append(r.below, filepath.Join(r.dir, e.Name()))
 		}
 	}
-	return r
+	for _, dir := range r.below {
+		if err := r.listBelow(dir); err != nil && !errors.Is(err, unix.ENOENT) {
+			r.refuse(dir, err)
+		}
+	}
+	return r, nil
+}
+
+// listBelow lists a sub-directory.
+func (r *registry) listBelow(dir string) error {
+	info, err := os.Stat(dir)
+	if err == nil {
+		err = sources.Trusted(dir, info)
+	}
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if path := filepath.Join(dir, e.Name()); e.IsDir() {
+			r.refuse(path, fmt.Errorf("%s is a directory: pins are looked for in the registry and one directory below it", path))
+		} else if of := r.others[baseName(e.Name())]; of != nil && filepath.Dir(of.Path) != dir {
+			r.say("pin %s makes no view: %s has its name", path, of.Path)
+		} else {
+			r.list(dir, e.Name())
+		}
+	}
+	return nil
+}
+
+// refuse lists a name in the registry with the reason why it is no view.
+func (r *registry) refuse(path string, err error) {
+	name := filepath.Base(path)
+	if r.others[name] == nil {
+		r.others[name] = &sources.Pin{Name: name, Path: path, Stamp: err.Error(), Err: err}
+	}
+}
+
+func baseName(pin string) string {
+	base, _, _ := strings.Cut(pin, programs.FlavourMark)
+	return base
+}
+
+// list finds out what is pinned under a name.
+func (r *registry) list(dir, name string) {
+	if err := r.look(dir, name); err != nil && !errors.Is(err, unix.ENOENT) {
+		r.refuse(filepath.Join(dir, name), err)
+	}
 }
 
 // prepare makes the directory if it is in a bpffs, and looks whether it can be one of pins.
@@ -96,9 +146,9 @@ func (r *registry) prepare() error {
 	return sources.Trusted(r.dir, info)
 }
 
-func (r *registry) list(name string) error {
+func (r *registry) look(dir, name string) error {
 	base, flavour, flavoured := strings.Cut(name, programs.FlavourMark)
-	path := filepath.Join(r.dir, name)
+	path := filepath.Join(dir, name)
 	if !sources.IsName(base) {
 		return fmt.Errorf("%s is pinned under a name that no view has ([a-z][a-z0-9_]*, without ___)",
 			path)
@@ -136,12 +186,19 @@ func (r *registry) list(name string) error {
 		return nil
 	}
 	of := r.others[base]
-	if of == nil {
+	if of == nil || filepath.Dir(of.Path) != dir {
 		return fmt.Errorf("%s is a flavour, and no foreign %s is pinned beside it", path, base)
 	}
 	of.Flavours[flavour] = path
 	of.Stamp += " " + stamp
 	return nil
+}
+
+func (r *registry) subdirectories() *[]string {
+	if r == nil {
+		return new([]string)
+	}
+	return &r.below
 }
 
 func (r *registry) foreign() []*sources.Pin {

@@ -38,6 +38,7 @@ type Set struct {
 	noted []string        // the Notes about it
 
 	notes atomic.Pointer[[]string]
+	below atomic.Pointer[[]string] // sub-directories of the registry
 	uses  state.Uses
 }
 
@@ -108,7 +109,8 @@ func (s *Set) Detach() error {
 	defer s.mu.Unlock()
 	defer s.uses.Close()
 	err := s.close()
-	s.forget(s.openRegistry(make(map[string]bool)), nil)
+	pins, _ := s.openRegistry(make(map[string]bool))
+	s.forget(pins, nil)
 	return err
 }
 
@@ -122,10 +124,11 @@ func (s *Set) reload() (changed bool, err error) {
 	}
 	said := s.said
 	s.said, s.noted = make(map[string]bool), nil
-	pins := s.openRegistry(said)
+	pins, refused := s.openRegistry(said)
+	s.below.Store(pins.subdirectories())
 	say := func(format string, args ...any) { s.say(said, format, args...) }
 	note := func(format string, args ...any) { s.note(said, format, args...) }
-	found, err := s.config.places(s.viewsIn).Scan(pins.foreign(), len(*s.views.Load()) > 0, say, note)
+	found, err := s.config.places(s.viewsIn).Scan(append(pins.foreign(), refused...), len(*s.views.Load()) > 0, say, note)
 	if err != nil {
 		s.said = said
 		return false, err

@@ -72,6 +72,9 @@ func (s *Set) places() []string {
 	places := slices.Clone(s.config.Dirs)
 	if s.config.Registry != "" {
 		places = append(places, s.config.Registry)
+		if below := s.below.Load(); below != nil {
+			places = append(places, *below...)
+		}
 	}
 	for _, v := range *s.views.Load() {
 		places = append(places, v.maps...)

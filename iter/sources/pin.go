@@ -1,6 +1,12 @@
 package sources
 
-import ()
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
 
 // Pin is a foreign pin that makes a view.
 type Pin struct {
@@ -25,4 +31,24 @@ func (p *Pin) claim(found map[string]*Source) {
 		}
 	}
 	found[p.Name] = src
+}
+
+// RefusedPins are the names in a directory of pins that others than root can write, as pins that make no view for
+// that reason, err. There are none if err is another error.
+func RefusedPins(dir string, err error) (pins []*Pin) {
+	if !errors.Is(err, unix.EPERM) {
+		return nil
+	}
+	d, openErr := os.Open(dir)
+	if openErr != nil {
+		return nil
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(maxRefused)
+	for _, name := range names {
+		if IsName(name) {
+			pins = append(pins, &Pin{Name: name, Path: filepath.Join(dir, name), Stamp: err.Error(), Err: err})
+		}
+	}
+	return pins
 }
