@@ -139,6 +139,7 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 		return v.job.Explain(err)
 	}
 	if v.set.config.ReadOnly {
+		v.idle = v.state != nil && !exists(v.stateDir)
 		return v.state.Close()
 	}
 	return v.state.Attach()

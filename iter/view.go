@@ -32,6 +32,7 @@ type View struct {
 	job      *runs.Job    // nil if it is absent
 	state    *state.State // nil if no program of the object is attached
 	stateDir string       // where that is pinned; "" keeps it with this process
+	idle     bool         // nothing counts
 }
 
 // Name is the object's file name without .bpf.o, or the pin's.
@@ -45,6 +46,10 @@ func (v *View) Off() bool {
 	absence, ok := errors.AsType[*sources.Absence](v.err)
 	return ok && absence.Off
 }
+
+// Idle reports whether the view's counts stand still, because this set only looks and no other set has
+// attached the view's programs. See Config.ReadOnly.
+func (v *View) Idle() bool { return v.idle }
 
 // Help is one line about the view, or "" if its object has none.
 func (v *View) Help() string { return v.typ.Help() }

@@ -71,13 +71,13 @@ func TestBadInput(t *testing.T) {
 		{"unmount DIR", 32, "DIR"},
 		{"umount DIR", 32, "DIR"},
 		{"umount /proc", 32, "/proc"},
-		{"cat nothing /", 1, "nothing"},
-		{"cat tasks nothing", 3, "nothing"},
-		{"cat tasks ..", 3, ".."},
+		{"cat --source cgroup2 nothing /", 1, "nothing"},
+		{"cat --source cgroup2 tasks nothing", 3, "nothing"},
+		{"cat --source cgroup2 tasks ..", 3, ".."},
 		{"cat tasks", 1, "the form is bpfviewfs cat VIEW CGROUP"},
-		{"cat runqlat /", 4, "enable=runqlat"},
+
 		{"cat --format xml tasks /", 1, "json"},
-		{"cat --format json taskspb /", 1, "it writes encoded"},
+		{"cat --source cgroup2 --format json taskspb /", 4, "it writes encoded"},
 		{"why DIR/x y", 1, "is a path"},
 		{"check nothing.bpf.o", 2, "nothing"},
 		{"nosuchcommand", 1, "nosuchcommand"},
@@ -123,7 +123,7 @@ func TestWithoutRights(t *testing.T) {
 		{[]string{"cgroup2", dir}, 1, "root"},
 		{[]string{"mount", dir}, 1, "root"},
 		{[]string{"views"}, 5, "root"},
-		{[]string{"cat", "tasks", "/"}, 5, "root"},
+		{[]string{"cat", "--source", "cgroup2", "tasks", "/"}, 5, "root"},
 	} {
 		cmd := exec.Command(copied, tt.args...)
 		cmd.SysProcAttr = nobody
@@ -220,7 +220,7 @@ func TestWithoutMount(t *testing.T) {
 	c := newCgroup(t, "")
 	cmd := c.run(exec.Command("sleep", "1000"))
 	for _, path := range []string{c.path, filepath.Base(c.path), "/" + filepath.Base(c.path)} {
-		code, stdout, stderr := call(t, exec.Command(command, "cat", "tasks", path))
+		code, stdout, stderr := call(t, exec.Command(command, "cat", "--source", "cgroup2", "tasks", path))
 		if code != 0 || !strings.Contains(stdout, fmt.Sprint(cmd.Process.Pid)) {
 			t.Errorf("cat tasks %s: exit %d: %s%s", path, code, stdout, stderr)
 		}

@@ -31,6 +31,7 @@ func TestImports(t *testing.T) {
 	}
 	for pkg, banned := range map[string]map[string]string{
 		"cmd/bpfviewfs/units": person, "cmd/bpfviewfs/doctor": person, "cmd/bpfviewfs/explain": person,
+		"cmd/bpfviewfs/decode": person, "cmd/bpfviewfs/show": person,
 		"fs": {
 			bpf: "fs shows, it runs nothing", "bpfviewfs/iter": "leaves import no leaf",
 			"bpfviewfs/mount": "leaves import no leaf",

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/syslog"
 	"os"
@@ -57,7 +58,7 @@ func runCommand(args []string) error {
 	root.SetArgs(args)
 	understood := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
-	err := root.Execute()
+	err := root.ExecuteContext(context.Background())
 	if !understood {
 		err = mount.WithCode(mount.ExitUsage, err)
 	}
@@ -120,7 +121,7 @@ mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview
 	root.SetVersionTemplate("bpfviewfs {{.Version}}\n") // as the command says it
 	log := logFlags(root)
 	root.AddCommand(mountCommand(log), umountCommand(), reloadCommand(), serveCommand(log),
-		statusCommand(), doctorCommand(), viewsCommand(), catCommand(), whyCommand(),
+		showCommand(), statusCommand(), doctorCommand(), viewsCommand(), catCommand(), whyCommand(),
 		newCommand(), checkCommand(), versionCommand())
 	completionCommand(root)
 	return root

@@ -27,6 +27,21 @@ const registry = bpffs + "/bpfview"
 type source struct {
 	hierarchy *cgroups.Hierarchy
 	set       *iter.Set
+	config    iter.Config
+}
+
+// enabling is the configuration of a source that counts for one view, beside any other.
+func (s *source) enabling(view string) iter.Config {
+	c := s.config
+	c.Only, c.Enable = []string{view}, []string{view}
+	c.ReadOnly, c.Registry = false, "none"
+	return c
+}
+
+// viewOf is a view and the source that it is from.
+type viewOf struct {
+	*iter.View
+	src *source
 }
 
 // openSource finds the hierarchy and the views. It fails if no view loads.
@@ -35,6 +50,7 @@ func openSource(name string, c iter.Config) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
+	config := c
 	c.Builtin = bpf.Objects
 	c.Dirs = append(slices.Clone(viewsDirectories), c.Dirs...)
 	if c.Registry = cmp.Or(c.Registry, registry); c.Registry == "none" {
@@ -47,7 +63,7 @@ func openSource(name string, c iter.Config) (*source, error) {
 		h.Close()
 		return nil, err
 	}
-	s := &source{h, set}
+	s := &source{h, set, config}
 	var why error
 	for _, v := range set.Views() {
 		if why = v.Err(); why == nil || len(c.Only) > 0 {

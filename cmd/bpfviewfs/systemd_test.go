@@ -157,7 +157,7 @@ func TestSystemd(t *testing.T) {
 		t.Errorf("the service's own tasks:\n%s", text)
 	}
 	for line := range strings.Lines(m.must("cat", "/run/bpfview/.bpfview/views")) {
-		if strings.Contains(line, " absent ") {
+		if strings.Contains(line, " absent ") && !strings.Contains(line, "cgroup v1 hierarchy") {
 			t.Errorf("with the rights that the unit leaves: %s", line)
 		}
 	}

@@ -1,0 +1,314 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"bpfviewfs/cmd/bpfviewfs/decode"
+	"bpfviewfs/iter/records"
+	"bpfviewfs/mount"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+// reader runs views of one hierarchy: through a mount, with the rights of its files, or by itself, as root.
+type reader interface {
+	// Top is the directory in cgroupfs of the cgroup at the top.
+	Top() string
+	// Schema is the view's record type as JSON. The error wraps errNoRecords for a view without records.
+	Schema(view string) ([]byte, error)
+	// Read appends one run about the cgroup at a path below the top ("." for itself); with tree also about those below it.
+	// The error has an exit code.
+	Read(view, cgroup string, as records.Format, tree bool, dst []byte) ([]byte, error)
+	// Counts reports whether a view counts for this reader alone, since it was opened.
+	Counts() bool
+	Close() error
+}
+
+var errNoRecords = errors.New("it writes no records")
+
+// readerFlags gives a command the flags that choose between a mount and the views themselves, and a function to open them.
+func readerFlags(cmd *cobra.Command) func(views []string) (reader, error) {
+	open := look(cmd)
+	dir := cmd.Flags().String("mount", "", "read the mount at this `directory`; default: the first one that this user may read")
+	if err := cmd.RegisterFlagCompletionFunc("mount", completeMount); err != nil {
+		panic(err)
+	}
+	return func(views []string) (reader, error) {
+		direct := cmd.Flags().Changed("options") || cmd.Flags().Changed("source")
+		if direct && *dir != "" {
+			return nil, usageError("%s: --mount goes with neither -o nor --source", cmd.Name())
+		}
+		if !direct {
+			r, err := openMount(*dir, views)
+			if err == nil || *dir != "" || os.Geteuid() != 0 {
+				return r, err
+			}
+		}
+		src, err := open(views...)
+		if err != nil {
+			return nil, err
+		}
+		return newDirect(cmd, src)
+	}
+}
+
+// mountReader reads a mount. It keeps the files open that it has read: a read at offset 0 starts a new run.
+type mountReader struct {
+	dir, top string
+	files    map[string]*os.File
+}
+
+// openMount opens a mount, or the first in which the views can be read.
+func openMount(dir string, views []string) (reader, error) {
+	mounts, err := explainable()
+	if err != nil {
+		return nil, failed(err)
+	}
+	refused := mount.WithCode(exitNotPermitted,
+		errors.New("no bpfviewfs is mounted, and without one only root runs views: bpfviewfs mount DIR"))
+	if dir != "" {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, failed(err)
+		}
+		refused = fmt.Errorf("%s: %w", dir, mount.ErrNotMounted)
+		dir = abs
+	}
+	for _, m := range mounts {
+		if dir != "" && m.Target != dir {
+			continue
+		}
+		refused = nil
+		for _, view := range views {
+			if err := unix.Faccessat(unix.AT_FDCWD, filepath.Join(m.Target, view), unix.R_OK, unix.AT_EACCESS); err != nil && refused == nil {
+				refused = fmt.Errorf("%s: %w: bpfviewfs why %s", filepath.Join(m.Target, view), err, filepath.Join(m.Target, view))
+			}
+		}
+		// Views that are not in the root's directory may be in the cgroup's.
+		if refused == nil || errors.Is(refused, unix.ENOENT) {
+			return &mountReader{m.Target, filepath.Join(m.Source, m.Root), make(map[string]*os.File)}, nil
+		}
+	}
+	if errors.Is(refused, mount.ErrNotMounted) {
+		return nil, mount.WithCode(mount.ExitSystem, refused)
+	}
+	return nil, failed(refused)
+}
+
+func (r *mountReader) Top() string { return r.top }
+
+func (r *mountReader) Schema(view string) ([]byte, error) {
+	text, err := os.ReadFile(filepath.Join(r.dir, ".bpfview/schema", view+".json"))
+	if errors.Is(err, unix.ENOENT) {
+		if _, err := os.Stat(filepath.Join(r.dir, view)); err == nil {
+			return nil, fmt.Errorf("view %s: %w", view, errNoRecords)
+		}
+	}
+	return text, r.explained(err, filepath.Join(r.dir, view))
+}
+
+// suffixes are those of the files of trees.
+var suffixes = map[records.Format]string{records.Text: "", records.JSON: ".json", records.Prom: ".prom", records.Raw: ".raw"}
+
+func (r *mountReader) Read(view, cgroup string, as records.Format, tree bool, dst []byte) ([]byte, error) {
+	name := map[records.Format]string{
+		records.Text: view, records.JSON: ".bpfview/json/" + view + ".json", records.Prom: ".bpfview/prom/" + view + ".prom",
+		records.Raw: ".bpfview/raw/" + view,
+	}[as]
+	if tree {
+		name = ".bpfview/tree/" + view + suffixes[as]
+	}
+	return r.read(filepath.Join(r.dir, cgroup, name), dst)
+}
+
+func (r *mountReader) Counts() bool { return false }
+
+// maxOpen is how many files a reader keeps open.
+const maxOpen = 64
+
+func (r *mountReader) read(path string, dst []byte) ([]byte, error) {
+	file := r.files[path]
+	if file == nil {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		for err == unix.EINTR {
+			fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		}
+		if err != nil {
+			return dst, r.explained(&os.PathError{Op: "open", Path: path, Err: err}, path)
+		}
+		file = os.NewFile(uintptr(fd), path)
+		if len(r.files) >= maxOpen {
+			r.Close()
+		}
+		r.files[path] = file
+	}
+	dst, err := readWhole(file, dst)
+	if err != nil {
+		file.Close()
+		delete(r.files, path)
+	}
+	return dst, r.explained(err, path)
+}
+
+// readWhole appends one run, from offset 0 to its end.
+func readWhole(file *os.File, dst []byte) ([]byte, error) {
+	begin := len(dst)
+	for {
+		dst = slices.Grow(dst, 64<<10)
+		n, err := file.ReadAt(dst[len(dst):cap(dst)], int64(len(dst)-begin))
+		dst = dst[:len(dst)+n]
+		if err == io.EOF {
+			return dst, nil
+		}
+		if err != nil {
+			return dst[:begin], err
+		}
+	}
+}
+
+// explained gives an error of the mount an exit code and the way to learn more.
+func (r *mountReader) explained(err error, path string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ESTALE):
+		return noCgroup(fmt.Errorf("the cgroup was removed: %w", err))
+	case errors.Is(err, unix.ENOENT):
+		if _, gone := os.Stat(filepath.Dir(path)); gone != nil {
+			return noCgroup(err)
+		}
+		return noView(fmt.Errorf("%w: bpfviewfs why %s", err, path))
+	case errors.Is(err, unix.ENOTCONN):
+		return failed(fmt.Errorf("the mount is dead: bpfviewfs umount %s: %w", r.dir, err))
+	}
+	return failed(err)
+}
+
+func (r *mountReader) Close() error {
+	for path, file := range r.files {
+		file.Close()
+		delete(r.files, path)
+	}
+	return nil
+}
+
+// direct runs views without a mount.
+type direct struct {
+	*source
+	counting []*source // of stateful views that nothing else runs
+}
+
+// newDirect takes a source that only looks. A stateful view that is not running is attached for as long as the reader lives,
+// with counts of its own, and stderr says so.
+func newDirect(cmd *cobra.Command, src *source) (reader, error) {
+	d := &direct{source: src}
+	for _, v := range src.set.Views() {
+		if !v.Off() && !v.Idle() {
+			continue
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "bpfviewfs: view %s is not running: it counts for this command alone, from now on\n", v.Name())
+		counting, err := openSource(src.hierarchy.String(), src.enabling(v.Name()))
+		if err != nil {
+			d.Close()
+			return nil, failed(err)
+		}
+		d.counting = append(d.counting, counting)
+	}
+	return d, nil
+}
+
+func (d *direct) Top() string { return d.hierarchy.String() }
+
+func (d *direct) find(name string) (*viewOf, error) {
+	for _, src := range append(slices.Clone(d.counting), d.source) {
+		for _, v := range src.set.Views() {
+			if v.Name() == name {
+				if err := v.Err(); err != nil {
+					return nil, noView(err)
+				}
+				return &viewOf{v, src}, nil
+			}
+		}
+	}
+	return nil, usageError("no view is called %q: bpfviewfs views lists them", name)
+}
+
+func (d *direct) Schema(view string) ([]byte, error) {
+	v, err := d.find(view)
+	if err != nil {
+		return nil, err
+	}
+	text := v.Schema()
+	if text == nil {
+		return nil, fmt.Errorf("view %s: %w", view, errNoRecords)
+	}
+	return text, nil
+}
+
+func (d *direct) Counts() bool { return len(d.counting) > 0 }
+
+func (d *direct) Read(view, cgroup string, as records.Format, tree bool, dst []byte) ([]byte, error) {
+	v, err := d.find(view)
+	if err != nil {
+		return dst, err
+	}
+	id, err := v.src.hierarchy.Find(strings.TrimPrefix(cgroup, "."))
+	if err != nil {
+		return dst, noCgroup(err)
+	}
+	run, has, in := v.Render, v.Formats(), v.In
+	if tree {
+		// This process has CAP_DAC_READ_SEARCH, and so sees all.
+		run = func(ctx context.Context, f records.Format, cgroup uint64, dst []byte) ([]byte, error) {
+			return v.Tree(ctx, f, cgroup, nil, dst)
+		}
+		has, in = v.TreeFormats(), v.InTree
+	}
+	if err := in(id); errors.Is(err, unix.ENOENT) {
+		return dst, noView(err)
+	} else if err != nil {
+		return dst, noCgroup(err)
+	}
+	if as != records.Text && !slices.Contains(has, as) {
+		return dst, noView(fmt.Errorf("view %s has no format %s: it writes %s", view, as, v.Kind()))
+	}
+	dst, err = run(context.Background(), as, id, dst)
+	return dst, noCgroup(err)
+}
+
+func (d *direct) Close() error {
+	for _, src := range d.counting {
+		src.set.Detach()
+		src.hierarchy.Close()
+	}
+	d.source.Close()
+	return nil
+}
+
+// readRun reads and decodes one run.
+func readRun(r reader, s *decode.Schema, cgroup string, tree bool, dst []byte) (*decode.Run, []byte, error) {
+	raw, err := r.Read(s.View, cgroup, records.Raw, tree, dst)
+	if err != nil {
+		return nil, raw, err
+	}
+	run, err := s.Parse(raw, time.Now())
+	return run, raw, failed(err)
+}
+
+// schemaOf reads and decodes a view's schema.
+func schemaOf(r reader, view string) (*decode.Schema, error) {
+	text, err := r.Schema(view)
+	if err != nil {
+		return nil, err
+	}
+	s, err := decode.ParseSchema(text)
+	return s, failed(err)
+}

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"bpfviewfs/cmd/bpfviewfs/decode"
+	"bpfviewfs/cmd/bpfviewfs/show"
+	"bpfviewfs/iter/records"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+func showCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show [VIEW...] [CGROUP | UNIT | CONTAINER-ID | self]",
+		Short: "show what views say, for people: rates, per cent, units",
+		Long: `Show what views say about a cgroup, for people. Two runs, an interval apart, give rates: a counter of time becomes per cent
+of one CPU, any other counter is per second. Bytes have IEC prefixes (K is 1024). Columns without a value are left out. One
+row that is wider than the terminal is printed below each other.
+
+The cgroup is a path below the top, a unit of systemd, the id of a container (or its beginning), or self. The default is the
+top, with the views cpu, memory and psi.
+
+If a mount is there that this user may read, it is read. Without one, root runs the views. A stateful view that is not
+running then counts for the interval.`,
+		Example: `  bpfviewfs show ssh.service
+  bpfviewfs show cpu --tree --sort usage --top 10 /
+  bpfviewfs show tasks --pid 1 --sort user --columns tid,user,system,comm
+  bpfviewfs show --every 5s runqlat system.slice`,
+	}
+	open := readerFlags(cmd)
+	f := cmd.Flags()
+	pid := f.Int("pid", 0, "the cgroup of the process `N`")
+	interval := f.Duration("interval", time.Second, "time between the two runs")
+	every := f.Duration("every", 0, "show again after each such `time`, which is then the interval, until interrupted")
+	tree := f.Bool("tree", false, "show the cgroup and all below it")
+	var a show.Arrangement
+	f.StringVar(&a.Sort, "sort", "", "sort by `column`, the greatest first; +column for the least first")
+	f.IntVar(&a.Top, "top", 0, "show the first `N` rows")
+	f.StringSliceVar(&a.Columns, "columns", nil, "show these `columns`, separated by commas")
+	asJSON := jsonFlag(cmd)
+	asCSV := f.Bool("csv", false, "print comma-separated values")
+	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		if strings.Contains(begun, "/") {
+			return completeCgroup(begun)
+		}
+		words := slices.Concat(viewNames(), unitNames(), []string{"self"})
+		slices.Sort(words)
+		return startingWith(begun, slices.Compact(words)), cobra.ShellCompDirectiveNoFileComp
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *interval <= 0 || *every < 0 || a.Top < 0 || *pid < 0 {
+			return usageError("show: --interval, --every, --top and --pid take no negative value")
+		}
+		views, word := splitWords(args)
+		if word != "" && *pid > 0 {
+			return usageError("show: %s and --pid are two cgroups: give one", word)
+		}
+		r, err := open(views)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		cgroup, err := findTarget(r.Top(), word, *pid)
+		if err != nil {
+			return err
+		}
+		if *every > 0 {
+			*interval = *every
+		}
+		s := shower{
+			reader: r, views: views, chosen: len(args) > 0 && views[0] == args[0], cgroup: cgroup, tree: *tree, interval: *interval,
+			arrangement: a, json: *asJSON, csv: *asCSV, width: columnsOf(os.Stdout),
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		return s.run(ctx, cmd, *every > 0)
+	}
+	return cmd
+}
+
+// splitWords divides the words of a command into views and a cgroup, which is the last word if no view is called so.
+func splitWords(args []string) (views []string, cgroup string) {
+	known := viewNames()
+	if n := len(args); n > 0 && !slices.Contains(known, args[n-1]) {
+		args, cgroup = args[:n-1], args[n-1]
+	}
+	if len(args) == 0 {
+		return []string{"cpu", "memory", "psi"}, cgroup
+	}
+	return args, cgroup
+}
+
+// columnsOf is the width of a terminal, 0 if the file is none.
+func columnsOf(file *os.File) int {
+	size, err := unix.IoctlGetWinsize(int(file.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
+}
+
+// shower shows views again and again.
+type shower struct {
+	reader      reader
+	views       []string
+	chosen      bool // by their names: one that is not here is an error
+	cgroup      string
+	tree        bool
+	interval    time.Duration
+	arrangement show.Arrangement
+	json, csv   bool
+	width       int
+
+	schemas map[string]*decode.Schema // nil for a view without records
+	heads   map[string]bool           // views of which the line of names was printed
+}
+
+func (s *shower) run(ctx context.Context, cmd *cobra.Command, again bool) error {
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	before, err := s.read()
+	if err != nil {
+		return err
+	}
+	once := true // nothing has a rate
+	for _, schema := range s.schemas {
+		once = once && (schema == nil || !show.HasCounters(schema))
+	}
+	if once {
+		if err := s.print(cmd, runs{}, before); err != nil || !again {
+			return err
+		}
+	}
+	ticks := time.NewTicker(s.interval)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticks.C:
+		}
+		now, err := s.read()
+		if err != nil {
+			return err
+		}
+		if err := s.print(cmd, before, now); err != nil || !again {
+			return err
+		}
+		before = now
+	}
+}
+
+// prepare reads the schemas. Of views that were not chosen, those that are not here are left out.
+func (s *shower) prepare() error {
+	s.schemas, s.heads = make(map[string]*decode.Schema), make(map[string]bool)
+	var here []string
+	for _, view := range s.views {
+		schema, err := schemaOf(s.reader, view)
+		switch {
+		case errors.Is(err, errNoRecords) && (s.json || s.csv || s.tree || len(s.arrangement.Columns) > 0 || s.arrangement.Sort != ""):
+			return noView(fmt.Errorf("%w, and so has no columns: bpfviewfs cat %s", err, view))
+		case errors.Is(err, errNoRecords):
+			schema = nil
+		case err != nil && s.chosen:
+			return err
+		case err != nil:
+			continue
+		}
+		s.schemas[view] = schema
+		here = append(here, view)
+	}
+	if len(here) == 0 {
+		return noView(fmt.Errorf("none of the views %s is here: bpfviewfs views", strings.Join(s.views, ", ")))
+	}
+	s.views = here
+	return nil
+}
+
+// runs are the runs of views at about one time, or their text.
+type runs struct {
+	decoded map[string]*decode.Run
+	text    map[string][]byte
+}
+
+func (s *shower) read() (runs, error) {
+	all := runs{make(map[string]*decode.Run), make(map[string][]byte)}
+	for _, view := range s.views {
+		var err error
+		if schema := s.schemas[view]; schema == nil {
+			all.text[view], err = s.reader.Read(view, s.cgroup, records.Text, false, nil)
+		} else {
+			all.decoded[view], _, err = readRun(s.reader, schema, s.cgroup, s.tree, nil)
+		}
+		if err != nil && (s.chosen || len(s.views) == 1) {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+func (s *shower) print(cmd *cobra.Command, before, now runs) error {
+	out, first := cmd.OutOrStdout(), true
+	for _, view := range s.views {
+		head := func() {
+			if len(s.views) > 1 {
+				fmt.Fprintf(out, "%s%s\n", map[bool]string{false: "\n"}[first], view)
+			}
+			first = false
+		}
+		if s.schemas[view] == nil {
+			head()
+			if _, err := out.Write(now.text[view]); err != nil {
+				return failed(err)
+			}
+			continue
+		}
+		run := now.decoded[view]
+		if run == nil {
+			continue
+		}
+		table := show.New(before.decoded[view], run)
+		err := table.Arrange(s.arrangement)
+		if err != nil {
+			return usageError("show: %v", err)
+		}
+		switch {
+		case s.json:
+			err = table.PrintJSON(out)
+		case s.csv:
+			err = table.PrintCSV(out, !s.heads[view])
+			s.heads[view] = true
+		default:
+			if len(table.Rows) == 0 && !s.chosen {
+				continue
+			}
+			if len(s.arrangement.Columns) == 0 {
+				table.Compact()
+			}
+			head()
+			err = table.Print(out, s.width)
+		}
+		if err != nil {
+			return failed(err)
+		}
+	}
+	return nil
+}
