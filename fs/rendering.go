@@ -5,7 +5,8 @@ import "strings"
 // Rendering is a form of a view's output. Every rendering but [Plain] is a file below .bpfview.
 type Rendering uint8
 
-// The numbers are part of node ids: see node.
+// The numbers are part of node ids, which outlive a server. Add new ones at the end, and new directories at the
+// end of controlDirs.
 const (
 	Plain    Rendering = iota // VIEW itself: text, or the bytes of an encoded view
 	JSON                      // .bpfview/json/VIEW.json: one object a line
@@ -19,20 +20,23 @@ const (
 	Textfile                  // .bpfview/textfile/VIEW.prom: what a collector reads of a tree
 )
 
-var renderings = [...]struct{ dir, suffix string }{
+var renderings = [...]struct {
+	dir, suffix string
+	tree        bool // about the cgroup and all below it
+}{
 	Plain:    {},
-	JSON:     {"json", ".json"},
-	Prom:     {"prom", ".prom"},
-	Raw:      {"raw", ""},
-	Schema:   {"schema", ".json"},
-	Tree:     {"tree", ""},
-	TreeJSON: {"tree", ".json"},
-	TreeProm: {"tree", ".prom"},
-	TreeRaw:  {"tree", ".raw"},
-	Textfile: {"textfile", ".prom"},
+	JSON:     {"json", ".json", false},
+	Prom:     {"prom", ".prom", false},
+	Raw:      {"raw", "", false},
+	Schema:   {"schema", ".json", false},
+	Tree:     {"tree", "", true},
+	TreeJSON: {"tree", ".json", true},
+	TreeProm: {"tree", ".prom", true},
+	TreeRaw:  {"tree", ".raw", true},
+	Textfile: {"textfile", ".prom", true},
 }
 
-func (r Rendering) isTree() bool { return r >= Tree }
+func (r Rendering) isTree() bool { return renderings[r].tree }
 
 // fileName is the name of a view's file in the rendering's directory.
 func (r Rendering) fileName(view string) string { return view + renderings[r].suffix }

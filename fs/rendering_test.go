@@ -14,7 +14,9 @@ import (
 func recordView(name string) View {
 	v := text(name, "plain")
 	v.Kind, v.Version, v.Hash = "record", 3, "0123456789abcdef"
-	v.Renderings = []Rendering{JSON, Prom, Raw, Schema, Tree, TreeJSON, TreeProm, TreeRaw, Textfile}
+	for r := Plain + 1; int(r) < len(renderings); r++ {
+		v.Renderings = append(v.Renderings, r)
+	}
 	v.Render = func(_ context.Context, as Rendering, cgroup uint64, _ Rights,
 		dst []byte) ([]byte, error) {
 		return fmt.Appendf(dst, "%s %d of %d", name, as, cgroup), nil
@@ -27,11 +29,16 @@ func TestRenderings(t *testing.T) {
 	plain.Renderings, plain.Render = []Rendering{Tree}, recordView("plain").Render
 	m := newMount(t, Config{}, recordView("cpu"), plain)
 	a := m.tree.mkdir(rootID, "a")
-	for file, as := range map[[2]string]Rendering{
-		{"json", "cpu.json"}: JSON, {"prom", "cpu.prom"}: Prom, {"raw", "cpu"}: Raw, {"schema", "cpu.json"}: Schema,
-		{"tree", "cpu"}: Tree, {"tree", "cpu.json"}: TreeJSON, {"tree", "cpu.prom"}: TreeProm, {"tree", "cpu.raw"}: TreeRaw,
+	files := map[[2]string]Rendering{
+		{"json", "cpu.json"}: JSON, {"prom", "cpu.prom"}: Prom, {"raw", "cpu"}: Raw,
+		{"schema", "cpu.json"}: Schema, {"tree", "cpu"}: Tree, {"tree", "cpu.json"}: TreeJSON,
+		{"tree", "cpu.prom"}: TreeProm, {"tree", "cpu.raw"}: TreeRaw,
 		{"textfile", "cpu.prom"}: Textfile,
-	} {
+	}
+	if len(files) != len(renderings)-1 {
+		t.Errorf("%d of %d renderings are opened here", len(files), len(renderings)-1)
+	}
+	for file, as := range files {
 		f := m.open("a", ".bpfview", file[0], file[1])
 		want := fmt.Sprintf("cpu %d of %d", as, a)
 		if got, st := f.pread(0, 4096); got != want || !st.Ok() || f.size() != uint64(len(want)) {
