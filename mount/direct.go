@@ -72,6 +72,9 @@ func (l *loop) call(h *fuse.InHeader, r request) (n int, status fuse.Status) {
 	case opRead:
 		in := (*fuse.ReadIn)(in)
 		buf := l.reply[replyHeader:][:in.Size]
+		if l.into != nil {
+			return l.into.ReadInto(l.cancel, in, buf)
+		}
 		result, status := l.fs.Read(l.cancel, in, buf)
 		return fill(buf, result, status)
 	case opRelease:

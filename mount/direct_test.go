@@ -85,8 +85,15 @@ func (s sliced) Slices() ([][]byte, fuse.Status) {
 // TestDirectReplies compares the replies, byte for byte, with the replies of go-fuse's protocol server.
 func TestDirectReplies(t *testing.T) {
 	var done int
+	fs := replier{fuse.NewDefaultRawFileSystem(), &done}
+	testDirectReplies(t, fs, &done)
+	testDirectReplies(t, reading{fs}, &done)
+}
+
+func testDirectReplies(t *testing.T, fs fuse.RawFileSystem, done *int) {
+	*done = 0
 	c := &Conn{Logf: func(string, ...any) {}}
-	s := newServer(c, replier{fuse.NewDefaultRawFileSystem(), &done}, nil)
+	s := newServer(c, fs, nil)
 	l := &loop{server: s, cancel: make(chan struct{})}
 	named := func(node uint64, name string) request {
 		r := append(newRequest(opLookup, 10, node, 1000), name+"\x00"...)
@@ -120,8 +127,8 @@ func TestDirectReplies(t *testing.T) {
 			t.Errorf("opcode %d, node %d:\n%x\nwant (%v)\n%x", r.opcode(), r.node(), l.reply[:n], status, want[:m])
 		}
 	}
-	if want := 2 * 3; done != want {
-		t.Errorf("%d results are given back, want %d", done, want)
+	if want := 2 * 3; *done != want {
+		t.Errorf("%d results are given back, want %d", *done, want)
 	}
 }
 
@@ -159,9 +166,17 @@ func TestDirectAllocatesNothing(t *testing.T) {
 	}
 }
 
-// quiet allocates nothing for a READ.
+// reading is a filesystem that also reads into the loop's buffer.
+type reading struct{ replier }
+
+func (f reading) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (int, fuse.Status) {
+	result, status := f.Read(cancel, in, buf)
+	return fill(buf, result, status)
+}
+
+// quiet allocates nothing for a READ into the loop's buffer.
 type quiet struct{ replier }
 
-func (f quiet) Read(<-chan struct{}, *fuse.ReadIn, []byte) (fuse.ReadResult, fuse.Status) {
-	return nil, fuse.OK
+func (f quiet) ReadInto(_ <-chan struct{}, _ *fuse.ReadIn, buf []byte) (int, fuse.Status) {
+	return copy(buf, "text"), fuse.OK
 }

@@ -22,6 +22,7 @@ type server struct {
 	opts  *fuse.MountOptions
 	heir  Heir                     // the filesystem, if it is one
 	owner Owner                    // the filesystem, if it is one
+	into  IntoReader               // the filesystem, if it is one
 	class func(node uint64) uint64 // groups nodes with files of about the same cost
 	began time.Time
 
@@ -64,6 +65,12 @@ type Owner interface {
 	Owner(handle uint64) (uid uint32, ok bool)
 }
 
+// IntoReader is a filesystem that puts what a READ gives into the loop's buffer, which is as long as the READ.
+// The result of Read is an allocation.
+type IntoReader interface {
+	ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (n int, status fuse.Status)
+}
+
 // Classes is a filesystem that groups its files by the cost of OPEN.
 type Classes interface {
 	Class(node uint64) uint64
@@ -84,6 +91,7 @@ func newServer(c *Conn, fs fuse.RawFileSystem, given *fuse.MountOptions) *server
 	}
 	s.heir, _ = fs.(Heir)
 	s.owner, _ = fs.(Owner)
+	s.into, _ = fs.(IntoReader)
 	if c, ok := fs.(Classes); ok {
 		s.class = c.Class
 	}
