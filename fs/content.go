@@ -83,7 +83,8 @@ func (f *FS) run(ctx context.Context, c content, cgroup uint64, who reader, time
 	s := scratches.Get().(*scratch)
 	defer func() {
 		if p := recover(); p != nil { // the scratch buffer may still be in use
-			r, err = nil, fmt.Errorf("panic: %v: please report it", p)
+			place := f.panics.Recovered(f.logf, "read "+c.name(), p)
+			r, err = nil, fmt.Errorf("panic in %s: %v: please report it with the stack in the log", place, p)
 		}
 	}()
 	data, err := c.append(ctx, f, cgroup, who, s.data[:0])

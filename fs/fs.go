@@ -45,6 +45,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bpfviewfs/internal/panics"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -122,6 +123,8 @@ type Config struct {
 	Warnings func() []string
 	// Limits bound the work that readers can cause.
 	Limits Limits
+	// Logf takes the first panic at each place, with its stack. It may be nil.
+	Logf func(format string, args ...any)
 }
 
 // FS is the filesystem. Pass it to a request loop.
@@ -134,6 +137,8 @@ type FS struct {
 	version        string
 	status         func() any
 	warnings       func() []string
+	logf           func(format string, args ...any)
+	panics         panics.Log
 	root           uint64
 
 	views  atomic.Pointer[views]
@@ -178,6 +183,7 @@ func New(c Config) *FS {
 		version:       c.Version,
 		status:        c.Status,
 		warnings:      c.Warnings,
+		logf:          c.Logf,
 		root:          c.Hierarchy.Root(),
 		limits:        newLimiter(c.Limits),
 	}

@@ -199,7 +199,9 @@ func TestListingWhileChanging(t *testing.T) {
 
 func TestFailedRun(t *testing.T) {
 	fail := true
-	m := newMount(t, Config{}, View{Name: "v", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+	var log []string
+	logf := func(format string, args ...any) { log = append(log, fmt.Sprintf(format, args...)) }
+	m := newMount(t, Config{Logf: logf}, View{Name: "v", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
 		if fail {
 			return append(dst, "half"...), fmt.Errorf("too\nbig: %w", unix.E2BIG)
 		}
@@ -220,12 +222,18 @@ func TestFailedRun(t *testing.T) {
 		t.Errorf("after a failed run: %q %v", got, st)
 	}
 	out, _ = m.walk("panics")
-	if _, st := m.openNode(out.NodeId); st != fuse.EIO {
-		t.Errorf("open: %v", st)
+	for range 2 {
+		if _, st := m.openNode(out.NodeId); st != fuse.EIO {
+			t.Errorf("open: %v", st)
+		}
+	}
+	// The stack is logged once, and has the function that panicked.
+	if len(log) != 1 || !strings.Contains(log[0], "oops") || strings.Count(log[0], "TestFailedRun.func") < 2 {
+		t.Errorf("logged: %q", log)
 	}
 	f.close()
 	got, _ := m.open(".bpfview", "errors").pread(0, 4096)
-	if strings.Count(got, "\n") != 3 || !strings.Contains(got, `v of "/": too big: argument list too long`) || !strings.Contains(got, "oops") {
+	if strings.Count(got, "\n") != 4 || !strings.Contains(got, `v of "/": too big: argument list too long`) || !strings.Contains(got, "TestFailedRun") || !strings.Contains(got, "oops") {
 		t.Errorf("errors says:\n%s", got)
 	}
 }

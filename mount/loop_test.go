@@ -122,8 +122,9 @@ func TestPanicBecomesEIO(t *testing.T) {
 			t.Errorf("after a panic: %q", got)
 		}
 	}
-	if !strings.Contains(m.log.String(), "on purpose") {
-		t.Errorf("the panic is not in the log: %s", m.log)
+	log := m.log.String()
+	if !strings.Contains(log, "on purpose") || strings.Count(log, "TestPanicBecomesEIO.func") != 2 {
+		t.Errorf("the place of the panic and its stack are not in the log, or more than once: %s", log)
 	}
 }
 

@@ -72,8 +72,8 @@
 // requests in work are cancelled.
 //
 // The kernel refuses a reply if its request is gone. That does no harm, but after a refused OPEN the kernel
-// sends no RELEASE; the loop sends one. A panic in the filesystem becomes EIO for the one request and goes to
-// Logf.
+// sends no RELEASE; the loop sends one. A panic in the filesystem becomes EIO for the one request. The first at
+// each place goes to Logf with its stack.
 //
 // # The page cache
 //

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
 
+	"bpfviewfs/internal/panics"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -106,8 +106,9 @@ func (c *Conn) options(given *fuse.MountOptions) *fuse.MountOptions {
 		o.Logger = log.New(logWriter(c.logf), "", 0)
 	}
 	if o.PanicHandler == nil {
+		var known panics.Log
 		o.PanicHandler = func(cause any) fuse.Status {
-			c.logf("panic while answering a request: %v\n%s", cause, debug.Stack())
+			known.Recovered(c.logf, "answer a request", cause)
 			return fuse.EIO
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	"strings"
 
 	"bpfviewfs/internal/errno"
+	"bpfviewfs/internal/panics"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
@@ -95,7 +96,7 @@ func Parse(raw []byte, name string) (o *Object, err error) {
 	// The ELF reader is not proof against every broken file; one bad object must not end the process.
 	defer func() {
 		if r := recover(); r != nil {
-			o, err = nil, errno.Errorf(unix.ENOEXEC, "parse the object: %v", r)
+			o, err = nil, errno.Errorf(unix.ENOEXEC, "parse the object: panic in %s: %v", panics.Place(), r)
 		}
 	}()
 	if err := checkMachine(raw); err != nil {
