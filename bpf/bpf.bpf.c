@@ -1,32 +1,38 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 //go:build ignore
 
-/* One record for each BPF program that runs for the cgroup: attached to it, or to one above and in effect here too. */
+/*
+ * One record for each BPF program that runs for the cgroup. It is attached to the cgroup, or to one above and
+ * in effect here too.
+ */
 #include "bpfview.h"
 #include "attach.h"
 #include "tree.h"
 
 enum mode {
 	MODE_SINGLE,   /* a program attached below is an error */
-	MODE_OVERRIDE, /* BPF_F_ALLOW_OVERRIDE: runs instead of those above */
-	MODE_MULTI,    /* BPF_F_ALLOW_MULTI: runs beside those above */
+	MODE_OVERRIDE, /* BPF_F_ALLOW_OVERRIDE, runs instead of programs above */
+	MODE_MULTI,    /* BPF_F_ALLOW_MULTI, runs beside programs above */
 };
 
 struct bpf_record {
 	enum attach_type attach_type VIEW_KEY VIEW_HELP("what it is attached to, as bpftool names it");
-	char hook[40] VIEW_KEY VIEW_WIDTH(6) VIEW_HELP("lsm_cgroup: the function of the kernel it is attached to");
+	char hook[40] VIEW_KEY VIEW_WIDTH(6)
+		VIEW_HELP("lsm_cgroup: the function of the kernel it is attached to");
 	__u32 position VIEW_KEY VIEW_WIDTH(8) VIEW_HELP("its place in the order in which they run, from 0");
 	__u32 id VIEW_WIDTH(6) VIEW_HELP("id of the program");
 	__u32 link VIEW_WIDTH(6) VIEW_OPTIONAL VIEW_HELP("id of the link that attaches it, if one does");
 	enum mode mode VIEW_OPTIONAL VIEW_HELP("how it was attached: single, override or multi");
-	__u32 levels_up VIEW_WIDTH(9) VIEW_OPTIONAL VIEW_HELP("where it is attached: 0 for this cgroup, 1 for its parent, and so on");
+	__u32 levels_up VIEW_WIDTH(9) VIEW_OPTIONAL
+		VIEW_HELP("where it is attached: 0 for this cgroup, 1 for its parent, and so on");
 	char name[16] VIEW_HELP("name of the program");
 };
 
 VIEW_RECORD(struct bpf_record)
 
 #define MAX_SLOTS 64
-#define MOST_STEPS 8192 /* programs and slots of a run, or programs and ancestors of a search: bpf_loop wants a bound */
+/* Programs and slots of a run, or programs and ancestors of a search, because bpf_loop wants a bound. */
+#define MOST_STEPS 8192
 
 /* Arrays of the kernel with an index that is not known at compile time. */
 static __always_inline void *element(const void *array, __u32 i, __u32 size)
@@ -67,9 +73,10 @@ static __always_inline bool is_early(struct bpf_prog_list *pl)
 }
 
 /*
- * Goes through what is attached to a slot of a cgroup and of those above, in the order in which the kernel runs it
- * (compute_effective_progs in kernel/bpf/cgroup.c): first what has BPF_F_PREORDER, from the root down, then the rest, from
- * the cgroup up. A cgroup counts if it has BPF_F_ALLOW_MULTI, or if it is the nearest that has any program.
+ * Goes through the programs attached to a slot of a cgroup and of those above. The order is the one in which
+ * the kernel runs them (compute_effective_progs in kernel/bpf/cgroup.c). Programs with BPF_F_PREORDER come
+ * first, from the root down. The rest comes from the cgroup up. A cgroup counts if it has BPF_F_ALLOW_MULTI,
+ * or if it is the nearest with any program.
  */
 struct search {
 	struct cgroup *cgrp; /* asked for */
@@ -77,7 +84,7 @@ struct search {
 	__u32 slot;
 	__s32 level; /* of the cgroup that is looked at */
 	__s32 nearest; /* level of the nearest cgroup that has any program; -1 before it is known */
-	bool early; /* looking for those with BPF_F_PREORDER */
+	bool early; /* looking for programs with BPF_F_PREORDER */
 	bool end;
 };
 
@@ -99,7 +106,7 @@ static int search_nearest(__u32 i, struct search *s)
 	return 0;
 }
 
-/* The next cgroup: down to the one asked for, and then from there up. */
+/* The next cgroup, first down to the one asked for, and then from there up. */
 static __always_inline void search_leave(struct search *s)
 {
 	struct cgroup *cgrp = s->cgrp;
@@ -155,7 +162,7 @@ struct walk {
 	__u8 types[MAX_SLOTS]; /* attach type and one; 0 is none */
 };
 
-/* Nothing keeps others from attaching meanwhile: then its place is not known. */
+/* Other programs may be attached meanwhile. Then its place is not known. */
 static __always_inline void set_place(struct bpf_record *r, struct walk *w, struct bpf_prog *prog)
 {
 	struct search *s = &w->search;
@@ -181,7 +188,7 @@ static __noinline int show_program(struct walk *w, struct bpf_prog *prog, __u32 
 	struct bpf_prog_aux *aux = BPF_CORE_READ(prog, aux);
 	struct bpf_record r;
 
-	if (!aux) /* what stands where one was detached when there was no memory for a shorter array */
+	if (!aux) /* left by a detached program, when there was no memory for a shorter array */
 		return 0;
 	__builtin_memset(&r, 0xff, sizeof(r));
 	__builtin_memset(r.hook, 0, sizeof(r.hook));
@@ -211,8 +218,8 @@ static __always_inline struct bpf_prog *effective(struct cgroup *cgrp, __u32 slo
 #define SLOT(name) bpf_core_enum_value(enum cgroup_bpf_attach_type, CGROUP_##name)
 #define HAS_SLOT(name) bpf_core_enum_value_exists(enum cgroup_bpf_attach_type, CGROUP_##name)
 
-#define SET_TYPE(name, number)                                                                                         \
-	if (HAS_SLOT(name) && SLOT(name) < MAX_SLOTS)                                                                  \
+#define SET_TYPE(name, number)                                                                               \
+	if (HAS_SLOT(name) && SLOT(name) < MAX_SLOTS)                                                        \
 		types[SLOT(name)] = number + 1;
 
 static __always_inline void set_types(__u8 *types)
@@ -252,7 +259,8 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 
 	/*
 	 * All zero, unless a helper fails. Before ab5cfac139ab (v6.7) the verifier takes a callback's context
-	 * at its first call for true at all calls, and leaves out code that the first does not reach.
+	 * at its first call as true for all calls. It then leaves out code that the first call does not
+	 * reach.
 	 */
 	bpf_probe_read_kernel(&w, sizeof(w), NULL);
 	w.seq = seq;

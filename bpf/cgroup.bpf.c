@@ -2,8 +2,8 @@
 //go:build ignore
 
 /*
- * The cgroup in one line. Of its path it has only the name, escaped, because a reader of a part of the tree
- * must not learn the names above it, and knows the directory of this file.
+ * The cgroup in one line. Of the path it has only the name, escaped. A reader of a part of the tree must not
+ * learn the names above it, and knows the directory of this file.
  *
  * The time when a cgroup was made is not known. kernfs keeps times only for a directory with a changed owner
  * or mode, and then the times of the last change.

@@ -9,12 +9,17 @@
 #include "tree.h"
 
 struct cpu_record {
-	__u64 usage_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL VIEW_HELP("CPU time of the cgroup and all below it");
-	__u64 user_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL VIEW_HELP("CPU time in user mode of the cgroup and all below it");
-	__u64 system_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL VIEW_HELP("CPU time in the kernel of the cgroup and all below it");
+	__u64 usage_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL
+		VIEW_HELP("CPU time of the cgroup and all below it");
+	__u64 user_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL
+		VIEW_HELP("CPU time in user mode of the cgroup and all below it");
+	__u64 system_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL
+		VIEW_HELP("CPU time in the kernel of the cgroup and all below it");
 	__u32 nr_periods VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("periods of cpu.max that have passed");
-	__u32 nr_throttled VIEW_COUNTER VIEW_OPTIONAL VIEW_HELP("periods of cpu.max in which the cgroup was throttled");
-	__u64 throttled_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL VIEW_HELP("time for which the cgroup was throttled by cpu.max");
+	__u32 nr_throttled VIEW_COUNTER VIEW_OPTIONAL
+		VIEW_HELP("periods of cpu.max in which the cgroup was throttled");
+	__u64 throttled_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_OPTIONAL
+		VIEW_HELP("time for which the cgroup was throttled by cpu.max");
 	__u32 runnable VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("threads of this cgroup that wait for a CPU now");
 	__u32 running VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("threads of this cgroup that are on a CPU now");
 };
@@ -42,11 +47,12 @@ static __always_inline void count_times(struct cgroup *cgrp, struct cpu_record *
 	struct cpuacct_times acct = {};
 	struct cputime *t = &acct.time;
 
-	if (cgrp->root->hierarchy_id) { /* v1: with the cpuacct controller alone */
+	if (cgrp->root->hierarchy_id) { /* v1, with the cpuacct controller alone */
 		if (!cpuacct_times(cgroup_css(cgrp, cpuacct_cgrp_id), &acct))
 			return;
 		cputime_adjust(t, &cgrp->prev_cputime);
-	} else if (!cgrp->level) { /* the root's is the machine's, and not counted per cgroup (root_cgroup_cputime) */
+	/* The root's time is the machine's, and not counted per cgroup (root_cgroup_cputime). */
+	} else if (!cgrp->level) {
 		if (!cpuacct_times(root_cpuacct(), &acct))
 			return;
 		t->runtime = t->user + t->system;
@@ -75,7 +81,7 @@ static __always_inline void count_threads(struct seq_file *seq, struct cgroup *c
 	struct bpf_iter_css_task it;
 	struct task_struct *task;
 
-	/* Not on v1: there this runs under cgroup_mutex. */
+	/* Not on v1, because there this runs under cgroup_mutex. */
 	if (!bpf_ksym_exists(bpf_iter_css_task_new) || cgrp->root->hierarchy_id)
 		return;
 	r->runnable = r->running = 0;

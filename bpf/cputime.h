@@ -42,10 +42,10 @@ static __always_inline __u64 scale(__u64 a, __u64 b, __u64 c)
 struct cputime {
 	__u64 user, system; /* ns, as the ticks have them */
 	__u64 runtime;	    /* ns, exact */
-	__u64 prev_user, prev_system; /* ns, what the kernel said last, below which it never goes */
+	__u64 prev_user, prev_system; /* ns, the kernel's last answer, below which it never goes */
 };
 
-/* Parts the run time as the ticks are parted. A global function: the verifier looks at it once. */
+/* Divides the run time as the ticks are divided. A global function, which the verifier looks at once. */
 __noinline int cputime_share(struct cputime *t)
 {
 	if (!t)
@@ -69,7 +69,7 @@ __noinline int cputime_share(struct cputime *t)
 
 static __always_inline void cputime_adjust(struct cputime *t, const struct prev_cputime *prev)
 {
-	/* CONFIG_VIRT_CPU_ACCOUNTING_NATIVE: the times are exact, and prev is empty. */
+	/* With CONFIG_VIRT_CPU_ACCOUNTING_NATIVE the times are exact, and prev is empty. */
 	if (!bpf_core_field_exists(prev->utime))
 		return;
 	t->prev_user = prev->utime;

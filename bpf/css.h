@@ -6,9 +6,9 @@
 #include "bpfview.h"
 
 /* Returns the controller's state of the cgroup, or NULL. The number is the running kernel's. */
-#define cgroup_css(cgrp, ssid)                                                                                         \
-	(bpf_core_enum_value_exists(enum cgroup_subsys_id, ssid) ?                                                     \
-		 css_at((cgrp)->subsys, bpf_core_enum_value(enum cgroup_subsys_id, ssid)) :                            \
+#define cgroup_css(cgrp, ssid)                                                                               \
+	(bpf_core_enum_value_exists(enum cgroup_subsys_id, ssid) ?                                           \
+		 css_at((cgrp)->subsys, bpf_core_enum_value(enum cgroup_subsys_id, ssid)) :                  \
 		 NULL)
 
 static __always_inline struct cgroup_subsys_state *css_at(struct cgroup_subsys_state **subsys, __u32 ssid)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Names that anyone may choose, printed by a text view in the last column so that they are no second line, as record views show them.
- * The includer defines NAME_SIZE, the bytes of the longest with its NUL, a power of two: all of the BPF stack is 512.
+ * Names that anyone may choose, for the last column of a text view. They are printed so that they are no
+ * second line, as record views show them. The includer defines NAME_SIZE, the bytes of the longest name with
+ * its NUL. It is a power of two, and the BPF stack is 512 bytes in all.
  */
 #ifndef BPFVIEW_ESCAPE_H
 #define BPFVIEW_ESCAPE_H
@@ -30,7 +31,7 @@ __noinline int name_rune_is_plain(__u32 r)
 	return !(r >= 0xd800 && r <= 0xf8ff) && !(r >= 0xfff0 && r <= 0xfffb) && r != 0xfffe && r != 0xffff && r < 0xe0000;
 }
 
-/* How many bytes from i on are one UTF-8 character that may be shown; 0 if they are none. */
+/* The number of bytes from i on that are one UTF-8 character which may be shown; 0 if they are none. */
 static __always_inline __u32 name_character(const struct name *name, __u32 i)
 {
 	__u8 c = name->bytes[i % NAME_SIZE];
@@ -52,7 +53,7 @@ static __always_inline __u32 name_character(const struct name *name, __u32 i)
 	return r >= least && name_rune_is_plain(r) ? size : 0;
 }
 
-/* Loops are bpf_loop's: the verifier looks at a callback once, at a loop's body once a round. */
+/* Loops are bpf_loop's, because the verifier looks at a callback once, and at a loop's body once a round. */
 static int name_scan_byte(__u32 i, struct name *name)
 {
 	name->plain = i;
@@ -83,7 +84,7 @@ static int name_print_byte(__u32 i, struct name *name)
 	return 0;
 }
 
-/* Prints name->bytes in the last column, as record views show text there: - if there are none. */
+/* Prints name->bytes in the last column, as record views show text there. An empty name is "-". */
 static __always_inline void name_print(struct name *name)
 {
 	bpf_loop(NAME_SIZE, name_scan_byte, name, 0);

@@ -5,13 +5,13 @@
 
 #include "bpfview.h"
 
-/* Of linux/magic.h. */
+/* From linux/magic.h. */
 #define ANON_INODE_FS_MAGIC 0x09041934
 #define HUGETLBFS_MAGIC 0x958458f6
-#define PID_FS_MAGIC 0x50494446 /* since v6.9 a pidfd is of a file system of its own */
+#define PID_FS_MAGIC 0x50494446 /* since v6.9 pidfds have a file system of their own */
 #define TMPFS_MAGIC 0x01021994
 
-/* Of i_mode. */
+/* From i_mode. */
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 #define S_IFLNK 0120000

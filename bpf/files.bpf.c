@@ -2,9 +2,9 @@
 //go:build ignore
 
 /*
- * The open files of a process: a record for each descriptor. A table that threads share is shown once, for
- * the first of them that lives. A thread with a table of its own has records of its own. Files without a
- * descriptor are missing: those registered with io_uring, or on their way through a Unix socket.
+ * The open files of a process, with a record for each descriptor. A table that threads share is shown once,
+ * for its first living thread. A thread with a table of its own has records of its own. Files without a
+ * descriptor are missing, for example those registered with io_uring, or on their way through a Unix socket.
  */
 #include "bpfview.h"
 #include "file.h"
@@ -32,13 +32,17 @@ struct files_record {
 	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
 	__u32 tid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("first thread that has the table; /proc/PID/task/TID/fd");
 	__u32 fd VIEW_KEY VIEW_WIDTH(5) VIEW_HELP("descriptor");
-	enum file_type type VIEW_BY VIEW_HELP("what is open; anon: an event, timer, epoll, pidfd, BPF object and such");
+	enum file_type type VIEW_BY
+		VIEW_HELP("kind of the open file; anon: an event, timer, epoll, pidfd, BPF object and such");
 	enum access access VIEW_HELP("what it is open for; none: O_PATH, or for ioctl alone");
 	char comm[16] VIEW_HELP("name of the process");
-	__u64 offset_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("position in the open file where the next read or write begins");
-	__u64 size_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP("size of the open regular file");
+	__u64 offset_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL
+		VIEW_HELP("position in the open file where the next read or write begins");
+	__u64 size_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL
+		VIEW_HELP("size of the open regular file");
 	bool deleted VIEW_HELP("it has no name any more: unlinked, or memory without one (memfd)");
-	char file[264] VIEW_HELP("as in /proc/PID/fd, but for \" (deleted)\"; .../NAME if longer than 263 bytes");
+	char file[264]
+		VIEW_HELP("as in /proc/PID/fd, but for \" (deleted)\"; .../NAME if longer than 263 bytes");
 };
 
 VIEW_RECORD(struct files_record)
@@ -79,7 +83,7 @@ static __always_inline bool is_unlinked(const struct dentry *dentry)
 	return !BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry;
 }
 
-/* Whether the file system makes the name up: a pipe's, and that of memory which no directory names. */
+/* Whether the file system makes the name up. It does for pipes, and for memory that no directory names. */
 static __always_inline bool has_made_up_name(const struct dentry *dentry)
 {
 	return BPF_CORE_READ(dentry, d_op, d_dname);
@@ -88,13 +92,16 @@ static __always_inline bool has_made_up_name(const struct dentry *dentry)
 #define SUFFIX " (deleted)" /* which d_path adds to the two */
 #define SUFFIX_SIZE sizeof(SUFFIX)
 
-/* Takes the suffix off a name of size bytes. The kernel's bpf_strncmp wants a constant in a map, which 6.1 has not. */
+/*
+ * Takes the suffix off a name of size bytes. The kernel's bpf_strncmp wants a constant in a map, and 6.1
+ * lacks those.
+ */
 static __always_inline bool cut_suffix(char *name, __u64 size)
 {
 	char end[SUFFIX_SIZE] = {};
 	__u64 at = size - SUFFIX_SIZE;
 
-	barrier_var(at); /* the verifier has to see that what is compared is what is used */
+	barrier_var(at); /* so that the verifier sees one number compared and used */
 	if (at > sizeof(((struct files_record *)0)->file) - SUFFIX_SIZE)
 		return false;
 	bpf_probe_read_kernel(end, sizeof(end), name + at);

@@ -6,8 +6,9 @@
  * /proc/PID/maps. The walk over one process's mappings adds them up, and its end prints the sums.
  *
  * This is an iterator of task_vma. An iterator of cgroups could walk the mappings of all processes in one
- * run, but it would lack a process with mappings that change at the moment: bpf_iter_task_vma_new (v6.7) only
- * tries the lock, and had 32 KiB for all. This waits for the lock, works from v6.1 on, and has no bound.
+ * run. But bpf_iter_task_vma_new (v6.7) only tries the lock, so it would lack a process with mappings that
+ * change at the moment. It also had 32 KiB for all. This iterator waits for the lock, works from v6.1 on, and
+ * has no bound.
  */
 #include "bpfview.h"
 #include "file.h"
@@ -28,12 +29,17 @@ enum mapping {
 
 struct maps_record {
 	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
-	enum mapping kind VIEW_KEY VIEW_BY VIEW_HELP("code: of programs, libraries; shmem: shared, tmpfs; vdso: the kernel's");
+	enum mapping kind VIEW_KEY VIEW_BY
+		VIEW_HELP("code: of programs, libraries; shmem: shared, tmpfs; vdso: the kernel's");
 	__u64 mappings VIEW_GAUGE VIEW_ADD VIEW_WIDTH(8) VIEW_HELP("memory mappings of processes by kind");
-	__u64 size_bytes VIEW_GAUGE VIEW_ADD VIEW_UNIT("bytes") VIEW_HELP("address space of processes by the kind of mapping, in memory or not");
-	__u64 writable_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("address space of processes that is writable, by the kind of mapping");
-	__u64 shared_bytes VIEW_GAUGE VIEW_UNIT("bytes") VIEW_HELP("address space of processes that others may share, by the kind of mapping");
-	__u64 locked_bytes VIEW_GAUGE VIEW_ADD VIEW_UNIT("bytes") VIEW_HELP("address space of processes that is locked in memory (mlock), by the kind of mapping");
+	__u64 size_bytes VIEW_GAUGE VIEW_ADD VIEW_UNIT("bytes")
+		VIEW_HELP("address space of processes by the kind of mapping, in memory or not");
+	__u64 writable_bytes VIEW_GAUGE VIEW_UNIT("bytes")
+		VIEW_HELP("address space of processes that is writable, by the kind of mapping");
+	__u64 shared_bytes VIEW_GAUGE VIEW_UNIT("bytes")
+		VIEW_HELP("address space of processes that others may share, by the kind of mapping");
+	__u64 locked_bytes VIEW_GAUGE VIEW_ADD VIEW_UNIT("bytes")
+		VIEW_HELP("address space of processes that is locked in memory (mlock), by the kind of mapping");
 	char comm[16] VIEW_HELP("name of the process");
 };
 
@@ -152,7 +158,7 @@ int maps(struct bpf_iter__task_vma *ctx)
 		bpf_map_delete_elem(&processes, &session);
 		return 0;
 	}
-	/* One thread is enough: the first, unless it has exited. */
+	/* One thread is enough. It is the first, unless it has exited. */
 	if ((task->pid != task->tgid && task->group_leader->mm) || (p && p->tid != task->pid))
 		return 0;
 	if (!p) {

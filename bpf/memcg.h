@@ -58,7 +58,7 @@ struct lruvec {
 
 struct mem_cgroup_per_node {
 	struct lruvec lruvec;
-	struct mem_cgroup *memcg; /* whose it is */
+	struct mem_cgroup *memcg; /* the owner */
 };
 
 struct mem_cgroup {
@@ -67,7 +67,7 @@ struct mem_cgroup {
 	struct page_counter swap; /* on v1 memory and swap in one */
 	atomic_long_t memory_events[9];
 	atomic_long_t memory_events_local[9];
-	struct mem_cgroup_per_node *nodeinfo[0]; /* by node; nobody says how many there are */
+	struct mem_cgroup_per_node *nodeinfo[0]; /* by node, without their number */
 };
 
 #pragma clang attribute pop
@@ -80,7 +80,9 @@ extern unsigned long bpf_mem_cgroup_page_state(struct mem_cgroup *memcg, int idx
 
 #define MEMCG_UNKNOWN (~0ULL)
 
-/* Pages as bytes; MEMCG_UNKNOWN for no limit: PAGE_COUNTER_MAX, as many pages as have their bytes in a long. */
+/*
+ * Pages as bytes. MEMCG_UNKNOWN is no limit (PAGE_COUNTER_MAX, as many pages as have their bytes in a long).
+ */
 static __always_inline __u64 memcg_bytes(__u64 pages, __u64 page_size)
 {
 	return pages >= (~0ULL >> 1) / page_size ? MEMCG_UNKNOWN : pages * page_size;
@@ -89,9 +91,9 @@ static __always_inline __u64 memcg_bytes(__u64 pages, __u64 page_size)
 #define MEMCG_NODES 64 /* more than most machines have */
 
 /*
- * Pages of the whole machine that back files, or are anonymous: the usage of v1's root, which is not charged
- * (mem_cgroup_usage). Nodes are found by the root's own data about each. An entry behind the last one is other memory,
- * and does not point back.
+ * Pages of the whole machine that back files, or are anonymous. They are the usage of v1's root, which is not
+ * charged (mem_cgroup_usage). Nodes are found by the root's own data about each. An entry behind the last one
+ * is other memory, and does not point back.
  */
 static __always_inline __u64 memcg_root_pages(struct mem_cgroup *memcg)
 {
@@ -117,10 +119,10 @@ static __always_inline __u64 memcg_root_pages(struct mem_cgroup *memcg)
 	return pages;
 }
 
-/* How often an event was, in memory_events or memory_events_local. */
-#define memcg_event(counts, event)                                                                                     \
-	(bpf_core_enum_value_exists(enum memcg_memory_event, event) ?                                                  \
-		 memcg_count(counts, bpf_core_enum_value(enum memcg_memory_event, event)) :                            \
+/* The count of an event in memory_events or memory_events_local. */
+#define memcg_event(counts, event)                                                                           \
+	(bpf_core_enum_value_exists(enum memcg_memory_event, event) ?                                        \
+		 memcg_count(counts, bpf_core_enum_value(enum memcg_memory_event, event)) :                  \
 		 MEMCG_UNKNOWN)
 
 static __always_inline __u64 memcg_count(atomic_long_t *counts, __u32 event)
@@ -132,9 +134,9 @@ static __always_inline __u64 memcg_count(atomic_long_t *counts, __u32 event)
 }
 
 /* An item of memory.stat in bytes. */
-#define memcg_item(memcg, type, item)                                                                                  \
-	(bpf_core_enum_value_exists(type, item) ?                                                                      \
-		 bpf_mem_cgroup_page_state(memcg, bpf_core_enum_value(type, item)) :                                   \
+#define memcg_item(memcg, type, item)                                                                        \
+	(bpf_core_enum_value_exists(type, item) ?                                                            \
+		 bpf_mem_cgroup_page_state(memcg, bpf_core_enum_value(type, item)) :                         \
 		 MEMCG_UNKNOWN)
 
 #endif

@@ -4,11 +4,13 @@
 /*
  * The memory controller's counters of the cgroup, in one record; none if the controller is not enabled.
  *
- * The root cgroup is not charged (try_charge_memcg returns at once), so on cgroup2 it has no usage, no limits
+ * The root cgroup is not charged (try_charge_memcg returns at once). So on cgroup2 it has no usage, no limits
  * and no events, and no record before v7.0. The items are there since v7.0. The kernel's own functions read
- * them, because their places in memory are private. On v1 there is one limit, swap is counted together with
- * memory, and events are those of the cgroup alone, because the kernel does not sum them up. The usage of v1's
- * root is that of the whole machine, and its peak and limit are there as in its files.
+ * them, because their places in memory are private.
+ *
+ * On v1 there is one limit, and swap is counted together with memory. Events are for the cgroup alone,
+ * because the kernel does not sum them up. The usage of v1's root is the whole machine's, and its peak and
+ * limit are there as in its files.
  */
 #include "bpfview.h"
 #include "memcg.h"
@@ -167,7 +169,10 @@ static __noinline int show_flushed(struct seq_file *seq, struct cgroup *cgrp)
 		r.usage_bytes = memcg_root_pages(memcg) * page_size;
 	if (!read_items(seq, cgrp, &r) && !cgrp->level && !v1)
 		return 0;
-	/* Nothing held the memcg while it was read: if the controller was disabled meanwhile, r is anything. */
+	/*
+	 * Nothing held the memcg while it was read. If the controller was disabled meanwhile, r is
+	 * meaningless.
+	 */
 	if (cgroup_css(cgrp, memory_cgrp_id) != css)
 		return 0;
 	return view_emit(seq, &r);
@@ -175,12 +180,13 @@ static __noinline int show_flushed(struct seq_file *seq, struct cgroup *cgrp)
 
 static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 {
-	if (!cgrp->root->hierarchy_id) /* on v1 this runs under cgroup_mutex; the kernel flushes every 2 s */
+	/* On v1 this runs under cgroup_mutex, and the kernel flushes every 2 s. */
+	if (!cgrp->root->hierarchy_id)
 		flush(cgrp);
 	return show_flushed(seq, cgrp);
 }
 
-SEC("iter.s/cgroup") VIEW_HELP("memory: usage, peak, limits, events, and from Linux 7.0 on what it is used for")
+SEC("iter.s/cgroup") VIEW_HELP("memory: usage, peak, limits, events, and from Linux 7.0 on usage by kind")
 VIEW_REQUIRES("memory")
 int memory(struct bpf_iter__cgroup *ctx)
 {

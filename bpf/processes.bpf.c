@@ -6,8 +6,8 @@
  * its first living thread, with the CPU time of all.
  *
  * Of its command line there are only the names of the thread and of the program's file. The words are in the
- * process's memory. A program that reads them waits for them, perhaps for a FUSE server that never answers,
- * or for the file system that this view is read through, which would wait for itself.
+ * process's memory. A program that reads them waits for them, perhaps for a FUSE server that never answers.
+ * It may also wait for the file system that this view is read through, and so for itself.
  */
 #include "bpfview.h"
 #include "cputime.h"
@@ -20,20 +20,27 @@
 struct processes_record {
 	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
 	__u32 ppid VIEW_WIDTH(7) VIEW_HELP("process id of the parent");
-	__u32 nspid VIEW_WIDTH(7) VIEW_OPTIONAL VIEW_HELP("process id in its own, the innermost, pid namespace");
+	__u32 nspid VIEW_WIDTH(7) VIEW_OPTIONAL
+		VIEW_HELP("process id in its own, the innermost, pid namespace");
 	__u32 uid VIEW_WIDTH(5) VIEW_HELP("effective user id, as the initial user namespace has it");
 	__u32 threads VIEW_WIDTH(7) VIEW_GAUGE VIEW_HELP("threads of the process that live");
-	__s32 oom_score_adj VIEW_WIDTH(13) VIEW_GAUGE VIEW_HELP("adjustment of the score that the OOM killer gives the process: -1000 to 1000");
-	__u64 user_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("CPU time in user mode, of all threads that the process ever had");
-	__u64 system_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("CPU time in the kernel, of all threads that the process ever had");
+	__s32 oom_score_adj VIEW_WIDTH(13) VIEW_GAUGE
+		VIEW_HELP("adjustment of the score that the OOM killer gives the process: -1000 to 1000");
+	__u64 user_usec VIEW_COUNTER VIEW_UNIT("us")
+		VIEW_HELP("CPU time in user mode, of all threads that the process ever had");
+	__u64 system_usec VIEW_COUNTER VIEW_UNIT("us")
+		VIEW_HELP("CPU time in the kernel, of all threads that the process ever had");
 	__u64 rss_bytes MEMORY("resident memory of the process; missing while that is its parent's (vfork)");
 	__u64 anon_bytes MEMORY("resident memory of the process that no file backs");
 	__u64 file_bytes MEMORY("resident memory of the process that files back");
 	__u64 shmem_bytes MEMORY("resident memory of the process in tmpfs and shared memory");
 	__u64 swap_bytes MEMORY("memory of the process that is swapped out");
-	__u64 major_faults VIEW_COUNTER VIEW_WIDTH(7) VIEW_HELP("page faults of the process that waited for a disk");
-	__u64 open_files VIEW_GAUGE VIEW_WIDTH(7) VIEW_OPTIONAL VIEW_HELP("file descriptors in the table of the first thread");
-	__u64 start_usec VIEW_GAUGE VIEW_UNIT("us") VIEW_HELP("time from boot to the start of the process, as in /proc/PID/stat");
+	__u64 major_faults VIEW_COUNTER VIEW_WIDTH(7)
+		VIEW_HELP("page faults of the process that waited for a disk");
+	__u64 open_files VIEW_GAUGE VIEW_WIDTH(7) VIEW_OPTIONAL
+		VIEW_HELP("file descriptors in the table of the first thread");
+	__u64 start_usec VIEW_GAUGE VIEW_UNIT("us")
+		VIEW_HELP("time from boot to the start of the process, as in /proc/PID/stat");
 	__u64 cgroup2_id VIEW_CGROUP VIEW_HELP("id of its cgroup in cgroup2, also where this is cgroup v1");
 	char comm[16] VIEW_WIDTH(15) VIEW_HELP("name of its main thread");
 	char program[64] VIEW_HELP("name of the file that it executes, up to 63 bytes");
@@ -41,7 +48,7 @@ struct processes_record {
 
 VIEW_RECORD(struct processes_record)
 
-/* What all threads of a process have together. */
+/* The sums over all threads of a process. */
 struct sum {
 	struct threads walk;
 	__u32 living;
@@ -68,7 +75,9 @@ struct process {
 	struct sum sum;
 };
 
-/* A thread that ends hands over what it had, under a sequence lock. If one did meanwhile, it is all summed again. */
+/*
+ * A thread that ends hands over its sums, under a sequence lock. If one did meanwhile, all is summed again.
+ */
 static int sum_threads(__u32 i, struct process *p)
 {
 	struct task_struct *task = p->task;

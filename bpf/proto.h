@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Writes Protobuf messages (protobuf.dev/programming-guides/encoding). A view that is one repeated field of messages
- * is itself a message, and so are the outputs of its runs one after the other:
+ * Writes Protobuf messages (protobuf.dev/programming-guides/encoding). A view that is one repeated field of
+ * messages is itself a message, and so are the outputs of its runs one after the other:
  *
  *	struct proto p = PROTO_INIT;
  *
@@ -9,8 +9,8 @@
  *	proto_string(&p, 2, task->comm, sizeof(task->comm));
  *	proto_emit(seq, 1, &p);
  *
- * The includer defines PROTO_SIZE, the bytes of the longest message and three, at most 16 KiB; all of the BPF stack is
- * 512. A longer message fails the read with E2BIG.
+ * The includer defines PROTO_SIZE, the bytes of the longest message and three, at most 16 KiB. The BPF stack
+ * is 512 bytes in all. A longer message fails the read with E2BIG.
  */
 #ifndef BPFVIEW_PROTO_H
 #define BPFVIEW_PROTO_H
@@ -39,7 +39,7 @@ __noinline int proto_varint(struct proto *p, __u64 v)
 	for (int i = 0; i < 10; i++) {
 		__u32 at = p->size;
 
-		barrier_var(at); /* the verifier has to see that what is compared is what is used */
+		barrier_var(at); /* so that the verifier sees one number compared and used */
 		p->size = at + 1;
 		if (at >= PROTO_SIZE)
 			return 0;
@@ -58,7 +58,10 @@ static __always_inline void proto_uint(struct proto *p, __u32 field, __u64 v)
 	proto_varint(p, v);
 }
 
-/* Appends a field of type bytes, or string if surely UTF-8: s up to its NUL. max is a constant up to 128. */
+/*
+ * Appends a field of type bytes, or string if surely UTF-8. It is s up to its NUL. max is a constant up to
+ * 128.
+ */
 static __always_inline void proto_string(struct proto *p, __u32 field, const char *s, __u32 max)
 {
 	__u32 at;

@@ -2,12 +2,13 @@
 //go:build ignore
 
 /*
- * Pressure: a record for each resource and kind that the kernel counts for the cgroup. There is none
- * if pressure is off, by cgroup.pressure or from boot on.
+ * Pressure, with a record for each resource and kind that the kernel counts for the cgroup. There is none if
+ * pressure is off, by cgroup.pressure or from boot on.
  *
- * The totals are those of the kernel's last summing over all CPUs. Its worker does it every 2 s while the cgroup has
- * anything to do, and whoever reads the cgroup's pressure files does. What has come since is not guessed: the kernel
- * weighs CPUs by how busy they were between two sums, so a guess may be above the next sum, and a counter never falls.
+ * The totals are the kernel's last sums over all CPUs. Its worker makes them every 2 s while the cgroup has
+ * anything to do, and so does a reader of the cgroup's pressure files. The time since then is not guessed.
+ * The kernel weighs CPUs by how busy they were between two sums, so a guess may be above the next sum. But a
+ * counter never falls.
  */
 #include "bpfview.h"
 #include "css.h"
@@ -26,8 +27,8 @@ enum stall {
 	STALL_FULL,
 };
 
-#define AVERAGE(window)                                                                                                \
-	VIEW_GAUGE VIEW_UNIT("ppm") VIEW_AVERAGE VIEW_OPTIONAL                                                        \
+#define AVERAGE(window)                                                                                      \
+	VIEW_GAUGE VIEW_UNIT("ppm") VIEW_AVERAGE VIEW_OPTIONAL                                               \
 	VIEW_HELP("share of the last " window " s for which threads were stalled, updated every 2 s")
 
 struct psi_record {
@@ -36,13 +37,18 @@ struct psi_record {
 	__u32 avg10_ppm AVERAGE("10");
 	__u32 avg60_ppm AVERAGE("60");
 	__u32 avg300_ppm AVERAGE("300");
-	__u32 cpus VIEW_GAUGE VIEW_OPTIONAL VIEW_HELP("CPUs on which threads are stalled now; missing for irq");
-	__u64 total_nsec VIEW_COUNTER VIEW_UNIT("ns") VIEW_HELP("time for which threads were stalled, as summed up at most 2 s ago");
+	__u32 cpus VIEW_GAUGE VIEW_OPTIONAL
+		VIEW_HELP("CPUs on which threads are stalled now; missing for irq");
+	__u64 total_nsec VIEW_COUNTER VIEW_UNIT("ns")
+		VIEW_HELP("time for which threads were stalled, as summed up at most 2 s ago");
 };
 
 VIEW_RECORD(struct psi_record)
 
-/* What an update without pressure leaves of the averages of 10, 60 and 300 s: EXP_10s and so on, of 1 << PSI_FSHIFT. */
+/*
+ * The share that an update without pressure leaves of the averages of 10, 60 and 300 s. It is EXP_10s and so
+ * on, of 1 << PSI_FSHIFT.
+ */
 static const __u32 fractions[PSI_AVERAGES] = {1677, 1981, 2034};
 
 static __always_inline __u32 average(const struct psi_copy *psi, __u32 state, int window)
@@ -73,8 +79,8 @@ static __noinline int show_state(struct seq_file *seq, const struct psi_copy *ps
 	return view_emit(seq, &r);
 }
 
-#define SHOW(state, resource, stall)                                                                                   \
-	if (bpf_core_enum_value_exists(enum psi_states, state))                                                        \
+#define SHOW(state, resource, stall)                                                                         \
+	if (bpf_core_enum_value_exists(enum psi_states, state))                                              \
 	show_state(seq, &psi, bpf_core_enum_value(enum psi_states, state) % PSI_STATES, resource << 1 | stall)
 
 static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
@@ -86,10 +92,10 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	if (!group || !BPF_CORE_READ(group, enabled))
 		return 0;
 	psi_copy(group, &psi);
-	if (cgroup_is_populated(cgrp)) /* else there is nobody to be stalled */
+	if (cgroup_is_populated(cgrp)) /* otherwise there is no thread to be stalled */
 		psi_count_cpus(group, &psi.cpus);
 	SHOW(PSI_CPU_SOME, RESOURCE_CPU, STALL_SOME);
-	if (cgrp->level) /* not defined for a whole machine: the kernel says 0 */
+	if (cgrp->level) /* not defined for a whole machine, where the kernel says 0 */
 		SHOW(PSI_CPU_FULL, RESOURCE_CPU, STALL_FULL);
 	SHOW(PSI_MEM_SOME, RESOURCE_MEMORY, STALL_SOME);
 	SHOW(PSI_MEM_FULL, RESOURCE_MEMORY, STALL_FULL);

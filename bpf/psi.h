@@ -39,8 +39,8 @@ struct psi_group {
 #pragma clang attribute pop
 
 /*
- * The cgroup's group, or NULL. The root has psi_system, a variable that a kernel without CONFIG_KALLSYMS_ALL does not
- * name; it is the parent of every group of level 1.
+ * The cgroup's group, or NULL. The root has psi_system, a variable that a kernel without CONFIG_KALLSYMS_ALL
+ * does not name. It is the parent of every group of level 1.
  */
 static __always_inline struct psi_group *cgroup_psi(struct cgroup *cgrp)
 {
@@ -123,7 +123,10 @@ static __always_inline __u64 psi_updates_due(struct psi_group *group)
 	return now < next + PSI_PERIOD ? 0 : (now - next) / PSI_PERIOD + 1;
 }
 
-/* What a group keeps of all its states, copied together: a call costs more than what it copies. */
+/*
+ * The values that a group keeps of all its states. They are copied together, because a call costs more than
+ * the copy.
+ */
 struct psi_copy {
 	__u64 total[PSI_STATES];
 	unsigned long avg[PSI_STATES * PSI_AVERAGES];

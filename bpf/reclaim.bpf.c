@@ -3,7 +3,7 @@
 
 /*
  * How long the cgroup's threads that want memory have to free some first (direct reclaim). Cgroups below are
- * not counted, nor the work of kswapd, which delays no thread.
+ * not counted. Nor is the work of kswapd, which delays no thread.
  */
 #include "bpfview.h"
 #include "latency.h"
@@ -13,10 +13,12 @@
 struct reclaim_record {
 	__u64 machine_usec[VIEW_LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us")
 		VIEW_HELP("time that threads freed memory because the machine had too little (direct reclaim)");
-	__u64 machine_sum_usec VIEW_SUM(machine_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all of machine_usec together");
+	__u64 machine_sum_usec VIEW_SUM(machine_usec) VIEW_COUNTER VIEW_UNIT("us")
+		VIEW_HELP("all of machine_usec together");
 	__u64 limit_usec[VIEW_LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us")
 		VIEW_HELP("time that threads freed memory at the limit of a memory cgroup");
-	__u64 limit_sum_usec VIEW_SUM(limit_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all of limit_usec together");
+	__u64 limit_sum_usec VIEW_SUM(limit_usec) VIEW_COUNTER VIEW_UNIT("us")
+		VIEW_HELP("all of limit_usec together");
 };
 
 VIEW_RECORD(struct reclaim_record)

@@ -19,7 +19,7 @@ enum {
 };
 
 struct rss {
-	struct mm_struct *mm; /* whose it is */
+	struct mm_struct *mm; /* the owner */
 	__u64 bytes[RSS_KINDS];
 
 	__u64 base;
@@ -56,8 +56,8 @@ static __always_inline bool rss_count(struct rss *rss)
 	}
 	if (!bpf_core_field_exists(mm->rss_stat[0].counters))
 		return false;
-#define RSS_PERCPU(i)                                                                                                  \
-	rss->pages[i] = BPF_CORE_READ(mm, rss_stat[i].count);                                                          \
+#define RSS_PERCPU(i)                                                                                        \
+	rss->pages[i] = BPF_CORE_READ(mm, rss_stat[i].count);                                                \
 	rss->counters[i] = BPF_CORE_READ(mm, rss_stat[i].counters)
 	RSS_PERCPU(RSS_FILE);
 	RSS_PERCPU(RSS_ANON);
@@ -69,8 +69,8 @@ static __always_inline bool rss_count(struct rss *rss)
 }
 
 /*
- * Sets rss->bytes to the process's bytes of each kind, or RSS_UNKNOWN if the kernel keeps them in an unknown
- * way, or if the memory belongs to another process, for example to the parent after vfork(2).
+ * Sets rss->bytes to the process's bytes of each kind. They are RSS_UNKNOWN if the kernel keeps them in an
+ * unknown way, or if the memory belongs to another process, for example to the parent after vfork(2).
  */
 static __always_inline void task_rss(struct seq_file *seq, struct task_struct *task, struct rss *rss)
 {
@@ -95,7 +95,8 @@ static __always_inline void task_rss(struct seq_file *seq, struct task_struct *t
 		if (!known)
 			rss->bytes[i] = RSS_UNKNOWN;
 		else if (rss->pages[i] > 0)
-			rss->bytes[i] = rss->pages[i] * (seq->size >> 3); /* the buffer has eight pages (bpf_seq_read) */
+			/* The buffer has eight pages (bpf_seq_read). */
+			rss->bytes[i] = rss->pages[i] * (seq->size >> 3);
 }
 
 static __always_inline __u64 rss_resident(const struct rss *rss)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 //go:build ignore
 
-/* How long the cgroup's threads that want to run wait for a CPU. Those of cgroups below are not counted. */
+/* How long the cgroup's threads that want to run wait for a CPU. Cgroups below are not counted. */
 #include "bpfview.h"
 #include "latency.h"
 #include "state.h"
@@ -10,14 +10,18 @@
 struct runqlat_record {
 	__u64 wait_usec[VIEW_LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us")
 		VIEW_HELP("time that threads waited from being runnable to being on a CPU");
-	__u64 wait_sum_usec VIEW_SUM(wait_usec) VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("all of wait_usec together");
+	__u64 wait_sum_usec VIEW_SUM(wait_usec) VIEW_COUNTER VIEW_UNIT("us")
+		VIEW_HELP("all of wait_usec together");
 };
 
 VIEW_RECORD(struct runqlat_record)
 
 VIEW_STATE(waits, struct view_latency)
 
-/* A thread may be woken that waits already, for it was preempted on its way to sleep, or one that still runs. */
+/*
+ * A thread may be woken that waits already, because it was preempted on its way to sleep, or one that still
+ * runs.
+ */
 static __always_inline int woken(struct task_struct *task)
 {
 	if (!BPF_CORE_READ(task, on_cpu))

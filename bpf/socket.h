@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The kernel's types of sockets, with the members alone that a view reads: see kernel.h. */
+/* The kernel's types of sockets, with only the members that a view reads (see kernel.h). */
 #ifndef BPFVIEW_SOCKET_H
 #define BPFVIEW_SOCKET_H
 

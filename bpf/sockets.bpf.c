@@ -2,9 +2,10 @@
 //go:build ignore
 
 /*
- * One record for each TCP, UDP and Unix socket of the cgroup's processes, in any network namespace, however
- * many of them have it, so sums and counts over a cgroup are right. Several cgroups that have one socket each
- * have a record of it. Connections that no process holds any more (TIME_WAIT), or none yet, are not there.
+ * One record for each TCP, UDP and Unix socket of the cgroup's processes, in any network namespace. Several
+ * processes that have it make one record, so sums and counts over a cgroup are right. Several cgroups that
+ * have one socket each have a record of it. Connections that no process holds any more (TIME_WAIT), or none
+ * yet, are not there.
  */
 #include "bpfview.h"
 #include "socket.h"
@@ -38,28 +39,33 @@ enum state {
 
 struct sockets_record {
 	__u64 inode VIEW_KEY VIEW_WIDTH(10) VIEW_HELP("inode number of the socket, as in /proc/PID/fd");
-	__u32 descriptors VIEW_TOTAL VIEW_GAUGE VIEW_WIDTH(5) VIEW_HELP("file descriptors of the cgroup's processes for the socket");
+	__u32 descriptors VIEW_TOTAL VIEW_GAUGE VIEW_WIDTH(5)
+		VIEW_HELP("file descriptors of the cgroup's processes for the socket");
 	__u32 pid VIEW_WIDTH(7) VIEW_HELP("first process of the cgroup that has it");
 	__u32 tid VIEW_WIDTH(7) VIEW_HELP("first thread that has the table of files; /proc/PID/task/TID/fd");
 	__u32 fd VIEW_WIDTH(5) VIEW_HELP("first file descriptor in that table");
-	enum protocol protocol VIEW_BY VIEW_HELP("tcp, mptcp, udp, udplite, unix_stream, unix_dgram, unix_seqpacket");
+	enum protocol protocol VIEW_BY
+		VIEW_HELP("tcp, mptcp, udp, udplite, unix_stream, unix_dgram, unix_seqpacket");
 	enum state state VIEW_BY VIEW_HELP("as TCP names them; the others are established, listen or close");
 	__u8 local_address[16] VIEW_ADDRESS VIEW_OPTIONAL VIEW_HELP("own address; not for Unix");
 	__u32 local_port VIEW_WIDTH(5) VIEW_OPTIONAL VIEW_HELP("own port; not for Unix");
 	__u8 remote_address[16] VIEW_ADDRESS VIEW_OPTIONAL VIEW_HELP("address connected to; not for Unix");
 	__u32 remote_port VIEW_WIDTH(5) VIEW_OPTIONAL VIEW_HELP("port connected to; not for Unix");
 	__u64 receive_bytes VIEW_GAUGE VIEW_ADD VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_WIDTH(8)
-		VIEW_HELP("bytes that sockets received and nobody read; UDP, MPTCP: the memory that they take");
+		VIEW_HELP("bytes that sockets received and no process read; UDP, MPTCP: the memory that they take");
 	__u64 send_bytes VIEW_GAUGE VIEW_ADD VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_WIDTH(8)
 		VIEW_HELP("bytes that sockets sent, not acknowledged yet; UDP, Unix: the memory that they take");
 	__u32 backlog VIEW_GAUGE VIEW_OPTIONAL VIEW_WIDTH(5)
 		VIEW_HELP("connections that wait for accept, if the socket listens");
 	__u32 backlog_limit VIEW_GAUGE VIEW_OPTIONAL VIEW_WIDTH(5)
 		VIEW_HELP("how many connections may wait for accept, if the socket listens");
-	__u32 rtt_usec VIEW_GAUGE VIEW_UNIT("us") VIEW_OPTIONAL VIEW_WIDTH(8) VIEW_HELP("smoothed round-trip time of a TCP socket");
+	__u32 rtt_usec VIEW_GAUGE VIEW_UNIT("us") VIEW_OPTIONAL VIEW_WIDTH(8)
+		VIEW_HELP("smoothed round-trip time of a TCP socket");
 	__u32 netns VIEW_HELP("inode number of the network namespace, as in /proc/PID/ns/net");
-	__u64 peer_inode VIEW_OPTIONAL VIEW_WIDTH(10) VIEW_HELP("Unix: inode number of the socket connected to");
-	char path[108] VIEW_WIDTH(20) VIEW_HELP("Unix: path bound to; abstract: the name, with @ for each NUL");
+	__u64 peer_inode VIEW_OPTIONAL VIEW_WIDTH(10)
+		VIEW_HELP("Unix: inode number of the socket connected to");
+	char path[108] VIEW_WIDTH(20)
+		VIEW_HELP("Unix: path bound to; abstract: the name, with @ for each NUL");
 };
 
 VIEW_RECORD(struct sockets_record)
@@ -78,7 +84,10 @@ static __always_inline void set_backlog(struct sockets_record *r, struct sock *s
 	r->backlog_limit = BPF_CORE_READ(sk, sk_max_ack_backlog);
 }
 
-/* No one holds the socket's lock: of two ends of a queue the one is read first that cannot overtake the other. */
+/*
+ * The socket's lock is not held. So of two ends of a queue the one is read first that cannot overtake the
+ * other.
+ */
 static __always_inline void set_tcp(struct sockets_record *r, struct sock *sk)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
@@ -160,7 +169,10 @@ static __always_inline void set_addresses(struct sockets_record *r, struct sock 
 	}
 }
 
-/* No one holds the lock of a queue that is walked here: if its messages are taken meanwhile, the end is not found. */
+/*
+ * The lock of the queue that is walked here is not held. If its messages are taken meanwhile, the end is not
+ * found.
+ */
 #define QUEUE_MOST 4096
 
 struct queue {
@@ -218,7 +230,7 @@ static __always_inline void set_path(struct sockets_record *r, struct sock *sk)
 	if (len > sizeof(r->path)) /* all of sun_path, and a NUL that the kernel has added */
 		len = sizeof(r->path);
 	bpf_probe_read_kernel(r->path, len, path);
-	if (!r->path[0]) /* abstract: any bytes, shown as /proc/net/unix does */
+	if (!r->path[0]) /* an abstract address may have any bytes, shown as in /proc/net/unix */
 		bpf_loop(len, show_nul, r, 0);
 }
 

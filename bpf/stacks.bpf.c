@@ -2,16 +2,19 @@
 //go:build ignore
 
 /*
- * The kernel stack of every thread that lives in the cgroup: a line for the thread, then its frames, innermost
- * first, indented. A thread that runs, or is in user mode, has no frames. Some 60 threads fit one run; more come from
- * the task flavour.
+ * The kernel stack of every thread that lives in the cgroup. A line for the thread comes first, then its
+ * frames, innermost first, indented. A thread that runs, or is in user mode, has no frames. Some 60 threads
+ * fit one run; more come from the task flavour.
  */
 #include "bpfview.h"
 #define NAME_SIZE 16 /* TASK_COMM_LEN */
 #include "escape.h"
 #include "task.h"
 
-/* Frames are fetched some at a time: the BPF stack is small, and a buffer shared by all runs would mix them up. */
+/*
+ * Frames are fetched some at a time, because the BPF stack is small. A buffer shared by all runs would mix
+ * them up.
+ */
 #define SOME 32
 #define MOST 128
 

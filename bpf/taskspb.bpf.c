@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 //go:build ignore
 
-/* The threads of tasks, in Protobuf: the output is one message Tasks of taskspb.proto. */
+/* The threads of tasks, in Protobuf. The output is one message Tasks of taskspb.proto. */
 #include "tasks.h"
 #include "tree.h"
 #define PROTO_SIZE 96

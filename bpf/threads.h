@@ -40,7 +40,10 @@ static int threads_find_first(__u32 i, struct threads *t)
 	return !task || t->first;
 }
 
-/* Whether a living thread is the first of its process: its leader, unless that has ended and others live on. */
+/*
+ * Whether a living thread is the first of its process. It is the leader, unless that has ended and others
+ * live on.
+ */
 static __always_inline bool task_is_first(struct task_struct *task)
 {
 	struct threads t;

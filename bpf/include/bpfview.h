@@ -49,21 +49,24 @@ extern void bpf_iter_css_task_destroy(struct bpf_iter_css_task *it) __ksym __wea
 /* Makes the read fail with E2BIG. Output that lacks something is worse than none. */
 static __noinline void view_fail(struct seq_file *seq)
 {
-	/* Wider than the buffer on every page size. It is the one way for a program to fail a cgroup iterator's read. */
+	/*
+	 * Wider than the buffer on every page size. A program has no other way to fail a cgroup iterator's
+	 * read.
+	 */
 	BPF_SEQ_PRINTF(seq, "%1000000d", 0);
 }
 
 /*
- * Prints text. The read fails if bpf_seq_printf refuses: an unknown format (%zu, %.10s), more than 12 values,
- * or strings for which there is no room. All strings of one call share 512 bytes, and a string that is cut
- * short is no error, so print long ones in calls of their own.
+ * Prints text. The read fails if bpf_seq_printf refuses, for example an unknown format (%zu, %.10s), more
+ * than 12 values, or strings without room. All strings of one call share 512 bytes, and a string that is cut
+ * short is no error. So print long ones in calls of their own.
  */
-#define VIEW_PRINTF(seq, format, args...)                                                                              \
-	({                                                                                                             \
-		struct seq_file *view_seq = (seq);                                                                     \
-                                                                                                                       \
-		if (BPF_SEQ_PRINTF(view_seq, format, ##args) < 0)                                                      \
-			view_fail(view_seq);                                                                           \
+#define VIEW_PRINTF(seq, format, args...)                                                                    \
+	({                                                                                                   \
+		struct seq_file *view_seq = (seq);                                                           \
+                                                                                                             \
+		if (BPF_SEQ_PRINTF(view_seq, format, ##args) < 0)                                            \
+			view_fail(view_seq);                                                                 \
 	})
 
 /* Reports whether the output no longer fits. The read will fail, so a loop may stop. */
@@ -81,11 +84,11 @@ struct {
 } view_sessions SEC(".maps");
 
 /*
- * Runs show for the cgroup asked for in the epilogue of the walk. The walk runs under cgroup_mutex, where
- * slow work stops mkdir, rmdir and migration on the whole machine; the epilogue runs without it.
+ * Runs show for the requested cgroup in the epilogue of the walk. The walk runs under cgroup_mutex, where
+ * slow work stops mkdir, rmdir and migration on the whole machine. The epilogue runs without it.
  *
- * The walk prints nothing, so the epilogue's output always finds an empty buffer and the kernel never has to call the
- * epilogue again: the session may be forgotten before anything is printed.
+ * The walk prints nothing, so the epilogue's output finds an empty buffer and the kernel never calls the
+ * epilogue again. So the session may be forgotten before anything is printed.
  *
  * On kernels without bpf_cgroup_from_id, and on cgroup v1, with ids unknown to it, show runs in the walk.
  */
@@ -120,8 +123,8 @@ static __always_inline int view_in_epilogue(struct bpf_iter__cgroup *ctx,
 }
 
 /*
- * Tells a text view's task program, once in a walk, to print its header: for the first task, or after a walk that met
- * none. Headers beyond the first of a cgroup's many walks are dropped by user space.
+ * Tells a text view's task program, once in a walk, to print its header. That is for the first task, or after
+ * a walk without tasks. User space drops all but the first header of a cgroup's many walks.
  */
 static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
 {
@@ -139,38 +142,65 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
  * labels of one more. An enum's values are shown in lower case, without the prefix that they share up to an
  * underscore. No member may be called cgroup, cgroup_id, record or le, because those names stand beside it.
  */
-#define VIEW_RECORD(type)                                                                                              \
-	static __noinline VIEW_TAG("bpfview:record") int view_emit(struct seq_file *seq, const type *record)           \
-	{                                                                                                              \
-		return VIEW_WRITE(seq, record, sizeof(*record));                                                       \
+#define VIEW_RECORD(type)                                                                                    \
+	static __noinline VIEW_TAG("bpfview:record") int view_emit(struct seq_file *seq, const type *record) \
+	{                                                                                                    \
+		return VIEW_WRITE(seq, record, sizeof(*record));                                             \
 	}
 
 #define VIEW_WRITE bpf_seq_write /* tree.h has another */
 
-/* Properties of a member, after its name: __u64 rss_bytes VIEW_UNIT("bytes") VIEW_GAUGE; */
+/* Properties of a member, after its name, for example __u64 rss_bytes VIEW_UNIT("bytes") VIEW_GAUGE; */
 #define VIEW_TAG(tag) __attribute__((btf_decl_tag(tag)))
-#define VIEW_KEY VIEW_TAG("key")		 /* identifies the record; records are sorted by their keys in order */
-#define VIEW_OPTIONAL VIEW_TAG("optional")	 /* all bits set means not available */
-#define VIEW_GAUGE VIEW_TAG("kind:gauge")	 /* goes up and down */
-#define VIEW_COUNTER VIEW_TAG("kind:counter")	 /* only goes up */
-#define VIEW_HISTOGRAM VIEW_TAG("kind:histogram") /* __u64[2 to 64]: slot 0 counts values below 2, slot i those of 2^i to 2^(i+1)-1, the last all above too */
-#define VIEW_SUM(member) VIEW_TAG("sum:" #member) /* __u64: the sum of the values in that histogram, in its unit */
-#define VIEW_TOTAL VIEW_TAG("total")		 /* records of a cgroup with the same keys are one: the first, with the total of this member */
-#define VIEW_ADDRESS VIEW_TAG("kind:address")	 /* __u8[16]: an IPv6 address; an IPv4 one is ::ffff:a.b.c.d */
-#define VIEW_CGROUP VIEW_TAG("kind:cgroup")	 /* __u64: a cgroup's id */
-#define VIEW_UNIT(unit) VIEW_TAG("unit:" unit)	 /* ns, us, bytes, pages, ppm; the member's name ends in _nsec, _usec, _bytes, _pages, _ppm; metrics are in seconds, bytes, ratios */
-#define VIEW_WIDTH(chars) VIEW_TAG("width:" #chars) /* of the text column */
-#define VIEW_HELP(line) VIEW_TAG("help:" line)	 /* one line of documentation; for a program: of the view */
+/* It identifies the record. Records are sorted by their keys in order. */
+#define VIEW_KEY VIEW_TAG("key")
+/* All bits set means not available. */
+#define VIEW_OPTIONAL VIEW_TAG("optional")
+/* It goes up and down. */
+#define VIEW_GAUGE VIEW_TAG("kind:gauge")
+/* It only goes up. */
+#define VIEW_COUNTER VIEW_TAG("kind:counter")
+/* __u64[2 to 64]. Slot 0 counts values below 2, slot i from 2^i to 2^(i+1)-1, the last one all above as well. */
+#define VIEW_HISTOGRAM VIEW_TAG("kind:histogram")
+/* __u64, the sum of the values in that histogram, in its unit. */
+#define VIEW_SUM(member) VIEW_TAG("sum:" #member)
+/* Records of a cgroup with the same keys are one. It is the first, with the total of this member. */
+#define VIEW_TOTAL VIEW_TAG("total")
+/* __u8[16], an IPv6 address. An IPv4 one is ::ffff:a.b.c.d. */
+#define VIEW_ADDRESS VIEW_TAG("kind:address")
+/* __u64, the id of a cgroup. */
+#define VIEW_CGROUP VIEW_TAG("kind:cgroup")
+/*
+ * One of ns, us, bytes, pages, ppm. The member's name ends in _nsec, _usec, _bytes, _pages, _ppm. Metrics are in
+ * seconds, bytes, ratios.
+ */
+#define VIEW_UNIT(unit) VIEW_TAG("unit:" unit)
+/* Width of the text column. */
+#define VIEW_WIDTH(chars) VIEW_TAG("width:" #chars)
+/* One line of documentation, of a member or, on a program, of the view. */
+#define VIEW_HELP(line) VIEW_TAG("help:" line)
 
-/* What .bpfview/textfile has of a view whose keys are more than enums, bools and single chars: totals of each cgroup. */
-#define VIEW_BY VIEW_TAG("by")			 /* of an enum, bool or char: totals are told apart by it */
-#define VIEW_ADD VIEW_TAG("add")		 /* of a gauge: totals have the sum of it, beside the number of records */
-#define VIEW_AVERAGE VIEW_TAG("average")	 /* over time, of a counter that is here, too: left out there */
+/*
+ * Totals of each cgroup, in .bpfview/textfile, of a view with other keys than enums, bools and single chars.
+ * VIEW_BY is for an enum, bool or char that tells totals apart. VIEW_ADD is for a gauge, and totals have its sum
+ * beside the number of records. VIEW_AVERAGE is for an average over time of a counter that is here, too. It is
+ * left out there.
+ */
+#define VIEW_BY VIEW_TAG("by")
+#define VIEW_ADD VIEW_TAG("add")
+#define VIEW_AVERAGE VIEW_TAG("average")
 
 /* Properties of a view, between its section and its program. */
-#define VIEW_VERSION(n) VIEW_TAG("version:" #n)	 /* of its record; 1 if not said. A changed record needs another */
-#define VIEW_ORDER(order) VIEW_TAG("order:" order) /* the walk: self (if not said), descendants_pre, descendants_post, ancestors_up */
-#define VIEW_REQUIRES(what) VIEW_TAG("requires:" what) /* controllers, parted by spaces, without which a cgroup has no such view; cgroup2: none on cgroup v1 */
-#define VIEW_ENCODED(format) VIEW_TAG("encoded:" format) /* its bytes are in a final format, such as protobuf */
+/* Version of its record; the default is 1. A changed record needs another. */
+#define VIEW_VERSION(n) VIEW_TAG("version:" #n)
+/* The walk: self (the default), descendants_pre, descendants_post, ancestors_up. */
+#define VIEW_ORDER(order) VIEW_TAG("order:" order)
+/*
+ * Controllers, with spaces between. A cgroup without them has no such view. "cgroup2" is for views that show
+ * nothing on cgroup v1.
+ */
+#define VIEW_REQUIRES(controllers) VIEW_TAG("requires:" controllers)
+/* Its bytes are in a final format, such as protobuf. */
+#define VIEW_ENCODED(format) VIEW_TAG("encoded:" format)
 
 #endif

@@ -8,8 +8,8 @@
 #define BPFVIEW_KERNEL_H
 
 /*
- * With a vmlinux.h all of its types are there, and none of these. It is found if it was included before, or if
- * it is in the path of headers: then both files may be included, in either order.
+ * With a vmlinux.h all of its types are there, and none of these. It may have been included before, or be in
+ * the path of headers. In that case both files may be included, in either order.
  */
 #if !defined(__VMLINUX_H__) && __has_include("vmlinux.h")
 #include "vmlinux.h"
@@ -56,7 +56,7 @@ enum {
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct seq_file {
-	unsigned long size;  /* of the buffer: eight pages */
+	unsigned long size;  /* of the buffer, eight pages */
 	unsigned long count; /* bytes in it */
 };
 
@@ -169,7 +169,7 @@ struct cgroup {
 };
 
 struct cgroup_root {
-	int hierarchy_id; /* 0 is cgroup2, all others are v1 */
+	int hierarchy_id; /* 0 for cgroup2; others are v1 */
 	unsigned int subsys_mask;
 	struct cgroup cgrp;
 };
@@ -254,7 +254,7 @@ struct file {
 
 /* tasks */
 
-/* Whole: the size of an array's elements is not relocated. */
+/* Whole, because the size of an array's elements is not relocated. */
 struct upid {
 	int nr;
 	struct pid_namespace *ns;
@@ -279,7 +279,7 @@ struct percpu_counter {
 };
 
 struct mm_struct {
-	struct task_struct *owner; /* with CONFIG_MEMCG: of those that share it */
+	struct task_struct *owner; /* with CONFIG_MEMCG, the owner among those that share it */
 	struct file *exe_file;
 	unsigned long start_brk;
 	unsigned long brk;
@@ -320,7 +320,7 @@ struct files_struct {
 };
 
 struct seqcount {
-	unsigned int sequence; /* odd while somebody writes */
+	unsigned int sequence; /* odd while it is written */
 };
 
 struct seqcount_spinlock {
@@ -345,7 +345,7 @@ struct signal_struct { /* of a process */
 struct task_struct {
 	unsigned int __state;
 	unsigned int flags;
-	__u8 on_cpu; /* an int before v7: read no more than this, with BPF_CORE_READ */
+	__u8 on_cpu; /* an int before v7; read no more than this, with BPF_CORE_READ */
 	int exit_state;
 	struct sched_entity se;
 	struct mm_struct *mm;
@@ -361,7 +361,7 @@ struct task_struct {
 	__u64 utime;
 	__u64 stime;
 	struct prev_cputime prev_cputime;
-	const struct cred *real_cred; /* what /proc shows; cred may be a file system's for a while */
+	const struct cred *real_cred; /* shown by /proc; cred may be a file system's for a while */
 	char comm[16];
 	struct files_struct *files;
 	struct css_set *cgroups;
@@ -369,7 +369,7 @@ struct task_struct {
 
 #pragma clang attribute pop
 
-/* An open-coded iterator is the program's own, not the kernel's: no relocation. */
+/* An open-coded iterator belongs to the program, not to the kernel, so there is no relocation. */
 struct bpf_iter_css_task {
 	__u64 __opaque[1];
 } __attribute__((aligned(8)));

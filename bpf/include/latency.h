@@ -5,7 +5,7 @@
 
 #include "bpfview.h"
 
-#define VIEW_LATENCY_SLOTS 27 /* of powers of two of a microsecond: the last is for a minute and more */
+#define VIEW_LATENCY_SLOTS 27 /* of powers of two of a microsecond; the last is for a minute and more */
 
 struct view_latency {
 	__u64 slots[VIEW_LATENCY_SLOTS];
@@ -13,9 +13,9 @@ struct view_latency {
 };
 
 /*
- * Since when a wait lasts, by a key that the view chooses: the id of a thread, or the address of a socket. Not
- * task storage: before v6.4 that asks the allocator, which under the scheduler's locks may wake kswapd, which
- * takes them. All of this is allocated at the start.
+ * The beginning of each wait. The view chooses the key, for example the id of a thread or the address of a
+ * socket. It is no task storage. Before v6.4 that asks the allocator, which under the scheduler's locks may
+ * wake kswapd, which takes the locks. All of this is allocated at the start.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -24,7 +24,7 @@ struct {
 	__type(value, __u64); /* ns */
 } view_since SEC(".maps");
 
-/* flags: BPF_ANY, or BPF_NOEXIST for a wait that may have begun already. */
+/* flags is BPF_ANY, or BPF_NOEXIST for a wait that may have begun already. */
 static __always_inline void view_latency_begin(__u64 key, __u64 flags)
 {
 	__u64 now = bpf_ktime_get_ns();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Reads per-CPU data through pointers in the kernel's structs. A per-CPU pointer and the CPU's offset make
- * the address. A kernel without CONFIG_KALLSYMS_ALL does not name __per_cpu_offset. A per-CPU map of our own
- * has both, the pointer and each CPU's address, and so gives the difference on every kernel.
+ * the address. A kernel without CONFIG_KALLSYMS_ALL does not name __per_cpu_offset. A per-CPU map of the
+ * program has both, the pointer and each CPU's address, and so gives the difference on every kernel.
  */
 #ifndef BPFVIEW_PERCPU_H
 #define BPFVIEW_PERCPU_H

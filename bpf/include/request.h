@@ -12,8 +12,8 @@
  *		return 0;
  *	}
  *
- * The iterator goes through all that the machine has, some 50 ns for each task, and may print any amount. It is for
- * cgroup2: on cgroup v1 the view is absent.
+ * The iterator goes through all tasks of the machine, some 50 ns for each, and may print any amount. It is
+ * for cgroup2. On cgroup v1 the view is absent.
  */
 #ifndef BPFVIEW_REQUEST_H
 #define BPFVIEW_REQUEST_H
@@ -40,7 +40,7 @@ static __always_inline struct view_request *view_request(void)
 	return bpf_map_lookup_elem(&view_requests, &tid);
 }
 
-/* Whether the task lives in the cgroup asked for. */
+/* Whether the task lives in the requested cgroup. */
 static __always_inline bool view_task_in_cgroup(struct task_struct *task)
 {
 	struct view_request *request = view_request();
@@ -63,7 +63,7 @@ static int view_search_level(__u32 level, struct view_search *search)
 	return search->found;
 }
 
-/* Whether the task lives in the cgroup asked for or below it. */
+/* Whether the task lives in the requested cgroup or below it. */
 static __always_inline bool view_task_under_cgroup(struct task_struct *task)
 {
 	struct view_request *request = view_request();
@@ -73,7 +73,8 @@ static __always_inline bool view_task_under_cgroup(struct task_struct *task)
 	if (!request || !cgrp)
 		return false;
 	search.id = request->cgroup;
-	bpf_loop(BPF_CORE_READ(cgrp, level) + 1, view_search_level, &search, 0); /* a cgroup is its own last ancestor */
+	/* A cgroup is its own last ancestor. */
+	bpf_loop(BPF_CORE_READ(cgrp, level) + 1, view_search_level, &search, 0);
 	return search.found;
 }
 

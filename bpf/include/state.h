@@ -15,7 +15,7 @@
  *		return 0;
  *	}
  *
- * and in show(): state = forks_seen(cgrp).
+ * and in show(), state = forks_seen(cgrp).
  *
  * Maps outlive a new version of the object as long as their types stay the same, and they outlive the server.
  * Global variables start anew with each load, so counters belong in a map. An event is seen by the old
@@ -37,7 +37,7 @@ static __always_inline struct cgroup *view_cgroup(struct task_struct *task)
 	return task->cgroups->dfl_cgrp;
 }
 
-/* A cgroup's state, or NULL if there is none: nothing was counted, or it is not of cgroup2. */
+/* A cgroup's state, or NULL if there is none. Then nothing was counted, or it is not of cgroup2. */
 static __always_inline void *view_state_seen(void *map, struct cgroup *cgrp)
 {
 	__u64 id = cgrp->kn->id;
@@ -45,7 +45,9 @@ static __always_inline void *view_state_seen(void *map, struct cgroup *cgrp)
 	return cgrp->root->hierarchy_id ? NULL : bpf_map_lookup_elem(map, &id);
 }
 
-/* A cgroup's state, made of zero if need be. NULL if the cgroup was removed, or there are VIEW_MAX_CGROUPS. */
+/*
+ * A cgroup's state, made of zero if need be. NULL if the cgroup was removed, or there are VIEW_MAX_CGROUPS.
+ */
 static __always_inline void *view_state_of(void *map, struct cgroup *cgrp, const void *zero)
 {
 	__u64 id = cgrp->kn->id;
@@ -54,7 +56,10 @@ static __always_inline void *view_state_of(void *map, struct cgroup *cgrp, const
 	if (state)
 		return state;
 	bpf_map_update_elem(map, &id, zero, BPF_NOEXIST);
-	/* A dying task may still be met in its removed cgroup. Asked after the update: the removal may be under way. */
+	/*
+	 * A dying task may still be met in its removed cgroup. This is asked after the update, because the
+	 * removal may be under way.
+	 */
 	if (!(cgrp->self.flags & VIEW_CSS_ONLINE)) {
 		bpf_map_delete_elem(map, &id);
 		return NULL;
@@ -65,40 +70,40 @@ static __always_inline void *view_state_of(void *map, struct cgroup *cgrp, const
 /*
  * VIEW_STATE(NAME, TYPE) gives every cgroup a TYPE, all zero at first, which goes with the cgroup:
  *
- *	TYPE *NAME_of(cgrp)	for who counts; made at the first call
- *	TYPE *NAME_seen(cgrp)	for who shows
+ *	TYPE *NAME_of(cgrp)	for programs that count; made at the first call
+ *	TYPE *NAME_seen(cgrp)	for the iterator
  *
- * Both may give NULL. Programs on several CPUs may hold the same one: add with __sync_fetch_and_add.
+ * Both may give NULL. Programs on several CPUs may hold the same one, so add with __sync_fetch_and_add.
  */
-#define VIEW_STATE(NAME, TYPE)                                                                                         \
-	struct {                                                                                                       \
-		__uint(type, BPF_MAP_TYPE_HASH);                                                                       \
-		__uint(max_entries, VIEW_MAX_CGROUPS);                                                                 \
-		__uint(map_flags, BPF_F_NO_PREALLOC);                                                                  \
-		__type(key, __u64); /* cgroup id */                                                                    \
-		__type(value, TYPE);                                                                                   \
-	} NAME SEC(".maps");                                                                                           \
-                                                                                                                       \
-	static const TYPE NAME##_zero;                                                                                 \
-                                                                                                                       \
-	static __always_inline TYPE *NAME##_of(struct cgroup *cgrp)                                                    \
-	{                                                                                                              \
-		return view_state_of(&NAME, cgrp, &NAME##_zero);                                                       \
-	}                                                                                                              \
-                                                                                                                       \
-	static __always_inline TYPE *NAME##_seen(struct cgroup *cgrp)                                                  \
-	{                                                                                                              \
-		return view_state_seen(&NAME, cgrp);                                                                   \
-	}                                                                                                              \
-                                                                                                                       \
-	SEC("tp_btf/cgroup_rmdir")                                                                                     \
-	int BPF_PROG(NAME##_rmdir, struct cgroup *cgrp)                                                                \
-	{                                                                                                              \
-		__u64 id = cgrp->kn->id;                                                                               \
-                                                                                                                       \
-		if (!cgrp->root->hierarchy_id)                                                                         \
-			bpf_map_delete_elem(&NAME, &id);                                                               \
-		return 0;                                                                                              \
+#define VIEW_STATE(NAME, TYPE)                                                                               \
+	struct {                                                                                             \
+		__uint(type, BPF_MAP_TYPE_HASH);                                                             \
+		__uint(max_entries, VIEW_MAX_CGROUPS);                                                       \
+		__uint(map_flags, BPF_F_NO_PREALLOC);                                                        \
+		__type(key, __u64); /* cgroup id */                                                          \
+		__type(value, TYPE);                                                                         \
+	} NAME SEC(".maps");                                                                                 \
+                                                                                                             \
+	static const TYPE NAME##_zero;                                                                       \
+                                                                                                             \
+	static __always_inline TYPE *NAME##_of(struct cgroup *cgrp)                                          \
+	{                                                                                                    \
+		return view_state_of(&NAME, cgrp, &NAME##_zero);                                             \
+	}                                                                                                    \
+                                                                                                             \
+	static __always_inline TYPE *NAME##_seen(struct cgroup *cgrp)                                        \
+	{                                                                                                    \
+		return view_state_seen(&NAME, cgrp);                                                         \
+	}                                                                                                    \
+                                                                                                             \
+	SEC("tp_btf/cgroup_rmdir")                                                                           \
+	int BPF_PROG(NAME##_rmdir, struct cgroup *cgrp)                                                      \
+	{                                                                                                    \
+		__u64 id = cgrp->kn->id;                                                                     \
+                                                                                                             \
+		if (!cgrp->root->hierarchy_id)                                                               \
+			bpf_map_delete_elem(&NAME, &id);                                                     \
+		return 0;                                                                                    \
 	}
 
 #endif

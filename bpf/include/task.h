@@ -6,8 +6,9 @@
 #include "bpfview.h"
 
 /*
- * The letter that ps shows: task_state_index in include/linux/sched.h, "RSDTtXZPI". A global function, which the
- * verifier looks at once; a static one it would look at again for every state of its caller.
+ * The letter that ps shows, one of "RSDTtXZPI" (task_state_index in include/linux/sched.h). A global
+ * function, which the verifier looks at once. It would look at a static one again for every state of its
+ * caller.
  */
 __noinline int view_state_letter(__u32 state, __u32 exit_state)
 {

@@ -1,30 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * VIEW_TREE(NAME, show) makes a view fast for whole sub-trees. Below the view's own program, with the same
- * show:
+ * VIEW_TREE(NAME, show) makes a view fast for whole sub-trees. It stands below the view's own program, with
+ * the same show:
  *
  *	#include "tree.h"	beside bpfview.h, above VIEW_RECORD
  *
  *	VIEW_TREE(NAME, show)
  *
- * It defines two programs. NAME___walk shows all cgroups in one pass, into memory that user space maps: see
- * walk.h. It needs Linux 6.4, and a show that
+ * It defines two programs. NAME___walk shows all cgroups in one pass, into memory that user space maps (see
+ * walk.h). It needs Linux 6.4, and a show with two properties.
  *
- * - writes with view_emit alone: seq is NULL here;
- * - reads of cgrp, and does not give it to a function of the kernel: the cgroup is untrusted. Where a
- *   function needs it, ask for bpf_cgroup_from_id(cgrp->kn->id), and if possible only where the cgroup has
+ * - It writes with view_emit alone, because seq is NULL here.
+ * - It reads cgrp, and does not give it to a function of the kernel, because the cgroup is untrusted. If a
+ *   function needs it, ask for bpf_cgroup_from_id(cgrp->kn->id), and if possible only if the cgroup has
  *   something to show.
  *
- * If the verifier refuses NAME___walk, NAME___tree is told some hundred cgroups at a time and shows as many
- * of them as fit the kernel's 32 KiB; user space goes on where it stopped. If that cannot load either, or the
- * output of one cgroup does not fit, NAME is run for one cgroup after the other. cgroup_mutex is not taken.
+ * If the verifier refuses NAME___walk, NAME___tree is told some hundred cgroups at a time. It shows as many
+ * of them as fit the kernel's 32 KiB, and user space goes on where it stopped. If that cannot load either, or
+ * the output of one cgroup does not fit, NAME is run for one cgroup after the other. cgroup_mutex is not
+ * taken.
  *
  * The programs do not sleep, so show must not flush statistics here. Before them, user space runs NAME for
- * the topmost cgroup; what that flushes is flushed for all below. See cpu.bpf.c.
+ * the topmost cgroup. If it flushes, that covers all below. See cpu.bpf.c.
  *
- * They iterate tasks only to be called: user space links them to its own thread. An iterator over an array of
- * ids would need no batches, but some kernels that are built to be locked down refuse all iterators of a
- * map's elements (EPERM).
+ * They iterate tasks only to be called, so user space links them to its own thread. An iterator over an array
+ * of ids would need no batches. But some hardened kernels refuse all iterators of a map's elements (EPERM).
  */
 #ifndef BPFVIEW_TREE_H
 #define BPFVIEW_TREE_H
@@ -34,7 +34,7 @@
 
 #define VIEW_ROWS_SIZE 4096
 
-/* What views write in a walk, one cgroup after the other. */
+/* The rows that views write in a walk, one cgroup after the other. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -92,7 +92,7 @@ static __always_inline __u64 view_page_size(struct seq_file *seq)
 /* The request of iter/pass.go. */
 struct view_batch {
 	__u32 count; /* of cgroups */
-	__u32 done;  /* how many of them were shown, and fit */
+	__u32 done;  /* the number of them that were shown, and fit */
 	__u64 cgroups[VIEW_BATCH]; /* ids */
 };
 
@@ -116,7 +116,10 @@ struct view_tree {
 	struct view_batch *batch;
 };
 
-/* Shows one of the batch's cgroups. Not 0 leaves the others for the next batch: this one may have no room. */
+/*
+ * Shows one of the batch's cgroups. Not 0 leaves the others for the next batch, because this one may have no
+ * room.
+ */
 static __always_inline int view_tree_show(__u32 i, struct view_tree *tree,
 					  int (*show)(struct seq_file *seq, struct cgroup *cgrp))
 {
@@ -130,7 +133,7 @@ static __always_inline int view_tree_show(__u32 i, struct view_tree *tree,
 	end.cgroup = batch->cgroups[i];
 	end.bytes = seq->count;
 	cgrp = bpf_cgroup_from_id(end.cgroup);
-	if (cgrp) { /* else it died since */
+	if (cgrp) { /* otherwise it has died since */
 		show(seq, cgrp);
 		bpf_cgroup_release(cgrp);
 		end.bytes = seq->count - end.bytes;
@@ -152,32 +155,32 @@ static __always_inline int view_tree(struct bpf_iter__task *ctx, int (*show_one)
 	return 0;
 }
 
-#define VIEW_TREE(name, show)                                                                                          \
-	static int name##_show_one(__u32 i, struct view_tree *tree)                                                    \
-	{                                                                                                              \
-		return view_tree_show(i, tree, show);                                                                  \
-	}                                                                                                              \
-                                                                                                                       \
-	SEC("iter/task")                                                                                               \
-	int name##___tree(struct bpf_iter__task *ctx)                                                                  \
-	{                                                                                                              \
-		return view_tree(ctx, name##_show_one);                                                                \
-	}                                                                                                              \
-                                                                                                                       \
-	__noinline int name##_walk_one(__u64 address)                                                                  \
-	{                                                                                                              \
-		struct cgroup *cgrp = view_walk_cast(struct cgroup, address);                                          \
-                                                                                                                       \
-		if (view_walk_enter(cgrp))                                                                             \
-			return 1;                                                                                      \
-		show(NULL, cgrp);                                                                                      \
-		return view_walk_leave();                                                                              \
-	}                                                                                                              \
-                                                                                                                       \
-	SEC("iter/task")                                                                                               \
-	int name##___walk(struct bpf_iter__task *ctx)                                                                  \
-	{                                                                                                              \
-		return ctx->task ? view_walk_piece(name##_walk_one) : 0;                                               \
+#define VIEW_TREE(name, show)                                                                                \
+	static int name##_show_one(__u32 i, struct view_tree *tree)                                          \
+	{                                                                                                    \
+		return view_tree_show(i, tree, show);                                                        \
+	}                                                                                                    \
+                                                                                                             \
+	SEC("iter/task")                                                                                     \
+	int name##___tree(struct bpf_iter__task *ctx)                                                        \
+	{                                                                                                    \
+		return view_tree(ctx, name##_show_one);                                                      \
+	}                                                                                                    \
+                                                                                                             \
+	__noinline int name##_walk_one(__u64 address)                                                        \
+	{                                                                                                    \
+		struct cgroup *cgrp = view_walk_cast(struct cgroup, address);                                \
+                                                                                                             \
+		if (view_walk_enter(cgrp))                                                                   \
+			return 1;                                                                            \
+		show(NULL, cgrp);                                                                            \
+		return view_walk_leave();                                                                    \
+	}                                                                                                    \
+                                                                                                             \
+	SEC("iter/task")                                                                                     \
+	int name##___walk(struct bpf_iter__task *ctx)                                                        \
+	{                                                                                                    \
+		return ctx->task ? view_walk_piece(name##_walk_one) : 0;                                     \
 	}
 
 #endif

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A walk over a cgroup of cgroup2 and all below it, in pre-order, in pieces that user space asks for one
- * after the other. Each piece is one RCU section: cgroup_mutex is not taken. The walk follows the kernel's
- * lists itself, because the kernel's own iterator (bpf_iter_css) cannot begin in the middle of a tree.
+ * after the other. Each piece is one RCU section, and cgroup_mutex is not taken. The walk follows the
+ * kernel's lists itself, because the kernel's own iterator (bpf_iter_css) cannot begin in the middle of a
+ * tree.
  *
- * What is found goes to memory that user space maps: an element of view_nodes for each cgroup, its name in
- * view_names, and what a view shows in view_rows. Serial numbers are never used again, so an element that
- * still holds a cgroup's serial number from the last walk also holds its id, level and name, which are then
- * not read again.
+ * The results go to memory that user space maps. It has an element of view_nodes for each cgroup, its name in
+ * view_names, and the view's rows in view_rows. Serial numbers are never used again. So an element that still
+ * holds a cgroup's serial number from the last walk also holds its id, level and name, and they are not read
+ * again.
  *
  * The loads are typed (bpf_rdonly_cast) because a call of bpf_probe_read_kernel costs 50 times as much. They
  * may meet a cgroup that has died, whose memory RCU keeps; a bad pointer reads as 0. One reader at a time may
@@ -37,7 +38,7 @@ struct view_step {
 	__u64 id, serial;
 };
 
-/* What iter/runs/walk.go asks for, and is answered. For the first piece all but the topmost is zero. */
+/* The request and the answer of iter/runs/walk.go. For the first piece all but the topmost is zero. */
 struct view_walk {
 	__u64 top;    /* id */
 	__u32 state;  /* enum view_walk_state */
@@ -80,13 +81,13 @@ const volatile __u64 view_piece_nsec = 500000; /* a piece ends after this time, 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct cgroup_subsys_state___serial {
-	__u64 serial_nr; /* of siblings the younger one's is the greater */
+	__u64 serial_nr; /* a younger sibling has a greater one */
 };
 
 #pragma clang attribute pop
 
 #ifndef __VMLINUX_H__
-/* An open-coded iterator is the program's own, not the kernel's: no relocation. */
+/* An open-coded iterator belongs to the program, not to the kernel, so there is no relocation. */
 struct bpf_iter_num {
 	__u64 __opaque[1];
 } __attribute__((aligned(8)));
@@ -97,14 +98,14 @@ extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym 
 extern int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym __weak;
 extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym __weak;
 
-#define view_walk_cast(type, address)                                                                                  \
+#define view_walk_cast(type, address)                                                                        \
 	((type *)bpf_rdonly_cast((const void *)(address), bpf_core_type_id_kernel(type)))
 #define view_walk_css(address) view_walk_cast(struct cgroup_subsys_state, address)
 #define view_walk_serial(css) (((struct cgroup_subsys_state___serial *)(css))->serial_nr)
-#define view_walk_of_sibling(link)                                                                                     \
+#define view_walk_of_sibling(link)                                                                           \
 	((__u64)(link) - bpf_core_field_offset(struct cgroup_subsys_state, sibling))
 
-/* A pointer that was stored is a number when it is loaded: a global function takes no other address. */
+/* A stored pointer is a number when it is loaded, because a global function takes no other address. */
 static volatile __u64 view_walk_spilled;
 
 static __always_inline __u64 view_walk_number(const void *pointer)
@@ -113,7 +114,10 @@ static __always_inline __u64 view_walk_number(const void *pointer)
 	return view_walk_spilled;
 }
 
-/* The functions below are global: the verifier looks at each once, not again for every state of its caller. */
+/*
+ * The functions below are global, so the verifier looks at each once, and not again for every state of its
+ * caller.
+ */
 
 /* A living cgroup's address, or 0. RCU keeps it. */
 __noinline __u64 view_walk_living(__u64 id)
@@ -152,7 +156,7 @@ __noinline __u64 view_walk_first_after(__u64 parent, __u64 serial)
 	return found;
 }
 
-/* What follows in pre-order when the cgroup and all below it are done, or 0. */
+/* The next cgroup in pre-order when this one and all below it are done, or 0. */
 __noinline __u64 view_walk_after(__u64 address, __u64 top)
 {
 	struct cgroup_subsys_state *pos = view_walk_css(address), *parent;
@@ -176,7 +180,10 @@ __noinline __u64 view_walk_after(__u64 address, __u64 top)
 	return found;
 }
 
-/* Where the next piece begins, or 0: below the deepest living cgroup of the path, after the path's next step. */
+/*
+ * The beginning of the next piece, or 0. It is below the deepest living cgroup of the path, after the path's
+ * next step.
+ */
 __noinline __u64 view_walk_begin(__u64 top)
 {
 	__u32 depth = view_walk.depth;
@@ -253,7 +260,7 @@ static __always_inline int view_walk_enter(struct cgroup *cgrp)
 	return 0;
 }
 
-/* Ends what view_walk_enter began. */
+/* Ends the element that view_walk_enter began. */
 static __always_inline int view_walk_leave(void)
 {
 	__u32 nr = view_walk.nodes;
@@ -267,7 +274,7 @@ static __always_inline int view_walk_leave(void)
 	return 0;
 }
 
-/* One piece. one shows the cgroup at an address; what it gives is not 0 if the walk cannot go on. */
+/* One piece. one shows the cgroup at an address. A result other than 0 means that the walk cannot go on. */
 static __always_inline int view_walk_piece(int (*one)(__u64 address))
 {
 	struct cgroup_subsys_state *pos, *parent, *end;

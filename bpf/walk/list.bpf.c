@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 //go:build ignore
 
-/* Lists a cgroup and all below it, and shows nothing of them. No view. Where it cannot load, walk.bpf.c lists them. */
+/*
+ * Lists a cgroup and all below it, and shows nothing about them. No view. If it cannot load, walk.bpf.c lists
+ * them.
+ */
 #include "walk.h"
 
 __noinline int list_one(__u64 address)

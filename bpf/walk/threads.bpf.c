@@ -2,8 +2,8 @@
 //go:build ignore
 
 /*
- * Lists the living threads of a process with the table of files and the address space of each. It is no view:
- * user space learns from it which thread to ask for files or memory that several of them share.
+ * Lists the living threads of a process with the table of files and the address space of each. It is no view.
+ * User space learns from it which thread to ask for files or memory that several of them share.
  */
 #include "bpfview.h"
 #include "task.h"
@@ -12,7 +12,7 @@
 struct holder {
 	__u32 tid; /* in the reader's pid namespace */
 	__u32 padding;
-	__u64 files;  /* addresses, which mean nothing but that they differ; 0 while the thread exits */
+	__u64 files;  /* addresses, which are only compared; 0 while the thread exits */
 	__u64 memory; /* 0 also for a kernel thread */
 };
 

@@ -2,8 +2,9 @@
 //go:build ignore
 
 /*
- * Lists a cgroup and all below it, in pre-order, in memory that user space maps. No view: nothing is printed, so the
- * 32 KiB of a walk do not bound it, and what is done under cgroup_mutex for each cgroup is little (80 ns).
+ * Lists a cgroup and all below it, in pre-order, in memory that user space maps. It is no view. It prints
+ * nothing, so the 32 KiB of a walk do not bound it. Its work under cgroup_mutex for each cgroup is short (80
+ * ns).
  *
  * Cgroups that do not fit are counted, so that user space knows how much room the next try needs.
  */
@@ -58,7 +59,7 @@ struct {
 const volatile __u32 names_size = NAME_SIZE;
 
 __u32 nodes_needed, names_needed; /* set to zero by user space */
-__u32 with_rights;		  /* set by user space: also find mode and owner */
+__u32 with_rights;		  /* set by user space to find mode and owner, too */
 
 SEC("iter/cgroup")
 int walk(struct bpf_iter__cgroup *ctx)
