@@ -5,6 +5,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 	"time"
@@ -14,15 +16,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// heldShare is the share of this process's memory that open files may hold, a quarter. The heap takes up to
-// twice as much as it holds, and runs under way need some, too.
-const heldShare = 4
+// heldShare is the share of this process's memory that open files may hold, a quarter, on the heap or in the
+// memory that outlives the server. From heapShare on, a half, the collector works harder than usual. The rest
+// is for the keeper, maps of BPF programs, and the heap of the next server.
+const (
+	heldShare = 4
+	heapShare = 2
+)
 
-// followMemory limits the memory of open files to a share of the memory that this process may use, whenever
-// that changes.
+// followMemory limits the memory of open files, and of the heap, to a share of the memory that this process
+// may use, whenever that changes. When there is little to do it gives free memory back, because the collector
+// would take minutes.
 func followMemory(ctx context.Context, tree *fs.FS) {
-	for every := time.NewTicker(10 * time.Second); ; {
-		tree.SetTotal(memoryLimit("/proc/self") / heldShare)
+	var spare spare
+	for every := time.NewTicker(4 * time.Second); ; {
+		limit := memoryLimit("/proc/self")
+		tree.SetTotal(limit / heldShare)
+		debug.SetMemoryLimit(limit / heapShare)
+		if spare.isLarge() {
+			debug.FreeOSMemory()
+		}
 		select {
 		case <-ctx.Done():
 			every.Stop()
@@ -30,6 +43,24 @@ func followMemory(ctx context.Context, tree *fs.FS) {
 		case <-every.C:
 		}
 	}
+}
+
+// spare finds memory that this process has and does not need.
+type spare struct{ allocated uint64 }
+
+// isLarge reports whether more than 8 MiB are neither in use nor likely to be soon, because the process has
+// allocated little since the last call.
+func (s *spare) isLarge() bool {
+	const little = 8 << 20
+	values := []metrics.Sample{
+		{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
+		{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"},
+	}
+	metrics.Read(values)
+	value := func(i int) uint64 { return values[i].Value.Uint64() }
+	before := s.allocated
+	s.allocated = value(3)
+	return value(3)-before < little && value(0)-value(1) > value(2)+2*little
 }
 
 // memoryLimit is how many bytes of memory a process may use. process is its directory in /proc. The limit is
