@@ -1,11 +1,11 @@
-// Package bpf holds the programs of the views that come with bpfviewfs. Each has one NAME.bpf.c, and the object
-// that clang made of it. A view of your own includes bpfview.h.
+// Package bpf holds the programs of the views that come with bpfviewfs. Each has one NAME.bpf.c, and the
+// object that clang made of it. A view of your own includes bpfview.h.
 package bpf
 
 import "embed"
 
-// Objects are the views' object files NAME.bpf.o, for little-endian machines, with settings NAME.yaml if a view
-// needs them. The objects of walk/ are no views. They list cgroups, and the threads of a process.
+// Objects are the views' object files NAME.bpf.o, for little-endian machines, with settings NAME.yaml if a
+// view needs them. The objects of walk/ are no views. They list cgroups, and the threads of a process.
 //
 //go:embed *.bpf.o *.yaml walk/*.bpf.o
 var Objects embed.FS
