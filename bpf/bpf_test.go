@@ -78,7 +78,7 @@ func TestProgramsAndSections(t *testing.T) {
 		}
 		for _, p := range spec.Programs {
 			flavour, ok := strings.CutPrefix(p.Name, name)
-			counts := strings.HasPrefix(p.SectionName, "tp_btf/") // what a stateful view shows
+			counts := strings.HasPrefix(p.SectionName, "tp_btf/") // for a stateful view
 			if !counts && (!ok || !slices.Contains(sections[flavour], p.SectionName)) {
 				t.Errorf("%s: program %s of section %s", name, p.Name, p.SectionName)
 			}

@@ -53,8 +53,8 @@ func (c content) append(ctx context.Context, f *FS, cgroup uint64, who reader, d
 	return c.view.Render(ctx, c.as, cgroup, who.rights(), dst)
 }
 
-// start makes one run of the file of a node, with what who may see, within the limits of user uid. It waits
-// no longer than the reader does.
+// start makes one run of the file of a node, with the rights of a reader, within the limits of user uid. It
+// waits no longer than the reader does.
 func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader) (*run, error) {
 	c, err := f.content(n)
 	if err != nil {

@@ -81,8 +81,8 @@ type View struct {
 	// the cgroup's directory.
 	Mode     uint32
 	UID, GID *uint32
-	// Err is the reason why the view is absent. An absent view has a line in .bpfview/views and no file. Off
-	// says that the view is absent only because it is not enabled.
+	// Err is the reason why the view is absent. An absent view has a line in .bpfview/views and no file.
+	// Off says that the view is absent only because it is not enabled.
 	Err error
 	Off bool
 	// In returns the reason why the view has no file in a cgroup's directory, nil if it has one. A nil In
@@ -92,8 +92,8 @@ type View struct {
 	// Run appends one whole run for a cgroup to dst. An incomplete run is an error: unix.ENOENT if the
 	// cgroup is gone. Many runs may be under way at once.
 	Run func(ctx context.Context, cgroup uint64, dst []byte) ([]byte, error)
-	// Renderings are the files below .bpfview that the view has, and Render is Run for one of them. Cgroups
-	// that the reader's rights do not let it reach from this one are not in a tree.
+	// Renderings are the files below .bpfview that the view has, and Render is Run for one of them.
+	// Cgroups that the reader's rights do not let it reach from this one are not in a tree.
 	Renderings []Rendering
 	Render     func(ctx context.Context, as Rendering, cgroup uint64, rights Rights, dst []byte) ([]byte, error)
 }

@@ -318,7 +318,7 @@ func TestTooManyWait(t *testing.T) {
 	}
 }
 
-// TestManyUsers checks that users who together could occupy every loop leave some to root.
+// TestManyUsers checks that root finds a free loop when many users together could occupy all.
 func TestManyUsers(t *testing.T) {
 	enter, leave := make(chan bool), make(chan bool)
 	m := newMount(t, Config{Limits: Limits{Users: 3}}, View{Name: "slow", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {

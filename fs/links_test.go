@@ -81,7 +81,8 @@ func TestByID(t *testing.T) {
 	}
 }
 
-// TestByIDOfClosedDirectories: who cannot walk to a cgroup is not told of it, whoever else has asked before.
+// TestByIDOfClosedDirectories holds that a user who cannot walk to a cgroup is not told of it, even if
+// another user has asked before.
 func TestByIDOfClosedDirectories(t *testing.T) {
 	m := newMount(t, Config{})
 	closed := m.tree.mkdir(rootID, "closed")
@@ -117,7 +118,8 @@ func TestByIDOfClosedDirectories(t *testing.T) {
 			t.Errorf("%s %d: %t, want %t", m.tree.groups[id].name, id, got, want)
 		}
 	}
-	// The directories above the link's do not matter: the kernel has checked that the caller may be there.
+	// The directories above the link's do not matter, because the kernel has checked that the caller may
+	// be there.
 	m.tree.groups[inOwn].mode = 0o700
 	m.tree.groups[inOwn].uid = 1002
 	inside := m.tree.mkdir(inOwn, "inside")

@@ -103,8 +103,8 @@ func (f *FS) attr(n node, st *unix.Stat_t) fuse.Attr {
 		Ino:   n.ino(),
 		Nlink: 1,
 		Owner: fuse.Owner{Uid: st.Uid, Gid: st.Gid},
-		// Before the first run, too, times must not be now, because archivers complain of files that change
-		// while they read.
+		// Before the first run, too, times must not be now, because archivers complain of files that
+		// change while they read.
 		Atime: uint64(st.Atim.Sec), Atimensec: uint32(st.Atim.Nsec),
 		Mtime: uint64(st.Mtim.Sec), Mtimensec: uint32(st.Mtim.Nsec),
 		Ctime: uint64(st.Ctim.Sec), Ctimensec: uint32(st.Ctim.Nsec),

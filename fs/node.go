@@ -51,8 +51,8 @@ func (n node) id() uint64 {
 // ino returns the inode number that users see. A cgroup's directory has its number in cgroupfs. All others
 // fit 32 bits, because stat(2) and readdir(3) of a 32-bit program without large files fail with EOVERFLOW
 // otherwise. The kinds are spaced by the golden ratio, so that cgroups with ids less than some millions apart
-// never get equal numbers. Equal numbers further apart do no harm, because find, tar, cp and rsync take files for one
-// only if they have several links.
+// never get equal numbers. Equal numbers further apart do no harm, because find, tar, cp and rsync take files
+// for one only if they have several links.
 func (n node) ino() uint64 {
 	if n.kind == kindCgroup {
 		return n.cgroup

@@ -10,9 +10,9 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// Rights returns what a reader may do in a cgroup's directory with an owner, group and mode: a sum of 4
-// (list) and 1 (enter), as in a mode. A nil Rights permits everything. The kernel checks the directories on a
-// path by itself. Rights are for files that tell about cgroups below.
+// Rights returns the permissions of a reader in a cgroup's directory with an owner, group and mode. They are
+// a sum of 4 (list) and 1 (enter), as in a mode. A nil Rights permits everything. The kernel checks the
+// directories on a path by itself. Rights are for files that tell about cgroups below.
 type Rights = func(uid, gid, mode uint32) (bits uint32)
 
 const (
@@ -80,7 +80,7 @@ func (r *reader) permission(uid, gid, mode uint32) uint32 {
 	return bits
 }
 
-// credentials are what a request does not tell of its process.
+// credentials are the properties of a process that its request lacks.
 type credentials struct {
 	groups     []uint32 // nil: not known
 	uids, gids []idRange

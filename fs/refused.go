@@ -4,7 +4,8 @@ import "github.com/hanwen/go-fuse/v2/fuse"
 
 // Requests that the embedded default filesystem answers with ENOSYS, and why that is right here.
 //
-//   - WRITE, FALLOCATE and COPY_FILE_RANGE into a file are never sent, because no file can be opened for writing.
+//   - WRITE, FALLOCATE and COPY_FILE_RANGE into a file are never sent, because no file can be opened for
+//     writing.
 //   - ACCESS is never sent with default_permissions, because the kernel checks.
 //   - FLUSH, FSYNC, LSEEK (SEEK_DATA and SEEK_HOLE) and STATX are asked once; then the kernel uses the right
 //     default.

@@ -5,8 +5,8 @@ import "strings"
 // Rendering is a form of a view's output. Every rendering but [Plain] is a file below .bpfview.
 type Rendering uint8
 
-// The numbers are part of node ids, which outlive a server. Add new ones at the end, and new directories at the
-// end of controlDirs.
+// The numbers are part of node ids, which outlive a server. Add new ones at the end, and new directories at
+// the end of controlDirs.
 const (
 	Plain    Rendering = iota // VIEW itself: text, or the bytes of an encoded view
 	JSON                      // .bpfview/json/VIEW.json: one object a line
@@ -17,7 +17,7 @@ const (
 	TreeJSON                  // .bpfview/tree/VIEW.json
 	TreeProm                  // .bpfview/tree/VIEW.prom
 	TreeRaw                   // .bpfview/tree/VIEW.raw
-	Textfile                  // .bpfview/textfile/VIEW.prom: what a collector reads of a tree
+	Textfile                  // .bpfview/textfile/VIEW.prom, a tree for collectors
 )
 
 var renderings = [...]struct {

@@ -24,10 +24,10 @@ func benchFile() *memFS {
 }
 
 // BenchmarkLoop reads a trivial file of three servers, each a process of its own. They are this package,
-// go-fuse's own server with the same filesystem, and the benchmark's server in C with libfuse, with one thread
-// and with many (if there is a C compiler and libfuse3-dev). They take turns in short rounds, so that a busy
-// machine is busy for all. The results are microseconds for each server, and each one's time relative to this
-// package's (above 1 is slower).
+// go-fuse's own server with the same filesystem, and the benchmark's server in C with libfuse, with one
+// thread and with many (if there is a C compiler and libfuse3-dev). They take turns in short rounds, so that
+// a busy machine is busy for all. The results are microseconds for each server, and each one's time relative
+// to this package's (above 1 is slower).
 func BenchmarkLoop(b *testing.B) {
 	testenv.NeedsRoot(b)
 	servers := []string{"ours", "stock"}

@@ -187,8 +187,9 @@ func lateInACrowd(t *testing.T, opcode uint32) (late int) {
 func TestOrderInACrowd(t *testing.T) {
 	for _, opcode := range []uint32{opLookup, opGetattr, opOpen, opRead, opOpendir, opReaddir, opRelease} {
 		t.Run(fmt.Sprint("opcode ", opcode), func(t *testing.T) {
-			// A request that lost its CPU for a while counts as slow, and the next requests wait apart. So the
-			// order is right in one of some attempts. Without turns it is wrong in each.
+			// A request that lost its CPU for a while counts as slow, and the next requests wait
+			// apart. So the order is right in one of some attempts. Without turns it is wrong in
+			// each.
 			late := 10
 			for attempt := 0; attempt < 5 && late > 3; attempt++ {
 				t.Run(fmt.Sprint("attempt ", attempt), func(t *testing.T) { late = lateInACrowd(t, opcode) })

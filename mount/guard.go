@@ -118,8 +118,8 @@ func stand() error {
 	return writePid(post)
 }
 
-// died waits until the keeper dies or dismisses its guard, and reports whether it has died. A keeper that runs
-// an older program dismisses nobody, so the wait is bounded.
+// died waits until the keeper dies or dismisses its guard, and reports whether it has died. A keeper that
+// runs an older program dismisses nobody, so the wait is bounded.
 func died(keeper int, post *os.File) bool {
 	fds := []unix.PollFd{{Fd: int32(keeper), Events: unix.POLLIN}, {Fd: int32(post.Fd()), Events: unix.POLLIN}}
 	for start := time.Now(); time.Since(start) < prepareLimit; {

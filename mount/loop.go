@@ -65,8 +65,8 @@ type Owner interface {
 	Owner(handle uint64) (uid uint32, ok bool)
 }
 
-// IntoReader is a filesystem that puts what a READ gives into the loop's buffer, which is as long as the READ.
-// The result of Read is an allocation.
+// IntoReader is a filesystem that puts the bytes of a READ into the loop's buffer, which is as long as the
+// READ. The result of Read is an allocation.
 type IntoReader interface {
 	ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (n int, status fuse.Status)
 }

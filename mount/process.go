@@ -92,7 +92,8 @@ func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// Never unlock: the thread ends with the goroutine, so no other code lacks these capabilities.
+		// Never unlock: the thread ends with the goroutine, so no other code lacks these
+		// capabilities.
 		runtime.LockOSThread()
 		if err := giveUp(k.Options.needed()); err != nil {
 			k.Logf("the server keeps privileges that it does not need: %v", err)

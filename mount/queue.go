@@ -107,8 +107,8 @@ func (q *queue) pushSlow(e entry) {
 	q.slow++
 }
 
-// popSlow takes out a slow request of a user who has less than most in work, and counts it as in work. others
-// says whether users other than root may have one. The user who has waited longest for a turn is next.
+// popSlow takes out a slow request of a user with less than most in work, and counts it as in work. others
+// says whether users other than root may have one. The user that has waited longest for a turn is next.
 func (q *queue) popSlow(most int, others bool) (e entry, u *flow, ok bool) {
 	for _, other := range q.users {
 		may := !other.slow.empty() && other.running < most && (others || other.uid == 0)

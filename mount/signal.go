@@ -69,10 +69,10 @@ var ending = []os.Signal{syscall.SIGINT, syscall.SIGTERM}
 // disregard has signals that end the mount kill the process from now on. It returns an error if one has come
 // before. It must be called on a locked thread.
 //
-// A thread may be about to run the runtime's handler for a signal that it took just before. Until then it does
-// not sleep.
+// A thread may be about to run the runtime's handler for a signal that it took just before. Until then it
+// does not sleep.
 func (k *Keeper) disregard() (restore func(), err error) {
-	signal.Stop(k.signals) // what came before is in the channel
+	signal.Stop(k.signals) // earlier signals are in the channel
 	var before []sigaction
 	restore = func() {
 		for i, action := range before {

@@ -72,9 +72,9 @@ func (s *server) add(e entry) {
 	}
 }
 
-// waitsApart reports whether a request waits among the slow ones. A server that leaves begins no slow requests,
-// and the next server finds them only when this one has ended. So a request that is read at the last moment
-// must not wait.
+// waitsApart reports whether a request waits among the slow ones. A server that leaves begins no slow
+// requests, and the next server finds them only when this one has ended. So a request that is read at the
+// last moment must not wait.
 func (s *server) waitsApart(e entry) bool {
 	return !s.leaving.Load() && isSlow(s.prices.of(e.slot.left(), s.class))
 }

@@ -15,19 +15,19 @@ import (
 // wire connects a keeper and its server: a socket pair with one message a packet.
 type wire struct{ conn *net.UnixConn }
 
-// message is one order or report. The keeper orders:
+// message is one order or report. These are the keeper's orders:
 //
 //	go      begin to serve (Order)
-//	stop    let go of the connection: another server is about to begin
-//	take    answer what a dead server left in the other region
+//	stop    let go of the connection, because another server is about to begin
+//	take    answer the requests that a dead server left in the other region
 //	ping    report that you answer
 //
-// The server reports:
+// These are the server's reports:
 //
 //	prepared   it can begin (Warnings)
 //	serving    it answers
-//	stopped    it ends when it has answered what it has in work
-//	ended      the connection has ended: unmounted, or with an Error
+//	stopped    it ends when it has answered its requests in work
+//	ended      the connection has ended, by an unmount or with an Error
 //	failed     it cannot start (Error, Code)
 //	keep       hold the file that comes with this, see Keep
 //	pong       it answers still

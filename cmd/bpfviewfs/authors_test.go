@@ -22,7 +22,8 @@ func build(t *testing.T, name, source string, flags ...string) string {
 		t.Fatal(err)
 	}
 	object := strings.TrimSuffix(file, "c") + "o"
-	args := append([]string{"-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror", "-I../../bpf/include",
+	args := append([]string{"-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror",
+		"-I../../bpf/include",
 		"-c", file, "-o", object}, flags...)
 	must(t, "clang-19", args...)
 	return object
@@ -173,7 +174,8 @@ func TestMatchOfUnit(t *testing.T) {
 	}
 	settings := func(glob string) {
 		t.Helper()
-		if err := os.WriteFile(views+"/cgroup.yaml", []byte("match:\n  - "+glob+"\n"), 0o644); err != nil {
+		if err := os.WriteFile(views+"/cgroup.yaml",
+			[]byte("match:\n  - "+glob+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -182,7 +184,8 @@ func TestMatchOfUnit(t *testing.T) {
 		t.Helper()
 		why, explained := run(command, "why", "-o", options, "cgroup", dir)
 		if cat, out := run(command, "cat", "-o", options, "cgroup", dir); why != want || cat != want {
-			t.Errorf("%s: cat exits with %d, why with %d, want %d: %s%s", dir, cat, why, want, out, explained)
+			t.Errorf("%s: cat exits with %d, why with %d, want %d: %s%s",
+				dir, cat, why, want, out, explained)
 		}
 	}
 	settings("'*/" + filepath.Base(unit.path) + "'")
@@ -195,7 +198,8 @@ func TestMatchOfUnit(t *testing.T) {
 	settings(right[1])
 	agree(unit.path, 0)
 	agree(c.path, exitNoView)
-	if _, out := run(command, "cat", "--tree", "-o", options, "cgroup", c.path); strings.Count(out, "\n") != 2 {
+	if _, out := run(command, "cat", "--tree", "-o", options, "cgroup", c.path); strings.Count(out,
+		"\n") != 2 {
 		t.Errorf("the tree has not one cgroup: %s", out)
 	}
 }

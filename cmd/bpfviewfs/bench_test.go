@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// versus reports the cost of ours as a multiple of the cost of its peer. Both are measured in turns in this run.
+// versus reports the cost of ours as a multiple of the peer's cost. Both are measured in turns in this run.
 func versus(b *testing.B, peerName string, ours, peer func()) {
 	b.Helper()
 	var oursTime, peerTime time.Duration

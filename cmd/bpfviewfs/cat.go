@@ -8,7 +8,8 @@ import (
 )
 
 // formats are the renderings that cat knows by name.
-var formats = map[string]records.Format{"text": records.Text, "json": records.JSON, "prom": records.Prom, "raw": records.Raw}
+var formats = map[string]records.Format{"text": records.Text, "json": records.JSON, "prom": records.Prom,
+	"raw": records.Raw}
 
 func catCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -26,9 +27,12 @@ running then counts for the interval. A cgroup that the view's settings leave ou
 		ValidArgsFunction: completeViewAndCgroup,
 	}
 	open := readerFlags(cmd)
-	format := choiceFlag(cmd, "format", "text", "print `text`, json, prom (Prometheus text) or raw (the kernel's structs)", "json", "prom", "raw")
+	format := choiceFlag(cmd, "format", "text",
+		"print `text`, json, prom (Prometheus text) or raw (the kernel's structs)", "json",
+		"prom", "raw")
 	tree := cmd.Flags().Bool("tree", false, "run it for the cgroup and all below it")
-	interval := cmd.Flags().Duration("interval", time.Second, "how long a stateful view counts that is not running")
+	interval := cmd.Flags().Duration("interval", time.Second,
+		"how long a stateful view counts that is not running")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r, err := open(args[:1])
 		if err != nil {

@@ -23,7 +23,8 @@ default is the top of the hierarchy.`,
 		Example: "  bpfviewfs check blocked.bpf.o system.slice/ssh.service",
 		Args:    words(1, 2),
 
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string,
+			cobra.ShellCompDirective) {
 			if len(args) == 1 {
 				return completeCgroup(begun)
 			}
@@ -84,7 +85,8 @@ func reportJSON(r *iter.Report) any {
 		Lint     []string        `json:"consider,omitempty"`
 		Schema   json.RawMessage `json:"schema,omitempty"`
 		Output   []byte          `json:"output_base64"`
-	}{r.Name, r.Target, r.Kind, r.Attached, r.RootOnly, r.Verifier, r.Took.Microseconds(), r.Bytes, r.Limit, r.Lint, r.Schema, r.Output}
+	}{r.Name, r.Target, r.Kind, r.Attached, r.RootOnly, r.Verifier, r.Took.Microseconds(), r.Bytes,
+		r.Limit, r.Lint, r.Schema, r.Output}
 	return j
 }
 

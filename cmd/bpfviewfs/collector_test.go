@@ -28,7 +28,8 @@ func TestPromtool(t *testing.T) {
 	}
 	for _, page := range pages {
 		name := filepath.Base(page)
-		for _, page := range []string{page, c.mirror + "/.bpfview/tree/" + name, c.mirror + "/.bpfview/textfile/" + name} {
+		for _, page := range []string{page, c.mirror + "/.bpfview/tree/" + name,
+			c.mirror + "/.bpfview/textfile/" + name} {
 			f, err := os.Open(page)
 			if err != nil {
 				t.Error(err)

@@ -220,7 +220,8 @@ func TestWithoutMount(t *testing.T) {
 	c := newCgroup(t, "")
 	cmd := c.run(exec.Command("sleep", "1000"))
 	for _, path := range []string{c.path, filepath.Base(c.path), "/" + filepath.Base(c.path)} {
-		code, stdout, stderr := call(t, exec.Command(command, "cat", "--source", "cgroup2", "tasks", path))
+		code, stdout, stderr := call(t, exec.Command(command, "cat", "--source", "cgroup2",
+			"tasks", path))
 		if code != 0 || !strings.Contains(stdout, fmt.Sprint(cmd.Process.Pid)) {
 			t.Errorf("cat tasks %s: exit %d: %s%s", path, code, stdout, stderr)
 		}

@@ -17,8 +17,8 @@ import (
 
 // Completions run as the person at the shell, mostly not root. They read directories and no view.
 
-// completionCommand is cobra's, but the script for bash leaves commas as they are. Options are joined by commas, and bash
-// would replace a part of the list by a part with other quotes.
+// completionCommand is cobra's, but the script for bash leaves commas as they are. Options are joined by
+// commas, and bash would replace a part of the list by a part with other quotes.
 func completionCommand(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	bash, _, err := root.Find([]string{"completion", "bash"})
@@ -31,7 +31,8 @@ func completionCommand(root *cobra.Command) {
 			return err
 		}
 		const quoted = `COMPREPLY[0]=$(printf "%q" "${COMPREPLY[0]}")`
-		text := strings.Replace(script.String(), quoted, quoted+"\n            COMPREPLY[0]=${COMPREPLY[0]//\\\\,/,}", 1)
+		text := strings.Replace(script.String(), quoted,
+			quoted+"\n            COMPREPLY[0]=${COMPREPLY[0]//\\\\,/,}", 1)
 		_, err := io.WriteString(cmd.OutOrStdout(), text)
 		return err
 	}
@@ -43,7 +44,8 @@ func noWords(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirecti
 }
 
 // completeViewAndCgroup completes VIEW CGROUP.
-func completeViewAndCgroup(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+func completeViewAndCgroup(_ *cobra.Command, args []string, begun string) ([]string,
+	cobra.ShellCompDirective) {
 	switch len(args) {
 	case 0:
 		return startingWith(begun, viewNames()), cobra.ShellCompDirectiveNoFileComp
@@ -66,7 +68,8 @@ func completeDirectory(*cobra.Command, []string, string) ([]string, cobra.ShellC
 	return nil, cobra.ShellCompDirectiveFilterDirs
 }
 
-// completeCgroup completes the path of a cgroup below the top of the first cgroup2 mount, or in cgroupfs, by one directory.
+// completeCgroup completes the path of a cgroup below the top of the first cgroup2 mount, or in cgroupfs, by
+// one directory.
 func completeCgroup(begun string) ([]string, cobra.ShellCompDirective) {
 	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup2"))
 	if err != nil || len(mounts) == 0 {
@@ -78,16 +81,19 @@ func completeCgroup(begun string) ([]string, cobra.ShellCompDirective) {
 	if below, ok := strings.CutPrefix(dir, top+"/"); ok {
 		at = filepath.Join(top, below)
 	} else if strings.HasPrefix(top+"/", begun) && len(begun) > 1 {
-		return []string{top + "/"}, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+		return []string{top + "/"},
+			cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 	}
 	var found []string
 	entries, _ := os.ReadDir(at)
 	for _, e := range entries {
-		if e.IsDir() && !strings.ContainsAny(e.Name(), "\t\n") { // what the shell's script cannot take
+		// The shell's script cannot take such a name.
+		if e.IsDir() && !strings.ContainsAny(e.Name(), "\t\n") {
 			found = append(found, dir+e.Name()+"/")
 		}
 	}
-	return startingWith(begun, found), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	return startingWith(begun, found),
+		cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 }
 
 // unitNames are the units of systemd that have a cgroup.
@@ -106,7 +112,7 @@ func unitNames() []string {
 	return units
 }
 
-// isUnit reports whether a cgroup's name is that of a unit which systemd puts processes in.
+// isUnit reports whether a cgroup has the name of a unit in which systemd puts processes.
 func isUnit(name string) bool {
 	switch filepath.Ext(name) {
 	case ".service", ".scope", ".slice", ".socket", ".mount", ".swap":
@@ -124,7 +130,7 @@ func mountPoints() (dirs []string) {
 	return dirs
 }
 
-// viewNames are the views that are compiled in, those in the usual directories, and those of the mounts.
+// viewNames are the views that are compiled in, the views of the usual directories, and those of the mounts.
 func viewNames() (names []string) {
 	builtin, _ := fs.Glob(bpf.Objects, "*.bpf.o")
 	for _, dir := range viewsDirectories {
@@ -153,7 +159,7 @@ func startingWith(begun string, words []string) []string {
 	return slices.DeleteFunc(words, func(word string) bool { return !strings.HasPrefix(word, begun) })
 }
 
-// options are those of a mount, with examples of their values.
+// options are the options of a mount, with examples of their values.
 var options = []struct {
 	name   string
 	values func() []string // that may be joined by colons, if list is set
@@ -210,7 +216,8 @@ func completeOptions(_ *cobra.Command, _ []string, begun string) ([]string, cobr
 
 // directories are those that begin as a path does.
 func directories(begun string) (found []string) {
-	paths, _ := filepath.Glob(strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, `\`, `\\`).Replace(begun) + "*")
+	paths, _ := filepath.Glob(strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, `\`,
+		`\\`).Replace(begun) + "*")
 	for _, path := range paths {
 		if fi, err := os.Stat(path); err == nil && fi.IsDir() {
 			found = append(found, path)

@@ -23,7 +23,8 @@ func TestCompletionInShells(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		name := map[string]string{"bash": "bpfviewfs.bash", "zsh": "_bpfviewfs", "fish": "bpfviewfs.fish"}[shell]
+		name := map[string]string{"bash": "bpfviewfs.bash", "zsh": "_bpfviewfs",
+			"fish": "bpfviewfs.fish"}[shell]
 		if err := os.WriteFile(filepath.Join(scripts, name), out, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -32,8 +33,11 @@ func TestCompletionInShells(t *testing.T) {
 		program []string
 		prepare string
 	}{
-		"bash": {[]string{"bash", "--norc", "--noprofile"}, ". /usr/share/bash-completion/bash_completion; . " + scripts + "/bpfviewfs.bash; PS1='% '; bind 'set bell-style none'"},
-		"zsh":  {[]string{"zsh", "-f"}, "PS1='%% '; fpath=(" + scripts + " $fpath); autoload -Uz compinit; compinit -u -D; unsetopt beep"},
+		"bash": {[]string{"bash", "--norc", "--noprofile"},
+			". /usr/share/bash-completion/bash_completion; . " + scripts +
+				"/bpfviewfs.bash; PS1='% '; bind 'set bell-style none'"},
+		"zsh": {[]string{"zsh", "-f"}, "PS1='%% '; fpath=(" + scripts +
+			" $fpath); autoload -Uz compinit; compinit -u -D; unsetopt beep"},
 		"fish": {[]string{"fish", "--no-config"}, "function fish_prompt; echo '% '; end; set -g fish_greeting; set -g fish_autosuggestion_enabled 0; source " + scripts + "/bpfviewfs.fish"},
 	}
 	for shell, r := range run {
@@ -45,11 +49,13 @@ func TestCompletionInShells(t *testing.T) {
 			s.await("ready")
 			for _, tt := range []struct{ typed, want string }{
 				{"bpfviewfs relo", "bpfviewfs reload"},
-				{"bpfviewfs cat taskspb " + top[:len(top)-1], "bpfviewfs cat taskspb " + top + "/"},
+				{"bpfviewfs cat taskspb " + top[:len(top)-1],
+					"bpfviewfs cat taskspb " + top + "/"},
 				{"bpfviewfs cat processe", "bpfviewfs cat processes"},
 				{"bpfviewfs umount " + dir[:len(dir)-1], "bpfviewfs umount " + dir},
 				{"bpfviewfs mount -o regis", "bpfviewfs mount -o registry="},
-				{"bpfviewfs mount -o mode=0444,enable=reclaim:runq", "-o mode=0444,enable=reclaim:runqlat"},
+				{"bpfviewfs mount -o mode=0444,enable=reclaim:runq",
+					"-o mode=0444,enable=reclaim:runqlat"},
 				{"bpfviewfs views -o uid=daemo", "-o uid=daemon"},
 				{"bpfviewfs cat --format js", "--format json"},
 				{"bpfviewfs views --log-level warn", "--log-level warning"},

@@ -46,7 +46,7 @@ type isolation struct {
 	runtime        string
 	users, cgroups bool   // namespaces
 	uid            uint32 // inside
-	rootless       bool   // made by user 1000, who is root inside and the only user there
+	rootless       bool   // made by user 1000, who is root and the only user inside
 }
 
 // host is the id that the container's user has outside.

@@ -52,7 +52,8 @@ The exit code is 2 if a line is bad.`,
 			err = doctor.Print(cmd.OutOrStdout(), lines)
 		}
 		if err == nil && bad > 0 {
-			err = mount.WithCode(mount.ExitSystem, fmt.Errorf("%d of %d lines are bad", bad, len(lines)))
+			err = mount.WithCode(mount.ExitSystem,
+				fmt.Errorf("%d of %d lines are bad", bad, len(lines)))
 		}
 		return err
 	}
@@ -61,6 +62,8 @@ The exit code is 2 if a line is bad.`,
 
 // probe reads from a mount.
 func probe(target string) error {
-	_, err := explain.Patiently(func() ([]byte, error) { return os.ReadFile(filepath.Join(target, ".bpfview/version")) })
+	_, err := explain.Patiently(func() ([]byte, error) {
+		return os.ReadFile(filepath.Join(target, ".bpfview/version"))
+	})
 	return err
 }

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Exit codes of the commands that mount nothing, beside those of mount(8): 0, 1 for a wrong invocation, 2 for any other
-// failure. Scripts branch on them, so these numbers are part of the interface.
+// Exit codes of the commands that mount nothing. They stand beside those of mount(8), which are 0, 1 for a
+// wrong invocation, and 2 for any other failure. Scripts branch on them, so these numbers are part of the
+// interface.
 const (
 	exitNoCgroup     = 3 // there is no such cgroup, or it was removed meanwhile
 	exitNoView       = 4 // the view is absent, off, or not in this cgroup
@@ -36,7 +37,8 @@ func failed(err error) error {
 
 // noCgroup is failed for an error of a cgroup that was asked for by its path.
 func noCgroup(err error) error {
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ESTALE) || errors.Is(err, unix.EXDEV) {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ESTALE) ||
+		errors.Is(err, unix.EXDEV) {
 		return mount.WithCode(exitNoCgroup, err)
 	}
 	return failed(err)

@@ -61,9 +61,11 @@ func logFlags(cmd *cobra.Command) *logOptions {
 		choice      *choice
 	}{
 		{"log-format", "log as `text` or json", &choice{&o.format, []string{"text", "json"}}},
-		{"log-level", "log `level`: error, warning, info or debug", &choice{&o.level, []string{"error", "warning", "info", "debug"}}},
+		{"log-level", "log `level`: error, warning, info or debug",
+			&choice{&o.level, []string{"error", "warning", "info", "debug"}}},
 	} {
-		cmd.PersistentFlags().AddFlag(&pflag.Flag{Name: f.name, Usage: f.usage, Value: f.choice, DefValue: f.choice.String()})
+		cmd.PersistentFlags().AddFlag(&pflag.Flag{Name: f.name, Usage: f.usage, Value: f.choice,
+			DefValue: f.choice.String()})
 		completeFlag(cmd, f.name, f.choice.words...)
 	}
 	return &o

@@ -26,12 +26,14 @@ func TestImports(t *testing.T) {
 		people = "a room of cmd is told what it needs"
 	)
 	person := map[string]string{
-		"bpfviewfs/iter": people, "bpfviewfs/fs": people, "bpfviewfs/mount": people, "bpfviewfs/bpf": people,
-		fuse: people, bpf: people, logrus: people, cobra: people,
+		"bpfviewfs/iter": people, "bpfviewfs/fs": people, "bpfviewfs/mount": people,
+		"bpfviewfs/bpf": people,
+		fuse:            people, bpf: people, logrus: people, cobra: people,
 	}
 	for pkg, banned := range map[string]map[string]string{
-		"cmd/bpfviewfs/units": person, "cmd/bpfviewfs/doctor": person, "cmd/bpfviewfs/explain": person,
-		"cmd/bpfviewfs/decode": person, "cmd/bpfviewfs/show": person,
+		"cmd/bpfviewfs/units": person, "cmd/bpfviewfs/doctor": person,
+		"cmd/bpfviewfs/explain": person,
+		"cmd/bpfviewfs/decode":  person, "cmd/bpfviewfs/show": person,
 		"fs": {
 			bpf: "fs shows, it runs nothing", "bpfviewfs/iter": "leaves import no leaf",
 			"bpfviewfs/mount": "leaves import no leaf",
@@ -86,7 +88,9 @@ func TestImports(t *testing.T) {
 		for dep := range strings.Lines(string(out)) {
 			dep = strings.TrimSpace(dep)
 			for ban, why := range banned {
-				if strings.HasPrefix(dep, ban) && dep != "bpfviewfs/"+pkg && dep != "bpfviewfs/internal/errno" && dep != "bpfviewfs/internal/plain" {
+				if strings.HasPrefix(dep, ban) && dep != "bpfviewfs/"+pkg &&
+					dep != "bpfviewfs/internal/errno" &&
+					dep != "bpfviewfs/internal/plain" {
 					t.Errorf("%s imports %s: %s", pkg, dep, why)
 				}
 			}
@@ -105,7 +109,8 @@ func TestPackagesAreSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range slices.Concat(packages, people, []string{"../../iter", "../../bpf", "../bpfviewfs"}) {
+	for _, dir := range slices.Concat(packages, people,
+		[]string{"../../iter", "../../bpf", "../bpfviewfs"}) {
 		files, lines := 0, 0
 		sources, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {

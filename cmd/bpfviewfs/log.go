@@ -48,10 +48,12 @@ func (o logOptions) logger(background bool) (*logrus.Logger, error) {
 // (JOURNAL_STREAM in systemd.exec(5)).
 func toJournal() bool {
 	var st unix.Stat_t
-	return unix.Fstat(int(os.Stderr.Fd()), &st) == nil && os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
+	return unix.Fstat(int(os.Stderr.Fd()), &st) == nil &&
+		os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
 }
 
-// priority is a prefix that the journal takes for a line's priority (sd-daemon(3)), or nothing if stderr is not the journal.
+// priority is a prefix that the journal takes for a line's priority (sd-daemon(3)), or nothing if stderr is
+// not the journal.
 func priority(level syslog.Priority) string {
 	if !toJournal() {
 		return ""
@@ -76,7 +78,8 @@ func (p *prioritized) Format(e *logrus.Entry) ([]byte, error) {
 		level = syslog.LOG_INFO
 	}
 	mark := fmt.Sprintf("<%d>", level)
-	return []byte(mark + strings.ReplaceAll(strings.TrimSuffix(string(text), "\n"), "\n", "\n"+mark) + "\n"), err
+	return []byte(mark + strings.ReplaceAll(strings.TrimSuffix(string(text), "\n"), "\n",
+		"\n"+mark) + "\n"), err
 }
 
 // plainHook keeps messages on one line that cannot act on a terminal. Hooks are called in the order in which

@@ -38,7 +38,8 @@ func run(args []string) int {
 		err = runCommand(args[1:])
 	}
 	if err != nil {
-		fmt.Fprintf(plain.Writer(os.Stderr), "%s%s: %v\n", priority(syslog.LOG_ERR), filepath.Base(args[0]), err)
+		fmt.Fprintf(plain.Writer(os.Stderr), "%s%s: %v\n", priority(syslog.LOG_ERR),
+			filepath.Base(args[0]), err)
 	}
 	return mount.ExitCode(err)
 }

@@ -32,7 +32,8 @@ That cgroup then is the root of the tree, and nothing above it can be reached.`,
 		ValidArgsFunction: completeDirectory,
 	}
 	lists := optionsFlag(cmd, "comma-separated mount `options`: uid=USER gid=GROUP mode=OCTAL max_run=SIZE max_series=NUMBER views=DIR:DIR enable=VIEW:VIEW registry=DIR")
-	foreground := cmd.Flags().Bool("foreground", false, "serve until unmounted instead of going to the background")
+	foreground := cmd.Flags().Bool("foreground", false,
+		"serve until unmounted instead of going to the background")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		o, err := mount.ParseOptions(*lists...)
 		if err != nil {

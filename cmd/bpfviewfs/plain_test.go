@@ -117,10 +117,12 @@ sys.stdin.read()`, hostileName, t.TempDir(), fmt.Sprint(files))
 		look(dir + "/.bpfview/" + name)
 	}
 	for _, name := range []string{
-		"cpu", "cpu.json", "cpu.prom", "tasks", "tasks.json", "tasks.prom", "views", "errors", "status.json", "metrics",
+		"cpu", "cpu.json", "cpu.prom", "tasks", "tasks.json", "tasks.prom", "views", "errors",
+		"status.json", "metrics",
 	} {
 		if seen[name] == 0 {
-			t.Errorf("%s was not read; these failed: %q\n%s", name, failed, read(t, dir+"/.bpfview/views"))
+			t.Errorf("%s was not read; these failed: %q\n%s",
+				name, failed, read(t, dir+"/.bpfview/views"))
 		}
 	}
 	if text := read(t, dir+"/.bpfview/errors"); !strings.Contains(text, "large") {
@@ -132,11 +134,15 @@ sys.stdin.read()`, hostileName, t.TempDir(), fmt.Sprint(files))
 	}
 
 	for _, words := range [][]string{
-		{"views"}, {"views", "--json"}, {"views", "--long"}, {"why", "cpu"}, {"why", "broken"}, {"why", "set"},
+		{"views"}, {"views", "--json"}, {"views", "--long"}, {"why", "cpu"}, {"why", "broken"},
+		{"why", "set"},
 		{"why", hostileName}, {"why", "cpu", named.path}, {"cat", "cpu", named.path + "/nosuch"},
-		{"cat", "--tree", "tasks", named.path}, {"status", dir}, {"status", "--json", dir}, {"doctor"},
-		{"check", views + "/cpu.bpf.o"}, {"check", views + "/set.bpf.o"}, {"check", views + "/" + hostileName + ".bpf.o"},
-		{"mount", "/nosuch" + hostileName}, {"mount", "-o", hostileName, "/"}, {hostileName}, {"reload", hostileName},
+		{"cat", "--tree", "tasks", named.path}, {"status", dir},
+		{"status", "--json", dir}, {"doctor"},
+		{"check", views + "/cpu.bpf.o"}, {"check", views + "/set.bpf.o"},
+		{"check", views + "/" + hostileName + ".bpf.o"},
+		{"mount", "/nosuch" + hostileName}, {"mount", "-o", hostileName, "/"}, {hostileName},
+		{"reload", hostileName},
 	} {
 		args := words
 		if words[0] == "views" || words[0] == "why" || words[0] == "cat" {

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dropIn writes files of a views directory: objects of iter/testdata by their names, and settings by theirs.
+// dropIn writes files of a views directory. They are objects of iter/testdata, by their names, and settings,
+// by the names of their views.
 func dropIn(t *testing.T, views string, files map[string]string) {
 	t.Helper()
 	for name, content := range files {
@@ -29,8 +30,8 @@ func dropIn(t *testing.T, views string, files map[string]string) {
 	}
 }
 
-// The server may read addresses of the kernel, as the command may, so both show them, or neither. Programs that
-// name symbols load.
+// The server may read addresses of the kernel, as the command may, so both show them, or neither. Programs
+// that name symbols load.
 func TestSymbolsThroughTheMount(t *testing.T) {
 	testenv.NeedsRoot(t)
 	views := t.TempDir()
@@ -54,11 +55,13 @@ func TestSymbolsThroughTheMount(t *testing.T) {
 		t.Errorf("the mount has %q, the command %q%s", mounted, text(out), stderr)
 	}
 	row := rowOf(t, dir, "addresses")
-	if shown := !strings.HasPrefix(mounted, "0 "); shown != strings.Contains(row, "it shows addresses of the kernel") {
+	if shown := !strings.HasPrefix(mounted, "0 "); shown != strings.Contains(row,
+		"it shows addresses of the kernel") {
 		t.Errorf("%q, and views says %s", mounted, row)
 	}
 	var st unix.Stat_t
-	if err := unix.Stat(dir+"/addresses", &st); err != nil || st.Mode&0o777 != 0o400 || st.Uid != 0 || st.Gid != 0 {
+	if err := unix.Stat(dir+"/addresses", &st); err != nil || st.Mode&0o777 != 0o400 || st.Uid != 0 ||
+		st.Gid != 0 {
 		t.Errorf("addresses: mode %o, owner %d:%d, %v", st.Mode&0o777, st.Uid, st.Gid, err)
 	}
 	if row := rowOf(t, dir, "entries"); !strings.HasPrefix(row, "here ") {

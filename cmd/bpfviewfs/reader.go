@@ -24,8 +24,8 @@ type reader interface {
 	Top() string
 	// Schema is the view's record type as JSON. The error wraps errNoRecords for a view without records.
 	Schema(view string) ([]byte, error)
-	// Read appends one run about the cgroup at a path below the top ("." for itself); with tree also about those below it.
-	// The error has an exit code.
+	// Read appends one run about the cgroup at a path below the top ("." for itself); with tree also
+	// about those below it. The error has an exit code.
 	Read(view, cgroup string, as records.Format, tree bool, dst []byte) ([]byte, error)
 	// Counts reports whether a view counts for this reader alone, since it was opened.
 	Counts() bool
@@ -34,10 +34,12 @@ type reader interface {
 
 var errNoRecords = errors.New("it writes no records")
 
-// readerFlags gives a command the flags that choose between a mount and the views themselves, and a function to open them.
+// readerFlags gives a command the flags that choose between a mount and the views themselves, and a function
+// to open them.
 func readerFlags(cmd *cobra.Command) func(views []string) (reader, error) {
 	open := look(cmd)
-	dir := cmd.Flags().String("mount", "", "read the mount at this `directory`; default: the first one that this user may read")
+	dir := cmd.Flags().String("mount", "",
+		"read the mount at this `directory`; default: the first one that this user may read")
 	if err := cmd.RegisterFlagCompletionFunc("mount", completeMount); err != nil {
 		panic(err)
 	}
@@ -88,13 +90,16 @@ func openMount(dir string, views []string) (reader, error) {
 		}
 		refused = nil
 		for _, view := range views {
-			if err := unix.Faccessat(unix.AT_FDCWD, filepath.Join(m.Target, view), unix.R_OK, unix.AT_EACCESS); err != nil && refused == nil {
-				refused = fmt.Errorf("%s: %w: bpfviewfs why %s", filepath.Join(m.Target, view), err, filepath.Join(m.Target, view))
+			if err := unix.Faccessat(unix.AT_FDCWD, filepath.Join(m.Target, view),
+				unix.R_OK, unix.AT_EACCESS); err != nil && refused == nil {
+				refused = fmt.Errorf("%s: %w: bpfviewfs why %s",
+					filepath.Join(m.Target, view), err, filepath.Join(m.Target, view))
 			}
 		}
 		// Views that are not in the root's directory may be in the cgroup's.
 		if refused == nil || errors.Is(refused, unix.ENOENT) {
-			return &mountReader{m.Target, filepath.Join(m.Source, m.Root), make(map[string]*os.File)}, nil
+			return &mountReader{m.Target, filepath.Join(m.Source, m.Root),
+				make(map[string]*os.File)}, nil
 		}
 	}
 	if errors.Is(refused, mount.ErrNotMounted) {
@@ -115,13 +120,15 @@ func (r *mountReader) Schema(view string) ([]byte, error) {
 	return text, r.explained(err, filepath.Join(r.dir, view))
 }
 
-// suffixes are those of the files of trees.
-var suffixes = map[records.Format]string{records.Text: "", records.JSON: ".json", records.Prom: ".prom", records.Raw: ".raw"}
+// suffixes are the ends of the names of trees' files.
+var suffixes = map[records.Format]string{records.Text: "", records.JSON: ".json", records.Prom: ".prom",
+	records.Raw: ".raw"}
 
 func (r *mountReader) Read(view, cgroup string, as records.Format, tree bool, dst []byte) ([]byte, error) {
 	name := map[records.Format]string{
-		records.Text: view, records.JSON: ".bpfview/json/" + view + ".json", records.Prom: ".bpfview/prom/" + view + ".prom",
-		records.Raw: ".bpfview/raw/" + view,
+		records.Text: view, records.JSON: ".bpfview/json/" + view + ".json",
+		records.Prom: ".bpfview/prom/" + view + ".prom",
+		records.Raw:  ".bpfview/raw/" + view,
 	}[as]
 	if tree {
 		name = ".bpfview/tree/" + view + suffixes[as]
@@ -206,15 +213,17 @@ type direct struct {
 	counting []*source // of stateful views that nothing else runs
 }
 
-// newDirect takes a source that only looks. A stateful view that is not running is attached for as long as the reader lives,
-// with counts of its own, and stderr says so.
+// newDirect takes a source that only looks. A stateful view that is not running is attached for as long as
+// the reader lives, with counts of its own, and stderr says so.
 func newDirect(cmd *cobra.Command, src *source) (reader, error) {
 	d := &direct{source: src}
 	for _, v := range src.set.Views() {
 		if !v.Off() && !v.Idle() {
 			continue
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "bpfviewfs: view %s is not running: it counts for this command alone, from now on\n", v.Name())
+		fmt.Fprintf(cmd.ErrOrStderr(),
+			"bpfviewfs: view %s is not running: it counts for this command alone, from now on\n",
+			v.Name())
 		counting, err := openSource(src.hierarchy.String(), src.enabling(v.Name()))
 		if err != nil {
 			d.Close()

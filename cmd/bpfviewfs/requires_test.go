@@ -10,8 +10,7 @@ import (
 	"bpfviewfs/internal/testenv"
 )
 
-// A view that shows what cgroup v1 does not have is absent there, and all places that tell of views say where to
-// look.
+// A view that needs cgroup2 is absent on cgroup v1, and all places that tell of views say where to look.
 func TestViewOfAnotherHierarchy(t *testing.T) {
 	testenv.NeedsRoot(t)
 	v1 := ktest.V1(t)

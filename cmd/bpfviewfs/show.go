@@ -40,7 +40,8 @@ running then counts for the interval.`,
 	f := cmd.Flags()
 	pid := f.Int("pid", 0, "the cgroup of the process `N`")
 	interval := f.Duration("interval", time.Second, "time between the two runs")
-	every := f.Duration("every", 0, "show again after each such `time`, which is then the interval, until interrupted")
+	every := f.Duration("every", 0,
+		"show again after each such `time`, which is then the interval, until interrupted")
 	tree := f.Bool("tree", false, "show the cgroup and all below it")
 	var a show.Arrangement
 	f.StringVar(&a.Sort, "sort", "", "sort by `column`, the greatest first; +column for the least first")
@@ -48,7 +49,8 @@ running then counts for the interval.`,
 	f.StringSliceVar(&a.Columns, "columns", nil, "show these `columns`, separated by commas")
 	asJSON := jsonFlag(cmd)
 	asCSV := f.Bool("csv", false, "print comma-separated values")
-	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, begun string) ([]string,
+		cobra.ShellCompDirective) {
 		if strings.Contains(begun, "/") {
 			return completeCgroup(begun)
 		}
@@ -77,7 +79,8 @@ running then counts for the interval.`,
 			*interval = *every
 		}
 		s := shower{
-			reader: r, views: views, chosen: len(args) > 0 && views[0] == args[0], cgroup: cgroup, tree: *tree, interval: *interval,
+			reader: r, views: views, chosen: len(args) > 0 && views[0] == args[0], cgroup: cgroup,
+			tree: *tree, interval: *interval,
 			arrangement: a, json: *asJSON, csv: *asCSV, width: columnsOf(os.Stdout),
 		}
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -87,7 +90,8 @@ running then counts for the interval.`,
 	return cmd
 }
 
-// splitWords divides the words of a command into views and a cgroup, which is the last word if no view is called so.
+// splitWords divides the words of a command into views and a cgroup, which is the last word if no view is
+// called so.
 func splitWords(args []string) (views []string, cgroup string) {
 	known := viewNames()
 	if n := len(args); n > 0 && !slices.Contains(known, args[n-1]) {
@@ -167,7 +171,8 @@ func (s *shower) prepare() error {
 	for _, view := range s.views {
 		schema, err := schemaOf(s.reader, view)
 		switch {
-		case errors.Is(err, errNoRecords) && (s.json || s.csv || s.tree || len(s.arrangement.Columns) > 0 || s.arrangement.Sort != ""):
+		case errors.Is(err, errNoRecords) && (s.json || s.csv || s.tree ||
+			len(s.arrangement.Columns) > 0 || s.arrangement.Sort != ""):
 			return noView(fmt.Errorf("%w, and so has no columns: bpfviewfs cat %s", err, view))
 		case errors.Is(err, errNoRecords):
 			schema = nil
@@ -180,7 +185,8 @@ func (s *shower) prepare() error {
 		here = append(here, view)
 	}
 	if len(here) == 0 {
-		return noView(fmt.Errorf("none of the views %s is here: bpfviewfs views", strings.Join(s.views, ", ")))
+		return noView(fmt.Errorf("none of the views %s is here: bpfviewfs views",
+			strings.Join(s.views, ", ")))
 	}
 	s.views = here
 	return nil

@@ -40,12 +40,18 @@ func TestShow(t *testing.T) {
 	below := func(c *cgroup) string { return strings.TrimPrefix(c.path, cgroup2(t)+"/") }
 
 	for name, cmd := range map[string]*exec.Cmd{
-		"the path":          asNobody(t, exec.Command(command, "show", "--mount", dir, "--json", "cpu", below(c))),
-		"the full path":     asNobody(t, exec.Command(command, "show", "--mount", dir, "--json", "cpu", c.path)),
-		"the unit":          asNobody(t, exec.Command(command, "show", "--mount", dir, "--json", "cpu", filepath.Base(c.path))),
-		"the container":     asNobody(t, exec.Command(command, "show", "--mount", dir, "--json", "cpu", id[:12])),
-		"the process":       asNobody(t, exec.Command(command, "show", "--mount", dir, "--json", "cpu", "--pid", strconv.Itoa(busy.Process.Pid))),
-		"without the mount": exec.Command(command, "show", "-o", "registry=none", "--json", "cpu", below(c)),
+		"the path": asNobody(t, exec.Command(command, "show", "--mount", dir, "--json",
+			"cpu", below(c))),
+		"the full path": asNobody(t, exec.Command(command, "show", "--mount", dir, "--json",
+			"cpu", c.path)),
+		"the unit": asNobody(t, exec.Command(command, "show", "--mount", dir, "--json",
+			"cpu", filepath.Base(c.path))),
+		"the container": asNobody(t, exec.Command(command, "show", "--mount", dir, "--json",
+			"cpu", id[:12])),
+		"the process": asNobody(t, exec.Command(command, "show", "--mount", dir, "--json",
+			"cpu", "--pid", strconv.Itoa(busy.Process.Pid))),
+		"without the mount": exec.Command(command, "show", "-o", "registry=none", "--json",
+			"cpu", below(c)),
 	} {
 		cmd.Args = append(cmd.Args, "--interval", "300ms")
 		used, began := usageOf(t, c), time.Now()
@@ -61,29 +67,39 @@ func TestShow(t *testing.T) {
 		}
 		// It used the CPU for no longer than all along, and a busy loop has not stood still.
 		if most := 100 * used.Seconds() / 0.3; got.Percent <= 0 || got.Percent > most+5 {
-			t.Errorf("by %s: %.1f%%, but at most %v of CPU time in %v", name, got.Percent, used, took)
+			t.Errorf("by %s: %.1f%%, but at most %v of CPU time in %v",
+				name, got.Percent, used, took)
 		}
 	}
 
-	code, out, stderr := call(t, exec.Command(command, "show", "--mount", dir, "tasks", "--columns", "pid,user,comm", below(c)))
-	if lines := strings.Split(out, "\n"); code != 0 || len(lines) != 3 || strings.Join(strings.Fields(lines[0]), " ") != "PID USER% COMM" ||
+	code, out, stderr := call(t, exec.Command(command, "show", "--mount", dir, "tasks", "--columns",
+		"pid,user,comm", below(c)))
+	if lines := strings.Split(out, "\n"); code != 0 || len(lines) != 3 ||
+		strings.Join(strings.Fields(lines[0]), " ") != "PID USER% COMM" ||
 		!strings.HasPrefix(strings.TrimSpace(lines[1]), strconv.Itoa(busy.Process.Pid)) {
 		t.Errorf("exit %d: %s%s", code, out, stderr)
 	}
-	code, out, stderr = call(t, exec.Command(command, "show", "--mount", dir, "--tree", "--sort", "usage", "--top", "1", "--columns", "path", "cpu", below(top)))
+	code, out, stderr = call(t, exec.Command(command, "show", "--mount", dir, "--tree", "--sort", "usage",
+		"--top", "1", "--columns", "path", "cpu", below(top)))
 	if want := "PATH\n" + filepath.Base(c.path) + "\n"; code != 0 || out != want && out != "PATH\n.\n" {
 		t.Errorf("exit %d: %q, want %q: %s", code, out, want, stderr)
 	}
 	// cat of the same is the file.
-	code, out, stderr = call(t, asNobody(t, exec.Command(command, "cat", "--mount", dir, "--tree", "--format", "json", "cpu", below(top))))
-	if code != 0 || strings.Count(out, "\n") != 2 || !strings.Contains(out, `"cgroup":"`+filepath.Base(c.path)) {
+	code, out, stderr = call(t,
+		asNobody(t, exec.Command(command, "cat", "--mount", dir, "--tree", "--format", "json", "cpu",
+			below(top))))
+	if code != 0 || strings.Count(out, "\n") != 2 ||
+		!strings.Contains(out, `"cgroup":"`+filepath.Base(c.path)) {
 		t.Errorf("exit %d: %s%s", code, out, stderr)
 	}
 
 	// A stateful view counts for the interval, and says so.
 	for _, args := range []string{"show runqlat ", "cat runqlat "} {
-		code, out, stderr = call(t, exec.Command(command, append(strings.Fields(args+below(c)), "-o", "registry=none", "--interval", "100ms")...))
-		if code != 0 || strings.Contains(stderr, "runqlat is not running") != true || strings.Count(out, "\n") != 2 {
+		code, out, stderr = call(t, exec.Command(command,
+			append(strings.Fields(args+below(c)), "-o", "registry=none", "--interval",
+				"100ms")...))
+		if code != 0 || strings.Contains(stderr, "runqlat is not running") != true ||
+			strings.Count(out, "\n") != 2 {
 			t.Errorf("%s: exit %d: %s%s", args, code, out, stderr)
 		}
 	}
@@ -137,7 +153,8 @@ func TestShow(t *testing.T) {
 			break
 		}
 	}
-	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 3 || strings.Count(errs.String(), "\n") != 1 {
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 3 ||
+		strings.Count(errs.String(), "\n") != 1 {
 		t.Errorf("of a removed cgroup: %v: %s", err, errs.String())
 	}
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)

@@ -122,7 +122,8 @@ func lookFor(cmd *cobra.Command) func(view string) (*source, *iter.View, error) 
 }
 
 func sourceFlag(cmd *cobra.Command) *string {
-	name := cmd.Flags().String("source", "cgroup2", "the `hierarchy`: cgroup2, or the path of a cgroup's directory")
+	name := cmd.Flags().String("source", "cgroup2",
+		"the `hierarchy`: cgroup2, or the path of a cgroup's directory")
 	if err := cmd.RegisterFlagCompletionFunc("source", completeDirectory); err != nil {
 		panic(err)
 	}
@@ -150,7 +151,8 @@ func (s *source) views() []fs.View {
 	for _, v := range s.set.Views() {
 		view := fs.View{
 			Name: v.Name(), Help: v.Help(), Kind: v.Kind(), Version: v.Version(), Hash: v.Hash(),
-			Warning: v.Warning(), Mode: v.Mode(), UID: v.UID(), GID: v.GID(), Err: v.Err(), Off: v.Off(),
+			Warning: v.Warning(), Mode: v.Mode(), UID: v.UID(), GID: v.GID(), Err: v.Err(),
+			Off: v.Off(),
 			Run: v.Run, Renderings: renderings(v), Render: render(v),
 		}
 		if !v.Everywhere() {

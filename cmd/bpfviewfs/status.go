@@ -55,7 +55,8 @@ files.`,
 		for i, at := range mounts {
 			s := readStatus(at)
 			if s.Error != "" {
-				ill = mount.WithCode(mount.ExitSystem, fmt.Errorf("the mount at %s: %s", s.Target, s.Error))
+				ill = mount.WithCode(mount.ExitSystem,
+					fmt.Errorf("the mount at %s: %s", s.Target, s.Error))
 			}
 			if *asJSON {
 				err = printJSON(cmd.OutOrStdout(), s)
@@ -74,7 +75,7 @@ files.`,
 	return cmd
 }
 
-// mountStatus is what is known about a mount.
+// mountStatus is the state of a mount.
 type mountStatus struct {
 	Target string       `json:"target"`
 	Source string       `json:"source"`
@@ -93,7 +94,7 @@ type serverStats struct {
 	Warnings []string     `json:"warnings"`
 }
 
-// viewStats is what the mount's metrics say about a view.
+// viewStats are the mount's metrics of a view.
 type viewStats struct {
 	View     string  `json:"view"`
 	Runs     uint64  `json:"runs"`
@@ -105,7 +106,9 @@ type viewStats struct {
 func readStatus(at mount.Info) (s mountStatus) {
 	s = mountStatus{Target: at.Target, Source: at.Source, Views: []viewStats{}}
 	read := func(name string) ([]byte, error) {
-		return explain.Patiently(func() ([]byte, error) { return os.ReadFile(filepath.Join(at.Target, ".bpfview", name)) })
+		return explain.Patiently(func() ([]byte, error) {
+			return os.ReadFile(filepath.Join(at.Target, ".bpfview", name))
+		})
 	}
 	text, err := read("metrics")
 	switch {
@@ -159,7 +162,9 @@ func parseMetrics(text []byte) ([]viewStats, error) {
 	for _, v := range byName {
 		list = append(list, *v)
 	}
-	slices.SortFunc(list, func(a, b viewStats) int { return cmp.Or(cmp.Compare(b.Runs, a.Runs), cmp.Compare(a.View, b.View)) })
+	slices.SortFunc(list, func(a, b viewStats) int {
+		return cmp.Or(cmp.Compare(b.Runs, a.Runs), cmp.Compare(a.View, b.View))
+	})
 	return list, nil
 }
 
@@ -171,9 +176,11 @@ func (s mountStatus) print(to io.Writer, now time.Time) error {
 	}
 	if p := s.Server; p != nil {
 		fmt.Fprintf(out, "  version\t%s\n", p.Version)
-		fmt.Fprintf(out, "  mounted\t%s ago, by keeper process %d\n", units.Duration(now.Sub(p.Process.Mounted)), p.Process.Keeper)
+		fmt.Fprintf(out, "  mounted\t%s ago, by keeper process %d\n",
+			units.Duration(now.Sub(p.Process.Mounted)), p.Process.Keeper)
 		fmt.Fprintf(out, "  served\tfor %s, by process %d, after %d restarts and %d reloads\n",
-			units.Duration(now.Sub(p.Process.Serving)), p.Process.Server, p.Process.Restarts, p.Process.Reloads)
+			units.Duration(now.Sub(p.Process.Serving)), p.Process.Server, p.Process.Restarts,
+			p.Process.Reloads)
 		var runs uint64
 		var failed float64
 		for _, v := range s.Views {
@@ -205,7 +212,8 @@ func (s mountStatus) print(to io.Writer, now time.Time) error {
 		}
 		shown = true
 		fmt.Fprintf(table, "%s\t%d\t%.0f\t%s\t%s\t%s\t\n", v.View, v.Runs, v.Failures,
-			units.Seconds(v.Seconds/float64(v.Runs)), units.Seconds(v.Seconds), units.Bytes(v.Bytes))
+			units.Seconds(v.Seconds/float64(v.Runs)), units.Seconds(v.Seconds),
+			units.Bytes(v.Bytes))
 	}
 	return table.Flush()
 }

@@ -28,8 +28,10 @@ func TestStatus(t *testing.T) {
 
 	code, out, stderr := call(t, exec.Command(command, "status", dir))
 	for _, want := range []string{
-		regexp.QuoteMeta(dir) + " shows cgroup2\n", `served +for \d+s, by process \d+`, `by keeper process ` + fmt.Sprint(serverOf(t, dir)), "after 0 restarts and 0 reloads",
-		`read +4 runs, 0 failed`, `open +1 files`, `user root: 1 files, [0-9.]+K`, `(?m)^ *cpu +3 +0 `, `(?m)^ *tasks +1 +0 `,
+		regexp.QuoteMeta(dir) + " shows cgroup2\n", `served +for \d+s, by process \d+`,
+		`by keeper process ` + fmt.Sprint(serverOf(t, dir)), "after 0 restarts and 0 reloads",
+		`read +4 runs, 0 failed`, `open +1 files`, `user root: 1 files, [0-9.]+K`,
+		`(?m)^ *cpu +3 +0 `, `(?m)^ *tasks +1 +0 `,
 	} {
 		if code != 0 || !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("exit %d, no %s in:\n%s%s", code, want, out, stderr)
@@ -37,15 +39,19 @@ func TestStatus(t *testing.T) {
 	}
 	_, out, _ = call(t, exec.Command(command, "status", "--json", dir))
 	var s mountStatus
-	if err := json.Unmarshal([]byte(out), &s); err != nil || s.Target != dir || s.Server == nil || s.Server.Files != 1 || len(s.Views) < 10 ||
-		s.Views[0].View != "cpu" || s.Views[0].Runs != 3 || s.Views[0].Seconds <= 0 || s.Server.Holders[0].Held < 4096/8 {
+	if err := json.Unmarshal([]byte(out), &s); err != nil || s.Target != dir || s.Server == nil ||
+		s.Server.Files != 1 || len(s.Views) < 10 ||
+		s.Views[0].View != "cpu" || s.Views[0].Runs != 3 || s.Views[0].Seconds <= 0 ||
+		s.Server.Holders[0].Held < 4096/8 {
 		t.Errorf("%v: %+v: %s", err, s, out)
 	}
 	code, out, stderr = call(t, asNobody(t, exec.Command(command, "status", dir)))
-	if code != 0 || !strings.Contains(out, "only root sees its status.json") || !strings.Contains(out, "cpu") {
+	if code != 0 || !strings.Contains(out, "only root sees its status.json") ||
+		!strings.Contains(out, "cpu") {
 		t.Errorf("as another user: exit %d: %s%s", code, out, stderr)
 	}
-	if code, _, stderr := call(t, exec.Command(command, "status", "/proc")); code != 2 || !strings.Contains(stderr, "/proc") {
+	if code, _, stderr := call(t, exec.Command(command, "status", "/proc")); code != 2 ||
+		!strings.Contains(stderr, "/proc") {
 		t.Errorf("status /proc: exit %d: %s", code, stderr)
 	}
 
@@ -53,7 +59,8 @@ func TestStatus(t *testing.T) {
 	eventually(t, "the mount is dead", func() bool { _, err := os.Stat(dir); return err != nil })
 	for _, name := range []string{"status", "doctor"} {
 		code, out, stderr := call(t, exec.Command(command, name))
-		if code != 2 || !strings.Contains(out, "bpfviewfs umount "+dir) || strings.Count(stderr, "\n") != 1 {
+		if code != 2 || !strings.Contains(out, "bpfviewfs umount "+dir) ||
+			strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s of a dead mount: exit %d: %s%s", name, code, out, stderr)
 		}
 	}
@@ -72,7 +79,8 @@ func TestJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, stream := range []struct{ value, want string }{
-		{fmt.Sprintf("%d:%d", st.Dev, st.Ino), "<3>bpfviewfs: "}, {"1:1", "bpfviewfs: "}, {"", "bpfviewfs: "},
+		{fmt.Sprintf("%d:%d", st.Dev, st.Ino), "<3>bpfviewfs: "}, {"1:1", "bpfviewfs: "},
+		{"", "bpfviewfs: "},
 	} {
 		file.Truncate(0)
 		file.Seek(0, 0)

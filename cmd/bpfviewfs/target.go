@@ -14,8 +14,9 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
-// findTarget finds the cgroup that a person means, below the directory top in cgroupfs: by its path, as the cgroup of a process
-// ("self" for the caller's own), as a unit of systemd, or by the id of a container. The result is relative to top.
+// findTarget finds the cgroup that a person means, below the directory top in cgroupfs. The word is its path,
+// the id of a process ("self" for the caller), the name of a unit of systemd, or the id of a container. The
+// result is relative to top.
 func findTarget(top, word string, pid int) (string, error) {
 	switch {
 	case pid > 0:
@@ -37,7 +38,9 @@ func findTarget(top, word string, pid int) (string, error) {
 		if err != nil || !e.IsDir() {
 			return nil // a cgroup that vanished, or may not be searched
 		}
-		if e.Name() == word || isUnit(e.Name()) && strings.TrimSuffix(e.Name(), filepath.Ext(e.Name())) == word || isContainer(e.Name(), word) {
+		if e.Name() == word || isUnit(e.Name()) &&
+			strings.TrimSuffix(e.Name(), filepath.Ext(e.Name())) == word ||
+			isContainer(e.Name(), word) {
 			if below, err := filepath.Rel(top, path); err == nil {
 				found = append(found, below)
 			}
@@ -51,12 +54,14 @@ func findTarget(top, word string, pid int) (string, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return "", usageError("%q is the name of %d cgroups below %s: give the path, for example %s", word, len(found), top, found[0])
+		return "", usageError("%q is the name of %d cgroups below %s: give the path, for example %s",
+			word, len(found), top, found[0])
 	}
-	return "", mount.WithCode(exitNoCgroup, fmt.Errorf("%s has no cgroup, unit or container %q", top, word))
+	return "", mount.WithCode(exitNoCgroup, fmt.Errorf("%s has no cgroup, unit or container %q",
+		top, word))
 }
 
-// isContainer reports whether a cgroup is that of a container with an id, or with one that begins so.
+// isContainer reports whether a cgroup belongs to the container with an id, or with one that begins so.
 func isContainer(cgroup, id string) bool {
 	if len(id) < 8 || strings.Trim(id, "0123456789abcdef") != "" {
 		return false
@@ -75,10 +80,12 @@ func cgroupOf(top string, pid int) (string, error) {
 		return "", failed(err)
 	}
 	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
-		return m.FSType != "cgroup" && m.FSType != "cgroup2" || top != m.Mountpoint && !strings.HasPrefix(top, m.Mountpoint+"/"), false
+		return m.FSType != "cgroup" && m.FSType != "cgroup2" || top != m.Mountpoint &&
+			!strings.HasPrefix(top, m.Mountpoint+"/"), false
 	})
 	if err != nil || len(mounts) == 0 {
-		return "", failed(fmt.Errorf("%s is in no mounted hierarchy of cgroups: %w", top, errors.Join(err, os.ErrNotExist)))
+		return "", failed(fmt.Errorf("%s is in no mounted hierarchy of cgroups: %w",
+			top, errors.Join(err, os.ErrNotExist)))
 	}
 	m := mounts[len(mounts)-1]
 	for line := range strings.Lines(string(text)) {
@@ -91,11 +98,13 @@ func cgroupOf(top string, pid int) (string, error) {
 			below, err = filepath.Rel(top, filepath.Join(m.Mountpoint, below))
 		}
 		if err != nil || !filepath.IsLocal(below) {
-			return "", mount.WithCode(exitNoCgroup, fmt.Errorf("the cgroup of process %d is not below %s", pid, top))
+			return "", mount.WithCode(exitNoCgroup,
+				fmt.Errorf("the cgroup of process %d is not below %s", pid, top))
 		}
 		return below, nil
 	}
-	return "", mount.WithCode(exitNoCgroup, fmt.Errorf("process %d has no cgroup in the hierarchy of %s", pid, top))
+	return "", mount.WithCode(exitNoCgroup, fmt.Errorf("process %d has no cgroup in the hierarchy of %s",
+		pid, top))
 }
 
 // inHierarchy reports whether a line of /proc/PID/cgroup with these controllers is about a mounted hierarchy.

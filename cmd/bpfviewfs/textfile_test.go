@@ -15,7 +15,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// TestTextfile holds that what collectors read has no label that grows with processes, and the right totals.
+// TestTextfile holds that pages for collectors have no label that grows with processes, and the right totals.
 func TestTextfile(t *testing.T) {
 	dir := mountDir(t, "cgroup2", everything, "registry="+newRegistry(t))
 	c := newCgroup(t, dir)
@@ -67,7 +67,9 @@ func TestTextfile(t *testing.T) {
 		}
 		return sum
 	}
-	threads := func(of *cgroup) float64 { return float64(strings.Count(read(t, of.path+"/cgroup.threads"), "\n")) }
+	threads := func(of *cgroup) float64 {
+		return float64(strings.Count(read(t, of.path+"/cgroup.threads"), "\n"))
+	}
 	for _, test := range []struct {
 		want   float64
 		name   string
@@ -83,7 +85,8 @@ func TestTextfile(t *testing.T) {
 		}
 	}
 	rows := func(view string) (n int, size float64) {
-		lines := strings.Split(strings.TrimSpace(read(t, c.mirror+"/a/.bpfview/json/"+view+".json")), "\n")
+		lines := strings.Split(strings.TrimSpace(read(t, c.mirror+"/a/.bpfview/json/"+view+".json")),
+			"\n")
 		for _, line := range lines {
 			var bytes float64
 			if _, after, ok := strings.Cut(line, `"size_bytes":`); ok {
@@ -101,11 +104,12 @@ func TestTextfile(t *testing.T) {
 	}
 }
 
-// TestMaxSeries holds that a page is whole or an error that says what to do. The setting metrics: goes first.
+// TestMaxSeries holds that a page is whole or an error with the remedy. The setting "metrics" goes first.
 func TestMaxSeries(t *testing.T) {
 	views := t.TempDir()
 	settings := map[string]string{
-		"psi.yaml": "metrics: totals\n", "files.yaml": "metrics: none\n", "tasks.yaml": "metrics: rows\n", "processes.yaml": "metrics: rows\n",
+		"psi.yaml": "metrics: totals\n", "files.yaml": "metrics: none\n",
+		"tasks.yaml": "metrics: rows\n", "processes.yaml": "metrics: rows\n",
 	}
 	for name, text := range settings {
 		if err := os.WriteFile(views+"/"+name, []byte(text), 0o644); err != nil {
@@ -120,19 +124,22 @@ func TestMaxSeries(t *testing.T) {
 		t.Errorf("21 threads have more than 30 samples: %v", err)
 	}
 	for file, want := range map[string]string{
-		dir + "/.bpfview/errors": "textfile/tasks.prom", dir + "/.bpfview/metrics": `bpfviewfs_run_too_long_total{view="tasks"} 1`,
+		dir + "/.bpfview/errors":  "textfile/tasks.prom",
+		dir + "/.bpfview/metrics": `bpfviewfs_run_too_long_total{view="tasks"} 1`,
 	} {
 		if text := read(t, file); !strings.Contains(text, want) {
 			t.Errorf("%s has no %q:\n%s", file, want, text)
 		}
 	}
-	if text := read(t, dir+"/.bpfview/errors"); !strings.Contains(text, "more than 30 samples: mount with a larger max_series=") {
+	if text := read(t, dir+"/.bpfview/errors"); !strings.Contains(text,
+		"more than 30 samples: mount with a larger max_series=") {
 		t.Errorf("errors: %s", text)
 	}
 	if text := read(t, c.mirror+"/.bpfview/tree/tasks.prom"); strings.Count(text, "\n") < 60 {
 		t.Errorf("the bound holds for other pages:\n%s", text)
 	}
-	if text := read(t, page+"psi.prom"); !strings.Contains(text, "\nbpfview_psi{cgroup=\"/\"} ") || strings.Contains(text, "seconds") {
+	if text := read(t, page+"psi.prom"); !strings.Contains(text, "\nbpfview_psi{cgroup=\"/\"} ") ||
+		strings.Contains(text, "seconds") {
 		t.Errorf("psi has no totals:\n%s", text)
 	}
 	if exists(page + "files.prom") {
@@ -146,7 +153,8 @@ func TestMaxSeries(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "a text view with metrics is absent", func() bool {
-		return strings.Contains(rowOf(t, dir, "cgroup"), "metrics: totals: its output is no records but text")
+		return strings.Contains(rowOf(t, dir, "cgroup"),
+			"metrics: totals: its output is no records but text")
 	})
 	out, err := exec.Command(command, "views", "-o", "views="+views).CombinedOutput()
 	if !strings.Contains(string(out), "metrics: totals: its output is no records but text") {

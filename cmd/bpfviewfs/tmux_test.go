@@ -17,14 +17,17 @@ type screen struct {
 	socket string
 }
 
-// newScreen starts a program in a terminal of some columns and rows. The environment has nothing of the caller's.
+// newScreen starts a program in a terminal of some columns and rows. The environment is env alone.
 func newScreen(t testing.TB, columns, rows int, env []string, program ...string) *screen {
 	t.Helper()
 	testenv.Needs(t, "tmux")
 	s := &screen{t, filepath.Join(t.TempDir(), "tmux")}
-	args := []string{"-f", "/dev/null", "new-session", "-d", "-x", fmt.Sprint(columns), "-y", fmt.Sprint(rows)}
-	base := []string{"PATH=" + filepath.Dir(command) + ":" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "LC_ALL=C.UTF-8"}
-	args = append(append(append(args, "env", "-i", "TERM=tmux-256color"), append(base, env...)...), program...)
+	args := []string{"-f", "/dev/null", "new-session", "-d", "-x", fmt.Sprint(columns), "-y",
+		fmt.Sprint(rows)}
+	base := []string{"PATH=" + filepath.Dir(command) + ":" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
+		"LC_ALL=C.UTF-8"}
+	args = append(append(append(args, "env", "-i", "TERM=tmux-256color"), append(base, env...)...),
+		program...)
 	t.Cleanup(func() { exec.Command("tmux", "-S", s.socket, "kill-server").Run() })
 	s.tmux(args...)
 	s.tmux("set-option", "-g", "status", "off")

@@ -45,7 +45,8 @@ here, off (not enabled), or absent. If it is not here, ABOUT has the reason.`,
 			if d.Why != "" {
 				about = d.Why
 			}
-			rows = append(rows, fs.Row{Name: fs.ShownName(d.View), State: d.State, Kind: d.Kind, Version: d.Version, Hash: d.Hash, About: about})
+			rows = append(rows, fs.Row{Name: fs.ShownName(d.View), State: d.State, Kind: d.Kind,
+				Version: d.Version, Hash: d.Hash, About: about})
 		}
 		_, err = cmd.OutOrStdout().Write(fs.AppendRows(nil, rows))
 		return err
@@ -69,7 +70,8 @@ type description struct {
 // describe describes a view. If long is set, the reason why it is absent has the verifier's whole log.
 func describe(v *iter.View, long bool) description {
 	d := description{
-		View: v.Name(), State: fs.State(v.Err(), v.Off()), Kind: v.Kind(), Version: v.Version(), Hash: v.Hash(),
+		View: v.Name(), State: fs.State(v.Err(), v.Off()), Kind: v.Kind(), Version: v.Version(),
+		Hash:  v.Hash(),
 		About: v.Help(), Origin: v.Origin(), Warning: v.Warning(),
 	}
 	if err := v.Err(); err != nil {

@@ -30,7 +30,8 @@ func TestTreeShowsWhatWalkingFinds(t *testing.T) {
 	}{
 		{".", 1000, 1000, 0o755},
 		{"open", 0, 0, 0o755}, {"open/below", 0, 0, 0o755}, {"open/below/closed", 0, 0, 0o700},
-		{"closed", 0, 0, 0o700}, {"closed/below", 0, 0, 0o755}, {"closed/below/own", 1000, 1000, 0o755},
+		{"closed", 0, 0, 0o700}, {"closed/below", 0, 0, 0o755},
+		{"closed/below/own", 1000, 1000, 0o755},
 		{"group", 0, 2000, 0o750}, {"group/below", 0, 0, 0o755},
 		{"notgroup", 0, 1000, 0o705}, {"notgroup/below", 0, 0, 0o755},
 		{"own", 1000, 0, 0o700}, {"own/below", 1000, 0, 0o500},
@@ -62,10 +63,12 @@ func TestTreeShowsWhatWalkingFinds(t *testing.T) {
 		return &syscall.Credential{Uid: uid, Gid: uid, Groups: groups}
 	}
 	for name, as := range map[string]*syscall.SysProcAttr{
-		"the owner":                {Credential: user(1000)},
-		"the owner, in the group":  {Credential: user(1000, 3000, 2000)},
-		"the owner, capable":       {Credential: user(1000), AmbientCaps: []uintptr{unix.CAP_DAC_READ_SEARCH}},
-		"capable of something":     {Credential: user(1000), AmbientCaps: []uintptr{unix.CAP_SYS_PTRACE}},
+		"the owner":               {Credential: user(1000)},
+		"the owner, in the group": {Credential: user(1000, 3000, 2000)},
+		"the owner, capable": {Credential: user(1000),
+			AmbientCaps: []uintptr{unix.CAP_DAC_READ_SEARCH}},
+		"capable of something": {Credential: user(1000),
+			AmbientCaps: []uintptr{unix.CAP_SYS_PTRACE}},
 		"root":                     {Credential: user(0)},
 		"root of a user namespace": userNamespace(1000),
 	} {
@@ -88,7 +91,8 @@ func TestTreeShowsWhatWalkingFinds(t *testing.T) {
 		}
 		for _, view := range []string{"cpu", "tasks"} {
 			tree = nil
-			for line := range strings.Lines(run("cat", top.mirror+"/.bpfview/tree/"+view+".json")) {
+			for line := range strings.Lines(
+				run("cat", top.mirror+"/.bpfview/tree/"+view+".json")) {
 				var row struct {
 					Cgroup string `json:"cgroup"`
 				}
@@ -100,7 +104,8 @@ func TestTreeShowsWhatWalkingFinds(t *testing.T) {
 			slices.Sort(want)
 			slices.Sort(tree)
 			if view != "tasks" && !slices.Equal(tree, want) || view == "tasks" && len(tree) != 0 {
-				t.Errorf("%s: the tree of %s shows %q, walking finds %q", name, view, tree, want)
+				t.Errorf("%s: the tree of %s shows %q, walking finds %q",
+					name, view, tree, want)
 			}
 		}
 		for path, id := range ids {
@@ -111,7 +116,8 @@ func TestTreeShowsWhatWalkingFinds(t *testing.T) {
 		if slices.Sort(byID); !slices.Equal(byID, want) {
 			t.Errorf("%s: .bpfview/id knows %q, walking finds %q", name, byID, want)
 		}
-		if len(want) < 6 || len(want) == len(ids) != (name == "root" || name == "the owner, capable") {
+		if len(want) < 6 || len(want) == len(ids) != (name == "root" ||
+			name == "the owner, capable") {
 			t.Errorf("%s: walking finds %d of %d cgroups", name, len(want), len(ids))
 		}
 	}
@@ -126,7 +132,8 @@ func userNamespace(uid int) *syscall.SysProcAttr {
 	}
 }
 
-// TestOpenFileKeepsItsOpenersRights: who gets an open file of another user sees what that user may see.
+// TestOpenFileKeepsItsOpenersRights holds that an open file, handed to another user, shows what its opener
+// may see.
 func TestOpenFileKeepsItsOpenersRights(t *testing.T) {
 	testenv.Needs(t, "python3")
 	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
@@ -139,7 +146,7 @@ func TestOpenFileKeepsItsOpenersRights(t *testing.T) {
 	if err := os.Chmod(top.child("closed").path, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	// A program opens the file as the user. What it runs as root reads it from the start, twice.
+	// A program opens the file as the user. Its child, as root, reads it from the start, twice.
 	const twice = `import os; os.pread(0, 1 << 20, 0); print(os.pread(0, 1 << 20, 0).decode())`
 	for opener, want := range map[uint32]bool{0: true, 1000: false} {
 		file := top.mirror + "/.bpfview/tree/cpu"

@@ -32,7 +32,8 @@ The exit code is 0 if the path or view is there and readable.`,
   bpfviewfs why -o enable=runqlat runqlat
   bpfviewfs why tasks system.slice/ssh.service`,
 		Args: words(1, 2),
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string,
+			cobra.ShellCompDirective) {
 			if len(args) == 0 && strings.Contains(begun, "/") {
 				return nil, cobra.ShellCompDirectiveDefault
 			}
@@ -46,7 +47,8 @@ The exit code is 0 if the path or view is there and readable.`,
 		if !strings.Contains(path, "/") {
 			path = ""
 			if mounts, err := mount.List(); os.Geteuid() != 0 && err == nil && len(mounts) > 0 {
-				path = filepath.Join(append([]string{mounts[0].Target}, append(args[1:], args[0])...)...)
+				path = filepath.Join(append([]string{mounts[0].Target},
+					append(args[1:], args[0])...)...)
 			}
 		} else if len(args) > 1 {
 			return usageError("why: %s is a path: the form is bpfviewfs why PATH", path)
@@ -133,7 +135,8 @@ func explainable() (list []explain.Mount, err error) {
 	for _, m := range mounts {
 		source := m.Source
 		if !strings.HasPrefix(source, "/") {
-			if v2, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup2")); err == nil && len(v2) > 0 {
+			if v2, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup2")); err == nil &&
+				len(v2) > 0 {
 				source = v2[0].Mountpoint
 			}
 		}

@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asNobody has a command run as a user without rights, from a copy of the program which that user can execute.
+// asNobody has a command run as a user without rights, from a copy of the program which that user can
+// execute.
 func asNobody(t testing.TB, cmd *exec.Cmd) *exec.Cmd {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "bpfviewfs")
@@ -72,29 +73,34 @@ func TestWhyPath(t *testing.T) {
 		{filepath.Dir(dir), 2, "not mounted", "It is mounted at"},
 	} {
 		code, out, stderr := call(t, exec.Command(command, "why", tt.path))
-		if code != tt.code || !strings.Contains(out, tt.want) || code != 0 && strings.Count(stderr, "\n") != 1 {
+		if code != tt.code || !strings.Contains(out, tt.want) || code != 0 &&
+			strings.Count(stderr, "\n") != 1 {
 			t.Errorf("why %s: exit %d, want %d: %s%s", tt.path, code, tt.code, out, stderr)
 		}
 		_, out, _ = call(t, exec.Command(command, "why", "--json", tt.path))
 		var answer struct{ Path, State, What string }
-		if err := json.Unmarshal([]byte(out), &answer); err != nil || answer.State != tt.state || answer.Path != tt.path {
+		if err := json.Unmarshal([]byte(out), &answer); err != nil || answer.State != tt.state ||
+			answer.Path != tt.path {
 			t.Errorf("why --json %s: %v: %s", tt.path, err, out)
 		}
 	}
 	code, out, _ := call(t, asNobody(t, exec.Command(command, "why", c.mirror+"/cpu")))
-	if code != 5 || !strings.Contains(out, "It has mode 0440 and belongs to user 0 and group 0, and this is user 65534") {
+	if code != 5 ||
+		!strings.Contains(out,
+			"It has mode 0440 and belongs to user 0 and group 0, and this is user 65534") {
 		t.Errorf("why as another user: exit %d: %s", code, out)
 	}
 
 	server := serverOf(t, dir)
 	unix.Kill(server, unix.SIGKILL)
 	eventually(t, "the mount is dead", func() bool { _, err := os.Stat(dir); return err != nil })
-	if code, out, _ := call(t, exec.Command(command, "why", c.mirror+"/cpu")); code != 2 || !strings.Contains(out, "bpfviewfs umount "+dir) {
+	if code, out, _ := call(t, exec.Command(command, "why", c.mirror+"/cpu")); code != 2 ||
+		!strings.Contains(out, "bpfviewfs umount "+dir) {
 		t.Errorf("why in a dead mount: exit %d: %s", code, out)
 	}
 }
 
-// TestJSON reads what commands print with --json.
+// TestJSON reads the output of commands with --json.
 func TestJSON(t *testing.T) {
 	testenv.NeedsRoot(t)
 	for _, tt := range []struct {
@@ -102,10 +108,12 @@ func TestJSON(t *testing.T) {
 		want map[string]any
 	}{
 		{"version", map[string]any{"version": "test"}},
-		{"views", map[string]any{"view": "bpf", "state": "here", "kind": "record", "origin": "built in"}},
+		{"views", map[string]any{"view": "bpf", "state": "here", "kind": "record",
+			"origin": "built in"}},
 		{"why cpu", map[string]any{"view": "cpu", "state": "here", "origin": "built in"}},
 		{"why runqlat", map[string]any{"view": "runqlat", "state": "off", "why": "view runqlat: off: enable it with -o enable=runqlat or \"enabled: true\" in runqlat.yaml"}},
-		{"check ../../iter/testdata/says.bpf.o", map[string]any{"view": "says", "target": "cgroup", "kind": "text"}},
+		{"check ../../iter/testdata/says.bpf.o",
+			map[string]any{"view": "says", "target": "cgroup", "kind": "text"}},
 	} {
 		_, out, stderr := call(t, exec.Command(command, append(strings.Fields(tt.args), "--json")...))
 		var got map[string]any

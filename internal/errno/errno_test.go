@@ -16,7 +16,8 @@ func TestErrorf(t *testing.T) {
 		want unix.Errno
 	}{
 		{Errorf(unix.ENOENT, "no view %q", "x"), `no view "x"`, unix.ENOENT},
-		{fmt.Errorf("open: %w", Errorf(unix.ENOEXEC, "cut short: %w", io.EOF)), "open: cut short: EOF", unix.ENOEXEC},
+		{fmt.Errorf("open: %w", Errorf(unix.ENOEXEC, "cut short: %w", io.EOF)),
+			"open: cut short: EOF", unix.ENOEXEC},
 		{Errorf(unix.EIO, "read: %w", unix.EPERM), "read: operation not permitted", unix.EPERM},
 	} {
 		var no unix.Errno
@@ -24,7 +25,8 @@ func TestErrorf(t *testing.T) {
 			t.Errorf("%q with %v, want %q with %v", test.err, no, test.text, test.want)
 		}
 	}
-	if err := Errorf(unix.ENOEXEC, "cut short: %w", io.EOF); !errors.Is(err, io.EOF) || !errors.Is(err, unix.ENOEXEC) {
+	if err := Errorf(unix.ENOEXEC, "cut short: %w", io.EOF); !errors.Is(err, io.EOF) ||
+		!errors.Is(err, unix.ENOEXEC) {
 		t.Errorf("%v hides what it wraps", err)
 	}
 }

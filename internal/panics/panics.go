@@ -18,7 +18,8 @@ type Log struct{ seen sync.Map }
 func (l *Log) Recovered(logf func(format string, args ...any), what string, cause any) (place string) {
 	place = Place()
 	if _, again := l.seen.LoadOrStore(place, true); !again && logf != nil {
-		logf("%s: panic in %s: %v; the next ones there are not logged\n%s", what, place, cause, debug.Stack())
+		logf("%s: panic in %s: %v; the next ones there are not logged\n%s",
+			what, place, cause, debug.Stack())
 	}
 	return place
 }
@@ -34,7 +35,8 @@ func Place() string {
 		case f.Function == "runtime.gopanic":
 			panicked = true
 		case panicked && !strings.HasPrefix(f.Function, "runtime."):
-			return fmt.Sprintf("%s (%s:%d)", filepath.Base(f.Function), filepath.Base(f.File), f.Line)
+			return fmt.Sprintf("%s (%s:%d)",
+				filepath.Base(f.Function), filepath.Base(f.File), f.Line)
 		}
 	}
 	return "an unknown place"

@@ -51,8 +51,8 @@ func escape(text, keep string) string {
 	return out.String()
 }
 
-// JSON returns JSON text with each character that is not plain as \uNNNN, in place of itself. Strings mean the
-// same. Newlines and tabs between them stay. The text must be valid UTF-8, as that of encoding/json is.
+// JSON returns JSON text with each character that is not plain as \uNNNN, in place of itself. Strings mean
+// the same. Newlines and tabs between them stay. The text must be valid UTF-8, as that of encoding/json is.
 func JSON(text []byte) []byte {
 	var out []byte
 	from := 0 // text before it is in out
@@ -78,8 +78,8 @@ func AppendRune(dst []byte, r rune) []byte {
 	return append(dst, '\\', 'u', hex[r>>12], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 }
 
-// Writer returns a writer that escapes what is written, but for newlines and tabs. A character must be within
-// one write.
+// Writer returns a writer that escapes the characters written, but for newlines and tabs. A character must be
+// within one write.
 func Writer(to io.Writer) io.Writer { return writer{to} }
 
 type writer struct{ to io.Writer }

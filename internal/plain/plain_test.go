@@ -18,7 +18,8 @@ func TestLine(t *testing.T) {
 
 func TestWriter(t *testing.T) {
 	var out strings.Builder
-	if n, err := Writer(&out).Write([]byte("a\x1b\n\tb\x9b\n")); n != 7 || err != nil || out.String() != "a\\x1b\n\tb\\x9b\n" {
+	if n, err := Writer(&out).Write([]byte("a\x1b\n\tb\x9b\n")); n != 7 || err != nil ||
+		out.String() != "a\\x1b\n\tb\\x9b\n" {
 		t.Errorf("%d, %v: %q", n, err, out.String())
 	}
 }

@@ -1,5 +1,5 @@
-// Package decode reads raw renderings of record views by their schema, as any program outside could. The layouts are those of
-// records.RawHeader and of the file schema/VIEW.json.
+// Package decode reads raw renderings of record views by their schema, as any program outside could. The
+// layouts are those of records.RawHeader and of the file schema/VIEW.json.
 package decode
 
 import (
@@ -64,7 +64,8 @@ func ParseSchema(text []byte) (*Schema, error) {
 	for i := range s.Members {
 		m := &s.Members[i]
 		if m.Offset < 0 || m.Size <= 0 || m.Size > s.Size-m.Offset {
-			return nil, fmt.Errorf("read the schema of %s: member %s is outside the record: %w", s.View, m.Name, ErrForeign)
+			return nil, fmt.Errorf("read the schema of %s: member %s is outside the record: %w",
+				s.View, m.Name, ErrForeign)
 		}
 		m.order = order
 	}
@@ -121,7 +122,9 @@ func (s *Schema) Parse(raw []byte, at time.Time) (*Run, error) {
 // Each calls each for every cgroup of a raw rendering, until that returns false. It allocates nothing.
 func (s *Schema) Each(raw []byte, each func(cgroup uint64, path, records []byte) bool) error {
 	order := s.byteOrder()
-	foreign := func(what string) error { return fmt.Errorf("raw bytes of %s: %s: %w", s.View, what, ErrForeign) }
+	foreign := func(what string) error {
+		return fmt.Errorf("raw bytes of %s: %s: %w", s.View, what, ErrForeign)
+	}
 	if len(raw) < header || string(raw[:4]) != "BPFV" || raw[6] != 1 {
 		return foreign("no header")
 	}
@@ -178,7 +181,8 @@ func (m *Member) Missing(record []byte) bool {
 
 // IsNumber reports whether Uint or Int give the value.
 func (m *Member) IsNumber() bool {
-	return (strings.HasPrefix(m.Type, "u") || strings.HasPrefix(m.Type, "s") || m.Type == "cgroup") && m.Size <= 8
+	return (strings.HasPrefix(m.Type, "u") || strings.HasPrefix(m.Type, "s") || m.Type == "cgroup") &&
+		m.Size <= 8
 }
 
 // Signed reports whether the value is a signed number.
@@ -220,7 +224,7 @@ func (m *Member) Slots(record []byte) []uint64 {
 // IsHistogram reports whether Slots gives the value.
 func (m *Member) IsHistogram() bool { return strings.HasPrefix(m.Type, "histogram") }
 
-// Text is the value for people, with escapes for what a terminal would obey. Numbers are exact.
+// Text is the value for people, with escapes for characters that a terminal would obey. Numbers are exact.
 func (m *Member) Text(record []byte) string {
 	b := record[m.Offset:][:m.Size]
 	switch {
@@ -256,7 +260,8 @@ func (m *Member) Text(record []byte) string {
 func Escape(s string) string {
 	plain := true
 	for _, r := range s {
-		plain = plain && r > ' ' && r != 0x7f && (r < 0x80 || strconv.IsPrint(r)) && r != '\\' && r != 0xfffd
+		plain = plain && r > ' ' && r != 0x7f && (r < 0x80 || strconv.IsPrint(r)) &&
+			r != '\\' && r != 0xfffd
 	}
 	if plain {
 		return s
@@ -281,8 +286,8 @@ func Escape(s string) string {
 	return text.String()
 }
 
-// Percentile is the value that a part of all counted values are at or below, as if the values of a slot were spread evenly over
-// it. ok is false if nothing was counted.
+// Percentile is the value that a part of all counted values are at or below, as if the values of a slot were
+// spread evenly over it. ok is false if nothing was counted.
 func Percentile(slots []uint64, part float64) (value float64, ok bool) {
 	var all float64
 	for _, n := range slots {

@@ -108,7 +108,8 @@ func TestDecode(t *testing.T) {
 				t.Fatal(err)
 			}
 			if want["cgroup"] != frame.Path || len(frame.Records) != s.Size {
-				t.Fatalf("%s: frame %q has %d bytes, JSON says %v", view, frame.Path, len(frame.Records), want["cgroup"])
+				t.Fatalf("%s: frame %q has %d bytes, JSON says %v",
+					view, frame.Path, len(frame.Records), want["cgroup"])
 			}
 			for j := range s.Members {
 				m := &s.Members[j]
@@ -127,7 +128,8 @@ func TestDecode(t *testing.T) {
 			i++
 		}
 		for cut := range len(raw) {
-			if _, err := s.Parse(raw[:cut], time.Now()); err != nil && !errors.Is(err, ErrForeign) {
+			if _, err := s.Parse(raw[:cut], time.Now()); err != nil &&
+				!errors.Is(err, ErrForeign) {
 				t.Fatalf("%s: cut at %d: %v", view, cut, err)
 			}
 		}
@@ -165,7 +167,8 @@ func FuzzParse(f *testing.F) {
 
 func TestEscape(t *testing.T) {
 	for in, want := range map[string]string{
-		"sshd": "sshd", "a b": `a\x20b`, "\x1b[2J": `\x1b[2J`, "ä": "ä", "\xff": `\xff`, `a\b`: `a\\b`, "\u202e": `\xe2\x80\xae`, "\uFFFD": `\xef\xbf\xbd`,
+		"sshd": "sshd", "a b": `a\x20b`, "\x1b[2J": `\x1b[2J`, "ä": "ä", "\xff": `\xff`,
+		`a\b`: `a\\b`, "\u202e": `\xe2\x80\xae`, "\uFFFD": `\xef\xbf\xbd`,
 	} {
 		if got := Escape(in); got != want {
 			t.Errorf("%q is %s, want %s", in, got, want)
@@ -186,7 +189,8 @@ func TestPercentile(t *testing.T) {
 		{[]uint64{0, 0, 10, 10}, 0.99, 15.84, true},
 	} {
 		got, ok := Percentile(tt.slots, tt.part)
-		if strconv.FormatFloat(got, 'f', 4, 64) != strconv.FormatFloat(tt.want, 'f', 4, 64) || ok != tt.ok {
+		if strconv.FormatFloat(got, 'f', 4, 64) != strconv.FormatFloat(tt.want, 'f', 4, 64) ||
+			ok != tt.ok {
 			t.Errorf("%v at %v: %v %v, want %v", tt.slots, tt.part, got, ok, tt.want)
 		}
 	}

@@ -1,5 +1,6 @@
-// Package doctor looks at what a mount of bpfviewfs takes: the kernel's features, filesystems, rights and what is installed.
-// It only reads, and needs no rights: what an ordinary user cannot see is [Unknown].
+// Package doctor looks at all that a mount of bpfviewfs needs, for example the kernel's features,
+// filesystems, rights and installed files. It only reads, and needs no rights. A fact that an ordinary user
+// cannot see is [Unknown].
 package doctor
 
 import (
@@ -35,10 +36,10 @@ type Line struct {
 	Check   string  `json:"check"`
 	Verdict Verdict `json:"verdict"`
 	Found   string  `json:"found"`
-	Remedy  string  `json:"remedy,omitempty"` // what to do
+	Remedy  string  `json:"remedy,omitempty"` // the next step
 }
 
-// Machine is what is looked at.
+// Machine is the machine to look at.
 type Machine struct {
 	Root   string                    // of the files, "/" for this machine
 	Mounts []Mount                   // of bpfviewfs
@@ -83,14 +84,17 @@ func one(check string, v Verdict, found, remedy string) []Line {
 func (m Machine) fuse() []Line {
 	types, _ := m.read("proc/filesystems")
 	if !slices.Contains(strings.Fields(types), "fuse") {
-		return one("fuse", Bad, "the kernel has no FUSE now", "load it: modprobe fuse; or build with CONFIG_FUSE_FS")
+		return one("fuse", Bad, "the kernel has no FUSE now",
+			"load it: modprobe fuse; or build with CONFIG_FUSE_FS")
 	}
 	fi, err := os.Stat(m.path("dev/fuse"))
 	switch {
 	case err != nil:
-		return one("fuse", Bad, "/dev/fuse: "+because(err), "make it: mknod -m 666 /dev/fuse c 10 229; in a container, pass the device")
+		return one("fuse", Bad, "/dev/fuse: "+because(err),
+			"make it: mknod -m 666 /dev/fuse c 10 229; in a container, pass the device")
 	case fi.Mode()&os.ModeCharDevice == 0:
-		return one("fuse", Bad, "/dev/fuse is no device", "remove it, and make it: mknod -m 666 /dev/fuse c 10 229")
+		return one("fuse", Bad, "/dev/fuse is no device",
+			"remove it, and make it: mknod -m 666 /dev/fuse c 10 229")
 	}
 	return one("fuse", OK, "/dev/fuse", "")
 }
@@ -98,12 +102,13 @@ func (m Machine) fuse() []Line {
 func (m Machine) btf() []Line {
 	fi, err := os.Stat(m.path("sys/kernel/btf/vmlinux"))
 	if err != nil {
-		return one("btf", Bad, "/sys/kernel/btf/vmlinux: "+because(err), "use a kernel that was built with CONFIG_DEBUG_INFO_BTF")
+		return one("btf", Bad, "/sys/kernel/btf/vmlinux: "+because(err),
+			"use a kernel that was built with CONFIG_DEBUG_INFO_BTF")
 	}
 	return one("btf", OK, fmt.Sprintf("/sys/kernel/btf/vmlinux, %d KiB", fi.Size()>>10), "")
 }
 
-// needed are settings of the kernel's build, and what lacks without them.
+// needed are settings of the kernel's build, and the features that are missing without them.
 var needed = []struct {
 	name, lacks string
 	verdict     Verdict
@@ -124,12 +129,16 @@ func (m Machine) config() []Line {
 	release, _ := m.read("proc/sys/kernel/osrelease")
 	text, from, err := m.configText(release)
 	if err != nil {
-		return one("config", Unknown, fmt.Sprintf("Linux %s; its configuration is in neither /proc/config.gz nor /boot", release), "")
+		return one("config", Unknown,
+			fmt.Sprintf("Linux %s; its configuration is in neither /proc/config.gz nor /boot",
+				release), "")
 	}
 	var lines []Line
 	for _, n := range needed {
-		if !bytes.Contains(text, []byte("\n"+n.name+"=y")) && !bytes.Contains(text, []byte("\n"+n.name+"=m")) {
-			lines = append(lines, Line{"config", n.verdict, n.name + " is off: " + n.lacks, "use a kernel that was built with it"})
+		if !bytes.Contains(text, []byte("\n"+n.name+"=y")) &&
+			!bytes.Contains(text, []byte("\n"+n.name+"=m")) {
+			lines = append(lines, Line{"config", n.verdict, n.name + " is off: " + n.lacks,
+				"use a kernel that was built with it"})
 		}
 	}
 	if lines == nil {
@@ -181,7 +190,8 @@ func (m Machine) cgroups() []Line {
 		case err != nil:
 			lines = append(lines, Line{"cgroup2", Note, at[0] + ": " + because(err), ""})
 		case lacking(controllers) != "":
-			lines = append(lines, Line{"cgroup2", Note, at[0] + ", without " + lacking(controllers) + ": its views lack those values",
+			lines = append(lines, Line{"cgroup2", Note,
+				at[0] + ", without " + lacking(controllers) + ": its views lack those values",
 				"boot with cgroup_no_v1=all, or mount a v1 hierarchy: bpfviewfs mount DIRECTORY-OF-v1 DIR"})
 		default:
 			lines = append(lines, Line{"cgroup2", OK, at[0] + ", with " + controllers, ""})
@@ -207,14 +217,16 @@ func lacking(controllers string) string {
 // controllersOf are the controllers among the options of a v1 mount.
 func controllersOf(options string) string {
 	words := slices.DeleteFunc(strings.Split(options, ","), func(word string) bool {
-		return slices.Contains([]string{"rw", "ro", "relatime", "noatime", "nosuid", "nodev", "noexec", "seclabel", "xattr", "noprefix"}, word)
+		return slices.Contains([]string{"rw", "ro", "relatime", "noatime", "nosuid", "nodev",
+			"noexec", "seclabel", "xattr", "noprefix"}, word)
 	})
 	return strings.Join(words, ",")
 }
 
 func (m Machine) pressure() []Line {
 	if _, err := os.Stat(m.path("proc/pressure")); err != nil {
-		return one("pressure", Note, "/proc/pressure: "+because(err)+": the view psi is empty", "boot with psi=1")
+		return one("pressure", Note, "/proc/pressure: "+because(err)+": the view psi is empty",
+			"boot with psi=1")
 	}
 	return one("pressure", OK, "/proc/pressure", "")
 }
@@ -223,14 +235,16 @@ func (m Machine) tracefs() []Line {
 	if at := m.mounted("tracefs"); len(at) > 0 {
 		return one("tracefs", OK, at[0][0], "")
 	}
-	return one("tracefs", OK, "not mounted; only views of your own that attach to tracepoints by name need it", "")
+	return one("tracefs", OK,
+		"not mounted; only views of your own that attach to tracepoints by name need it", "")
 }
 
 // caps are the capabilities that a mount needs, by their numbers.
 var caps = []struct {
 	name string
 	bit  uint
-}{{"CAP_SYS_ADMIN", unix.CAP_SYS_ADMIN}, {"CAP_BPF", unix.CAP_BPF}, {"CAP_PERFMON", unix.CAP_PERFMON}, {"CAP_DAC_READ_SEARCH", unix.CAP_DAC_READ_SEARCH}}
+}{{"CAP_SYS_ADMIN", unix.CAP_SYS_ADMIN}, {"CAP_BPF", unix.CAP_BPF}, {"CAP_PERFMON", unix.CAP_PERFMON},
+	{"CAP_DAC_READ_SEARCH", unix.CAP_DAC_READ_SEARCH}}
 
 func (m Machine) capabilities() []Line {
 	text, err := m.read("proc/self/status")
@@ -254,9 +268,11 @@ func (m Machine) capabilities() []Line {
 	}
 	switch {
 	case len(unreachable) > 0:
-		return one("capabilities", Bad, "no process here can have "+strings.Join(unreachable, " "), "start it outside this container or unit")
+		return one("capabilities", Bad, "no process here can have "+strings.Join(unreachable, " "),
+			"start it outside this container or unit")
 	case len(missing) > 0:
-		return one("capabilities", Note, "this user lacks "+strings.Join(missing, " "), "mount as root; reading a mount takes none")
+		return one("capabilities", Note, "this user lacks "+strings.Join(missing, " "),
+			"mount as root; reading a mount takes none")
 	}
 	return one("capabilities", OK, "all that a mount needs", "")
 }
@@ -276,7 +292,8 @@ func (m Machine) lockdown() []Line {
 	case err != nil:
 		return one("lockdown", Unknown, because(err), "look as root")
 	case mode == "confidentiality":
-		return one("lockdown", Bad, "confidentiality: BPF programs may not read the kernel", "boot with lockdown=integrity or none")
+		return one("lockdown", Bad, "confidentiality: BPF programs may not read the kernel",
+			"boot with lockdown=integrity or none")
 	default:
 		return one("lockdown", OK, mode, "")
 	}
@@ -291,7 +308,8 @@ func (m Machine) lsm() []Line {
 		return one("lsm", Unknown, because(err), "look as root")
 	}
 	if enforcing, _ := m.read("sys/fs/selinux/enforce"); enforcing == "1" {
-		return one("lsm", Note, text+"; SELinux enforces", "if a mount is refused, look for bpf and fuse in: ausearch -m avc")
+		return one("lsm", Note, text+"; SELinux enforces",
+			"if a mount is refused, look for bpf and fuse in: ausearch -m avc")
 	}
 	return one("lsm", OK, text, "")
 }
@@ -304,7 +322,9 @@ func (m Machine) memlock() []Line {
 	case limit == unix.RLIM_INFINITY:
 		return one("memlock", OK, "unlimited", "")
 	}
-	return one("memlock", OK, fmt.Sprintf("%d KiB; since Linux 5.11 BPF is charged to the memory cgroup instead", limit>>10), "")
+	return one("memlock", OK,
+		fmt.Sprintf("%d KiB; since Linux 5.11 BPF is charged to the memory cgroup instead",
+			limit>>10), "")
 }
 
 // viewsDirectories are where views of one's own are.
@@ -317,9 +337,11 @@ func (m Machine) directories() []Line {
 		switch err := unix.Stat(m.path(dir), &st); {
 		case err == unix.ENOENT:
 		case err != nil:
-			lines = append(lines, Line{"views", Unknown, dir + ": " + err.Error(), "look as root"})
+			lines = append(lines, Line{"views", Unknown, dir + ": " + err.Error(),
+				"look as root"})
 		case st.Uid != 0 || st.Mode&0o022 != 0:
-			lines = append(lines, Line{"views", Bad, dir + " can be written by others than root, so its views are refused",
+			lines = append(lines, Line{"views", Bad,
+				dir + " can be written by others than root, so its views are refused",
 				fmt.Sprintf("chown root %s && chmod go-w %s", dir, dir)})
 		default:
 			lines = append(lines, Line{"views", OK, dir, ""})
@@ -329,12 +351,15 @@ func (m Machine) directories() []Line {
 }
 
 // unitDirectories are where systemd looks for units, the first first.
-var unitDirectories = []string{"etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"}
+var unitDirectories = []string{"etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system",
+	"usr/lib/systemd/system", "lib/systemd/system"}
 
 func (m Machine) installed() []Line {
 	var lines []Line
 	if _, err := os.Stat(m.path("sbin/mount.fuse.bpfviewfs")); err != nil {
-		lines = one("mount(8)", Note, "/sbin/mount.fuse.bpfviewfs: "+because(err)+": mount -t fuse.bpfviewfs may not work", "make install")
+		lines = one("mount(8)", Note,
+			"/sbin/mount.fuse.bpfviewfs: "+because(err)+": mount -t fuse.bpfviewfs may not work",
+			"make install")
 	} else {
 		lines = one("mount(8)", OK, "/sbin/mount.fuse.bpfviewfs", "")
 	}
@@ -345,12 +370,15 @@ func (m Machine) installed() []Line {
 		unit := filepath.Join("/", dir, "bpfviewfs.service")
 		if _, err := os.Stat(m.path(unit)); err == nil {
 			if _, err := os.Lstat(m.path("etc/systemd/system/multi-user.target.wants/bpfviewfs.service")); err != nil {
-				return append(lines, Line{"systemd", Note, unit + " is not enabled", "systemctl enable --now bpfviewfs"})
+				return append(lines, Line{"systemd", Note, unit + " is not enabled",
+					"systemctl enable --now bpfviewfs"})
 			}
 			return append(lines, Line{"systemd", OK, unit, ""})
 		}
 	}
-	return append(lines, Line{"systemd", Note, "no unit bpfviewfs.service is installed: a mount dies with its keeper", "make install"})
+	return append(lines,
+		Line{"systemd", Note, "no unit bpfviewfs.service is installed: a mount dies with its keeper",
+			"make install"})
 }
 
 func (m Machine) mounts() []Line {
@@ -364,13 +392,18 @@ func (m Machine) mounts() []Line {
 		case err == nil:
 			lines = append(lines, Line{"mount", OK, found, ""})
 		case errors.Is(err, unix.ENOTCONN):
-			lines = append(lines, Line{"mount", Bad, found + ": it is dead, because its keeper was killed", "bpfviewfs umount " + at.Target})
+			lines = append(lines, Line{"mount", Bad,
+				found + ": it is dead, because its keeper was killed",
+				"bpfviewfs umount " + at.Target})
 		case errors.Is(err, unix.ETIMEDOUT):
-			lines = append(lines, Line{"mount", Bad, found + ": it does not answer", "try again in 20 s; then bpfviewfs umount " + at.Target})
+			lines = append(lines, Line{"mount", Bad, found + ": it does not answer",
+				"try again in 20 s; then bpfviewfs umount " + at.Target})
 		case errors.Is(err, unix.EACCES):
-			lines = append(lines, Line{"mount", Unknown, found + ": " + because(err), "look as root"})
+			lines = append(lines, Line{"mount", Unknown, found + ": " + because(err),
+				"look as root"})
 		default:
-			lines = append(lines, Line{"mount", Bad, found + ": " + because(err), "bpfviewfs why " + at.Target})
+			lines = append(lines, Line{"mount", Bad, found + ": " + because(err),
+				"bpfviewfs why " + at.Target})
 		}
 	}
 	return lines

@@ -14,7 +14,9 @@ import (
 // machine makes the files of a machine on which all is well.
 func machine(t *testing.T) Machine {
 	t.Helper()
-	m := Machine{Root: t.TempDir(), Limit: func() (uint64, error) { return 8 << 20, nil }, Probe: func(string) error { return nil }}
+	m := Machine{Root: t.TempDir(), Limit: func() (uint64, error) {
+		return 8 << 20, nil
+	}, Probe: func(string) error { return nil }}
 	config := ""
 	for _, n := range needed {
 		config += n.name + "=y\n"
@@ -69,38 +71,52 @@ func TestCheck(t *testing.T) {
 		return func(t *testing.T, m *Machine) { write(t, *m, name, text) }
 	}
 	probe := func(err error) func(*testing.T, *Machine) {
-		return func(_ *testing.T, m *Machine) { m.Probe = func(string) error { return fmt.Errorf("read: %w", err) } }
+		return func(_ *testing.T, m *Machine) {
+			m.Probe = func(string) error { return fmt.Errorf("read: %w", err) }
+		}
 	}
 	for name, tt := range map[string]struct {
 		broken func(*testing.T, *Machine)
-		want   string // "check verdict", and a part of what was found or of the remedy
+		want   string // "check verdict", and a part of the finding or of the remedy
 	}{
-		"well":            {func(*testing.T, *Machine) {}, ""},
-		"no FUSE":         {set("proc/filesystems", "nodev proc"), "fuse bad modprobe fuse"},
-		"no device":       {remove("dev/fuse"), "fuse bad mknod"},
-		"no BTF":          {remove("sys/kernel/btf"), "btf bad CONFIG_DEBUG_INFO_BTF"},
-		"no config":       {remove("boot"), "config unknown 6.1.0"},
-		"no PSI built in": {set("boot/config-6.1.0", "CONFIG_BPF_SYSCALL=y\n"), "config note CONFIG_PSI is off"},
-		"no mounts":       {set("proc/self/mounts", ""), "cgroup2 bad mount -t cgroup2"},
-		"no bpffs":        {set("proc/self/mounts", "c /sys/fs/cgroup cgroup2 rw 0 0\n"), "bpffs note mount -t bpf"},
-		"v1":              {set("sys/fs/cgroup/cgroup.controllers", "cpu"), "cgroup2 note without memory"},
-		"no pressure":     {remove("proc/pressure"), "pressure note psi=1"},
-		"no rights":       {set("proc/self/status", "CapEff:\t0\nCapBnd:\t000001ffffffffff\n"), "capabilities note CAP_BPF"},
-		"container":       {set("proc/self/status", "CapEff:\t0\nCapBnd:\t00000000a80425fb\n"), "capabilities bad CAP_SYS_ADMIN"},
-		"lockdown":        {set("sys/kernel/security/lockdown", "none integrity [confidentiality]"), "lockdown bad lockdown=integrity"},
-		"SELinux":         {set("sys/fs/selinux/enforce", "1"), "lsm note ausearch"},
-		"open views":      {func(t *testing.T, m *Machine) { os.Chmod(m.path("etc/bpfviewfs/views.d"), 0o777) }, "views bad chmod go-w"},
-		"no helper":       {remove("sbin"), "mount(8) note make install"},
-		"no unit":         {set("run/systemd/system/x", ""), "systemd note make install"},
+		"well":      {func(*testing.T, *Machine) {}, ""},
+		"no FUSE":   {set("proc/filesystems", "nodev proc"), "fuse bad modprobe fuse"},
+		"no device": {remove("dev/fuse"), "fuse bad mknod"},
+		"no BTF":    {remove("sys/kernel/btf"), "btf bad CONFIG_DEBUG_INFO_BTF"},
+		"no config": {remove("boot"), "config unknown 6.1.0"},
+		"no PSI built in": {set("boot/config-6.1.0", "CONFIG_BPF_SYSCALL=y\n"),
+			"config note CONFIG_PSI is off"},
+		"no mounts": {set("proc/self/mounts", ""), "cgroup2 bad mount -t cgroup2"},
+		"no bpffs": {set("proc/self/mounts", "c /sys/fs/cgroup cgroup2 rw 0 0\n"),
+			"bpffs note mount -t bpf"},
+		"v1": {set("sys/fs/cgroup/cgroup.controllers", "cpu"),
+			"cgroup2 note without memory"},
+		"no pressure": {remove("proc/pressure"), "pressure note psi=1"},
+		"no rights": {set("proc/self/status", "CapEff:\t0\nCapBnd:\t000001ffffffffff\n"),
+			"capabilities note CAP_BPF"},
+		"container": {set("proc/self/status", "CapEff:\t0\nCapBnd:\t00000000a80425fb\n"),
+			"capabilities bad CAP_SYS_ADMIN"},
+		"lockdown": {set("sys/kernel/security/lockdown", "none integrity [confidentiality]"),
+			"lockdown bad lockdown=integrity"},
+		"SELinux": {set("sys/fs/selinux/enforce", "1"), "lsm note ausearch"},
+		"open views": {func(t *testing.T, m *Machine) {
+			os.Chmod(m.path("etc/bpfviewfs/views.d"), 0o777)
+		}, "views bad chmod go-w"},
+		"no helper": {remove("sbin"), "mount(8) note make install"},
+		"no unit":   {set("run/systemd/system/x", ""), "systemd note make install"},
 		"unit": {func(t *testing.T, m *Machine) {
 			set("run/systemd/system/x", "")(t, m)
 			set("usr/lib/systemd/system/bpfviewfs.service", "")(t, m)
 		}, "systemd note systemctl enable"},
-		"no mount":    {func(_ *testing.T, m *Machine) { m.Mounts = nil }, "mount note bpfviewfs mount"},
+		"no mount": {func(_ *testing.T, m *Machine) {
+			m.Mounts = nil
+		}, "mount note bpfviewfs mount"},
 		"dead":        {probe(unix.ENOTCONN), "mount bad bpfviewfs umount /run/bpfview"},
 		"hung":        {probe(unix.ETIMEDOUT), "mount bad does not answer"},
 		"not reached": {probe(unix.EACCES), "mount unknown root"},
-		"memlock":     {func(_ *testing.T, m *Machine) { m.Limit = func() (uint64, error) { return 0, unix.EINVAL } }, "memlock unknown invalid"},
+		"memlock": {func(_ *testing.T, m *Machine) {
+			m.Limit = func() (uint64, error) { return 0, unix.EINVAL }
+		}, "memlock unknown invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := machine(t)
@@ -115,13 +131,15 @@ func TestCheck(t *testing.T) {
 				if tt.want == "" && l.Verdict != OK {
 					t.Errorf("%+v", l)
 				}
-				found = found || l.Check == want[0] && string(l.Verdict) == want[1] && strings.Contains(l.Found+l.Remedy, want[2])
+				found = found || l.Check == want[0] && string(l.Verdict) == want[1] &&
+					strings.Contains(l.Found+l.Remedy, want[2])
 			}
 			if !found {
 				t.Errorf("no line %q in %+v", tt.want, lines)
 			}
 			var text bytes.Buffer
-			if err := Print(&text, lines); err != nil || strings.Count(text.String(), "\n") < len(lines) {
+			if err := Print(&text, lines); err != nil ||
+				strings.Count(text.String(), "\n") < len(lines) {
 				t.Errorf("%v: %s", err, text.String())
 			}
 		})

@@ -1,7 +1,8 @@
-// Package explain says what a path in or below a mount of bpfviewfs is, or why it is not there, is empty, or cannot be read.
+// Package explain explains a path in or below a mount of bpfviewfs. If it is not there, is empty, or cannot
+// be read, it tells why.
 //
-// It looks with the rights of the process, through the mount and cgroupfs, and loads no BPF program. A mount may be dead or
-// slow, so each look at one is given up after [Patience].
+// It looks with the rights of the process, through the mount and cgroupfs, and loads no BPF program. A mount
+// may be dead or slow, so each look at one is given up after [Patience].
 package explain
 
 import (
@@ -47,13 +48,13 @@ const (
 	Failed       State = "failed"
 )
 
-// Answer is what is known about a path.
+// Answer is the explanation of a path.
 type Answer struct {
 	Path   string `json:"path"`
 	State  State  `json:"state"`
 	What   string `json:"what"`             // it is
 	Why    string `json:"why,omitempty"`    // it is not as expected
-	Remedy string `json:"remedy,omitempty"` // what to do
+	Remedy string `json:"remedy,omitempty"` // the next step
 }
 
 // String is the answer as a paragraph.
@@ -62,13 +63,14 @@ func (a Answer) String() string {
 	fmt.Fprintf(&text, "%s: %s.", a.Path, a.What)
 	for _, sentence := range []string{a.Why, a.Remedy} {
 		if sentence != "" {
-			fmt.Fprintf(&text, " %s.", strings.ToUpper(sentence[:1])+strings.TrimSuffix(sentence[1:], "."))
+			fmt.Fprintf(&text, " %s.",
+				strings.ToUpper(sentence[:1])+strings.TrimSuffix(sentence[1:], "."))
 		}
 	}
 	return text.String()
 }
 
-// control is what the directory .bpfview and those below it have.
+// control has the contents of the directory .bpfview and of those below it.
 var control = map[string]string{
 	"":            "the directory of other renderings of this cgroup's views",
 	"json":        "the directory of this cgroup's views as JSON",
@@ -90,7 +92,8 @@ var control = map[string]string{
 func Path(path string, mounts []Mount) Answer {
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		return Answer{Path: path, State: Failed, What: "its absolute path is not known", Why: err.Error()}
+		return Answer{Path: path, State: Failed, What: "its absolute path is not known",
+			Why: err.Error()}
 	}
 	e := explainer{Answer: Answer{Path: abs}}
 	for _, m := range mounts {
@@ -172,10 +175,12 @@ func (e *explainer) walk(below string) {
 			return
 		case fi.Mode().IsRegular():
 			if filepath.Join(at, name) != e.Path {
-				e.State, e.What = Taken, fmt.Sprintf("%s is a view in %s, and no directory", name, cgroup)
+				e.State, e.What = Taken,
+					fmt.Sprintf("%s is a view in %s, and no directory", name, cgroup)
 				if _, err := stat(filepath.Join(e.cgroupfs(cgroup), name)); err == nil {
 					e.Why = "a child cgroup has the same name, which the view takes"
-					e.Remedy = "reach it by " + filepath.Join(cgroup, ".bpfview/cgroup", name)
+					e.Remedy = "reach it by " +
+						filepath.Join(cgroup, ".bpfview/cgroup", name)
 				}
 				return
 			}
@@ -198,11 +203,14 @@ func (e *explainer) walk(below string) {
 func (e *explainer) fault(err error) {
 	switch {
 	case errors.Is(err, unix.ENOTCONN):
-		e.State, e.What = Dead, "the mount at "+e.mount.Target+" is dead: the process that kept it was killed"
+		e.State, e.What = Dead,
+			"the mount at "+e.mount.Target+" is dead: the process that kept it was killed"
 		e.Remedy = "clear it with: bpfviewfs umount " + e.mount.Target
 	case errors.Is(err, unix.ETIMEDOUT):
-		e.State, e.What = NoAnswer, fmt.Sprintf("the mount at %s did not answer for %v", e.mount.Target, Patience)
-		e.Why, e.Remedy = "its server is being restarted, or a run takes long", "try again in 20 s, by when the server is replaced"
+		e.State, e.What = NoAnswer, fmt.Sprintf("the mount at %s did not answer for %v",
+			e.mount.Target, Patience)
+		e.Why, e.Remedy = "its server is being restarted, or a run takes long",
+			"try again in 20 s, by when the server is replaced"
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 		e.State, e.What = NotPermitted, "a directory above it may not be searched by this user"
 		e.Remedy = "be root or the owner of the cgroup, or mount with uid= or gid="
@@ -223,24 +231,32 @@ func (e *explainer) missing(cgroup string, rest []string, err error) {
 	view, _, _ := strings.Cut(name, ".")
 	if len(rest) == 1 || rest[1] != "cgroup" && rest[1] != "id" {
 		if row := e.row(cgroup, view); row != nil {
-			e.State, e.What = State(row[0]), fmt.Sprintf("%s is a view that is %s in %s", view, row[0], cgroup)
+			e.State, e.What = State(row[0]),
+				fmt.Sprintf("%s is a view that is %s in %s", view, row[0], cgroup)
 			e.Why = row[1]
 			switch {
 			case e.State == Here: // but not in this rendering
-				e.State, e.What = Absent, fmt.Sprintf("the view %s has no such rendering", view)
+				e.State, e.What = Absent,
+					fmt.Sprintf("the view %s has no such rendering", view)
 				e.Why = "it writes no records, or iterates over something that has no tree"
 			case e.State == Off:
 				e.Remedy = fmt.Sprintf("mount with -o enable=%s", view)
 			case strings.Contains(e.Why, "requires controller"):
-				e.Remedy = fmt.Sprintf("enable it: cgroup.subtree_control of the directory above %s", e.cgroupfs(cgroup))
+				e.Remedy = fmt.Sprintf(
+					"enable it: cgroup.subtree_control of the directory above %s",
+					e.cgroupfs(cgroup))
 			}
 			return
 		}
 	}
 	if len(rest) > 1 {
-		e.State, e.What = Absent, fmt.Sprintf("%s has no %s", filepath.Join(append([]string{cgroup}, rest[:len(rest)-1]...)...), name)
-		if cgroup != e.mount.Target && slices.Contains([]string{"self", "version", "status.json", "metrics", "errors"}, name) {
-			e.Why, e.Remedy = "only the root directory has it", "see "+filepath.Join(e.mount.Target, ".bpfview", name)
+		e.State, e.What = Absent, fmt.Sprintf("%s has no %s",
+			filepath.Join(append([]string{cgroup}, rest[:len(rest)-1]...)...), name)
+		if cgroup != e.mount.Target &&
+			slices.Contains([]string{"self", "version", "status.json", "metrics", "errors"},
+				name) {
+			e.Why, e.Remedy = "only the root directory has it",
+				"see "+filepath.Join(e.mount.Target, ".bpfview", name)
 		}
 		return
 	}
@@ -270,7 +286,7 @@ func (e *explainer) row(cgroup, view string) []string {
 	return nil
 }
 
-// below explains what is there below .bpfview.
+// below explains a path below .bpfview.
 func (e *explainer) below(cgroup string, rest []string) {
 	name := strings.Join(rest[1:], "/")
 	if what, ok := control[name]; ok {
@@ -301,7 +317,8 @@ func (e *explainer) view(cgroup, view string) {
 	}
 	text, err := readFile(e.Path)
 	switch {
-	case errors.Is(err, unix.ENOTCONN), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESTALE):
+	case errors.Is(err, unix.ENOTCONN), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENOENT),
+		errors.Is(err, unix.ESTALE):
 		e.fault(err)
 	case errors.Is(err, unix.ETIMEDOUT):
 		e.State, e.Why = NoAnswer, fmt.Sprintf("it did not answer for %v", Patience)
@@ -311,8 +328,10 @@ func (e *explainer) view(cgroup, view string) {
 		if line := e.lastError(view); line != "" {
 			e.Why += ": " + line
 		}
-		e.Remedy = "the words behind errors are in " + filepath.Join(e.mount.Target, ".bpfview/errors") + ", for root"
-	case strings.Count(string(text), "\n") < 2 && !strings.Contains(e.Path, "/.bpfview/") || len(text) == 0:
+		e.Remedy = "the words behind errors are in " +
+			filepath.Join(e.mount.Target, ".bpfview/errors") + ", for root"
+	case strings.Count(string(text), "\n") < 2 && !strings.Contains(e.Path, "/.bpfview/") ||
+		len(text) == 0:
 		e.State = Empty
 		e.Why, e.Remedy = e.emptiness(cgroup, view)
 	}
@@ -335,7 +354,8 @@ func (e *explainer) readable(fi os.FileInfo) bool {
 		owner = fmt.Sprintf("user %d and group %d", st.Uid, st.Gid)
 	}
 	e.State = NotPermitted
-	e.Why = fmt.Sprintf("it has mode %04o and belongs to %s, and this is user %d", fi.Mode().Perm(), owner, os.Geteuid())
+	e.Why = fmt.Sprintf("it has mode %04o and belongs to %s, and this is user %d",
+		fi.Mode().Perm(), owner, os.Geteuid())
 	e.Remedy = "be root or its owner, or mount with uid=, gid= or mode="
 	return false
 }
@@ -361,7 +381,8 @@ func (e *explainer) emptiness(cgroup, view string) (why, remedy string) {
 	dir := e.cgroupfs(cgroup)
 	switch view {
 	case "memory":
-		if has, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers")); err == nil && !hasWord(string(has), "memory") {
+		if has, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers")); err == nil &&
+			!hasWord(string(has), "memory") {
 			if other := v1Mount("memory"); other != "" {
 				return "the memory controller is in the hierarchy at " + other,
 					fmt.Sprintf("mount that: bpfviewfs mount %s DIRECTORY", other)
@@ -374,14 +395,17 @@ func (e *explainer) emptiness(cgroup, view string) (why, remedy string) {
 		if _, err := os.Stat("/proc/pressure"); err != nil {
 			return "the kernel counts no pressure", "boot with psi=1"
 		}
-		if on, err := os.ReadFile(filepath.Join(dir, "cgroup.pressure")); err == nil && strings.TrimSpace(string(on)) == "0" {
-			return "pressure is not counted for this cgroup", "write 1 to " + filepath.Join(dir, "cgroup.pressure")
+		if on, err := os.ReadFile(filepath.Join(dir, "cgroup.pressure")); err == nil &&
+			strings.TrimSpace(string(on)) == "0" {
+			return "pressure is not counted for this cgroup", "write 1 to " +
+				filepath.Join(dir, "cgroup.pressure")
 		}
 	}
 	procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 	if err == nil && len(procs) == 0 {
 		remedy := ""
-		if events, _ := os.ReadFile(filepath.Join(dir, "cgroup.events")); strings.Contains(string(events), "populated 1") {
+		if events, _ := os.ReadFile(filepath.Join(dir, "cgroup.events")); strings.Contains(
+			string(events), "populated 1") {
 			remedy = "cgroups below it have some: " + filepath.Join(cgroup, ".bpfview/tree", view)
 		}
 		return "no process lives in this cgroup itself", remedy
@@ -403,7 +427,8 @@ func v1Mount(controller string) string {
 		return ""
 	}
 	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) > 3 && f[2] == "cgroup" && slices.Contains(strings.Split(f[3], ","), controller) {
+		if f := strings.Fields(line); len(f) > 3 && f[2] == "cgroup" &&
+			slices.Contains(strings.Split(f[3], ","), controller) {
 			return f[1]
 		}
 	}

@@ -73,7 +73,8 @@ func compare(x, y Cell) int {
 func (t *Table) column(name string) (int, error) {
 	var names []string
 	for i, c := range t.Columns {
-		if name == c.Name || strings.EqualFold(name, c.Head) || strings.EqualFold(name, strings.TrimRight(c.Head, "%/s")) {
+		if name == c.Name || strings.EqualFold(name, c.Head) ||
+			strings.EqualFold(name, strings.TrimRight(c.Head, "%/s")) {
 			return i, nil
 		}
 		names = append(names, strings.ToLower(c.Head))
@@ -85,7 +86,9 @@ func (t *Table) column(name string) (int, error) {
 func (t *Table) Compact() {
 	var used []int
 	for i := range t.Columns {
-		if slices.ContainsFunc(t.Rows, func(row []Cell) bool { return !row[i].Missing && row[i].Text != "" }) {
+		if slices.ContainsFunc(t.Rows, func(row []Cell) bool {
+			return !row[i].Missing && row[i].Text != ""
+		}) {
 			used = append(used, i)
 		}
 	}

@@ -13,8 +13,9 @@ import (
 	"unicode/utf8"
 )
 
-// Print prints the table in columns. If one row is wider than a number of characters, it is printed below each other. Of
-// several wide rows the last columns are left out, and a line says so. A width of 0 is no limit.
+// Print prints the table in columns. If one row is wider than a number of characters, it is printed below
+// each other. Of several wide rows the last columns are left out, and a line says so. A width of 0 is no
+// limit.
 func (t *Table) Print(to io.Writer, width int) error {
 	out := bufio.NewWriter(to)
 	widths, all := make([]int, len(t.Columns)), -1
@@ -78,7 +79,8 @@ func (t *Table) printRows(out *bufio.Writer, widths []int, shown, width int) {
 		for _, c := range t.Columns[shown:] {
 			names = append(names, strings.ToLower(c.Head))
 		}
-		text := fmt.Sprintf("(%d columns do not fit, see --columns: %s)", len(names), strings.Join(names, " "))
+		text := fmt.Sprintf("(%d columns do not fit, see --columns: %s)",
+			len(names), strings.Join(names, " "))
 		fmt.Fprintln(out, cut(text, width))
 	}
 }
@@ -91,11 +93,13 @@ func cut(line string, width int) string {
 	return string([]rune(line)[:width-1]) + "…"
 }
 
-// PrintJSON prints an object a row: numbers in seconds, bytes, per cent and per second as the names of the columns say.
+// PrintJSON prints an object a row. Numbers are in seconds, bytes, per cent and per second, as the names of
+// the columns say.
 func (t *Table) PrintJSON(to io.Writer) error {
 	out := bufio.NewWriter(to)
 	for _, row := range t.Rows {
-		fmt.Fprintf(out, `{"view":%s,"time":%s`, quoted(t.View), quoted(t.Time.UTC().Format(time.RFC3339Nano)))
+		fmt.Fprintf(out, `{"view":%s,"time":%s`, quoted(t.View),
+			quoted(t.Time.UTC().Format(time.RFC3339Nano)))
 		for i, c := range t.Columns {
 			fmt.Fprintf(out, ",%s:", quoted(c.Name))
 			switch cell := row[i]; {
@@ -128,7 +132,8 @@ func quoted(s string) string {
 	return string(text)
 }
 
-// PrintCSV prints a line of names, unless it is a continuation, and one for each row. What is missing is empty.
+// PrintCSV prints a line of names, unless it is a continuation, and one for each row. A missing value is
+// empty.
 func (t *Table) PrintCSV(to io.Writer, heads bool) error {
 	out := csv.NewWriter(to)
 	if heads {

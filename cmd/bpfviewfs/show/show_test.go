@@ -48,7 +48,8 @@ func run(t *testing.T, at int, tree bool, rows ...row) *decode.Run {
 		records = binary.LittleEndian.AppendUint64(records, r.limit)
 		records = binary.LittleEndian.AppendUint64(records, r.rtt)
 	}
-	return &decode.Run{Schema: s, Time: time.Unix(int64(at), 0), Tree: tree, Frames: []decode.Frame{{Cgroup: 5, Path: "a b/c\x1b", Records: records}}}
+	return &decode.Run{Schema: s, Time: time.Unix(int64(at), 0), Tree: tree,
+		Frames: []decode.Frame{{Cgroup: 5, Path: "a b/c\x1b", Records: records}}}
 }
 
 func printed(t *testing.T, table *Table, width int) string {
@@ -71,7 +72,8 @@ func TestTable(t *testing.T) {
 	before := run(t, 100, true,
 		row{1, 0, 1e6, 10, 4096, none, 0, "init"}, row{2, 0, 9e6, 0, 0, none, 0, "reset"})
 	now := run(t, 110, true,
-		row{1, 123456, 6e6, 60, 3 << 20, none, 1500, "init"}, row{2, 0, 1e6, 5, none, none, 0, "reset"}, row{3, 0, 5, 5, 0, none, 0, "new\x1b[2J"})
+		row{1, 123456, 6e6, 60, 3 << 20, none, 1500, "init"},
+		row{2, 0, 1e6, 5, none, none, 0, "reset"}, row{3, 0, 5, 5, 0, none, 0, "new\x1b[2J"})
 	table := New(before, now)
 	if err := table.Arrange(Arrangement{Sort: "usage", Top: 3}); err != nil {
 		t.Fatal(err)
@@ -103,8 +105,10 @@ PATH      a b/c\x1b
 }
 
 func TestArrange(t *testing.T) {
-	now := run(t, 110, false, row{1, 0, 1, 0, 5, none, 0, "b"}, row{2, 0, 3, 0, none, none, 0, "a"}, row{3, 0, 2, 0, 9, none, 0, "c"})
-	for sort, want := range map[string]string{"rss": "312", "+rss": "213", "comm": "213", "RSS": "312", "rss_bytes": "312", "pid": "321"} {
+	now := run(t, 110, false, row{1, 0, 1, 0, 5, none, 0, "b"}, row{2, 0, 3, 0, none, none, 0, "a"},
+		row{3, 0, 2, 0, 9, none, 0, "c"})
+	for sort, want := range map[string]string{"rss": "312", "+rss": "213", "comm": "213", "RSS": "312",
+		"rss_bytes": "312", "pid": "321"} {
 		table := New(nil, now)
 		if err := table.Arrange(Arrangement{Sort: sort, Columns: []string{"pid"}}); err != nil {
 			t.Fatal(err)
@@ -127,7 +131,8 @@ func TestArrange(t *testing.T) {
 
 // TestPrograms reads JSON and CSV as programs do.
 func TestPrograms(t *testing.T) {
-	before, now := run(t, 100, true, row{1, 0, 0, 0, 0, none, 0, "-"}), run(t, 110, true, row{1, 5000, 1e6, 1<<53 + 1, 7 << 20, none, 0, "-"})
+	before, now := run(t, 100, true, row{1, 0, 0, 0, 0, none, 0, "-"}),
+		run(t, 110, true, row{1, 5000, 1e6, 1<<53 + 1, 7 << 20, none, 0, "-"})
 	var b strings.Builder
 	table := New(before, now)
 	if err := table.PrintJSON(&b); err != nil {
@@ -138,7 +143,8 @@ func TestPrograms(t *testing.T) {
 		t.Fatalf("%v: %s", err, b.String())
 	}
 	for name, want := range map[string]any{
-		"view": "test", "pid": 1.0, "usage_percent": 10.0, "rss_bytes": 7.0 * (1 << 20), "limit": nil, "comm": "-", "avg10_percent": 0.5,
+		"view": "test", "pid": 1.0, "usage_percent": 10.0, "rss_bytes": 7.0 * (1 << 20), "limit": nil,
+		"comm": "-", "avg10_percent": 0.5,
 		"path": `a b/c\x1b`, "time": "1970-01-01T00:01:50Z",
 	} {
 		if object[name] != want {
@@ -150,7 +156,8 @@ func TestPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines, err := csv.NewReader(strings.NewReader(b.String())).ReadAll()
-	if err != nil || len(lines) != 2 || fmt.Sprint(lines[0][:4]) != "[view time pid usage_percent]" || lines[1][3] != "10" || lines[1][8] != "" {
+	if err != nil || len(lines) != 2 || fmt.Sprint(lines[0][:4]) != "[view time pid usage_percent]" ||
+		lines[1][3] != "10" || lines[1][8] != "" {
 		t.Errorf("%v: %q", err, lines)
 	}
 }
@@ -166,8 +173,11 @@ func TestHistogram(t *testing.T) {
 		for _, n := range counts {
 			b = binary.LittleEndian.AppendUint64(b, n)
 		}
-		return &decode.Run{Schema: s, Time: time.Unix(second, 0), Frames: []decode.Frame{{Path: ".", Records: b}}}
+		return &decode.Run{Schema: s, Time: time.Unix(second, 0),
+			Frames: []decode.Frame{{Path: ".", Records: b}}}
 	}
-	same(t, printed(t, New(at(0, 100, 0, 0, 0), at(10, 100, 0, 20, 0)), 0), "WAIT/s    P50    P90    P99\n     2 6.00us 7.60us 7.96us\n")
-	same(t, printed(t, New(at(0, 100, 0, 0, 0), at(10, 100, 0, 0, 0)), 0), "WAIT/s P50 P90 P99\n     0   -   -   -\n")
+	same(t, printed(t, New(at(0, 100, 0, 0, 0), at(10, 100, 0, 20, 0)), 0),
+		"WAIT/s    P50    P90    P99\n     2 6.00us 7.60us 7.96us\n")
+	same(t, printed(t, New(at(0, 100, 0, 0, 0), at(10, 100, 0, 0, 0)), 0),
+		"WAIT/s P50 P90 P99\n     0   -   -   -\n")
 }

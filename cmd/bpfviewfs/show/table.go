@@ -1,5 +1,5 @@
-// Package show makes tables for people of a view's runs: rates and per cent between two runs, bytes with IEC prefixes, without
-// columns that have nothing.
+// Package show makes tables of a view's runs for people. They have rates and per cent between two runs, bytes
+// with IEC prefixes, and no empty columns.
 package show
 
 import (
@@ -13,7 +13,7 @@ import (
 	"bpfviewfs/cmd/bpfviewfs/units"
 )
 
-// Table is what one or two runs of a view say.
+// Table is the content of one or two runs of a view.
 type Table struct {
 	View    string        `json:"view"`
 	Time    time.Time     `json:"time"`    // of the later run
@@ -45,7 +45,9 @@ func number(s string, n float64) Cell { return Cell{s, n, false} }
 
 // HasCounters reports whether two runs say more than one.
 func HasCounters(s *decode.Schema) bool {
-	return slices.ContainsFunc(s.Members, func(m decode.Member) bool { return m.Kind == "counter" || m.IsHistogram() })
+	return slices.ContainsFunc(s.Members, func(m decode.Member) bool {
+		return m.Kind == "counter" || m.IsHistogram()
+	})
 }
 
 // maker makes the cells of one member.
@@ -54,8 +56,8 @@ type maker struct {
 	cells   func(before, now []byte, seconds float64) []Cell // before is nil if there is none
 }
 
-// New makes a table of a run, and of an earlier run if that is not nil. A counter becomes its change: in per cent of the time if it
-// is a time, else per second.
+// New makes a table of a run, and of an earlier run if that is not nil. A counter becomes its change, in per
+// cent of the time if it is a time, otherwise per second.
 func New(before, now *decode.Run) *Table {
 	s := now.Schema
 	t := &Table{View: s.View, Time: now.Time}
@@ -74,7 +76,8 @@ func New(before, now *decode.Run) *Table {
 		t.Columns = append(t.Columns, m.columns...)
 	}
 	if now.Tree {
-		t.Columns = append(t.Columns, Column{Name: "path", Head: "PATH", Left: true, Help: "of the cgroup"})
+		t.Columns = append(t.Columns, Column{Name: "path", Head: "PATH", Left: true,
+			Help: "of the cgroup"})
 	}
 	each(now, func(key string, frame *decode.Frame, record []byte) {
 		var row []Cell
@@ -127,17 +130,19 @@ func makerOf(m *decode.Member) maker {
 		return float64(m.Uint(record))
 	}
 	upper := strings.ToUpper(base)
-	one := func(name, head string, show func(float64) string, of func(before, now []byte, seconds float64) float64) maker {
-		return maker{[]Column{{name, head, false, m.Help}}, func(before, now []byte, seconds float64) []Cell {
-			if m.Missing(now) {
-				return []Cell{missing()}
-			}
-			v := of(before, now, seconds)
-			if math.IsNaN(v) {
-				return []Cell{missing()}
-			}
-			return []Cell{number(show(v), v)}
-		}}
+	one := func(name, head string, show func(float64) string,
+		of func(before, now []byte, seconds float64) float64) maker {
+		return maker{[]Column{{name, head, false, m.Help}},
+			func(before, now []byte, seconds float64) []Cell {
+				if m.Missing(now) {
+					return []Cell{missing()}
+				}
+				v := of(before, now, seconds)
+				if math.IsNaN(v) {
+					return []Cell{missing()}
+				}
+				return []Cell{number(show(v), v)}
+			}}
 	}
 	rate := func(divisor float64) func(before, now []byte, seconds float64) float64 {
 		return func(before, now []byte, seconds float64) float64 {
@@ -153,35 +158,44 @@ func makerOf(m *decode.Member) maker {
 	case m.IsHistogram():
 		return histogram(m, base, second)
 	case m.Kind == "counter" && second > 0:
-		return one(base+"_percent", upper+"%", func(v float64) string { return units.Percent(v / 100) }, rate(second/100))
+		return one(base+"_percent", upper+"%", func(v float64) string {
+			return units.Percent(v / 100)
+		}, rate(second/100))
 	case m.Kind == "counter" && m.Unit == "bytes":
 		return one(base+"_bytes_per_second", upper+"/s", units.Bytes, rate(1))
 	case m.Kind == "counter":
 		return one(base+"_per_second", upper+"/s", units.Number, rate(1))
 	case strings.HasSuffix(m.Name, "_ppm"):
-		return one(base+"_percent", upper+"%", func(v float64) string { return units.Percent(v / 100) },
+		return one(base+"_percent", upper+"%", func(v float64) string {
+			return units.Percent(v / 100)
+		},
 			func(_, now []byte, _ float64) float64 { return value(now) / 1e4 })
 	case m.Kind == "gauge" && m.Unit == "bytes":
 		return one(m.Name, upper, units.Bytes, gauge)
 	case m.Kind == "gauge" && second > 0:
-		return one(base+"_seconds", upper, units.Seconds, func(_, now []byte, _ float64) float64 { return value(now) / second })
+		return one(base+"_seconds", upper, units.Seconds, func(_, now []byte, _ float64) float64 {
+			return value(now) / second
+		})
 	case m.IsNumber():
-		return maker{[]Column{{m.Name, strings.ToUpper(m.Name), false, m.Help}}, func(_, now []byte, _ float64) []Cell {
+		return maker{[]Column{{m.Name, strings.ToUpper(m.Name), false, m.Help}},
+			func(_, now []byte, _ float64) []Cell {
+				if m.Missing(now) {
+					return []Cell{missing()}
+				}
+				return []Cell{number(m.Text(now), value(now))} // an id must be exact
+			}}
+	}
+	return maker{[]Column{{m.Name, strings.ToUpper(m.Name), true, m.Help}},
+		func(_, now []byte, _ float64) []Cell {
 			if m.Missing(now) {
 				return []Cell{missing()}
 			}
-			return []Cell{number(m.Text(now), value(now))} // an id must be exact
+			return []Cell{text(m.Text(now))}
 		}}
-	}
-	return maker{[]Column{{m.Name, strings.ToUpper(m.Name), true, m.Help}}, func(_, now []byte, _ float64) []Cell {
-		if m.Missing(now) {
-			return []Cell{missing()}
-		}
-		return []Cell{text(m.Text(now))}
-	}}
 }
 
-// histogram shows what was counted between the runs, or ever if there was one run: how many a second, and percentiles.
+// histogram shows the values counted between the runs, or ever if there was one run, as a number per second
+// and percentiles.
 func histogram(m *decode.Member, base string, second float64) maker {
 	parts := []float64{0.50, 0.90, 0.99}
 	unit, show := "", units.Number
@@ -192,7 +206,8 @@ func histogram(m *decode.Member, base string, second float64) maker {
 	}
 	columns := []Column{{base + "_per_second", strings.ToUpper(base) + "/s", false, m.Help}}
 	for _, part := range parts {
-		columns = append(columns, Column{fmt.Sprintf("%s_p%.0f%s", base, part*100, unit), fmt.Sprintf("P%.0f", part*100), false, m.Help})
+		columns = append(columns, Column{fmt.Sprintf("%s_p%.0f%s", base, part*100, unit),
+			fmt.Sprintf("P%.0f", part*100), false, m.Help})
 	}
 	return maker{columns, func(before, now []byte, seconds float64) []Cell {
 		slots := m.Slots(now)

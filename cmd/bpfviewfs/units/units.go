@@ -8,10 +8,12 @@ import (
 	"time"
 )
 
-// Bytes is a number of bytes with three digits and an IEC prefix, for example 1.50M for MiB. Below 1024 it has no prefix.
+// Bytes is a number of bytes with three digits and an IEC prefix, for example 1.50M for MiB. Below 1024 it
+// has no prefix.
 func Bytes(n float64) string { return scaled(n, 1024, "KMGTPE") }
 
-// Number is a number with three digits and an SI prefix, for example 12.3k. Whole numbers below 10,000 are exact.
+// Number is a number with three digits and an SI prefix, for example 12.3k. Whole numbers below 10,000 are
+// exact.
 func Number(n float64) string {
 	if n == math.Trunc(n) && math.Abs(n) < 10000 {
 		return strconv.FormatFloat(n, 'f', 0, 64)
