@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// showsTarget notes what a view of a target needs besides. The iterator of symbols tells addresses to whoever
-// may read them in /proc/kallsyms, and bpfviewfs mostly may (CAP_SYSLOG). So the files are for root alone, as
-// addresses there are, unless settings say otherwise.
+// showsTarget sets more properties of a view of a target. The iterator of symbols shows addresses if its
+// reader may read them in /proc/kallsyms, and bpfviewfs mostly may (CAP_SYSLOG). So the files are for root
+// alone, as addresses there are, unless settings say otherwise.
 func (v *View) showsTarget(target string) {
 	if target != "ksym" {
 		return

@@ -47,7 +47,9 @@ const walkLimit = 32767
 func Check(ctx context.Context, h *cgroups.Hierarchy, path string, cgroup uint64) ([]*Report, error) {
 	name, ok := strings.CutSuffix(filepath.Base(path), sources.ObjectSuffix)
 	if !ok || !sources.IsName(name) {
-		return nil, errno.Errorf(unix.EINVAL, "%s: want a file called NAME.bpf.o, where a name is [a-z][a-z0-9_]*, without ___", path)
+		return nil, errno.Errorf(unix.EINVAL,
+			"%s: want a file called NAME.bpf.o, where a name is [a-z][a-z0-9_]*, without ___",
+			path)
 	}
 	views := []string{name}
 	if raw, err := os.ReadFile(path); err == nil {

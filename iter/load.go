@@ -48,8 +48,10 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) (err 
 		}
 	}()
 	defer func() {
-		if m := settings.Metrics; err == nil && m != "" && m != string(records.NoMetrics) && v.typ.Kind() != "record" {
-			err = errno.Errorf(unix.EINVAL, "metrics: %s: its output is no records but %s", m, v.typ.Kind())
+		if m := settings.Metrics; err == nil && m != "" && m != string(records.NoMetrics) &&
+			v.typ.Kind() != "record" {
+			err = errno.Errorf(unix.EINVAL, "metrics: %s: its output is no records but %s", m,
+				v.typ.Kind())
 		}
 	}()
 	if err := src.Off(settings, false); err != nil {
@@ -57,7 +59,8 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) (err 
 	}
 	if src.Pin() != nil {
 		if len(settings.Parameters) > 0 {
-			return errno.Errorf(unix.EINVAL, "parameters cannot be set: its program is loaded already")
+			return errno.Errorf(unix.EINVAL,
+				"parameters cannot be set: its program is loaded already")
 		}
 		return v.fromPin(src.Pin(), cache)
 	}

@@ -15,15 +15,15 @@ import (
 // Everywhere tells whether the view is in every cgroup, so that In need not be asked.
 func (v *View) Everywhere() bool { return !v.chooses() && len(v.requires) == 0 }
 
-// chooses tells whether the view leaves out cgroups that its program could be run for. A program that requires
-// a controller writes nothing for a cgroup without it, so a tree need not ask.
+// chooses tells whether the view leaves out cgroups that its program could be run for. A program that
+// requires a controller writes nothing for a cgroup without it, so a tree need not ask.
 func (v *View) chooses() bool {
 	return v.job != nil && !v.job.Everywhere() || len(v.settings.Match) > 0 ||
 		len(v.settings.Requires) > 0
 }
 
-// require notes what the settings and the program require of a cgroup, which is controllers or
-// [cgroups.Cgroup2]. The error is the reason why no cgroup of the hierarchy can have one of them.
+// require notes the requirements of the settings and the program, which are controllers or [cgroups.Cgroup2].
+// The error is the reason why no cgroup of the hierarchy can have one of them.
 func (v *View) require(program []string) error {
 	v.requires = slices.Concat(v.settings.Requires, program)
 	for _, name := range v.requires {
@@ -32,7 +32,7 @@ func (v *View) require(program []string) error {
 		}
 	}
 	v.requires = slices.DeleteFunc(v.requires, func(name string) bool { return name == cgroups.Cgroup2 })
-	if v.set.hierarchy.V1() { // where each cgroup has what the hierarchy has
+	if v.set.hierarchy.V1() { // where each cgroup has the controllers of the hierarchy
 		v.requires = nil
 	}
 	return nil
@@ -50,7 +50,8 @@ func (v *View) In(cgroup uint64) error {
 	if len(v.settings.Match) > 0 {
 		path, err := v.set.hierarchy.Below(cgroup)
 		if errors.Is(err, unix.ENAMETOOLONG) { // the kernel tells paths of up to a page
-			return errno.Errorf(unix.ENOENT, "view %s: this cgroup's path is too long for match: in its settings", v.name)
+			return errno.Errorf(unix.ENOENT,
+				"view %s: this cgroup's path is too long for match: in its settings", v.name)
 		}
 		if err != nil {
 			return err
@@ -58,7 +59,8 @@ func (v *View) In(cgroup uint64) error {
 		if !slices.ContainsFunc(v.settings.Match, func(glob string) bool {
 			return fits(glob, path)
 		}) {
-			return errno.Errorf(unix.ENOENT, "view %s: no match: in its settings fits this cgroup's path",
+			return errno.Errorf(unix.ENOENT,
+				"view %s: no match: in its settings fits this cgroup's path",
 				v.name)
 		}
 	}

@@ -98,8 +98,8 @@ func TestIn(t *testing.T) {
 	}
 }
 
-// A view that requires a controller of another hierarchy is absent, and says where it is. One whose
-// controller is not enabled in a cgroup is absent there.
+// A view that requires a controller of another hierarchy is absent, and says where that is. If the controller
+// is not enabled in a cgroup, the view is absent there.
 func TestRequires(t *testing.T) {
 	v2, v1 := testHierarchy(t, ""), testHierarchy(t, ktest.V1(t))
 	memory := memoryHierarchy(t)

@@ -84,7 +84,8 @@ func TestSymbolsAndConfiguration(t *testing.T) {
 		t.Errorf("%d entries", len(none))
 	}
 	for i, e := range entries(2) {
-		if e.FD != uint32(i) || e.PID != int32(pid) || unix.ByteSliceToString(e.Comm[:])+"\n" != string(comm) {
+		if e.FD != uint32(i) || e.PID != int32(pid) ||
+			unix.ByteSliceToString(e.Comm[:])+"\n" != string(comm) {
 			t.Errorf("entry %d is %+v", i, e)
 		}
 		if line := fmt.Sprintf("%016x T _stext\n", e.Text); !bytes.Contains(symbols, []byte(line)) {
@@ -112,7 +113,8 @@ func setOf(t *testing.T, registry string, files map[string]string) *Set {
 			t.Fatal(err)
 		}
 	}
-	s, err := Open(testHierarchy(t, ""), Config{Builtin: bpf.Objects, Dirs: []string{dir}, Registry: registry})
+	s, err := Open(testHierarchy(t, ""), Config{Builtin: bpf.Objects, Dirs: []string{dir},
+		Registry: registry})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,8 +138,8 @@ func viewOf(t *testing.T, s *Set, name string) *View {
 	return nil
 }
 
-// Each iterator of an object is a view. What no view has is left out, and said. Plain variables are
-// parameters, and a map that another program has pinned by its name is that program's.
+// Each iterator of an object is a view. A left-out one is told. Plain variables are parameters, and a map
+// that another program has pinned by its name belongs to that program.
 func TestSeveralViewsInOneObject(t *testing.T) {
 	if unix.Access(programs.PinDirectory, unix.W_OK) != nil {
 		t.Fatalf("%s is no directory to pin in", programs.PinDirectory)
@@ -150,14 +152,17 @@ func TestSeveralViewsInOneObject(t *testing.T) {
 		"several.yaml":      "description: from the object",
 		"several_pids.yaml": fmt.Sprintf("{description: of its own, parameters: {only: %d, mark: it is}}", two),
 	})
-	whole, pids, counts := viewOf(t, s, "several"), viewOf(t, s, "several_pids"), viewOf(t, s, "several_counts")
-	if ktest.Errno(t, "the object", whole.Err(), unix.ENOENT); !strings.HasSuffix(whole.Err().Error(), "several_counts, several_pids") {
+	whole, pids, counts := viewOf(t, s, "several"), viewOf(t, s, "several_pids"),
+		viewOf(t, s, "several_counts")
+	if ktest.Errno(t, "the object", whole.Err(), unix.ENOENT); !strings.HasSuffix(whole.Err().Error(),
+		"several_counts, several_pids") {
 		t.Errorf("%v", whole.Err())
 	}
 	if pids.Err() != nil || pids.Help() != "of its own" {
 		t.Fatalf("%v, help %q", pids.Err(), pids.Help())
 	}
-	if got, want := mustRun(t, pids, ktest.CgroupID(t, dir)), fmt.Sprintf("it is %d\n", two); got != want {
+	if got, want := mustRun(t, pids, ktest.CgroupID(t, dir)),
+		fmt.Sprintf("it is %d\n", two); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	for _, word := range []string{"several_setup", "several_sockets", "left out"} {
@@ -165,7 +170,8 @@ func TestSeveralViewsInOneObject(t *testing.T) {
 			t.Errorf("no %q in the warning %q", word, pids.Warning())
 		}
 	}
-	if err := counts.Err(); err == nil || !strings.Contains(err.Error(), programs.PinDirectory+"/bpfview_test_map") {
+	if err := counts.Err(); err == nil || !strings.Contains(err.Error(),
+		programs.PinDirectory+"/bpfview_test_map") {
 		t.Fatalf("without the map: %v", err)
 	}
 
@@ -192,7 +198,8 @@ func TestSeveralViewsInOneObject(t *testing.T) {
 		if counts.Err() != nil || counts.Help() != "from the object" {
 			t.Fatalf("%v, help %q", counts.Err(), counts.Help())
 		}
-		if got, want := mustRun(t, counts, ktest.CgroupID(t, dir)), fmt.Sprintf("%d %d\n", one, n); got != want {
+		if got, want := mustRun(t, counts, ktest.CgroupID(t, dir)),
+			fmt.Sprintf("%d %d\n", one, n); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
@@ -200,8 +207,8 @@ func TestSeveralViewsInOneObject(t *testing.T) {
 	count(43) // a new map of the same name
 }
 
-// A directory in the registry, as bpftool prog loadall makes it, has views. One that others can write is listed
-// with the reason.
+// A directory in the registry, as bpftool prog loadall makes it, has views. If other users can write it, its
+// pins are listed with the reason.
 func TestDirectoriesInRegistry(t *testing.T) {
 	registry := testRegistry(t)
 	mkdir := func(name string) string {
@@ -283,7 +290,9 @@ func TestWatchBelowRegistry(t *testing.T) {
 	}
 	for _, name := range []string{"one", "two"} {
 		pinForeign(t, filepath.Join(dir, name), ktest.Writing(name, "cgroup", 10))
-		for !slices.ContainsFunc(s.Views(), func(v *View) bool { return v.Name() == name && v.Err() == nil }) {
+		for !slices.ContainsFunc(s.Views(), func(v *View) bool {
+			return v.Name() == name && v.Err() == nil
+		}) {
 			<-changed
 		}
 	}

@@ -32,8 +32,9 @@ type registry struct {
 
 const temporary = programs.FlavourMark + "new"
 
-// openRegistry lists the registry. Pins in its sub-directories are views too, for "bpftool prog loadall" makes one
-// for each object. refused are the pins of a registry that others can write: they are named and not opened.
+// openRegistry lists the registry. Pins in its sub-directories are views too, because "bpftool prog loadall"
+// makes one for each object. refused are the pins of a registry that other users can write. They are named
+// and not opened.
 func (s *Set) openRegistry(said map[string]bool) (r *registry, refused []*sources.Pin) {
 	r = &registry{
 		dir: s.config.Registry, readOnly: s.config.ReadOnly, ours: make(map[string]programs.Origin),
@@ -62,7 +63,7 @@ func (s *Set) openRegistry(said map[string]bool) (r *registry, refused []*source
 	for _, e := range entries { // sorted: NAME before NAME___task
 		if !e.IsDir() {
 			r.list(r.dir, e.Name())
-		} else if !strings.HasPrefix(e.Name(), programs.FlavourMark) { // which begins names of our own
+		} else if !strings.HasPrefix(e.Name(), programs.FlavourMark) { // which begins own names
 			r.below = append(r.below, filepath.Join(r.dir, e.Name()))
 		}
 	}
@@ -112,7 +113,7 @@ func baseName(pin string) string {
 	return base
 }
 
-// list finds out what is pinned under a name.
+// list looks at the pin with a name.
 func (r *registry) list(dir, name string) {
 	if err := r.look(dir, name); err != nil && !errors.Is(err, unix.ENOENT) {
 		r.refuse(filepath.Join(dir, name), err)
@@ -131,7 +132,8 @@ func (r *registry) prepare() error {
 		return fmt.Errorf("registry %s: %w", r.dir, err)
 	}
 	if fs.Type != unix.BPF_FS_MAGIC {
-		return errno.Errorf(unix.EINVAL, "registry %s is not in a bpffs (mount -t bpf bpf /sys/fs/bpf)",
+		return errno.Errorf(unix.EINVAL,
+			"registry %s is not in a bpffs (mount -t bpf bpf /sys/fs/bpf)",
 			r.dir)
 	}
 	if missing {

@@ -128,7 +128,8 @@ func (s *Set) reload() (changed bool, err error) {
 	s.below.Store(pins.subdirectories())
 	say := func(format string, args ...any) { s.say(said, format, args...) }
 	note := func(format string, args ...any) { s.note(said, format, args...) }
-	found, err := s.config.places(s.viewsIn).Scan(append(pins.foreign(), refused...), len(*s.views.Load()) > 0, say, note)
+	found, err := s.config.places(s.viewsIn).Scan(append(pins.foreign(), refused...),
+		len(*s.views.Load()) > 0, say, note)
 	if err != nil {
 		s.said = said
 		return false, err

@@ -175,7 +175,8 @@ func testTablesApart(t *testing.T, h *cgroups.Hierarchy, domain, file string, di
 		checkTables(t, views, foreign, h, dir, pids)
 	}
 	all := make(map[string]bool)
-	out, err := views["files"].Tree(context.Background(), records.Text, ktest.CgroupID(t, domain), nil, nil)
+	out, err := views["files"].Tree(context.Background(), records.Text,
+		ktest.CgroupID(t, domain), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

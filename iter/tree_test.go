@@ -143,7 +143,8 @@ func TestTree(t *testing.T) {
 	}
 }
 
-// TestTreeLeavesOutWhatRightsRefuse: whichever way a tree is read, it lacks what the reader could not reach.
+// TestTreeLeavesOutWhatRightsRefuse holds that a tree lacks the cgroups that its reader could not reach, in
+// every way of reading.
 func TestTreeLeavesOutWhatRightsRefuse(t *testing.T) {
 	h := testHierarchy(t, "")
 	top := testTree(t, h, 0)
@@ -177,11 +178,13 @@ func TestTreeLeavesOutWhatRightsRefuse(t *testing.T) {
 			rights runs.Rights
 			want   []string
 		}{
-			"everything": {nil, []string{".", "a", "a/closed", "a/closed/below", "a/entered", "a/entered/below", "b"}},
-			"a member":   {member, []string{".", "a", "a/entered", "b"}},
-			"nothing":    {func(uint32, uint32, uint32) uint32 { return 0 }, []string{"."}},
+			"everything": {nil, []string{".", "a", "a/closed", "a/closed/below", "a/entered",
+				"a/entered/below", "b"}},
+			"a member": {member, []string{".", "a", "a/entered", "b"}},
+			"nothing":  {func(uint32, uint32, uint32) uint32 { return 0 }, []string{"."}},
 		} {
-			out, err := v.Tree(context.Background(), records.JSON, ktest.CgroupID(t, top), tt.rights, nil)
+			out, err := v.Tree(context.Background(), records.JSON, ktest.CgroupID(t, top),
+				tt.rights, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

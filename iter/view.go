@@ -25,9 +25,10 @@ type View struct {
 	settings  sources.Settings
 	requires  []string // controllers that a cgroup must have
 	addresses bool     // it shows addresses of the kernel
-	maps      []string // paths of pinned maps that it uses: the one that settings name, and those pinned by name
-	mapStamp  string   // of these maps, as they were found
-	life      *life
+	// Paths of pinned maps that it uses, by its settings or by their names.
+	maps     []string
+	mapStamp string // of these maps, as they were found
+	life     *life
 
 	job      *runs.Job    // nil if it is absent
 	state    *state.State // nil if no program of the object is attached
@@ -71,7 +72,9 @@ func (v *View) Origin() string { return v.origin }
 
 // Warning is one line that whoever looks after the views should know, or "".
 func (v *View) Warning() string {
-	about := slices.DeleteFunc([]string{v.warning, v.settings.Warning()}, func(s string) bool { return s == "" })
+	about := slices.DeleteFunc([]string{v.warning, v.settings.Warning()}, func(s string) bool {
+		return s == ""
+	})
 	return strings.Join(about, "; ")
 }
 
@@ -96,7 +99,7 @@ func (v *View) orRoot(a *sources.Account) *uint32 {
 	return a.Number()
 }
 
-// warn adds to what whoever looks after the views should know.
+// warn adds to the warnings for the administrator.
 func (v *View) warn(format string, args ...any) {
 	if v.warning != "" {
 		v.warning += "; "

@@ -32,7 +32,7 @@ func walking(t testing.TB, v *View, tasks *View) *View {
 	return &small
 }
 
-// A walk shows of each cgroup what its file shows.
+// A walk shows of each cgroup the same as its file.
 func TestWalkShowsTheSame(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
@@ -49,7 +49,7 @@ func TestWalkShowsTheSame(t *testing.T) {
 		each := *v
 		each.job = v.job.Without(runs.InWalk, runs.PerTree)
 		var walked, single string
-		for range 100 { // what runs may run on between the two
+		for range 100 { // numbers that may go on between the two
 			walked = string(mustTree(t, v, records.JSON, ktest.CgroupID(t, top)))
 			single = string(mustTree(t, &each, records.JSON, ktest.CgroupID(t, top)))
 			if walked == single {
@@ -84,7 +84,8 @@ func TestWalkWhileCgroupsVanish(t *testing.T) {
 		seen := make(map[string]int)
 		for _, l := range treeLines(t, mustTree(t, v, records.JSON, ktest.CgroupID(t, top))) {
 			seen[l.Cgroup]++
-			if id, ok := stay[l.Cgroup]; ok && id != l.ID || !ok && !strings.Contains(l.Cgroup, "comes and goes") {
+			if id, ok := stay[l.Cgroup]; ok && id != l.ID || !ok &&
+				!strings.Contains(l.Cgroup, "comes and goes") {
 				t.Fatalf("%q has id %d, not %d", l.Cgroup, l.ID, id)
 			}
 		}

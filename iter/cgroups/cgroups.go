@@ -55,7 +55,8 @@ func firstCgroup2() (string, error) {
 		return "", fmt.Errorf("look for a cgroup2 mount: %w", err)
 	}
 	if len(mounts) == 0 {
-		return "", errno.Errorf(unix.ENODEV, "no cgroup2 mount in /proc/self/mountinfo (mount -t cgroup2 cgroup2 /sys/fs/cgroup)")
+		return "", errno.Errorf(unix.ENODEV,
+			"no cgroup2 mount in /proc/self/mountinfo (mount -t cgroup2 cgroup2 /sys/fs/cgroup)")
 	}
 	return mounts[0].Mountpoint, nil
 }
@@ -87,7 +88,9 @@ func (h *Hierarchy) identify(source string) error {
 	case unix.CGROUP_SUPER_MAGIC:
 		h.v1 = true
 	default:
-		return errno.Errorf(unix.EINVAL, "%q is not a cgroup directory: give one, or \"cgroup2\" for the first cgroup2 mount", source)
+		return errno.Errorf(unix.EINVAL,
+			"%q is not a cgroup directory: give one, or \"cgroup2\" for the first cgroup2 mount",
+			source)
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(h.dir, &st); err != nil {

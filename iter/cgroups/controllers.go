@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Cgroup2 stands among the names of controllers for what each cgroup of cgroup2 has, for example pressure.
+// Cgroup2 stands among the names of controllers for properties of all cgroups of cgroup2, for example
+// pressure.
 const Cgroup2 = "cgroup2"
 
 // Controllers are those enabled in a cgroup: cgroup.controllers (cgroup-v2.rst). Cgroups of v1 have no such

@@ -26,10 +26,10 @@ const (
 
 const btfHead = 12 // bytes: name, kind and number of members, size or type
 
-// adapt rewrites what libbpf loads and the parser of cilium/ebpf v0.22 refuses:
+// adapt rewrites two things that libbpf loads and the parser of cilium/ebpf v0.22 refuses:
 //
-//   - "extern const void SYMBOL __ksym" becomes extern void, because const says nothing of an address;
-//   - a weak variable of __kconfig becomes a strong one. Their names are in weak: see zeroUnset.
+//   - "extern const void SYMBOL __ksym" becomes extern void, because const says nothing about an address.
+//   - A weak variable of __kconfig becomes a strong one. Their names are in weak (see zeroUnset).
 //
 // It gives raw itself if there is nothing to rewrite.
 func adapt(raw []byte) (adapted []byte, weak []string) {
@@ -38,7 +38,8 @@ func adapt(raw []byte) (adapted []byte, weak []string) {
 		return raw, nil
 	}
 	section := f.Section(".BTF")
-	if section == nil || section.Type == elf.SHT_NOBITS || section.Offset+section.FileSize > uint64(len(raw)) {
+	if section == nil || section.Type == elf.SHT_NOBITS ||
+		section.Offset+section.FileSize > uint64(len(raw)) {
 		return raw, nil
 	}
 	adapted = bytes.Clone(raw)
@@ -53,7 +54,8 @@ func adapt(raw []byte) (adapted []byte, weak []string) {
 	const symbolSize, infoAt = 24, 4 // of Elf64_Sym, and of st_info in it
 	for i, s := range symbols {
 		at := table.Offset + uint64(i+1)*symbolSize + infoAt // Symbols leaves out the first
-		if elf.ST_BIND(s.Info) == elf.STB_WEAK && s.Section == elf.SHN_UNDEF && slices.Contains(config, s.Name) && at < uint64(len(raw)) {
+		if elf.ST_BIND(s.Info) == elf.STB_WEAK && s.Section == elf.SHN_UNDEF &&
+			slices.Contains(config, s.Name) && at < uint64(len(raw)) {
 			adapted[at] = elf.ST_INFO(elf.STB_GLOBAL, elf.ST_TYPE(s.Info))
 			weak = append(weak, s.Name)
 		}
@@ -105,7 +107,8 @@ func (t *btfTypes) kind(head []byte) (kind uint32, members int) {
 }
 
 func (t *btfTypes) name(head []byte) string {
-	name, _, _ := bytes.Cut(t.strings[min(uint64(t.order.Uint32(head)), uint64(len(t.strings))):], []byte{0})
+	name, _, _ := bytes.Cut(t.strings[min(uint64(t.order.Uint32(head)), uint64(len(t.strings))):],
+		[]byte{0})
 	return string(name)
 }
 

@@ -73,7 +73,8 @@ func (it *Iterator) Type() (records.Type, error) {
 func (it *Iterator) Order() (links.Order, error) {
 	order, err := orderOf(it.tags)
 	if err == nil && order != links.Self && it.target != "cgroup" {
-		return order, errno.Errorf(unix.ENOEXEC, "it iterates %s, and only an iterator of cgroups has an order",
+		return order, errno.Errorf(unix.ENOEXEC,
+			"it iterates %s, and only an iterator of cgroups has an order",
 			it.target)
 	}
 	return order, err

@@ -16,11 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unsetMap is what programs read in place of the weak variables of __kconfig that this kernel does not set.
+// unsetMap replaces the weak variables of __kconfig that this kernel does not set.
 const unsetMap = "view_unset"
 
-// zeroUnset makes those of the weak variables of __kconfig zero that the kernel's configuration does not set,
-// as libbpf does. The loader of cilium/ebpf would refuse the object.
+// zeroUnset makes weak variables of __kconfig zero that the kernel's configuration does not set, as libbpf
+// does. The loader of cilium/ebpf would refuse the object.
 func zeroUnset(spec *ebpf.CollectionSpec, weak []string) error {
 	set := configured()
 	weak = slices.DeleteFunc(weak, func(name string) bool {
@@ -50,7 +50,8 @@ func zeroUnset(spec *ebpf.CollectionSpec, weak []string) error {
 		}
 	}
 	spec.Maps[unsetMap] = &ebpf.MapSpec{
-		Name: unsetMap, Type: ebpf.Array, KeySize: 4, ValueSize: size, MaxEntries: 1, Flags: unix.BPF_F_RDONLY_PROG,
+		Name: unsetMap, Type: ebpf.Array, KeySize: 4, ValueSize: size, MaxEntries: 1,
+		Flags:    unix.BPF_F_RDONLY_PROG,
 		Contents: []ebpf.MapKV{{Key: uint32(0), Value: make([]byte, size)}},
 	}
 	return nil

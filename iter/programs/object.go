@@ -96,7 +96,8 @@ func Parse(raw []byte, name string) (o *Object, err error) {
 	// The ELF reader is not proof against every broken file; one bad object must not end the process.
 	defer func() {
 		if r := recover(); r != nil {
-			o, err = nil, errno.Errorf(unix.ENOEXEC, "parse the object: panic in %s: %v", panics.Place(), r)
+			o, err = nil, errno.Errorf(unix.ENOEXEC, "parse the object: panic in %s: %v",
+				panics.Place(), r)
 		}
 	}()
 	if err := checkMachine(raw); err != nil {
@@ -130,13 +131,14 @@ func checkMachine(raw []byte) error {
 		return errno.Errorf(unix.ENOEXEC, "the object is for machines of another byte order (%v; build it with clang -target bpf)", got)
 	}
 	if got := elf.Machine(order.Uint16(raw[machine:])); got != elf.EM_BPF {
-		return errno.Errorf(unix.ENOEXEC, "the object is for another machine (%v; build it with clang -target bpf)", got)
+		return errno.Errorf(unix.ENOEXEC,
+			"the object is for another machine (%v; build it with clang -target bpf)", got)
 	}
 	return nil
 }
 
-// New makes the object of the view called name from its spec. If the spec has iterators of several views,
-// those of the others are no part of it.
+// New makes the object of the view called name from its spec. If the spec has iterators of several views, the
+// others are left out.
 func New(spec *ebpf.CollectionSpec, name string) (*Object, error) {
 	o := &Object{view: name, spec: spec}
 	var all, others []string
@@ -183,21 +185,25 @@ func (o *Object) choose(iterators []string, view string) error {
 		case view + treeFlavour:
 			spec := o.spec.Programs[program]
 			if spec.AttachTo != "task" || !UsedMaps(spec)[batchMap] {
-				return errno.Errorf(unix.ENOEXEC, "program %s is not made by VIEW_TREE of tree.h",
+				return errno.Errorf(unix.ENOEXEC,
+					"program %s is not made by VIEW_TREE of tree.h",
 					program)
 			}
 			o.tree = program
 		case view + walkFlavour:
 			spec := o.spec.Programs[program]
 			if spec.AttachTo != "task" || !UsedMaps(spec)[nodesMap] {
-				return errno.Errorf(unix.ENOEXEC, "program %s is not what VIEW_TREE of tree.h makes",
+				return errno.Errorf(unix.ENOEXEC,
+					"program %s is not what VIEW_TREE of tree.h makes",
 					program)
 			}
 			o.walk = program
 		default:
 			o.main = ""
-			return errno.Errorf(unix.ENOEXEC, "iterators %s: an object holds one, or those called %s, %s, %s and %s",
-				strings.Join(iterators, ", "), view, view+taskFlavour, view+treeFlavour, view+walkFlavour)
+			return errno.Errorf(unix.ENOEXEC,
+				"iterators %s: an object holds one, or those called %s, %s, %s and %s",
+				strings.Join(iterators, ", "), view, view+taskFlavour, view+treeFlavour,
+				view+walkFlavour)
 		}
 	}
 	return nil

@@ -17,7 +17,8 @@ func (o *Object) Set(parameters map[string]any) error {
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		v := o.spec.Variables[name]
 		if v == nil || v.Type == nil || v.Type.Linkage != btf.GlobalVar {
-			return errno.Errorf(unix.EINVAL, "parameter %s: the object has no global variable of that name", name)
+			return errno.Errorf(unix.EINVAL,
+				"parameter %s: the object has no global variable of that name", name)
 		}
 		if err := setVariable(v, parameters[name]); err != nil {
 			return errno.Errorf(unix.EINVAL, "parameter %s: %w", name, err)

@@ -42,8 +42,8 @@ func baseOf(program string) string {
 	return base
 }
 
-// part gives those of an object's iterators that make the view of a name: all, unless they are of several
-// views.
+// part gives the iterators of an object that make the view of a name. They are all, unless the object has
+// several views.
 func part(iterators []string, view string) []string {
 	bases := make(map[string]bool)
 	for _, program := range iterators {
@@ -52,12 +52,14 @@ func part(iterators []string, view string) []string {
 	if len(bases) < 2 || !bases[view] {
 		return iterators
 	}
-	return slices.DeleteFunc(slices.Clone(iterators), func(program string) bool { return baseOf(program) != view })
+	return slices.DeleteFunc(slices.Clone(iterators), func(program string) bool {
+		return baseOf(program) != view
+	})
 }
 
-// counting chooses the programs that count for the view among those of the object that are no iterators. In an
-// object of one view these are all that can be attached. In an object of several they are those that share a
-// map with the view's own iterators.
+// counting chooses the programs that count for the view among the others of the object, which are no
+// iterators. In an object of one view these are all that can be attached. In an object of several views they
+// are those that share a map with the view's own iterators.
 func (o *Object) counting(others, iterators []string, several bool) {
 	shared := o.mapsOf(iterators...)
 	for _, program := range others {

@@ -17,8 +17,8 @@ import (
 // PinDirectory is where libbpf pins maps by their names (LIBBPF_PIN_BY_NAME) unless it is told another place.
 const PinDirectory = "/sys/fs/bpf"
 
-// PinnedByName are the paths of the maps that the view shares with whoever has pinned them: by LIBBPF_PIN_BY_NAME
-// in the declarations of maps that its programs use.
+// PinnedByName are the paths of the maps that the view shares with the programs that pinned them. They have
+// LIBBPF_PIN_BY_NAME in the declarations of maps that its programs use.
 func (o *Object) PinnedByName() (paths []string) {
 	used := o.mapsOf(slices.Concat(o.own(), o.attached)...)
 	for _, name := range slices.Sorted(maps.Keys(used)) {
@@ -36,8 +36,7 @@ func (o *Object) isPinnedByName(name string) bool {
 	return m != nil && m.Pinning == ebpf.PinByName
 }
 
-// IsShared reports whether a map is one that another program has pinned by its name, and so is nothing of the
-// view's own.
+// IsShared reports whether a map belongs to another program, which has pinned it by its name.
 func (o *Object) IsShared(name string) bool {
 	if !o.isPinnedByName(name) {
 		return false
@@ -49,7 +48,9 @@ func (o *Object) IsShared(name string) bool {
 
 // own are the view's iterators.
 func (o *Object) own() []string {
-	return slices.DeleteFunc([]string{o.main, o.task, o.tree, o.walk}, func(name string) bool { return name == "" })
+	return slices.DeleteFunc([]string{o.main, o.task, o.tree, o.walk}, func(name string) bool {
+		return name == ""
+	})
 }
 
 // SharedIDs are the ids of the maps of PinnedByName. A program that was loaded with other maps is another
@@ -71,9 +72,10 @@ func (o *Object) SharedIDs() string {
 	return strings.Join(ids, " ")
 }
 
-// share opens the maps that are pinned by name and adds them to shared. It gives those that the caller closes.
-// A map that the view's own programs fill is made if nobody has pinned it.
-func (o *Object) share(specs map[string]*ebpf.MapSpec, shared map[string]*ebpf.Map) (opened []*ebpf.Map, err error) {
+// share opens the maps that are pinned by name and adds them to shared. It gives those that the caller
+// closes. If a map that the view's own programs fill is not pinned, it is made.
+func (o *Object) share(specs map[string]*ebpf.MapSpec, shared map[string]*ebpf.Map) (opened []*ebpf.Map,
+	err error) {
 	filled := o.mapsOf(o.attached...)
 	for name, spec := range specs {
 		if spec.Pinning != ebpf.PinByName {
@@ -88,10 +90,12 @@ func (o *Object) share(specs map[string]*ebpf.MapSpec, shared map[string]*ebpf.M
 		case err == nil:
 			opened, shared[name] = append(opened, m), m
 		case !errors.Is(err, fs.ErrNotExist):
-			return opened, fmt.Errorf("open the map %s, which is pinned by its name: %w", pinPath(name), err)
+			return opened, fmt.Errorf("open the map %s, which is pinned by its name: %w",
+				pinPath(name), err)
 		case !filled[name]:
-			return opened, errno.Errorf(unix.ENXIO, "map %s is pinned by its name, and no program has pinned it at %s: "+
-				"start the one that fills it", name, pinPath(name))
+			return opened, errno.Errorf(unix.ENXIO,
+				"map %s is pinned by its name, and no program has pinned it at %s: "+
+					"start the one that fills it", name, pinPath(name))
 		}
 	}
 	return opened, nil

@@ -68,9 +68,11 @@ func newColumn(m btf.Member) (c column, key bool, err error) {
 	c = column{name: m.Name, off: int(m.Offset.Bytes()), sum: -1}
 	switch {
 	case m.Name == "" || m.BitfieldSize != 0 || m.Offset%8 != 0:
-		return c, false, errno.Errorf(unix.ENOEXEC, "member %q: bit fields and anonymous members are not supported", m.Name)
+		return c, false, errno.Errorf(unix.ENOEXEC,
+			"member %q: bit fields and anonymous members are not supported", m.Name)
 	case !memberName.MatchString(m.Name) || slices.Contains(reserved, m.Name):
-		return c, false, errno.Errorf(unix.ENOEXEC, "member %q: a name is [A-Za-z][A-Za-z0-9_]*, and none of %s",
+		return c, false, errno.Errorf(unix.ENOEXEC,
+			"member %q: a name is [A-Za-z][A-Za-z0-9_]*, and none of %s",
 			m.Name, strings.Join(reserved, ", "))
 	}
 	tags, err := readTags(m.Tags, memberTags)
@@ -118,7 +120,8 @@ func (c *column) setType(t btf.Type, class string) error {
 		c.metric = class
 	case "", "cgroup":
 	default:
-		return errno.Errorf(unix.ENOEXEC, "kind %q is none of gauge, counter, histogram, address, cgroup",
+		return errno.Errorf(unix.ENOEXEC,
+			"kind %q is none of gauge, counter, histogram, address, cgroup",
 			class)
 	}
 	switch t := t.(type) {
@@ -144,7 +147,8 @@ func (c *column) setType(t btf.Type, class string) error {
 	case *btf.Array:
 		n, ok := arrayOf(t, 1)
 		if !ok {
-			return errno.Errorf(unix.ENOEXEC, "an array of anything but char needs a kind, histogram or address")
+			return errno.Errorf(unix.ENOEXEC,
+				"an array of anything but char needs a kind, histogram or address")
 		}
 		c.kind, c.size, c.width = characters, n, max(1, n-1)
 		return nil

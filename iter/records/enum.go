@@ -24,7 +24,8 @@ func (c *column) setEnum(t *btf.Enum) error {
 	prefix := t.Values[0].Name
 	for _, v := range t.Values {
 		if !valueName.MatchString(v.Name) {
-			return errno.Errorf(unix.ENOEXEC, "value %q of an enum: a name is [A-Za-z_][A-Za-z0-9_]*", v.Name)
+			return errno.Errorf(unix.ENOEXEC,
+				"value %q of an enum: a name is [A-Za-z_][A-Za-z0-9_]*", v.Name)
 		}
 		for !strings.HasPrefix(v.Name, prefix) {
 			prefix = prefix[:len(prefix)-1]

@@ -96,7 +96,7 @@ func (o *Output) Wrote(node int) bool {
 	return slices.ContainsFunc(o.parts, func(p part) bool { return p.node == node })
 }
 
-// Keep takes back what was written about all nodes of the tree but those that keep names.
+// Keep drops the output about all nodes of the tree but those that keep names.
 func (o *Output) Keep(keep func(node int) bool) {
 	o.parts = slices.DeleteFunc(o.parts, func(p part) bool { return !keep(p.node) })
 }
@@ -116,7 +116,8 @@ func (o *Output) sort() error {
 	for i := range o.parts {
 		p := &o.parts[i]
 		if size := p.rawEnd - p.raw; size%o.record.size != 0 {
-			return errno.Errorf(unix.EIO, "output of %d bytes is no whole number of records of %d bytes",
+			return errno.Errorf(unix.EIO,
+				"output of %d bytes is no whole number of records of %d bytes",
 				size, o.record.size)
 		}
 		o.sortPart(p)

@@ -74,7 +74,8 @@ func (o *Output) appendComments(dst []byte, c *column, kind string) []byte {
 	dst = append(append(append(dst, "# HELP "...), o.name...), ' ')
 	switch {
 	case c.bare:
-		dst = appendLabelText(append(append(append(dst, "Rows of "...), o.view...), ": "...), []byte(o.help), false)
+		dst = appendLabelText(append(append(append(dst, "Rows of "...), o.view...), ": "...),
+			[]byte(o.help), false)
 	case c.help != "":
 		dst = appendLabelText(dst, []byte(c.help), false)
 	default:

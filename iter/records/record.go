@@ -71,7 +71,8 @@ func recordOf(f *btf.Func) (*record, error) {
 	}
 	pointer, ok := btf.UnderlyingType(proto.Params[len(proto.Params)-1].Type).(*btf.Pointer)
 	if !ok {
-		return nil, errno.Errorf(unix.ENOEXEC, "function %s: its last parameter is no pointer to a record",
+		return nil, errno.Errorf(unix.ENOEXEC,
+			"function %s: its last parameter is no pointer to a record",
 			f.Name)
 	}
 	s, ok := btf.UnderlyingType(pointer.Target).(*btf.Struct)
@@ -94,7 +95,8 @@ func newRecord(s *btf.Struct) (*record, error) {
 			return nil, fmt.Errorf("record struct %s: %w", s.Name, err)
 		}
 		if c.off+c.size > r.size {
-			return nil, errno.Errorf(unix.ENOEXEC, "record struct %s: member %s is beyond its end",
+			return nil, errno.Errorf(unix.ENOEXEC,
+				"record struct %s: member %s is beyond its end",
 				s.Name, c.name)
 		}
 		if key {
@@ -102,7 +104,9 @@ func newRecord(s *btf.Struct) (*record, error) {
 		}
 		if c.total {
 			if c.kind != integer || c.optional {
-				return nil, errno.Errorf(unix.ENOEXEC, "record struct %s: member %s: a total is an integer and not optional", s.Name, c.name)
+				return nil, errno.Errorf(unix.ENOEXEC,
+					"record struct %s: member %s: a total is an integer and not optional",
+					s.Name, c.name)
 			}
 			r.totals = append(r.totals, len(r.columns))
 		}
@@ -137,7 +141,8 @@ func (r *record) joinSums() error {
 			return c.name == sum.sumOf && c.kind == histogram
 		})
 		if of < 0 || r.columns[of].unit != sum.unit || sum.kind != integer || r.columns[of].sum >= 0 {
-			return errno.Errorf(unix.ENOEXEC, "member %s is no sum of a histogram %s of the same unit",
+			return errno.Errorf(unix.ENOEXEC,
+				"member %s is no sum of a histogram %s of the same unit",
 				sum.name, sum.sumOf)
 		}
 		r.columns[of].sum = i

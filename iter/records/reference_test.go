@@ -87,7 +87,8 @@ func escapeText(text string, spaces bool) string {
 		switch {
 		case r == '\\' || r == '\n' || r == '\t':
 			return strings.Trim(strconv.QuoteRune(r), "'")
-		case r == ' ' && spaces, r != ' ' && plain.Rune(r) && bytes != "\xff" && utf8.ValidString(bytes):
+		case r == ' ' && spaces, r != ' ' && plain.Rune(r) && bytes != "\xff" &&
+			utf8.ValidString(bytes):
 			return bytes
 		}
 		escaped := ""

@@ -138,7 +138,8 @@ func TestProgramTags(t *testing.T) {
 		{[]string{"help:x", "kind:gauge"}, true, 0, "", false},
 		{[]string{"encoded"}, false, 0, "", false},
 		{[]string{"comment:test_expect_success", "help:x"}, true, 1, "", true},
-		{[]string{"comment:test_expect_success", "versoin:2"}, true, 1, "", true}, // nothing of bpfview.h: a foreign program
+		// A foreign program has no tag of bpfview.h.
+		{[]string{"comment:test_expect_success", "versoin:2"}, true, 1, "", true},
 	} {
 		b, err := btf.NewBuilder(nil, nil)
 		if test.record {

@@ -9,8 +9,8 @@ import (
 )
 
 // Split takes raw, which is Bytes with the output of a tree's program at its end. The program was run for
-// count nodes from first on, in order. The output about each ends with struct view_tree_end of bpf/include/tree.h,
-// which has the cgroup's id and the number of bytes. A cgroup that had died has none.
+// count nodes from first on, in order. The output about each ends with struct view_tree_end of
+// bpf/include/tree.h, which has the cgroup's id and the number of bytes. A cgroup that had died has none.
 func (o *Output) Split(raw []byte, first, count int) error {
 	const endSize = 16
 	from, parts := len(o.raw), len(o.parts)
@@ -27,7 +27,8 @@ func (o *Output) Split(raw []byte, first, count int) error {
 			i--
 		}
 		if i < first || size > uint64(end-from) {
-			return errno.Errorf(unix.EIO, "output of %d bytes for cgroup %d, which is not in its place",
+			return errno.Errorf(unix.EIO,
+				"output of %d bytes for cgroup %d, which is not in its place",
 				size, id)
 		}
 		o.parts = append(o.parts, part{node: i, raw: end - int(size), rawEnd: end})

@@ -20,7 +20,7 @@ var (
 		"requires": true}
 )
 
-// commentTag begins the tags by which libbpf's and the kernel's tests note what they expect of a program.
+// commentTag begins the tags in which tests of libbpf and the kernel note the expected result of a program.
 const commentTag = "comment:"
 
 // readTags gives the values of tags by their names. A tag that is unknown, or there twice, is an error.
@@ -54,8 +54,8 @@ func readTags(list []string, known map[string]bool) (map[string]string, error) {
 	return tags, nil
 }
 
-// readProgramTags is readTags for a program's function. A program that has no tag of bpf/include/bpfview.h was
-// written without it, so its tags mean something else.
+// readProgramTags is readTags for a program's function. A program that has no tag of bpf/include/bpfview.h
+// was written without it, so its tags mean something else.
 func readProgramTags(list []string) (map[string]string, error) {
 	var own []string
 	known := false
@@ -80,7 +80,8 @@ func (c *column) checkTags(class string, key bool) error {
 	switch {
 	case key && (class == "gauge" || class == "counter" || class == "histogram" || c.total ||
 		c.sumOf != ""):
-		return errno.Errorf(unix.ENOEXEC, "a key identifies the record, so it is no metric, total or sum")
+		return errno.Errorf(unix.ENOEXEC,
+			"a key identifies the record, so it is no metric, total or sum")
 	case c.metric != "" && !number:
 		return errno.Errorf(unix.ENOEXEC, "a %s is a number", c.metric)
 	case class == "cgroup" && c.kind != cgroupNumber:
@@ -88,7 +89,8 @@ func (c *column) checkTags(class string, key bool) error {
 	case c.by && !c.bounded():
 		return errno.Errorf(unix.ENOEXEC, "totals are told apart by an enum, a bool or one char, because others have any number of values")
 	case c.added && c.metric != "gauge":
-		return errno.Errorf(unix.ENOEXEC, "only a gauge is added up, because a sum over records that come and go is no counter")
+		return errno.Errorf(unix.ENOEXEC,
+			"only a gauge is added up, because a sum over records that come and go is no counter")
 	case c.average && c.metric != "gauge":
 		return errno.Errorf(unix.ENOEXEC, "an average is a gauge")
 	}
@@ -102,7 +104,8 @@ func (c *column) checkUnit() error {
 		for _, name := range slices.Sorted(maps.Keys(units)) {
 			if suffix := units[name].suffix; number && (c.metric != "" || c.kind == histogram) &&
 				strings.HasSuffix(c.name, suffix) {
-				return errno.Errorf(unix.ENOEXEC, "a metric that ends in %s needs VIEW_UNIT(%q)",
+				return errno.Errorf(unix.ENOEXEC,
+					"a metric that ends in %s needs VIEW_UNIT(%q)",
 					suffix, name)
 			}
 		}

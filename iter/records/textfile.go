@@ -5,9 +5,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Metrics says what [Textfile] has of a record view. The zero value is Rows if all keys have few values
-// (enums, bools, single chars), else Totals. Then it leaves out what a collector does not want: averages over
-// time, and the labels of the info metric.
+// Metrics says which part of a record view [Textfile] has. The zero value is Rows if all keys have few values
+// (enums, bools, single chars), otherwise Totals. Then averages over time and the labels of the info metric
+// are left out, because a collector has no use for them.
 type Metrics string
 
 const (

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// totals sums up the records of one cgroup, for a view whose keys are not bounded: how many records there
-// are, and the sums of the members tagged "add". The members tagged "by" tell totals apart.
+// totals sums up the records of one cgroup, for a view without bounds for its keys. It has the number of
+// records, and the sums of the members tagged "add". The members tagged "by" tell totals apart.
 type totals struct {
 	record *record // has the members by, the number of records, and the sums, in this order
 	by     []int   // members of the view's record
@@ -30,7 +30,8 @@ func newTotals(of *record) *totals {
 		t.record.keys = append(t.record.keys, len(t.record.columns))
 		t.record.add(c)
 	}
-	t.record.add(column{kind: integer, size: countSize, metric: "gauge", bare: true, series: "rows", sum: -1, off: t.record.size})
+	t.record.add(column{kind: integer, size: countSize, metric: "gauge", bare: true, series: "rows",
+		sum: -1, off: t.record.size})
 	for i := range of.columns {
 		c := of.columns[i]
 		if !c.added {

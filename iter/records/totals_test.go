@@ -16,11 +16,13 @@ import (
 
 // filesRecord is a record with an unbounded key, members that tell totals apart, and some that are added up.
 func filesRecord(t testing.TB) *record {
-	kind := &btf.Enum{Name: "kind", Size: 4, Values: []btf.EnumValue{{Name: "KIND_FILE"}, {Name: "KIND_PIPE", Value: 1}}}
+	kind := &btf.Enum{Name: "kind", Size: 4, Values: []btf.EnumValue{{Name: "KIND_FILE"},
+		{Name: "KIND_PIPE", Value: 1}}}
 	return mustRecord(t, 32,
 		member("pid", 0, u32, "key"),
 		member("kind", 4, kind, "by"),
-		member("size_bytes", 8, u64, "kind:gauge", "unit:bytes", "optional", "add", "help:size of files"),
+		member("size_bytes", 8, u64, "kind:gauge", "unit:bytes", "optional", "add",
+			"help:size of files"),
 		member("backlog", 16, s16, "kind:gauge", "add"),
 		member("state", 18, char, "by"),
 		member("offset_bytes", 24, u64, "kind:gauge", "unit:bytes"),
@@ -64,7 +66,8 @@ bpfview_test_backlog{cgroup="/b",kind="pipe",state="R"} 0
 
 // Where nothing tells totals apart, a cgroup without records has a total, too: 0.
 func TestTotalsOfNothing(t *testing.T) {
-	r := mustRecord(t, 16, member("pid", 0, u32, "key"), member("size", 8, u64, "kind:gauge", "add", "optional"))
+	r := mustRecord(t, 16, member("pid", 0, u32, "key"),
+		member("size", 8, u64, "kind:gauge", "add", "optional"))
 	o := treeOf(r, ".", "", "a", string(put(r, 1, -1)))
 	got, err := o.Render(Textfile, nil)
 	want := `# HELP bpfview_test Rows of test: 
@@ -82,8 +85,10 @@ bpfview_test_size{cgroup="/"} 0
 
 // A view of few rows a cgroup is shown whole, without averages and info. The setting decides otherwise.
 func TestTextfileRows(t *testing.T) {
-	resource := &btf.Enum{Name: "resource", Size: 4, Values: []btf.EnumValue{{Name: "R_CPU"}, {Name: "R_IO", Value: 1}}}
-	r := mustRecord(t, 24, member("resource", 0, resource, "key"), member("avg_ppm", 4, u32, "kind:gauge", "unit:ppm", "average"),
+	resource := &btf.Enum{Name: "resource", Size: 4,
+		Values: []btf.EnumValue{{Name: "R_CPU"}, {Name: "R_IO", Value: 1}}}
+	r := mustRecord(t, 24, member("resource", 0, resource, "key"),
+		member("avg_ppm", 4, u32, "kind:gauge", "unit:ppm", "average"),
 		member("total_usec", 8, u64, "kind:counter", "unit:us"), member("comm", 16, text(8)))
 	raw := string(put(r, 0, 250000, 1500, "sh")) + string(put(r, 1, 0, 0, "sh"))
 	total := `# HELP bpfview_test_seconds_total test seconds_total
@@ -123,7 +128,8 @@ bpfview_test{cgroup="/"} 2
 			t.Errorf("metrics: %q has a textfile: %t", metrics, has)
 		}
 	}
-	if slices.Contains(record.Formats(false), Textfile) || slices.Contains((Type{kind: "text"}).Formats(true), Textfile) {
+	if slices.Contains(record.Formats(false), Textfile) ||
+		slices.Contains((Type{kind: "text"}).Formats(true), Textfile) {
 		t.Error("a text view, or one of a cgroup alone, has a textfile")
 	}
 }
@@ -132,7 +138,8 @@ bpfview_test{cgroup="/"} 2
 func TestSampleLimit(t *testing.T) {
 	for _, r := range []*record{
 		filesRecord(t),
-		mustRecord(t, 40, member("wait", 0, &btf.Array{Index: u32, Type: u64, Nelems: 4}, "kind:histogram"), member("sum", 32, u64, "sum:wait")),
+		mustRecord(t, 40, member("wait", 0, &btf.Array{Index: u32, Type: u64, Nelems: 4},
+			"kind:histogram"), member("sum", 32, u64, "sum:wait")),
 	} {
 		output := func() *Output {
 			return treeOf(r, ".", string(make([]byte, r.size)), "a", string(make([]byte, r.size)))
@@ -156,7 +163,8 @@ func TestSampleLimit(t *testing.T) {
 		o.LimitSamples(samples - 1)
 		_, err = o.Render(Textfile, nil)
 		ktest.Errno(t, "one sample more than allowed", err, syscall.EFBIG)
-		if err != nil && !strings.Contains(err.Error(), strconv.Itoa(samples-1)+" samples: mount with a larger max_series=") {
+		if err != nil && !strings.Contains(err.Error(),
+			strconv.Itoa(samples-1)+" samples: mount with a larger max_series=") {
 			t.Error(err)
 		}
 		o = output()

@@ -3,8 +3,8 @@
 // A text view's bytes are text, and an encoded view's are in a format that its tag names. Both are passed on
 // unchanged. A record view writes C structs one after the other. [TypeOf] finds the struct in the BTF of an
 // object or of a loaded program. The last parameter of the function tagged "bpfview:record" points to it.
-// Tags of its members say how they are shown; bpf/include/bpfview.h explains them. In an optional member, all bits
-// set means not available.
+// Tags of its members say how they are shown; bpf/include/bpfview.h explains them. In an optional member, all
+// bits set means not available.
 //
 // [Output] collects the bytes of one run, about one cgroup or about each cgroup of a [Tree], and renders them
 // in a [Format]. Records are sorted by the members tagged "key", and stay in their order if those are equal.

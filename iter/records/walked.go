@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Walked is what a walk over a tree left in memory, as bpf/include/walk.h says.
+// Walked is the memory that a walk over a tree has filled, as bpf/include/walk.h says.
 type Walked struct {
 	Nodes, Names, Rows           io.ReaderAt // Rows are nil if nothing was shown
 	NrNodes, SizeNames, SizeRows int
@@ -34,12 +34,15 @@ func (o *Output) Walked(w Walked) error {
 	rows := 0
 	for i := range w.NrNodes {
 		n := o.walked[i*nodeSize:][:nodeSize]
-		depth := int(binary.NativeEndian.Uint32(n[16:])) - int(binary.NativeEndian.Uint32(o.walked[16:]))
+		depth := int(binary.NativeEndian.Uint32(n[16:])) - int(
+			binary.NativeEndian.Uint32(o.walked[16:]))
 		name := int(binary.NativeEndian.Uint32(n[20:]))
 		end := name + int(binary.NativeEndian.Uint32(n[24:])) - 1
 		rowsEnd := int(binary.NativeEndian.Uint32(n[28:]))
-		if depth < 0 || depth > len(o.parents) || depth == 0 != (i == 0) || name > end || end > w.SizeNames {
-			return errno.Errorf(unix.EIO, "the walk has cgroup %d of %d at depth %d below %d others",
+		if depth < 0 || depth > len(o.parents) || depth == 0 != (i == 0) || name > end ||
+			end > w.SizeNames {
+			return errno.Errorf(unix.EIO,
+				"the walk has cgroup %d of %d at depth %d below %d others",
 				i, w.NrNodes, depth, len(o.parents))
 		}
 		o.parents = append(o.parents[:depth], i)

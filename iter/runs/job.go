@@ -120,7 +120,8 @@ func (j *Job) AddLink(l *link.Iter) error {
 	case target != "cgroup":
 		j.rootOnly = fmt.Sprintf("it is a pinned link that iterates %s", target)
 	case j.runner.hierarchy.V1():
-		return errno.Errorf(unix.EOPNOTSUPP, "it is a pinned link for a cgroup of cgroup2, and here its id means another cgroup")
+		return errno.Errorf(unix.EOPNOTSUPP,
+			"it is a pinned link for a cgroup of cgroup2, and here its id means another cgroup")
 	default:
 		j.only = cgroup
 	}

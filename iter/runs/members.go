@@ -170,7 +170,8 @@ func (p *idParser) end(ids []uint32) ([]uint32, error) {
 	case id > 0:
 		return append(ids, id), nil
 	case digits && p.zeroIsForeign:
-		return ids, errno.Errorf(unix.EXDEV, "a process of another pid namespace lives here; run in the host's")
+		return ids, errno.Errorf(unix.EXDEV,
+			"a process of another pid namespace lives here; run in the host's")
 	}
 	return ids, nil
 }

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RequestMap is where a program of any target looks up its reader's cgroup (bpf/include/request.h). The key is the
-// thread that reads, because the kernel runs the program inside read(2).
+// RequestMap is where a program of any target looks up its reader's cgroup (bpf/include/request.h). The key
+// is the thread that reads, because the kernel runs the program inside read(2).
 const RequestMap = "view_requests"
 
 // request is struct view_request of bpf/include/request.h.
@@ -27,9 +27,11 @@ func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, requests *ebpf.M
 	}
 	switch {
 	case requests != nil && j.runner.hierarchy.V1():
-		return errno.Errorf(unix.EOPNOTSUPP, "it asks for cgroups by their ids on cgroup2, this is a cgroup v1 hierarchy")
+		return errno.Errorf(unix.EOPNOTSUPP,
+			"it asks for cgroups by their ids on cgroup2, this is a cgroup v1 hierarchy")
 	case requests != nil && !inHostPIDNamespace():
-		return errno.Errorf(unix.EXDEV, "it knows its reader by its thread id; run in the host's pid namespace")
+		return errno.Errorf(unix.EXDEV,
+			"it knows its reader by its thread id; run in the host's pid namespace")
 	}
 	forgetRequests[request](requests)
 	if mapPath != "" {

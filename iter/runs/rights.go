@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Rights returns what the reader of a tree may do in a cgroup's directory with an owner, group and mode: a
-// sum of 4 (list) and 1 (enter), as in a mode. A nil Rights permits everything.
+// Rights returns the permissions of the reader of a tree in a cgroup's directory with an owner, group and
+// mode. They are a sum of 4 (list) and 1 (enter), as in a mode. A nil Rights permits everything.
 type Rights = func(uid, gid, mode uint32) (bits uint32)
 
 const (
@@ -15,8 +15,8 @@ const (
 	mayEnter = 1
 )
 
-// hide takes back what was collected about cgroups that a walk from the tree's first one would not reach:
-// each directory on the way must be listed, and the next one entered.
+// hide drops the output about cgroups that a walk from the tree's first one would not reach. Each directory
+// on the way must be listed, and the next one entered.
 func (r *run) hide(cgroup uint64) error {
 	if r.rights == nil {
 		return nil
@@ -39,8 +39,8 @@ func (r *run) hide(cgroup uint64) error {
 	return nil
 }
 
-// lookAtAll finds what the reader's rights permit in each cgroup of the tree, if the cgroups were listed
-// without. In one that is gone by now they permit nothing.
+// lookAtAll finds the permissions of the reader in each cgroup of the tree, if the list did not tell. In one
+// that is gone by now there are none.
 func (r *run) lookAtAll(cgroup uint64) (err error) {
 	var listed map[uint64]uint32
 	walked := false

@@ -32,7 +32,7 @@ type run struct {
 	starts []int    // of the output of each member that has any
 	batch  batch    // of a tree's cgroups
 	rights Rights   // of a tree's reader
-	bits   []uint32 // what they permit in each cgroup of the tree, if the list told
+	bits   []uint32 // permissions in each cgroup of the tree, if the list told
 }
 
 // readSize is above the 32 KiB that the kernel keeps for a walk, because a smaller read cuts the walk short.

@@ -37,7 +37,8 @@ type Runner struct {
 
 // NewRunner makes a runner. Its helper programs come from objects. A run that gives more than maxRun bytes,
 // for a collector more than maxSeries samples, or takes longer than timeout, fails.
-func NewRunner(h *cgroups.Hierarchy, objects iofs.FS, maxRun int64, maxSeries int, timeout time.Duration) *Runner {
+func NewRunner(h *cgroups.Hierarchy, objects iofs.FS, maxRun int64, maxSeries int,
+	timeout time.Duration) *Runner {
 	return &Runner{
 		hierarchy: h, maxRun: maxRun, maxSeries: maxSeries, timeout: timeout,
 		lister: lister{

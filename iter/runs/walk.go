@@ -15,8 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// walk shows all cgroups of a tree in one pass of one program, as bpf/include/walk.h says. One reader at a time uses
-// the program and the memory that it fills. The first tree that is read loads them, because starts are quick.
+// walk shows all cgroups of a tree in one pass of one program, as bpf/include/walk.h says. One reader at a
+// time uses the program and the memory that it fills. The first tree that is read loads them, because starts
+// are quick.
 type walk struct {
 	program string
 	open    LoadWalk
@@ -42,8 +43,8 @@ func (j *Job) Walks() error {
 	return nil
 }
 
-// InPieces is the job with a walk of its own, whose pieces are as short as can be. The function closes that
-// walk; all else is shared.
+// InPieces is the job with a walk of its own, in the shortest possible pieces. The function closes that walk.
+// All else is shared.
 func (j *Job) InPieces() (*Job, func()) {
 	small := *j
 	small.walk = &walk{program: j.walk.program, open: j.walk.open}
@@ -129,7 +130,8 @@ func (w *walk) pass(r *run, cgroup uint64) (s walkStatus, err error) {
 			return s, err
 		}
 		if s.State == walkMore && s.Nodes == before {
-			return s, errno.Errorf(unix.EIO, "the iterator that walks trees stays at cgroup %d", s.Nodes)
+			return s, errno.Errorf(unix.EIO,
+				"the iterator that walks trees stays at cgroup %d", s.Nodes)
 		}
 	}
 	return s, nil

@@ -10,7 +10,7 @@ import (
 	"bpfviewfs/internal/ktest"
 )
 
-// Memory grows with the tree and with the names, and what a giant tree needed is given back.
+// Memory grows with the tree and with the names. It is given back after a giant tree.
 func TestWalkGrows(t *testing.T) {
 	h := testHierarchy(t)
 	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
@@ -18,7 +18,8 @@ func TestWalkGrows(t *testing.T) {
 		ktest.Cgroup(t, top, strings.Repeat("n", 254)+fmt.Sprint(i))
 	}
 	for _, room := range []walkRoom{
-		{1, longestName, 0}, {100, longestName, 0}, {1, 100 * longestName, 0}, {keepNodes + 1, 1 << 20, 0},
+		{1, longestName, 0}, {100, longestName, 0}, {1, 100 * longestName, 0},
+		{keepNodes + 1, 1 << 20, 0},
 	} {
 		l := lister{objects: bpf.Objects, inWalk: walk{program: "list", open: loadList(bpf.Objects)}}
 		if err := l.inWalk.load(room); err != nil {

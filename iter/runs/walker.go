@@ -123,7 +123,7 @@ func (w *walker) list(r *run) error {
 	return nil
 }
 
-// permitted returns what rights permit in each listed cgroup, by id.
+// permitted returns the permissions in each listed cgroup, by id.
 func (w *walker) permitted(rights Rights) (map[uint64]uint32, error) {
 	nodes := make([]byte, w.used*nodeSize)
 	if _, err := w.nodes.ReadAt(nodes, 0); err != nil {

@@ -13,22 +13,24 @@ import (
 // accounts looks up the numbers of the owner and the group.
 func (s *Settings) accounts() (err error) {
 	if s.Owner != nil {
-		err = s.Owner.lookup("owner", "user", "/etc/passwd", "getent passwd", func(name string) (string, error) {
-			u, err := user.Lookup(name)
-			if err != nil {
-				return "", err
-			}
-			return u.Uid, nil
-		})
+		err = s.Owner.lookup("owner", "user", "/etc/passwd", "getent passwd",
+			func(name string) (string, error) {
+				u, err := user.Lookup(name)
+				if err != nil {
+					return "", err
+				}
+				return u.Uid, nil
+			})
 	}
 	if s.Group != nil && err == nil {
-		err = s.Group.lookup("group", "group", "/etc/group", "getent group", func(name string) (string, error) {
-			g, err := user.LookupGroup(name)
-			if err != nil {
-				return "", err
-			}
-			return g.Gid, nil
-		})
+		err = s.Group.lookup("group", "group", "/etc/group", "getent group",
+			func(name string) (string, error) {
+				g, err := user.LookupGroup(name)
+				if err != nil {
+					return "", err
+				}
+				return g.Gid, nil
+			})
 	}
 	return err
 }
@@ -55,8 +57,8 @@ func (a *Account) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// lookup finds the number. Without cgo, os/user asks for a name in one file alone, which is from; getent is the
-// command that asks all sources.
+// lookup finds the number. Without cgo, os/user asks for a name in one file alone, which is from. getent is
+// the command that asks all sources.
 func (a *Account) lookup(key, kind, from, getent string, find func(name string) (string, error)) error {
 	number := a.name
 	if strings.Trim(number, "0123456789") != "" || number == "" {

@@ -11,9 +11,9 @@ import (
 // hexEscape is how systemd writes a byte in the name of a unit, and so of its cgroup.
 var hexEscape = regexp.MustCompile(`^\\x[0-9a-fA-F]{2}`)
 
-// warnOfEscapes tells if a glob of match: was meant as the name of a unit that systemctl shows with an escape,
-// for example a\x2db.service, and names another cgroup. In a glob, and again in double quotes of YAML, a
-// backslash is an escape itself. It returns "" if there is none.
+// warnOfEscapes tells if a glob of match: was meant as the name of a unit that systemctl shows with an
+// escape, for example a\x2db.service, and names another cgroup. In a glob, and again in double quotes of
+// YAML, a backslash is an escape itself. It returns "" if there is none.
 func warnOfEscapes(raw []byte) string {
 	var settings struct{ Match []yaml.Node }
 	if yaml.Unmarshal(raw, &settings) != nil {
@@ -27,7 +27,8 @@ func warnOfEscapes(raw []byte) string {
 		}
 		if right := escapeTwice(written); right != written {
 			return fmt.Sprintf("match: %s is the cgroup %s and no unit: systemctl shows the unit as %s, "+
-				"so write '%s'", written, strings.ReplaceAll(n.Value, `\`, ""), written, right)
+				"so write '%s'", written, strings.ReplaceAll(n.Value, `\`, ""),
+				written, right)
 		}
 	}
 	return ""
@@ -59,7 +60,8 @@ func escapeTwice(glob string) string {
 	var b strings.Builder
 	for i := 0; i < len(glob); i++ {
 		if glob[i] == '\\' {
-			if !hexEscape.MatchString(glob[i:]) && i+1 < len(glob) { // an escape of a glob: with what it escapes
+			// an escape of a glob, with the character after it
+			if !hexEscape.MatchString(glob[i:]) && i+1 < len(glob) {
 				b.WriteByte(glob[i])
 				i++
 			} else {

@@ -33,8 +33,8 @@ func (p *Pin) claim(found map[string]*Source) {
 	found[p.Name] = src
 }
 
-// RefusedPins are the names in a directory of pins that others than root can write, as pins that make no view for
-// that reason, err. There are none if err is another error.
+// RefusedPins are the names in a directory of pins that others than root can write, as pins that make no view
+// for that reason, err. There are none if err is another error.
 func RefusedPins(dir string, err error) (pins []*Pin) {
 	if !errors.Is(err, unix.EPERM) {
 		return nil
@@ -47,7 +47,8 @@ func RefusedPins(dir string, err error) (pins []*Pin) {
 	names, _ := d.Readdirnames(maxRefused)
 	for _, name := range names {
 		if IsName(name) {
-			pins = append(pins, &Pin{Name: name, Path: filepath.Join(dir, name), Stamp: err.Error(), Err: err})
+			pins = append(pins, &Pin{Name: name, Path: filepath.Join(dir, name),
+				Stamp: err.Error(), Err: err})
 		}
 	}
 	return pins

@@ -39,9 +39,10 @@ type Settings struct {
 	// Parameters gives the object's global variables other values. A value is a number, true,
 	// false or a text.
 	Parameters map[string]any `yaml:"parameters"`
-	// Metrics says what collectors get of the view, in .bpfview/textfile: rows is what .bpfview/tree/NAME.prom
-	// has, totals the number of rows and the sums of each cgroup, none nothing. The default is rows of a view
-	// whose keys have few values, without averages and info, else totals.
+	// Metrics says which part of the view collectors get, in .bpfview/textfile. rows is the whole of
+	// .bpfview/tree/NAME.prom, totals the number of rows and the sums of each cgroup, and none nothing.
+	// The default is totals. If all keys of the view have few values, it is rows without averages and
+	// info.
 	Metrics string `yaml:"metrics"`
 	// Map is the path of a pinned map, for programs that iterate over one.
 	Map string `yaml:"map"`
@@ -49,7 +50,7 @@ type Settings struct {
 	warning string
 }
 
-// Warning is one line about what is valid and probably not meant, or "".
+// Warning is one line about a setting that is valid and probably not meant, or "".
 func (s *Settings) Warning() string { return s.warning }
 
 // maxSettings is far above the size of a file written by hand.

@@ -67,7 +67,8 @@ func TestWarningOfEscapes(t *testing.T) {
 		"description: x":                               "",
 	} {
 		s, err := ParseSettings([]byte(text))
-		if err != nil || (s.Warning() != "") != (want != "") || !strings.HasSuffix(s.Warning(), want) {
+		if err != nil || (s.Warning() != "") != (want != "") ||
+			!strings.HasSuffix(s.Warning(), want) {
 			t.Errorf("%s: %q, %v", text, s.Warning(), err)
 		}
 	}

@@ -139,12 +139,14 @@ func (src *Source) Open() (settings Settings, raw []byte, err error) {
 	case src.err != nil:
 		return settings, nil, src.err
 	case !IsName(src.name):
-		return settings, nil, errno.Errorf(unix.EINVAL, "name %q: a view is called [a-z][a-z0-9_]*, without ___",
+		return settings, nil, errno.Errorf(unix.EINVAL,
+			"name %q: a view is called [a-z][a-z0-9_]*, without ___",
 			src.name)
 	case src.masked != "":
 		return settings, nil, Absent("masked: " + src.masked + " is a link to /dev/null")
 	case len(src.parts) > 0:
-		return settings, nil, Absent("each of its iterators is a view of its own: " + strings.Join(src.parts, ", "))
+		return settings, nil, Absent("each of its iterators is a view of its own: " +
+			strings.Join(src.parts, ", "))
 	case src.object == nil && src.pin == nil:
 		return settings, nil, Absent(fmt.Sprintf("%s has no %s beside it or earlier",
 			src.settings.path, src.name+ObjectSuffix))
@@ -180,11 +182,13 @@ func (src *Source) Off(s Settings, attaches bool) error {
 	case src.enabled:
 		return nil
 	case s.Enabled == nil && attaches:
-		return &Absence{Off: true, why: fmt.Sprintf("off: enable it with -o enable=%s or \"enabled: true\" in %s%s",
-			src.name, src.name, SettingsSuffix)}
+		return &Absence{Off: true,
+			why: fmt.Sprintf("off: enable it with -o enable=%s or \"enabled: true\" in %s%s",
+				src.name, src.name, SettingsSuffix)}
 	case s.Enabled != nil && !*s.Enabled:
-		return &Absence{Off: true, why: fmt.Sprintf("off: %s says \"enabled: false\", which -o enable=%s overrides",
-			src.settings.path, src.name)}
+		return &Absence{Off: true,
+			why: fmt.Sprintf("off: %s says \"enabled: false\", which -o enable=%s overrides",
+				src.settings.path, src.name)}
 	}
 	return nil
 }

@@ -1,9 +1,10 @@
 // Package sources finds the source of each view. A source is a built-in object, an object or settings in a
 // views directory, or a foreign pin.
 //
-// [Places.Scan] chooses a [Source] for each name. An object with several iterators is a view for each. The last object of a name wins, with the last settings that
-// are beside it or in a later directory. A pin wins over both. A link to /dev/null in place of an object or a
-// settings file takes the view or its settings away.
+// [Places.Scan] chooses a [Source] for each name. An object with several iterators is a view for each. The
+// last object of a name wins, with the last settings that are beside it or in a later directory. A pin wins
+// over both. A link to /dev/null in place of an object or a settings file takes the view or its settings
+// away.
 //
 // An object would run in the kernel. So a directory or file is refused if users other than root and this
 // process's can write it. A refused file cannot take a view away either.
@@ -20,7 +21,8 @@ type Places struct {
 	Builtin iofs.FS  // objects compiled in
 	Dirs    []string // views directories
 	Enable  []string // views to enable that are off by default or by their settings
-	// Views gives the names of the views that an object holds. An object in Dirs with several is as many views.
+	// Views gives the names of the views that an object holds. An object in Dirs with several is as many
+	// views.
 	Views func(path, stamp string, read func() ([]byte, error)) []string
 }
 

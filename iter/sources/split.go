@@ -5,15 +5,16 @@ import (
 	"slices"
 )
 
-// split makes each view that an object with several holds a source of its own. Its settings are those of its
-// own name, or else those of the object. An object or a mask of its own name goes first.
+// split makes each view of an object with several a source of its own. It has the settings of its own name,
+// or else the object's settings. An object or a mask of its own name goes first.
 func (p Places) split(found map[string]*Source) {
 	if p.Views == nil {
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		whole := found[name]
-		if f := whole.object; f == nil || f.path == "" || f.err != nil || whole.err != nil || whole.of != "" {
+		if f := whole.object; f == nil || f.path == "" || f.err != nil || whole.err != nil ||
+			whole.of != "" {
 			continue
 		}
 		views := p.Views(whole.object.path, whole.object.stamp, whole.object.read)

@@ -61,7 +61,8 @@ func Load(o *programs.Object, origin func(program string) programs.Origin, dir s
 	})
 	if dir != "" {
 		for name := range programs.UsedMaps(slices.Collect(maps.Values(s.specs))...) {
-			// Global variables start anew. A map that is pinned by its name belongs to whoever pinned it.
+			// Global variables start anew. A map that is pinned by its name belongs to the
+			// program that pinned it.
 			if strings.HasPrefix(name, ".") || o.IsShared(name) {
 				continue
 			}
