@@ -64,7 +64,8 @@ func (stage *Stage) Serve(name, program string, args ...string) (*Server, error)
 	}
 }
 
-// Mount mounts a build of this program with mode 0444, the stage's views directory, and a registry of its own.
+// Mount mounts a build of this program with mode 0444, the stage's views directory, and a registry of its
+// own.
 func (stage *Stage) Mount(name, binary, source, options string) (*Server, error) {
 	options = "mode=0444,views=" + stage.Dir + "/views,registry=" + stage.Registry(name) + options
 	s, err := stage.Serve(name, binary, "mount", source, "DIR", "-o", options)
