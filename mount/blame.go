@@ -6,7 +6,7 @@ import (
 )
 
 // blame records the views that crash servers. A view is disabled after three crashes within a minute for
-// which it is the only suspect: its request was the only one in work, or was tried alone (see server.take). A
+// which it is the only suspect: its request was the only one in work, or was tried alone (see server.try). A
 // server that was killed, for example by the OOM killer, proves nothing against a view.
 type blame struct {
 	strikes  map[int][]time.Time
