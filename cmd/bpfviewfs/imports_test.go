@@ -34,6 +34,9 @@ func TestImports(t *testing.T) {
 		"cmd/bpfviewfs/units": person, "cmd/bpfviewfs/doctor": person,
 		"cmd/bpfviewfs/explain": person,
 		"cmd/bpfviewfs/decode":  person, "cmd/bpfviewfs/show": person,
+		"cmd/bpfviewfs/exporter": person,
+		"cmd/bpfviewfs/labels": {"bpfviewfs/": "a path is text", fuse: people, bpf: people, logrus: people,
+			cobra: people},
 		"fs": {
 			bpf: "fs shows, it runs nothing", "bpfviewfs/iter": "leaves import no leaf",
 			"bpfviewfs/mount": "leaves import no leaf",

@@ -123,7 +123,7 @@ mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview
 	log := logFlags(root)
 	root.AddCommand(mountCommand(log), umountCommand(), reloadCommand(), serveCommand(log),
 		showCommand(), statusCommand(), doctorCommand(), viewsCommand(), catCommand(), whyCommand(),
-		newCommand(), checkCommand(), versionCommand())
+		exporterCommand(log), newCommand(), checkCommand(), versionCommand())
 	completionCommand(root)
 	return root
 }

@@ -4,7 +4,43 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
+
+	"bpfviewfs/internal/errno"
+	"golang.org/x/sys/unix"
 )
+
+// Metrics says which part of a record view [Textfile] has. The zero value is Rows if all keys have few values
+// (enums, bools, single chars), otherwise Totals. Then averages over time and the labels of the info metric
+// are left out, because a collector has no use for them.
+type Metrics string
+
+const (
+	Rows      Metrics = "rows"   // all of Prom
+	Totals    Metrics = "totals" // for each cgroup how many records there are, and their sums
+	NoMetrics Metrics = "none"   // the view has no Textfile
+)
+
+// LimitSamples sets the number of samples that [Textfile] may have; 0 is no limit.
+func (o *Output) LimitSamples(most int) { o.most = most }
+
+// appendTextfile renders records for a collector. The output then is about the totals.
+func (o *Output) appendTextfile(dst []byte) ([]byte, error) {
+	rows := o.metrics == Rows || o.metrics == "" && o.record.isBounded()
+	o.bounded = o.metrics != Rows
+	if !rows {
+		o.total()
+		if err := o.sort(); err != nil {
+			return nil, err
+		}
+	}
+	return o.appendProm(dst)
+}
+
+// tooMany is the error for more than most samples.
+func tooMany(most int) error {
+	return errno.Errorf(unix.EFBIG, "more than %d samples: mount with a larger max_series=, "+
+		"or set metrics: totals or match: for the view", most)
+}
 
 // totals sums up the records of one cgroup, for a view without bounds for its keys. It has the number of
 // records, and the sums of the members tagged "add". The members tagged "by" tell totals apart.
@@ -123,4 +159,50 @@ func (t *totals) match(sum []byte, of *record, rec []byte) bool {
 // isBounded reports whether all keys have few values, so that the view has few rows a cgroup.
 func (r *record) isBounded() bool {
 	return !slices.ContainsFunc(r.keys, func(k int) bool { return !r.columns[k].bounded() })
+}
+
+// merge joins the records of a part that have the same keys. The first one stays, with the totals of all.
+// They must be sorted. It reports whether there were any; then the part has to be sorted again.
+func (o *Output) merge(p *part) bool {
+	var first uint32
+	var merged []uint32
+	for i, n := range o.records(p) {
+		if i == 0 || o.record.compare(o.at(p, first), o.at(p, n)) != 0 {
+			first = n
+			continue
+		}
+		for _, c := range o.record.totals {
+			o.record.columns[c].add(o.at(p, first), o.at(p, n))
+		}
+		merged = append(merged, n)
+	}
+	if len(merged) == 0 {
+		return false
+	}
+	slices.Sort(merged)
+	end := p.raw
+	for n := range uint32(len(o.records(p))) {
+		if len(merged) > 0 && merged[0] == n {
+			merged = merged[1:]
+			continue
+		}
+		end += copy(o.raw[end:], o.at(p, n))
+	}
+	p.rawEnd = end
+	return true
+}
+
+// add adds the number in rec to the one in to.
+func (c *column) add(to, rec []byte) {
+	sum, b := c.value(to)+c.value(rec), c.bytes(to)
+	switch c.size {
+	case 1:
+		b[0] = byte(sum)
+	case 2:
+		binary.NativeEndian.PutUint16(b, uint16(sum))
+	case 4:
+		binary.NativeEndian.PutUint32(b, uint32(sum))
+	default:
+		binary.NativeEndian.PutUint64(b, sum)
+	}
 }

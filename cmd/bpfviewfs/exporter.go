@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+	"os/signal"
+	"syscall"
+
+	"bpfviewfs/cmd/bpfviewfs/exporter"
+	"github.com/spf13/cobra"
+)
+
+func exporterCommand(logs *logOptions) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "exporter [DIR]",
+		Short: "serve the metrics of the mount at DIR over HTTP, for Prometheus",
+		Long: `Serve .bpfview/textfile of DIR (/run/bpfview if not given), with labels that the cgroups' paths tell. A scrape has all
+metrics, or is 503 with the reason. It needs no privilege but a group that may read the views (gid= of the mount).`,
+		Args: cobra.MaximumNArgs(1),
+	}
+	s := exporter.NewServer(cmd.Flags(), version)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		log, err := logs.logger(false)
+		if err != nil {
+			return err
+		}
+		if err := s.Check(); err != nil {
+			return usageError("%w", err)
+		}
+		s.Mount, s.Logf = append(args, "/run/bpfview")[0], log.Warnf
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+		defer stop()
+		return failed(s.Serve(ctx, log.Infof))
+	}
+	return cmd
+}

@@ -1,0 +1,334 @@
+// Package exporter serves the metrics of a mount over HTTP, for Prometheus and whatever reads its formats.
+//
+// It reads the files of .bpfview/textfile as any other program does, so it needs no privilege but to be in
+// the group that may read them. One request is a scrape: it is answered with all metrics or with an error,
+// never with some of them, because series that are missing look like cgroups that have ended. Scrapes that
+// come while a file is read share that pass. Nothing is kept between scrapes: a mount that comes back is
+// read by the next one.
+//
+// To each sample it adds the labels that the cgroup's path tells, see package labels.
+package exporter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/common/expfmt"
+	"golang.org/x/sys/unix"
+)
+
+// Options say what is served. The zero value of each but Mount is the default.
+type Options struct {
+	Mount string // the mount's directory, or one cgroup's directory of it
+	// Timeout bounds a scrape that names no time-out of its own in its header; default 10 s.
+	Timeout time.Duration
+	// Margin is what a scrape's own time-out is shortened by, so that the answer arrives in time; default
+	// 250 ms.
+	Margin time.Duration
+	// MaxScrapes bounds the scrapes at once; default 40. Another one is 503.
+	MaxScrapes int
+	Logf       func(format string, args ...any) // gets the reason when scrapes begin to fail, and when that ends; may be nil
+}
+
+// Exporter answers scrapes. Safe for use by many goroutines.
+type Exporter struct {
+	options  Options
+	passes   passes
+	slots    chan struct{}
+	registry *prometheus.Registry
+	metrics  metrics
+
+	saying sync.Mutex
+	said   string
+}
+
+// metrics are about the exporter itself.
+type metrics struct {
+	up       prometheus.Gauge
+	failures *prometheus.CounterVec
+	seconds  *prometheus.GaugeVec
+	passes   *prometheus.CounterVec
+}
+
+// mountMetrics is the name of the mount's own metrics among those of views, which have no dash.
+const mountMetrics = "bpfviewfs-mount"
+
+// New makes an exporter. It reads nothing yet.
+func New(o Options) *Exporter {
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.Margin == 0 {
+		o.Margin = 250 * time.Millisecond
+	}
+	if o.MaxScrapes == 0 {
+		o.MaxScrapes = 40
+	}
+	if o.Logf == nil {
+		o.Logf = func(string, ...any) {}
+	}
+	e := &Exporter{options: o, slots: make(chan struct{}, o.MaxScrapes), registry: prometheus.NewRegistry()}
+	e.metrics = metrics{
+		up: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "bpfview_exporter_up",
+			Help: "Whether the last scrape could read the mount.",
+		}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bpfview_exporter_failed_passes_total",
+			Help: "Files of the mount that could not be read, by view.",
+		}, []string{"view"}),
+		passes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bpfview_exporter_passes_total",
+			Help: "Times that a file of the mount was read, by view. Scrapes at the same time share one.",
+		}, []string{"view"}),
+		seconds: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "bpfview_exporter_pass_seconds",
+			Help: "Time that the last reading of a file of the mount took, by view.",
+		}, []string{"view"}),
+	}
+	e.registry.MustRegister(e.metrics.up, e.metrics.failures, e.metrics.passes, e.metrics.seconds,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return e
+}
+
+// Own answers with the exporter's own metrics alone, which need no mount.
+func (e *Exporter) Own() http.Handler { return promhttp.HandlerFor(e.registry, promhttp.HandlerOpts{}) }
+
+// ServeHTTP answers a scrape. The parameters collect[] and exclude[] name views to be served alone, or to be
+// left out.
+func (e *Exporter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "a scrape is a GET", http.StatusMethodNotAllowed)
+		return
+	}
+	select {
+	case e.slots <- struct{}{}:
+		defer func() { <-e.slots }()
+	default:
+		refuse(w, fmt.Errorf("%d scrapes are under way: scrape less often", cap(e.slots)))
+		return
+	}
+	timeout, err := e.timeout(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	defer cancel()
+	if err := e.scrape(ctx, w, r); err != nil {
+		if r.Context().Err() != nil {
+			return // nobody waits for the answer
+		}
+		e.metrics.up.Set(0)
+		e.say(err.Error())
+		refuse(w, err)
+	}
+}
+
+// say logs why scrapes fail, once as long as they do. "" means that one did not.
+func (e *Exporter) say(why string) {
+	e.saying.Lock()
+	defer e.saying.Unlock()
+	if why == e.said {
+		return
+	}
+	if e.said = why; why == "" {
+		why = "no more"
+	}
+	e.options.Logf("scrapes fail: %s", why)
+}
+
+// refuse answers 503 with the reason, which Prometheus shows beside the target.
+func refuse(w http.ResponseWriter, err error) {
+	http.Error(w, err.Error(), http.StatusServiceUnavailable)
+}
+
+// timeout returns how long a scrape may take, from the header by which Prometheus tells it.
+func (e *Exporter) timeout(header string) (time.Duration, error) {
+	if header == "" {
+		return e.options.Timeout, nil
+	}
+	seconds, err := strconv.ParseFloat(header, 64)
+	if err != nil || !(seconds > 0) {
+		return 0, fmt.Errorf("the header X-Prometheus-Scrape-Timeout-Seconds is %q: want seconds above 0", header)
+	}
+	own := time.Duration(min(seconds, 3600) * float64(time.Second))
+	return max(own-e.options.Margin, own/2), nil
+}
+
+// scrape writes all metrics, or writes nothing and returns why.
+func (e *Exporter) scrape(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	names, err := e.choose(query["collect[]"], query["exclude[]"])
+	if err != nil {
+		return err
+	}
+	format := negotiate(r.Header)
+	way := form{open: format.FormatType() == expfmt.TypeOpenMetrics, gzip: acceptsGzip(r.Header)}
+	var pages []*pass
+	defer func() {
+		for _, p := range pages {
+			e.passes.release(p)
+		}
+	}()
+	for _, name := range names {
+		pages = append(pages, e.passes.join(passKey{name, way}, func() (*page, error) { return e.read(name, way) }))
+	}
+	for i, p := range pages {
+		if err := p.wait(ctx); err != nil {
+			return fmt.Errorf("%s: %w", names[i], err)
+		}
+	}
+	e.metrics.up.Set(1)
+	e.say("")
+	tail, err := e.tail(format, way)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", string(format))
+	w.Header().Add("Vary", "Accept, Accept-Encoding")
+	if way.gzip {
+		w.Header().Set("Content-Encoding", "gzip") // of several members (RFC 1952, section 2.2)
+	}
+	for _, p := range pages {
+		if err := p.page.writeTo(w); err != nil {
+			return nil // the client has gone
+		}
+	}
+	_, _ = w.Write(tail)
+	return nil
+}
+
+// choose returns the names of the files to be read, sorted.
+func (e *Exporter) choose(collect, exclude []string) ([]string, error) {
+	here, err := e.list()
+	if err != nil {
+		return nil, err
+	}
+	if len(collect) > 0 && len(exclude) > 0 {
+		return nil, errors.New("collect[] and exclude[] together: give one of them")
+	}
+	for _, name := range slices.Concat(collect, exclude) {
+		if !slices.Contains(here, name) {
+			return nil, fmt.Errorf("view %q has no metrics in this mount: bpfviewfs views shows why; here are %s",
+				name, strings.Join(here, ", "))
+		}
+	}
+	if len(collect) > 0 {
+		here = slices.DeleteFunc(here, func(name string) bool { return !slices.Contains(collect, name) })
+	}
+	return slices.DeleteFunc(here, func(name string) bool { return slices.Contains(exclude, name) }), nil
+}
+
+// list returns the names of all files with metrics: of views, and the mount's own.
+func (e *Exporter) list() ([]string, error) {
+	dir := filepath.Join(e.options.Mount, ".bpfview/textfile")
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, e.explain(err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if view, ok := strings.CutSuffix(entry.Name(), ".prom"); ok {
+			names = append(names, view)
+		}
+	}
+	if _, err := os.Stat(e.path(mountMetrics)); err == nil { // the directory of one cgroup has none
+		names = append(names, mountMetrics)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+func (e *Exporter) path(name string) string {
+	if name == mountMetrics {
+		return filepath.Join(e.options.Mount, ".bpfview/metrics")
+	}
+	return filepath.Join(e.options.Mount, ".bpfview/textfile", name+".prom")
+}
+
+// read reads one file.
+func (e *Exporter) read(name string, way form) (*page, error) {
+	start := time.Now()
+	e.metrics.passes.WithLabelValues(name).Inc()
+	failures := e.metrics.failures.WithLabelValues(name)
+	file, err := os.Open(e.path(name))
+	var p *page
+	if err == nil {
+		p, err = newPage(file, way)
+		file.Close()
+	}
+	e.metrics.seconds.WithLabelValues(name).Set(time.Since(start).Seconds())
+	if err != nil {
+		failures.Inc()
+	}
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV):
+		return nil, fmt.Errorf("%w: the view has left the mount", err)
+	case err != nil:
+		return nil, e.explain(err)
+	}
+	return p, nil
+}
+
+// tail is the exporter's own metrics, which come last.
+func (e *Exporter) tail(format expfmt.Format, way form) ([]byte, error) {
+	families, err := e.registry.Gather()
+	if err != nil {
+		return nil, err
+	}
+	var out strings.Builder
+	encoder := expfmt.NewEncoder(&out, format)
+	for _, family := range families {
+		if err := encoder.Encode(family); err != nil {
+			return nil, err
+		}
+	}
+	if closer, ok := encoder.(expfmt.Closer); ok { // # EOF
+		if err := closer.Close(); err != nil {
+			return nil, err
+		}
+	}
+	if !way.gzip {
+		return []byte(out.String()), nil
+	}
+	var packed strings.Builder
+	zip, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	_, _ = zip.Write([]byte(out.String()))
+	_ = zip.Close()
+	return []byte(packed.String()), nil
+}
+
+// negotiate chooses the format: OpenMetrics if the client asks for it, else Prometheus text.
+func negotiate(h http.Header) expfmt.Format {
+	format := expfmt.NegotiateIncludingOpenMetrics(h)
+	if t := format.FormatType(); t == expfmt.TypeOpenMetrics || t == expfmt.TypeTextPlain {
+		return format
+	}
+	return expfmt.NewFormat(expfmt.TypeTextPlain)
+}
+
+// acceptsGzip reports whether a client takes a compressed answer.
+func acceptsGzip(h http.Header) bool {
+	for part := range strings.SplitSeq(h.Get("Accept-Encoding"), ",") {
+		coding, quality, _ := strings.Cut(part, ";")
+		if strings.TrimSpace(coding) == "gzip" && strings.ReplaceAll(quality, " ", "") != "q=0" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"bpfviewfs/internal/readers"
+	"bpfviewfs/internal/testenv"
+)
+
+// freeAddress is an address that nothing listens on.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// daemon runs a program until the test is over, as a user without rights but the group 12.
+func daemon(t testing.TB, args ...string) {
+	t.Helper()
+	var log strings.Builder
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stderr = &log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 12}}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s: %s", filepath.Base(args[0]), log.String())
+		}
+	})
+}
+
+func page(address string) (code int, body string) {
+	res, err := http.Get(address)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return res.StatusCode, string(text)
+}
+
+// TestExporter has a Prometheus server scrape the exporter, which has no rights but its group.
+func TestExporter(t *testing.T) {
+	testenv.Needs(t, "prometheus")
+	options := []string{"-o", everything, "-o", "registry=" + newRegistry(t), "-o", "gid=12"}
+	dir := mountDir(t, "cgroup2", everything, options[3], "gid=12")
+	for path := filepath.Dir(dir); path != "/tmp" && path != "/"; path = filepath.Dir(path) {
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := newCgroup(t, dir)
+	unit := c.child("web.service")
+	stop(t, unit.sleep(2))
+	threads := strings.Count(read(t, unit.path+"/cgroup.threads"), "\n")
+
+	address := freeAddress(t)
+	program := installed(t)
+	daemon(t, program, "exporter", dir, "--web.listen-address="+address)
+	exporter := "http://" + address
+	eventually(t, "the exporter answers", func() bool { code, _ := page(exporter + "/-/healthy"); return code == http.StatusOK })
+	code, text := page(exporter + "/metrics")
+	if code != http.StatusOK {
+		t.Fatalf("%d, %s", code, text)
+	}
+	readers.Prom(t, []byte(text))
+	if code, text := page(exporter + "/"); code != http.StatusOK || !strings.Contains(text, `href="/metrics"`) {
+		t.Errorf("landing page: %d, %s", code, text)
+	}
+	if code, text := page(exporter + "/metrics?collect[]=psi"); code != http.StatusOK || strings.Contains(text, "bpfview_cpu") {
+		t.Errorf("psi alone: %d, %s", code, text)
+	}
+
+	work := t.TempDir()
+	config := fmt.Sprintf(`{"scrape_configs": [{"job_name": "bpfviewfs", "scrape_interval": "500ms", "scrape_timeout": "500ms",
+		"static_configs": [{"targets": [%q]}]}]}`, address)
+	if err := os.WriteFile(work+"/prometheus.yml", []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(work, 65534, 12); err != nil {
+		t.Fatal(err)
+	}
+	server := freeAddress(t)
+	daemon(t, "prometheus", "--config.file="+work+"/prometheus.yml", "--storage.tsdb.path="+work+"/data",
+		"--web.listen-address="+server)
+	query := func(expression string) string {
+		code, text := page("http://" + server + "/api/v1/query?query=" + url.QueryEscape(expression))
+		var answer struct {
+			Data struct{ Result []struct{ Value [2]any } }
+		}
+		if err := json.Unmarshal([]byte(text), &answer); err != nil || code != http.StatusOK {
+			return fmt.Sprintf("%d, %v", code, err)
+		}
+		if len(answer.Data.Result) != 1 {
+			return fmt.Sprintf("%d results", len(answer.Data.Result))
+		}
+		return fmt.Sprint(answer.Data.Result[0].Value[1])
+	}
+	says := func(expression, want string) {
+		t.Helper()
+		got := ""
+		defer func() {
+			if got != want {
+				t.Logf("%s is %s, want %s", expression, got, want)
+			}
+		}()
+		eventually(t, expression, func() bool { got = query(expression); return got == want })
+	}
+	says(`up{job="bpfviewfs"}`, "1")
+	says(fmt.Sprintf(`bpfview_tasks{cgroup="/%s/web.service",unit="web.service",state="T"}`, filepath.Base(c.path)), fmt.Sprint(threads))
+	says(`count(bpfview_cpu_usage_seconds_total{cgroup="/"} > 0)`, "1")
+	says(`count(bpfview_runqlat_wait_seconds_bucket{cgroup="/",le="+Inf"})`, "1")
+	if code, text := page("http://" + server + "/api/v1/metadata?metric=bpfview_cpu_usage_seconds"); code != http.StatusOK ||
+		!strings.Contains(text, `"type":"counter"`) || !strings.Contains(text, `"unit":"seconds"`) {
+		t.Errorf("what Prometheus knows of a counter: %d, %s", code, text)
+	}
+
+	// Without the mount a scrape fails and says why; the next mount is scraped without a restart.
+	unmount(t, dir)
+	says(`up{job="bpfviewfs"}`, "0")
+	if code, text := page(exporter + "/metrics"); code != http.StatusServiceUnavailable || !strings.Contains(text, "nothing is mounted at "+dir) {
+		t.Errorf("without a mount: %d, %s", code, text)
+	}
+	if out, err := exec.Command(command, append([]string{"mount", "cgroup2", dir}, options...)...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	says(`up{job="bpfviewfs"}`, "1")
+}
+
+// installed is the command where any user can run it.
+func installed(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile(command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("/tmp", "bpfviewfs-exporter-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/bpfviewfs", text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir + "/bpfviewfs"
+}
+
+// TestExporterStarts holds what a wrong call says.
+func TestExporterStarts(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	wrong := t.TempDir() + "/web.yml"
+	if err := os.WriteFile(wrong, []byte("tls_server_config: {cert_file: nope.crt, key_file: nope.key}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"--web.listen-address=" + listener.Addr().String()}, 2, "address already in use"},
+		{[]string{"--web.config.file=" + wrong}, 1, "--web.config.file " + wrong + ": "},
+		{[]string{"--web.config.file=/nope.yml"}, 1, "no such file"},
+		{[]string{"--web.telemetry-path=metrics"}, 1, `"metrics": want a path such as /metrics`},
+		{[]string{"a", "b"}, 1, "arg"},
+	} {
+		code, stdout, stderr := call(t, exec.Command(command, append([]string{"exporter"}, test.args...)...))
+		if code != test.code || !strings.Contains(stderr, test.says) || stdout != "" {
+			t.Errorf("%q: %d, %q, want %d, %q", test.args, code, stderr, test.code, test.says)
+		}
+	}
+}
