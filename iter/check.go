@@ -1,6 +1,7 @@
 package iter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -101,7 +102,7 @@ func checkView(ctx context.Context, h *cgroups.Hierarchy, path, name string, cgr
 		}
 		r.Bytes = len(raw) - records.RawHeader
 	}
-	r.Lint = append(o.Lint(r.Bytes, r.Limit), o.LeftOut()...)
+	r.Lint = append(o.Lint(r.Bytes, r.Limit, v.Kind() == "text" && bytes.IndexByte(r.Output, 0) >= 0), o.Notes()...)
 	if warning := v.settings.Warning(); warning != "" {
 		r.Lint = append(r.Lint, warning)
 	}
@@ -131,7 +132,7 @@ func (v *View) open(path string) (*programs.Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s%s: %w", v.name, sources.SettingsSuffix, err)
 	}
-	return o, o.Set(v.settings.Parameters)
+	return o, apply(v.settings, o)
 }
 
 // verified is the last line of the verifier's log on the program that makes the view.

@@ -48,6 +48,7 @@
 //	match        list of globs             of paths of the cgroups that have the view
 //	requires     list of controllers       that a cgroup must have enabled to have it
 //	parameters   name: number, bool, text  values of the object's global variables
+//	record       name of a struct          that the program writes, if no tag says it
 //	map          path                      of a pinned map to iterate over
 //
 // # Deadlocks avoided

@@ -74,7 +74,7 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) (err 
 	if err := src.Off(settings, len(parsed.Attached()) > 0); err != nil {
 		return err
 	}
-	if err := parsed.Set(settings.Parameters); err != nil {
+	if err := apply(settings, parsed); err != nil {
 		return err
 	}
 	v.stateDir = pins.stateDir(v.name)
@@ -91,13 +91,23 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) (err 
 	return nil
 }
 
+// apply sets what settings say about an object.
+func apply(s sources.Settings, o *programs.Object) error {
+	if s.Record != "" {
+		if err := o.SetRecord(s.Record); err != nil {
+			return err
+		}
+	}
+	return o.Set(s.Parameters)
+}
+
 // loadObject loads the iterators of an object that this kernel can run, and attaches its other programs.
 func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	v.typ = o.Type()
 	if err := v.require(o.Requires()); err != nil {
 		return err
 	}
-	for _, why := range o.LeftOut() {
+	for _, why := range o.Notes() {
 		v.warn("%s", why)
 	}
 	v.job = v.newJob()

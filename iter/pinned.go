@@ -38,6 +38,9 @@ func (v *View) fromPrograms(main *ebpf.Program, p *sources.Pin, cache *btf.Cache
 	if err == nil {
 		v.typ, err = it.Type()
 	}
+	if err == nil && v.settings.Record != "" {
+		err = v.recordOf(main)
+	}
 	if err == nil {
 		err = v.require(it.Requires())
 	}
@@ -53,6 +56,27 @@ func (v *View) fromPrograms(main *ebpf.Program, p *sources.Pin, cache *btf.Cache
 		v.fromTree(path, cache)
 	}
 	return v.add(it)
+}
+
+// recordOf makes the view one of records of a loaded program, as its settings say.
+func (v *View) recordOf(p *ebpf.Program) error {
+	handle, err := p.Handle()
+	if err != nil {
+		return fmt.Errorf("record: find the program's types: %w", err)
+	}
+	defer handle.Close()
+	types, err := handle.Spec(nil)
+	if err != nil {
+		return fmt.Errorf("record: read the program's types: %w", err)
+	}
+	var left []string
+	if v.typ, left, err = v.typ.WithRecord(types, v.settings.Record); err != nil {
+		return err
+	}
+	for _, line := range left {
+		v.warn("%s", line)
+	}
+	return nil
 }
 
 // fromTree takes the program pinned at path if it can be the view's tree flavour.
@@ -110,6 +134,11 @@ func (v *View) fromLink(l *link.Iter, cache *btf.Cache) (err error) {
 	}
 	if v.typ, err = it.Type(); err != nil {
 		return err
+	}
+	if v.settings.Record != "" {
+		if err := v.recordOf(p); err != nil {
+			return err
+		}
 	}
 	if err := v.require(it.Requires()); err != nil {
 		return err

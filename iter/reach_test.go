@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	iofs "io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +15,7 @@ import (
 
 	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/internal/testenv"
 	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
@@ -29,7 +32,7 @@ func loadForeign(t *testing.T, name, settings string) (*View, error) {
 	}
 	parsed, err := programs.Parse(testdata(t, name), name)
 	if err == nil {
-		err = parsed.Set(v.settings.Parameters)
+		err = apply(v.settings, parsed)
 	}
 	if err == nil {
 		err = v.loadObject(&object{Object: parsed, view: name}, kernelTypes)
@@ -51,12 +54,13 @@ func mustLoadForeign(t *testing.T, name, settings string) *View {
 
 // fileEntry is struct file_entry of testdata/entries.bpf.c.
 type fileEntry struct {
-	FD   uint32
-	PID  int32
-	Text uint64
-	BPF  bool
-	Comm [16]byte
-	_    [7]byte
+	FD     uint32
+	PID    int32
+	Comm   [16]byte
+	Text   uint64
+	BPF    bool
+	_      [7]byte
+	Record uint64
 }
 
 // Programs name symbols of the kernel as const, and options of its configuration that it need not have.
@@ -100,6 +104,11 @@ func TestSymbolsAndConfiguration(t *testing.T) {
 	}
 }
 
+// noViews are the objects compiled in that are no views.
+type noViews struct{ iofs.FS }
+
+func (noViews) ReadDir(string) ([]iofs.DirEntry, error) { return nil, nil }
+
 // setOf opens the views of a directory, with settings by their names. The objects are of testdata.
 func setOf(t *testing.T, registry string, files map[string]string) *Set {
 	t.Helper()
@@ -113,7 +122,7 @@ func setOf(t *testing.T, registry string, files map[string]string) *Set {
 			t.Fatal(err)
 		}
 	}
-	s, err := Open(testHierarchy(t, ""), Config{Builtin: bpf.Objects, Dirs: []string{dir},
+	s, err := Open(testHierarchy(t, ""), Config{Builtin: noViews{bpf.Objects}, Dirs: []string{dir},
 		Registry: registry})
 	if err != nil {
 		t.Fatal(err)
@@ -138,12 +147,27 @@ func viewOf(t *testing.T, s *Set, name string) *View {
 	return nil
 }
 
+// pinDirectory mounts a bpffs where libbpf pins maps, if there is none.
+func pinDirectory(t *testing.T) {
+	t.Helper()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(programs.PinDirectory, &fs); err != nil || fs.Type == unix.BPF_FS_MAGIC {
+		return
+	}
+	if err := unix.Mount("bpf", programs.PinDirectory, "bpf", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(programs.PinDirectory, 0); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Each iterator of an object is a view. A left-out one is told. Plain variables are parameters, and a map
 // that another program has pinned by its name belongs to that program.
 func TestSeveralViewsInOneObject(t *testing.T) {
-	if unix.Access(programs.PinDirectory, unix.W_OK) != nil {
-		t.Fatalf("%s is no directory to pin in", programs.PinDirectory)
-	}
+	pinDirectory(t)
 	registry := ktest.BPFFS(t)
 	dir := ktest.Cgroup(t, testHierarchy(t, "").String(), "bpfviewfs-test-*")
 	one, two := ktest.Helper{Cgroup: dir}.Start(t), ktest.Helper{Cgroup: dir}.Start(t)
@@ -295,5 +319,53 @@ func TestWatchBelowRegistry(t *testing.T) {
 		}) {
 			<-changed
 		}
+	}
+}
+
+// Settings name the struct that a program writes, of an object and of a pinned program.
+func TestRecordOfSettings(t *testing.T) {
+	dir := ktest.Cgroup(t, testHierarchy(t, "").String(), "bpfviewfs-test-*")
+	pid := ktest.Helper{Cgroup: dir}.Start(t)
+	checkEntries := func(v *View) {
+		t.Helper()
+		if v.Kind() != "record" || !strings.Contains(v.Warning(), "record_") {
+			t.Fatalf("kind %s, warning %q", v.Kind(), v.Warning())
+		}
+		table := rows(t, mustRun(t, v, ktest.CgroupID(t, dir)))
+		if len(table) != 3 {
+			t.Fatalf("%d rows", len(table))
+		}
+		for i, row := range table {
+			if row["fd"] != fmt.Sprint(i) || row["holder_pid"] != fmt.Sprint(pid) || row["holder_comm"] == "" || row["record_"] != "" {
+				t.Errorf("row %d: %v", i, row)
+			}
+		}
+	}
+	const settings = "{parameters: {which: 2}, record: file_entry}"
+	checkEntries(viewOf(t, setOf(t, "", map[string]string{"entries.bpf.o": "testdata:entries", "entries.yaml": settings}), "entries"))
+	for settings, word := range map[string]string{
+		"record: no_such_entry":          "no struct no_such_entry",
+		"{record: holder, mode: '0400'}": "",
+	} {
+		v := viewOf(t, setOf(t, "", map[string]string{"entries.bpf.o": "testdata:entries", "entries.yaml": settings}), "entries")
+		if (v.Err() == nil) != (word == "") || v.Err() != nil && !strings.Contains(v.Err().Error(), word) {
+			t.Errorf("%s: %v", settings, v.Err())
+		}
+	}
+	if v := viewOf(t, setOf(t, "", map[string]string{"inside.bpf.o": "testdata:inside", "inside.yaml": "record: inside_record"}), "inside"); v.Err() == nil {
+		t.Error("a program that says what it writes is told another struct")
+	}
+
+	testenv.Needs(t, "bpftool")
+	pinDirectory(t)
+	registry := testRegistry(t)
+	out, err := exec.Command("bpftool", "prog", "loadall", "testdata/several.bpf.o", filepath.Join(registry, "x")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Cleanup(func() { os.Remove(filepath.Join(programs.PinDirectory, "bpfview_test_map")) })
+	v := viewOf(t, setOf(t, registry, map[string]string{"several_pids.yaml": "record: task_struct"}), "several_pids")
+	if v.Err() != nil || v.Kind() != "record" {
+		t.Errorf("a pinned program: kind %q, %v", v.Kind(), v.Err())
 	}
 }

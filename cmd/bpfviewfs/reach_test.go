@@ -95,3 +95,38 @@ func TestSeveralViewsThroughTheMount(t *testing.T) {
 		t.Errorf("check: exit %d: %s%s", code, out, stderr)
 	}
 }
+
+// check tells what a program of others lacks to be a view.
+func TestCheckOfForeignPrograms(t *testing.T) {
+	testenv.NeedsRoot(t)
+	views := t.TempDir()
+	dir := mountDir(t, "cgroup2", "views="+views, "registry="+newRegistry(t))
+	c := newCgroup(t, dir)
+	c.sleep(1)
+	for name, words := range map[string][]string{
+		"tables":  {"variable pointers holds addresses"},
+		"silent":  {"its file is always empty"},
+		"entries": {"it writes no text", "record: STRUCT", "file_entry"},
+	} {
+		dropIn(t, views, map[string]string{name + ".bpf.o": "testdata:" + name})
+		if name == "entries" {
+			dropIn(t, views, map[string]string{"entries.yaml": "parameters: {which: 2}"})
+		}
+		_, out, stderr := call(t, exec.Command(command, "check", filepath.Join(views, name+".bpf.o"), c.path))
+		for _, word := range words {
+			if !strings.Contains(out, word) {
+				t.Errorf("check %s does not say %q: %s%s", name, word, out, stderr)
+			}
+		}
+		if strings.Contains(out, "variable arrays") {
+			t.Errorf("check complains of a table that works: %s", out)
+		}
+	}
+	eventually(t, "the tables are shown", func() bool {
+		text, err := os.ReadFile(c.mirror + "/tables")
+		return err == nil && (string(text) == " even\n" || string(text) == " odd\n")
+	})
+	if row := rowOf(t, dir, "tables"); !strings.Contains(row, "variable pointers") {
+		t.Errorf("views: %s", row)
+	}
+}

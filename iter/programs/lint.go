@@ -2,13 +2,34 @@ package programs
 
 import (
 	"fmt"
+	"strings"
 
 	"bpfviewfs/iter/links"
+	"bpfviewfs/iter/records"
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 )
 
+// writes reports whether a program can write to the file, and the size of its structs, 0 if that is not known.
+func writes(p *ebpf.ProgramSpec) (size int, can bool) {
+	var third int64 // the last constant in the register of the third argument
+	for _, ins := range p.Instructions {
+		switch {
+		case ins.OpCode.Class().IsALU() && ins.OpCode.ALUOp() == asm.Mov && ins.OpCode.Source() == asm.ImmSource && ins.Dst == asm.R3:
+			third = ins.Constant
+		case !ins.IsBuiltinCall():
+		case asm.BuiltinFunc(ins.Constant) == asm.FnSeqWrite:
+			size, can = int(third), true
+		case asm.BuiltinFunc(ins.Constant) == asm.FnSeqPrintf || asm.BuiltinFunc(ins.Constant) == asm.FnSeqPrintfBtf:
+			can = true
+		}
+	}
+	return size, can
+}
+
 // Lint gives advice to the author of a view that works. written is the size of one run in bytes, and limit
-// the kernel's limit of it, 0 for none.
-func (o *Object) Lint(written, limit int) (found []string) {
+// the kernel's limit of it, 0 for none. binary says that the run has bytes which no text has.
+func (o *Object) Lint(written, limit int, binary bool) (found []string) {
 	main := o.spec.Programs[o.main]
 	used := UsedMaps(main)
 	order, err := orderOf(functionTags(o.spec.Types, o.main))
@@ -27,6 +48,15 @@ func (o *Object) Lint(written, limit int) (found []string) {
 		found = append(found,
 			fmt.Sprintf("it has used %d of %d bytes, and no flavour %s to stand in for it",
 				written, limit, o.main+taskFlavour))
+	}
+	if size, ok := writes(main); !ok {
+		found = append(found, "it calls none of bpf_seq_printf, bpf_seq_write and bpf_seq_printf_btf, so its file is always empty")
+	} else if o.typ.Kind() == "text" && binary {
+		advice := "it writes no text: name its struct in NAME.yaml (record: STRUCT), or tag it with VIEW_RECORD"
+		if names := records.Structs(o.spec.Types, size); len(names) > 0 {
+			advice += "; struct " + strings.Join(names, ", ") + fmt.Sprintf(" has the %d bytes that it writes", size)
+		}
+		found = append(found, advice)
 	}
 	if o.typ.Help() == "" {
 		found = append(found, "it has no help: add VIEW_HELP")

@@ -41,7 +41,7 @@ type Object struct {
 	tree     string   // its flavour that is run for many cgroups at once, "" if there is none
 	walk     string   // its flavour that shows a tree in one walk, "" if there is none
 	attached []string // programs that are no iterators
-	leftOut  []string // why other programs are not loaded
+	notes    []string // parts of the object that do not work
 	typ      records.Type
 
 	stats bool // the verifier has to log how much it looked at
@@ -77,6 +77,16 @@ func (o *Object) Type() records.Type { return o.typ }
 
 // Requires are the controllers that a cgroup must have for the view, as VIEW_REQUIRES names them.
 func (o *Object) Requires() []string { return requiresOf(functionTags(o.spec.Types, o.main)) }
+
+// SetRecord makes the view one of records, for a program that has no tag: name is the struct's.
+func (o *Object) SetRecord(name string) error {
+	t, left, err := o.typ.WithRecord(o.spec.Types, name)
+	if err != nil {
+		return err
+	}
+	o.typ, o.notes = t, append(o.notes, left...)
+	return nil
+}
 
 // Spec is all that the object holds.
 func (o *Object) Spec() *ebpf.CollectionSpec { return o.spec }
@@ -114,7 +124,10 @@ func Parse(raw []byte, name string) (o *Object, err error) {
 	if err != nil {
 		return nil, errno.Errorf(unix.ENOEXEC, "parse the object: %w", err)
 	}
-	return New(spec, name)
+	if o, err = New(spec, name); err == nil {
+		o.noteTables(raw)
+	}
+	return o, err
 }
 
 // checkMachine says more clearly than the ELF reader that an object is for another machine.

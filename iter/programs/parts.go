@@ -65,7 +65,7 @@ func (o *Object) counting(others, iterators []string, several bool) {
 	for _, program := range others {
 		p := o.spec.Programs[program]
 		if err := attachable(p); err != nil {
-			o.leftOut = append(o.leftOut, err.Error())
+			o.notes = append(o.notes, err.Error())
 			continue
 		}
 		mine := !several
@@ -89,8 +89,8 @@ func (o *Object) mapsOf(names ...string) map[string]bool {
 	return used
 }
 
-// LeftOut says of each program that is not loaded why not.
-func (o *Object) LeftOut() []string { return o.leftOut }
+// Notes are one line each about parts of the object that do not work, for example programs that are left out.
+func (o *Object) Notes() []string { return o.notes }
 
 // attachable tells in an error why a program cannot be a counting program of a stateful view.
 func attachable(spec *ebpf.ProgramSpec) error {

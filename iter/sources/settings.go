@@ -46,6 +46,8 @@ type Settings struct {
 	Metrics string `yaml:"metrics"`
 	// Map is the path of a pinned map, for programs that iterate over one.
 	Map string `yaml:"map"`
+	// Record is the struct that the program writes, if no tag in the program says it.
+	Record string `yaml:"record"`
 
 	warning string
 }

@@ -37,7 +37,7 @@ func TestSettings(t *testing.T) {
 		Requires:   []string{"cpu", "memory"},
 		Parameters: map[string]any{"min_runtime_ns": 1000000, "with_threads": true, "comm": "nginx"},
 		Metrics:    "totals",
-		Map:        "/sys/fs/bpf/connections",
+		Record:     "connection_entry", Map: "/sys/fs/bpf/connections",
 	}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("got %+v, want %+v", s, want)

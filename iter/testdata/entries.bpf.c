@@ -17,13 +17,21 @@ extern int CONFIG_OF_NO_KERNEL __kconfig __weak;
 
 const volatile enum which which = NONE;
 
-struct file_entry {
-	__u32 fd;
+struct holder {
 	int pid;
-	__u64 text;
-	_Bool bpf;
 	char comm[16];
 };
+
+struct file_entry {
+	__u32 fd;
+	struct holder _holder;
+	__u64 text;
+	_Bool bpf;
+	void *record;
+};
+
+/* A struct that is on the stack alone is not among an object's types. */
+const struct file_entry *unused_entry __attribute__((unused));
 
 SEC("iter/task_file")
 int iter(struct bpf_iter__task_file *ctx)
@@ -37,10 +45,10 @@ int iter(struct bpf_iter__task_file *ctx)
 		return 0;
 	__builtin_memset(&e, 0, sizeof(e));
 	e.fd = ctx->fd;
-	e.pid = task->tgid;
+	e._holder.pid = task->tgid;
 	e.text = (__u64)&_stext;
 	e.bpf = CONFIG_BPF_SYSCALL;
-	bpf_probe_read_kernel_str(&e.comm, sizeof(e.comm), task->group_leader->comm);
+	bpf_probe_read_kernel_str(&e._holder.comm, sizeof(e._holder.comm), task->group_leader->comm);
 	bpf_seq_write(ctx->meta->seq, &e, sizeof(e));
 	return 0;
 }
