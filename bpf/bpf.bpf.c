@@ -7,7 +7,7 @@
  */
 #include "bpfview.h"
 #include "attach.h"
-#include "tree.h"
+#include "batches.h"
 
 enum mode {
 	MODE_SINGLE,   /* a program attached below is an error */
@@ -277,4 +277,4 @@ int bpf(struct bpf_iter__cgroup *ctx)
 	return view_in_epilogue(ctx, show);
 }
 
-VIEW_TREE(bpf, show)
+VIEW_BATCHES(bpf, show)

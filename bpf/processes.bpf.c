@@ -13,7 +13,7 @@
 #include "cputime.h"
 #include "rss.h"
 #include "threads.h"
-#include "tree.h"
+#include "batches.h"
 
 #define MEMORY(help) VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP(help)
 
@@ -213,4 +213,4 @@ int processes___task(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-VIEW_TREE(processes, show)
+VIEW_BATCHES(processes, show)

@@ -8,7 +8,7 @@
 #include "bpfview.h"
 #include "latency.h"
 #include "state.h"
-#include "tree.h"
+#include "batches.h"
 
 struct reclaim_record {
 	__u64 machine_usec[VIEW_LATENCY_SLOTS] VIEW_HISTOGRAM VIEW_UNIT("us")
@@ -102,4 +102,4 @@ int reclaim(struct bpf_iter__cgroup *ctx)
 	return view_in_epilogue(ctx, show);
 }
 
-VIEW_TREE(reclaim, show)
+VIEW_BATCHES(reclaim, show)

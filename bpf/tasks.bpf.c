@@ -3,7 +3,7 @@
 
 /* One record for each thread that lives in the cgroup. 512 fit one run; more come from the task flavour. */
 #include "tasks.h"
-#include "tree.h"
+#include "batches.h"
 
 VIEW_RECORD(struct tasks_record)
 
@@ -23,4 +23,4 @@ int tasks___task(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-VIEW_TREE(tasks, show_tasks)
+VIEW_BATCHES(tasks, show_tasks)

@@ -3,7 +3,7 @@
 
 /* The threads of tasks, in Protobuf. The output is one message Tasks of taskspb.proto. */
 #include "tasks.h"
-#include "tree.h"
+#include "batches.h"
 #define PROTO_SIZE 96
 #include "proto.h"
 
@@ -32,7 +32,7 @@ int taskspb(struct bpf_iter__cgroup *ctx)
 	return view_in_epilogue(ctx, show_tasks);
 }
 
-VIEW_TREE(taskspb, show_tasks)
+VIEW_BATCHES(taskspb, show_tasks)
 
 SEC("iter/task")
 int taskspb___task(struct bpf_iter__task *ctx)

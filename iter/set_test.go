@@ -192,7 +192,7 @@ func TestRecordChanges(t *testing.T) {
 	path := filepath.Join(dir, "cpu.bpf.o")
 	object := builtin(t, "cpu")
 	changed := bytes.Replace(object, []byte("\x00throttled_usec\x00"),
-		[]byte("\x00throttled_used\x00"), 1)
+		[]byte("\x00throttlea_usec\x00"), 1)
 	if bytes.Equal(object, changed) {
 		t.Fatal("no member throttled_usec")
 	}
@@ -209,7 +209,7 @@ func TestRecordChanges(t *testing.T) {
 			t.Errorf("%v, %q", v.Err(), v.Warning())
 		}
 		out := mustRun(t, v, h.Root())
-		if strings.Contains(out, "THROTTLED_USED") != bytes.Equal(step.object, changed) {
+		if strings.Contains(out, "THROTTLEA_USEC") != bytes.Equal(step.object, changed) {
 			t.Errorf("output %q", out)
 		}
 	}

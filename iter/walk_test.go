@@ -143,7 +143,7 @@ func TestWalkOfDeepTree(t *testing.T) {
 	}
 }
 
-// Built-in views are walked wherever the kernel has the functions for that. The verifier refuses the others:
+// Built-in views are walked wherever the kernel has the functions for that. The verifier would refuse the others:
 // reclaim's records leave too little of the stack, and the rest give functions of the kernel the cgroup.
 func TestWalkOfBuiltinViews(t *testing.T) {
 	h := testHierarchy(t, "")
@@ -158,6 +158,10 @@ func TestWalkOfBuiltinViews(t *testing.T) {
 		}
 		if err := v.job.Walks(); (err == nil) != slices.Contains(walked, name) {
 			t.Errorf("%s: it is to be walked: %t: %+v", name, slices.Contains(walked, name), err)
+		}
+		// bpftool and libbpf load all programs of an object, or none.
+		if has := readObject(t, name).Walk() != ""; has != slices.Contains(walked, name) {
+			t.Errorf("%s: its object has a walk: %t", name, has)
 		}
 	}
 }
