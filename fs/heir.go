@@ -28,8 +28,9 @@ func (f *FS) Begin(disabled map[int]string) {
 	f.alone.Store(f.server == 1)
 	m.side = int(f.server & 1)
 	f.openers = make(map[uint64]*record)
-	for index := range m.head.records.Load() {
-		r := &m.records[index+1]
+	used := m.used()
+	for i := range used {
+		r := &used[i]
 		if opener := r.opener.Load(); opener != 0 {
 			f.openers[opener] = r
 		}
@@ -105,7 +106,7 @@ func (f *FS) file(fh uint64) *file {
 		return nil
 	}
 	o := &file{fs: f, node: n, handle: fh, record: r, word: word, charged: cost(0)}
-	if word.kept() {
+	if word.kept() && word.size() <= largestKept { // else the memory was overwritten
 		o.charged = keptCost(int(word.size()))
 	}
 	o.account = f.limits.force(uint32(r.uid.Load()), 1, o.charged)
@@ -121,8 +122,9 @@ func (f *FS) file(fh uint64) *file {
 
 // find takes up a node's open files of other servers.
 func (f *FS) find(node uint64) {
-	for index := range f.memory.head.records.Load() {
-		if r := &f.memory.records[index+1]; r.node.Load() == node {
+	used := f.memory.used()
+	for i := range used {
+		if r := &used[i]; r.node.Load() == node {
 			if o := f.file(r.handle.Load()); o != nil {
 				f.newest.found(o.shown, runWord(r.run.Load()).size(), r.time.Load())
 			}

@@ -56,6 +56,9 @@ func (m *memory) take(h *fuse.InHeader) *record {
 	}
 }
 
+// used returns the records that may be in use.
+func (m *memory) used() []record { return m.records[1 : 1+min(m.head.records.Load(), maxRecords-1)] }
+
 func (m *memory) index(r *record) uint32 {
 	return uint32((uintptr(unsafe.Pointer(r)) - uintptr(unsafe.Pointer(m.records))) / unsafe.Sizeof(*r))
 }

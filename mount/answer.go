@@ -14,6 +14,9 @@ const keepReply = 128<<10 + 8192
 // largeReply is room for the reply to any READ. All loops share these buffers.
 const largeReply = maxRead + 8192
 
+// mostReply is room for any reply: the kernel counts its pages in 16 bits (max_pages in linux/fuse.h).
+const mostReply = 0xffff*4096 + 8192
+
 var largeReplies = sync.Pool{New: func() any { return new([largeReply]byte) }}
 
 // handle answers the request in a slot and empties the slot.
@@ -21,10 +24,13 @@ func (l *loop) handle(s slot) {
 	r := s.left()
 	opcode, node, unique := r.opcode(), r.node(), r.unique()
 	l.unique.Store(unique)
-	l.makeRoom(r.replySize())
-	n, ok := l.direct(r)
-	if !ok {
-		n = l.indirect(r)
+	n := 0
+	if size := r.replySize(); size <= mostReply {
+		l.makeRoom(size)
+		n = l.answerOf(r)
+	} else { // the memory was overwritten
+		l.makeRoom(replyHeader)
+		n = l.failure(unique, unix.EIO)
 	}
 	if n > 0 {
 		l.answer(opcode, node, n)
@@ -39,6 +45,14 @@ func (l *loop) handle(s slot) {
 		largeReplies.Put((*[largeReply]byte)(l.reply))
 		l.reply = nil
 	}
+}
+
+// answerOf makes the reply, and returns its size.
+func (l *loop) answerOf(r request) int {
+	if n, ok := l.direct(r); ok {
+		return n
+	}
+	return l.indirect(r)
 }
 
 // makeRoom makes sure that a reply of size bytes fits.
