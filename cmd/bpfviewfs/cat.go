@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"bpfviewfs/cmd/bpfviewfs/target"
 	"bpfviewfs/iter/records"
 	"github.com/spf13/cobra"
 )
@@ -39,9 +40,9 @@ running then counts for the interval. A cgroup that the view's settings leave ou
 			return err
 		}
 		defer r.Close()
-		cgroup, err := findTarget(r.Top(), args[1], 0)
+		cgroup, err := target.Find(r.Top(), args[1], 0)
 		if err != nil {
-			return err
+			return noTarget(err)
 		}
 		if r.Counts() {
 			select {

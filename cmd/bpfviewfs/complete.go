@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"bpfviewfs/bpf"
+	"bpfviewfs/cmd/bpfviewfs/target"
 	"bpfviewfs/mount"
 	"github.com/moby/sys/mountinfo"
 	"github.com/spf13/cobra"
@@ -104,21 +105,12 @@ func unitNames() []string {
 	}
 	var units []string
 	filepath.WalkDir(mounts[0].Mountpoint, func(_ string, e fs.DirEntry, err error) error {
-		if err == nil && e.IsDir() && isUnit(e.Name()) && len(units) < 10000 {
+		if err == nil && e.IsDir() && target.IsUnit(e.Name()) && len(units) < 10000 {
 			units = append(units, e.Name())
 		}
 		return nil
 	})
 	return units
-}
-
-// isUnit reports whether a cgroup has the name of a unit in which systemd puts processes.
-func isUnit(name string) bool {
-	switch filepath.Ext(name) {
-	case ".service", ".scope", ".slice", ".socket", ".mount", ".swap":
-		return true
-	}
-	return false
 }
 
 // mountPoints are where trees are mounted.

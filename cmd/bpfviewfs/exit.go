@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"bpfviewfs/mount"
+	"github.com/cilium/ebpf"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -29,6 +30,7 @@ func failed(err error) error {
 	switch {
 	case err == nil || mount.ExitCode(err) != mount.ExitMount:
 		return err
+	case errors.As(err, new(*ebpf.VerifierError)): // EACCES is about the program, not about the user
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return mount.WithCode(exitNotPermitted, err)
 	}
@@ -42,6 +44,14 @@ func noCgroup(err error) error {
 		return mount.WithCode(exitNoCgroup, err)
 	}
 	return failed(err)
+}
+
+// noTarget is failed for an error of [target.Find].
+func noTarget(err error) error {
+	if errors.Is(err, unix.EINVAL) {
+		return mount.WithCode(mount.ExitUsage, err)
+	}
+	return noCgroup(err)
 }
 
 // noView is an error about a view that is not there.

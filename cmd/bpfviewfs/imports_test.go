@@ -37,6 +37,7 @@ func TestImports(t *testing.T) {
 		"cmd/bpfviewfs/exporter": person,
 		"cmd/bpfviewfs/labels": {"bpfviewfs/": "a path is text", fuse: people, bpf: people, logrus: people,
 			cobra: people},
+		"cmd/bpfviewfs/memory": person, "cmd/bpfviewfs/target": person,
 		"fs": {
 			bpf: "fs shows, it runs nothing", "bpfviewfs/iter": "leaves import no leaf",
 			"bpfviewfs/mount": "leaves import no leaf",

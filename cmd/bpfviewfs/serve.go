@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"bpfviewfs/cmd/bpfviewfs/memory"
 	"bpfviewfs/fs"
 	"bpfviewfs/mount"
 	"github.com/sirupsen/logrus"
@@ -116,7 +117,7 @@ func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
 	}
 	watch, unwatch := context.WithCancel(context.Background())
 	defer unwatch()
-	go followMemory(watch, tree)
+	go memory.Follow(watch, tree.SetTotal)
 	go func() {
 		err := src.set.Watch(watch, func() {
 			if err := tree.SetViews(src.views()); err != nil {

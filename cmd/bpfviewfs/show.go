@@ -13,6 +13,7 @@ import (
 
 	"bpfviewfs/cmd/bpfviewfs/decode"
 	"bpfviewfs/cmd/bpfviewfs/show"
+	"bpfviewfs/cmd/bpfviewfs/target"
 	"bpfviewfs/iter/records"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -71,9 +72,9 @@ running then counts for the interval.`,
 			return err
 		}
 		defer r.Close()
-		cgroup, err := findTarget(r.Top(), word, *pid)
+		cgroup, err := target.Find(r.Top(), word, *pid)
 		if err != nil {
-			return err
+			return noTarget(err)
 		}
 		if *every > 0 {
 			*interval = *every

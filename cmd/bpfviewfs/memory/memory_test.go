@@ -1,4 +1,4 @@
-package main
+package memory
 
 import (
 	"fmt"
@@ -6,15 +6,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"bpfviewfs/internal/testenv"
 	"github.com/moby/sys/mountinfo"
 )
 
-// TestMemoryLimit holds that a process finds the limit of a memory cgroup above it, v2 or v1.
-func TestMemoryLimit(t *testing.T) {
+// TestLimit holds that a process finds the limit of a memory cgroup above it, v2 or v1.
+func TestLimit(t *testing.T) {
 	testenv.NeedsRoot(t)
-	machine := memoryLimit("/proc/self")
+	machine := Limit("/proc/self")
 	if machine < 64<<20 {
 		t.Fatalf("%d bytes for this process", machine)
 	}
@@ -43,7 +44,13 @@ func TestMemoryLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 		process := fmt.Sprintf("/proc/%d", cmd.Process.Pid)
-		eventually(t, "the limit is found", func() bool { return memoryLimit(process) == 50331648 })
+		found := func() bool { return Limit(process) == 50331648 }
+		for deadline := time.Now().Add(20 * time.Second); !found(); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Errorf("%s: the limit is %d", m.Mountpoint, Limit(process))
+				break
+			}
+		}
 		cmd.Process.Kill()
 		cmd.Wait()
 	}

@@ -1,4 +1,5 @@
-package main
+// Package memory holds a process to a share of the memory that it may use.
+package memory
 
 import (
 	"bufio"
@@ -11,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"bpfviewfs/fs"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
@@ -24,14 +24,14 @@ const (
 	heapShare = 2
 )
 
-// followMemory limits the memory of open files, and of the heap, to a share of the memory that this process
-// may use, whenever that changes. When there is little to do it gives free memory back, because the collector
-// would take minutes.
-func followMemory(ctx context.Context, tree *fs.FS) {
+// Follow limits the memory of open files, and of the heap, to a share of the memory that this process may use,
+// until ctx is done. setTotal is told the bytes for open files whenever they may have changed. When there is
+// little to do Follow gives free memory back, because the collector would take minutes.
+func Follow(ctx context.Context, setTotal func(bytes int64)) {
 	var spare spare
 	for every := time.NewTicker(4 * time.Second); ; {
-		limit := memoryLimit("/proc/self")
-		tree.SetTotal(limit / heldShare)
+		limit := Limit("/proc/self")
+		setTotal(limit / heldShare)
 		debug.SetMemoryLimit(limit / heapShare)
 		if spare.isLarge() {
 			debug.FreeOSMemory()
@@ -63,9 +63,9 @@ func (s *spare) isLarge() bool {
 	return value(3)-before < little && value(0)-value(1) > value(2)+2*little
 }
 
-// memoryLimit is how many bytes of memory a process may use. process is its directory in /proc. The limit is
+// Limit is how many bytes of memory a process may use. process is its directory in /proc. The limit is
 // the least of its memory cgroup (v2 or v1) and the cgroups above, or the machine's memory.
-func memoryLimit(process string) int64 {
+func Limit(process string) int64 {
 	least := int64(1) << 40
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) == nil {

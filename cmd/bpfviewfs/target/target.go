@@ -1,4 +1,5 @@
-package main
+// Package target finds the cgroup that a person means by a word.
+package target
 
 import (
 	"errors"
@@ -10,14 +11,16 @@ import (
 	"strconv"
 	"strings"
 
-	"bpfviewfs/mount"
+	"bpfviewfs/internal/errno"
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 )
 
-// findTarget finds the cgroup that a person means, below the directory top in cgroupfs. The word is its path,
-// the id of a process ("self" for the caller), the name of a unit of systemd, or the id of a container. The
-// result is relative to top.
-func findTarget(top, word string, pid int) (string, error) {
+// Find finds a cgroup below the directory top in cgroupfs. It is the cgroup of process pid, if that is not 0.
+// Otherwise word is its path, "self" for the caller's, the name of a unit of systemd, or the id of a container.
+// The result is relative to top. The error wraps unix.ENOENT if there is none, and unix.EINVAL if several have
+// the name.
+func Find(top, word string, pid int) (string, error) {
 	switch {
 	case pid > 0:
 		return cgroupOf(top, pid)
@@ -31,14 +34,14 @@ func findTarget(top, word string, pid int) (string, error) {
 		return path, nil
 	}
 	if strings.Contains(word, "/") {
-		return "", mount.WithCode(exitNoCgroup, fmt.Errorf("%s has no cgroup %q", top, path))
+		return "", errno.Errorf(unix.ENOENT, "%s has no cgroup %q", top, path)
 	}
 	var found []string
 	err := filepath.WalkDir(top, func(path string, e iofs.DirEntry, err error) error {
 		if err != nil || !e.IsDir() {
 			return nil // a cgroup that vanished, or may not be searched
 		}
-		if e.Name() == word || isUnit(e.Name()) &&
+		if e.Name() == word || IsUnit(e.Name()) &&
 			strings.TrimSuffix(e.Name(), filepath.Ext(e.Name())) == word ||
 			isContainer(e.Name(), word) {
 			if below, err := filepath.Rel(top, path); err == nil {
@@ -50,15 +53,24 @@ func findTarget(top, word string, pid int) (string, error) {
 	})
 	switch {
 	case err != nil:
-		return "", failed(err)
+		return "", err
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return "", usageError("%q is the name of %d cgroups below %s: give the path, for example %s",
+		return "", errno.Errorf(unix.EINVAL,
+			"%q is the name of %d cgroups below %s: give the path, for example %s",
 			word, len(found), top, found[0])
 	}
-	return "", mount.WithCode(exitNoCgroup, fmt.Errorf("%s has no cgroup, unit or container %q",
-		top, word))
+	return "", errno.Errorf(unix.ENOENT, "%s has no cgroup, unit or container %q", top, word)
+}
+
+// IsUnit reports whether a cgroup has the name of a unit in which systemd puts processes.
+func IsUnit(name string) bool {
+	switch filepath.Ext(name) {
+	case ".service", ".scope", ".slice", ".socket", ".mount", ".swap":
+		return true
+	}
+	return false
 }
 
 // isContainer reports whether a cgroup belongs to the container with an id, or with one that begins so.
@@ -75,17 +87,17 @@ func isContainer(cgroup, id string) bool {
 func cgroupOf(top string, pid int) (string, error) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
 	if errors.Is(err, os.ErrNotExist) {
-		return "", mount.WithCode(exitNoCgroup, fmt.Errorf("there is no process %d", pid))
+		return "", errno.Errorf(unix.ENOENT, "there is no process %d", pid)
 	} else if err != nil {
-		return "", failed(err)
+		return "", err
 	}
 	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
 		return m.FSType != "cgroup" && m.FSType != "cgroup2" || top != m.Mountpoint &&
 			!strings.HasPrefix(top, m.Mountpoint+"/"), false
 	})
 	if err != nil || len(mounts) == 0 {
-		return "", failed(fmt.Errorf("%s is in no mounted hierarchy of cgroups: %w",
-			top, errors.Join(err, os.ErrNotExist)))
+		return "", fmt.Errorf("%s is in no mounted hierarchy of cgroups: %w",
+			top, errors.Join(err, os.ErrNotExist))
 	}
 	m := mounts[len(mounts)-1]
 	for line := range strings.Lines(string(text)) {
@@ -98,13 +110,11 @@ func cgroupOf(top string, pid int) (string, error) {
 			below, err = filepath.Rel(top, filepath.Join(m.Mountpoint, below))
 		}
 		if err != nil || !filepath.IsLocal(below) {
-			return "", mount.WithCode(exitNoCgroup,
-				fmt.Errorf("the cgroup of process %d is not below %s", pid, top))
+			return "", errno.Errorf(unix.ENOENT, "the cgroup of process %d is not below %s", pid, top)
 		}
 		return below, nil
 	}
-	return "", mount.WithCode(exitNoCgroup, fmt.Errorf("process %d has no cgroup in the hierarchy of %s",
-		pid, top))
+	return "", errno.Errorf(unix.ENOENT, "process %d has no cgroup in the hierarchy of %s", pid, top)
 }
 
 // inHierarchy reports whether a line of /proc/PID/cgroup with these controllers is about a mounted hierarchy.

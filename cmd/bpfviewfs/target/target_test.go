@@ -1,0 +1,53 @@
+package target
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestFind finds cgroups in a folder that looks like a hierarchy. Words for processes need a real one.
+func TestFind(t *testing.T) {
+	top := t.TempDir()
+	const id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	for _, path := range []string{
+		"system.slice/ssh.service", "system.slice/docker-" + id + ".scope", "a/same.service", "b/same.service",
+		"pods/" + id[1:] + "0", "cpu",
+	} {
+		if err := os.MkdirAll(filepath.Join(top, path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(top, "cgroup.procs"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		word, want string
+		errno      error
+	}{
+		{"", ".", nil},
+		{"/", ".", nil},
+		{top, ".", nil},
+		{"cpu", "cpu", nil},
+		{"/system.slice/ssh.service/", "system.slice/ssh.service", nil},
+		{top + "/system.slice", "system.slice", nil},
+		{"ssh.service", "system.slice/ssh.service", nil},
+		{"ssh", "system.slice/ssh.service", nil},
+		{id[:8], "system.slice/docker-" + id + ".scope", nil},
+		{id[1:9], "pods/" + id[1:] + "0", nil},
+		{id[:7], "", unix.ENOENT},
+		{"same", "", unix.EINVAL},
+		{"cgroup.procs", "", unix.ENOENT},
+		{"system.slice/none", "", unix.ENOENT},
+		{"../" + filepath.Base(top), "", unix.ENOENT},
+		{"none", "", unix.ENOENT},
+	} {
+		got, err := Find(top, tt.word, 0)
+		if got != tt.want || !errors.Is(err, tt.errno) {
+			t.Errorf("%q: %q (%v), want %q and %v", tt.word, got, err, tt.want, tt.errno)
+		}
+	}
+}
