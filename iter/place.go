@@ -28,7 +28,9 @@ func (v *View) require(program []string) error {
 	v.requires = slices.Concat(v.settings.Requires, program)
 	for _, name := range v.requires {
 		if err := v.set.hierarchy.Lacks(name); err != nil {
-			return sources.Absent(err.Error())
+			absence := sources.Absent(err.Error())
+			absence.Passing = true
+			return absence
 		}
 	}
 	v.requires = slices.DeleteFunc(v.requires, func(name string) bool { return name == cgroups.Cgroup2 })

@@ -9,9 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
@@ -367,5 +369,69 @@ func TestRecordOfSettings(t *testing.T) {
 	v := viewOf(t, setOf(t, registry, map[string]string{"several_pids.yaml": "record: task_struct"}), "several_pids")
 	if v.Err() != nil || v.Kind() != "record" {
 		t.Errorf("a pinned program: kind %q, %v", v.Kind(), v.Err())
+	}
+}
+
+// accounts gives this thread an /etc/passwd of its own, which the test writes.
+func accounts(t *testing.T) (passwd string) {
+	t.Helper()
+	runtime.LockOSThread() // for good, so that the thread ends with the test
+	passwd = filepath.Join(t.TempDir(), "passwd")
+	write(t, passwd, []byte("root:x:0:0::/:/bin/sh\n"))
+	err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS)
+	if err == nil {
+		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	}
+	if err == nil {
+		err = unix.Mount(passwd, "/etc/passwd", "", unix.MS_BIND, "")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return passwd
+}
+
+// A view appears when the reason for its absence has passed, without an event in its places.
+func TestViewIsTriedAgain(t *testing.T) {
+	h := testHierarchy(t, "")
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "says.bpf.o"), testdata(t, "says"))
+	write(t, filepath.Join(dir, "says.yaml"), []byte("owner: bpfview_late"))
+	write(t, filepath.Join(dir, "never.bpf.o"), []byte("no ELF"))
+	passwd := accounts(t)
+	s, err := Open(h, Config{Builtin: noViews{bpf.Objects}, Dirs: []string{dir}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	says, never := viewOf(t, s, "says"), viewOf(t, s, "never")
+	if says.Err() == nil || says.retry.at.IsZero() || never.Err() == nil || !never.retry.at.IsZero() {
+		t.Fatalf("says: %v, never: %v", says.Err(), never.Err())
+	}
+	tried := says.retry.tried
+	if _, err := s.update(false); err != nil || viewOf(t, s, "says").retry.tried != tried {
+		t.Fatalf("it is tried again at once: %v", err)
+	}
+	for says.retry.tried == tried { // the reason stays
+		time.Sleep(time.Until(s.nextRetry()))
+		if changed, err := s.update(false); changed || err != nil {
+			t.Fatalf("changed: %v, %v", changed, err)
+		}
+	}
+	if says.retry.delay != 2*firstRetry {
+		t.Errorf("the delay is %v", says.retry.delay)
+	}
+	if says.retry.due(true); says.retry.delay != 0 || says.retry.at.Sub(says.retry.tried) >= 2*firstRetry {
+		t.Errorf("after an event: %+v", says.retry)
+	}
+	write(t, passwd, []byte("root:x:0:0::/:/bin/sh\nbpfview_late:x:1234:1234::/:/bin/sh\n"))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := s.Watch(ctx, cancel); err != nil {
+		t.Fatal(err)
+	}
+	v := viewOf(t, s, "says")
+	if uid := v.UID(); uid == nil || *uid != 1234 {
+		t.Errorf("owner %v, %v", uid, v.Err())
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/cgroups"
@@ -116,7 +117,10 @@ func (s *Set) Detach() error {
 
 // reload makes the list anew. A view is kept if its source is unchanged. If the new source does not load, the
 // old view goes on with a warning. On an error the whole list stays.
-func (s *Set) reload() (changed bool, err error) {
+func (s *Set) reload() (changed bool, err error) { return s.update(true) }
+
+// update is reload. event says that something has changed, so that views that did not load are tried again soon.
+func (s *Set) update(event bool) (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed.Load() {
@@ -146,7 +150,7 @@ func (s *Set) reload() (changed bool, err error) {
 		if len(s.config.Only) > 0 && !slices.Contains(s.config.Only, name) {
 			continue
 		}
-		list = append(list, s.next(was[name], found[name], pins, cache))
+		list = append(list, s.next(was[name], found[name], event, pins, cache))
 	}
 	pins.prune(list, s.config.Dirs)
 	if slices.Equal(list, *s.views.Load()) {
@@ -167,11 +171,24 @@ func (s *Set) reload() (changed bool, err error) {
 }
 
 // next is the view that src makes, where there was old, or nothing.
-func (s *Set) next(old *View, src *sources.Source, pins *registry, cache *btf.Cache) *View {
-	if old != nil && old.key == src.Key() && old.mapStamp == old.stampMaps() {
+func (s *Set) next(old *View, src *sources.Source, event bool, pins *registry, cache *btf.Cache) *View {
+	same := old != nil && old.key == src.Key() && old.mapStamp == old.stampMaps()
+	if same && !old.retry.due(event) {
 		return old
 	}
+	begun := time.Now()
 	v := s.make(src, pins, cache)
+	v.failure = v.err
+	if same {
+		v.retry = old.retry.after(begun, v.err)
+	} else {
+		v.retry = retry{}.after(begun, v.err)
+	}
+	if same && v.err != nil && old.failure.Error() == v.err.Error() {
+		old.retry = v.retry
+		v.drop()
+		return old
+	}
 	if old == nil || old.err != nil {
 		return v
 	}
@@ -179,6 +196,7 @@ func (s *Set) next(old *View, src *sources.Source, pins *registry, cache *btf.Ca
 		v.drop()
 		kept := *old
 		kept.key, kept.maps, kept.mapStamp = v.key, v.maps, v.mapStamp
+		kept.failure, kept.retry = v.failure, v.retry
 		kept.warning = fmt.Sprintf("goes on as it was: %v", v.err)
 		s.config.Logf("view %s %s", v.name, kept.warning)
 		return &kept

@@ -19,6 +19,9 @@ type View struct {
 	err  error
 	typ  records.Type
 
+	failure error // why its source did not load; err, unless an older source goes on
+	retry   retry
+
 	origin    string
 	warning   string
 	key       string // of its source

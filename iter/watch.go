@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"bpfviewfs/iter/programs"
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +22,7 @@ const (
 )
 
 // Watch makes the list of views follow the views directories, the registry and the maps that settings name
-// until ctx is done. It calls changed, from its own goroutine, after Views has changed; also at once if that
+// until ctx is done, and tries views again that failed for a reason that may pass. It calls changed, from its own goroutine, after Views has changed; also at once if that
 // happened since Open. bpf(2) pins through the VFS, so that inotify(7) tells of pins as of files.
 //
 // It does not watch the target of a symbolic link, directories above a place's parent, or mounts.
@@ -44,10 +45,11 @@ func (s *Set) Watch(ctx context.Context, changed func()) error {
 			}
 		case <-w.Errors: // events were lost
 		case <-due.C:
+			event := !first.IsZero()
 			first = time.Time{}
 			places := s.places()
 			s.arm(w, places) // before the look, so that nothing between the two is missed
-			switch now, err := s.reload(); {
+			switch now, err := s.update(event); {
 			case s.closed.Load():
 				return err
 			case err != nil:
@@ -57,6 +59,8 @@ func (s *Set) Watch(ctx context.Context, changed func()) error {
 			}
 			if !slices.Equal(places, s.places()) { // other maps are named
 				due.Reset(0)
+			} else if next := s.nextRetry(); !next.IsZero() {
+				due.Reset(time.Until(next))
 			}
 			continue
 		}
@@ -108,6 +112,9 @@ func follow(w *fsnotify.Watcher, dir string) {
 
 // concerns reports whether a change is in one of the places, and not beside it.
 func (s *Set) concerns(path string) bool {
+	if strings.HasPrefix(filepath.Base(path), programs.FlavourMark) { // of our own, which a try may make
+		return false
+	}
 	return slices.ContainsFunc(s.places(), func(place string) bool {
 		return path == place || filepath.Dir(path) == place || strings.HasPrefix(place, path+"/")
 	})

@@ -195,8 +195,9 @@ func (src *Source) Off(s Settings, attaches bool) error {
 
 // Absence is the reason of a view that is missing though nothing went wrong. The errno is for callers.
 type Absence struct {
-	Off bool // the view is not enabled
-	why string
+	Off     bool // the view is not enabled
+	Passing bool // it may end though the source stays as it is
+	why     string
 }
 
 // Absent is the absence for a reason in words.
