@@ -25,6 +25,8 @@ func (f *FS) content(n node) (content, error) {
 			return content{view: v, as: as}, nil
 		}
 		return content{}, fmt.Errorf("no such view any more: %w", unix.ENOENT)
+	case n.isUnion():
+		return f.unionContent(n)
 	case n.kind == kindInfo:
 		return content{info: &infos[n.number]}, nil
 	}
@@ -68,7 +70,7 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader) (*run
 		a.end()
 	}
 	f.counts.add(r, err)
-	if c.view != nil {
+	if n.isView() {
 		if m := f.views.Load().meters[n.number]; m != nil {
 			m.add(start, r, err)
 		}

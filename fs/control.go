@@ -11,7 +11,7 @@ const controlName = ".bpfview"
 
 // controlDirs are the directories below a cgroup's directory, by node number: the control directory and its
 // children.
-var controlDirs = []string{controlName, "cgroup", "json", "prom", "raw", "schema", "tree", "id", "textfile"}
+var controlDirs = []string{controlName, "cgroup", "json", "prom", "raw", "schema", "tree", "id", "textfile", allDir}
 
 const (
 	controlTop     = 0
@@ -39,6 +39,9 @@ func (f *FS) controlChild(h *fuse.InHeader, dir node, name string) (node, error)
 			view, as, _ := renderedAs(controlDirs[dir.number], name)
 			if found, ok := f.views.Load().file(dir.cgroup, view, as); ok {
 				return found, nil
+			}
+			if as.ofUnions() {
+				return f.lookupUnion(dir.cgroup, view, as)
 			}
 		}
 		return node{}, unix.ENOENT

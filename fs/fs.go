@@ -95,7 +95,9 @@ type View struct {
 	// Renderings are the files below .bpfview that the view has, and Render is Run for one of them.
 	// Cgroups that the reader's rights do not let it reach from this one are not in a tree.
 	Renderings []Rendering
-	Render     func(ctx context.Context, as Rendering, cgroup uint64, rights Rights, dst []byte) ([]byte, error)
+	// Apart is the reason why the view cannot be in a union, with unix.ENOENT; nil if it can.
+	Apart  error
+	Render func(ctx context.Context, as Rendering, cgroup uint64, rights Rights, dst []byte) ([]byte, error)
 }
 
 // Kernel takes notifications to the kernel.
@@ -121,6 +123,10 @@ type Config struct {
 	// Warnings are faults of the mount's options, a line each, for .bpfview/views and status.json. It may
 	// be nil.
 	Warnings func() []string
+	// Union is Run for several views at one time: for each cgroup they run one right after the other, in
+	// their order. Without it there are no unions.
+	Union func(ctx context.Context, views []string, as Rendering, cgroup uint64, rights Rights,
+		dst []byte) ([]byte, error)
 	// Limits bound the work that readers can cause.
 	Limits Limits
 	// Logf takes the first panic at each place, with its stack. It may be nil.
@@ -139,6 +145,7 @@ type FS struct {
 	warnings       func() []string
 	logf           func(format string, args ...any)
 	panics         panics.Log
+	union          func(context.Context, []string, Rendering, uint64, Rights, []byte) ([]byte, error)
 	root           uint64
 
 	views  atomic.Pointer[views]
@@ -183,6 +190,7 @@ func New(c Config) *FS {
 		version:       c.Version,
 		status:        c.Status,
 		warnings:      c.Warnings,
+		union:         c.Union,
 		logf:          c.Logf,
 		root:          c.Hierarchy.Root(),
 		limits:        newLimiter(c.Limits),

@@ -145,6 +145,11 @@ func (l *errorLog) add(h Hierarchy, c content, cgroup uint64, err error) {
 	if isGone(err) || errno(err) == fuse.EINTR {
 		return // no fault of a reader or view
 	}
+	l.note(h, c, cgroup, err)
+}
+
+// note keeps an error, whatever it is.
+func (l *errorLog) note(h Hierarchy, c content, cgroup uint64, err error) {
 	path, pathErr := h.Path(cgroup)
 	if pathErr != nil {
 		path = fmt.Sprintf("cgroup %d", cgroup)

@@ -117,7 +117,10 @@ func (f *FS) attr(n node, st *unix.Stat_t) fuse.Attr {
 		a.Gid = *f.gid
 	}
 	if n.isView() {
-		f.viewRights(n.number, &a)
+		f.viewRights(f.views.Load().byNumber[n.number], &a)
+	}
+	if n.isUnion() {
+		f.unionRights(n, &a)
 	}
 	switch n.kind {
 	case kindCgroup:
@@ -138,12 +141,12 @@ func (f *FS) attr(n node, st *unix.Stat_t) fuse.Attr {
 
 // viewRights fills in the mode of a view's file and, if the view names one, the owner. The view's own
 // settings win over the mount's.
-func (f *FS) viewRights(number int, a *fuse.Attr) {
+func (f *FS) viewRights(view *View, a *fuse.Attr) {
 	a.Mode = unix.S_IFREG | 0o440
 	if f.mode != nil {
 		a.Mode = unix.S_IFREG | *f.mode
 	}
-	if view := f.views.Load().byNumber[number]; view != nil {
+	if view != nil {
 		if view.Mode != 0 {
 			a.Mode = unix.S_IFREG | view.Mode
 		}

@@ -16,6 +16,7 @@ import (
 //	header     layout, the last handle given out, how many servers there were, the highest record used
 //	names      of views, by number: a node id must not come to mean another view
 //	records    one for every open file
+//	unions     names of unions, by number
 //	bytes      of the runs that open files hold, four places for every record
 //
 // The places are far apart in a sparse file, so nothing has to be allocated.
@@ -23,6 +24,7 @@ type memory struct {
 	file    *os.File // nil: none
 	head    *memoryHeader
 	names   *[maxViews]name
+	unions  *[maxViews]name
 	records *[maxRecords]record
 	side    int // 0 or 1: the two of a record's four places that this server writes to
 
@@ -36,6 +38,7 @@ type memoryHeader struct {
 	servers atomic.Uint64 // how many there were
 	records atomic.Uint64 // no record above has been used
 	lists   uint64        // of views that there were; under lock
+	unions  uint64        // how often one was looked up; under lock
 }
 
 const (
@@ -46,7 +49,8 @@ const (
 	recordBits  = 16
 	namesAt     = 4096
 	recordsAt   = namesAt + maxViews*int(unsafe.Sizeof(name{}))
-	memorySize  = recordsAt + maxRecords*64
+	unionsAt    = recordsAt + maxRecords*64 // all zeros in the memory of a server without unions
+	memorySize  = unionsAt + maxViews*int(unsafe.Sizeof(name{}))
 	bytesAt     = 1 << 30
 	placeBits   = 28
 	places      = 4
@@ -71,6 +75,7 @@ func openMemory(file *os.File) (*memory, error) {
 	m.head = (*memoryHeader)(unsafe.Pointer(&mem[0]))
 	m.names = (*[maxViews]name)(unsafe.Pointer(&mem[namesAt]))
 	m.records = (*[maxRecords]record)(unsafe.Pointer(&mem[recordsAt]))
+	m.unions = (*[maxViews]name)(unsafe.Pointer(&mem[unionsAt]))
 	switch m.head.layout {
 	case 0:
 		m.head.layout = memoryLayout

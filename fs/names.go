@@ -16,6 +16,14 @@ type name struct {
 // ESTALE, for example in a bind mount of the old view's file. After some 260,000 names numbers come again.
 func (n *name) number(place int) int { return place + int(n.owner)*maxViews&maxNumber }
 
+// set gives the place a name.
+func (n *name) set(text string, seen uint64) {
+	n.length = 0 // a server that dies here leaves no name, and not half of one
+	copy(n.text[:], text)
+	n.seen = seen
+	n.length = uint8(len(text))
+}
+
 // number numbers the views of a list, the same in all servers of the mount. Of more than maxViews views the
 // last have no number. The name that has been unused longest gives its place to a new one.
 func (m *memory) number(list []string) map[string]int {
@@ -41,10 +49,7 @@ func (m *memory) number(list []string) map[string]int {
 		if n.length > 0 {
 			n.owner++
 		}
-		n.length = 0 // a server that dies here leaves no name, and not half of one
-		copy(n.text[:], text)
-		n.seen = m.head.lists
-		n.length = uint8(len(text))
+		n.set(text, m.head.lists)
 		numbers[text] = n.number(place)
 	}
 	return numbers

@@ -36,6 +36,7 @@ const (
 	kindGone                // any name in a removed cgroup's directory, see stale; 1 is a link
 	kindNone                // nothing; a child cgroup with a taken name is not listed
 	kindView    kind = 16   // a view, and from here on its renderings, by the view's number
+	kindUnion   kind = 40   // a union, in one of the renderings that unions have, by its number
 )
 
 const (
@@ -59,6 +60,9 @@ func (n node) ino() uint64 {
 	}
 	const spacing = 0x9e3779b9 // 2^32 divided by the golden ratio
 	ino := uint32(n.cgroup) + uint32(n.cgroup>>32)*0x85ebca6b + (uint32(n.number)*32+uint32(n.kind))*spacing
+	if n.isUnion() {
+		ino ^= 0x27d4eb2f // its kind is above 32
+	}
 	return uint64(max(ino, 2)) // 0 is no inode to readdir(3), 1 the root
 }
 
@@ -77,7 +81,7 @@ func parseNode(id uint64) (node, error) {
 		numbers = len(infos)
 	case n.kind == kindGone:
 		numbers = 2
-	case n.isView(), n.kind == kindID:
+	case n.isView(), n.isUnion(), n.kind == kindID:
 		numbers = maxNumber + 1
 	case n.kind > kindGone:
 		numbers = 0
@@ -89,12 +93,23 @@ func parseNode(id uint64) (node, error) {
 }
 
 // isFile reports whether the node is a regular file.
-func (n node) isFile() bool { return n.kind == kindInfo || n.isView() }
+func (n node) isFile() bool { return n.kind == kindInfo || n.isView() || n.isUnion() }
 
 // isView reports whether the node is a view's file, in one of its renderings.
 func (n node) isView() bool { return n.kind >= kindView && n.kind < kindView+kind(len(renderings)) }
 
-func (n node) rendering() Rendering { return Rendering(n.kind - kindView) }
+// isUnion reports whether the node is the file of a union.
+func (n node) isUnion() bool {
+	return n.kind >= kindUnion && n.kind < kindUnion+kind(len(renderings)) && Rendering(n.kind-kindUnion).ofUnions()
+}
+
+// rendering is the rendering of a view's file, or of a union's.
+func (n node) rendering() Rendering {
+	if n.isUnion() {
+		return Rendering(n.kind - kindUnion)
+	}
+	return Rendering(n.kind - kindView)
+}
 
 func viewNode(cgroup uint64, number int, r Rendering) node {
 	return node{cgroup: cgroup, kind: kindView + kind(r), number: number}

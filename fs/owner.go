@@ -17,7 +17,7 @@ func (f *FS) Owner(handle uint64) (uid uint32, ok bool) {
 // The cost of a tree depends on its cgroup, so each is a class of its own.
 func (f *FS) Class(node uint64) uint64 {
 	n, err := f.node(node)
-	if err != nil || n.isView() && n.rendering().isTree() {
+	if err != nil || (n.isView() || n.isUnion()) && n.rendering().isTree() {
 		return node
 	}
 	n.cgroup = 0

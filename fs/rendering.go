@@ -18,6 +18,10 @@ const (
 	TreeProm                  // .bpfview/tree/VIEW.prom
 	TreeRaw                   // .bpfview/tree/VIEW.raw
 	Textfile                  // .bpfview/textfile/VIEW.prom, a tree for collectors
+	All                       // .bpfview/all/VIEW+VIEW: several views at one time, see union
+	AllJSON                   // .bpfview/all/VIEW+VIEW.json
+	AllProm                   // .bpfview/all/VIEW+VIEW.prom
+	AllRaw                    // .bpfview/all/VIEW+VIEW.raw
 )
 
 var renderings = [...]struct {
@@ -34,9 +38,19 @@ var renderings = [...]struct {
 	TreeProm: {"tree", ".prom", true},
 	TreeRaw:  {"tree", ".raw", true},
 	Textfile: {"textfile", ".prom", true},
+	All:      {allDir, "", false},
+	AllJSON:  {allDir, ".json", false},
+	AllProm:  {allDir, ".prom", false},
+	AllRaw:   {allDir, ".raw", false},
 }
 
+// allDir is the directory of unions for one cgroup. They are opened by name and never listed.
+const allDir = "all"
+
 func (r Rendering) isTree() bool { return renderings[r].tree }
+
+// ofUnions reports whether unions have the rendering.
+func (r Rendering) ofUnions() bool { return renderings[r].dir == "tree" || renderings[r].dir == allDir }
 
 // fileName is the name of a view's file in the rendering's directory.
 func (r Rendering) fileName(view string) string { return view + renderings[r].suffix }

@@ -175,25 +175,40 @@ func (v *View) loadIterator(o *object, program string, cache *btf.Cache) error {
 	return err
 }
 
-// addWalk lets the job load the program that walks trees. Its object is parsed once more then, because most
-// starts need no trees.
+// addWalk lets the job walk trees.
 func (v *View) addWalk(o *object) error {
 	counted, err := o.counted(v.state)
 	if err != nil {
 		return err
 	}
-	raw, program := o.raw, o.Walk()
-	load := func(set func(*ebpf.CollectionSpec) error) (*ebpf.Collection, error) {
+	raw := o.raw
+	parse := func() (*programs.Object, error) {
 		o, err := programs.Parse(raw, v.name)
 		if err == nil {
-			err = errors.Join(o.Set(v.settings.Parameters), set(o.Spec()))
+			err = o.Set(v.settings.Parameters)
 		}
-		if err != nil {
-			return nil, err
-		}
-		return o.Load(counted, nil, program)
+		return o, err
 	}
-	v.job.AddWalk(program, counted, load)
+	v.job.AddWalker(runs.Walker{
+		Program: o.Walk(), Shared: counted,
+		Load: func(set func(*ebpf.CollectionSpec) error) (*ebpf.Collection, error) {
+			o, err := parse()
+			if err == nil {
+				err = set(o.Spec())
+			}
+			if err != nil {
+				return nil, err
+			}
+			return o.Load(counted, nil, o.Walk())
+		},
+		Parse: func() (*ebpf.CollectionSpec, error) {
+			o, err := parse()
+			if err != nil {
+				return nil, err
+			}
+			return o.Spec(), nil
+		},
+	})
 	return nil
 }
 

@@ -14,6 +14,9 @@ func TestTreesAreFast(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
 	for _, name := range []string{"cpu", "memory", "psi", "tasks"} {
+		if name == "memory" && views[name] == nil {
+			continue // the controller is on another hierarchy
+		}
 		// The program of tasks needs younger functions than its flavour.
 		if views[name].job.Program(runs.PerTree) == nil &&
 			views["tasks"].job.Program(runs.PerCgroup) != nil {

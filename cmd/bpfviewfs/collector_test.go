@@ -26,8 +26,12 @@ func TestPromtool(t *testing.T) {
 	if err != nil || len(pages) < 5 {
 		t.Fatalf("%d pages (%v)", len(pages), err)
 	}
+	pages = append(pages, c.mirror+"/.bpfview/all/all.prom")
 	for _, page := range pages {
 		name := filepath.Base(page)
+		if name == "all.prom" { // a union, which is not in textfile
+			name = "cpu.prom"
+		}
 		for _, page := range []string{page, c.mirror + "/.bpfview/tree/" + name,
 			c.mirror + "/.bpfview/textfile/" + name} {
 			f, err := os.Open(page)

@@ -5,14 +5,20 @@ import (
 	"slices"
 
 	"bpfviewfs/fs"
+	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter"
 	"bpfviewfs/iter/records"
+	"golang.org/x/sys/unix"
 )
 
-// singles and trees are the formats of a view as files of one cgroup, and of a cgroup and all below it.
+// singles and trees are the formats of a view as files of one cgroup, and of a cgroup and all below it. unions
+// are those of several views for one cgroup.
 var (
 	singles = map[fs.Rendering]records.Format{fs.JSON: records.JSON, fs.Prom: records.Prom,
 		fs.Raw: records.Raw}
+	unions = map[fs.Rendering]records.Format{
+		fs.All: records.Text, fs.AllJSON: records.JSON, fs.AllProm: records.Prom, fs.AllRaw: records.Raw,
+	}
 	trees = map[fs.Rendering]records.Format{
 		fs.Tree: records.Text, fs.TreeJSON: records.JSON, fs.TreeProm: records.Prom,
 		fs.TreeRaw: records.Raw, fs.Textfile: records.Textfile,
@@ -49,5 +55,26 @@ func render(v *iter.View) func(context.Context, fs.Rendering, uint64, fs.Rights,
 			return v.Tree(ctx, format, cgroup, rights, dst)
 		}
 		return v.Render(ctx, singles[as], cgroup, dst)
+	}
+}
+
+// union runs several views at one time.
+func union(set *iter.Set) func(context.Context, []string, fs.Rendering, uint64, fs.Rights, []byte) ([]byte, error) {
+	return func(ctx context.Context, names []string, as fs.Rendering, cgroup uint64, rights fs.Rights,
+		dst []byte) ([]byte, error) {
+		format, tree := unions[as], false
+		if f, ok := trees[as]; ok {
+			format, tree = f, true
+		}
+		all := set.Views()
+		var views []*iter.View
+		for _, name := range names {
+			i := slices.IndexFunc(all, func(v *iter.View) bool { return v.Name() == name })
+			if i < 0 {
+				return dst, errno.Errorf(unix.ENODEV, "view %s was removed", name)
+			}
+			views = append(views, all[i])
+		}
+		return set.Union(ctx, views, format, tree, cgroup, rights, dst)
 	}
 }

@@ -106,6 +106,7 @@ func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
 		Version:   fmt.Sprintf("bpfviewfs %s", version),
 		Status:    func() any { return conn.Status() },
 		Warnings:  func() []string { return warnings(o, src.set) },
+		Union:     union(src.set),
 		Logf:      log.Errorf,
 	})
 	if err := tree.Inherit(conn.Memory()); err != nil {

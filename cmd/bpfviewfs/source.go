@@ -153,7 +153,7 @@ func (s *source) views() []fs.View {
 			Name: v.Name(), Help: v.Help(), Kind: v.Kind(), Version: v.Version(), Hash: v.Hash(),
 			Warning: v.Warning(), Mode: v.Mode(), UID: v.UID(), GID: v.GID(), Err: v.Err(),
 			Off: v.Off(),
-			Run: v.Run, Renderings: renderings(v), Render: render(v),
+			Run: v.Run, Renderings: renderings(v), Render: render(v), Apart: v.Joins(),
 		}
 		if !v.Everywhere() {
 			view.In, view.InTree = v.In, v.InTree

@@ -41,6 +41,8 @@ type Output struct {
 	metrics  Metrics
 	textfile bool // Textfile is being rendered
 	bounded  bool // samples that a collector does not want are left out
+	union    bool // it is one of several views: see AppendUnion
+	snapshot Snapshot
 }
 
 // part is the output about one cgroup.
@@ -54,7 +56,7 @@ type part struct {
 // rendering of more than limit bytes is an error.
 func (o *Output) Begin(view string, t Type, cgroup uint64, tree bool, limit int64) {
 	o.view, o.record, o.version, o.help, o.metrics = view, t.record, t.version, t.help, t.metrics
-	o.cgroup, o.tree, o.limit = cgroup, tree, limit
+	o.cgroup, o.tree, o.limit, o.union = cgroup, tree, limit, false
 	o.Reset()
 	o.Add(cgroup, 0, ".")
 	o.Clear()

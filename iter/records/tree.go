@@ -31,6 +31,11 @@ func (t *Tree) Add(cgroup uint64, parent int, name string) int {
 	return len(t.nodes) - 1
 }
 
+// CopyTree makes the tree a copy of another one.
+func (t *Tree) CopyTree(other *Output) {
+	t.nodes, t.names = append(t.nodes[:0], other.nodes...), append(t.names[:0], other.names...)
+}
+
 // Len is the number of cgroups.
 func (t *Tree) Len() int { return len(t.nodes) }
 

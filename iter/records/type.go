@@ -17,6 +17,7 @@ package records
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"bpfviewfs/internal/errno"
@@ -109,6 +110,14 @@ func (t Type) Sumless() (names []string) {
 		}
 	}
 	return names
+}
+
+// Bounded reports whether a cgroup has few rows: the type is a record without keys, or with keys that are all
+// enumerations.
+func (t Type) Bounded() bool {
+	return t.record != nil && !slices.ContainsFunc(t.record.keys, func(k int) bool {
+		return t.record.columns[k].kind != enumeration
+	})
 }
 
 // Formats are the formats in which a run for one cgroup can be shown, or for a tree.

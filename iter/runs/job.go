@@ -38,6 +38,7 @@ type Job struct {
 	noTask     error       // why PerTask is missing though the view has a program for it
 	batches    *ebpf.Map   // tells PerTree the cgroups
 	walk       *walk       // the program of InWalk; nil if there is none
+	walker     Walker      // what the walk is made of, and walks of several views
 	requests   *ebpf.Map   // tells Whole the cgroup; nil if it does not ask
 	elements   *ebpf.Map   // the map that Whole iterates; nil if its target needs none
 	link       *link.Iter  // the foreign link that is run in place of programs; else nil
@@ -218,7 +219,9 @@ func (j *Job) Close() error {
 	if j == nil {
 		return nil
 	}
+	j.runner.unions.forget(j)
 	j.walk.end()
+	j.walker.close()
 	var errs []error
 	for _, p := range j.programs {
 		errs = append(errs, p.Close())

@@ -20,7 +20,7 @@ const (
 // nothing, because the kernel does not walk for two at once.
 type lister struct {
 	objects iofs.FS // has the programs
-	inWalk  walk    // lists without cgroup_mutex, from v6.4 on
+	inWalk  *walk   // lists without cgroup_mutex, from v6.4 on
 
 	mu      sync.Mutex
 	spec    *ebpf.CollectionSpec // nil before the first tree is read, so that starts are quick
@@ -40,8 +40,8 @@ const (
 // list makes the output's tree of the cgroup and all below it. It gives false if there is no program, or this
 // kernel refuses it. Then the tree is listed by its directories.
 func (l *lister) list(r *run, cgroup uint64) (listed bool, err error) {
-	if r.rights == nil { // the other program also finds owners and modes
-		if err := l.inWalk.fill(r, cgroup); !errors.Is(err, errNoWalk) {
+	if l.inWalk != nil && r.rights == nil { // the other program also finds owners and modes
+		if err := l.inWalk.fill(cgroup, r); !errors.Is(err, errNoWalk) {
 			return err == nil, err
 		}
 	}
@@ -121,7 +121,6 @@ func (l *lister) forgetGiant() {
 }
 
 func (l *lister) close() {
-	l.inWalk.close()
 	if l.walker != nil {
 		l.walker.close()
 		l.walker = nil

@@ -25,14 +25,15 @@ type run struct {
 
 	buf    [readSize]byte
 	output records.Output
-	ids    []uint32 // of processes or threads
-	here   []uint32 // threads of the cgroup, if apart
-	apart  bool     // threads of one process may live in different cgroups
-	asked  []holder // of one process
-	starts []int    // of the output of each member that has any
-	batch  batch    // of a tree's cgroups
-	rights Rights   // of a tree's reader
-	bits   []uint32 // permissions in each cgroup of the tree, if the list told
+	ids    []uint32      // of processes or threads
+	here   []uint32      // threads of the cgroup, if apart
+	apart  bool          // threads of one process may live in different cgroups
+	asked  []holder      // of one process
+	starts []int         // of the output of each member that has any
+	batch  batch         // of a tree's cgroups
+	skew   time.Duration // of a union's walk
+	rights Rights        // of a tree's reader
+	bits   []uint32      // what they permit in each cgroup of the tree, if the list told
 }
 
 // readSize is above the 32 KiB that the kernel keeps for a walk, because a smaller read cuts the walk short.

@@ -33,6 +33,7 @@ type Runner struct {
 	timeout   time.Duration
 	lister    lister
 	census    census
+	unions    unions
 }
 
 // NewRunner makes a runner. Its helper programs come from objects. A run that gives more than maxRun bytes,
@@ -43,14 +44,16 @@ func NewRunner(h *cgroups.Hierarchy, objects iofs.FS, maxRun int64, maxSeries in
 		hierarchy: h, maxRun: maxRun, maxSeries: maxSeries, timeout: timeout,
 		lister: lister{
 			objects: objects,
-			inWalk:  walk{program: "list", piece: walkPiece, open: loadList(objects)},
+			inWalk:  newWalk("list", loadList(objects)),
 		},
 		census: census{objects: objects},
+		unions: unions{objects: objects},
 	}
 }
 
 // Close unloads the helper programs. No run may be under way.
 func (r *Runner) Close() {
 	r.lister.close()
+	r.lister.inWalk.end()
 	r.census.close()
 }

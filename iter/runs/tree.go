@@ -7,23 +7,16 @@ import (
 )
 
 // collectTree lists the cgroups of the tree, and runs the job for those that in does not refuse.
-func (r *run) collectTree(cgroup uint64, in func(cgroup uint64) error) (err error) {
+func (r *run) collectTree(cgroup uint64, in func(cgroup uint64) error) error {
 	if r.job.walk != nil && in == nil {
 		if err := r.flush(cgroup); err != nil {
 			return err
 		}
-		if err := r.job.walk.fill(r, cgroup); !errors.Is(err, errNoWalk) {
+		if err := r.job.walk.fill(cgroup, r); !errors.Is(err, errNoWalk) {
 			return err
 		}
 	}
-	listed := false
-	if !r.hierarchy.V1() {
-		listed, err = r.job.runner.lister.list(r, cgroup)
-	}
-	if err == nil && !listed {
-		err = r.list(cgroup)
-	}
-	if err != nil {
+	if err := r.listTree(cgroup); err != nil {
 		return err
 	}
 	if r.job.programs[PerTree] != nil && in == nil {
@@ -32,6 +25,18 @@ func (r *run) collectTree(cgroup uint64, in func(cgroup uint64) error) (err erro
 		}
 	}
 	return r.collectEach(in)
+}
+
+// listTree lists the cgroups of the tree.
+func (r *run) listTree(cgroup uint64) (err error) {
+	listed := false
+	if !r.hierarchy.V1() {
+		listed, err = r.job.runner.lister.list(r, cgroup)
+	}
+	if err == nil && !listed {
+		err = r.list(cgroup)
+	}
+	return err
 }
 
 // collectEach runs the job for one cgroup of the tree after the other.

@@ -21,13 +21,20 @@ import (
 type walk struct {
 	program string
 	open    LoadWalk
-	shared  map[string]*ebpf.Map // of the view's other programs; open gives them to this one
 	piece   time.Duration
+	views   []string // of a union; else nil
 
 	mu      sync.Mutex
-	refused error // why there is no program
-	room    walkRoom
+	refused error            // why there is no program
 	loaded  *ebpf.Collection // nil before the first tree is read, and after a giant one
+	parts   []walkPart       // the program's own, then one of each view of a union
+}
+
+// walkPart is the memory of one of the objects that a program is made of.
+type walkPart struct {
+	view   string // "" for the program's own
+	room   walkRoom
+	status walkStatus
 }
 
 // Walks returns the reason why trees are not walked, nil if they are.
@@ -37,7 +44,7 @@ func (j *Job) Walks() error {
 	}
 	j.walk.mu.Lock()
 	defer j.walk.mu.Unlock()
-	if err := j.walk.load(firstRoom); err != nil {
+	if err := j.walk.load(); err != nil {
 		return errors.Join(err, j.walk.refused)
 	}
 	return nil
@@ -47,8 +54,9 @@ func (j *Job) Walks() error {
 // All else is shared.
 func (j *Job) InPieces() (*Job, func()) {
 	small := *j
-	small.walk = &walk{program: j.walk.program, open: j.walk.open}
-	return &small, small.walk.close
+	small.walk = newWalk(j.walk.program, j.walk.open)
+	small.walk.piece = 0
+	return &small, small.walk.end
 }
 
 // walkPiece is the length of a piece. For so long the kernel lets no other task run on this CPU.
@@ -72,69 +80,87 @@ const (
 	walkFull
 )
 
-// fill makes the run's output of the cgroup and all below it. The error is errNoWalk if the kernel refuses
-// the program, or if the program cannot show this tree.
-func (w *walk) fill(r *run, cgroup uint64) error {
+// fill makes the outputs of runs about the cgroup and all below it: one run, or one for each view of a union.
+// The error is errNoWalk if the kernel refuses the program, or if the program cannot show this tree.
+func (w *walk) fill(cgroup uint64, all ...*run) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	r := all[0]
 	if err := r.overdue(); err != nil {
 		return err
 	}
-	if err := w.load(firstRoom); err != nil {
+	if err := w.load(); err != nil {
 		return err
 	}
 	defer w.forgetGiant()
 	for {
-		s, err := w.pass(r, cgroup)
+		state, err := w.pass(r, cgroup)
 		if err != nil {
 			return err
 		}
-		if int64(s.Rows) > r.limit {
+		rows := int64(0)
+		for i := range w.parts {
+			rows += int64(w.parts[i].status.Rows)
+		}
+		if rows > r.limit {
 			return records.TooLong(r.limit)
 		}
-		switch s.State {
+		switch state {
 		case walkDone:
-			return w.take(r, s)
+			return w.take(all)
 		case walkGone:
 			return cgroups.Gone(cgroup)
 		case walkFull:
-			if err := w.grow(s, r.limit); err != nil {
+			if err := w.grow(r.limit); err != nil {
 				return err
 			}
-		default: // the tree is too deep, or the view failed
+		default: // the tree is too deep, or a view failed
 			return errNoWalk
 		}
 	}
 }
 
-// pass walks once, piece by piece, to the end or until it cannot go on.
-func (w *walk) pass(r *run, cgroup uint64) (s walkStatus, err error) {
-	s.Top = cgroup
-	status := w.loaded.Variables["view_walk"]
-	if err := status.Set(s); err != nil {
-		return s, err
+// pass walks once, piece by piece, to the end or until it cannot go on, and returns the last state.
+func (w *walk) pass(r *run, cgroup uint64) (state uint32, err error) {
+	for i := range w.parts {
+		p := &w.parts[i]
+		p.status = walkStatus{Top: cgroup}
+		if err := w.variable(p, walkVariable).Set(p.status); err != nil {
+			return 0, err
+		}
+	}
+	if err := w.resetSkew(); err != nil {
+		return 0, err
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	link, err := links.Create(w.loaded.Programs[w.program], links.Thread(uint32(unix.Gettid())))
 	if err != nil {
-		return s, fmt.Errorf("link the iterator that walks trees: %w", err)
+		return 0, fmt.Errorf("link the iterator that walks trees: %w", err)
 	}
 	defer unix.Close(link)
-	for s.State == walkMore {
+	own := &w.parts[0].status
+	for {
 		if err := w.next(r, link); err != nil {
-			return s, err
+			return 0, err
 		}
-		before := s.Nodes
-		if err := status.Get(&s); err != nil {
-			return s, err
+		before := own.Nodes
+		for i := range w.parts {
+			p := &w.parts[i]
+			if err := w.variable(p, walkVariable).Get(&p.status); err != nil {
+				return 0, err
+			}
+			if i > 0 && p.status.State != walkMore { // a view has stopped the walk
+				return p.status.State, nil
+			}
 		}
-		if s.State == walkMore && s.Nodes == before {
-			return s, errno.Errorf(unix.EIO,
-				"the iterator that walks trees stays at cgroup %d", s.Nodes)
+		if own.State != walkMore {
+			return own.State, nil
+		}
+		if own.Nodes == before {
+			return 0, errno.Errorf(unix.EIO, "the iterator that walks trees stays at cgroup %d", own.Nodes)
 		}
 	}
-	return s, nil
 }
 
 // next walks one piece.
@@ -148,25 +174,58 @@ func (w *walk) next(r *run, link int) error {
 	return err
 }
 
-// take copies the result to the run's output.
-func (w *walk) take(r *run, s walkStatus) error {
-	found := records.Walked{NrNodes: int(s.Nodes), SizeNames: int(s.Names), SizeRows: int(s.Rows)}
-	memory := func(name string) (*ebpf.Memory, error) {
-		if w.loaded.Maps[name] == nil {
-			return nil, nil
+// take copies the result to the runs' outputs. Each view of a union has the whole list of cgroups.
+func (w *walk) take(all []*run) error {
+	parts := w.parts[len(w.parts)-len(all):]
+	skew, err := w.readSkew()
+	if err != nil {
+		return err
+	}
+	all[0].skew = skew
+	for i, r := range all {
+		p := &parts[i]
+		found := records.Walked{
+			NrNodes: int(p.status.Nodes), SizeNames: int(p.status.Names), SizeRows: int(p.status.Rows),
 		}
-		return w.loaded.Maps[name].Memory()
+		if p.status.Nodes != w.parts[0].status.Nodes {
+			return errno.Errorf(unix.EIO, "view %s has shown %d of %d cgroups",
+				p.view, p.status.Nodes, w.parts[0].status.Nodes)
+		}
+		nodes, err1 := w.memory(p, walkNodes)
+		names, err2 := w.memory(p, walkNames)
+		rows, err3 := w.memory(p, walkRows)
+		if err := errors.Join(err1, err2, err3); err != nil {
+			return fmt.Errorf("map what a walk found: %w", err)
+		}
+		found.Nodes, found.Names = nodes, names
+		if rows != nil {
+			found.Rows = rows
+		}
+		r.bits = r.bits[:0]
+		if err := r.output.Walked(found); err != nil {
+			return err
+		}
 	}
-	nodes, err1 := memory(walkNodes)
-	names, err2 := memory(walkNames)
-	rows, err3 := memory(walkRows)
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return fmt.Errorf("map what a walk found: %w", err)
+	return nil
+}
+
+// memory is a map of a part; nil if it has none of the name.
+func (w *walk) memory(p *walkPart, name string) (*ebpf.Memory, error) {
+	m := w.loaded.Maps[p.name(name)]
+	if m == nil {
+		return nil, nil
 	}
-	found.Nodes, found.Names = nodes, names
-	if rows != nil {
-		found.Rows = rows
+	return m.Memory()
+}
+
+func (w *walk) variable(p *walkPart, name string) *ebpf.Variable {
+	return w.loaded.Variables[p.name(name)]
+}
+
+// name is the name in the loaded program of a part's map or variable.
+func (p *walkPart) name(name string) string {
+	if p.view == "" {
+		return name
 	}
-	r.bits = r.bits[:0]
-	return r.output.Walked(found)
+	return joinedName(p.view, name)
 }

@@ -21,8 +21,9 @@ func TestWalkGrows(t *testing.T) {
 		{1, longestName, 0}, {100, longestName, 0}, {1, 100 * longestName, 0},
 		{keepNodes + 1, 1 << 20, 0},
 	} {
-		l := lister{objects: bpf.Objects, inWalk: walk{program: "list", open: loadList(bpf.Objects)}}
-		if err := l.inWalk.load(room); err != nil {
+		l := lister{objects: bpf.Objects, inWalk: newWalk("list", loadList(bpf.Objects))}
+		l.inWalk.parts[0].room = room
+		if err := l.inWalk.load(); err != nil {
 			old := lister{objects: bpf.Objects}
 			if !errors.Is(err, errNoWalk) || old.load() != nil {
 				t.Fatal(err, l.inWalk.refused)
@@ -38,5 +39,6 @@ func TestWalkGrows(t *testing.T) {
 			t.Errorf("room for %+v: the memory is kept: %t", room, kept)
 		}
 		l.close()
+		l.inWalk.end()
 	}
 }

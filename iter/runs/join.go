@@ -1,0 +1,146 @@
+package runs
+
+import (
+	"slices"
+
+	"bpfviewfs/internal/errno"
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+)
+
+// The names of bpf/walk/union.bpf.c and of VIEW_TREE in bpf/include/tree.h.
+const (
+	unionObject  = "walk/union.bpf.o"
+	unionProgram = "walk_union" // walks for several views
+	unionShow    = "union_show"
+	walkOne      = "_walk_one"
+)
+
+// joined is the object of one of the views of a union.
+type joined struct {
+	view string
+	spec *ebpf.CollectionSpec
+	walk string // the program
+}
+
+// joinedName is the name of a view's map, function or variable in a union.
+func joinedName(view, name string) string { return name + "." + view }
+
+// join adds the walks of objects to the object of unions. Its program then shows each cgroup by one view after
+// the other, in their order. Each view keeps its own maps and variables. No two objects may be of one view.
+func join(union *ebpf.CollectionSpec, objects []joined) error {
+	program := union.Programs[unionProgram]
+	if program == nil {
+		return errno.Errorf(unix.ENOEXEC, "the object of unions has no program %s", unionProgram)
+	}
+	var called []string
+	for _, o := range objects {
+		walk := o.spec.Programs[o.walk]
+		if walk == nil {
+			return errno.Errorf(unix.ENOEXEC, "view %s has no program that walks", o.view)
+		}
+		shown, err := reachable(walk.Instructions, o.view+walkOne)
+		if err != nil {
+			return err
+		}
+		o.addTo(union, shown)
+		program.Instructions = append(program.Instructions, shown...)
+		called = append(called, joinedName(o.view, o.view+walkOne))
+	}
+	return replaceBody(program, unionShow, callEach(called))
+}
+
+// callEach are the instructions of a function that calls others with its own argument, until one of them
+// returns another value than 0.
+func callEach(functions []string) asm.Instructions {
+	body := asm.Instructions{asm.Mov.Reg(asm.R6, asm.R1)}
+	for _, f := range functions {
+		body = append(body, asm.Mov.Reg(asm.R1, asm.R6), asm.Call.Label(f),
+			asm.JNE.Imm(asm.R0, 0, unionShow+".end"))
+	}
+	return append(body, asm.Mov.Imm(asm.R0, 0), asm.Return().WithSymbol(unionShow+".end"))
+}
+
+// addTo gives the functions and what they use names of their own, and adds that to the union.
+func (o *joined) addTo(union *ebpf.CollectionSpec, functions asm.Instructions) {
+	used := make(map[string]bool)
+	for i := range functions {
+		ins := &functions[i]
+		if name := ins.Symbol(); name != "" {
+			*ins = ins.WithSymbol(joinedName(o.view, name))
+		}
+		switch name := ins.Reference(); {
+		case name == "":
+		case ins.IsLoadFromMap():
+			used[name] = true
+			*ins = ins.WithReference(joinedName(o.view, name))
+		default:
+			*ins = ins.WithReference(joinedName(o.view, name))
+		}
+	}
+	for name, m := range o.spec.Maps {
+		if used[name] { // it keeps its own Name, by which the loader tells sections
+			union.Maps[joinedName(o.view, name)] = m.Copy()
+		}
+	}
+	for name, v := range o.spec.Variables {
+		if used[v.SectionName] {
+			v = v.Copy()
+			v.Name, v.SectionName = joinedName(o.view, name), joinedName(o.view, v.SectionName)
+			union.Variables[v.Name] = v
+		}
+	}
+}
+
+// functionsOf are the functions of a program by name, in their order.
+func functionsOf(program asm.Instructions) (names []string, bodies map[string]asm.Instructions) {
+	bodies = make(map[string]asm.Instructions)
+	for i := range program {
+		if name := program[i].Symbol(); btf.FuncMetadata(&program[i]) != nil && name != "" {
+			names = append(names, name)
+		}
+		if len(names) > 0 {
+			name := names[len(names)-1]
+			bodies[name] = append(bodies[name], program[i])
+		}
+	}
+	return names, bodies
+}
+
+// reachable copies a function of a program and all that it calls.
+func reachable(program asm.Instructions, from string) (functions asm.Instructions, err error) {
+	_, bodies := functionsOf(program)
+	if bodies[from] == nil {
+		return nil, errno.Errorf(unix.ENOEXEC, "there is no function %s: build it with the headers of this version", from)
+	}
+	wanted := []string{from}
+	for i := 0; i < len(wanted); i++ {
+		body := bodies[wanted[i]]
+		functions = append(functions, body...)
+		for j := range body {
+			ref := body[j].Reference()
+			if bodies[ref] != nil && !body[j].IsLoadFromMap() && !slices.Contains(wanted, ref) {
+				wanted = append(wanted, ref)
+			}
+		}
+	}
+	return functions, nil
+}
+
+// replaceBody gives one of a program's functions another body.
+func replaceBody(program *ebpf.ProgramSpec, function string, body asm.Instructions) error {
+	names, bodies := functionsOf(program.Instructions)
+	if bodies[function] == nil {
+		return errno.Errorf(unix.ENOEXEC, "program %s has no function %s", program.Name, function)
+	}
+	// The kernel wants types and a source line for the first instruction of each function.
+	body[0] = body[0].WithMetadata(bodies[function][0].Metadata)
+	bodies[function] = body
+	program.Instructions = nil
+	for _, name := range names {
+		program.Instructions = append(program.Instructions, bodies[name]...)
+	}
+	return nil
+}

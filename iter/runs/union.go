@@ -1,0 +1,276 @@
+package runs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"bpfviewfs/internal/errno"
+	"bpfviewfs/iter/records"
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// Union is a run of several jobs, in their order, for one cgroup or for a cgroup and all below it.
+type Union struct {
+	Jobs   []*Job
+	Format records.Format
+	Cgroup uint64
+	Tree   bool
+	// In has for each job the function that [Job.Tree] takes, or nil.
+	In     []func(cgroup uint64) error
+	Rights Rights
+}
+
+// Render makes the run and appends its output to dst. For each cgroup the jobs run one right after the other.
+// All of them are record views. On an error the result is undefined.
+func (u *Union) Render(ctx context.Context, dst []byte) ([]byte, error) {
+	all := make([]*run, len(u.Jobs))
+	outputs := make([]*records.Output, len(u.Jobs))
+	for i, j := range u.Jobs {
+		if err := j.About(u.Cgroup); err != nil {
+			return nil, ofView(j, err)
+		}
+		all[i] = j.begin(ctx, u.Cgroup, u.Tree)
+		all[i].rights = u.Rights
+		defer all[i].release()
+		outputs[i] = &all[i].output
+	}
+	s := records.Snapshot{Begin: bootTime(), BeginUnix: time.Now()}
+	if err := u.collect(all, &s); err != nil {
+		return nil, err
+	}
+	s.End = bootTime()
+	if err := hideAll(u.Cgroup, all); err != nil {
+		return nil, err
+	}
+	return records.AppendUnion(dst, u.Format, outputs, s, all[0].job.runner.maxRun)
+}
+
+// ofView says which of the views has failed.
+func ofView(j *Job, err error) error { return fmt.Errorf("view %s: %w", j.view, err) }
+
+// bootTime is CLOCK_BOOTTIME, which BPF programs read as well.
+func bootTime() time.Duration {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // no error is possible
+	return time.Duration(t.Nano())
+}
+
+// collect makes the outputs of the runs, and measures the skew.
+func (u *Union) collect(all []*run, s *records.Snapshot) error {
+	if !u.Tree {
+		return collectCgroup(all, 0, u.Cgroup, u.In, s)
+	}
+	if w := u.walk(); w != nil {
+		for i, r := range all {
+			if err := r.flush(u.Cgroup); err != nil {
+				return ofView(u.Jobs[i], err)
+			}
+		}
+		if err := w.fill(u.Cgroup, all...); !errors.Is(err, errNoWalk) {
+			s.Skew = all[0].skew
+			return err
+		}
+	}
+	if err := all[0].listTree(u.Cgroup); err != nil {
+		return err
+	}
+	for _, r := range all {
+		if r != all[0] {
+			r.output.CopyTree(&all[0].output)
+		}
+		r.output.Clear()
+	}
+	for i := range all[0].output.Len() {
+		cgroup := all[0].output.Cgroup(i)
+		if err := collectCgroup(all, i, cgroup, u.In, s); i > 0 && errors.Is(err, unix.ENOENT) {
+			for _, r := range all { // it has vanished: no view shows it
+				r.output.Keep(func(node int) bool { return node != i })
+			}
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// collectCgroup runs all jobs for one cgroup, which is a node of the outputs' trees.
+func collectCgroup(all []*run, node int, cgroup uint64, in []func(uint64) error, s *records.Snapshot) error {
+	begin := bootTime()
+	left := all[0].job.runner.maxRun
+	for _, r := range all {
+		left -= int64(len(r.output.Bytes()))
+	}
+	for i, r := range all {
+		if in[i] != nil {
+			if err := in[i](cgroup); errors.Is(err, unix.ENOENT) {
+				continue
+			} else if err != nil {
+				return ofView(r.job, err)
+			}
+		}
+		if err := r.overdue(); err != nil {
+			return ofView(r.job, err)
+		}
+		r.limit = left
+		raw, err := r.collect(cgroup, r.output.Bytes())
+		if err != nil {
+			return ofView(r.job, err)
+		}
+		left -= int64(len(raw) - len(r.output.Bytes()))
+		r.output.Write(node, raw)
+	}
+	s.Skew = max(s.Skew, bootTime()-begin)
+	return nil
+}
+
+// hideAll is [run.hide] for runs that have the same tree.
+func hideAll(cgroup uint64, all []*run) error {
+	if all[0].rights == nil {
+		return nil
+	}
+	for _, r := range all {
+		if r != all[0] {
+			r.bits = append(r.bits[:0], all[0].bits...)
+		}
+		if err := r.hide(cgroup); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// walk returns the walk of the jobs; nil if one of them cannot walk, or is only in some cgroups.
+func (u *Union) walk() *walk {
+	for i, j := range u.Jobs {
+		if j.walk == nil || u.In[i] != nil {
+			return nil
+		}
+	}
+	return u.Jobs[0].runner.unions.get(u.Jobs)
+}
+
+// Walks returns the reason why a tree of the union is not walked, nil if it is.
+func (u *Union) Walks() error {
+	w := u.walk()
+	if w == nil {
+		return errNoWalk
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return errors.Join(w.load(), w.refused)
+}
+
+// unionSkew is the variable of bpf/walk/union.bpf.c, in nanoseconds.
+const unionSkew = "union_skew_nsec"
+
+// resetSkew and readSkew are about the last pass of a union. Any other walk has none.
+func (w *walk) resetSkew() error {
+	if v := w.loaded.Variables[unionSkew]; v != nil {
+		return v.Set(uint64(0))
+	}
+	return nil
+}
+
+func (w *walk) readSkew() (skew time.Duration, err error) {
+	if v := w.loaded.Variables[unionSkew]; v != nil {
+		err = v.Get(&skew)
+	}
+	return skew, err
+}
+
+// unions are the walks of the unions that were read last.
+type unions struct {
+	objects iofs.FS
+
+	mu   sync.Mutex
+	kept []union // the newest last
+}
+
+type union struct {
+	jobs []*Job
+	walk *walk
+}
+
+// keepUnions bounds the memory of walks. One that comes again is loaded again.
+const keepUnions = 8
+
+// get returns the walk of jobs.
+func (s *unions) get(jobs []*Job) *walk {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.kept, func(u union) bool { return slices.Equal(u.jobs, jobs) })
+	var u union
+	if i >= 0 {
+		u = s.kept[i]
+		s.kept = slices.Delete(s.kept, i, i+1)
+	} else {
+		u = s.make(slices.Clone(jobs))
+	}
+	s.kept = append(s.kept, u)
+	if len(s.kept) > keepUnions {
+		go s.kept[0].walk.end() // waits for its reader
+		s.kept = slices.Delete(s.kept, 0, 1)
+	}
+	return u.walk
+}
+
+func (s *unions) make(jobs []*Job) union {
+	var views []string
+	for _, j := range jobs {
+		views = append(views, j.view)
+	}
+	load := func(set func(*ebpf.CollectionSpec) error) (*ebpf.Collection, error) {
+		return loadUnion(s.objects, jobs, set)
+	}
+	return union{jobs, newWalk(unionProgram, load, views...)}
+}
+
+// forget ends the walks that a job is part of. No run of the job may be under way.
+func (s *unions) forget(j *Job) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept = slices.DeleteFunc(s.kept, func(u union) bool {
+		has := slices.Contains(u.jobs, j)
+		if has {
+			u.walk.end()
+		}
+		return has
+	})
+}
+
+// loadUnion loads a program that walks for all jobs.
+func loadUnion(objects iofs.FS, jobs []*Job, set func(*ebpf.CollectionSpec) error) (*ebpf.Collection, error) {
+	spec, err := parseObjectOf(objects, unionObject)
+	if err != nil {
+		return nil, err
+	}
+	var parsed []joined
+	shared := make(map[string]*ebpf.Map)
+	for _, j := range jobs {
+		spec, err := j.walker.Parse()
+		if err != nil {
+			return nil, ofView(j, err)
+		}
+		parsed = append(parsed, joined{j.view, spec, j.walk.program})
+		for name, m := range j.walker.Shared {
+			shared[joinedName(j.view, name)] = m
+		}
+	}
+	if err := errors.Join(join(spec, parsed), set(spec)); err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil })
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
+	if err == nil && coll.Variables[unionSkew] == nil {
+		coll.Close()
+		err = errno.Errorf(unix.ENOEXEC, "the object of unions has no variable %s", unionSkew)
+	}
+	return coll, err
+}
