@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -22,6 +23,9 @@ const unsetMap = "view_unset"
 // zeroUnset makes weak variables of __kconfig zero that the kernel's configuration does not set, as libbpf
 // does. The loader of cilium/ebpf would refuse the object.
 func zeroUnset(spec *ebpf.CollectionSpec, weak []string) error {
+	if len(weak) == 0 {
+		return nil
+	}
 	set := configured()
 	weak = slices.DeleteFunc(weak, func(name string) bool {
 		return set[name] || name == "LINUX_KERNEL_VERSION" || name == "LINUX_HAS_SYSCALL_WRAPPER"
@@ -58,7 +62,7 @@ func zeroUnset(spec *ebpf.CollectionSpec, weak []string) error {
 }
 
 // configured are the options that the running kernel's configuration sets; none if there is no file of it.
-func configured() map[string]bool {
+var configured = sync.OnceValue(func() map[string]bool {
 	set := make(map[string]bool)
 	lines := bufio.NewScanner(bytes.NewReader(kernelConfig()))
 	for lines.Scan() {
@@ -67,7 +71,7 @@ func configured() map[string]bool {
 		}
 	}
 	return set
-}
+})
 
 // kernelConfig is the file in which cilium/ebpf looks, too.
 func kernelConfig() []byte {
