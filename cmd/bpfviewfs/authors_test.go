@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -201,5 +202,77 @@ func TestMatchOfUnit(t *testing.T) {
 	if _, out := run(command, "cat", "--tree", "-o", options, "cgroup", c.path); strings.Count(out,
 		"\n") != 2 {
 		t.Errorf("the tree has not one cgroup: %s", out)
+	}
+}
+
+// Views may include vmlinux.h beside each of the headers for authors, in either order.
+func TestVmlinuxBesideHeaders(t *testing.T) {
+	testenv.NeedsRoot(t)
+	testenv.Needs(t, "bpftool", "clang-19", "/usr/include/bpf/bpf_helpers.h")
+	types := must(t, "bpftool", "btf", "dump", "file", "/sys/kernel/btf/vmlinux", "format", "c")
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/vmlinux.h", []byte(types), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	headers, err := filepath.Glob("../../bpf/include/*.h")
+	if err != nil || len(headers) < 5 {
+		t.Fatal(headers, err)
+	}
+	for i, header := range headers {
+		headers[i] = filepath.Base(header)
+	}
+	include := func(files ...string) (lines string) {
+		for _, file := range files {
+			lines += "#include \"" + file + "\"\n"
+		}
+		return lines
+	}
+	const view = `
+struct both_record {
+	__u64 forks VIEW_COUNTER VIEW_HELP("processes that were started");
+	__u64 vruntime_nsec VIEW_GAUGE VIEW_UNIT("ns") VIEW_HELP("of which kernel.h knows nothing");
+};
+
+VIEW_RECORD(struct both_record)
+
+VIEW_STATE(forks, struct both_record)
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(both_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct both_record *state = forks_of(view_cgroup(parent));
+
+	if (state && !view_task_is_dead(parent)) {
+		__sync_fetch_and_add(&state->forks, 1);
+		state->vruntime_nsec = BPF_CORE_READ(parent, se.vruntime);
+	}
+	return 0;
+}
+
+static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
+{
+	struct both_record *state = forks_seen(cgrp), r = {};
+
+	if (state)
+		r = *state;
+	return view_emit(seq, &r);
+}
+
+SEC("iter/cgroup") VIEW_HELP("both headers")
+int both(struct bpf_iter__cgroup *ctx)
+{
+	return view_in_epilogue(ctx, show);
+}
+
+VIEW_TREE(both, show)
+`
+	for name, files := range map[string][]string{
+		"vmlinux.h first": append([]string{"vmlinux.h"}, headers...),
+		"vmlinux.h last":  append(slices.Clone(headers), "vmlinux.h"),
+	} {
+		code, out, stderr := call(t, exec.Command(command, "check", build(t, "both", include(files...)+view, "-I"+dir)))
+		if code != 0 || strings.Contains(out, "left out") || !strings.Contains(out, "vruntime_nsec") {
+			t.Errorf("%s: exit %d: %s%s", name, code, out, stderr)
+		}
 	}
 }

@@ -35,11 +35,24 @@ func TestNew(t *testing.T) {
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("%d entries (%v)", len(entries), err)
 	}
+	testenv.NeedsRoot(t)
 	testenv.Needs(t, "make", "clang-19", "/usr/include/bpf/bpf_helpers.h")
-	if out, err := in("make", "-C", "blocked", "CLANG=clang-19").CombinedOutput(); err != nil {
-		t.Fatalf("make: %v\n%s", err, out)
+	t.Setenv("PATH", filepath.Dir(command)+":"+os.Getenv("PATH"))
+	for kind, writes := range map[string]string{"record": "record", "histogram": "record", "task": "record", "text": "text"} {
+		name := "a_" + kind
+		if code, _, stderr := call(t, in(command, "new", "--kind", kind, name)); code != 0 {
+			t.Fatalf("%s: exit %d: %s", kind, code, stderr)
+		}
+		out, err := in("make", "-C", name, "CLANG=clang-19 -Werror", "check").CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "writes    "+writes+"\n") || strings.Contains(string(out), "left out") {
+			t.Errorf("%s: %v\n%s", kind, err, out)
+		}
+		entries, err := os.ReadDir(filepath.Join(dir, name))
+		if err != nil || len(entries) != 4 { // source, object, Makefile, and the folder of headers
+			t.Errorf("%s: %v, %v", kind, entries, err)
+		}
 	}
-	if _, err := os.Stat(filepath.Join(dir, "blocked", "blocked.bpf.o")); err != nil {
-		t.Error(err)
+	if code, _, stderr := call(t, in(command, "new", "--kind", "sculpture", "x")); code != 1 || !strings.Contains(stderr, "histogram") {
+		t.Errorf("a kind that there is not: exit %d: %s", code, stderr)
 	}
 }
