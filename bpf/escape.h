@@ -21,7 +21,7 @@ static __always_inline bool name_byte_is_plain(char c)
 	return c >= ' ' && c <= '~' && c != '\\';
 }
 
-/* As isPlain of iter/records/escape.go. A global function, which the verifier looks at once. */
+/* As Rune of internal/plain. A global function, which the verifier looks at once. */
 __noinline int name_rune_is_plain(__u32 r)
 {
 	if (r < 0xa1 || r == 0xad || r == 0x1680 || r == 0x3000 || r == 0xfeff)

@@ -1,6 +1,10 @@
 package records
 
-import "strconv"
+import (
+	"strconv"
+
+	"bpfviewfs/internal/plain"
+)
 
 // appendJSON renders records as JSON lines. Each record is an object with its members in order. In a tree
 // "cgroup", the path relative to the cgroup that was asked for, and "cgroup_id" come first. In a union "view"
@@ -66,7 +70,7 @@ func (r *record) appendJSONValue(dst []byte, c *column, rec []byte) []byte {
 	case c.missing(rec):
 		return append(dst, "null"...)
 	case c.kind == characters:
-		return appendString(dst, c.characters(rec))
+		return plain.AppendString(dst, c.characters(rec))
 	case c.kind == boolean:
 		return strconv.AppendBool(dst, c.value(rec) != 0)
 	case c.kind == enumeration && c.enumName(rec) != "":

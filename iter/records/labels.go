@@ -1,6 +1,10 @@
 package records
 
-import "slices"
+import (
+	"slices"
+
+	"bpfviewfs/internal/plain"
+)
 
 // label is the common part of a record's samples, between the braces. The first sample of the record renders
 // it; the others copy it from there.
@@ -59,7 +63,7 @@ func (c *column) appendLabel(dst, rec []byte) []byte {
 	}
 	dst = append(dst, c.label...)
 	if c.kind == characters {
-		dst = appendLabelText(dst, c.characters(rec), true)
+		dst = plain.AppendLabel(dst, c.characters(rec), true)
 	} else {
 		dst = c.appendPlain(dst, rec)
 	}

@@ -1,5 +1,7 @@
 package records
 
+import "bpfviewfs/internal/plain"
+
 // abovePath is the escaped path of the parent of the last cgroup shown. Most siblings follow each other.
 type abovePath struct {
 	parent int // among the nodes; 0 if none is kept
@@ -29,11 +31,11 @@ func (o *Output) appendPath(dst []byte, p *part, f Format) []byte {
 func appendName(dst, name []byte, f Format) []byte {
 	switch f {
 	case Text:
-		return appendEscaped(dst, name, false)
+		return plain.AppendField(dst, name, false)
 	case JSON:
-		return appendStringText(dst, name)
+		return plain.AppendStringText(dst, name)
 	case Prom:
-		return appendLabelText(dst, name, true)
+		return plain.AppendLabel(dst, name, true)
 	}
 	return append(dst, name...)
 }

@@ -1,5 +1,7 @@
 package records
 
+import "bpfviewfs/internal/plain"
+
 // appendProm renders records in the Prometheus text format
 // (prometheus.io/docs/instrumenting/exposition_formats). Each metric comes with all its samples, labelled
 // with the cgroup's path and the keys. Members that are no numbers to measure are labels of one more metric,
@@ -74,10 +76,10 @@ func (o *Output) appendComments(dst []byte, c *column, kind string) []byte {
 	dst = append(append(append(dst, "# HELP "...), o.name...), ' ')
 	switch {
 	case c.bare:
-		dst = appendLabelText(append(append(append(dst, "Rows of "...), o.view...), ": "...),
+		dst = plain.AppendLabel(append(append(append(dst, "Rows of "...), o.view...), ": "...),
 			[]byte(o.help), false)
 	case c.help != "":
-		dst = appendLabelText(dst, []byte(c.help), false)
+		dst = plain.AppendLabel(dst, []byte(c.help), false)
 	default:
 		dst = append(append(append(dst, o.view...), ' '), c.series...)
 	}

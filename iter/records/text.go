@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+
+	"bpfviewfs/internal/plain"
 )
 
 // appendText renders records as text. A header line has the members' names, and one line a record follows.
@@ -95,7 +97,7 @@ func (r *record) appendRow(dst, rec []byte) []byte {
 		case c.missing(rec):
 			dst = append(dst, '-')
 		case c.kind == characters:
-			dst = appendEscaped(dst, c.characters(rec), last)
+			dst = plain.AppendField(dst, c.characters(rec), last)
 			if len(dst) == from {
 				dst = append(dst, '-')
 			}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/internal/plain"
 	"bpfviewfs/internal/readers"
 )
 
@@ -159,7 +160,7 @@ func FuzzEscape(f *testing.F) {
 	f.Add([]byte("plain"))
 	f.Add([]byte(" a\\n\n\t\x00\xff\xc3\xa9\u2028"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		out := appendEscaped(nil, text, false)
+		out := plain.AppendField(nil, text, false)
 		if i := bytes.IndexAny(out, " \n\t\r\x00"); i >= 0 {
 			t.Fatalf("%q became %q", text, out)
 		}

@@ -1,10 +1,6 @@
-package records
+package plain
 
-import (
-	"unicode/utf8"
-
-	"bpfviewfs/internal/plain"
-)
+import "unicode/utf8"
 
 // The places that text is written to.
 const (
@@ -45,10 +41,10 @@ func upTo(text []byte, in uint8) int {
 	return len(text)
 }
 
-// appendEscaped appends text so that it can be neither a second line nor a second column. Newline and tab
+// AppendField appends text so that it can be neither a second line nor a second column. Newline and tab
 // become \n and \t, and a backslash is doubled. Characters that are not printable, and bytes that are not
 // UTF-8, become \xNN for each byte. So does a space unless spaces are allowed, as in the last column.
-func appendEscaped(dst, text []byte, spaces bool) []byte {
+func AppendField(dst, text []byte, spaces bool) []byte {
 	in := uint8(inColumn)
 	if spaces {
 		in = inLastColumn
@@ -67,7 +63,7 @@ func appendEscaped(dst, text []byte, spaces bool) []byte {
 			dst = append(dst, `\n`...)
 		case r == '\t':
 			dst = append(dst, `\t`...)
-		case r == ' ', r == utf8.RuneError && n == 1, !plain.Rune(r):
+		case r == ' ', r == utf8.RuneError && n == 1, !Rune(r):
 			for _, b := range text[:n] {
 				dst = append(dst, '\\', 'x', hex[b>>4], hex[b&15])
 			}
@@ -78,14 +74,14 @@ func appendEscaped(dst, text []byte, spaces bool) []byte {
 	}
 }
 
-// appendString appends a JSON string (RFC 8259).
-func appendString(dst, text []byte) []byte {
-	return append(appendStringText(append(dst, '"'), text), '"')
+// AppendString appends a JSON string (RFC 8259).
+func AppendString(dst, text []byte) []byte {
+	return append(AppendStringText(append(dst, '"'), text), '"')
 }
 
-// appendStringText appends the text between the quotes of a JSON string. Bytes that are not UTF-8 become
+// AppendStringText appends the text between the quotes of a JSON string. Bytes that are not UTF-8 become
 // U+FFFD, as with encoding/json, which cannot append. Characters that are not printable become \uNNNN.
-func appendStringText(dst, text []byte) []byte {
+func AppendStringText(dst, text []byte) []byte {
 	for {
 		n := upTo(text, inString)
 		dst, text = append(dst, text[:n]...), text[n:]
@@ -102,8 +98,8 @@ func appendStringText(dst, text []byte) []byte {
 			dst = append(dst, `\t`...)
 		case r == utf8.RuneError:
 			dst = utf8.AppendRune(dst, utf8.RuneError)
-		case !plain.Rune(r):
-			dst = plain.AppendRune(dst, r)
+		case !Rune(r):
+			dst = AppendRune(dst, r)
 		default:
 			dst = append(dst, text[:n]...)
 		}
@@ -111,11 +107,11 @@ func appendStringText(dst, text []byte) []byte {
 	}
 }
 
-// appendLabelText appends text escaped as a label's value or, without quotes, a help line's. The format has
+// AppendLabel appends text escaped as a label's value or, without quotes, a help line's. The format has
 // only UTF-8, and no escape for a character that is not printable. So each byte of any other text becomes
 // U+FFFD and its hexadecimal number, and U+FFFD itself is doubled. Two names never become one, because one
 // doubled sample spoils the whole page.
-func appendLabelText(dst, text []byte, quotes bool) []byte {
+func AppendLabel(dst, text []byte, quotes bool) []byte {
 	in := uint8(inHelp)
 	if quotes {
 		in = inLabel
@@ -136,7 +132,7 @@ func appendLabelText(dst, text []byte, quotes bool) []byte {
 			dst = append(dst, `\"`...)
 		case r == utf8.RuneError && n > 1:
 			dst = utf8.AppendRune(utf8.AppendRune(dst, r), r)
-		case r == utf8.RuneError, !plain.Rune(r):
+		case r == utf8.RuneError, !Rune(r):
 			for _, b := range text[:n] {
 				dst = append(utf8.AppendRune(dst, utf8.RuneError), hex[b>>4], hex[b&15])
 			}
