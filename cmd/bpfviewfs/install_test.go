@@ -94,6 +94,28 @@ func TestUnits(t *testing.T) {
 	}
 }
 
+// TestUnitIsConfined: the service's exposure in systemd's account does not grow, times ten. The rest is for
+// rights that it needs, and for a mount namespace, which would hide the mount.
+func TestUnitIsConfined(t *testing.T) {
+	testenv.Needs(t, "systemd-analyze")
+	root := t.TempDir()
+	makeInstall(t, "install", "PREFIX="+root, "SBINDIR="+root+"/sbin")
+	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=38",
+		root+"/lib/systemd/system/bpfviewfs.service").CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestManualHasNoFaults has mandoc look for faults in the manual, also of style.
+func TestManualHasNoFaults(t *testing.T) {
+	testenv.Needs(t, "mandoc")
+	if out, err := exec.Command("mandoc", "-T", "lint", "../../packaging/man/bpfviewfs.8").CombinedOutput(); err != nil ||
+		len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // TestManual holds that the manual names every command.
 func TestManual(t *testing.T) {
 	page := read(t, "../../packaging/man/bpfviewfs.8")
