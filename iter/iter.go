@@ -49,6 +49,8 @@
 //	requires     list of controllers       that a cgroup must have enabled to have it
 //	parameters   name: number, bool, text  values of the object's global variables
 //	record       name of a struct          that the program writes, if no tag says it
+//	header       number                    of lines of a text that are there once
+//	footer       number                    the same at the end
 //	map          path                      of a pinned map to iterate over
 //
 // # Deadlocks avoided

@@ -1,6 +1,7 @@
 package iter
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -239,7 +240,10 @@ func (v *View) newJob() *runs.Job {
 		v.typ = v.typ.WithHelp(help)
 	}
 	v.typ = v.typ.WithMetrics(records.Metrics(v.settings.Metrics))
-	return v.set.runner.NewJob(v.name, v.typ)
+	job := v.set.runner.NewJob(v.name, v.typ)
+	header, footer := v.typ.Frame()
+	job.SetFrame(runs.Frame{Header: cmp.Or(v.settings.Header, header), Footer: cmp.Or(v.settings.Footer, footer)})
+	return job
 }
 
 // add makes an iterator the one that the view is made of.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -433,5 +434,26 @@ func TestViewIsTriedAgain(t *testing.T) {
 	v := viewOf(t, s, "says")
 	if uid := v.UID(); uid == nil || *uid != 1234 {
 		t.Errorf("owner %v, %v", uid, v.Err())
+	}
+}
+
+// The header and the footer of a program that is run for each process are there once.
+func TestFrames(t *testing.T) {
+	dir := ktest.Cgroup(t, testHierarchy(t, "").String(), "bpfviewfs-test-*")
+	pids := []int{ktest.Helper{Cgroup: dir}.Start(t), ktest.Helper{Cgroup: dir}.Start(t), ktest.Helper{Cgroup: dir}.Start(t)}
+	slices.Sort(pids)
+	processes := fmt.Sprintf("%d\n%d\n%d\n", pids[0], pids[1], pids[2])
+	frame := regexp.MustCompile(`(?s)^BEGIN\nPID 1\n(.*)END of [1-9][0-9]*\n$`)
+	out := mustRun(t, mustLoadForeign(t, "ends", "{}"), ktest.CgroupID(t, dir))
+	if want := "BEGIN\n" + processes + "=== END ===\n"; out != want {
+		t.Errorf("%q, want %q", out, want)
+	}
+	out = mustRun(t, mustLoadForeign(t, "ends", "{parameters: {long_frame: true}, header: 2, footer: 1}"), ktest.CgroupID(t, dir))
+	if m := frame.FindStringSubmatch(out); m == nil || m[1] != processes {
+		t.Errorf("%q, want %q between a header and a footer", out, processes)
+	}
+	out = mustRun(t, mustLoadForeign(t, "ends", "{header: 0, footer: 0}"), ktest.CgroupID(t, dir))
+	if strings.Count(out, "BEGIN\n") != 3 || strings.Count(out, "=== END ===\n") != 3 {
+		t.Errorf("told that there is no frame: %q", out)
 	}
 }

@@ -34,6 +34,25 @@ type Type struct {
 	encoded string  // the format that the bytes are in, "" for text and records
 	record  *record // nil for text and encoded views
 	metrics Metrics
+
+	header, footer *int // lines of a text, nil if no tag says how many
+}
+
+// Frame is how many lines of a program's text are a header, and how many a footer; nil if no tag says it.
+func (t Type) Frame() (header, footer *int) { return t.header, t.footer }
+
+// lines reads a number of lines from a tag; nil if there is none.
+func lines(tags map[string]string, name string) (*int, error) {
+	value, ok := tags[name]
+	if !ok {
+		return nil, nil
+	}
+	n, err := strconv.ParseUint(value, 10, 10)
+	if err != nil {
+		return nil, errno.Errorf(unix.ENOEXEC, "tag %s:%s is no number of lines", name, value)
+	}
+	number := int(n)
+	return &number, nil
 }
 
 // TypeOf reads the type from the BTF types of an object or of a loaded program, and from the tags of the
@@ -62,6 +81,13 @@ func TypeOf(types *btf.Spec, tags []string) (t Type, err error) {
 			return t, errno.Errorf(unix.ENOEXEC, "tag version:%s is no number from 1", number)
 		}
 		t.version = int(version)
+	}
+	t.header, err = lines(tagged, "header")
+	if err == nil {
+		t.footer, err = lines(tagged, "footer")
+	}
+	if err != nil {
+		return t, err
 	}
 	if t.kind == "encoded" && t.record != nil {
 		return t, errno.Errorf(unix.ENOEXEC, "it is tagged encoded:%s and writes records",

@@ -31,6 +31,7 @@ type Job struct {
 	runner *Runner
 	view   string
 	typ    records.Type
+	frame  Frame
 
 	programs   [ways]*ebpf.Program
 	order      links.Order // of the walk of PerCgroup
@@ -129,6 +130,9 @@ func (j *Job) AddLink(l *link.Iter) error {
 	j.link = l
 	return nil
 }
+
+// SetFrame says how many lines of the program's text are header and footer.
+func (j *Job) SetFrame(f Frame) { j.frame = f }
 
 // MissTask notes why the view's program for tasks is missing. Runs that needed it fail with that reason.
 func (j *Job) MissTask(why error) { j.noTask = why }

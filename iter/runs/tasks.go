@@ -12,7 +12,7 @@ import (
 )
 
 // perTask makes the view with a program that is linked to each process or thread in turn. One that exits
-// meanwhile is just not there. The header of a text view is there once.
+// meanwhile is just not there. The header and the footer of a text view are there once.
 func (r *run) perTask(cgroup uint64, dst []byte) ([]byte, error) {
 	dir, err := r.hierarchy.Directory(cgroup)
 	if err != nil {
@@ -46,15 +46,11 @@ func (r *run) perTask(cgroup uint64, dst []byte) ([]byte, error) {
 		parts = append(parts, dst[starts[i]:start])
 	}
 	parts = append(parts, dst[starts[len(starts)-1]:])
-	header, err := r.header(from, dst, parts)
+	f, err := r.frameOf(from, dst, parts)
 	if err != nil {
 		return nil, err
 	}
-	dst = dst[:starts[1]]
-	for _, part := range parts[1:] {
-		dst = append(dst, bytes.TrimPrefix(part, header)...)
-	}
-	return dst, nil
+	return f.once(dst[:starts[0]], parts), nil
 }
 
 // header gives the first line of the parts of dst if that is a header. A line about a task may be equal in

@@ -48,6 +48,9 @@ type Settings struct {
 	Map string `yaml:"map"`
 	// Record is the struct that the program writes, if no tag in the program says it.
 	Record string `yaml:"record"`
+	// Header and Footer are how many lines of a text are there once, though the program is run for each process.
+	Header *int `yaml:"header"`
+	Footer *int `yaml:"footer"`
 
 	warning string
 }
@@ -105,6 +108,11 @@ func (s *Settings) check() error {
 	for _, name := range s.Requires {
 		if !controllerName.MatchString(name) {
 			return fmt.Errorf("requires: %q is no controller's name", name)
+		}
+	}
+	for _, lines := range []*int{s.Header, s.Footer} {
+		if lines != nil && (*lines < 0 || *lines > 1000) {
+			return fmt.Errorf("header, footer: %d is no number of lines", *lines)
 		}
 	}
 	for name, value := range s.Parameters {
