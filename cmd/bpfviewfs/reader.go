@@ -35,7 +35,7 @@ type reader interface {
 var errNoRecords = errors.New("it writes no records")
 
 // readerFlags gives a command the flags that choose between a mount and the views themselves, and a function
-// to open them.
+// to open them. This user must be able to read the first of the views.
 func readerFlags(cmd *cobra.Command) func(views []string) (reader, error) {
 	open := look(cmd)
 	dir := cmd.Flags().String("mount", "",
@@ -68,7 +68,7 @@ type mountReader struct {
 	files    map[string]*os.File
 }
 
-// openMount opens a mount, or the first in which the views can be read.
+// openMount opens a mount, or the first in which the first of the views can be read.
 func openMount(dir string, views []string) (reader, error) {
 	mounts, err := explainable()
 	if err != nil {
@@ -89,12 +89,9 @@ func openMount(dir string, views []string) (reader, error) {
 			continue
 		}
 		refused = nil
-		for _, view := range views {
-			if err := unix.Faccessat(unix.AT_FDCWD, filepath.Join(m.Target, view),
-				unix.R_OK, unix.AT_EACCESS); err != nil && refused == nil {
-				refused = fmt.Errorf("%s: %w: bpfviewfs why %s",
-					filepath.Join(m.Target, view), err, filepath.Join(m.Target, view))
-			}
+		path := filepath.Join(m.Target, views[0])
+		if err := unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS); err != nil {
+			refused = fmt.Errorf("%s: %w: bpfviewfs why %s", path, err, path)
 		}
 		// Views that are not in the root's directory may be in the cgroup's.
 		if refused == nil || errors.Is(refused, unix.ENOENT) {

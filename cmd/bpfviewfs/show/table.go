@@ -85,15 +85,12 @@ func New(before, now *decode.Run) *Table {
 			row = append(row, m.cells(old[key], record, t.Elapsed.Seconds())...)
 		}
 		if now.Tree {
-			row = append(row, text(escapePath(frame.Path)))
+			row = append(row, text(decode.Printable(frame.Path)))
 		}
 		t.Rows = append(t.Rows, row)
 	})
 	return t
 }
-
-// escapePath keeps slashes and blanks, which are no danger in the last column.
-func escapePath(path string) string { return strings.ReplaceAll(decode.Escape(path), `\x20`, " ") }
 
 // each gives every record with a key that is the same in each run.
 func each(run *decode.Run, f func(key string, frame *decode.Frame, record []byte)) {
