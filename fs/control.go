@@ -11,7 +11,8 @@ const controlName = ".bpfview"
 
 // controlDirs are the directories below a cgroup's directory, by node number: the control directory and its
 // children.
-var controlDirs = []string{controlName, "cgroup", "json", "prom", "raw", "schema", "tree", "id", "textfile", allDir}
+var controlDirs = []string{controlName, "cgroup", "json", "prom", "raw", "schema", "tree", "id", "textfile",
+	allDir}
 
 const (
 	controlTop     = 0

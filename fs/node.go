@@ -100,7 +100,8 @@ func (n node) isView() bool { return n.kind >= kindView && n.kind < kindView+kin
 
 // isUnion reports whether the node is the file of a union.
 func (n node) isUnion() bool {
-	return n.kind >= kindUnion && n.kind < kindUnion+kind(len(renderings)) && Rendering(n.kind-kindUnion).ofUnions()
+	return n.kind >= kindUnion && n.kind < kindUnion+kind(len(renderings)) &&
+		Rendering(n.kind-kindUnion).ofUnions()
 }
 
 // rendering is the rendering of a view's file, or of a union's.

@@ -11,7 +11,8 @@ import (
 )
 
 // unionOf names its arguments.
-func unionOf(_ context.Context, views []string, as Rendering, cgroup uint64, _ Rights, dst []byte) ([]byte, error) {
+func unionOf(_ context.Context, views []string, as Rendering, cgroup uint64, _ Rights,
+	dst []byte) ([]byte, error) {
 	return fmt.Appendf(dst, "%s %d of %d", strings.Join(views, ","), as, cgroup), nil
 }
 
@@ -83,7 +84,9 @@ func TestNoUnion(t *testing.T) {
 			t.Errorf("%s: %q is not twice in %q", name, why, text)
 		}
 	}
-	for _, name := range [][2]string{{"all", "cpu+psi.txt"}, {"textfile", "cpu+psi.prom"}, {"json", "all.json"}, {"tree", ""}} {
+	for _, name := range [][2]string{
+		{"all", "cpu+psi.txt"}, {"textfile", "cpu+psi.prom"}, {"json", "all.json"}, {"tree", ""},
+	} {
 		if _, st := m.walk("a", ".bpfview", name[0], name[1]); st != fuse.ENOENT {
 			t.Errorf("%v: %v", name, st)
 		}
@@ -111,7 +114,8 @@ func TestUnionRights(t *testing.T) {
 	} {
 		e, st := m.walk(".bpfview", "all", name)
 		if !st.Ok() || e.Mode&0o7777 != want.Mode || e.Owner != want.Owner {
-			t.Errorf("%s: mode %o of %+v (%v), want %o of %+v", name, e.Mode&0o7777, e.Owner, st, want.Mode, want.Owner)
+			t.Errorf("%s: mode %o of %+v (%v), want %o of %+v",
+				name, e.Mode&0o7777, e.Owner, st, want.Mode, want.Owner)
 		}
 	}
 }
@@ -142,7 +146,8 @@ func TestManyUnions(t *testing.T) {
 	if got, st := kept.pread(0, 4096); got != fmt.Sprintf("v0,v1 %d of %d", All, rootID) || !st.Ok() {
 		t.Errorf("the open file is %q (%v)", got, st)
 	}
-	if st := m.Open(nil, &fuse.OpenIn{InHeader: fuse.InHeader{NodeId: old.NodeId}}, new(fuse.OpenOut)); st != fuse.Status(unix.ESTALE) {
+	in := fuse.OpenIn{InHeader: fuse.InHeader{NodeId: old.NodeId}}
+	if st := m.Open(nil, &in, new(fuse.OpenOut)); st != fuse.Status(unix.ESTALE) {
 		t.Errorf("a node id whose number has gone to another union: %v", st)
 	}
 }

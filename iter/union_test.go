@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/internal/readers"
 	"bpfviewfs/internal/testenv"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
@@ -142,6 +144,48 @@ func TestUnionIsOnePass(t *testing.T) {
 	}
 }
 
+// The example of docs/raw.md reads the raw output of a union, of a view and of a tree.
+func TestRawGuide(t *testing.T) {
+	testenv.Needs(t, "python3")
+	page, err := os.ReadFile("../docs/raw.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, script, _ := strings.Cut(string(page), "```python\n")
+	script, _, _ = strings.Cut(script, "```")
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	top := testTree(t, h, 12)
+	id := ktest.CgroupID(t, top)
+	union, err := views["cpu"].set.Union(context.Background(), []*View{views["psi"], views["cpu"]}, records.Raw,
+		true, id, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	single, err := views["psi"].Render(context.Background(), records.Raw, id, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	psi, _ := readers.Raw(single)
+	rows := len(psi.Records) / psi.Size
+	for _, test := range []struct {
+		raw  []byte
+		want []string
+	}{
+		{union, []string{fmt.Sprintf("psi: 13 cgroups, %d records", 13*rows), "cpu: 13 cgroups, 13 records"}},
+		{single, []string{fmt.Sprintf(": 1 cgroups, %d records", rows)}},
+		{mustTree(t, views["cpu"], records.Raw, id), []string{": 13 cgroups, 13 records"}},
+	} {
+		path := filepath.Join(t.TempDir(), "raw")
+		write(t, path, test.raw)
+		out, err := exec.Command("python3", "-c", script, path).CombinedOutput()
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		if err != nil || !slices.Equal(lines, test.want) {
+			t.Errorf("the example says %q (%v), want %q", lines, err, test.want)
+		}
+	}
+}
+
 // A union shows what its views show, and in all formats.
 func TestUnionShowsItsViews(t *testing.T) {
 	h := testHierarchy(t, "")
@@ -183,9 +227,26 @@ func TestUnionShowsItsViews(t *testing.T) {
 		if len(lines) == 0 || !slices.Equal(lines[:len(lines)-1], want) {
 			t.Errorf("tree %t: JSON is\n%s\nnot\n%s", tree, strings.Join(lines, ""), strings.Join(want, ""))
 		}
+		parts, err := readers.RawUnion([]byte(union(records.Raw, tree)))
+		if err != nil || len(parts) != 2 {
+			t.Fatalf("tree %t: %d raw outputs of two views, %v", tree, len(parts), err)
+		}
+		for i, v := range []*View{cpu, psi} {
+			one, err := readers.Raw([]byte(of(v, records.Raw, tree)))
+			p := parts[i]
+			if err != nil || p.View != v.Name() || p.Hash != one.Hash || !bytes.Equal(p.Records, one.Records) ||
+				fmt.Sprint(p.Frames) != fmt.Sprint(one.Frames) {
+				t.Errorf("tree %t: raw %s differs from the view's own (%v)", tree, p.View, err)
+			}
+			if p.Begin != parts[0].Begin || p.End < p.Begin || p.Skew == 0 || one.Skew != 0 ||
+				one.Begin < p.End || one.End < one.Begin || one.Unix < p.Unix {
+				t.Errorf("tree %t: times of %s: %+v, and alone %+v", tree, p.View, p, one)
+			}
+		}
 		page := union(records.Prom, tree)
 		families := of(cpu, records.Prom, tree) + of(psi, records.Prom, tree)
-		if rest, ok := strings.CutPrefix(page, families); !ok || !strings.Contains(rest, "\nbpfview_snapshot_skew_seconds ") {
+		rest, ok := strings.CutPrefix(page, families)
+		if !ok || !strings.Contains(rest, "\nbpfview_snapshot_skew_seconds ") {
 			t.Errorf("tree %t: the page is\n%s\nnot\n%s and the skew", tree, page, families)
 		}
 		check(t, page, "promtool", "check", "metrics")
@@ -219,7 +280,8 @@ func TestUnionRefuses(t *testing.T) {
 		if (err == nil) != (why == "") || err != nil && !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %v, want %q", name, err, why)
 		}
-		_, err = s.Union(context.Background(), []*View{find(t, s, "cpu"), v}, records.JSON, true, h.Root(), nil, nil)
+		_, err = s.Union(context.Background(), []*View{find(t, s, "cpu"), v}, records.JSON, true, h.Root(),
+			nil, nil)
 		if why != "" {
 			ktest.Errno(t, "a union with "+name, err, unix.ENOENT)
 		}

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// singles and trees are the formats of a view as files of one cgroup, and of a cgroup and all below it. unions
-// are those of several views for one cgroup.
+// singles and trees are the formats of a view as files of one cgroup, and of a cgroup and all below it.
+// unions are the formats of several views for one cgroup.
 var (
 	singles = map[fs.Rendering]records.Format{fs.JSON: records.JSON, fs.Prom: records.Prom,
 		fs.Raw: records.Raw}
@@ -59,7 +59,8 @@ func render(v *iter.View) func(context.Context, fs.Rendering, uint64, fs.Rights,
 }
 
 // union runs several views at one time.
-func union(set *iter.Set) func(context.Context, []string, fs.Rendering, uint64, fs.Rights, []byte) ([]byte, error) {
+func union(set *iter.Set) func(context.Context, []string, fs.Rendering, uint64, fs.Rights,
+	[]byte) ([]byte, error) {
 	return func(ctx context.Context, names []string, as fs.Rendering, cgroup uint64, rights fs.Rights,
 		dst []byte) ([]byte, error) {
 		format, tree := unions[as], false

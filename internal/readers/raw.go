@@ -13,6 +13,11 @@ type RawOutput struct {
 	Version uint32
 	Hash    string
 	Cgroup  uint64
+	View    string // of a union; else ""
+	Begin   uint64 // in nanoseconds since boot, as End
+	Unix    uint64 // the begin, in nanoseconds of Unix time
+	End     uint64
+	Skew    uint64  // in nanoseconds
 	Frames  []Frame // of a tree
 	Records []byte  // of one cgroup
 }
@@ -26,9 +31,28 @@ type Frame struct {
 
 var errRaw = errors.New("this is no raw output")
 
+// RawUnion decodes the raw renderings of several views.
+func RawUnion(b []byte) (all []RawOutput, err error) {
+	for len(b) > 0 {
+		if len(b) < 80 {
+			return nil, errRaw
+		}
+		size := binary.NativeEndian.Uint64(b[64:])
+		if size < 80 || size > uint64(len(b)) {
+			return nil, errRaw
+		}
+		o, err := Raw(b[:size])
+		if err != nil {
+			return nil, err
+		}
+		all, b = append(all, o), b[size:]
+	}
+	return all, nil
+}
+
 // Raw decodes a raw rendering by the comment at records.RawHeader.
 func Raw(b []byte) (o RawOutput, err error) {
-	if len(b) < 32 || string(b[:4]) != "BPFV" || b[6] != 1 {
+	if len(b) < 80 || string(b[:4]) != "BPFV" || b[6] != 1 {
 		return o, errRaw
 	}
 	var order binary.ByteOrder = binary.LittleEndian
@@ -39,10 +63,15 @@ func Raw(b []byte) (o RawOutput, err error) {
 	o = RawOutput{
 		Flags: b[7], Size: int(order.Uint32(b[8:])), Version: order.Uint32(b[12:]),
 		Hash: fmt.Sprintf("%x", b[16:24]), Cgroup: order.Uint64(b[24:]),
+		Begin: order.Uint64(b[32:]), Unix: order.Uint64(b[40:]), End: order.Uint64(b[48:]),
+		Skew: order.Uint64(b[56:]),
 	}
-	if header < 32 || header > len(b) || o.Size == 0 {
+	name := order.Uint64(b[72:])
+	whole := order.Uint64(b[64:]) == uint64(len(b))
+	if header < 80 || header > len(b) || o.Size == 0 || !whole || name > uint64(header-80) {
 		return o, errRaw
 	}
+	o.View = string(b[80:][:name])
 	b = b[header:]
 	if o.Flags&2 == 0 {
 		o.Records = b

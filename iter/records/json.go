@@ -8,7 +8,8 @@ import (
 
 // appendJSON renders records as JSON lines. Each record is an object with its members in order. In a tree
 // "cgroup", the path relative to the cgroup that was asked for, and "cgroup_id" come first. In a union "view"
-// comes before them. A number above 2^53 is a string, because many readers know no greater one. A value that is not available is null.
+// comes before them. A number above 2^53 is a string, because many readers know no greater one. A value that
+// is not available is null.
 func (o *Output) appendJSON(dst []byte) ([]byte, error) {
 	for i := range o.parts {
 		p := &o.parts[i]

@@ -5,17 +5,24 @@ import (
 )
 
 // RawHeader is the size of the header that a raw rendering begins with. It and all that follows have the byte
-// order of the machine:
+// order of the machine. docs/raw.md describes it for readers:
 //
 //	offset size
 //	     0    4  "BPFV"
-//	     4    2  size of this header, 32; more may be added at its end
+//	     4    2  size of this header, 80 or more: more may be added at its end
 //	     6    1  version of this layout, 1
 //	     7    1  flags: 1 big-endian, 2 tree
 //	     8    4  size of a record
 //	    12    4  version of the record (VIEW_VERSION)
 //	    16    8  hash of the record type, the bytes of the schema's "hash"
 //	    24    8  id of the cgroup that was asked for
+//	    32    8  begin of the run, in nanoseconds since boot (CLOCK_BOOTTIME)
+//	    40    8  begin of the run, in nanoseconds of Unix time
+//	    48    8  end of the run, in nanoseconds since boot
+//	    56    8  skew in nanoseconds, see Snapshot; 0 for a view alone
+//	    64    8  size of the whole, from this header to the last byte
+//	    72    8  size of the view's name; 0 for a view alone
+//	    80       the name, padded with zero bytes to a multiple of eight, is part of the header
 //
 // Then come the records, as the program wrote them. In a tree a frame for each cgroup comes instead. It
 // begins with 16 bytes. It is padded with zero bytes to a multiple of eight after the path and at its end:
@@ -25,8 +32,11 @@ import (
 //	12    4  number of its records
 //	16       path, records
 //
-// The tree of an encoded view has records of one byte, and a hash of zeros.
-const RawHeader = 32
+// The tree of an encoded view has records of one byte, and a hash of zeros. A union is the raw renderings of
+// its views, one after the other, each with its name.
+const RawHeader = 80
+
+const rawSizeAt = 64
 
 const (
 	rawMagic   = "BPFV"
@@ -36,6 +46,7 @@ const (
 )
 
 func (o *Output) appendRaw(dst []byte) ([]byte, error) {
+	begin := len(dst)
 	dst = o.appendRawHeader(dst)
 	for i := range o.parts {
 		p := &o.parts[i]
@@ -54,6 +65,7 @@ func (o *Output) appendRaw(dst []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
+	binary.NativeEndian.PutUint64(dst[begin+rawSizeAt:], uint64(len(dst)-begin))
 	return dst, nil
 }
 
@@ -65,8 +77,12 @@ func (o *Output) appendRawHeader(dst []byte) []byte {
 	if o.tree {
 		flags |= rawTree
 	}
+	name := ""
+	if o.union {
+		name = o.view
+	}
 	dst = append(dst, rawMagic...)
-	dst = binary.NativeEndian.AppendUint16(dst, RawHeader)
+	dst = binary.NativeEndian.AppendUint16(dst, uint16(RawHeader+(len(name)+7)&^7))
 	dst = append(dst, rawVersion, flags)
 	dst = binary.NativeEndian.AppendUint32(dst, uint32(o.recordSize()))
 	dst = binary.NativeEndian.AppendUint32(dst, uint32(o.version))
@@ -75,7 +91,13 @@ func (o *Output) appendRawHeader(dst []byte) []byte {
 		sum = o.record.sum
 	}
 	dst = append(dst, sum[:]...)
-	return binary.NativeEndian.AppendUint64(dst, o.cgroup)
+	for _, v := range []uint64{
+		o.cgroup, uint64(o.snapshot.Begin), uint64(o.snapshot.BeginUnix.UnixNano()), uint64(o.snapshot.End),
+		uint64(o.snapshot.Skew), 0, uint64(len(name)),
+	} {
+		dst = binary.NativeEndian.AppendUint64(dst, v)
+	}
+	return o.appendPadding(append(dst, name...))
 }
 
 func (o *Output) recordSize() int {

@@ -15,13 +15,26 @@ type Snapshot struct {
 	Skew       time.Duration // the longest time that the views of one cgroup took together
 }
 
-// AppendUnion appends the outputs of several record views, which have collected them at one time, to dst. A
-// rendering of more than limit bytes is an error.
+// beginSnapshot begins a run now.
+func beginSnapshot() Snapshot { return Snapshot{Begin: bootTime(), BeginUnix: time.Now()} }
+
+// bootTime is CLOCK_BOOTTIME, which BPF programs read as well.
+func bootTime() time.Duration {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // no error is possible
+	return time.Duration(t.Nano())
+}
+
+// AppendUnion appends the outputs of several record views, which were begun and collected together, to dst.
+// skew is that of [Snapshot]. A rendering of more than limit bytes is an error.
 //
 // Text has a section for each view, after a line with "#" and its name. In JSON, records begin with "view",
 // and the last line has the snapshot. Prometheus text is one page, with the metric
 // bpfview_snapshot_skew_seconds at its end. Raw is the raw output of each view, one after the other.
-func AppendUnion(dst []byte, f Format, outputs []*Output, s Snapshot, limit int64) (_ []byte, err error) {
+func AppendUnion(dst []byte, f Format, outputs []*Output, skew time.Duration,
+	limit int64) (_ []byte, err error) {
+	s := outputs[0].snapshot
+	s.End, s.Skew = bootTime(), skew
 	if f == Prom {
 		if err := checkNames(outputs); err != nil {
 			return nil, err
@@ -79,8 +92,8 @@ func (s *Snapshot) appendProm(dst []byte) []byte {
 	return append(strconv.AppendFloat(dst, s.Skew.Seconds(), 'g', -1, 64), '\n')
 }
 
-// checkNames refuses views that have a metric in common, because a page has each metric once. For example, the
-// member b_c of view a and the member c of view a_b are both bpfview_a_b_c.
+// checkNames refuses views that have a metric in common, because a page has each metric once. For example,
+// the member b_c of view a and the member c of view a_b are both bpfview_a_b_c.
 func checkNames(outputs []*Output) error {
 	seen := map[string]string{skewMetric: "snapshot"}
 	for _, o := range outputs {

@@ -28,8 +28,9 @@ type joined struct {
 // joinedName is the name of a view's map, function or variable in a union.
 func joinedName(view, name string) string { return name + "." + view }
 
-// join adds the walks of objects to the object of unions. Its program then shows each cgroup by one view after
-// the other, in their order. Each view keeps its own maps and variables. No two objects may be of one view.
+// join adds the walks of objects to the object of unions. Its program then shows each cgroup by one view
+// after the other, in their order. Each view keeps its own maps and variables. No two objects may be of one
+// view.
 func join(union *ebpf.CollectionSpec, objects []joined) error {
 	program := union.Programs[unionProgram]
 	if program == nil {
@@ -113,7 +114,8 @@ func functionsOf(program asm.Instructions) (names []string, bodies map[string]as
 func reachable(program asm.Instructions, from string) (functions asm.Instructions, err error) {
 	_, bodies := functionsOf(program)
 	if bodies[from] == nil {
-		return nil, errno.Errorf(unix.ENOEXEC, "there is no function %s: build it with the headers of this version", from)
+		return nil, errno.Errorf(unix.ENOEXEC, "no function %s: build the object with the headers of this version",
+			from)
 	}
 	wanted := []string{from}
 	for i := 0; i < len(wanted); i++ {

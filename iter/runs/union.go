@@ -41,45 +41,36 @@ func (u *Union) Render(ctx context.Context, dst []byte) ([]byte, error) {
 		defer all[i].release()
 		outputs[i] = &all[i].output
 	}
-	s := records.Snapshot{Begin: bootTime(), BeginUnix: time.Now()}
-	if err := u.collect(all, &s); err != nil {
+	skew, err := u.collect(all)
+	if err != nil {
 		return nil, err
 	}
-	s.End = bootTime()
 	if err := hideAll(u.Cgroup, all); err != nil {
 		return nil, err
 	}
-	return records.AppendUnion(dst, u.Format, outputs, s, all[0].job.runner.maxRun)
+	return records.AppendUnion(dst, u.Format, outputs, skew, all[0].job.runner.maxRun)
 }
 
 // ofView says which of the views has failed.
 func ofView(j *Job, err error) error { return fmt.Errorf("view %s: %w", j.view, err) }
 
-// bootTime is CLOCK_BOOTTIME, which BPF programs read as well.
-func bootTime() time.Duration {
-	var t unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // no error is possible
-	return time.Duration(t.Nano())
-}
-
 // collect makes the outputs of the runs, and measures the skew.
-func (u *Union) collect(all []*run, s *records.Snapshot) error {
+func (u *Union) collect(all []*run) (skew time.Duration, err error) {
 	if !u.Tree {
-		return collectCgroup(all, 0, u.Cgroup, u.In, s)
+		return collectCgroup(all, 0, u.Cgroup, u.In)
 	}
 	if w := u.walk(); w != nil {
 		for i, r := range all {
 			if err := r.flush(u.Cgroup); err != nil {
-				return ofView(u.Jobs[i], err)
+				return 0, ofView(u.Jobs[i], err)
 			}
 		}
 		if err := w.fill(u.Cgroup, all...); !errors.Is(err, errNoWalk) {
-			s.Skew = all[0].skew
-			return err
+			return all[0].skew, err
 		}
 	}
 	if err := all[0].listTree(u.Cgroup); err != nil {
-		return err
+		return 0, err
 	}
 	for _, r := range all {
 		if r != all[0] {
@@ -89,20 +80,23 @@ func (u *Union) collect(all []*run, s *records.Snapshot) error {
 	}
 	for i := range all[0].output.Len() {
 		cgroup := all[0].output.Cgroup(i)
-		if err := collectCgroup(all, i, cgroup, u.In, s); i > 0 && errors.Is(err, unix.ENOENT) {
+		one, err := collectCgroup(all, i, cgroup, u.In)
+		if i > 0 && errors.Is(err, unix.ENOENT) {
 			for _, r := range all { // it has vanished: no view shows it
 				r.output.Keep(func(node int) bool { return node != i })
 			}
 		} else if err != nil {
-			return err
+			return 0, err
 		}
+		skew = max(skew, one)
 	}
-	return nil
+	return skew, nil
 }
 
-// collectCgroup runs all jobs for one cgroup, which is a node of the outputs' trees.
-func collectCgroup(all []*run, node int, cgroup uint64, in []func(uint64) error, s *records.Snapshot) error {
-	begin := bootTime()
+// collectCgroup runs all jobs for one cgroup, which is a node of the outputs' trees, and returns the time that
+// they took.
+func collectCgroup(all []*run, node int, cgroup uint64, in []func(uint64) error) (time.Duration, error) {
+	begin := time.Now()
 	left := all[0].job.runner.maxRun
 	for _, r := range all {
 		left -= int64(len(r.output.Bytes()))
@@ -112,22 +106,21 @@ func collectCgroup(all []*run, node int, cgroup uint64, in []func(uint64) error,
 			if err := in[i](cgroup); errors.Is(err, unix.ENOENT) {
 				continue
 			} else if err != nil {
-				return ofView(r.job, err)
+				return 0, ofView(r.job, err)
 			}
 		}
 		if err := r.overdue(); err != nil {
-			return ofView(r.job, err)
+			return 0, ofView(r.job, err)
 		}
 		r.limit = left
 		raw, err := r.collect(cgroup, r.output.Bytes())
 		if err != nil {
-			return ofView(r.job, err)
+			return 0, ofView(r.job, err)
 		}
 		left -= int64(len(raw) - len(r.output.Bytes()))
 		r.output.Write(node, raw)
 	}
-	s.Skew = max(s.Skew, bootTime()-begin)
-	return nil
+	return time.Since(begin), nil
 }
 
 // hideAll is [run.hide] for runs that have the same tree.

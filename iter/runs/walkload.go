@@ -47,7 +47,8 @@ func (w *walk) first() {
 	}
 }
 
-// The maps and the variable in which a walk leaves its results, as bpf/include/walk.h and bpf/include/tree.h declare them.
+// The maps and the variable in which a walk leaves its results, as walk.h and tree.h of bpf/include declare
+// them.
 const (
 	walkNodes    = "view_nodes"
 	walkNames    = "view_names"
