@@ -15,7 +15,8 @@ func (v *View) showsTarget(target string) {
 	}
 	v.addresses = true
 	if readsAddresses() {
-		v.warn("it shows addresses of the kernel, so its files are root's and have mode 0400 unless settings say otherwise")
+		v.warn("it shows addresses of the kernel, so its files are root's and have mode 0400 " +
+			"unless settings say otherwise")
 	} else {
 		v.warn("it shows 0 for every address of the kernel, as /proc/kallsyms does (sysctl kernel.kptr_restrict)")
 	}

@@ -92,7 +92,7 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) (err 
 	return nil
 }
 
-// apply sets what settings say about an object.
+// apply gives the object its settings.
 func apply(s sources.Settings, o *programs.Object) error {
 	if s.Record != "" {
 		if err := o.SetRecord(s.Record); err != nil {
@@ -242,7 +242,9 @@ func (v *View) newJob() *runs.Job {
 	v.typ = v.typ.WithMetrics(records.Metrics(v.settings.Metrics))
 	job := v.set.runner.NewJob(v.name, v.typ)
 	header, footer := v.typ.Frame()
-	job.SetFrame(runs.Frame{Header: cmp.Or(v.settings.Header, header), Footer: cmp.Or(v.settings.Footer, footer)})
+	job.SetFrame(runs.Frame{
+		Header: cmp.Or(v.settings.Header, header), Footer: cmp.Or(v.settings.Footer, footer),
+	})
 	return job
 }
 

@@ -90,7 +90,8 @@ func (r *registry) listBelow(dir string) error {
 	}
 	for _, e := range entries {
 		if path := filepath.Join(dir, e.Name()); e.IsDir() {
-			r.refuse(path, fmt.Errorf("%s is a directory: pins are looked for in the registry and one directory below it", path))
+			r.refuse(path, fmt.Errorf("%s is a directory: pins are looked for in the registry "+
+				"and one directory below it", path))
 		} else if of := r.others[baseName(e.Name())]; of != nil && filepath.Dir(of.Path) != dir {
 			r.say("pin %s makes no view: %s has its name", path, of.Path)
 		} else {

@@ -24,7 +24,7 @@ type retry struct {
 }
 
 // mayPass reports whether a view may load another time though its source stays as it is: a user, a
-// tracepoint or a module may appear, and memory may be freed. What the object says stays as it is.
+// tracepoint or a module may appear, and memory may be freed. A fault of the object does not pass.
 func mayPass(err error) bool {
 	if absence, ok := errors.AsType[*sources.Absence](err); ok {
 		return absence.Passing

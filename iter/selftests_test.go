@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
 )
@@ -74,6 +75,22 @@ func dropIn(t *testing.T, s *Set, path, name, pins, cgroup string) (string, bool
 	if err != nil {
 		t.Fatal(err)
 	}
+	views := programs.Views(raw)
+	if len(views) < 2 {
+		return dropView(t, s, raw, name, pins, cgroup)
+	}
+	var said []string
+	isView := false
+	for _, view := range views {
+		what, ok := dropView(t, s, raw, view, pins, cgroup)
+		said, isView = append(said, view+": "+what), isView || ok
+	}
+	return strings.Join(said, "<br>"), isView
+}
+
+// dropView is dropIn for one view of the object.
+func dropView(t *testing.T, s *Set, raw []byte, name, pins, cgroup string) (string, bool) {
+	t.Helper()
 	o, err := parseObject(raw, name)
 	if err != nil {
 		return cell(err.Error()), false

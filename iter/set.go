@@ -119,7 +119,7 @@ func (s *Set) Detach() error {
 // old view goes on with a warning. On an error the whole list stays.
 func (s *Set) reload() (changed bool, err error) { return s.update(true) }
 
-// update is reload. event says that something has changed, so that views that did not load are tried again soon.
+// update is reload. event says that something has changed. Views that did not load are then tried again soon.
 func (s *Set) update(event bool) (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

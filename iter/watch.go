@@ -22,8 +22,9 @@ const (
 )
 
 // Watch makes the list of views follow the views directories, the registry and the maps that settings name
-// until ctx is done, and tries views again that failed for a reason that may pass. It calls changed, from its own goroutine, after Views has changed; also at once if that
-// happened since Open. bpf(2) pins through the VFS, so that inotify(7) tells of pins as of files.
+// until ctx is done. It tries a view again that failed for a reason that may pass. It calls changed, from its
+// own goroutine, after Views has changed; also at once if that happened since Open. bpf(2) pins through the
+// VFS, so that inotify(7) tells of pins as of files.
 //
 // It does not watch the target of a symbolic link, directories above a place's parent, or mounts.
 func (s *Set) Watch(ctx context.Context, changed func()) error {

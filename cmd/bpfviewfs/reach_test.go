@@ -96,7 +96,7 @@ func TestSeveralViewsThroughTheMount(t *testing.T) {
 	}
 }
 
-// check tells what a program of others lacks to be a view.
+// The command check names the faults of programs that were written for other tools.
 func TestCheckOfForeignPrograms(t *testing.T) {
 	testenv.NeedsRoot(t)
 	views := t.TempDir()

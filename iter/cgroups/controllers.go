@@ -54,7 +54,8 @@ func (h *Hierarchy) Lacks(controller string) error {
 	mounted, v1 := hierarchyOfV1(controller)
 	switch {
 	case mounted != "":
-		return fmt.Errorf("controller %s is in the cgroup v1 hierarchy at %s: bpfviewfs mount %s DIRECTORY", controller, mounted, mounted)
+		return fmt.Errorf("controller %s is in the cgroup v1 hierarchy at %s: bpfviewfs mount %s DIRECTORY",
+			controller, mounted, mounted)
 	case v1:
 		return fmt.Errorf("controller %s is in a cgroup v1 hierarchy that is not mounted here: "+
 			"mount -t cgroup -o %s cgroup SOMEWHERE, and bpfviewfs mount SOMEWHERE DIRECTORY",
@@ -62,7 +63,8 @@ func (h *Hierarchy) Lacks(controller string) error {
 	case h.v1:
 		return fmt.Errorf("controller %s is not in this cgroup v1 hierarchy: %s", controller, cgroup2)
 	case h.topmost():
-		return fmt.Errorf("this kernel has no controller %s, or cgroup_disable= of its command line names it", controller)
+		return fmt.Errorf("this kernel has no controller %s, or cgroup_disable= of its command line names it",
+			controller)
 	}
 	return nil // whoever has the cgroup above may enable it
 }

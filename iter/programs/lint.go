@@ -10,17 +10,21 @@ import (
 	"github.com/cilium/ebpf/asm"
 )
 
-// writes reports whether a program can write to the file, and the size of its structs, 0 if that is not known.
+// writes reports whether a program can write to the file, and the size of its structs or 0 if that is unknown.
 func writes(p *ebpf.ProgramSpec) (size int, can bool) {
 	var third int64 // the last constant in the register of the third argument
 	for _, ins := range p.Instructions {
-		switch {
-		case ins.OpCode.Class().IsALU() && ins.OpCode.ALUOp() == asm.Mov && ins.OpCode.Source() == asm.ImmSource && ins.Dst == asm.R3:
+		code := ins.OpCode
+		if code.Class().IsALU() && code.ALUOp() == asm.Mov && code.Source() == asm.ImmSource && ins.Dst == asm.R3 {
 			third = ins.Constant
-		case !ins.IsBuiltinCall():
-		case asm.BuiltinFunc(ins.Constant) == asm.FnSeqWrite:
+		}
+		if !ins.IsBuiltinCall() {
+			continue
+		}
+		switch asm.BuiltinFunc(ins.Constant) {
+		case asm.FnSeqWrite:
 			size, can = int(third), true
-		case asm.BuiltinFunc(ins.Constant) == asm.FnSeqPrintf || asm.BuiltinFunc(ins.Constant) == asm.FnSeqPrintfBtf:
+		case asm.FnSeqPrintf, asm.FnSeqPrintfBtf:
 			can = true
 		}
 	}
@@ -50,7 +54,8 @@ func (o *Object) Lint(written, limit int, binary bool) (found []string) {
 				written, limit, o.main+taskFlavour))
 	}
 	if size, ok := writes(main); !ok {
-		found = append(found, "it calls none of bpf_seq_printf, bpf_seq_write and bpf_seq_printf_btf, so its file is always empty")
+		found = append(found, "it calls none of bpf_seq_printf, bpf_seq_write and bpf_seq_printf_btf, "+
+			"so its file is always empty")
 	} else if o.typ.Kind() == "text" && binary {
 		advice := "it writes no text: name its struct in NAME.yaml (record: STRUCT), or tag it with VIEW_RECORD"
 		if names := records.Structs(o.spec.Types, size); len(names) > 0 {

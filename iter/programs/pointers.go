@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// tables names the variables that hold addresses, such as tables of strings. Their values are in relocations of
-// data, which no loader applies, so that the program reads zeros.
+// tables names the variables that hold addresses, for example tables of strings. Their values are relocations
+// of data. Loaders do not apply these, so the program reads zeros.
 func tables(raw []byte) (names []string) {
 	f, err := elf.NewFile(bytes.NewReader(raw))
 	if err != nil {
@@ -32,7 +32,8 @@ func tables(raw []byte) (names []string) {
 			continue
 		}
 		for ; len(entries) >= 16; entries = entries[16:] { // of Elf64_Rel
-			names = append(names, variableAt(symbols, elf.SectionIndex(relocations.Info), f.ByteOrder.Uint64(entries), of.Name))
+			at := f.ByteOrder.Uint64(entries)
+			names = append(names, variableAt(symbols, elf.SectionIndex(relocations.Info), at, of.Name))
 		}
 	}
 	slices.Sort(names)

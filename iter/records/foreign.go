@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WithRecord is the type of a program that writes structs and has no tag that says which. name is the struct's
-// in the program's types. Members of a struct in it are members called OUTER_INNER. Members that cannot be shown
-// are left out, and told in left.
+// WithRecord is the type of a program that writes structs and has no tag that says which. name is the name of
+// the struct in the program's types. A struct in the struct gives members OUTER_INNER. Members that cannot be
+// shown are left out, and left says so.
 func (t Type) WithRecord(types *btf.Spec, name string) (with Type, left []string, err error) {
 	if t.record != nil || t.kind == "encoded" {
 		return t, nil, errno.Errorf(unix.EINVAL, "record: the program itself says what it writes")

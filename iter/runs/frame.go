@@ -2,8 +2,8 @@ package runs
 
 import "bytes"
 
-// Frame is how many lines of a program's text are a header and a footer. They are there once, however many
-// processes the program is run for. A nil number means that nobody has said it.
+// Frame is the numbers of lines of a program's text that are a header and a footer. They are there once,
+// however many processes the program is run for. A nil number is unknown.
 type Frame struct{ Header, Footer *int }
 
 // frame says of each part of a text, which is the output about one process, how many bytes at its beginning
@@ -12,9 +12,8 @@ type frame struct {
 	header, footer func(part []byte) int
 }
 
-// frameOf finds the frame of the parts of dst. What nobody has said is found out. The program is run for a
-// process that does not exist, as the kernel runs it once more after the last. What it prints then is no
-// output about any.
+// frameOf gives the frame of the parts of dst. It finds out an unknown footer by a run for a process that does
+// not exist. The kernel runs a program once more after the last process, and the output of that is the footer.
 func (r *run) frameOf(from int, dst []byte, parts [][]byte) (f frame, err error) {
 	told := r.job.frame
 	var header []byte
