@@ -15,7 +15,7 @@ SOURCES = go.mod go.sum $(wildcard .git/logs/HEAD) $(filter-out docs/% packaging
 	$(shell find */ -type f ! -path '*/testdata/*'))
 
 bpfviewfs: $(SOURCES)
-	go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/bpfviewfs
+	go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS) -X main.version=$(VERSION)' -o $@ ./cmd/bpfviewfs
 	@touch $@
 
 run: bpfviewfs
@@ -59,7 +59,7 @@ objects:
 	$(MAKE) -C .ci/bench/c
 
 BINDIR = $(PREFIX)/bin
-UNITS  = bpfviewfs.service run-bpfview.mount run-bpfview.automount
+UNITS  = bpfviewfs.service bpfviewfs-exporter.service run-bpfview.mount run-bpfview.automount
 MANUAL = bpfviewfs.8 mount.fuse.bpfviewfs.8
 
 # mount(8) looks for helpers in /sbin alone, wherever the rest is.
@@ -67,6 +67,7 @@ SBINDIR = /sbin
 
 INSTALLED = $(BINDIR)/bpfviewfs $(SBINDIR)/mount.fuse.bpfviewfs \
 	$(UNITS:%=$(PREFIX)/lib/systemd/system/%) $(PREFIX)/lib/tmpfiles.d/bpfviewfs.conf \
+	$(PREFIX)/lib/sysusers.d/bpfviewfs.conf \
 	$(PREFIX)/share/bash-completion/completions/bpfviewfs $(PREFIX)/share/zsh/site-functions/_bpfviewfs \
 	$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish $(MANUAL:%=$(PREFIX)/share/man/man8/%) \
 	$(PREFIX)/share/bpfviewfs/example.yaml $(PREFIX)/share/bpfviewfs/settings.schema.json
@@ -76,18 +77,24 @@ install: bpfviewfs
 	install bpfviewfs $(DESTDIR)$(BINDIR)
 	ln -sf $(BINDIR)/bpfviewfs $(DESTDIR)$(SBINDIR)/mount.fuse.bpfviewfs
 	install -m 0644 $(UNITS:%=packaging/systemd/%) $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed -i 's,@BINDIR@,$(BINDIR),' $(DESTDIR)$(PREFIX)/lib/systemd/system/bpfviewfs.service
+	sed -i 's,@BINDIR@,$(BINDIR),' $(DESTDIR)$(PREFIX)/lib/systemd/system/bpfviewfs*.service
 	install -m 0644 packaging/tmpfiles.d/bpfviewfs.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
+	install -m 0644 packaging/sysusers.d/bpfviewfs.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	install -m 0644 $(MANUAL:%=packaging/man/%) $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 0644 docs/example.yaml iter/sources/settings.schema.json $(DESTDIR)$(PREFIX)/share/bpfviewfs
 	./bpfviewfs completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bpfviewfs
 	./bpfviewfs completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bpfviewfs
 	./bpfviewfs completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish
 
+# Packages for the machine's architecture in dist/: deb, rpm, apk. The same commit gives the same bytes.
+dist:
+	packaging/dist
+	packaging/check dist
+
 uninstall:
 	rm -f $(INSTALLED:%=$(DESTDIR)%)
 
 clean:
-	rm -f bpfviewfs
+	rm -rf bpfviewfs dist
 
-.PHONY: run test test-vm bench soak microbench objects install uninstall clean
+.PHONY: run test test-vm bench soak microbench objects install dist uninstall clean

@@ -137,6 +137,9 @@ func TestExporter(t *testing.T) {
 		t.Errorf("what Prometheus knows of a counter: %d, %s", code, text)
 	}
 
+	if testing.Short() {
+		return
+	}
 	// Without the mount a scrape fails and says why; the next mount is scraped without a restart.
 	unmount(t, dir)
 	says(`up{job="bpfviewfs"}`, "0")

@@ -43,9 +43,11 @@ func TestInstall(t *testing.T) {
 	want := []string{
 		"/sbin/mount.fuse.bpfviewfs",
 		"/usr/local/bin/bpfviewfs",
+		"/usr/local/lib/systemd/system/bpfviewfs-exporter.service",
 		"/usr/local/lib/systemd/system/bpfviewfs.service",
 		"/usr/local/lib/systemd/system/run-bpfview.automount",
 		"/usr/local/lib/systemd/system/run-bpfview.mount",
+		"/usr/local/lib/sysusers.d/bpfviewfs.conf",
 		"/usr/local/lib/tmpfiles.d/bpfviewfs.conf",
 		"/usr/local/share/bash-completion/completions/bpfviewfs",
 		"/usr/local/share/bpfviewfs/example.yaml",
@@ -79,7 +81,7 @@ func TestUnits(t *testing.T) {
 	root := t.TempDir()
 	makeInstall(t, "install", "PREFIX="+root, "SBINDIR="+root+"/sbin")
 	units, err := filepath.Glob(root + "/lib/systemd/system/*")
-	if err != nil || len(units) != 3 {
+	if err != nil || len(units) != 4 {
 		t.Fatalf("units: %v (%v)", units, err)
 	}
 	code, stdout, stderr := call(t, exec.Command("systemd-analyze",
