@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"bpfviewfs/internal/decimal"
 	"bpfviewfs/internal/errno"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -204,7 +205,7 @@ func (c *column) appendNumber(dst, rec []byte) []byte {
 	if c.negative && int64(v) < 0 {
 		dst, v = append(dst, '-'), -v
 	}
-	return appendUint(dst, v)
+	return decimal.Append(dst, v)
 }
 
 // appendPlain appends the value of a column without text. It is an address, the name of a value, or a number.

@@ -3,6 +3,7 @@ package records
 import (
 	"strconv"
 
+	"bpfviewfs/internal/decimal"
 	"bpfviewfs/internal/plain"
 )
 
@@ -57,7 +58,7 @@ func (r *record) appendMembers(dst, rec []byte) []byte {
 				dst = append(dst, "null"...)
 				continue
 			case v <= maxExact:
-				dst = appendUint(dst, v)
+				dst = decimal.Append(dst, v)
 				continue
 			}
 		}
@@ -135,7 +136,7 @@ const maxExact = 1 << 53 // up to here a reader with 64-bit floating point knows
 
 func appendInteger(dst []byte, v uint64) []byte {
 	if v <= maxExact {
-		return appendUint(dst, v)
+		return decimal.Append(dst, v)
 	}
 	return append(strconv.AppendUint(append(dst, '"'), v, 10), '"')
 }

@@ -3,6 +3,7 @@ package records
 import (
 	"slices"
 
+	"bpfviewfs/internal/decimal"
 	"bpfviewfs/internal/plain"
 )
 
@@ -49,7 +50,7 @@ func (o *Output) appendLabels(dst []byte, p *part, rec []byte, l *label) []byte 
 		dst = o.record.columns[k].appendLabel(dst, rec)
 	}
 	if l.twin > 0 {
-		dst = append(appendUint(append(dst, `,record="`...), uint64(l.twin)), '"')
+		dst = append(decimal.Append(append(dst, `,record="`...), uint64(l.twin)), '"')
 	}
 	l.to = len(dst)
 	return dst

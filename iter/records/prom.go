@@ -1,6 +1,9 @@
 package records
 
-import "bpfviewfs/internal/plain"
+import (
+	"bpfviewfs/internal/decimal"
+	"bpfviewfs/internal/plain"
+)
 
 // appendProm renders records in the Prometheus text format
 // (prometheus.io/docs/instrumenting/exposition_formats). Each metric comes with all its samples, labelled
@@ -112,7 +115,7 @@ func (o *Output) appendBuckets(dst []byte, c *column, p *part, rec []byte, l *la
 			dst = c.appendBound(dst, i)
 		}
 		total += s.count(i)
-		dst = append(appendUint(append(dst, `"} `...), total), '\n')
+		dst = append(decimal.Append(append(dst, `"} `...), total), '\n')
 	}
 	if c.sum >= 0 && !o.record.columns[c.sum].missing(rec) {
 		sum := &o.record.columns[c.sum]
@@ -120,5 +123,5 @@ func (o *Output) appendBuckets(dst []byte, c *column, p *part, rec []byte, l *la
 		dst = append(sum.appendBase(append(dst, "} "...), sum.value(rec)), '\n')
 	}
 	dst = append(append(append(dst, o.name...), "_count"...), dst[labels:end]...)
-	return append(appendUint(append(dst, "} "...), total), '\n')
+	return append(decimal.Append(append(dst, "} "...), total), '\n')
 }

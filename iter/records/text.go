@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"bpfviewfs/internal/decimal"
 	"bpfviewfs/internal/plain"
 )
 
@@ -85,10 +86,10 @@ func (r *record) appendRow(dst, rec []byte) []byte {
 			v := c.value(rec)
 			switch {
 			case c.optional && v == c.absent:
-				dst = appendDash(dst, c.width, end)
+				dst = decimal.AppendDash(dst, c.width, end)
 				continue
 			case !c.negative || int64(v) >= 0:
-				dst = appendNumber(dst, v, c.width, end)
+				dst = decimal.AppendField(dst, v, c.width, end)
 				continue
 			}
 		}

@@ -2,6 +2,8 @@ package records
 
 import (
 	"bytes"
+
+	"bpfviewfs/internal/decimal"
 )
 
 // appendLines renders a text view's tree. Each line begins with the cgroup's path and id. A first line that
@@ -84,7 +86,7 @@ func (o *Output) appendWhose(dst []byte, p *part, width int, before span) ([]byt
 	if pad := width - (len(dst) - from); pad > 0 {
 		dst = append(dst, blanks[:pad]...)
 	}
-	dst = appendNumber(append(dst, ' '), o.Cgroup(p.node), idWidth, ' ')
+	dst = decimal.AppendField(append(dst, ' '), o.Cgroup(p.node), idWidth, ' ')
 	return dst, span{from, len(dst)}
 }
 

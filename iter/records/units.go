@@ -4,6 +4,8 @@ import (
 	"math/bits"
 	"os"
 	"strconv"
+
+	"bpfviewfs/internal/decimal"
 )
 
 // unit is one of VIEW_UNIT. It has the ending of a member's name, and the base unit of metrics (Prometheus,
@@ -37,19 +39,19 @@ func (c *column) appendBase(dst []byte, v uint64) []byte {
 		if high != 0 {
 			return strconv.AppendFloat(dst, float64(v)*float64(pageSize), 'g', -1, 64)
 		}
-		return appendUint(dst, low)
+		return decimal.Append(dst, low)
 	case scale <= 1:
-		return appendUint(dst, v)
+		return decimal.Append(dst, v)
 	}
 	rest := v % scale
-	dst = appendUint(dst, v/scale)
+	dst = decimal.Append(dst, v/scale)
 	if rest == 0 {
 		return dst
 	}
 	// 1500 of 1000000 is taken as 1001500, which has all leading zeros. Its first digit becomes the point
 	// of .0015.
 	from := len(dst)
-	dst = appendUint(dst, scale+rest)
+	dst = decimal.Append(dst, scale+rest)
 	dst[from] = '.'
 	for dst[len(dst)-1] == '0' {
 		dst = dst[:len(dst)-1]

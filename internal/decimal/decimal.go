@@ -1,13 +1,14 @@
-package records
+// Package decimal appends decimal numbers, faster than strconv.
+package decimal
 
 import (
 	"math/bits"
 	"slices"
 )
 
-// appendNumber appends v in decimal, at the right of a field of at least the given width, and then the byte
+// AppendField appends v in decimal, at the right of a field of at least the given width, and then the byte
 // end. strconv has no such field, and takes twice the time.
-func appendNumber(dst []byte, v uint64, width int, end byte) []byte {
+func AppendField(dst []byte, v uint64, width int, end byte) []byte {
 	n := max(digits(v), width)
 	from := len(dst)
 	dst = extend(dst, n+1)
@@ -31,17 +32,17 @@ func appendNumber(dst []byte, v uint64, width int, end byte) []byte {
 	return dst
 }
 
-// appendUint appends v in decimal.
-func appendUint(dst []byte, v uint64) []byte {
+// Append appends v in decimal.
+func Append(dst []byte, v uint64) []byte {
 	if v < 10 {
 		return append(dst, '0'+byte(v))
 	}
-	dst = appendNumber(dst, v, 0, 0)
+	dst = AppendField(dst, v, 0, 0)
 	return dst[:len(dst)-1]
 }
 
-// appendDash appends a dash, for a value that is not available, in a field like that of appendNumber.
-func appendDash(dst []byte, width int, end byte) []byte {
+// AppendDash appends a dash, for a value that is not available, in a field like that of AppendField.
+func AppendDash(dst []byte, width int, end byte) []byte {
 	from := len(dst)
 	dst = append(extend(dst, width), end)
 	field := dst[from : from+width]
