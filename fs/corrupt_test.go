@@ -10,8 +10,8 @@ import (
 )
 
 // FuzzMemory overwrites words of the memory that outlives the server while files are open. The next server
-// must not crash, whatever it finds there, and must serve new open files. A word is three numbers: what it
-// belongs to, which of its words it is, and its value.
+// must not crash, whatever it finds there, and must serve new open files. A word is three numbers, the thing
+// it belongs to, the index of the word there, and its value.
 func FuzzMemory(f *testing.F) {
 	word := func(what, which uint16, value uint64) []byte {
 		b := binary.NativeEndian.AppendUint16(nil, what)

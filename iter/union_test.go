@@ -186,7 +186,7 @@ func TestRawGuide(t *testing.T) {
 	}
 }
 
-// A union shows what its views show, and in all formats.
+// A union shows the same as its views, in all formats.
 func TestUnionShowsItsViews(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})

@@ -143,8 +143,9 @@ func TestWalkOfDeepTree(t *testing.T) {
 	}
 }
 
-// Built-in views are walked wherever the kernel has the functions for that. The verifier would refuse the others:
-// reclaim's records leave too little of the stack, and the rest give functions of the kernel the cgroup.
+// Built-in views are walked on every kernel with the functions for that. The verifier would refuse the
+// others, because reclaim's records leave too little of the stack, and the rest give functions of the kernel
+// the cgroup.
 func TestWalkOfBuiltinViews(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{}, "runqlat", "reclaim")

@@ -173,7 +173,7 @@ func installed(t testing.TB) string {
 	return dir + "/bpfviewfs"
 }
 
-// TestExporterStarts holds what a wrong call says.
+// TestExporterStarts holds the errors of wrong calls.
 func TestExporterStarts(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

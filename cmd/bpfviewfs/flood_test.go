@@ -96,7 +96,7 @@ for fd in held:
     os.close(fd)
 print(opened, refused, *others)`
 
-// TestFloodsWithLittleMemory has ten users hold all that they can get of a mount whose processes have 128 MB.
+// TestFloodsWithLittleMemory has ten users hold as much as they can of a mount with 128 MB for its processes.
 // Root reads every view all the time, nothing is killed, and the memory comes back.
 func TestFloodsWithLittleMemory(t *testing.T) {
 	testenv.NeedsRoot(t)
@@ -205,7 +205,7 @@ func TestFloodsWithLittleMemory(t *testing.T) {
 		t.Errorf("%s processes were killed for lack of memory; the server was process %d and is %d",
 			kills, server, serverOf(t, dir))
 	}
-	// From here on only root's files are open, and none of them is.
+	// From here on only root's files may be open, and all of them are closed.
 	deadline := time.Now().Add(10 * time.Second)
 	for ; group.used(t) > calm+calm/4+8<<20; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {

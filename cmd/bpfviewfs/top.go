@@ -123,7 +123,7 @@ func (s screenOptions) run(cmd *cobra.Command, r top.Reader, o top.Options) erro
 	return failed(err)
 }
 
-// printOnce prints one screen with rates. What is no terminal has all rows.
+// printOnce prints one screen with rates. If the output is no terminal, it has all rows.
 func printOnce(cmd *cobra.Command, r top.Reader, o top.Options) error {
 	const all = 1 << 20
 	width, height := columnsOf(os.Stdout), all

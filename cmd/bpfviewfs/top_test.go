@@ -66,7 +66,7 @@ func TestTop(t *testing.T) {
 		unix.Kill(start(""), signal)
 		left(signal.String())
 	}
-	// With colours, what is chosen or high has other marks, too.
+	// With colours, a chosen or high value has other marks, too.
 	start("NO_COLOR=yes")
 	if text := s.tmux("capture-pane", "-p", "-e"); regexp.MustCompile("\x1b\\[[0-9;]*3[0-7]m").MatchString(text) {
 		t.Errorf("colours in spite of NO_COLOR: %q", text)

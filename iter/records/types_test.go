@@ -11,7 +11,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// FuzzTypeOf reads types from any bytes in place of an object's BTF. What is accepted is rendered in every
+// FuzzTypeOf reads types from any bytes in place of an object's BTF. An accepted type is rendered in every
 // format, and describes itself in a schema that acts on no terminal.
 func FuzzTypeOf(f *testing.F) {
 	for _, view := range []string{"cpu", "sockets", "runqlat"} {

@@ -39,7 +39,7 @@ type Job struct {
 	noTask     error       // why PerTask is missing though the view has a program for it
 	batches    *ebpf.Map   // tells PerTree the cgroups
 	walk       *walk       // the program of InWalk; nil if there is none
-	walker     Walker      // what the walk is made of, and walks of several views
+	walker     Walker      // the parts of a walk, and walks of several views
 	requests   *ebpf.Map   // tells Whole the cgroup; nil if it does not ask
 	elements   *ebpf.Map   // the map that Whole iterates; nil if its target needs none
 	link       *link.Iter  // the foreign link that is run in place of programs; else nil

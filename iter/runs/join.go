@@ -64,7 +64,7 @@ func callEach(functions []string) asm.Instructions {
 	return append(body, asm.Mov.Imm(asm.R0, 0), asm.Return().WithSymbol(unionShow+".end"))
 }
 
-// addTo gives the functions and what they use names of their own, and adds that to the union.
+// addTo renames the functions and the symbols that they use, and adds them to the union.
 func (o *joined) addTo(union *ebpf.CollectionSpec, functions asm.Instructions) {
 	used := make(map[string]bool)
 	for i := range functions {

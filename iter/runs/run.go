@@ -33,7 +33,7 @@ type run struct {
 	batch  batch         // of a tree's cgroups
 	skew   time.Duration // of a union's walk
 	rights Rights        // of a tree's reader
-	bits   []uint32      // what they permit in each cgroup of the tree, if the list told
+	bits   []uint32      // permissions in each cgroup of the tree, if the list told
 }
 
 // readSize is above the 32 KiB that the kernel keeps for a walk, because a smaller read cuts the walk short.

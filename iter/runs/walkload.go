@@ -39,7 +39,7 @@ func newWalk(program string, open LoadWalk, views ...string) *walk {
 	return w
 }
 
-// first makes the room of the parts what it is before a tree is read.
+// first sets the room of the parts to its size before a tree is read.
 func (w *walk) first() {
 	w.parts = []walkPart{{room: firstRoom}}
 	for _, v := range w.views {
@@ -165,7 +165,7 @@ func (w *walk) unload() {
 	}
 }
 
-// end unloads the program for good. It waits for the reader who uses it. A nil walk has no program.
+// end unloads the program for good. It waits for its present reader. A nil walk has no program.
 func (w *walk) end() {
 	if w == nil {
 		return

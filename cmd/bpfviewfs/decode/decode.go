@@ -311,7 +311,7 @@ func Percentile(slots []uint64, part float64) (value float64, ok bool) {
 	return value, ok
 }
 
-// Printable is text with blanks, on one line, with escapes for what a terminal would obey.
+// Printable is text with blanks, on one line, with escapes for characters that a terminal would obey.
 func Printable(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(Escape(s), `\x20`, " "), `\\`, `\`)
 }

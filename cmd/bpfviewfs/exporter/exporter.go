@@ -30,17 +30,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options say what is served. The zero value of each but Mount is the default.
+// Options describe the exporter. The zero value of each but Mount is the default.
 type Options struct {
 	Mount string // the mount's directory, or one cgroup's directory of it
 	// Timeout bounds a scrape that names no time-out of its own in its header; default 10 s.
 	Timeout time.Duration
-	// Margin is what a scrape's own time-out is shortened by, so that the answer arrives in time; default
-	// 250 ms.
+	// Margin is the part of a scrape's own time-out that is left for the answer to arrive; default 250
+	// ms.
 	Margin time.Duration
 	// MaxScrapes bounds the scrapes at once; default 40. Another one is 503.
 	MaxScrapes int
-	Logf       func(format string, args ...any) // gets the reason when scrapes begin to fail, and when that ends; may be nil
+	// Logf gets the reason when scrapes begin to fail, and when that ends. It may be nil.
+	Logf func(format string, args ...any)
 }
 
 // Exporter answers scrapes. Safe for use by many goroutines.
@@ -131,7 +132,7 @@ func (e *Exporter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	if err := e.scrape(ctx, w, r); err != nil {
 		if r.Context().Err() != nil {
-			return // nobody waits for the answer
+			return // no client waits for the answer
 		}
 		e.metrics.up.Set(0)
 		e.say(err.Error())

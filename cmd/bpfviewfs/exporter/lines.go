@@ -31,8 +31,8 @@ func newAdded(path string) *added {
 	return a
 }
 
-// without returns the labels that a sample does not have already: a view may have a member of such a name.
-// sample is what follows the label cgroup. A quote inside a value is escaped, so what is found is a label.
+// without returns the labels that a sample does not have already, because a view may have a member of such a
+// name. sample is the text after the label cgroup. A quote inside a value is escaped, so each match is a label.
 func (a *added) without(sample []byte) string {
 	var left []string
 	for i, begin := range a.begins {

@@ -72,17 +72,17 @@ var zippers = sync.Pool{New: func() any {
 	return z
 }}
 
-// buffers hold what was read and is not written yet.
+// buffers hold bytes that were read and are not written yet.
 var buffers = sync.Pool{New: func() any { return new([readSize]byte) }}
 
-// readSize is the most that one READ of FUSE brings. A line is never longer: a path has at most 4 KiB, each of
-// which may become four bytes.
+// readSize is the most that one READ of FUSE brings. A line is never longer, because a path has at most 4
+// KiB, each of which may become four bytes.
 const readSize = 1 << 20
 
 var errLine = errors.New("a line of more than a megabyte")
 
-// newPage reads a page of Prometheus text as the mount writes it: comments of a family before its samples, the
-// help first, and the label cgroup first.
+// newPage reads a page of Prometheus text as the mount writes it. Comments of a family come before its
+// samples, the help first, and the label cgroup is the first label.
 func newPage(from io.Reader, way form) (_ *page, err error) {
 	p := new(page)
 	defer func() {
@@ -132,7 +132,7 @@ type writer struct {
 	open bool
 
 	known   map[string]*added // by the label cgroup
-	help    []byte            // of a family whose type has not come yet
+	help    []byte            // of a family before its type has come
 	counter bool              // the family is one
 }
 
@@ -140,7 +140,7 @@ var cgroupLabel = []byte(`{cgroup="`)
 
 // lines writes some whole lines.
 func (w *writer) lines(b []byte) error {
-	from := 0 // what is before it is written
+	from := 0 // everything before it is written
 	for at := 0; at < len(b); {
 		end := at + bytes.IndexByte(b[at:], '\n') + 1
 		line := b[at:end]
@@ -174,7 +174,7 @@ func (w *writer) flush(b []byte) error {
 	return err
 }
 
-// more returns what is to be added to a sample's labels, and where.
+// more returns the addition to a sample's labels, and its place.
 func (w *writer) more(line []byte) (place int, more string) {
 	brace := bytes.IndexByte(line, '{')
 	if brace < 0 || !bytes.HasPrefix(line[brace:], cgroupLabel) {

@@ -37,7 +37,7 @@ func NewServer(flags *pflag.FlagSet, version string) *Server {
 	return s
 }
 
-// Check tells what is wrong with the server before it listens.
+// Check finds faults of the server before it listens.
 func (s *Server) Check() error {
 	if !strings.HasPrefix(s.Path, "/") || strings.HasPrefix(s.Path, "/-/") || strings.ContainsAny(s.Path, "{} ") {
 		return fmt.Errorf("--web.telemetry-path %q: want a path such as /metrics", s.Path)
@@ -48,8 +48,8 @@ func (s *Server) Check() error {
 	return nil
 }
 
-// Serve serves an exporter with the server's options until the context is done, and then answers scrapes that are under way, for 5 s at
-// most. logf gets what exporter-toolkit has to say.
+// Serve serves an exporter with the server's options until the context is done. Then it answers scrapes that
+// are under way, for 5 s at most. logf gets the messages of exporter-toolkit.
 func (s *Server) Serve(ctx context.Context, logf func(format string, args ...any)) error {
 	landing, err := web.NewLandingPage(web.LandingConfig{
 		Name:        "bpfviewfs exporter",

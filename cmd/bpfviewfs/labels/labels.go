@@ -1,12 +1,12 @@
-// Package labels tells from the path of a cgroup what it belongs to: the systemd slice and unit, the pod, the
-// container. It asks no container runtime, so it knows what the runtimes and kubelet write into the path, and
-// no more. testdata/paths.txt has the paths that it knows.
+// Package labels finds the systemd slice and unit, the pod and the container of a cgroup by its path. It asks
+// no container runtime, so it knows only the parts of paths that the runtimes and kubelet write.
+// testdata/paths.txt has the paths that it knows.
 package labels
 
 import "strings"
 
-// Labels are what a path tells; "" is not known. Host units are told, not those of a systemd inside a
-// container: a container's own cgroups have the labels of the container.
+// Labels are found in a path; "" is not known. They name units of the host. The cgroups of a systemd inside a
+// container have the labels of the container.
 type Labels struct {
 	Slice       string // the innermost slice on the host, for example system.slice
 	Unit        string // the innermost service or scope on the host that is no container
@@ -99,7 +99,7 @@ func container(path, parent, name string, inPod bool) (id, runtime string) {
 // isID reports whether the text is 64 hexadecimal digits, which are the usual id of a container.
 func isID(text string) bool { return len(text) == 64 && strings.Trim(text, "0123456789abcdef") == "" }
 
-// isUID reports whether the text is the uid of a pod: a UUID, or that of a static pod, which is a hash.
+// isUID reports whether the text is the uid of a pod. That is a UUID, or a hash for a static pod.
 func isUID(text string) bool {
 	return (len(text) == 36 || len(text) == 32) && strings.Trim(text, "0123456789abcdef-") == ""
 }

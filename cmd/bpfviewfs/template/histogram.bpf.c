@@ -28,7 +28,7 @@ VIEW_RECORD(struct NAME_record)
 /* NAME_counts_of(cgrp) and NAME_counts_seen(cgrp) give the counts of a cgroup. */
 VIEW_STATE(NAME_counts, struct view_latency)
 
-/* What is counted, and when. bpftool btf dump shows the arguments of a tracepoint: btf_trace_sched_process_exit. */
+/* Counts at the end of a process. bpftool btf dump shows the arguments of a tracepoint: btf_trace_sched_process_exit. */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(NAME_exit, struct task_struct *task)
 {

@@ -15,7 +15,7 @@ import (
 
 // Options say how the screen begins.
 type Options struct {
-	Title    string        // what is shown
+	Title    string        // title of the screen
 	Interval time.Duration // between two samples
 	Sort     Column
 	Flat     bool
@@ -385,7 +385,7 @@ func (m *Model) descend(siblings []int, children [][]int, depth int) {
 	}
 }
 
-// state is one line about the sample: what is wrong, or how old it is.
+// state is one line about the sample, with its error or its age.
 func (m *Model) state(now time.Time) string {
 	switch {
 	case m.err != nil:

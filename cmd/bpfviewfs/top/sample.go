@@ -1,7 +1,7 @@
 // Package top is a live screen of a tree of cgroups.
 //
-// A [Sampler] reads record views about the whole tree, and makes rows of the changes since its last sample. [Model] shows them, and
-// is driven by bubbletea.
+// A [Sampler] reads record views about the whole tree, and makes rows of the changes since its last sample.
+// [Model] shows them, and is driven by bubbletea.
 package top
 
 import (
@@ -22,14 +22,14 @@ type Reader interface {
 	Tree(view string, dst []byte) ([]byte, error)
 	// Detail is a page about one cgroup, by its path below the top.
 	Detail(view, path string, width int) (string, error)
-	// Now is the time of what is read.
+	// Now is the time of the reads.
 	Now() time.Time
 }
 
 // history is how many samples of each cgroup are kept for its plot.
 const history = 120
 
-// Row is what is known about one cgroup.
+// Row has the values of one cgroup.
 type Row struct {
 	ID     uint64
 	Path   string // below the top; "." for the top
@@ -40,7 +40,7 @@ type Row struct {
 	past *past
 }
 
-// past is what is kept of a cgroup from one sample to the next.
+// past has the values of a cgroup that the next sample needs.
 type past struct {
 	path                           string
 	usage, user, system, throttled uint64
@@ -71,7 +71,7 @@ type Sampler struct {
 	slow    map[uint64][2]float32 // tasks and files of each cgroup, which are read more seldom
 }
 
-// NewSampler makes a sampler of what the reader reads.
+// NewSampler makes a sampler of a reader.
 func NewSampler(r Reader) *Sampler {
 	return &Sampler{
 		reader: r, schemas: make(map[string]*decode.Schema), fields: make(map[string][]*decode.Member), raw: make(map[string][]byte),
@@ -292,7 +292,8 @@ func (s *Sampler) countProcesses() error {
 	})
 }
 
-// addProcesses adds the counts that are about a cgroup alone, and sums them up, as the kernel does with the others.
+// addProcesses adds the counts that are about a cgroup alone, and sums them up, as the kernel does with the
+// others.
 func (s *Sampler) addProcesses(now *Sample) {
 	for i := range now.Rows {
 		row := &now.Rows[i]
