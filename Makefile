@@ -65,12 +65,15 @@ MANUAL = bpfviewfs.8 mount.fuse.bpfviewfs.8
 # mount(8) looks for helpers in /sbin alone, wherever the rest is.
 SBINDIR = /sbin
 
+# For people and programs: settings, the schema of taskspb, a reader of raw output.
+SHARED = example.yaml settings.schema.json taskspb.proto bpfview_raw.py
+
 INSTALLED = $(BINDIR)/bpfviewfs $(SBINDIR)/mount.fuse.bpfviewfs \
 	$(UNITS:%=$(PREFIX)/lib/systemd/system/%) $(PREFIX)/lib/tmpfiles.d/bpfviewfs.conf \
 	$(PREFIX)/lib/sysusers.d/bpfviewfs.conf \
 	$(PREFIX)/share/bash-completion/completions/bpfviewfs $(PREFIX)/share/zsh/site-functions/_bpfviewfs \
 	$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish $(MANUAL:%=$(PREFIX)/share/man/man8/%) \
-	$(PREFIX)/share/bpfviewfs/example.yaml $(PREFIX)/share/bpfviewfs/settings.schema.json
+	$(SHARED:%=$(PREFIX)/share/bpfviewfs/%)
 
 install: bpfviewfs
 	install -d $(sort $(dir $(INSTALLED:%=$(DESTDIR)%)))
@@ -81,7 +84,8 @@ install: bpfviewfs
 	install -m 0644 packaging/tmpfiles.d/bpfviewfs.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 	install -m 0644 packaging/sysusers.d/bpfviewfs.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	install -m 0644 $(MANUAL:%=packaging/man/%) $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 0644 docs/example.yaml iter/sources/settings.schema.json $(DESTDIR)$(PREFIX)/share/bpfviewfs
+	install -m 0644 docs/example.yaml iter/sources/settings.schema.json bpf/taskspb.proto \
+		docs/examples/bpfview_raw.py $(DESTDIR)$(PREFIX)/share/bpfviewfs
 	./bpfviewfs completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bpfviewfs
 	./bpfviewfs completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bpfviewfs
 	./bpfviewfs completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish

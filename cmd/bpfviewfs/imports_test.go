@@ -70,6 +70,7 @@ func TestImports(t *testing.T) {
 			"bpfviewfs/bpf":          "objects are handed to it", fuse: room, logrus: room,
 			cobra: room,
 		},
+		"iter/raw":   {"bpfviewfs/": "it is for programs of others", bpf: "bytes alone", fuse: room, logrus: room, cobra: room},
 		"iter/links": {"bpfviewfs/": room, fuse: room, logrus: room, cobra: room},
 		"iter/cgroups": {"bpfviewfs/": room, bpf: "the hierarchy is there without BPF", fuse: room,
 			logrus: room, cobra: room},
