@@ -60,7 +60,7 @@ objects:
 
 BINDIR = $(PREFIX)/bin
 UNITS  = bpfviewfs.service bpfviewfs-exporter.service run-bpfview.mount run-bpfview.automount
-MANUAL = bpfviewfs.8 mount.fuse.bpfviewfs.8
+MANUAL = man8/bpfviewfs.8 man8/mount.fuse.bpfviewfs.8 man5/bpfviewfs.5
 
 # mount(8) looks for helpers in /sbin alone, wherever the rest is.
 SBINDIR = /sbin
@@ -72,7 +72,7 @@ INSTALLED = $(BINDIR)/bpfviewfs $(SBINDIR)/mount.fuse.bpfviewfs \
 	$(UNITS:%=$(PREFIX)/lib/systemd/system/%) $(PREFIX)/lib/tmpfiles.d/bpfviewfs.conf \
 	$(PREFIX)/lib/sysusers.d/bpfviewfs.conf \
 	$(PREFIX)/share/bash-completion/completions/bpfviewfs $(PREFIX)/share/zsh/site-functions/_bpfviewfs \
-	$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish $(MANUAL:%=$(PREFIX)/share/man/man8/%) \
+	$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish $(MANUAL:%=$(PREFIX)/share/man/%) \
 	$(SHARED:%=$(PREFIX)/share/bpfviewfs/%)
 
 install: bpfviewfs
@@ -83,7 +83,8 @@ install: bpfviewfs
 	sed -i 's,@BINDIR@,$(BINDIR),' $(DESTDIR)$(PREFIX)/lib/systemd/system/bpfviewfs*.service
 	install -m 0644 packaging/tmpfiles.d/bpfviewfs.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 	install -m 0644 packaging/sysusers.d/bpfviewfs.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d
-	install -m 0644 $(MANUAL:%=packaging/man/%) $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 0644 packaging/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 0644 packaging/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 0644 docs/example.yaml iter/sources/settings.schema.json bpf/taskspb.proto \
 		docs/examples/bpfview_raw.py $(DESTDIR)$(PREFIX)/share/bpfviewfs
 	./bpfviewfs completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bpfviewfs

@@ -55,6 +55,7 @@ func TestInstall(t *testing.T) {
 		"/usr/local/share/bpfviewfs/settings.schema.json",
 		"/usr/local/share/bpfviewfs/taskspb.proto",
 		"/usr/local/share/fish/vendor_completions.d/bpfviewfs.fish",
+		"/usr/local/share/man/man5/bpfviewfs.5",
 		"/usr/local/share/man/man8/bpfviewfs.8",
 		"/usr/local/share/man/man8/mount.fuse.bpfviewfs.8",
 		"/usr/local/share/zsh/site-functions/_bpfviewfs",
@@ -114,7 +115,7 @@ func TestUnitIsConfined(t *testing.T) {
 // TestManualHasNoFaults has mandoc look for faults in the manual, also of style.
 func TestManualHasNoFaults(t *testing.T) {
 	testenv.Needs(t, "mandoc")
-	if out, err := exec.Command("mandoc", "-T", "lint", "../../packaging/man/bpfviewfs.8").CombinedOutput(); err != nil ||
+	if out, err := exec.Command("mandoc", "-T", "lint", "../../packaging/man/bpfviewfs.8", "../../packaging/man/bpfviewfs.5").CombinedOutput(); err != nil ||
 		len(out) > 0 {
 		t.Errorf("%v\n%s", err, out)
 	}

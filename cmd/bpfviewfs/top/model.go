@@ -192,6 +192,7 @@ func (m *Model) key(k tea.KeyPressMsg) (tea.Model, tea.Cmd) {
 		if back, ok := m.reader.(interface{ Back() }); ok && m.Steps && m.asked.IsZero() {
 			back.Back()
 			m.sampler = NewSampler(m.reader)
+			m.sampler.Sample() // for the rates of the next
 			return m, m.ask()
 		}
 	case "/":
