@@ -2,6 +2,7 @@ package iter
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -92,6 +93,43 @@ func TestWalkWhileCgroupsVanish(t *testing.T) {
 		for path := range stay {
 			if seen[path] != 1 {
 				t.Fatalf("%q is shown %d times", path, seen[path])
+			}
+		}
+	}
+}
+
+// A walk uses what the one before it has left in memory, and no more. Here the last name lies first behind those
+// of two others, then the names of a shorter walk are written over it, then it would lie there again.
+func TestWalkAfterOthers(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	v := walking(t, views["cpu"], views["tasks"])
+	if v == nil {
+		return
+	}
+	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	parent := ktest.Cgroup(t, top, "c")
+	for _, name := range []string{"last0", "last1"} {
+		ktest.Cgroup(t, top, name)
+	}
+	one, two := filepath.Join(parent, "new"), filepath.Join(parent, "new", "er")
+	for _, others := range [][]string{{}, {one, two}, {one}, {one, two}, {}} {
+		for _, dir := range others {
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := walkDir(t, top)
+		got := make(map[string]uint64)
+		for _, l := range treeLines(t, mustTree(t, v, records.JSON, ktest.CgroupID(t, top))) {
+			got[l.Cgroup] = l.ID
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%+q, want %+q", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+		}
+		for _, dir := range slices.Backward(others) {
+			if err := os.Remove(dir); err != nil {
+				t.Fatal(err)
 			}
 		}
 	}

@@ -38,7 +38,7 @@ struct view_step {
 	__u64 id, serial;
 };
 
-/* The request and the answer of iter/runs/walk.go. For the first piece all but the topmost is zero. */
+/* The request and the answer of iter/runs/walk.go. For the first piece all but the topmost and pass is zero. */
 struct view_walk {
 	__u64 top;    /* id */
 	__u32 state;  /* enum view_walk_state */
@@ -47,6 +47,7 @@ struct view_walk {
 	__u32 rows;   /* bytes of view_rows in use */
 	__u32 wanted; /* cgroups that the tree has, about */
 	__u32 depth;  /* steps of the path in use */
+	__u32 pass;   /* its number, one more than that of the pass before */
 	struct view_step path[VIEW_WALK_DEPTH]; /* from the topmost cgroup to the last that was shown */
 } view_walk;
 
@@ -57,6 +58,7 @@ struct view_node {
 	__u32 name;	 /* where it begins */
 	__u32 name_size; /* with its NUL */
 	__u32 rows;	 /* where they end */
+	__u32 pass;	 /* the last that showed the cgroup as this element */
 };
 
 struct {
@@ -244,7 +246,11 @@ static __always_inline int view_walk_enter(struct cgroup *cgrp)
 		return 1;
 	}
 	at = view_walk.names;
-	if (!node->id || node->serial != serial || node->name != at) { /* the root's number is 0 */
+	/*
+	 * The element is right if the pass before has left it: that pass wrote no name over this one's, and this
+	 * pass has written names before it only. An older one's name may be overwritten. The root's number is 0.
+	 */
+	if (!node->id || node->serial != serial || node->name != at || node->pass + 1 != view_walk.pass) {
 		names = bpf_map_lookup_elem(&view_names, &zero);
 		if (!names || at > view_names_size - VIEW_WALK_NAME_SIZE) {
 			view_walk.state = VIEW_WALK_FULL;
@@ -257,6 +263,7 @@ static __always_inline int view_walk_enter(struct cgroup *cgrp)
 		node->name_size = size > 0 ? size : VIEW_WALK_NAME_SIZE;
 		node->serial = serial;
 	}
+	node->pass = view_walk.pass;
 	return 0;
 }
 

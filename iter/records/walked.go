@@ -17,8 +17,8 @@ type Walked struct {
 }
 
 // nodeSize is the size of struct view_node: serial number, id, level, the name's beginning and its size with
-// a NUL, the end of the rows.
-const nodeSize = 32
+// a NUL, the end of the rows, the number of the pass, padding.
+const nodeSize = 40
 
 // Walked makes the tree and the output from the result of a walk. The first cgroup is the one that was asked
 // for.

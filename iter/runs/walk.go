@@ -69,6 +69,7 @@ var errNoWalk = errors.New("no walk")
 type walkStatus struct {
 	Top                                      uint64
 	State, Nodes, Names, Rows, Wanted, Depth uint32
+	Pass, _                                  uint32
 	Path                                     [32]struct{ ID, Serial uint64 }
 }
 
@@ -124,7 +125,7 @@ func (w *walk) fill(cgroup uint64, all ...*run) error {
 func (w *walk) pass(r *run, cgroup uint64) (state uint32, err error) {
 	for i := range w.parts {
 		p := &w.parts[i]
-		p.status = walkStatus{Top: cgroup}
+		p.status = walkStatus{Top: cgroup, Pass: p.status.Pass + 1}
 		if err := w.variable(p, walkVariable).Set(p.status); err != nil {
 			return 0, err
 		}
