@@ -98,8 +98,8 @@ func TestWalkWhileCgroupsVanish(t *testing.T) {
 	}
 }
 
-// A walk uses what the one before it has left in memory, and no more. Here the last name lies first behind those
-// of two others, then the names of a shorter walk are written over it, then it would lie there again.
+// A walk uses what the one before it has left in memory, and no more. Here the last name lies first behind
+// those of two others, then the names of a shorter walk are written over it, then it would lie there again.
 func TestWalkAfterOthers(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})

@@ -38,7 +38,7 @@ struct view_step {
 	__u64 id, serial;
 };
 
-/* The request and the answer of iter/runs/walk.go. For the first piece all but the topmost and pass is zero. */
+/* The request and the answer of iter/runs/walk.go. For the first piece all but top and pass is zero. */
 struct view_walk {
 	__u64 top;    /* id */
 	__u32 state;  /* enum view_walk_state */
