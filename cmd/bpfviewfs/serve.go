@@ -94,7 +94,8 @@ func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
 	if err != nil {
 		return err
 	}
-	defer src.Close()
+	// Nothing is closed at the end, because a thread that could not be called back from reading may have taken
+	// one more request. The end of the process closes all.
 	conn.Logf = log.Warnf
 	conn.OnEnd = func() {
 		if err := src.set.Detach(); err != nil {
