@@ -123,8 +123,20 @@ func (f *FS) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (n in
 			fresh = true // no reader has seen any of the lost run
 			continue
 		}
+		if err != nil && err != errLost && err != errClosed {
+			o.failed(err)
+		}
 		return n, errno(err)
 	}
+}
+
+// failed notes the error of a READ that no run has noted.
+func (o *file) failed(err error) {
+	name := "read"
+	if c, err := o.fs.content(o.node); err == nil {
+		name = c.name()
+	}
+	o.fs.errors.add(o.fs.hierarchy, name, o.node.cgroup, err)
 }
 
 // read copies a part of the held run, and nothing beyond its end.
@@ -153,10 +165,9 @@ func (o *file) read(off uint64, into []byte) (int, error) {
 		case !o.word.kept():
 			return 0, errLost
 		}
-		if n, ok := o.fs.memory.load(o.record, o.word, off, into); ok {
-			return n, nil
-		} else if runWord(o.record.run.Load()) == o.word {
-			return 0, unix.EIO
+		n, err := o.fs.memory.load(o.record, o.word, off, into)
+		if err != errReplaced {
+			return n, err
 		}
 	}
 }

@@ -141,20 +141,21 @@ type errorLog struct {
 	next int
 }
 
-func (l *errorLog) add(h Hierarchy, c content, cgroup uint64, err error) {
+// add keeps the text of an error of a file, or of another operation, that what names.
+func (l *errorLog) add(h Hierarchy, what string, cgroup uint64, err error) {
 	if isGone(err) || errno(err) == fuse.EINTR {
 		return // no fault of a reader or view
 	}
-	l.note(h, c, cgroup, err)
+	l.note(h, what, cgroup, err)
 }
 
 // note keeps an error, whatever it is.
-func (l *errorLog) note(h Hierarchy, c content, cgroup uint64, err error) {
+func (l *errorLog) note(h Hierarchy, what string, cgroup uint64, err error) {
 	path, pathErr := h.Path(cgroup)
 	if pathErr != nil {
 		path = fmt.Sprintf("cgroup %d", cgroup)
 	}
-	line := fmt.Sprintf("%s %s of %q: %s\n", time.Now().UTC().Format(time.RFC3339), c.name(), path, oneLine(err.Error()))
+	line := fmt.Sprintf("%s %s of %q: %s\n", time.Now().UTC().Format(time.RFC3339), what, path, oneLine(err.Error()))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.last[l.next%len(l.last)] = line

@@ -1,6 +1,11 @@
 package fs
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
 
 // Most runs are taken by one READ and live on this server's heap alone. The next server needs only their
 // size, and makes a new run when the beginning is read again. If a READ leaves a part unread, the run's bytes
@@ -60,15 +65,23 @@ func (m *memory) keep(r *record, word runWord, data []byte) (kept runWord, ok bo
 	return kept, true
 }
 
-// load reads kept bytes of a run. It returns false if another run has replaced them.
-func (m *memory) load(r *record, word runWord, off uint64, into []byte) (n int, ok bool) {
+// errReplaced means that another run has replaced a kept one.
+var errReplaced = errors.New("there is another run by now")
+
+// load reads kept bytes of a run, or fails with errReplaced.
+func (m *memory) load(r *record, word runWord, off uint64, into []byte) (n int, err error) {
 	if !word.kept() || m.file == nil {
-		return 0, false
+		return 0, errReplaced
 	}
 	n = int(min(uint64(len(into)), word.size()-min(off, word.size())))
-	_, err := m.file.ReadAt(into[:n], placeAt(m.index(r), word.place())+int64(off))
-	// The place is used again some runs later.
-	return n, err == nil && runWord(r.run.Load()) == word
+	_, err = m.file.ReadAt(into[:n], placeAt(m.index(r), word.place())+int64(off))
+	if runWord(r.run.Load()) != word { // the place is used again some runs later
+		return 0, errReplaced
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read a run from the memory that outlives the server: %w: read it again from the start", err)
+	}
+	return n, nil
 }
 
 // forget frees the room of a run that is no longer held.

@@ -75,7 +75,7 @@ func (f *FS) lookupUnion(cgroup uint64, name string, as Rendering) (node, error)
 			return node{cgroup: cgroup, kind: kindUnion + kind(as), number: number}, nil
 		}
 	}
-	f.errors.note(f.hierarchy, content{view: &View{Name: name}, as: as}, cgroup, err)
+	f.errors.note(f.hierarchy, content{view: &View{Name: name}, as: as}.name(), cgroup, err)
 	return node{}, err
 }
 

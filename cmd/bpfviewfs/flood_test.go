@@ -116,7 +116,7 @@ func TestFloodsWithLittleMemory(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Cleanup(func() { unmount(t, dir) })
-	server := serverOf(t, dir)
+	server := status(t, dir).Server
 
 	top := newCgroup(t, dir)
 	t.Cleanup(top.removeChildren)
@@ -201,9 +201,9 @@ func TestFloodsWithLittleMemory(t *testing.T) {
 	if refused == 0 {
 		t.Error("no user was refused, so no limit was met")
 	}
-	if kills := group.oomKills(t); kills != "0" || serverOf(t, dir) != server {
+	if kills, now := group.oomKills(t), status(t, dir).Server; kills != "0" || now != server {
 		t.Errorf("%s processes were killed for lack of memory; the server was process %d and is %d",
-			kills, server, serverOf(t, dir))
+			kills, server, now)
 	}
 	// From here on only root's files may be open, and all of them are closed.
 	deadline := time.Now().Add(10 * time.Second)

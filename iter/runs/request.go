@@ -72,10 +72,13 @@ func forgetRequests[T any](requests *ebpf.Map) {
 
 // ask leaves a request for the program that this thread is about to run.
 func ask(requests *ebpf.Map, reader uint32, request any) error {
-	if err := requests.Put(reader, request); err != nil {
-		// Not E2BIG, which means output that does not fit.
+	err := requests.Put(reader, request)
+	switch {
+	case errors.Is(err, unix.E2BIG): // to the caller, E2BIG would be output that does not fit
 		return errno.Errorf(unix.EAGAIN, "ask for a cgroup, with all of %d requests under way: %v",
 			requests.MaxEntries(), err)
+	case err != nil:
+		return fmt.Errorf("ask for a cgroup: %w", err)
 	}
 	return nil
 }
