@@ -44,7 +44,7 @@ func newMetrics(f *FS) *metrics {
 		}, []string{"view"}),
 		tooLong: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "bpfviewfs_run_too_long_total",
-			Help: "Runs of a view that were above the bound max_run= or max_series= of the mount, and so gave an error.",
+			Help: "Runs of a view that failed because they were above max_run= or max_series= of the mount.",
 		}, []string{"view"}),
 	}
 	gauge := func(name, help string, value func() int) prometheus.Collector {
@@ -63,7 +63,8 @@ func newMetrics(f *FS) *metrics {
 
 func (m *metrics) meter(view string) *meter {
 	return &meter{
-		m.seconds.WithLabelValues(view), m.bytes.WithLabelValues(view), m.failures.WithLabelValues(view), m.tooLong.WithLabelValues(view),
+		m.seconds.WithLabelValues(view), m.bytes.WithLabelValues(view), m.failures.WithLabelValues(view),
+		m.tooLong.WithLabelValues(view),
 	}
 }
 

@@ -165,7 +165,8 @@ func (e *Exporter) timeout(header string) (time.Duration, error) {
 	}
 	seconds, err := strconv.ParseFloat(header, 64)
 	if err != nil || !(seconds > 0) {
-		return 0, fmt.Errorf("the header X-Prometheus-Scrape-Timeout-Seconds is %q: want seconds above 0", header)
+		return 0, fmt.Errorf("the header X-Prometheus-Scrape-Timeout-Seconds is %q: want seconds above 0",
+			header)
 	}
 	own := time.Duration(min(seconds, 3600) * float64(time.Second))
 	return max(own-e.options.Margin, own/2), nil
@@ -187,7 +188,8 @@ func (e *Exporter) scrape(ctx context.Context, w http.ResponseWriter, r *http.Re
 		}
 	}()
 	for _, name := range names {
-		pages = append(pages, e.passes.join(passKey{name, way}, func() (*page, error) { return e.read(name, way) }))
+		read := func() (*page, error) { return e.read(name, way) }
+		pages = append(pages, e.passes.join(passKey{name, way}, read))
 	}
 	for i, p := range pages {
 		if err := p.wait(ctx); err != nil {
@@ -225,8 +227,8 @@ func (e *Exporter) choose(collect, exclude []string) ([]string, error) {
 	}
 	for _, name := range slices.Concat(collect, exclude) {
 		if !slices.Contains(here, name) {
-			return nil, fmt.Errorf("view %q has no metrics in this mount: bpfviewfs views shows why; here are %s",
-				name, strings.Join(here, ", "))
+			return nil, fmt.Errorf("view %q has no metrics in this mount: bpfviewfs views shows why; "+
+				"here are %s", name, strings.Join(here, ", "))
 		}
 	}
 	if len(collect) > 0 {
@@ -316,11 +318,13 @@ func (e *Exporter) tail(format expfmt.Format, way form) ([]byte, error) {
 
 // negotiate chooses the format: OpenMetrics if the client asks for it, else Prometheus text.
 func negotiate(h http.Header) expfmt.Format {
-	format := expfmt.NegotiateIncludingOpenMetrics(h)
-	if t := format.FormatType(); t == expfmt.TypeOpenMetrics || t == expfmt.TypeTextPlain {
-		return format
+	var served []expfmt.Format
+	for _, f := range expfmt.DefaultOpenMetricsAcceptedFormats() {
+		if t := f.FormatType(); t == expfmt.TypeOpenMetrics || t == expfmt.TypeTextPlain {
+			served = append(served, f)
+		}
 	}
-	return expfmt.NewFormat(expfmt.TypeTextPlain)
+	return expfmt.NegotiateAccept(h, served...)
 }
 
 // acceptsGzip reports whether a client takes a compressed answer.

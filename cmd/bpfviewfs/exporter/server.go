@@ -27,13 +27,17 @@ type Server struct {
 func NewServer(flags *pflag.FlagSet, version string) *Server {
 	s := &Server{Version: version}
 	o := &s.Options
-	flags.StringArrayVar(&s.Listen, "web.listen-address", []string{":9950"}, "`address` to listen on; may be repeated")
-	flags.BoolVar(&s.Activated, "web.systemd-socket", false, "listen on the sockets of a systemd socket unit instead")
-	flags.StringVar(&s.Config, "web.config.file", "", "`file` with TLS and users, as exporter-toolkit describes it")
+	flags.StringArrayVar(&s.Listen, "web.listen-address", []string{":9950"},
+		"`address` to listen on; may be repeated")
+	flags.BoolVar(&s.Activated, "web.systemd-socket", false,
+		"listen on the sockets of a systemd socket unit instead")
+	flags.StringVar(&s.Config, "web.config.file", "",
+		"`file` with TLS and users, as exporter-toolkit describes it")
 	flags.StringVar(&s.Path, "web.telemetry-path", "/metrics", "`path` of the metrics")
 	flags.IntVar(&o.MaxScrapes, "web.max-requests", 40, "`number` of scrapes at once")
 	flags.DurationVar(&o.Timeout, "timeout", 10*time.Second, "`time` for a scrape that names none")
-	flags.DurationVar(&o.Margin, "timeout-offset", 250*time.Millisecond, "`time` by which a scrape's own is shortened")
+	flags.DurationVar(&o.Margin, "timeout-offset", 250*time.Millisecond,
+		"`time` by which a scrape's own is shortened")
 	return s
 }
 
@@ -71,7 +75,9 @@ func (s *Server) Serve(ctx context.Context, logf func(format string, args ...any
 	}
 	mux.Handle(s.Path, e)
 	mux.Handle("/-/metrics", e.Own())
-	mux.HandleFunc("/-/healthy", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("healthy\n")) })
+	mux.HandleFunc("/-/healthy", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("healthy\n"))
+	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -80,7 +86,9 @@ func (s *Server) Serve(ctx context.Context, logf func(format string, args ...any
 		defer cancel()
 		_ = server.Shutdown(bounded)
 	})
-	listener := &web.FlagConfig{WebListenAddresses: &s.Listen, WebSystemdSocket: &s.Activated, WebConfigFile: &s.Config}
+	listener := &web.FlagConfig{
+		WebListenAddresses: &s.Listen, WebSystemdSocket: &s.Activated, WebConfigFile: &s.Config,
+	}
 	err = web.ListenAndServe(server, listener, slog.New(logHandler{logf, ""}))
 	if !stop() {
 		<-ended
