@@ -161,8 +161,8 @@ func (m *model) tryRead(f *modelFile) string {
 	off := []int{0, 0, 1, 4096, len(f.run) / 2, len(f.run), 300_000}[m.random.IntN(7)]
 	size := []int{1, 4096, 131072, 262144}[m.random.IntN(4)]
 	what := fmt.Sprintf("read %s of %d, %d bytes at %d of %d", f.view, f.cgroup, size, off, len(f.run))
-	// The first READ of the beginning gets the run of the open, if there still is one. A run that was lost
-	// before any of it was read is made again, also for a READ of its middle.
+	// The first READ of the beginning gets the run of the open, if there still is one. A run that was
+	// lost before any of it was read is made again, also for a READ of its middle.
 	fresh := off == 0 && f.begun || f.lost && (off == 0 || !f.begun) && off < len(f.run)
 	runs := m.runs
 	got, st := f.pread(uint64(off), size)

@@ -121,8 +121,8 @@ func (f *FS) unionRights(n node, a *fuse.Attr) {
 		groups = groups || one.Gid != a.Gid
 		a.Mode &= one.Mode
 	}
-	// Of a view's owner only the first three bits count. An owner whom the view gives less than others must
-	// not be one of the others here. The same goes for groups.
+	// Of a view's owner only the first three bits count. An owner whom the view gives less than others
+	// must not be one of the others here. The same goes for groups.
 	if owners {
 		a.Uid = 0
 		if a.Mode&0o400 == 0 {

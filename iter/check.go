@@ -102,7 +102,8 @@ func checkView(ctx context.Context, h *cgroups.Hierarchy, path, name string, cgr
 		}
 		r.Bytes = len(raw) - records.RawHeader
 	}
-	r.Lint = append(o.Lint(r.Bytes, r.Limit, v.Kind() == "text" && bytes.IndexByte(r.Output, 0) >= 0), o.Notes()...)
+	r.Lint = append(o.Lint(r.Bytes, r.Limit, v.Kind() == "text" && bytes.IndexByte(r.Output, 0) >= 0),
+		o.Notes()...)
 	if warning := v.settings.Warning(); warning != "" {
 		r.Lint = append(r.Lint, warning)
 	}

@@ -46,7 +46,8 @@ func TestEveryRenderingOverZoo(t *testing.T) {
 			pages[f] = append(pages[f], page...)
 		}
 	}
-	for program, page := range map[string][]byte{"jq": pages[records.JSON], "promtool": pages[records.Prom]} {
+	for program, page := range map[string][]byte{"jq": pages[records.JSON],
+		"promtool": pages[records.Prom]} {
 		if !testenv.Has(t, program) {
 			continue
 		}
@@ -56,7 +57,8 @@ func TestEveryRenderingOverZoo(t *testing.T) {
 		}
 		cmd.Stdin = bytes.NewReader(page)
 		out, err := cmd.CombinedOutput()
-		if err != nil || program == "promtool" && len(out) > 0 || bytes.Contains(out, []byte("false")) {
+		if err != nil || program == "promtool" && len(out) > 0 ||
+			bytes.Contains(out, []byte("false")) {
 			t.Errorf("%s says %v: %.2000s", program, err, out)
 		}
 	}
@@ -74,7 +76,8 @@ func checkPage(t *testing.T, v *View, f records.Format, tree bool, page []byte) 
 			for _, m := range family.Metric {
 				for _, l := range m.Label {
 					if l.GetName() == "record" {
-						t.Errorf("%s: two rows of %s are the same: %v", v.Name(), name, m.Label)
+						t.Errorf("%s: two rows of %s are the same: %v",
+							v.Name(), name, m.Label)
 					}
 				}
 			}

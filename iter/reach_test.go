@@ -339,7 +339,8 @@ func TestRecordOfSettings(t *testing.T) {
 			t.Fatalf("%d rows", len(table))
 		}
 		for i, row := range table {
-			if row["fd"] != fmt.Sprint(i) || row["holder_pid"] != fmt.Sprint(pid) || row["holder_comm"] == "" || row["record_"] != "" {
+			if row["fd"] != fmt.Sprint(i) || row["holder_pid"] != fmt.Sprint(pid) ||
+				row["holder_comm"] == "" || row["record_"] != "" {
 				t.Errorf("row %d: %v", i, row)
 			}
 		}
@@ -350,8 +351,11 @@ func TestRecordOfSettings(t *testing.T) {
 		"record: no_such_entry":          "no struct no_such_entry",
 		"{record: holder, mode: '0400'}": "",
 	} {
-		v := viewOf(t, setOf(t, "", map[string]string{"entries.bpf.o": "testdata:entries", "entries.yaml": settings}), "entries")
-		if (v.Err() == nil) != (word == "") || v.Err() != nil && !strings.Contains(v.Err().Error(), word) {
+		v := viewOf(t,
+			setOf(t, "", map[string]string{"entries.bpf.o": "testdata:entries",
+				"entries.yaml": settings}), "entries")
+		if (v.Err() == nil) != (word == "") || v.Err() != nil &&
+			!strings.Contains(v.Err().Error(), word) {
 			t.Errorf("%s: %v", settings, v.Err())
 		}
 	}
@@ -362,12 +366,14 @@ func TestRecordOfSettings(t *testing.T) {
 	testenv.Needs(t, "bpftool")
 	pinDirectory(t)
 	registry := testRegistry(t)
-	out, err := exec.Command("bpftool", "prog", "loadall", "testdata/several.bpf.o", filepath.Join(registry, "x")).CombinedOutput()
+	out, err := exec.Command("bpftool", "prog", "loadall", "testdata/several.bpf.o",
+		filepath.Join(registry, "x")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	t.Cleanup(func() { os.Remove(filepath.Join(programs.PinDirectory, "bpfview_test_map")) })
-	v := viewOf(t, setOf(t, registry, map[string]string{"several_pids.yaml": "record: task_struct"}), "several_pids")
+	v := viewOf(t, setOf(t, registry, map[string]string{"several_pids.yaml": "record: task_struct"}),
+		"several_pids")
 	if v.Err() != nil || v.Kind() != "record" {
 		t.Errorf("a pinned program: kind %q, %v", v.Kind(), v.Err())
 	}
@@ -422,7 +428,8 @@ func TestViewIsTriedAgain(t *testing.T) {
 	if says.retry.delay != 2*firstRetry {
 		t.Errorf("the delay is %v", says.retry.delay)
 	}
-	if says.retry.due(true); says.retry.delay != 0 || says.retry.at.Sub(says.retry.tried) >= 2*firstRetry {
+	if says.retry.due(true); says.retry.delay != 0 ||
+		says.retry.at.Sub(says.retry.tried) >= 2*firstRetry {
 		t.Errorf("after an event: %+v", says.retry)
 	}
 	write(t, passwd, []byte("root:x:0:0::/:/bin/sh\nbpfview_late:x:1234:1234::/:/bin/sh\n"))
@@ -440,7 +447,8 @@ func TestViewIsTriedAgain(t *testing.T) {
 // The header and the footer of a program that is run for each process are there once.
 func TestFrames(t *testing.T) {
 	dir := ktest.Cgroup(t, testHierarchy(t, "").String(), "bpfviewfs-test-*")
-	pids := []int{ktest.Helper{Cgroup: dir}.Start(t), ktest.Helper{Cgroup: dir}.Start(t), ktest.Helper{Cgroup: dir}.Start(t)}
+	pids := []int{ktest.Helper{Cgroup: dir}.Start(t), ktest.Helper{Cgroup: dir}.Start(t),
+		ktest.Helper{Cgroup: dir}.Start(t)}
 	slices.Sort(pids)
 	processes := fmt.Sprintf("%d\n%d\n%d\n", pids[0], pids[1], pids[2])
 	frame := regexp.MustCompile(`(?s)^BEGIN\nPID 1\n(.*)END of [1-9][0-9]*\n$`)
@@ -448,7 +456,8 @@ func TestFrames(t *testing.T) {
 	if want := "BEGIN\n" + processes + "=== END ===\n"; out != want {
 		t.Errorf("%q, want %q", out, want)
 	}
-	out = mustRun(t, mustLoadForeign(t, "ends", "{parameters: {long_frame: true}, header: 2, footer: 1}"), ktest.CgroupID(t, dir))
+	out = mustRun(t, mustLoadForeign(t, "ends", "{parameters: {long_frame: true}, header: 2, footer: 1}"),
+		ktest.CgroupID(t, dir))
 	if m := frame.FindStringSubmatch(out); m == nil || m[1] != processes {
 		t.Errorf("%q, want %q between a header and a footer", out, processes)
 	}

@@ -19,7 +19,8 @@ func (v *View) Joins() error {
 	case v.Kind() != "record":
 		return errno.Errorf(unix.ENOENT, "view %s writes no records", v.name)
 	case !v.typ.Bounded():
-		return errno.Errorf(unix.ENOENT, "view %s has a row for each process or object, not for the cgroup", v.name)
+		return errno.Errorf(unix.ENOENT,
+			"view %s has a row for each process or object, not for the cgroup", v.name)
 	}
 	return nil
 }

@@ -72,7 +72,8 @@ func momentLines(t *testing.T, out []byte) (lines []momentLine) {
 func checkMoments(t *testing.T, out []byte, names [2]string, cgroups int) {
 	lines := momentLines(t, out)
 	if len(lines) != 2*cgroups+1 || lines[2*cgroups].Snapshot == nil {
-		t.Errorf("%d lines for two views of %d cgroups, or no snapshot at their end", len(lines), cgroups)
+		t.Errorf("%d lines for two views of %d cgroups, or no snapshot at their end",
+			len(lines), cgroups)
 		return
 	}
 	s := lines[2*cgroups].Snapshot
@@ -80,7 +81,8 @@ func checkMoments(t *testing.T, out []byte, names [2]string, cgroups int) {
 	last := s.Begin * 1000
 	for i := range first {
 		a, b := first[i], second[i]
-		if a.View != names[0] || b.View != names[1] || a.Cgroup != b.Cgroup || a.ID != b.ID || a.ID == 0 {
+		if a.View != names[0] || b.View != names[1] || a.Cgroup != b.Cgroup ||
+			a.ID != b.ID || a.ID == 0 {
 			t.Errorf("line %d is of %s of %q (%d), and of %s of %q (%d)",
 				i, a.View, a.Cgroup, a.ID, b.View, b.Cgroup, b.ID)
 			return
@@ -126,7 +128,8 @@ func TestUnionIsOnePass(t *testing.T) {
 			for range readers {
 				wg.Go(func() {
 					for range 5 {
-						out, err := s.Union(context.Background(), ordered, records.JSON, true, id, nil, nil)
+						out, err := s.Union(context.Background(), ordered,
+							records.JSON, true, id, nil, nil)
 						if err != nil {
 							t.Error(err)
 							return
@@ -157,7 +160,8 @@ func TestRawGuide(t *testing.T) {
 	views := testViews(t, h, Options{})
 	top := testTree(t, h, 12)
 	id := ktest.CgroupID(t, top)
-	union, err := views["cpu"].set.Union(context.Background(), []*View{views["psi"], views["cpu"]}, records.Raw,
+	union, err := views["cpu"].set.Union(context.Background(), []*View{views["psi"], views["cpu"]},
+		records.Raw,
 		true, id, nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +176,8 @@ func TestRawGuide(t *testing.T) {
 		raw  []byte
 		want []string
 	}{
-		{union, []string{fmt.Sprintf("psi: 13 cgroups, %d records", 13*rows), "cpu: 13 cgroups, 13 records"}},
+		{union, []string{fmt.Sprintf("psi: 13 cgroups, %d records", 13*rows),
+			"cpu: 13 cgroups, 13 records"}},
 		{single, []string{fmt.Sprintf(": 1 cgroups, %d records", rows)}},
 		{mustTree(t, views["cpu"], records.Raw, id), []string{": 13 cgroups, 13 records"}},
 	} {
@@ -225,7 +230,8 @@ func TestUnionShowsItsViews(t *testing.T) {
 			}
 		}
 		if len(lines) == 0 || !slices.Equal(lines[:len(lines)-1], want) {
-			t.Errorf("tree %t: JSON is\n%s\nnot\n%s", tree, strings.Join(lines, ""), strings.Join(want, ""))
+			t.Errorf("tree %t: JSON is\n%s\nnot\n%s",
+				tree, strings.Join(lines, ""), strings.Join(want, ""))
 		}
 		parts, err := readers.RawUnion([]byte(union(records.Raw, tree)))
 		if err != nil || len(parts) != 2 {
@@ -234,9 +240,11 @@ func TestUnionShowsItsViews(t *testing.T) {
 		for i, v := range []*View{cpu, psi} {
 			one, err := readers.Raw([]byte(of(v, records.Raw, tree)))
 			p := parts[i]
-			if err != nil || p.View != v.Name() || p.Hash != one.Hash || !bytes.Equal(p.Records, one.Records) ||
+			if err != nil || p.View != v.Name() || p.Hash != one.Hash ||
+				!bytes.Equal(p.Records, one.Records) ||
 				fmt.Sprint(p.Frames) != fmt.Sprint(one.Frames) {
-				t.Errorf("tree %t: raw %s differs from the view's own (%v)", tree, p.View, err)
+				t.Errorf("tree %t: raw %s differs from the view's own (%v)",
+					tree, p.View, err)
 			}
 			if p.Begin != parts[0].Begin || p.End < p.Begin || p.Skew == 0 || one.Skew != 0 ||
 				one.Begin < p.End || one.End < one.Begin || one.Unix < p.Unix {
@@ -280,7 +288,8 @@ func TestUnionRefuses(t *testing.T) {
 		if (err == nil) != (why == "") || err != nil && !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %v, want %q", name, err, why)
 		}
-		_, err = s.Union(context.Background(), []*View{find(t, s, "cpu"), v}, records.JSON, true, h.Root(),
+		_, err = s.Union(context.Background(), []*View{find(t, s, "cpu"), v}, records.JSON,
+			true, h.Root(),
 			nil, nil)
 		if why != "" {
 			ktest.Errno(t, "a union with "+name, err, unix.ENOENT)

@@ -125,7 +125,8 @@ func TestWalkAfterOthers(t *testing.T) {
 			got[l.Cgroup] = l.ID
 		}
 		if !maps.Equal(got, want) {
-			t.Errorf("%+q, want %+q", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+			t.Errorf("%+q, want %+q", slices.Sorted(maps.Keys(got)),
+				slices.Sorted(maps.Keys(want)))
 		}
 		for _, dir := range slices.Backward(others) {
 			if err := os.Remove(dir); err != nil {

@@ -270,7 +270,8 @@ VIEW_TREE(both, show)
 		"vmlinux.h first": append([]string{"vmlinux.h"}, headers...),
 		"vmlinux.h last":  append(slices.Clone(headers), "vmlinux.h"),
 	} {
-		code, out, stderr := call(t, exec.Command(command, "check", build(t, "both", include(files...)+view, "-I"+dir)))
+		code, out, stderr := call(t, exec.Command(command, "check",
+			build(t, "both", include(files...)+view, "-I"+dir)))
 		if code != 0 || strings.Contains(out, "left out") || !strings.Contains(out, "vruntime_nsec") {
 			t.Errorf("%s: exit %d: %s%s", name, code, out, stderr)
 		}

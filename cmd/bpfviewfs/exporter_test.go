@@ -80,16 +80,21 @@ func TestExporter(t *testing.T) {
 	program := installed(t)
 	daemon(t, program, "exporter", dir, "--web.listen-address="+address)
 	exporter := "http://" + address
-	eventually(t, "the exporter answers", func() bool { code, _ := page(exporter + "/-/healthy"); return code == http.StatusOK })
+	eventually(t, "the exporter answers", func() bool {
+		code, _ := page(exporter + "/-/healthy")
+		return code == http.StatusOK
+	})
 	code, text := page(exporter + "/metrics")
 	if code != http.StatusOK {
 		t.Fatalf("%d, %s", code, text)
 	}
 	readers.Prom(t, []byte(text))
-	if code, text := page(exporter + "/"); code != http.StatusOK || !strings.Contains(text, `href="/metrics"`) {
+	if code, text := page(exporter + "/"); code != http.StatusOK ||
+		!strings.Contains(text, `href="/metrics"`) {
 		t.Errorf("landing page: %d, %s", code, text)
 	}
-	if code, text := page(exporter + "/metrics?collect[]=psi"); code != http.StatusOK || strings.Contains(text, "bpfview_cpu") {
+	if code, text := page(exporter + "/metrics?collect[]=psi"); code != http.StatusOK ||
+		strings.Contains(text, "bpfview_cpu") {
 		t.Errorf("psi alone: %d, %s", code, text)
 	}
 
@@ -129,7 +134,8 @@ func TestExporter(t *testing.T) {
 		eventually(t, expression, func() bool { got = query(expression); return got == want })
 	}
 	says(`up{job="bpfviewfs"}`, "1")
-	says(fmt.Sprintf(`bpfview_tasks{cgroup="/%s/web.service",unit="web.service",state="T"}`, filepath.Base(c.path)), fmt.Sprint(threads))
+	says(fmt.Sprintf(`bpfview_tasks{cgroup="/%s/web.service",unit="web.service",state="T"}`,
+		filepath.Base(c.path)), fmt.Sprint(threads))
 	says(`count(bpfview_cpu_usage_seconds_total{cgroup="/"} > 0)`, "1")
 	says(`count(bpfview_runqlat_wait_seconds_bucket{cgroup="/",le="+Inf"})`, "1")
 	if code, text := page("http://" + server + "/api/v1/metadata?metric=bpfview_cpu_usage_seconds"); code != http.StatusOK ||
@@ -143,10 +149,12 @@ func TestExporter(t *testing.T) {
 	// Without the mount a scrape fails and says why; the next mount is scraped without a restart.
 	unmount(t, dir)
 	says(`up{job="bpfviewfs"}`, "0")
-	if code, text := page(exporter + "/metrics"); code != http.StatusServiceUnavailable || !strings.Contains(text, "nothing is mounted at "+dir) {
+	if code, text := page(exporter + "/metrics"); code != http.StatusServiceUnavailable ||
+		!strings.Contains(text, "nothing is mounted at "+dir) {
 		t.Errorf("without a mount: %d, %s", code, text)
 	}
-	if out, err := exec.Command(command, append([]string{"mount", "cgroup2", dir}, options...)...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(command, append([]string{"mount", "cgroup2", dir},
+		options...)...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	says(`up{job="bpfviewfs"}`, "1")
@@ -195,7 +203,8 @@ func TestExporterStarts(t *testing.T) {
 		{[]string{"--web.telemetry-path=metrics"}, 1, `"metrics": want a path such as /metrics`},
 		{[]string{"a", "b"}, 1, "arg"},
 	} {
-		code, stdout, stderr := call(t, exec.Command(command, append([]string{"exporter"}, test.args...)...))
+		code, stdout, stderr := call(t, exec.Command(command,
+			append([]string{"exporter"}, test.args...)...))
 		if code != test.code || !strings.Contains(stderr, test.says) || stdout != "" {
 			t.Errorf("%q: %d, %q, want %d, %q", test.args, code, stderr, test.code, test.says)
 		}

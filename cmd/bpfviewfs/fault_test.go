@@ -41,9 +41,9 @@ func traced(t *testing.T, pid int, what []string, do func()) string {
 	return read(t, log)
 }
 
-// TestFaults has each system call of the server that an open, read, new run and close of a file make fail, one
-// by one. The reader gets that errno and .bpfview/errors one line, or both get nothing. Nothing leaks, and the
-// next reader is served.
+// TestFaults has each system call of the server that an open, read, new run and close of a file make fail,
+// one by one. The reader gets that errno and .bpfview/errors one line, or both get nothing. Nothing leaks,
+// and the next reader is served.
 func TestFaults(t *testing.T) {
 	testenv.Needs(t, "strace")
 	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
@@ -105,8 +105,10 @@ func TestFaults(t *testing.T) {
 				errno := errnos[nr%len(errnos)]
 				errorsBefore := len(lines())
 				var err error
-				inject := fmt.Sprintf("inject=%s:error=%s:when=%d", call, unix.ErrnoName(errno), nr)
-				log := traced(t, server, []string{"-e", "trace=" + call, "-e", inject}, func() { err = use(path) })
+				inject := fmt.Sprintf("inject=%s:error=%s:when=%d",
+					call, unix.ErrnoName(errno), nr)
+				log := traced(t, server, []string{"-e", "trace=" + call, "-e", inject},
+					func() { err = use(path) })
 				if !strings.Contains(log, "(INJECTED)") {
 					continue // names are known this time, so there are fewer calls
 				}
@@ -117,7 +119,8 @@ func TestFaults(t *testing.T) {
 					t.Errorf("%s: the reader gets %v: %q", what, err, now[errorsBefore:])
 				}
 				if added := len(now) - errorsBefore; err != nil != (added == 1) || added > 1 {
-					t.Errorf("%s: the reader gets %v, and there are %d lines:\n%s", what, err, added,
+					t.Errorf("%s: the reader gets %v, and there are %d lines:\n%s",
+						what, err, added,
 						strings.Join(now[errorsBefore:], ""))
 				}
 				if err := use(path); err != nil {

@@ -31,7 +31,8 @@ func newMemoryCgroup(t *testing.T, limit int64) memoryCgroup {
 		path := fmt.Sprintf("%s/bpfviewfs-test-flood-%d", m.Mountpoint, os.Getpid())
 		c, file := memoryCgroup{path, "memory.current", "memory.events"}, "memory.max"
 		if m.FSType == "cgroup" {
-			c, file = memoryCgroup{path, "memory.usage_in_bytes", "memory.oom_control"}, "memory.limit_in_bytes"
+			c, file = memoryCgroup{path, "memory.usage_in_bytes", "memory.oom_control"},
+				"memory.limit_in_bytes"
 		}
 		if os.Mkdir(path, 0o755) != nil {
 			continue
@@ -190,7 +191,8 @@ func TestFloodsWithLittleMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		var o, r int
-		if n, _ := fmt.Sscan(u.out.String(), &o, &r); n != 2 || len(strings.Fields(u.out.String())) != 2 {
+		if n, _ := fmt.Sscan(u.out.String(), &o, &r); n != 2 ||
+			len(strings.Fields(u.out.String())) != 2 {
 			t.Errorf("user %d opened, was refused, and had errors: %s", 3001+i, u.out.String())
 		}
 		opened, refused = opened+o, refused+r
@@ -209,7 +211,8 @@ func TestFloodsWithLittleMemory(t *testing.T) {
 	deadline := time.Now().Add(10 * time.Second)
 	for ; group.used(t) > calm+calm/4+8<<20; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Errorf("10 s after the last close %d MiB are used, %d before", group.used(t)>>20, calm>>20)
+			t.Errorf("10 s after the last close %d MiB are used, %d before",
+				group.used(t)>>20, calm>>20)
 			break
 		}
 	}

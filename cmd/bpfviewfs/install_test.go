@@ -105,7 +105,8 @@ func TestUnitIsConfined(t *testing.T) {
 	testenv.Needs(t, "systemd-analyze")
 	root := t.TempDir()
 	makeInstall(t, "install", "PREFIX="+root, "SBINDIR="+root+"/sbin")
-	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=38",
+	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager",
+		"--threshold=38",
 		root+"/lib/systemd/system/bpfviewfs.service").CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
@@ -115,7 +116,8 @@ func TestUnitIsConfined(t *testing.T) {
 // TestManualHasNoFaults has mandoc look for faults in the manual, also of style.
 func TestManualHasNoFaults(t *testing.T) {
 	testenv.Needs(t, "mandoc")
-	if out, err := exec.Command("mandoc", "-T", "lint", "../../packaging/man/bpfviewfs.8", "../../packaging/man/bpfviewfs.5").CombinedOutput(); err != nil ||
+	if out, err := exec.Command("mandoc", "-T", "lint", "../../packaging/man/bpfviewfs.8",
+		"../../packaging/man/bpfviewfs.5").CombinedOutput(); err != nil ||
 		len(out) > 0 {
 		t.Errorf("%v\n%s", err, out)
 	}

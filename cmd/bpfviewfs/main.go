@@ -122,7 +122,8 @@ mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview
 	root.SetVersionTemplate("bpfviewfs {{.Version}}\n") // as the command says it
 	log := logFlags(root)
 	root.AddCommand(mountCommand(log), umountCommand(), reloadCommand(), serveCommand(log),
-		topCommand(), showCommand(), recordCommand(), replayCommand(), statusCommand(), doctorCommand(),
+		topCommand(), showCommand(), recordCommand(), replayCommand(), statusCommand(),
+		doctorCommand(),
 		viewsCommand(), catCommand(), whyCommand(),
 		exporterCommand(log), newCommand(), checkCommand(), versionCommand())
 	completionCommand(root)

@@ -41,12 +41,14 @@ The kinds of examples:
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name := args[0]
 		if !fs.ValidName(name) || strings.Contains(name, "___") {
-			return usageError("%q cannot be a view's name: want [a-z][a-z0-9_]*, without ___", name)
+			return usageError("%q cannot be a view's name: want [a-z][a-z0-9_]*, without ___",
+				name)
 		}
 		if err := writeExample(name, *kind); err != nil {
 			return failed(fmt.Errorf("write an example: %w", err))
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%[1]s/ is written: edit %[1]s/%[1]s.bpf.c, then run make -C %[1]s check\n", name)
+		fmt.Fprintf(cmd.OutOrStdout(),
+			"%[1]s/ is written: edit %[1]s/%[1]s.bpf.c, then run make -C %[1]s check\n", name)
 		return nil
 	}
 	return cmd

@@ -38,13 +38,15 @@ func TestNew(t *testing.T) {
 	testenv.NeedsRoot(t)
 	testenv.Needs(t, "make", "clang-19", "/usr/include/bpf/bpf_helpers.h")
 	t.Setenv("PATH", filepath.Dir(command)+":"+os.Getenv("PATH"))
-	for kind, writes := range map[string]string{"record": "record", "histogram": "record", "task": "record", "text": "text"} {
+	for kind, writes := range map[string]string{"record": "record", "histogram": "record",
+		"task": "record", "text": "text"} {
 		name := "a_" + kind
 		if code, _, stderr := call(t, in(command, "new", "--kind", kind, name)); code != 0 {
 			t.Fatalf("%s: exit %d: %s", kind, code, stderr)
 		}
 		out, err := in("make", "-C", name, "CLANG=clang-19 -Werror", "check").CombinedOutput()
-		if err != nil || !strings.Contains(string(out), "writes    "+writes+"\n") || strings.Contains(string(out), "left out") {
+		if err != nil || !strings.Contains(string(out), "writes    "+writes+"\n") ||
+			strings.Contains(string(out), "left out") {
 			t.Errorf("%s: %v\n%s", kind, err, out)
 		}
 		entries, err := os.ReadDir(filepath.Join(dir, name))
@@ -52,7 +54,8 @@ func TestNew(t *testing.T) {
 			t.Errorf("%s: %v, %v", kind, entries, err)
 		}
 	}
-	if code, _, stderr := call(t, in(command, "new", "--kind", "sculpture", "x")); code != 1 || !strings.Contains(stderr, "histogram") {
+	if code, _, stderr := call(t, in(command, "new", "--kind", "sculpture", "x")); code != 1 ||
+		!strings.Contains(stderr, "histogram") {
 		t.Errorf("a kind that there is not: exit %d: %s", code, stderr)
 	}
 }

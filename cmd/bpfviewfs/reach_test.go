@@ -112,7 +112,8 @@ func TestCheckOfForeignPrograms(t *testing.T) {
 		if name == "entries" {
 			dropIn(t, views, map[string]string{"entries.yaml": "parameters: {which: 2}"})
 		}
-		_, out, stderr := call(t, exec.Command(command, "check", filepath.Join(views, name+".bpf.o"), c.path))
+		_, out, stderr := call(t, exec.Command(command, "check",
+			filepath.Join(views, name+".bpf.o"), c.path))
 		for _, word := range words {
 			if !strings.Contains(out, word) {
 				t.Errorf("check %s does not say %q: %s%s", name, word, out, stderr)

@@ -57,7 +57,8 @@ cpu, memory and psi. An existing recording goes on. If the recorder is killed, a
 			return failed(fmt.Errorf("record: %w", err))
 		}
 		defer w.Close()
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM,
+			syscall.SIGHUP)
 		defer stop()
 		ticks := time.NewTicker(*every)
 		defer ticks.Stop()
@@ -77,7 +78,8 @@ cpu, memory and psi. An existing recording goes on. If the recorder is killed, a
 			}
 			select {
 			case <-ctx.Done():
-				fmt.Fprintf(cmd.ErrOrStderr(), "bpfviewfs: %s has %d snapshots, %s\n", args[0], w.Len(), units.Bytes(float64(w.Size())))
+				fmt.Fprintf(cmd.ErrOrStderr(), "bpfviewfs: %s has %d snapshots, %s\n",
+					args[0], w.Len(), units.Bytes(float64(w.Size())))
 				return nil
 			case <-ticks.C:
 			}
@@ -114,7 +116,8 @@ csv have rates between snapshots, openmetrics has the counters with their times.
 		Args:    words(1, 1),
 	}
 	screen := screenFlags(cmd)
-	dump := choiceFlag(cmd, "dump", "no", "print everything as `json`, csv or openmetrics", "json", "csv", "openmetrics")
+	dump := choiceFlag(cmd, "dump", "no", "print everything as `json`, csv or openmetrics", "json", "csv",
+		"openmetrics")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r, err := recording.Open(args[0])
 		if err != nil {
@@ -132,7 +135,8 @@ csv have rates between snapshots, openmetrics has the counters with their times.
 			return err
 		}
 		options.Steps = true
-		options.Title = fmt.Sprintf("%s, %d snapshots until %s", filepath.Base(args[0]), r.Len(), r.Time(r.Len()-1).Format("Jan 2 15:04:05"))
+		options.Title = fmt.Sprintf("%s, %d snapshots until %s",
+			filepath.Base(args[0]), r.Len(), r.Time(r.Len()-1).Format("Jan 2 15:04:05"))
 		return screen.run(cmd, &replayReader{recording: r, at: -1}, options)
 	}
 	return cmd
@@ -255,14 +259,16 @@ func dumpTables(to io.Writer, r *recording.Reader, csv bool) error {
 	})
 }
 
-// dumpMetrics prints OpenMetrics. All samples of a metric are together, so the recording is read once for each.
+// dumpMetrics prints OpenMetrics. All samples of a metric are together, so the recording is read once for
+// each.
 func dumpMetrics(to io.Writer, r *recording.Reader) error {
 	type metric struct{ view, member string }
 	var order []metric
 	seen := make(map[metric]bool)
 	err := eachRun(r, func(_, now *decode.Run) error {
 		for _, m := range now.Schema.Members {
-			if key := (metric{now.Schema.View, m.Name}); m.Metric != "" && !m.IsHistogram() && !seen[key] {
+			if key := (metric{now.Schema.View, m.Name}); m.Metric != "" && !m.IsHistogram() &&
+				!seen[key] {
 				seen[key] = true
 				order = append(order, key)
 			}
@@ -280,7 +286,8 @@ func dumpMetrics(to io.Writer, r *recording.Reader) error {
 				return nil
 			}
 			if first {
-				fmt.Fprintf(to, "# TYPE %s %s\n", strings.TrimSuffix(m.Metric, "_total"), m.Kind)
+				fmt.Fprintf(to, "# TYPE %s %s\n",
+					strings.TrimSuffix(m.Metric, "_total"), m.Kind)
 			}
 			first = false
 			return sampleLines(to, now, m)
@@ -307,15 +314,19 @@ func sampleLines(to io.Writer, run *decode.Run, m *decode.Member) error {
 			}
 			labels := `cgroup="` + quote.Replace(decode.Printable(frame.Path)) + `"`
 			for j := range run.Schema.Members {
-				if label := &run.Schema.Members[j]; label.Metric == "" && label.SumOf == "" && !label.Missing(record) {
-					labels += `,` + label.Name + `="` + quote.Replace(label.Text(record)) + `"`
+				if label := &run.Schema.Members[j]; label.Metric == "" && label.SumOf == "" &&
+					!label.Missing(record) {
+					labels += `,` + label.Name + `="` +
+						quote.Replace(label.Text(record)) + `"`
 				}
 			}
 			value := float64(m.Uint(record))
 			if m.Signed() {
 				value = float64(m.Int(record))
 			}
-			if _, err := fmt.Fprintf(to, "%s{%s} %v %.3f\n", m.Metric, labels, value/scale, float64(run.Time.UnixMilli())/1e3); err != nil {
+			if _, err := fmt.Fprintf(to, "%s{%s} %v %.3f\n",
+				m.Metric, labels, value/scale,
+				float64(run.Time.UnixMilli())/1e3); err != nil {
 				return err
 			}
 		}

@@ -27,8 +27,12 @@ func TestRecord(t *testing.T) {
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "some snapshots", func() bool { info, err := os.Stat(file); return err == nil && info.Size() > 2000 })
-	if code, _, stderr := call(t, exec.Command(command, args...)); code != 2 || !strings.Contains(stderr, "another recorder") {
+	eventually(t, "some snapshots", func() bool {
+		info, err := os.Stat(file)
+		return err == nil && info.Size() > 2000
+	})
+	if code, _, stderr := call(t, exec.Command(command, args...)); code != 2 ||
+		!strings.Contains(stderr, "another recorder") {
 		t.Errorf("two recorders: exit %d: %s", code, stderr)
 	}
 	unix.Kill(first.Process.Pid, unix.SIGKILL)
@@ -60,7 +64,8 @@ func TestRecord(t *testing.T) {
 		t.Error(err)
 	}
 	text := mustRun(t, "replay", "--dump", "openmetrics", file)
-	if !strings.Contains(text, "# TYPE bpfview_cpu_usage_seconds counter\n") || !strings.HasSuffix(text, "# EOF\n") ||
+	if !strings.Contains(text, "# TYPE bpfview_cpu_usage_seconds counter\n") ||
+		!strings.HasSuffix(text, "# EOF\n") ||
 		!strings.Contains(text, `bpfview_cpu_usage_seconds_total{cgroup="busy.service"} `) {
 		t.Errorf("OpenMetrics:\n%.500s", text)
 	}
@@ -82,7 +87,8 @@ func TestRecord(t *testing.T) {
 		{[]string{"record", "--mount", dir, "/nonexistent/x"}, "no such file"},
 		{[]string{"record", "--mount", dir, "/dev/full"}, "/dev/full"},
 	} {
-		if code, out, stderr := call(t, exec.Command(command, tt.args...)); code != 2 || !strings.Contains(stderr, tt.want) || strings.Count(stderr, "\n") != 1 {
+		if code, out, stderr := call(t, exec.Command(command, tt.args...)); code != 2 ||
+			!strings.Contains(stderr, tt.want) || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%v: exit %d: %s%s", tt.args, code, out, stderr)
 		}
 	}

@@ -17,7 +17,8 @@ var (
 	singles = map[fs.Rendering]records.Format{fs.JSON: records.JSON, fs.Prom: records.Prom,
 		fs.Raw: records.Raw}
 	unions = map[fs.Rendering]records.Format{
-		fs.All: records.Text, fs.AllJSON: records.JSON, fs.AllProm: records.Prom, fs.AllRaw: records.Raw,
+		fs.All: records.Text, fs.AllJSON: records.JSON, fs.AllProm: records.Prom,
+		fs.AllRaw: records.Raw,
 	}
 	trees = map[fs.Rendering]records.Format{
 		fs.Tree: records.Text, fs.TreeJSON: records.JSON, fs.TreeProm: records.Prom,

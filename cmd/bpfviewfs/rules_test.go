@@ -15,12 +15,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// TestRules has promtool run the tests of the alert and recording rules. It passes tests of alerts that do not
-// exist, so this compares the names. The metrics in the rules are those that views have.
+// TestRules has promtool run the tests of the alert and recording rules. It passes tests of alerts that do
+// not exist, so this compares the names. The metrics in the rules are those that views have.
 func TestRules(t *testing.T) {
 	testenv.Needs(t, "promtool")
 	const dir = "../../packaging/prometheus/"
-	for _, args := range [][]string{{"check", "rules", "bpfviewfs.rules.yml"}, {"test", "rules", "bpfviewfs.tests.yml"}} {
+	for _, args := range [][]string{{"check", "rules", "bpfviewfs.rules.yml"},
+		{"test", "rules", "bpfviewfs.tests.yml"}} {
 		cmd := exec.Command("promtool", args...)
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -71,9 +72,11 @@ func TestRules(t *testing.T) {
 			case rule.Record != "" && !strings.Contains(expressions, rule.Record):
 				t.Errorf("no test has %s", rule.Record)
 			}
-			for _, metric := range regexp.MustCompile(`(?:^|[^:\w])(bpfview_\w+)`).FindAllStringSubmatch(rule.Expr, -1) {
+			for _, metric := range regexp.MustCompile(
+				`(?:^|[^:\w])(bpfview_\w+)`).FindAllStringSubmatch(rule.Expr, -1) {
 				if !slices.Contains(metrics, metric[1]) {
-					t.Errorf("%s%s: no view has the metric %s", rule.Alert, rule.Record, metric[1])
+					t.Errorf("%s%s: no view has the metric %s",
+						rule.Alert, rule.Record, metric[1])
 				}
 			}
 			delete(fires, rule.Alert)
@@ -96,7 +99,8 @@ func viewMetrics(t *testing.T) (names []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, metric := range regexp.MustCompile(`"metric": "(\w+)"`).FindAllSubmatch(object.Type().Schema(view), -1) {
+		for _, metric := range regexp.MustCompile(`"metric": "(\w+)"`).FindAllSubmatch(
+			object.Type().Schema(view), -1) {
 			names = append(names, string(metric[1]))
 		}
 	}

@@ -76,8 +76,8 @@ func serveCommand(logs *logOptions) *cobra.Command {
 	return cmd
 }
 
-// pauseCollector stops the garbage collector until resume is called. It takes a fifth of the CPU time in which
-// the views are loaded, and saves 10 MB.
+// pauseCollector stops the garbage collector until resume is called. It takes a fifth of the CPU time in
+// which the views are loaded, and saves 10 MB.
 func pauseCollector() (resume func()) {
 	before := debug.SetGCPercent(-1)
 	return func() { debug.SetGCPercent(before) }
@@ -94,8 +94,8 @@ func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
 	if err != nil {
 		return err
 	}
-	// Nothing is closed at the end, because a thread that could not be called back from reading may have taken
-	// one more request. The end of the process closes all.
+	// Nothing is closed at the end, because a thread that could not be called back from reading may have
+	// taken one more request. The end of the process closes all.
 	conn.Logf = log.Warnf
 	conn.OnEnd = func() {
 		if err := src.set.Detach(); err != nil {

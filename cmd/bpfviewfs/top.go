@@ -33,14 +33,16 @@ sorted by any column. Enter shows a cgroup's processes, threads, sockets, files 
 It reads a mount if this user may, and else runs the views, which takes root. NO_COLOR turns colours off.`,
 		Example: "  bpfviewfs top\n  bpfviewfs top system.slice --sort mem\n  bpfviewfs top --once | head",
 		Args:    words(0, 1),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(_ *cobra.Command, args []string, begun string) ([]string,
+			cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return noWords(nil, nil, "")
 			}
 			if strings.Contains(begun, "/") {
 				return completeCgroup(begun)
 			}
-			return startingWith(begun, append(unitNames(), "self")), cobra.ShellCompDirectiveNoFileComp
+			return startingWith(begun, append(unitNames(), "self")),
+				cobra.ShellCompDirectiveNoFileComp
 		},
 	}
 	open := readerFlags(cmd)
@@ -77,7 +79,8 @@ type screenOptions struct {
 
 func screenFlags(cmd *cobra.Command) screenOptions {
 	return screenOptions{
-		sort: choiceFlag(cmd, "sort", top.Heads()[0], "sort by `column`, the greatest first", top.Heads()[1:]...),
+		sort: choiceFlag(cmd, "sort", top.Heads()[0], "sort by `column`, the greatest first",
+			top.Heads()[1:]...),
 		flat: cmd.Flags().Bool("flat", false, "a list in place of a tree"),
 		once: cmd.Flags().Bool("once", false, "print one screen and end"),
 	}
@@ -86,10 +89,12 @@ func screenFlags(cmd *cobra.Command) screenOptions {
 func (s screenOptions) options(interval time.Duration) (top.Options, error) {
 	column, ok := top.ColumnOf(*s.sort)
 	if !ok {
-		return top.Options{}, usageError("--sort %s: want one of %s", *s.sort, strings.Join(top.Heads(), " "))
+		return top.Options{}, usageError("--sort %s: want one of %s", *s.sort,
+			strings.Join(top.Heads(), " "))
 	}
 	// Any value but none is a wish (no-color.org).
-	return top.Options{Interval: interval, Sort: column, Flat: *s.flat, Color: os.Getenv("NO_COLOR") == ""}, nil
+	return top.Options{Interval: interval, Sort: column, Flat: *s.flat,
+		Color: os.Getenv("NO_COLOR") == ""}, nil
 }
 
 // run shows the screen until it is left.
@@ -101,7 +106,8 @@ func (s screenOptions) run(cmd *cobra.Command, r top.Reader, o top.Options) erro
 		return usageError("%s: this is no terminal: use --once", cmd.Name())
 	}
 	if term := os.Getenv("TERM"); term == "" || term == "dumb" {
-		return usageError("%s: the terminal (TERM=%s) cannot move the cursor: use --once", cmd.Name(), term)
+		return usageError("%s: the terminal (TERM=%s) cannot move the cursor: use --once",
+			cmd.Name(), term)
 	}
 	profile := colorprofile.ANSI
 	if !o.Color {
@@ -127,7 +133,8 @@ func (s screenOptions) run(cmd *cobra.Command, r top.Reader, o top.Options) erro
 func printOnce(cmd *cobra.Command, r top.Reader, o top.Options) error {
 	const all = 1 << 20
 	width, height := columnsOf(os.Stdout), all
-	if size, err := unix.IoctlGetWinsize(int(os.Stdout.Fd()), unix.TIOCGWINSZ); err == nil && size.Row > 1 {
+	if size, err := unix.IoctlGetWinsize(int(os.Stdout.Fd()), unix.TIOCGWINSZ); err == nil &&
+		size.Row > 1 {
 		height = int(size.Row) - 1
 	}
 	if width <= 0 {

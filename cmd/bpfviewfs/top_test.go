@@ -41,7 +41,8 @@ func TestTop(t *testing.T) {
 	left := func(how string) {
 		t.Helper()
 		text := s.await("LEFT 0 icanon echo")
-		if on := s.tmux("display-message", "-p", "#{alternate_on} #{cursor_flag}"); on != "0 1\n" || strings.Contains(text, "▼CPU%") {
+		if on := s.tmux("display-message", "-p", "#{alternate_on} #{cursor_flag}"); on != "0 1\n" ||
+			strings.Contains(text, "▼CPU%") {
 			t.Errorf("after %s, alternate screen and cursor %q:\n%s", how, on, text)
 		}
 	}
@@ -57,7 +58,9 @@ func TestTop(t *testing.T) {
 	s.send("Escape")
 	s.await("▼CPU%")
 	s.tmux("resize-window", "-x", "20", "-y", "5")
-	eventually(t, "a small screen", func() bool { return strings.Count(s.text(), "\n") == 4 && strings.Contains(s.text(), "CGROUP") })
+	eventually(t, "a small screen", func() bool {
+		return strings.Count(s.text(), "\n") == 4 && strings.Contains(s.text(), "CGROUP")
+	})
 	s.tmux("resize-window", "-x", "100", "-y", "24")
 	s.await("q quit")
 	s.send("q")
@@ -68,7 +71,8 @@ func TestTop(t *testing.T) {
 	}
 	// With colours, a chosen or high value has other marks, too.
 	start("NO_COLOR=yes")
-	if text := s.tmux("capture-pane", "-p", "-e"); regexp.MustCompile("\x1b\\[[0-9;]*3[0-7]m").MatchString(text) {
+	if text := s.tmux("capture-pane", "-p", "-e"); regexp.MustCompile(
+		"\x1b\\[[0-9;]*3[0-7]m").MatchString(text) {
 		t.Errorf("colours in spite of NO_COLOR: %q", text)
 	}
 
@@ -78,14 +82,16 @@ func TestTop(t *testing.T) {
 	if out, err := exec.Command(command, "umount", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if out, err := exec.Command(command, "mount", dir, "-o", "registry=none").CombinedOutput(); err != nil {
+	if out, err := exec.Command(command, "mount", dir, "-o",
+		"registry=none").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	eventually(t, "it goes on", func() bool { return strings.Contains(s.text(), "q quit") })
 	s.send("q")
 	left("the end of the mount")
 
-	for _, tt := range []struct{ environment, want string }{{"TERM=dumb", "--once"}, {"TERM=", "--once"}} {
+	for _, tt := range []struct{ environment, want string }{{"TERM=dumb", "--once"},
+		{"TERM=", "--once"}} {
 		s.send("-l", "clear; "+tt.environment+" bpfviewfs top --mount "+dir+"; echo LEFT $?")
 		s.send("Enter")
 		if text := s.await("LEFT 1"); !strings.Contains(text, tt.want) {
@@ -103,7 +109,9 @@ func TestTopOnce(t *testing.T) {
 	busy.run(exec.Command("sh", "-c", "while :; do :; done"))
 	c.child("idle\x1b[2J.service").sleep(2)
 	used := usageOf(t, busy)
-	code, out, stderr := call(t, asNobody(t, exec.Command(command, "top", "--mount", dir, "--once", "--interval", "300ms", filepath.Base(c.path))))
+	code, out, stderr := call(t,
+		asNobody(t, exec.Command(command, "top", "--mount", dir, "--once", "--interval", "300ms",
+			filepath.Base(c.path))))
 	used = usageOf(t, busy) - used
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if code != 0 || len(lines) != 5 || strings.ContainsRune(out, '\x1b') {
@@ -111,7 +119,8 @@ func TestTopOnce(t *testing.T) {
 	}
 	fields := strings.Fields(lines[3]) // the greatest first
 	percent, err := strconv.ParseFloat(fields[0], 64)
-	if most := 100 * used.Seconds() / 0.3; err != nil || fields[len(fields)-1] != "busy.service" || percent <= 0 || percent > most+5 {
+	if most := 100 * used.Seconds() / 0.3; err != nil || fields[len(fields)-1] != "busy.service" ||
+		percent <= 0 || percent > most+5 {
 		t.Errorf("%.1f%%, at most %v of CPU time: %v: %s", percent, used, err, out)
 	}
 	tasks := -1

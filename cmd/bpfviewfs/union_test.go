@@ -63,7 +63,8 @@ func TestUnion(t *testing.T) {
 	}
 
 	for name, why := range map[string]string{
-		"cpu+tasks.json": "a row for each process", "cpu+cpu": "twice", "cpu+nothing": "no view is called",
+		"cpu+tasks.json": "a row for each process", "cpu+cpu": "twice",
+		"cpu+nothing": "no view is called",
 	} {
 		if _, err := os.ReadFile(c.mirror + "/.bpfview/tree/" + name); !errors.Is(err, unix.ENOENT) {
 			t.Errorf("%s: %v", name, err)
@@ -84,8 +85,10 @@ func TestUnion(t *testing.T) {
 	buf := make([]byte, 1<<20)
 	for range 2 {
 		n, err := open.ReadAt(buf, 0)
-		if got, snapshot := views(string(buf[:n])); !slices.Equal(got, []string{"cpu", "psi"}) || !snapshot {
-			t.Errorf("the open file has views %q, the snapshot at its end: %t (%v)", got, snapshot, err)
+		if got, snapshot := views(string(buf[:n])); !slices.Equal(got, []string{"cpu", "psi"}) ||
+			!snapshot {
+			t.Errorf("the open file has views %q, the snapshot at its end: %t (%v)",
+				got, snapshot, err)
 		}
 	}
 }

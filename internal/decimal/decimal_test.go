@@ -19,7 +19,8 @@ func TestAppend(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 		for _, width := range []int{0, 1, 7, 30} {
-			got, want := string(AppendField([]byte("a"), v, width, ' ')), fmt.Sprintf("a%*d ", width, v)
+			got, want := string(AppendField([]byte("a"), v, width, ' ')),
+				fmt.Sprintf("a%*d ", width, v)
 			if got != want {
 				t.Errorf("%d: %q, want %q", width, got, want)
 			}

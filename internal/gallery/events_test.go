@@ -21,8 +21,9 @@ import (
 
 // events has the event of each view. It returns a number to compare with the view.
 var events = map[string]func() (string, error){
-	"faults": fault, "switches": sleep, "biolat": readDevice, "retransmits": loseSegments, "connects": connect,
-	"forks": start, "oomkills": exhaust, "futexes": waitForNobody,
+	"faults": fault, "switches": sleep, "biolat": readDevice, "retransmits": loseSegments,
+	"connects": connect,
+	"forks":    start, "oomkills": exhaust, "futexes": waitForNobody,
 }
 
 // Every event happens often times, or is about so many.
@@ -69,7 +70,8 @@ func fault() (string, error) {
 		return "", err
 	}
 	size := pages * os.Getpagesize()
-	memory, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	memory, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return "", err
 	}
@@ -160,7 +162,8 @@ func readDirectly(node string) error {
 		return err
 	}
 	defer unix.Close(fd)
-	block, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	block, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return err
 	}
@@ -283,7 +286,8 @@ func start() (string, error) {
 // exhaust uses memory until the process is killed.
 func exhaust() (string, error) {
 	for range 1 << 10 {
-		memory, err := unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+		memory, err := unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE,
+			unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 		if err != nil {
 			return "", err
 		}
@@ -299,7 +303,8 @@ func waitForNobody() (string, error) {
 	begin := time.Now()
 	for range often {
 		timeout := unix.Timespec{Nsec: 2e6}
-		_, _, errno := unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&word)), wait, 0, uintptr(unsafe.Pointer(&timeout)), 0, 0)
+		_, _, errno := unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&word)), wait, 0,
+			uintptr(unsafe.Pointer(&timeout)), 0, 0)
 		if errno != unix.ETIMEDOUT && errno != unix.EINTR {
 			return "", errno
 		}

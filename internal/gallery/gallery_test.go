@@ -40,10 +40,12 @@ var gallery = map[string]func(t *testing.T, e *event){
 	},
 	"switches": func(t *testing.T, e *event) {
 		if e.grew("voluntary") < often {
-			t.Errorf("%d voluntary switches of a thread that slept %d times", e.grew("voluntary"), often)
+			t.Errorf("%d voluntary switches of a thread that slept %d times",
+				e.grew("voluntary"), often)
 		}
 		for member, line := range map[string]string{
-			"voluntary": "\nvoluntary_ctxt_switches:", "involuntary": "\nnonvoluntary_ctxt_switches:"} {
+			"voluntary":   "\nvoluntary_ctxt_switches:",
+			"involuntary": "\nnonvoluntary_ctxt_switches:"} {
 			// The threads may wake meanwhile, so /proc is read between two runs.
 			least := e.grew(member)
 			now := e.switches(line) - e.before[line]
@@ -74,7 +76,8 @@ var gallery = map[string]func(t *testing.T, e *event){
 		}
 	},
 	"forks": func(t *testing.T, e *event) {
-		if processes, programs := e.grew("processes"), e.grew("programs"); processes != often || programs != often {
+		if processes, programs := e.grew("processes"),
+			e.grew("programs"); processes != often || programs != often {
 			t.Errorf("%d processes and %d programs, want %d of each", processes, programs, often)
 		}
 	},
@@ -101,7 +104,8 @@ func TestGallery(t *testing.T) {
 	testenv.Needs(t, "clang-19", "/usr/include/bpf/bpf_helpers.h", "make")
 	mountTracefs(t)
 	dir := t.TempDir()
-	if out, err := exec.Command("make", "-C", source, "CLANG=clang-19 -Werror", "OUT="+dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("make", "-C", source, "CLANG=clang-19 -Werror",
+		"OUT="+dir).CombinedOutput(); err != nil {
 		t.Fatalf("make: %v\n%s", err, out)
 	}
 	objects, err := filepath.Glob(dir + "/*.bpf.o")
@@ -123,7 +127,8 @@ func TestGallery(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	set, err := iter.Open(h, iter.Config{Builtin: bpf.Objects, Dirs: []string{dir}, Enable: names, Only: names})
+	set, err := iter.Open(h, iter.Config{Builtin: bpf.Objects, Dirs: []string{dir}, Enable: names,
+		Only: names})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +337,8 @@ func mountTracefs(t *testing.T) {
 	if unix.Statfs(dir, &fs) == nil && fs.Type == unix.TRACEFS_MAGIC {
 		return
 	}
-	if err := unix.Mount("tracefs", dir, "tracefs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	if err := unix.Mount("tracefs", dir, "tracefs",
+		unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		t.Fatalf("mount a tracefs: %v", err)
 	}
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })

@@ -10,12 +10,14 @@ import (
 	"github.com/cilium/ebpf/asm"
 )
 
-// writes reports whether a program can write to the file, and the size of its structs or 0 if that is unknown.
+// writes reports whether a program can write to the file, and the size of its structs or 0 if that is
+// unknown.
 func writes(p *ebpf.ProgramSpec) (size int, can bool) {
 	var third int64 // the last constant in the register of the third argument
 	for _, ins := range p.Instructions {
 		code := ins.OpCode
-		if code.Class().IsALU() && code.ALUOp() == asm.Mov && code.Source() == asm.ImmSource && ins.Dst == asm.R3 {
+		if code.Class().IsALU() && code.ALUOp() == asm.Mov && code.Source() == asm.ImmSource &&
+			ins.Dst == asm.R3 {
 			third = ins.Constant
 		}
 		if !ins.IsBuiltinCall() {
@@ -54,12 +56,14 @@ func (o *Object) Lint(written, limit int, binary bool) (found []string) {
 				written, limit, o.main+taskFlavour))
 	}
 	if size, ok := writes(main); !ok {
-		found = append(found, "it calls none of bpf_seq_printf, bpf_seq_write and bpf_seq_printf_btf, "+
-			"so its file is always empty")
+		found = append(found,
+			"it calls none of bpf_seq_printf, bpf_seq_write and bpf_seq_printf_btf, "+
+				"so its file is always empty")
 	} else if o.typ.Kind() == "text" && binary {
 		advice := "it writes no text: name its struct in NAME.yaml (record: STRUCT), or tag it with VIEW_RECORD"
 		if names := records.Structs(o.spec.Types, size); len(names) > 0 {
-			advice += "; struct " + strings.Join(names, ", ") + fmt.Sprintf(" has the %d bytes that it writes", size)
+			advice += "; struct " + strings.Join(names, ", ") +
+				fmt.Sprintf(" has the %d bytes that it writes", size)
 		}
 		found = append(found, advice)
 	}

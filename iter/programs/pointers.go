@@ -33,7 +33,8 @@ func tables(raw []byte) (names []string) {
 		}
 		for ; len(entries) >= 16; entries = entries[16:] { // of Elf64_Rel
 			at := f.ByteOrder.Uint64(entries)
-			names = append(names, variableAt(symbols, elf.SectionIndex(relocations.Info), at, of.Name))
+			names = append(names, variableAt(symbols, elf.SectionIndex(relocations.Info),
+				at, of.Name))
 		}
 	}
 	slices.Sort(names)
@@ -43,7 +44,8 @@ func tables(raw []byte) (names []string) {
 // variableAt names the variable at an offset of a section, or the section if its name is gone.
 func variableAt(symbols []elf.Symbol, section elf.SectionIndex, at uint64, name string) string {
 	for _, s := range symbols {
-		if s.Section == section && elf.ST_TYPE(s.Info) == elf.STT_OBJECT && s.Value <= at && at-s.Value < s.Size {
+		if s.Section == section && elf.ST_TYPE(s.Info) == elf.STT_OBJECT && s.Value <= at &&
+			at-s.Value < s.Size {
 			return s.Name
 		}
 	}
@@ -53,7 +55,8 @@ func variableAt(symbols []elf.Symbol, section elf.SectionIndex, at uint64, name 
 // noteTables notes the tables of an object.
 func (o *Object) noteTables(raw []byte) {
 	for _, name := range tables(raw) {
-		o.notes = append(o.notes, fmt.Sprintf("variable %s holds addresses, which no loader fills in, "+
-			"so its strings are empty: an array of char arrays has them", name))
+		o.notes = append(o.notes,
+			fmt.Sprintf("variable %s holds addresses, which no loader fills in, "+
+				"so its strings are empty: an array of char arrays has them", name))
 	}
 }

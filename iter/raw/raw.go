@@ -1,6 +1,7 @@
 // Package raw reads raw output: the structs of a view, as .bpfview/raw/VIEW and .bpfview/tree/VIEW.raw have
-// them, and the schema that describes them, .bpfview/schema/VIEW.json. docs/raw.md has the layout. It is for programs that read many
-// records and want no text between. docs/examples/bpfview_raw.py does the same in Python.
+// them, and the schema that describes them, .bpfview/schema/VIEW.json. docs/raw.md has the layout. It is for
+// programs that read many records and want no text between. docs/examples/bpfview_raw.py does the same in
+// Python.
 package raw
 
 import (
@@ -54,7 +55,8 @@ const (
 func Parse(b []byte) (*Output, error) {
 	o, rest, err := parse(b)
 	if err == nil && len(rest) > 0 {
-		return nil, fmt.Errorf("%w of one view: %d bytes follow; ParseUnion reads several", ErrFormat, len(rest))
+		return nil, fmt.Errorf("%w of one view: %d bytes follow; ParseUnion reads several",
+			ErrFormat, len(rest))
 	}
 	return o, err
 }
@@ -73,10 +75,12 @@ func ParseUnion(b []byte) (all []*Output, err error) {
 
 func parse(b []byte) (o *Output, rest []byte, err error) {
 	if len(b) < headerSize || string(b[:4]) != magic {
-		return nil, nil, fmt.Errorf("%w: it does not begin with %d bytes of a header", ErrFormat, headerSize)
+		return nil, nil, fmt.Errorf("%w: it does not begin with %d bytes of a header",
+			ErrFormat, headerSize)
 	}
 	if b[6] != layout {
-		return nil, nil, fmt.Errorf("%w: its layout is version %d, and not %d", ErrFormat, b[6], layout)
+		return nil, nil, fmt.Errorf("%w: its layout is version %d, and not %d",
+			ErrFormat, b[6], layout)
 	}
 	o = &Output{BigEndian: b[7]&bigEndian != 0, Tree: b[7]&tree != 0}
 	order := o.order()
@@ -86,7 +90,8 @@ func parse(b []byte) (o *Output, rest []byte, err error) {
 	o.Begin, o.BeginUnix = time.Duration(order.Uint64(b[32:])), time.Unix(0, int64(order.Uint64(b[40:])))
 	o.End, o.Skew = time.Duration(order.Uint64(b[48:])), time.Duration(order.Uint64(b[56:]))
 	whole, name := order.Uint64(b[64:]), order.Uint64(b[72:])
-	if header < headerSize || whole < header || whole > uint64(len(b)) || o.Size <= 0 || name > header-headerSize {
+	if header < headerSize || whole < header || whole > uint64(len(b)) || o.Size <= 0 ||
+		name > header-headerSize {
 		return nil, nil, fmt.Errorf("%w: %d bytes, by its header %d and %d more, in records of %d",
 			ErrFormat, len(b), header, whole-header, o.Size)
 	}
@@ -99,7 +104,8 @@ func (o *Output) frames(b []byte) (frames []Frame, err error) {
 	order := o.order()
 	if !o.Tree {
 		if len(b)%o.Size != 0 {
-			return nil, fmt.Errorf("%w: %d bytes are no whole number of records of %d", ErrFormat, len(b), o.Size)
+			return nil, fmt.Errorf("%w: %d bytes are no whole number of records of %d",
+				ErrFormat, len(b), o.Size)
 		}
 		return []Frame{{o.Cgroup, ".", b}}, nil
 	}

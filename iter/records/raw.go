@@ -92,7 +92,8 @@ func (o *Output) appendRawHeader(dst []byte) []byte {
 	}
 	dst = append(dst, sum[:]...)
 	for _, v := range []uint64{
-		o.cgroup, uint64(o.snapshot.Begin), uint64(o.snapshot.BeginUnix.UnixNano()), uint64(o.snapshot.End),
+		o.cgroup, uint64(o.snapshot.Begin), uint64(o.snapshot.BeginUnix.UnixNano()),
+		uint64(o.snapshot.End),
 		uint64(o.snapshot.Skew), 0, uint64(len(name)),
 	} {
 		dst = binary.NativeEndian.AppendUint64(dst, v)

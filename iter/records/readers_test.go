@@ -21,7 +21,8 @@ import (
 func TestReadersAgreeWithJSON(t *testing.T) {
 	testenv.Needs(t, "python3")
 	r := everyKind(t)
-	raw := append(oneOfEach(r, 7, "a\xffb \"c\\"), put(r, 1<<31, 9, 0, 5, "\xc3", -1, 1<<60, strings.Repeat("\xfe", 16), 1<<60, strings.Repeat("\x01", 32), 1, "", -1)...)
+	raw := append(oneOfEach(r, 7, "a\xffb \"c\\"), put(r, 1<<31, 9, 0, 5, "\xc3", -1, 1<<60,
+		strings.Repeat("\xfe", 16), 1<<60, strings.Repeat("\x01", 32), 1, "", -1)...)
 	dir := t.TempDir()
 	control := filepath.Join(dir, ".bpfview")
 	for file, text := range map[string][]byte{
@@ -44,13 +45,15 @@ func TestReadersAgreeWithJSON(t *testing.T) {
 		{"raw/v", nil, written(r, raw)},
 		{"tree/v.raw", []string{"--tree"}, below(r, []byte("a \xff\n"), raw)},
 	} {
-		args := append(append([]string{"../../docs/examples/bpfview_raw.py"}, test.flags...), dir, "v")
+		args := append(append([]string{"../../docs/examples/bpfview_raw.py"}, test.flags...), dir,
+			"v")
 		python, err := exec.Command("python3", args...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %s", err, python)
 		}
 		want := inOneForm(t, rendered(t, test.output, JSON), len(test.flags) > 0)
-		if got := inOneForm(t, python, len(test.flags) > 0); got != want || strings.Count(want, "\n") < 2 {
+		if got := inOneForm(t, python, len(test.flags) > 0); got != want ||
+			strings.Count(want, "\n") < 2 {
 			t.Errorf("%s: Python reads\n%swant\n%s", test.file, got, want)
 		}
 		if got := inOneForm(t, goReader(t, control, test.file), len(test.flags) > 0); got != want {
@@ -117,8 +120,8 @@ func goReader(t *testing.T, control, file string) (lines []byte) {
 	return lines
 }
 
-// inOneForm gives lines of JSON a form in which those of different writers can be compared: numbers are numbers,
-// and a histogram is the number of its values. The order of the lines is theirs.
+// inOneForm gives lines of JSON a form in which those of different writers can be compared: numbers are
+// numbers, and a histogram is the number of its values. The order of the lines is theirs.
 func inOneForm(t *testing.T, lines []byte, tree bool) string {
 	t.Helper()
 	var all []string

@@ -41,7 +41,9 @@ func FuzzTypeOf(f *testing.F) {
 			t.Fatalf("the schema is no JSON: %q", schema)
 		}
 		for _, text := range []string{string(schema), typ.Help()} {
-			if at := strings.IndexFunc(text, func(r rune) bool { return !plain.Rune(r) && r != '\n' }); at >= 0 {
+			if at := strings.IndexFunc(text, func(r rune) bool {
+				return !plain.Rune(r) && r != '\n'
+			}); at >= 0 {
 				t.Fatalf("%q is in %q", text[at:min(at+4, len(text))], text)
 			}
 		}

@@ -87,7 +87,8 @@ const skewMetric = "bpfview_snapshot_skew_seconds"
 
 // appendProm appends the metric of the skew.
 func (s *Snapshot) appendProm(dst []byte) []byte {
-	dst = append(dst, "# HELP "+skewMetric+" Longest time that the views of one cgroup took together.\n"...)
+	dst = append(dst,
+		"# HELP "+skewMetric+" Longest time that the views of one cgroup took together.\n"...)
 	dst = append(dst, "# TYPE "+skewMetric+" gauge\n# UNIT "+skewMetric+" seconds\n"+skewMetric+" "...)
 	return append(strconv.AppendFloat(dst, s.Skew.Seconds(), 'g', -1, 64), '\n')
 }
@@ -111,7 +112,8 @@ func checkNames(outputs []*Output) error {
 		for _, name := range names {
 			name = "bpfview_" + o.view + "_" + name
 			if other := seen[name]; other != "" {
-				return errno.Errorf(unix.ENOENT, "views %s and %s have the metric %s in common: read them apart",
+				return errno.Errorf(unix.ENOENT,
+					"views %s and %s have the metric %s in common: read them apart",
 					other, o.view, name)
 			}
 			seen[name] = o.view

@@ -12,8 +12,9 @@ type frame struct {
 	header, footer func(part []byte) int
 }
 
-// frameOf gives the frame of the parts of dst. It finds out an unknown footer by a run for a process that does
-// not exist. The kernel runs a program once more after the last process, and the output of that is the footer.
+// frameOf gives the frame of the parts of dst. It finds out an unknown footer by a run for a process that
+// does not exist. The kernel runs a program once more after the last process, and the output of that is the
+// footer.
 func (r *run) frameOf(from int, dst []byte, parts [][]byte) (f frame, err error) {
 	told := r.job.frame
 	var header []byte
@@ -26,7 +27,9 @@ func (r *run) frameOf(from int, dst []byte, parts [][]byte) (f frame, err error)
 		f.header = func(part []byte) int { return len(part) - len(bytes.TrimPrefix(part, header)) }
 	}
 	if n := told.Footer; n != nil {
-		f.footer = func(part []byte) int { return len(part) - firstLines(part, bytes.Count(part, []byte{'\n'})-*n) }
+		f.footer = func(part []byte) int {
+			return len(part) - firstLines(part, bytes.Count(part, []byte{'\n'})-*n)
+		}
 		return f, nil
 	}
 	all, err := r.askThread(nobody, from, dst)

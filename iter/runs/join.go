@@ -114,7 +114,8 @@ func functionsOf(program asm.Instructions) (names []string, bodies map[string]as
 func reachable(program asm.Instructions, from string) (functions asm.Instructions, err error) {
 	_, bodies := functionsOf(program)
 	if bodies[from] == nil {
-		return nil, errno.Errorf(unix.ENOEXEC, "no function %s: build the object with the headers of this version",
+		return nil, errno.Errorf(unix.ENOEXEC,
+			"no function %s: build the object with the headers of this version",
 			from)
 	}
 	wanted := []string{from}

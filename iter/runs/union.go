@@ -93,8 +93,8 @@ func (u *Union) collect(all []*run) (skew time.Duration, err error) {
 	return skew, nil
 }
 
-// collectCgroup runs all jobs for one cgroup, which is a node of the outputs' trees, and returns the time that
-// they took.
+// collectCgroup runs all jobs for one cgroup, which is a node of the outputs' trees, and returns the time
+// that they took.
 func collectCgroup(all []*run, node int, cgroup uint64, in []func(uint64) error) (time.Duration, error) {
 	begin := time.Now()
 	left := all[0].job.runner.maxRun

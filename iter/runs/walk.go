@@ -159,7 +159,8 @@ func (w *walk) pass(r *run, cgroup uint64) (state uint32, err error) {
 			return own.State, nil
 		}
 		if own.Nodes == before {
-			return 0, errno.Errorf(unix.EIO, "the iterator that walks trees stays at cgroup %d", own.Nodes)
+			return 0, errno.Errorf(unix.EIO,
+				"the iterator that walks trees stays at cgroup %d", own.Nodes)
 		}
 	}
 }
@@ -186,7 +187,8 @@ func (w *walk) take(all []*run) error {
 	for i, r := range all {
 		p := &parts[i]
 		found := records.Walked{
-			NrNodes: int(p.status.Nodes), SizeNames: int(p.status.Names), SizeRows: int(p.status.Rows),
+			NrNodes: int(p.status.Nodes), SizeNames: int(p.status.Names),
+			SizeRows: int(p.status.Rows),
 		}
 		if p.status.Nodes != w.parts[0].status.Nodes {
 			return errno.Errorf(unix.EIO, "view %s has shown %d of %d cgroups",

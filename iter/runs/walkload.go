@@ -14,7 +14,8 @@ import (
 type Walker struct {
 	Program string
 	Load    LoadWalk
-	// Parse takes the object apart, for unions. The result is not kept, because most starts need no trees.
+	// Parse takes the object apart, for unions. The result is not kept, because most starts need no
+	// trees.
 	Parse func() (*ebpf.CollectionSpec, error)
 	// Shared are the maps of the view's attached programs that the walk uses, by name.
 	Shared map[string]*ebpf.Map

@@ -48,7 +48,8 @@ type Settings struct {
 	Map string `yaml:"map"`
 	// Record is the struct that the program writes, if no tag in the program says it.
 	Record string `yaml:"record"`
-	// Header and Footer are how many lines of a text are there once, though the program is run for each process.
+	// Header and Footer are how many lines of a text are there once, though the program is run for each
+	// process.
 	Header *int `yaml:"header"`
 	Footer *int `yaml:"footer"`
 

@@ -37,7 +37,8 @@ func TestSettings(t *testing.T) {
 		Requires:   []string{"cpu", "memory"},
 		Parameters: map[string]any{"min_runtime_ns": 1000000, "with_threads": true, "comm": "nginx"},
 		Metrics:    "totals",
-		Record:     "connection_entry", Header: &header, Footer: &footer, Map: "/sys/fs/bpf/connections",
+		Record:     "connection_entry", Header: &header, Footer: &footer,
+		Map: "/sys/fs/bpf/connections",
 	}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("got %+v, want %+v", s, want)
@@ -179,7 +180,8 @@ func TestSchemaIsTheStruct(t *testing.T) {
 		}
 	}
 	kinds := map[reflect.Type]string{
-		reflect.TypeFor[string](): "string", reflect.TypeFor[*bool](): "boolean", reflect.TypeFor[*int](): "integer",
+		reflect.TypeFor[string](): "string", reflect.TypeFor[*bool](): "boolean",
+		reflect.TypeFor[*int]():     "integer",
 		reflect.TypeFor[*Account](): "integer string",
 		reflect.TypeFor[FileMode](): "string", reflect.TypeFor[[]string](): "array",
 		reflect.TypeFor[map[string]any](): "object",

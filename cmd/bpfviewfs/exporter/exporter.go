@@ -81,7 +81,8 @@ func New(o Options) *Exporter {
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}
-	e := &Exporter{options: o, slots: make(chan struct{}, o.MaxScrapes), registry: prometheus.NewRegistry()}
+	e := &Exporter{options: o, slots: make(chan struct{}, o.MaxScrapes),
+		registry: prometheus.NewRegistry()}
 	e.metrics = metrics{
 		up: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "bpfview_exporter_up",
@@ -101,7 +102,8 @@ func New(o Options) *Exporter {
 		}, []string{"view"}),
 	}
 	e.registry.MustRegister(e.metrics.up, e.metrics.failures, e.metrics.passes, e.metrics.seconds,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return e
 }
 
@@ -232,7 +234,9 @@ func (e *Exporter) choose(collect, exclude []string) ([]string, error) {
 		}
 	}
 	if len(collect) > 0 {
-		here = slices.DeleteFunc(here, func(name string) bool { return !slices.Contains(collect, name) })
+		here = slices.DeleteFunc(here, func(name string) bool {
+			return !slices.Contains(collect, name)
+		})
 	}
 	return slices.DeleteFunc(here, func(name string) bool { return slices.Contains(exclude, name) }), nil
 }

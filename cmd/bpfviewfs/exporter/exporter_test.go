@@ -99,10 +99,12 @@ func TestOpenMetrics(t *testing.T) {
 # UNIT bpfview_cpu_usage_seconds seconds
 bpfview_cpu_usage_seconds_total{cgroup="/"} 7
 `
-	if !strings.HasPrefix(page, want) || !strings.HasSuffix(page, "\n# EOF\n") || strings.Count(page, "# EOF") != 1 {
+	if !strings.HasPrefix(page, want) || !strings.HasSuffix(page, "\n# EOF\n") ||
+		strings.Count(page, "# EOF") != 1 {
 		t.Errorf("got\n%s\nwant first\n%s", page, want)
 	}
-	if kind := w.Header().Get("Content-Type"); !strings.HasPrefix(kind, "application/openmetrics-text; version=1.0.0") {
+	if kind := w.Header().Get("Content-Type"); !strings.HasPrefix(kind,
+		"application/openmetrics-text; version=1.0.0") {
 		t.Errorf("it is %q", kind)
 	}
 	if !strings.Contains(page, "# TYPE bpfview_cpu_running gauge\n") {
@@ -143,7 +145,8 @@ func TestLargePage(t *testing.T) {
 }
 
 func TestChoice(t *testing.T) {
-	_, e := newMount(t, Options{}, map[string]string{"cpu.prom": cpuPage, "psi.prom": "bpfview_psi 1\n", "io.prom": "bpfview_io 1\n"})
+	_, e := newMount(t, Options{}, map[string]string{"cpu.prom": cpuPage, "psi.prom": "bpfview_psi 1\n",
+		"io.prom": "bpfview_io 1\n"})
 	for query, want := range map[string]string{
 		"":                                  "bpfview_cpu bpfview_io bpfview_psi",
 		"?collect[]=psi&collect[]=io":       "bpfview_io bpfview_psi",
@@ -157,14 +160,16 @@ func TestChoice(t *testing.T) {
 		if strings.HasPrefix(want, "bpfview_") {
 			var found []string
 			for _, name := range []string{"bpfview_cpu", "bpfview_io", "bpfview_psi"} {
-				if strings.Contains(w.Body.String(), "\n"+name) || strings.HasPrefix(w.Body.String(), name) {
+				if strings.Contains(w.Body.String(), "\n"+name) ||
+					strings.HasPrefix(w.Body.String(), name) {
 					found = append(found, name)
 				}
 			}
 			if got := strings.Join(found, " "); w.Code != http.StatusOK || got != want {
 				t.Errorf("%s: %d, %s, want %s", query, w.Code, got, want)
 			}
-		} else if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), want) {
+		} else if w.Code != http.StatusServiceUnavailable ||
+			!strings.Contains(w.Body.String(), want) {
 			t.Errorf("%s: %d, %s, want %s", query, w.Code, w.Body, want)
 		}
 	}
@@ -174,7 +179,9 @@ func TestChoice(t *testing.T) {
 func TestRecovers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "mount")
 	var logged []string
-	e := New(Options{Mount: dir, Logf: func(f string, a ...any) { logged = append(logged, fmt.Sprintf(f, a...)) }})
+	e := New(Options{Mount: dir, Logf: func(f string, a ...any) {
+		logged = append(logged, fmt.Sprintf(f, a...))
+	}})
 	up := func() string {
 		w := httptest.NewRecorder()
 		e.Own().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
@@ -182,7 +189,8 @@ func TestRecovers(t *testing.T) {
 		return after[:1]
 	}
 	w := get(e, "")
-	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "nothing is mounted at "+dir+": systemctl start bpfviewfs") {
+	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(),
+		"nothing is mounted at "+dir+": systemctl start bpfviewfs") {
 		t.Errorf("without a mount: %d, %s", w.Code, w.Body)
 	}
 	if len(logged) != 1 || up() != "0" {
@@ -198,7 +206,8 @@ func TestRecovers(t *testing.T) {
 		}
 	}
 	w = get(e, "")
-	if w.Code != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "bpfview_cpu") || !strings.Contains(w.Body.String(), "b: ") {
+	if w.Code != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "bpfview_cpu") ||
+		!strings.Contains(w.Body.String(), "b: ") {
 		t.Errorf("with a page that is cut short: %d, %s", w.Code, w.Body)
 	}
 	if err := os.WriteFile(pages+"/b.prom", []byte("bpfview_b 1\n"), 0o644); err != nil {
@@ -225,7 +234,8 @@ func TestExplain(t *testing.T) {
 		unix.EIO:      ".bpfview/errors in /m",
 	} {
 		err := e.explain(&os.PathError{Op: "open", Path: "/m/x", Err: errno})
-		if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), errno.Error()) || !errors.Is(err, errno) {
+		if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), errno.Error()) ||
+			!errors.Is(err, errno) {
 			t.Errorf("%v: %v, want %q", errno, err, want)
 		}
 	}
@@ -288,7 +298,8 @@ func TestOnePass(t *testing.T) {
 			t.Fatalf("%d, %d bytes", w.Code, w.Body.Len())
 		}
 	}
-	if page := answers[0].Body.String(); !strings.Contains(page, "bpfview_exporter_passes_total{view=\"slow\"} 1\n") {
+	if page := answers[0].Body.String(); !strings.Contains(page,
+		"bpfview_exporter_passes_total{view=\"slow\"} 1\n") {
 		t.Error("more passes than one")
 	}
 }
@@ -299,18 +310,21 @@ func TestSlow(t *testing.T) {
 	write := pipe(t, dir)
 	for range 2 {
 		w := get(e, "", "X-Prometheus-Scrape-Timeout-Seconds", "0.05")
-		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "raise scrape_timeout") {
+		if w.Code != http.StatusServiceUnavailable ||
+			!strings.Contains(w.Body.String(), "raise scrape_timeout") {
 			t.Fatalf("%d, %s", w.Code, w.Body)
 		}
 	}
 	var all sync.WaitGroup
 	all.Go(func() {
-		if w := get(e, ""); w.Code != http.StatusOK || !strings.HasPrefix(w.Body.String(), "bpfview_slow 1\n") {
+		if w := get(e, ""); w.Code != http.StatusOK ||
+			!strings.HasPrefix(w.Body.String(), "bpfview_slow 1\n") {
 			t.Errorf("%d, %s", w.Code, w.Body)
 		}
 	})
 	eventually(t, "it waits for the pass", func() bool { return e.passes.users() == 2 })
-	if w := get(e, ""); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "1 scrapes are under way") {
+	if w := get(e, ""); w.Code != http.StatusServiceUnavailable ||
+		!strings.Contains(w.Body.String(), "1 scrapes are under way") {
 		t.Errorf("one scrape too many: %d, %s", w.Code, w.Body)
 	}
 	write("bpfview_slow 1\n")
@@ -325,7 +339,8 @@ func TestSlow(t *testing.T) {
 func TestTimeout(t *testing.T) {
 	e := New(Options{})
 	for header, want := range map[string]time.Duration{
-		"": 10 * time.Second, "10": 9750 * time.Millisecond, "0.3": 150 * time.Millisecond, "1e300": time.Hour - 250*time.Millisecond,
+		"": 10 * time.Second, "10": 9750 * time.Millisecond, "0.3": 150 * time.Millisecond,
+		"1e300": time.Hour - 250*time.Millisecond,
 	} {
 		if got, err := e.timeout(header); got != want || err != nil {
 			t.Errorf("%q gives %v (%v), want %v", header, got, err, want)

@@ -43,7 +43,8 @@ func NewServer(flags *pflag.FlagSet, version string) *Server {
 
 // Check finds faults of the server before it listens.
 func (s *Server) Check() error {
-	if !strings.HasPrefix(s.Path, "/") || strings.HasPrefix(s.Path, "/-/") || strings.ContainsAny(s.Path, "{} ") {
+	if !strings.HasPrefix(s.Path, "/") || strings.HasPrefix(s.Path, "/-/") ||
+		strings.ContainsAny(s.Path, "{} ") {
 		return fmt.Errorf("--web.telemetry-path %q: want a path such as /metrics", s.Path)
 	}
 	if err := web.Validate(s.Config); err != nil {
@@ -60,9 +61,12 @@ func (s *Server) Serve(ctx context.Context, logf func(format string, args ...any
 		Description: "Metrics of every cgroup, from BPF iterators",
 		Version:     s.Version,
 		Links: []web.LandingLinks{
-			{Address: s.Path, Text: "Metrics", Description: "of every cgroup; ?collect[]=VIEW for some views"},
-			{Address: "/-/metrics", Text: "The exporter's own metrics", Description: "which need no mount"},
-			{Address: "/-/healthy", Text: "Health", Description: "of the exporter, not of the mount"},
+			{Address: s.Path, Text: "Metrics",
+				Description: "of every cgroup; ?collect[]=VIEW for some views"},
+			{Address: "/-/metrics", Text: "The exporter's own metrics",
+				Description: "which need no mount"},
+			{Address: "/-/healthy", Text: "Health",
+				Description: "of the exporter, not of the mount"},
 		},
 	})
 	if err != nil {

@@ -115,7 +115,8 @@ func pod(above []string, name string) (uid, qos string) {
 			qos = "guaranteed"
 		}
 		// Systemd takes a dash for a level of slices, so kubelet writes another sign.
-		if uid = strings.ReplaceAll(after, "_", "-"); ok && parts[len(parts)-1] == "kubepods" && isUID(uid) {
+		if uid = strings.ReplaceAll(after, "_", "-"); ok && parts[len(parts)-1] == "kubepods" &&
+			isUID(uid) {
 			return uid, qos
 		}
 		return "", ""

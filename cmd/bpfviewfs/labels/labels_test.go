@@ -48,7 +48,8 @@ func FuzzOf(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path string) {
 		l := Of(path)
 		for _, part := range []string{l.Slice, l.Unit, l.PodUID, l.ContainerID} {
-			if !strings.Contains(path, part) && !strings.Contains(dashes.Replace(path), dashes.Replace(part)) {
+			if !strings.Contains(path, part) &&
+				!strings.Contains(dashes.Replace(path), dashes.Replace(part)) {
 				t.Errorf("%q tells %q", path, part)
 			}
 		}

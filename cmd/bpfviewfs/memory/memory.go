@@ -24,9 +24,9 @@ const (
 	heapShare = 2
 )
 
-// Follow limits the memory of open files, and of the heap, to a share of the memory that this process may use,
-// until ctx is done. setTotal is told the bytes for open files whenever they may have changed. When there is
-// little to do Follow gives free memory back, because the collector would take minutes.
+// Follow limits the memory of open files, and of the heap, to a share of the memory that this process may
+// use, until ctx is done. setTotal is told the bytes for open files whenever they may have changed. When
+// there is little to do Follow gives free memory back, because the collector would take minutes.
 func Follow(ctx context.Context, setTotal func(bytes int64)) {
 	var spare spare
 	for every := time.NewTicker(4 * time.Second); ; {

@@ -43,7 +43,7 @@ var ErrForeign = errors.New("no recording of this version")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Part is what a snapshot has of one view.
+// Part is the content of a snapshot from one view.
 type Part struct {
 	View   string
 	Schema []byte // JSON
@@ -89,7 +89,8 @@ func scan(file *os.File) (heads []head, err error) {
 			return nil, err
 		}
 		h := head{
-			at: at + headSize, length: int(binary.LittleEndian.Uint32(b[:])), sum: binary.LittleEndian.Uint32(b[4:]),
+			at: at + headSize, length: int(binary.LittleEndian.Uint32(b[:])),
+			sum:  binary.LittleEndian.Uint32(b[4:]),
 			time: time.Unix(0, int64(binary.LittleEndian.Uint64(b[8:]))), key: b[16] == 1,
 		}
 		if h.length > maxFrame || h.end() > info.Size() {
@@ -153,7 +154,8 @@ func (r *Reader) Parts(i int) ([]Part, error) {
 		return r.parts, nil
 	}
 	if !r.heads[from].key && (r.at < 0 || from != r.at+1) {
-		return nil, fmt.Errorf("%s: snapshot %d needs one that is missing: %w", r.file.Name(), i, ErrForeign)
+		return nil, fmt.Errorf("%s: snapshot %d needs one that is missing: %w",
+			r.file.Name(), i, ErrForeign)
 	}
 	for n := from; n <= i; n++ {
 		if err := r.next(n); err != nil {
@@ -260,8 +262,9 @@ type Writer struct {
 	buf    []byte
 }
 
-// Create opens a recording to append to, and makes it if there is none. What a recorder left that was killed within a frame is
-// removed. A file that is no recording is an error, and stays as it is. One recorder writes to a file at a time.
+// Create opens a recording to append to, and makes it if there is none. What a recorder left that was killed
+// within a frame is removed. A file that is no recording is an error, and stays as it is. One recorder writes
+// to a file at a time.
 func Create(path string, limits Limits) (w *Writer, err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -294,7 +297,8 @@ func Create(path string, limits Limits) (w *Writer, err error) {
 	if err = file.Truncate(w.size); err != nil {
 		return nil, err
 	}
-	w.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault))
+	w.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1),
+		zstd.WithEncoderLevel(zstd.SpeedDefault))
 	return w, err
 }
 
@@ -346,7 +350,8 @@ func (w *Writer) keep(parts []Part) {
 	}
 }
 
-// bound drops the oldest frames if the file is beyond its limits, a quarter at once, by a new file in its place.
+// bound drops the oldest frames if the file is beyond its limits, a quarter at once, by a new file in its
+// place.
 func (w *Writer) bound(now time.Time) error {
 	first := 0
 	over := func(share int64) bool {
@@ -375,7 +380,8 @@ func (w *Writer) bound(now time.Time) error {
 	out := bufio.NewWriter(file)
 	out.WriteString(magic)
 	_, err = io.Copy(out, io.NewSectionReader(w.file, from, w.size-from))
-	err = errors.Join(err, out.Flush(), file.Chmod(0o600), unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB))
+	err = errors.Join(err, out.Flush(), file.Chmod(0o600),
+		unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB))
 	if err == nil {
 		err = os.Rename(file.Name(), path)
 	}

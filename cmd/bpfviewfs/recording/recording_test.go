@@ -15,7 +15,8 @@ import (
 func snapshot(i int) []Part {
 	raw := bytes.Repeat([]byte("0123456789abcdef"), 100+i/70)
 	copy(raw[i%900:], fmt.Sprint("snapshot ", i))
-	return []Part{{"cpu", []byte(`{"view":"cpu"}`), raw}, {"psi", fmt.Appendf(nil, `{"view":"psi","version":%d}`, i/50), raw[:i%40]}}
+	return []Part{{"cpu", []byte(`{"view":"cpu"}`), raw},
+		{"psi", fmt.Appendf(nil, `{"view":"psi","version":%d}`, i/50), raw[:i%40]}}
 }
 
 func at(i int) time.Time { return time.Unix(1e9+int64(i)*5, 0) }
@@ -44,8 +45,10 @@ func check(t testing.TB, r *Reader, order []int, first int) {
 		}
 		want := snapshot(first + i)
 		for k := range want {
-			if parts[k].View != want[k].View || !bytes.Equal(parts[k].Schema, want[k].Schema) || !bytes.Equal(parts[k].Raw, want[k].Raw) {
-				t.Fatalf("snapshot %d, %s: %d bytes, %s", i, want[k].View, len(parts[k].Raw), parts[k].Schema)
+			if parts[k].View != want[k].View || !bytes.Equal(parts[k].Schema, want[k].Schema) ||
+				!bytes.Equal(parts[k].Raw, want[k].Raw) {
+				t.Fatalf("snapshot %d, %s: %d bytes, %s",
+					i, want[k].View, len(parts[k].Raw), parts[k].Schema)
 			}
 		}
 		if !r.Time(i).Equal(at(first + i)) {
@@ -77,7 +80,8 @@ func TestRecording(t *testing.T) {
 	check(t, r, rand.New(rand.NewPCG(1, 2)).Perm(200), 0)
 }
 
-// TestCutOff cuts the file at 200 random bytes: every whole snapshot is read, and the next recorder goes on behind it.
+// TestCutOff cuts the file at 200 random bytes: every whole snapshot is read, and the next recorder goes on
+// behind it.
 func TestCutOff(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "r")
@@ -147,7 +151,8 @@ func TestLimits(t *testing.T) {
 
 func TestForeign(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "r")
-	for _, text := range []string{"hello", "bpfviewfs recording 2\n", "a long text that is no recording at all"} {
+	for _, text := range []string{"hello", "bpfviewfs recording 2\n",
+		"a long text that is no recording at all"} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -17,9 +17,9 @@ import (
 )
 
 // Find finds a cgroup below the directory top in cgroupfs. It is the cgroup of process pid, if that is not 0.
-// Otherwise word is its path, "self" for the caller's, the name of a unit of systemd, or the id of a container.
-// The result is relative to top. The error wraps unix.ENOENT if there is none, and unix.EINVAL if several have
-// the name.
+// Otherwise word is its path, "self" for the caller's, the name of a unit of systemd, or the id of a
+// container. The result is relative to top. The error wraps unix.ENOENT if there is none, and unix.EINVAL if
+// several have the name.
 func Find(top, word string, pid int) (string, error) {
 	switch {
 	case pid > 0:
@@ -110,7 +110,8 @@ func cgroupOf(top string, pid int) (string, error) {
 			below, err = filepath.Rel(top, filepath.Join(m.Mountpoint, below))
 		}
 		if err != nil || !filepath.IsLocal(below) {
-			return "", errno.Errorf(unix.ENOENT, "the cgroup of process %d is not below %s", pid, top)
+			return "", errno.Errorf(unix.ENOENT,
+				"the cgroup of process %d is not below %s", pid, top)
 		}
 		return below, nil
 	}

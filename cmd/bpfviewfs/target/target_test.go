@@ -14,7 +14,8 @@ func TestFind(t *testing.T) {
 	top := t.TempDir()
 	const id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	for _, path := range []string{
-		"system.slice/ssh.service", "system.slice/docker-" + id + ".scope", "a/same.service", "b/same.service",
+		"system.slice/ssh.service", "system.slice/docker-" + id + ".scope", "a/same.service",
+		"b/same.service",
 		"pods/" + id[1:] + "0", "cpu",
 	} {
 		if err := os.MkdirAll(filepath.Join(top, path), 0o755); err != nil {

@@ -46,12 +46,14 @@ var described = [columns]column{
 	Runnable:    {"RUN", 4, 5, units.Number, "threads that wait for a CPU now"},
 	Memory:      {"MEM", 6, 1, units.Bytes, "memory in use, bytes"},
 	MemoryShare: {"MEM%", 5, 6, percent, "of memory.max"},
-	Some:        {"SOME%", 6, 2, percent, "pressure: time in which some thread was stalled, 10 s, worst resource"},
-	Full:        {"FULL%", 6, 7, percent, "pressure: time in which all were stalled"},
-	OOM:         {"OOM", 4, 10, units.Number, "processes killed for lack of memory, ever"},
-	Tasks:       {"TASKS", 6, 3, units.Number, "threads"},
-	Files:       {"FILES", 6, 11, units.Number, "open files"},
-	Wait:        {"P99", 6, 12, units.Seconds, "99 of 100 waits for a CPU were shorter; if runqlat is on"},
+	Some: {"SOME%", 6, 2, percent,
+		"pressure: time in which some thread was stalled, 10 s, worst resource"},
+	Full:  {"FULL%", 6, 7, percent, "pressure: time in which all were stalled"},
+	OOM:   {"OOM", 4, 10, units.Number, "processes killed for lack of memory, ever"},
+	Tasks: {"TASKS", 6, 3, units.Number, "threads"},
+	Files: {"FILES", 6, 11, units.Number, "open files"},
+	Wait: {"P99", 6, 12, units.Seconds,
+		"99 of 100 waits for a CPU were shorter; if runqlat is on"},
 }
 
 // text is a value for people.
@@ -65,7 +67,8 @@ func (c Column) text(v float32) string {
 // ColumnOf is the column of a head, for example cpu or mem%.
 func ColumnOf(head string) (Column, bool) {
 	for c := range columns {
-		if h := described[c].head; strings.EqualFold(head, h) || strings.EqualFold(head, strings.TrimSuffix(h, "%")) && c != MemoryShare {
+		if h := described[c].head; strings.EqualFold(head, h) ||
+			strings.EqualFold(head, strings.TrimSuffix(h, "%")) && c != MemoryShare {
 			return c, true
 		}
 	}

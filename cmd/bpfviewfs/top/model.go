@@ -61,7 +61,8 @@ func New(r Reader, o Options) *Model {
 	filter := textinput.New()
 	filter.Prompt = "filter: "
 	return &Model{
-		Options: o, reader: r, sampler: NewSampler(r), width: 80, height: 24, folded: make(map[uint64]bool), detail: -1,
+		Options: o, reader: r, sampler: NewSampler(r), width: 80, height: 24,
+		folded: make(map[uint64]bool), detail: -1,
 		filter: filter, page: viewport.New(),
 	}
 }
@@ -308,7 +309,9 @@ func (m *Model) sortBy(step int) {
 
 // has reports whether a column has a value in any row.
 func (m *Model) has(c Column) bool {
-	return m.sample == nil || slices.ContainsFunc(m.sample.Rows, func(r Row) bool { return !isNaN(r.Values[c]) })
+	return m.sample == nil || slices.ContainsFunc(m.sample.Rows, func(r Row) bool {
+		return !isNaN(r.Values[c])
+	})
 }
 
 // compare orders rows by the chosen column, then by name.
@@ -392,7 +395,8 @@ func (m *Model) state(now time.Time) string {
 	case m.err != nil:
 		return "! " + strings.Join(strings.Fields(m.err.Error()), " ")
 	case !m.asked.IsZero() && now.Sub(m.asked) > 2*time.Second:
-		return fmt.Sprintf("! no answer for %.0f s: the server restarts, or a run takes long", now.Sub(m.asked).Seconds())
+		return fmt.Sprintf("! no answer for %.0f s: the server restarts, or a run takes long",
+			now.Sub(m.asked).Seconds())
 	}
 	return ""
 }

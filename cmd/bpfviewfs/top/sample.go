@@ -74,7 +74,8 @@ type Sampler struct {
 // NewSampler makes a sampler of a reader.
 func NewSampler(r Reader) *Sampler {
 	return &Sampler{
-		reader: r, schemas: make(map[string]*decode.Schema), fields: make(map[string][]*decode.Member), raw: make(map[string][]byte),
+		reader: r, schemas: make(map[string]*decode.Schema),
+		fields: make(map[string][]*decode.Member), raw: make(map[string][]byte),
 		pasts: make(map[uint64]*past), index: make(map[uint64]int), slow: make(map[uint64][2]float32),
 	}
 }
@@ -92,7 +93,8 @@ var members = map[string][]string{
 const slowly = 5
 
 // each runs a view and calls f for every cgroup.
-func (s *Sampler) each(view string, f func(schema *decode.Schema, fields []*decode.Member, id uint64, path, records []byte)) error {
+func (s *Sampler) each(view string, f func(schema *decode.Schema, fields []*decode.Member, id uint64, path,
+	records []byte)) error {
 	schema := s.schemas[view]
 	if schema == nil {
 		text, err := s.reader.Schema(view)
@@ -139,7 +141,8 @@ func (s *Sampler) Sample() (*Sample, error) {
 	now := &Sample{Rows: make([]Row, 0, len(s.index)+16)}
 	clear(s.index)
 	s.count++
-	err := s.each("cpu", func(schema *decode.Schema, fields []*decode.Member, id uint64, path, records []byte) {
+	err := s.each("cpu", func(schema *decode.Schema, fields []*decode.Member, id uint64, path,
+		records []byte) {
 		if now.Time.IsZero() {
 			now.Time = s.reader.Now()
 			if !s.last.IsZero() {
@@ -176,13 +179,15 @@ func (s *Sampler) Sample() (*Sample, error) {
 }
 
 // addCPU adds the row of a cgroup.
-func (s *Sampler) addCPU(now *Sample, schema *decode.Schema, fields []*decode.Member, id uint64, path, records []byte) {
+func (s *Sampler) addCPU(now *Sample, schema *decode.Schema, fields []*decode.Member, id uint64, path,
+	records []byte) {
 	p := s.pasts[id]
 	if p == nil || p.path != string(path) {
 		p = &past{path: string(path)}
 		s.pasts[id] = p
 	}
-	row := Row{ID: id, Path: p.path, Name: p.path[strings.LastIndexByte(p.path, '/')+1:], Parent: parentOf(now.Rows, path), past: p}
+	row := Row{ID: id, Path: p.path, Name: p.path[strings.LastIndexByte(p.path, '/')+1:],
+		Parent: parentOf(now.Rows, path), past: p}
 	for i := range row.Values {
 		row.Values[i] = nan
 	}
@@ -219,7 +224,8 @@ func (s *Sampler) addCPU(now *Sample, schema *decode.Schema, fields []*decode.Me
 func parentOf(rows []Row, path []byte) int {
 	for i := len(rows) - 1; i >= 0; i = rows[i].Parent {
 		above := rows[i].Path
-		if above == "." || len(path) > len(above) && path[len(above)] == '/' && string(path[:len(above)]) == above {
+		if above == "." || len(path) > len(above) && path[len(above)] == '/' &&
+			string(path[:len(above)]) == above {
 			return i
 		}
 	}
@@ -227,7 +233,8 @@ func parentOf(rows []Row, path []byte) int {
 }
 
 func (s *Sampler) addMemory(now *Sample) error {
-	return s.each("memory", func(schema *decode.Schema, fields []*decode.Member, id uint64, _, records []byte) {
+	return s.each("memory", func(schema *decode.Schema, fields []*decode.Member, id uint64, _,
+		records []byte) {
 		i, ok := s.index[id]
 		if !ok || len(records) < schema.Size {
 			return
@@ -243,7 +250,8 @@ func (s *Sampler) addMemory(now *Sample) error {
 
 // addPressure adds the greatest of the resources.
 func (s *Sampler) addPressure(now *Sample) error {
-	return s.each("psi", func(schema *decode.Schema, fields []*decode.Member, id uint64, _, records []byte) {
+	return s.each("psi", func(schema *decode.Schema, fields []*decode.Member, id uint64, _,
+		records []byte) {
 		i, ok := s.index[id]
 		if !ok || fields[0] == nil || fields[1] == nil {
 			return
@@ -265,7 +273,8 @@ func (s *Sampler) addPressure(now *Sample) error {
 func (s *Sampler) addWaits(now *Sample) {
 	s.each("runqlat", func(schema *decode.Schema, fields []*decode.Member, id uint64, _, records []byte) {
 		i, ok := s.index[id]
-		if !ok || fields[0] == nil || len(records) < schema.Size || allZero(records[fields[0].Offset:][:fields[0].Size]) {
+		if !ok || fields[0] == nil || len(records) < schema.Size ||
+			allZero(records[fields[0].Offset:][:fields[0].Size]) {
 			return
 		}
 		if p99, ok := decode.Percentile(fields[0].Slots(records), 0.99); ok {
@@ -278,7 +287,8 @@ func allZero(b []byte) bool { return len(bytes.TrimLeft(b, "\x00")) == 0 }
 
 func (s *Sampler) countProcesses() error {
 	clear(s.slow)
-	return s.each("processes", func(schema *decode.Schema, fields []*decode.Member, id uint64, _, records []byte) {
+	return s.each("processes", func(schema *decode.Schema, fields []*decode.Member, id uint64, _,
+		records []byte) {
 		var sum [2]float32
 		for n := range len(records) / schema.Size {
 			record := schema.Record(records, n)

@@ -63,7 +63,8 @@ func (m *Model) mainLines(width, height int) []string {
 	for at := m.first; at < min(m.first+rows, len(m.visible)); at++ {
 		line := m.line(at, shown, width)
 		if at == m.place {
-			line = m.paint(reverse, line+strings.Repeat(" ", max(0, width-ansi.StringWidth(line))))
+			line = m.paint(reverse, line+strings.Repeat(" ",
+				max(0, width-ansi.StringWidth(line))))
 		}
 		lines = append(lines, line)
 	}
@@ -90,7 +91,8 @@ func (m *Model) paint(style lipgloss.Style, text string) string {
 func (m *Model) title(width int) string {
 	parts := []string{decode.Printable(m.Title)}
 	if m.sample != nil {
-		parts = append(parts, m.sample.Time.Format("15:04:05"), fmt.Sprintf("%d cgroups", len(m.sample.Rows)))
+		parts = append(parts, m.sample.Time.Format("15:04:05"),
+			fmt.Sprintf("%d cgroups", len(m.sample.Rows)))
 	}
 	if !m.Steps {
 		parts = append(parts, "every "+m.Interval.String())
@@ -239,7 +241,8 @@ func (m *Model) plot(width int) []string {
 			greatest = v
 		}
 	}
-	lines := []string{m.paint(faint, fmt.Sprintf("CPU%% of %s, last %d samples", decode.Printable(row.Path), min(n, row.past.filled)))}
+	lines := []string{m.paint(faint, fmt.Sprintf("CPU%% of %s, last %d samples",
+		decode.Printable(row.Path), min(n, row.past.filled)))}
 	const high = 3
 	for level := high - 1; level >= 0; level-- {
 		label := ""

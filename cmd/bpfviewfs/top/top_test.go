@@ -103,13 +103,16 @@ func (m *machine) Tree(view string, dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-var hosts = []string{".", "a.slice", "a.slice/b.service", "a.slice/c d\x1b[2J.service", "e.slice", "e.slice/f.slice", "e.slice/f.slice/g.scope"}
+var hosts = []string{".", "a.slice", "a.slice/b.service", "a.slice/c d\x1b[2J.service", "e.slice",
+	"e.slice/f.slice", "e.slice/f.slice/g.scope"}
 
 // press has the screen take keys.
 func press(m *Model, keys ...string) {
 	named := map[string]tea.KeyPressMsg{
-		"enter": {Code: tea.KeyEnter}, "esc": {Code: tea.KeyEscape}, "up": {Code: tea.KeyUp}, "down": {Code: tea.KeyDown},
-		"left": {Code: tea.KeyLeft}, "right": {Code: tea.KeyRight}, "end": {Code: tea.KeyEnd}, "tab": {Code: tea.KeyTab}, "space": {Code: tea.KeySpace, Text: " "},
+		"enter": {Code: tea.KeyEnter}, "esc": {Code: tea.KeyEscape}, "up": {Code: tea.KeyUp},
+		"down": {Code: tea.KeyDown},
+		"left": {Code: tea.KeyLeft}, "right": {Code: tea.KeyRight}, "end": {Code: tea.KeyEnd},
+		"tab": {Code: tea.KeyTab}, "space": {Code: tea.KeySpace, Text: " "},
 	}
 	for _, key := range keys {
 		msg, ok := named[key]
@@ -199,12 +202,14 @@ func TestChanges(t *testing.T) {
 	chosen := m.chosen().Path
 	r.paths = []string{".", "a.slice", "new"}
 	m.Update(m.ask()())
-	if screen := m.Screen(80, 24); !strings.Contains(screen, "new") || strings.Contains(screen, "g.scope") || m.chosen() == nil {
+	if screen := m.Screen(80, 24); !strings.Contains(screen, "new") ||
+		strings.Contains(screen, "g.scope") || m.chosen() == nil {
 		t.Errorf("after %s vanished:\n%s", chosen, screen)
 	}
 	r.err = errors.New("the mount is\ndead \x1b[2J")
 	m.Update(m.ask()())
-	if screen := m.Screen(80, 24); !strings.Contains(screen, `! the mount is dead \x1b[2J`) || !strings.Contains(screen, "a.slice") {
+	if screen := m.Screen(80, 24); !strings.Contains(screen, `! the mount is dead \x1b[2J`) ||
+		!strings.Contains(screen, "a.slice") {
 		t.Errorf("after an error:\n%s", screen)
 	}
 	r.err = nil
@@ -215,11 +220,13 @@ func TestChanges(t *testing.T) {
 	for width := 1; width < 200; width += 7 {
 		for height := 1; height < 60; height += 3 {
 			m.Update(tea.WindowSizeMsg{Width: width, Height: height})
-			for _, keys := range [][]string{nil, {"?"}, {"x", "enter"}, {"esc", "/", "a"}, {"esc"}} {
+			for _, keys := range [][]string{nil, {"?"}, {"x", "enter"},
+				{"esc", "/", "a"}, {"esc"}} {
 				press(m, keys...)
 				screen := m.Screen(width, height)
 				if lines := strings.Split(screen, "\n"); len(lines) > height {
-					t.Fatalf("%d lines on %dx%d, keys %v:\n%s", len(lines), width, height, keys, screen)
+					t.Fatalf("%d lines on %dx%d, keys %v:\n%s",
+						len(lines), width, height, keys, screen)
 				}
 			}
 		}
@@ -229,7 +236,8 @@ func TestChanges(t *testing.T) {
 // TestColor holds that no colour is used against the wish.
 func TestColor(t *testing.T) {
 	m := newScreen(t, &machine{paths: hosts}, 100, 24, 3)
-	if screen := m.Screen(100, 24); strings.Contains(screen, "\x1b[31m") || !strings.Contains(screen, "!") {
+	if screen := m.Screen(100, 24); strings.Contains(screen, "\x1b[31m") ||
+		!strings.Contains(screen, "!") {
 		t.Errorf("colour:\n%q", screen)
 	}
 	m.Color = true
@@ -241,13 +249,15 @@ func TestColor(t *testing.T) {
 // TestPanic holds that the terminal is as before when the reader panics.
 func TestPanic(t *testing.T) {
 	var out bytes.Buffer
-	p := tea.NewProgram(New(&machine{panics: true}, Options{Interval: time.Second}), tea.WithInput(nil), tea.WithOutput(&out),
+	p := tea.NewProgram(New(&machine{panics: true}, Options{Interval: time.Second}), tea.WithInput(nil),
+		tea.WithOutput(&out),
 		tea.WithWindowSize(80, 24), tea.WithoutSignals())
 	_, err := p.Run()
 	if !errors.Is(err, tea.ErrProgramPanic) {
 		t.Errorf("the program ended with %v", err)
 	}
-	on, off := strings.LastIndex(out.String(), "\x1b[?1049h"), strings.LastIndex(out.String(), "\x1b[?1049l")
+	on, off := strings.LastIndex(out.String(), "\x1b[?1049h"),
+		strings.LastIndex(out.String(), "\x1b[?1049l")
 	if on > off {
 		t.Errorf("the alternate screen stays on: %q", out.String())
 	}
