@@ -308,3 +308,23 @@ func TestUnionOfNoCgroup(t *testing.T) {
 		ktest.Errno(t, fmt.Sprintf("tree %t", tree), err, unix.ENOENT)
 	}
 }
+
+// A union of the built-in views that walk is walked, too.
+func TestUnionOfBuiltinViewsWalks(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{}, "runqlat")
+	var u runs.Union
+	for _, name := range []string{"cpu", "memory", "psi", "runqlat"} {
+		v := views[name]
+		if v == nil && name == "memory" {
+			continue // the controller is on another hierarchy
+		}
+		if v.job.Walks() != nil {
+			return // before v6.4: see TestWalkOfBuiltinViews
+		}
+		u.Jobs, u.In = append(u.Jobs, v.job), append(u.In, nil)
+		if err := u.Walks(); err != nil {
+			t.Errorf("the union with %s: %+v", name, err)
+		}
+	}
+}

@@ -87,7 +87,7 @@ static __always_inline __u64 view_page_size(struct seq_file *seq)
 	{                                                                                                   \
 		struct cgroup *cgrp = view_walk_cast(struct cgroup, address);                               \
                                                                                                             \
-		if (view_walk_enter(cgrp))                                                                  \
+		if (view_walk_enter(address))                                                                  \
 			return 1;                                                                           \
 		show(NULL, cgrp);                                                                           \
 		return view_walk_leave();                                                                   \

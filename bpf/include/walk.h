@@ -232,8 +232,9 @@ __noinline int view_walk_remember(__u64 last, __u64 top)
 }
 
 /* Takes the next element for a cgroup; not 0 if there is none. */
-static __always_inline int view_walk_enter(struct cgroup *cgrp)
+__noinline int view_walk_enter(__u64 address)
 {
+	struct cgroup *cgrp = view_walk_cast(struct cgroup, address);
 	__u64 serial = view_walk_serial(&cgrp->self);
 	__u32 nr = view_walk.nodes, at, zero = 0;
 	struct view_node *node;
@@ -268,7 +269,7 @@ static __always_inline int view_walk_enter(struct cgroup *cgrp)
 }
 
 /* Ends the element that view_walk_enter began. */
-static __always_inline int view_walk_leave(void)
+__noinline int view_walk_leave(void)
 {
 	__u32 nr = view_walk.nodes;
 	struct view_node *node = bpf_map_lookup_elem(&view_nodes, &nr);

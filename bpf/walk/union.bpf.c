@@ -21,7 +21,7 @@ __noinline int union_one(__u64 address)
 {
 	__u64 begin, took;
 
-	if (view_walk_enter(view_walk_cast(struct cgroup, address)))
+	if (view_walk_enter(address))
 		return 1;
 	begin = bpf_ktime_get_boot_ns();
 	if (union_show(address))
