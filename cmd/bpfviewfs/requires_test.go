@@ -14,7 +14,7 @@ import (
 func TestViewOfAnotherHierarchy(t *testing.T) {
 	testenv.NeedsRoot(t)
 	v1 := ktest.V1(t)
-	const reason = "cgroup2 alone has, and this is a cgroup v1 hierarchy: bpfviewfs mount cgroup2 DIRECTORY"
+	const reason = "it works with cgroup2 alone, and this is a cgroup v1 hierarchy: bpfviewfs mount cgroup2 DIRECTORY"
 	dir := mountDir(t, v1)
 	if row := rowOf(t, dir, "psi"); !strings.HasPrefix(row, "absent ") ||
 		!strings.HasSuffix(row, reason) {
@@ -31,7 +31,7 @@ func TestViewOfAnotherHierarchy(t *testing.T) {
 		t.Errorf("status.json: %v", status.Absent)
 	}
 	code, out, _ := call(t, exec.Command(command, "why", "--source", v1, "psi"))
-	if code != 1 || !strings.Contains(out, reason) {
+	if code != 4 || !strings.Contains(out, reason) {
 		t.Errorf("why: exit %d: %s", code, out)
 	}
 	if _, out, _ := call(t, exec.Command(command, "views", "--source", v1)); !strings.Contains(out,

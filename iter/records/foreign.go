@@ -1,12 +1,12 @@
 package records
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"bpfviewfs/internal/errno"
+	"bpfviewfs/internal/structs"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -21,12 +21,20 @@ func (t Type) WithRecord(types *btf.Spec, name string) (with Type, left []string
 	if types == nil {
 		return t, nil, errno.Errorf(unix.EINVAL, "record: the program has no types")
 	}
-	s, err := structOf(types, name)
+	s, err := structs.Named(types, name)
 	if err != nil {
 		return t, nil, err
 	}
 	plain := &btf.Struct{Name: s.Name, Size: s.Size}
-	for _, m := range flatten(nil, "", 0, s, 0) {
+	for _, m := range structs.Flat(s) {
+		if slices.Contains(reserved, m.Name) {
+			m.Name += "_"
+		}
+		m.Tags = slices.DeleteFunc(slices.Clone(m.Tags), func(tag string) bool { // of other programs
+			name, _, _ := strings.Cut(tag, ":")
+			_, ours := memberTags[name]
+			return !ours
+		})
 		if _, _, err := newColumn(m); err != nil {
 			left = append(left, fmt.Sprintf("left out of the record: %v", err))
 			continue
@@ -38,63 +46,4 @@ func (t Type) WithRecord(types *btf.Spec, name string) (with Type, left []string
 	}
 	t.kind, t.version = "record", max(t.version, 1)
 	return t, left, nil
-}
-
-// structOf finds a struct by its name, or by the name of a typedef.
-func structOf(types *btf.Spec, name string) (*btf.Struct, error) {
-	found, err := types.AnyTypesByName(strings.TrimPrefix(name, "struct "))
-	if err != nil && !errors.Is(err, btf.ErrNotFound) {
-		return nil, fmt.Errorf("record: look for struct %s: %w", name, err)
-	}
-	for _, t := range found {
-		if s, ok := btf.UnderlyingType(t).(*btf.Struct); ok {
-			return s, nil
-		}
-	}
-	return nil, errno.Errorf(unix.EINVAL, "record: the program's types have no struct %s "+
-		"(one that is on the stack alone is not among them: declare a global pointer to it)", name)
-}
-
-// maxDepth is how deep structs in structs are followed.
-const maxDepth = 8
-
-// flatten appends the members of s, which begins at off, to members.
-func flatten(members []btf.Member, prefix string, off btf.Bits, s *btf.Struct, depth int) []btf.Member {
-	for _, m := range s.Members {
-		m.Name, m.Offset = prefix+strings.TrimLeft(m.Name, "_"), off+m.Offset
-		if inner, ok := btf.UnderlyingType(m.Type).(*btf.Struct); ok && depth < maxDepth {
-			below := m.Name + "_"
-			if m.Name == prefix { // anonymous
-				below = prefix
-			}
-			members = flatten(members, below, m.Offset, inner, depth+1)
-			continue
-		}
-		if slices.Contains(reserved, m.Name) {
-			m.Name += "_"
-		}
-		m.Tags = slices.DeleteFunc(slices.Clone(m.Tags), func(tag string) bool { // of other programs
-			name, _, _ := strings.Cut(tag, ":")
-			_, ours := memberTags[name]
-			return !ours
-		})
-		members = append(members, m)
-	}
-	return members
-}
-
-// Structs names structs of a size, of which a program may write one.
-func Structs(types *btf.Spec, size int) (names []string) {
-	if types == nil {
-		return nil
-	}
-	for t, err := range types.All() {
-		if err != nil {
-			return names
-		}
-		if s, ok := t.(*btf.Struct); ok && s.Name != "" && int(s.Size) == size {
-			names = append(names, s.Name)
-		}
-	}
-	return names
 }
