@@ -256,7 +256,11 @@ func (v *View) add(it *programs.Iterator) error {
 		it.Program().Close()
 		return err
 	}
-	return v.job.Add(it.Program(), it.Map, it.Target(), order, v.settings.Map)
+	if err := v.job.Add(it.Program(), it.Map, it.Target(), order, v.settings.Map); err != nil {
+		return err
+	}
+	v.job.SetRows(it.Rows())
+	return nil
 }
 
 // compare warns if the view's record changed and its version did not, because a reader of raw records relies

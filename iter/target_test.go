@@ -311,7 +311,7 @@ func TestRequestsDoNotMix(t *testing.T) {
 func countEntries(t *testing.T, m *ebpf.Map) (n int) {
 	t.Helper()
 	var tid uint32
-	var asked uint64
+	var asked []byte
 	for it := m.Iterate(); it.Next(&tid, &asked); n++ {
 	}
 	return n
@@ -354,7 +354,7 @@ func TestTooManyRequests(t *testing.T) {
 	v := mustLoad(t, h, "inside", "", same)
 	requests := requestsOf(t, v)
 	for i := range requests.MaxEntries() {
-		if err := requests.Put(uint32(1<<31|i), uint64(0)); err != nil {
+		if err := requests.Put(uint32(1<<31|i), make([]byte, requests.ValueSize())); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -372,11 +372,11 @@ func TestRequestsOfTheDead(t *testing.T) {
 	living := ktest.Helper{Cgroup: ktest.Cgroup(t, h.String(), "bpfviewfs-test-*"), Threads: 1}.Start(t)
 	requests := requestsOf(t, first)
 	// of any thread
-	if err := requests.Put(uint32(slices.Max(ktest.Threads(t, living))), uint64(0)); err != nil {
+	if err := requests.Put(uint32(slices.Max(ktest.Threads(t, living))), make([]byte, requests.ValueSize())); err != nil {
 		t.Fatal(err)
 	}
 	for i := range requests.MaxEntries() - 1 {
-		if err := requests.Put(1<<31-1-i, uint64(0)); err != nil {
+		if err := requests.Put(1<<31-1-i, make([]byte, requests.ValueSize())); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -148,7 +148,7 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
 		return VIEW_WRITE(seq, record, sizeof(*record));                                             \
 	}
 
-#define VIEW_WRITE bpf_seq_write /* tree.h has another */
+#define VIEW_WRITE bpf_seq_write /* tree.h and request.h have others */
 
 /* Properties of a member, after its name, for example __u64 rss_bytes VIEW_UNIT("bytes") VIEW_GAUGE; */
 #define VIEW_TAG(tag) __attribute__((btf_decl_tag(tag)))
@@ -199,6 +199,7 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
  * Controllers, with spaces between. A cgroup without them has no such view. "cgroup2" is for views that show
  * nothing on cgroup v1.
  */
+#define VIEW_ROWS VIEW_TAG("rows") /* see request.h */
 #define VIEW_HEADER(lines) VIEW_TAG("header:" #lines) /* of a text, at its beginning, once for all processes */
 #define VIEW_FOOTER(lines) VIEW_TAG("footer:" #lines)
 #define VIEW_REQUIRES(controllers) VIEW_TAG("requires:" controllers)

@@ -21,7 +21,16 @@
 #include "bpfview.h"
 
 struct view_request {
-	__u64 cgroup; /* id */
+	__u64 cgroup; /* id; of the topmost cgroup if a tree is wanted */
+	__u64 row;    /* in a tree: the cgroup of the task that was asked for last */
+	__u32 below;  /* it was asked for with all cgroups above */
+	__u32 tree;   /* the records of all cgroups are wanted */
+};
+
+/* Follows each record of a tree. */
+struct view_row_end {
+	__u64 cgroup;
+	__u64 below;
 };
 
 /* By the thread that reads, because the kernel runs the program inside read(2). */
@@ -44,8 +53,16 @@ static __always_inline struct view_request *view_request(void)
 static __always_inline bool view_task_in_cgroup(struct task_struct *task)
 {
 	struct view_request *request = view_request();
+	__u64 id;
 
-	return request && BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id) == request->cgroup;
+	if (!request)
+		return false;
+	id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	if (!request->tree)
+		return id == request->cgroup;
+	request->row = id;
+	request->below = false;
+	return true;
 }
 
 struct view_search {
@@ -72,10 +89,38 @@ static __always_inline bool view_task_under_cgroup(struct task_struct *task)
 
 	if (!request || !cgrp)
 		return false;
+	if (request->tree) {
+		request->row = BPF_CORE_READ(cgrp, kn, id);
+		request->below = true;
+		return true;
+	}
 	search.id = request->cgroup;
 	/* A cgroup is its own last ancestor. */
 	bpf_loop(BPF_CORE_READ(cgrp, level) + 1, view_search_level, &search, 0);
 	return search.found;
 }
+
+/*
+ * VIEW_ROWS, between the section and the program of a record view, says that each record is about one
+ * task, and that view_task_in_cgroup or view_task_under_cgroup was called for it before view_emit. Then a
+ * sub-tree is one walk of the machine, not one for each cgroup. In this walk both functions are true for
+ * every task, and user space gives each cgroup its records. A program that adds up over tasks must not
+ * have the tag.
+ */
+static __always_inline long view_row_write(struct seq_file *seq, const void *record, __u32 size)
+{
+	struct view_request *request = view_request();
+	struct view_row_end end = {};
+	long err = bpf_seq_write(seq, record, size);
+
+	if (err || !request || !request->tree)
+		return err;
+	end.cgroup = request->row;
+	end.below = request->below;
+	return bpf_seq_write(seq, &end, sizeof(end));
+}
+
+#undef VIEW_WRITE
+#define VIEW_WRITE view_row_write
 
 #endif

@@ -2,6 +2,7 @@ package programs
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"bpfviewfs/internal/errno"
@@ -79,6 +80,9 @@ func (it *Iterator) Order() (links.Order, error) {
 	}
 	return order, err
 }
+
+// Rows reports whether each record is about the task that the program asked for last, as VIEW_ROWS says.
+func (it *Iterator) Rows() bool { return slices.Contains(it.tags, "rows") }
 
 // Requires are the controllers that a cgroup must have for the view, as VIEW_REQUIRES names them.
 func (it *Iterator) Requires() []string { return requiresOf(it.tags) }

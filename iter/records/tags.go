@@ -17,7 +17,7 @@ var (
 		"kind": true, "unit": true, "sum": true, "help": true, "width": true,
 	}
 	programTags = map[string]bool{"help": true, "version": true, "order": true, "encoded": true,
-		"requires": true, "header": true, "footer": true}
+		"requires": true, "header": true, "footer": true, "rows": false}
 )
 
 // commentTag begins the tags in which tests of libbpf and the kernel note the expected result of a program.

@@ -99,6 +99,14 @@ func TypeOf(types *btf.Spec, tags []string) (t Type, err error) {
 // Kind is "text", "record" or "encoded"; "" for the zero value.
 func (t Type) Kind() string { return t.kind }
 
+// RecordSize is the size of a record in bytes; 0 if the bytes are no records.
+func (t Type) RecordSize() int {
+	if t.record == nil {
+		return 0
+	}
+	return t.record.size
+}
+
 // Help is one line about the view, or "".
 func (t Type) Help() string { return t.help }
 

@@ -16,7 +16,10 @@ import (
 const RequestMap = "view_requests"
 
 // request is struct view_request of bpf/include/request.h.
-type request struct{ Cgroup uint64 }
+type request struct {
+	Cgroup, Row uint64
+	Below, Tree uint32
+}
 
 // addWhole finds the errors at load that would fail every run. Examples are a target that needs a map, and
 // one that no sleepable program can be linked to.
@@ -33,7 +36,11 @@ func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, requests *ebpf.M
 		return errno.Errorf(unix.EXDEV,
 			"it knows its reader by its thread id; run in the host's pid namespace")
 	}
-	forgetRequests[request](requests)
+	if requests != nil && requests.ValueSize() == 8 {
+		forgetRequests[uint64](requests)
+	} else {
+		forgetRequests[request](requests)
+	}
 	if mapPath != "" {
 		elements, err := ebpf.LoadPinnedMap(mapPath, nil)
 		if err != nil {
@@ -98,7 +105,11 @@ func (r *run) everything(cgroup uint64, dst []byte) ([]byte, error) {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		reader := uint32(unix.Gettid())
-		if err := ask(j.requests, reader, request{cgroup}); err != nil {
+		request, err := j.requestOf(cgroup)
+		if err == nil {
+			err = ask(j.requests, reader, request)
+		}
+		if err != nil {
 			return nil, err
 		}
 		defer j.requests.Delete(reader)

@@ -24,6 +24,11 @@ func (r *run) collectTree(cgroup uint64, in func(cgroup uint64) error) error {
 			return err
 		}
 	}
+	if r.job.rows && in == nil && r.output.Len() > 1 {
+		if err := r.collectRows(cgroup); !errors.Is(err, errNoRows) {
+			return err
+		}
+	}
 	return r.collectEach(in)
 }
 
