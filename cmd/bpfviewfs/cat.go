@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/target"
 	"bpfviewfs/iter/records"
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ running then counts for the interval. A cgroup that the view's settings leave ou
   bpfviewfs cat --tree --format json cpu /
   bpfviewfs cat -o views=/opt/views myview /`,
 		Args:              words(2, 2),
-		ValidArgsFunction: completeViewAndCgroup,
+		ValidArgsFunction: complete.ViewAndCgroup,
 	}
 	open := readerFlags(cmd)
 	format := choiceFlag(cmd, "format", "text",

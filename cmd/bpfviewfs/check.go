@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/iter"
 	"bpfviewfs/iter/cgroups"
 	"github.com/spf13/cobra"
@@ -26,7 +27,7 @@ default is the top of the hierarchy.`,
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string,
 			cobra.ShellCompDirective) {
 			if len(args) == 1 {
-				return completeCgroup(begun)
+				return complete.Cgroup(begun)
 			}
 			return []string{"bpf.o"}, cobra.ShellCompDirectiveFilterFileExt
 		},

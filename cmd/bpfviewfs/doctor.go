@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/doctor"
 	"bpfviewfs/cmd/bpfviewfs/explain"
 	"bpfviewfs/mount"
@@ -22,7 +23,7 @@ nothing and needs no root.
 
 The exit code is 2 if a line is bad.`,
 		Args:              words(0, 0),
-		ValidArgsFunction: noWords,
+		ValidArgsFunction: complete.NoWords,
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

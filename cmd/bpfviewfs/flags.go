@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"bpfviewfs/cmd/bpfviewfs/complete"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -47,7 +48,7 @@ func completeFlag(cmd *cobra.Command, name string, words ...string) {
 // optionsFlag gives a command the flag -o, for lists of a mount's options.
 func optionsFlag(cmd *cobra.Command, usage string) *[]string {
 	lists := cmd.Flags().StringArrayP("options", "o", nil, usage)
-	if err := cmd.RegisterFlagCompletionFunc("options", completeOptions); err != nil {
+	if err := cmd.RegisterFlagCompletionFunc("options", complete.Options); err != nil {
 		panic(err)
 	}
 	return lists

@@ -35,7 +35,7 @@ func TestImports(t *testing.T) {
 		"cmd/bpfviewfs/explain": person,
 		"cmd/bpfviewfs/decode":  person, "cmd/bpfviewfs/show": person,
 		"cmd/bpfviewfs/exporter": person, "cmd/bpfviewfs/top": person,
-		"cmd/bpfviewfs/recording": person,
+		"cmd/bpfviewfs/recording": person, "cmd/bpfviewfs/replay": person,
 		"cmd/bpfviewfs/labels": {"bpfviewfs/": "a path is text", fuse: people, bpf: people,
 			logrus: people,
 			cobra:  people},

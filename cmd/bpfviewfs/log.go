@@ -1,16 +1,13 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"log/syslog"
-	"os"
-	"strings"
 
+	"bpfviewfs/cmd/bpfviewfs/journal"
 	"bpfviewfs/internal/plain"
 	"github.com/sirupsen/logrus"
 	logsyslog "github.com/sirupsen/logrus/hooks/syslog"
-	"golang.org/x/sys/unix"
 )
 
 // logOptions are the format and the level of the log.
@@ -24,9 +21,7 @@ func (o logOptions) logger(background bool) (*logrus.Logger, error) {
 	if o.format == "json" {
 		log.SetFormatter(&logrus.JSONFormatter{})
 	}
-	if toJournal() {
-		log.SetFormatter(&prioritized{log.Formatter})
-	}
+	log.SetFormatter(journal.Formatter(log.Formatter))
 	if o.level != "" {
 		level, err := logrus.ParseLevel(o.level)
 		if err != nil {
@@ -42,44 +37,6 @@ func (o logOptions) logger(background bool) (*logrus.Logger, error) {
 		}
 	}
 	return log, nil
-}
-
-// toJournal reports whether stderr leads to the journal, which systemd tells by its device and inode number
-// (JOURNAL_STREAM in systemd.exec(5)).
-func toJournal() bool {
-	var st unix.Stat_t
-	return unix.Fstat(int(os.Stderr.Fd()), &st) == nil &&
-		os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
-}
-
-// priority is a prefix that the journal takes for a line's priority (sd-daemon(3)), or nothing if stderr is
-// not the journal.
-func priority(level syslog.Priority) string {
-	if !toJournal() {
-		return ""
-	}
-	return fmt.Sprintf("<%d>", level)
-}
-
-// prioritized puts the priority in front of each line of another formatter.
-type prioritized struct{ logrus.Formatter }
-
-func (p *prioritized) Format(e *logrus.Entry) ([]byte, error) {
-	text, err := p.Formatter.Format(e)
-	level := syslog.LOG_DEBUG
-	switch e.Level {
-	case logrus.PanicLevel, logrus.FatalLevel:
-		level = syslog.LOG_CRIT
-	case logrus.ErrorLevel:
-		level = syslog.LOG_ERR
-	case logrus.WarnLevel:
-		level = syslog.LOG_WARNING
-	case logrus.InfoLevel:
-		level = syslog.LOG_INFO
-	}
-	mark := fmt.Sprintf("<%d>", level)
-	return []byte(mark + strings.ReplaceAll(strings.TrimSuffix(string(text), "\n"), "\n",
-		"\n"+mark) + "\n"), err
 }
 
 // plainHook keeps messages on one line that cannot act on a terminal. Hooks are called in the order in which

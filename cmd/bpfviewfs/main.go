@@ -13,6 +13,8 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"bpfviewfs/cmd/bpfviewfs/complete"
+	"bpfviewfs/cmd/bpfviewfs/journal"
 	"bpfviewfs/internal/plain"
 	"bpfviewfs/mount"
 	"github.com/spf13/cobra"
@@ -38,7 +40,7 @@ func run(args []string) int {
 		err = runCommand(args[1:])
 	}
 	if err != nil {
-		fmt.Fprintf(plain.Writer(os.Stderr), "%s%s: %v\n", priority(syslog.LOG_ERR),
+		fmt.Fprintf(plain.Writer(os.Stderr), "%s%s: %v\n", journal.Priority(syslog.LOG_ERR),
 			filepath.Base(args[0]), err)
 	}
 	return mount.ExitCode(err)
@@ -126,6 +128,6 @@ mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview
 		doctorCommand(),
 		viewsCommand(), catCommand(), whyCommand(),
 		exporterCommand(log), newCommand(), checkCommand(), versionCommand())
-	completionCommand(root)
+	complete.Command(root)
 	return root
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/fs"
 	"bpfviewfs/mount"
 	"github.com/spf13/cobra"
@@ -29,7 +30,7 @@ That cgroup then is the root of the tree, and nothing above it can be reached.`,
 		Example: `  bpfviewfs mount /run/bpfview
   bpfviewfs mount /sys/fs/cgroup/system.slice /mnt -o mode=0444`,
 		Args:              words(1, 2),
-		ValidArgsFunction: completeDirectory,
+		ValidArgsFunction: complete.Directory,
 	}
 	lists := optionsFlag(cmd, "comma-separated mount `options`: uid=USER gid=GROUP mode=OCTAL max_run=SIZE max_series=NUMBER views=DIR:DIR enable=VIEW:VIEW registry=DIR")
 	foreground := cmd.Flags().Bool("foreground", false,
@@ -80,7 +81,7 @@ func umountCommand() *cobra.Command {
 		Aliases:           []string{"unmount"},
 		Short:             "unmount the tree at DIR",
 		Args:              words(1, 1),
-		ValidArgsFunction: completeMount,
+		ValidArgsFunction: complete.Mount,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return mount.Umount(args[0], func(format string, words ...any) {
 				fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", words...)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"bpfviewfs/bpf"
+	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/fs"
 	"github.com/spf13/cobra"
 )
@@ -34,7 +35,7 @@ The kinds of examples:
 		Example: "  bpfviewfs new blocked && make -C blocked check\n  bpfviewfs new --kind histogram lives",
 		Args:    words(1, 1),
 
-		ValidArgsFunction: noWords,
+		ValidArgsFunction: complete.NoWords,
 	}
 	kind := choiceFlag(cmd, "kind", "record", "the `kind` of example: record, histogram, task or text",
 		"histogram", "task", "text")

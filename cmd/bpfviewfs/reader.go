@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/decode"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/mount"
@@ -40,7 +41,7 @@ func readerFlags(cmd *cobra.Command) func(views []string) (reader, error) {
 	open := look(cmd)
 	dir := cmd.Flags().String("mount", "",
 		"read the mount at this `directory`; default: the first one that this user may read")
-	if err := cmd.RegisterFlagCompletionFunc("mount", completeMount); err != nil {
+	if err := cmd.RegisterFlagCompletionFunc("mount", complete.Mount); err != nil {
 		panic(err)
 	}
 	return func(views []string) (reader, error) {

@@ -37,11 +37,9 @@ func TestRecord(t *testing.T) {
 	}
 	unix.Kill(first.Process.Pid, unix.SIGKILL)
 	first.Wait()
-	used := usageOf(t, busy)
 	if code, out, stderr := call(t, exec.Command(command, append(args, "--count", "4")...)); code != 0 {
 		t.Fatalf("exit %d: %s%s", code, out, stderr)
 	}
-	used = usageOf(t, busy) - used
 
 	code, out, stderr := call(t, exec.Command(command, "replay", "--dump", "json", file))
 	var shares []float64

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 
+	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/memory"
 	"bpfviewfs/fs"
 	"bpfviewfs/mount"
@@ -165,7 +166,7 @@ func reloadCommand() *cobra.Command {
 upgrade. Readers notice nothing. Open files, bind mounts and reads in work go on. If the new program does
 not start, the error says why, and the old one serves on. SIGHUP to the process that mounted does the same.`,
 		Args:              words(1, 1),
-		ValidArgsFunction: completeMount,
+		ValidArgsFunction: complete.Mount,
 	}
 	keeper := cmd.Flags().Bool("keeper", false,
 		"have the process that keeps the mount run the new program, too")

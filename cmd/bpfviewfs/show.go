@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/decode"
 	"bpfviewfs/cmd/bpfviewfs/show"
 	"bpfviewfs/cmd/bpfviewfs/target"
@@ -53,11 +54,11 @@ running then counts for the interval.`,
 	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, begun string) ([]string,
 		cobra.ShellCompDirective) {
 		if strings.Contains(begun, "/") {
-			return completeCgroup(begun)
+			return complete.Cgroup(begun)
 		}
-		words := slices.Concat(viewNames(), unitNames(), []string{"self"})
+		words := slices.Concat(complete.Views(), complete.Units(), []string{"self"})
 		slices.Sort(words)
-		return startingWith(begun, slices.Compact(words)), cobra.ShellCompDirectiveNoFileComp
+		return complete.StartingWith(begun, slices.Compact(words)), cobra.ShellCompDirectiveNoFileComp
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *interval <= 0 || *every < 0 || a.Top < 0 || *pid < 0 {
@@ -94,7 +95,7 @@ running then counts for the interval.`,
 // splitWords divides the words of a command into views and a cgroup, which is the last word if no view is
 // called so.
 func splitWords(args []string) (views []string, cgroup string) {
-	known := viewNames()
+	known := complete.Views()
 	if n := len(args); n > 0 && !slices.Contains(known, args[n-1]) {
 		args, cgroup = args[:n-1], args[n-1]
 	}

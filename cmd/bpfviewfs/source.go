@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"bpfviewfs/bpf"
+	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/fs"
 	"bpfviewfs/iter"
 	"bpfviewfs/iter/cgroups"
@@ -14,14 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// viewsDirectories hold views beside the built-in ones and the directories that options name. A later
-// directory wins.
-var viewsDirectories = []string{"/usr/lib/bpfviewfs/views.d", "/etc/bpfviewfs/views.d"}
-
 const bpffs = "/sys/fs/bpf"
 
 // registry is the usual directory of a bpffs for pinned views.
-const registry = bpffs + "/bpfview"
+const registry = complete.Registry
 
 // source is a hierarchy of cgroups and the views to run in it.
 type source struct {
@@ -52,7 +49,7 @@ func openSource(name string, c iter.Config) (*source, error) {
 	}
 	config := c
 	c.Builtin = bpf.Objects
-	c.Dirs = append(slices.Clone(viewsDirectories), c.Dirs...)
+	c.Dirs = append(slices.Clone(complete.ViewsDirectories), c.Dirs...)
 	if c.Registry = cmp.Or(c.Registry, registry); c.Registry == "none" {
 		c.Registry = ""
 	} else if c.Registry == registry && !c.ReadOnly {
@@ -124,7 +121,7 @@ func lookFor(cmd *cobra.Command) func(view string) (*source, *iter.View, error) 
 func sourceFlag(cmd *cobra.Command) *string {
 	name := cmd.Flags().String("source", "cgroup2",
 		"the `hierarchy`: cgroup2, or the path of a cgroup's directory")
-	if err := cmd.RegisterFlagCompletionFunc("source", completeDirectory); err != nil {
+	if err := cmd.RegisterFlagCompletionFunc("source", complete.Directory); err != nil {
 		panic(err)
 	}
 	return name

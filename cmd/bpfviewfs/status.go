@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,17 +8,16 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
 
+	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/explain"
+	"bpfviewfs/cmd/bpfviewfs/metrics"
 	"bpfviewfs/cmd/bpfviewfs/units"
 	"bpfviewfs/fs"
 	"bpfviewfs/mount"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -33,7 +30,7 @@ func statusCommand() *cobra.Command {
 come the runs, errors and time. Root also sees the processes, and the users with the most memory in open
 files.`,
 		Args:              words(0, 1),
-		ValidArgsFunction: completeMount,
+		ValidArgsFunction: complete.Mount,
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -77,11 +74,11 @@ files.`,
 
 // mountStatus is the state of a mount.
 type mountStatus struct {
-	Target string       `json:"target"`
-	Source string       `json:"source"`
-	Error  string       `json:"error,omitempty"`
-	Server *serverStats `json:"server,omitempty"` // for root, and the owner of the root directory
-	Views  []viewStats  `json:"views"`
+	Target string         `json:"target"`
+	Source string         `json:"source"`
+	Error  string         `json:"error,omitempty"`
+	Server *serverStats   `json:"server,omitempty"` // for root, and the owner of the root directory
+	Views  []metrics.View `json:"views"`
 }
 
 // serverStats is the mount's status.json.
@@ -94,17 +91,8 @@ type serverStats struct {
 	Warnings []string     `json:"warnings"`
 }
 
-// viewStats are the mount's metrics of a view.
-type viewStats struct {
-	View     string  `json:"view"`
-	Runs     uint64  `json:"runs"`
-	Failures float64 `json:"failures"`
-	Seconds  float64 `json:"seconds"`
-	Bytes    float64 `json:"bytes"`
-}
-
 func readStatus(at mount.Info) (s mountStatus) {
-	s = mountStatus{Target: at.Target, Source: at.Source, Views: []viewStats{}}
+	s = mountStatus{Target: at.Target, Source: at.Source, Views: []metrics.View{}}
 	read := func(name string) ([]byte, error) {
 		return explain.Patiently(func() ([]byte, error) {
 			return os.ReadFile(filepath.Join(at.Target, ".bpfview", name))
@@ -118,7 +106,7 @@ func readStatus(at mount.Info) (s mountStatus) {
 	case err != nil:
 		s.Error = err.Error()
 	default:
-		if s.Views, err = parseMetrics(text); err != nil {
+		if s.Views, err = metrics.Parse(text); err != nil {
 			s.Error = err.Error()
 		}
 	}
@@ -129,43 +117,6 @@ func readStatus(at mount.Info) (s mountStatus) {
 		}
 	}
 	return s
-}
-
-// parseMetrics sums up .bpfview/metrics by view, the views with most runs first.
-func parseMetrics(text []byte) ([]viewStats, error) {
-	parser := expfmt.NewTextParser(model.LegacyValidation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
-	if err != nil {
-		return nil, fmt.Errorf("read the metrics of the mount: %w", err)
-	}
-	byName := make(map[string]*viewStats)
-	for _, family := range families {
-		for _, m := range family.Metric {
-			if len(m.Label) != 1 || m.Label[0].GetName() != "view" {
-				continue
-			}
-			name := m.Label[0].GetValue()
-			if byName[name] == nil {
-				byName[name] = &viewStats{View: name}
-			}
-			switch v := byName[name]; family.GetName() {
-			case "bpfviewfs_run_seconds":
-				v.Runs, v.Seconds = m.Histogram.GetSampleCount(), m.Histogram.GetSampleSum()
-			case "bpfviewfs_run_bytes_total":
-				v.Bytes = m.Counter.GetValue()
-			case "bpfviewfs_run_failures_total":
-				v.Failures = m.Counter.GetValue()
-			}
-		}
-	}
-	list := []viewStats{}
-	for _, v := range byName {
-		list = append(list, *v)
-	}
-	slices.SortFunc(list, func(a, b viewStats) int {
-		return cmp.Or(cmp.Compare(b.Runs, a.Runs), cmp.Compare(a.View, b.View))
-	})
-	return list, nil
 }
 
 func (s mountStatus) print(to io.Writer, now time.Time) error {

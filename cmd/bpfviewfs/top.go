@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/decode"
 	"bpfviewfs/cmd/bpfviewfs/show"
 	"bpfviewfs/cmd/bpfviewfs/target"
@@ -36,12 +37,12 @@ It reads a mount if this user may, and else runs the views, which takes root. NO
 		ValidArgsFunction: func(_ *cobra.Command, args []string, begun string) ([]string,
 			cobra.ShellCompDirective) {
 			if len(args) > 0 {
-				return noWords(nil, nil, "")
+				return complete.NoWords(nil, nil, "")
 			}
 			if strings.Contains(begun, "/") {
-				return completeCgroup(begun)
+				return complete.Cgroup(begun)
 			}
-			return startingWith(begun, append(unitNames(), "self")),
+			return complete.StartingWith(begun, append(complete.Units(), "self")),
 				cobra.ShellCompDirectiveNoFileComp
 		},
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 
+	"bpfviewfs/cmd/bpfviewfs/complete"
 	"github.com/spf13/cobra"
 )
 
@@ -12,7 +13,7 @@ func versionCommand() *cobra.Command {
 		Use:               "version",
 		Short:             "print the version",
 		Args:              words(0, 0),
-		ValidArgsFunction: noWords,
+		ValidArgsFunction: complete.NoWords,
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

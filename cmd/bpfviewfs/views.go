@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/fs"
 	"bpfviewfs/internal/plain"
 	"bpfviewfs/iter"
@@ -19,7 +20,7 @@ func viewsCommand() *cobra.Command {
 		Long: `List the views as a mount with these options would have them, as the file .bpfview/views does. STATE is
 here, off (not enabled), or absent. If it is not here, ABOUT has the reason.`,
 		Args:              words(0, 0),
-		ValidArgsFunction: noWords,
+		ValidArgsFunction: complete.NoWords,
 	}
 	open := look(cmd)
 	long := cmd.Flags().Bool("long", false, "print the verifier's whole log for absent views")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 
+	"bpfviewfs/cmd/bpfviewfs/journal"
 	"bpfviewfs/iter"
 	"bpfviewfs/mount"
 )
@@ -26,7 +27,7 @@ func warnings(o mount.Options, set *iter.Set) []string {
 
 func printWarnings(to io.Writer, list []string) {
 	for _, line := range list {
-		fmt.Fprintf(to, "%sbpfviewfs: warning: %s\n", priority(syslog.LOG_WARNING), line)
+		fmt.Fprintf(to, "%sbpfviewfs: warning: %s\n", journal.Priority(syslog.LOG_WARNING), line)
 	}
 }
 

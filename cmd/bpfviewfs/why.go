@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/explain"
 	"bpfviewfs/fs"
 	"bpfviewfs/mount"
@@ -37,7 +38,7 @@ The exit code is 0 if the path or view is there and readable.`,
 			if len(args) == 0 && strings.Contains(begun, "/") {
 				return nil, cobra.ShellCompDirectiveDefault
 			}
-			return completeViewAndCgroup(cmd, args, begun)
+			return complete.ViewAndCgroup(cmd, args, begun)
 		},
 	}
 	find := lookFor(cmd)

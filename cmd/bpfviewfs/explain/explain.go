@@ -184,7 +184,6 @@ func (e *explainer) walk(below string) {
 				}
 				return
 			}
-			at = filepath.Join(at, name)
 			e.view(cgroup, name)
 			return
 		default:

@@ -1,4 +1,5 @@
-package main
+// Package complete completes the words of a command line: views, cgroups, units, mounts, options and their values.
+package complete
 
 import (
 	"bytes"
@@ -18,9 +19,9 @@ import (
 
 // Completions run as the person at the shell, mostly not root. They read directories and no view.
 
-// completionCommand is cobra's, but the script for bash leaves commas as they are. Options are joined by
+// Command is cobra's, but the script for bash leaves commas as they are. Options are joined by
 // commas, and bash would replace a part of the list by a part with other quotes.
-func completionCommand(root *cobra.Command) {
+func Command(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	bash, _, err := root.Find([]string{"completion", "bash"})
 	if err != nil {
@@ -39,42 +40,48 @@ func completionCommand(root *cobra.Command) {
 	}
 }
 
-// noWords is for a command without words, or without any more.
-func noWords(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+// ViewsDirectories hold views beside the built-in ones and the directories that options name. A later directory wins.
+var ViewsDirectories = []string{"/usr/lib/bpfviewfs/views.d", "/etc/bpfviewfs/views.d"}
+
+// Registry is the usual directory of a bpffs for pinned views.
+const Registry = "/sys/fs/bpf/bpfview"
+
+// NoWords is for a command without words, or without any more.
+func NoWords(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return nil, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeViewAndCgroup completes VIEW CGROUP.
-func completeViewAndCgroup(_ *cobra.Command, args []string, begun string) ([]string,
+// ViewAndCgroup completes VIEW CGROUP.
+func ViewAndCgroup(_ *cobra.Command, args []string, begun string) ([]string,
 	cobra.ShellCompDirective) {
 	switch len(args) {
 	case 0:
-		return startingWith(begun, viewNames()), cobra.ShellCompDirectiveNoFileComp
+		return StartingWith(begun, Views()), cobra.ShellCompDirectiveNoFileComp
 	case 1:
-		return completeCgroup(begun)
+		return Cgroup(begun)
 	}
-	return noWords(nil, nil, "")
+	return NoWords(nil, nil, "")
 }
 
-// completeMount completes the directory of a mount.
-func completeMount(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+// Mount completes the directory of a mount.
+func Mount(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
-		return noWords(nil, nil, "")
+		return NoWords(nil, nil, "")
 	}
-	return startingWith(begun, mountPoints()), cobra.ShellCompDirectiveNoFileComp
+	return StartingWith(begun, mountPoints()), cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeDirectory leaves directories to the shell.
-func completeDirectory(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+// Directory leaves directories to the shell.
+func Directory(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return nil, cobra.ShellCompDirectiveFilterDirs
 }
 
-// completeCgroup completes the path of a cgroup below the top of the first cgroup2 mount, or in cgroupfs, by
+// Cgroup completes the path of a cgroup below the top of the first cgroup2 mount, or in cgroupfs, by
 // one directory.
-func completeCgroup(begun string) ([]string, cobra.ShellCompDirective) {
+func Cgroup(begun string) ([]string, cobra.ShellCompDirective) {
 	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup2"))
 	if err != nil || len(mounts) == 0 {
-		return noWords(nil, nil, "")
+		return NoWords(nil, nil, "")
 	}
 	top := mounts[0].Mountpoint
 	dir, _ := filepath.Split(begun)
@@ -93,12 +100,12 @@ func completeCgroup(begun string) ([]string, cobra.ShellCompDirective) {
 			found = append(found, dir+e.Name()+"/")
 		}
 	}
-	return startingWith(begun, found),
+	return StartingWith(begun, found),
 		cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 }
 
-// unitNames are the units of systemd that have a cgroup.
-func unitNames() []string {
+// Units are the units of systemd that have a cgroup.
+func Units() []string {
 	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup2"))
 	if err != nil || len(mounts) == 0 {
 		return nil
@@ -122,10 +129,10 @@ func mountPoints() (dirs []string) {
 	return dirs
 }
 
-// viewNames are the views that are compiled in, the views of the usual directories, and those of the mounts.
-func viewNames() (names []string) {
+// Views are the views that are compiled in, the views of the usual directories, and those of the mounts.
+func Views() (names []string) {
 	builtin, _ := fs.Glob(bpf.Objects, "*.bpf.o")
-	for _, dir := range viewsDirectories {
+	for _, dir := range ViewsDirectories {
 		objects, _ := filepath.Glob(filepath.Join(dir, "*.bpf.o"))
 		builtin = append(builtin, objects...)
 	}
@@ -147,7 +154,7 @@ func viewNames() (names []string) {
 	return slices.Compact(names)
 }
 
-func startingWith(begun string, words []string) []string {
+func StartingWith(begun string, words []string) []string {
 	return slices.DeleteFunc(words, func(word string) bool { return !strings.HasPrefix(word, begun) })
 }
 
@@ -163,8 +170,8 @@ var options = []struct {
 	{"max_run", func() []string { return []string{"16M", "64M", "256M", "1G"} }, false},
 	{"max_series", func() []string { return []string{"200000", "1000000"} }, false},
 	{"views", nil, true},
-	{"enable", viewNames, true},
-	{"registry", func() []string { return []string{registry, "none"} }, false},
+	{"enable", Views, true},
+	{"registry", func() []string { return []string{Registry, "none"} }, false},
 }
 
 // accounts are the names in a file such as passwd(5).
@@ -178,8 +185,8 @@ func accounts(file string) (names []string) {
 	return names
 }
 
-// completeOptions completes the last word of a comma-separated list of options.
-func completeOptions(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+// Options completes the last word of a comma-separated list of options.
+func Options(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 	const directive = cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 	before, word := begun[:strings.LastIndex(begun, ",")+1], begun[strings.LastIndex(begun, ",")+1:]
 	name, value, hasValue := strings.Cut(word, "=")
@@ -203,7 +210,7 @@ func completeOptions(_ *cobra.Command, _ []string, begun string) ([]string, cobr
 			}
 		}
 	}
-	return startingWith(begun, found), directive
+	return StartingWith(begun, found), directive
 }
 
 // directories are those that begin as a path does.

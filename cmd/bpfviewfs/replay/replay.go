@@ -1,0 +1,225 @@
+// Package replay reads a recording for the screen of top, and dumps it.
+package replay
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"bpfviewfs/cmd/bpfviewfs/decode"
+	"bpfviewfs/cmd/bpfviewfs/recording"
+	"bpfviewfs/cmd/bpfviewfs/show"
+)
+
+// Reader reads a recording as if it were now. The view cpu goes on to the next snapshot.
+type Reader struct {
+	mu        sync.Mutex
+	recording *recording.Reader
+	at        int
+}
+
+// New reads a recording from its beginning.
+func New(r *recording.Reader) *Reader { return &Reader{recording: r, at: -1} }
+
+func (r *Reader) part(view string) (*recording.Part, error) {
+	parts, err := r.recording.Parts(max(r.at, 0))
+	if err != nil {
+		return nil, err
+	}
+	for i := range parts {
+		if parts[i].View == view {
+			return &parts[i], nil
+		}
+	}
+	return nil, fmt.Errorf("the recording has no view %s", view)
+}
+
+// Schema is that of the present snapshot.
+func (r *Reader) Schema(view string) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p, err := r.part(view)
+	if err != nil {
+		return nil, err
+	}
+	return p.Schema, nil
+}
+
+// Tree appends a view of the present snapshot; cpu goes on to the next.
+func (r *Reader) Tree(view string, dst []byte) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if view == "cpu" {
+		if r.at+1 >= r.recording.Len() {
+			return dst, errors.New("this is the last snapshot")
+		}
+		r.at++
+	}
+	p, err := r.part(view)
+	if err != nil {
+		return dst, err
+	}
+	return append(dst, p.Raw...), nil
+}
+
+// Back has the next sample but one be that before the present one.
+func (r *Reader) Back() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.at = max(-1, r.at-3)
+}
+
+// Now is the time of the present snapshot.
+func (r *Reader) Now() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now()
+}
+
+func (r *Reader) now() time.Time { return r.recording.Time(max(r.at, 0)) }
+
+// Detail is a view of the present snapshot about one cgroup.
+func (r *Reader) Detail(view, path string, width int) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p, err := r.part(view)
+	if err != nil {
+		return "", err
+	}
+	s, err := decode.ParseSchema(p.Schema)
+	if err != nil {
+		return "", err
+	}
+	run, err := s.Parse(p.Raw, r.now())
+	if err != nil {
+		return "", err
+	}
+	for _, frame := range run.Frames {
+		if frame.Path == path {
+			run.Tree, run.Frames = false, []decode.Frame{frame}
+			table := show.New(nil, run)
+			table.Compact()
+			var text strings.Builder
+			err := table.Print(&text, width)
+			return text.String(), err
+		}
+	}
+	return "", fmt.Errorf("the snapshot has no cgroup %s", path)
+}
+
+// eachRun gives every run of a recording, with the run of the same view before it, or nil.
+func eachRun(r *recording.Reader, f func(before, now *decode.Run) error) error {
+	before := make(map[string]*decode.Run)
+	for i := range r.Len() {
+		parts, err := r.Parts(i)
+		if err != nil {
+			return err
+		}
+		for _, p := range parts {
+			s, err := decode.ParseSchema(p.Schema)
+			if err != nil {
+				return err
+			}
+			// The recording uses its memory again.
+			run, err := s.Parse(append([]byte(nil), p.Raw...), r.Time(i))
+			if err != nil {
+				return err
+			}
+			old := before[p.View]
+			if old != nil && old.Schema.Hash != s.Hash {
+				old = nil
+			}
+			if err := f(old, run); err != nil {
+				return err
+			}
+			before[p.View] = run
+		}
+	}
+	return nil
+}
+
+// Tables prints the tables of all snapshots, as CSV or as JSON.
+func Tables(to io.Writer, r *recording.Reader, csv bool) error {
+	heads := make(map[string]string)
+	return eachRun(r, func(before, now *decode.Run) error {
+		table := show.New(before, now)
+		if !csv {
+			return table.PrintJSON(to)
+		}
+		hash := now.Schema.Hash
+		first := heads[table.View] != hash
+		heads[table.View] = hash
+		return table.PrintCSV(to, first)
+	})
+}
+
+// Metrics prints OpenMetrics. All samples of a metric are together, so the recording is read once for each.
+func Metrics(to io.Writer, r *recording.Reader) error {
+	type metric struct{ view, member string }
+	var order []metric
+	seen := make(map[metric]bool)
+	err := eachRun(r, func(_, now *decode.Run) error {
+		for _, m := range now.Schema.Members {
+			if key := (metric{now.Schema.View, m.Name}); m.Metric != "" && !m.IsHistogram() && !seen[key] {
+				seen[key] = true
+				order = append(order, key)
+			}
+		}
+		return nil
+	})
+	for _, key := range order {
+		if err != nil {
+			return err
+		}
+		first := true
+		err = eachRun(r, func(_, now *decode.Run) error {
+			m := now.Schema.Member(key.member)
+			if now.Schema.View != key.view || m == nil || m.Metric == "" {
+				return nil
+			}
+			if first {
+				fmt.Fprintf(to, "# TYPE %s %s\n", strings.TrimSuffix(m.Metric, "_total"), m.Kind)
+			}
+			first = false
+			return sampleLines(to, now, m)
+		})
+	}
+	if err == nil {
+		_, err = io.WriteString(to, "# EOF\n")
+	}
+	return err
+}
+
+// sampleLines prints the samples of one metric in one run.
+func sampleLines(to io.Writer, run *decode.Run, m *decode.Member) error {
+	scale := map[string]float64{"us": 1e6, "ns": 1e9, "ms": 1e3}[m.Unit]
+	if scale == 0 {
+		scale = 1
+	}
+	quote := strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
+	for _, frame := range run.Frames {
+		for i := range len(frame.Records) / run.Schema.Size {
+			record := run.Schema.Record(frame.Records, i)
+			if m.Missing(record) {
+				continue
+			}
+			labels := `cgroup="` + quote.Replace(decode.Printable(frame.Path)) + `"`
+			for j := range run.Schema.Members {
+				if label := &run.Schema.Members[j]; label.Metric == "" && label.SumOf == "" && !label.Missing(record) {
+					labels += `,` + label.Name + `="` + quote.Replace(label.Text(record)) + `"`
+				}
+			}
+			value := float64(m.Uint(record))
+			if m.Signed() {
+				value = float64(m.Int(record))
+			}
+			if _, err := fmt.Fprintf(to, "%s{%s} %v %.3f\n", m.Metric, labels, value/scale, float64(run.Time.UnixMilli())/1e3); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
