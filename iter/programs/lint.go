@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"bpfviewfs/internal/structs"
+	"bpfviewfs/internal/ctypes"
 	"bpfviewfs/iter/links"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -61,7 +61,7 @@ func (o *Object) Lint(written, limit int, binary bool) (found []string) {
 				"so its file is always empty")
 	} else if o.typ.Kind() == "text" && binary {
 		advice := "it writes no text: name its struct in NAME.yaml (record: STRUCT), or tag it with VIEW_RECORD"
-		if names := structs.Sized(o.spec.Types, size); len(names) > 0 {
+		if names := ctypes.Sized(o.spec.Types, size); len(names) > 0 {
 			advice += "; struct " + strings.Join(names, ", ") +
 				fmt.Sprintf(" has the %d bytes that it writes", size)
 		}

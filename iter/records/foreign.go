@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"bpfviewfs/internal/ctypes"
 	"bpfviewfs/internal/errno"
-	"bpfviewfs/internal/structs"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -21,12 +21,12 @@ func (t Type) WithRecord(types *btf.Spec, name string) (with Type, left []string
 	if types == nil {
 		return t, nil, errno.Errorf(unix.EINVAL, "record: the program has no types")
 	}
-	s, err := structs.Named(types, name)
+	s, err := ctypes.Named(types, name)
 	if err != nil {
 		return t, nil, err
 	}
 	plain := &btf.Struct{Name: s.Name, Size: s.Size}
-	for _, m := range structs.Flat(s) {
+	for _, m := range ctypes.Flat(s) {
 		if slices.Contains(reserved, m.Name) {
 			m.Name += "_"
 		}

@@ -1,5 +1,5 @@
-// Package structs finds structs in the types of BPF objects.
-package structs
+// Package ctypes has the structs and enums among the types of BPF objects.
+package ctypes
 
 import (
 	"errors"
