@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"io/fs"
 	"os/exec"
@@ -10,6 +9,7 @@ import (
 	"testing"
 
 	"bpfviewfs/bpf"
+	"bpfviewfs/iter/raw"
 )
 
 // builtin are the names of the views in the binary.
@@ -89,11 +89,9 @@ func checkRenderings(t *testing.T, c *cgroup, view, version, hash string) {
 		len(schema.Members) == 0 {
 		t.Errorf("%s: schema %+v, but views says version %s, hash %s", view, schema, version, hash)
 	}
-	raw := read(t, control+"raw/"+view)
-	if len(raw) < 32 || raw[:4] != "BPFV" || hex.EncodeToString([]byte(raw[16:24])) != hash ||
-		(len(raw)-32)%schema.Size != 0 {
-		t.Errorf("raw/%s: %d bytes, hash %x, want %s and records of %d",
-			view, len(raw), raw[16:24], hash, schema.Size)
+	out, err := raw.Parse([]byte(read(t, control+"raw/"+view)))
+	if err != nil || out.Hash != hash || out.Size != schema.Size {
+		t.Errorf("raw/%s: %v, %+v, want %s and records of %d", view, err, out, hash, schema.Size)
 	}
 	for line := range strings.Lines(read(t, control+"json/"+view+".json")) {
 		var record map[string]any
