@@ -23,7 +23,7 @@ var largeReplies = sync.Pool{New: func() any { return new([largeReply]byte) }}
 func (l *loop) handle(s slot) {
 	r := s.left()
 	opcode, node, unique := r.opcode(), r.node(), r.unique()
-	l.unique.Store(unique)
+	l.take(unique)
 	n := 0
 	if size := r.replySize(); size <= mostReply {
 		l.makeRoom(size)
@@ -36,14 +36,27 @@ func (l *loop) handle(s slot) {
 		l.answer(opcode, node, n)
 	}
 	s.done()
+	l.release(unique)
+	if len(l.reply) == largeReply {
+		largeReplies.Put((*[largeReply]byte)(l.reply))
+		l.reply = nil
+	}
+}
+
+// take notes that a request is in work, unless it was noted when it left the queue, and perhaps interrupted
+// since.
+func (l *loop) take(unique uint64) {
+	if l.unique.Load()&^interruptedBit != unique {
+		l.unique.Store(unique)
+	}
+}
+
+// release notes that a request is no longer in work.
+func (l *loop) release(unique uint64) {
 	if !l.unique.CompareAndSwap(unique, 0) { // interrupted
 		<-l.cancel
 		l.cancel = make(chan struct{})
 		l.unique.Store(0)
-	}
-	if len(l.reply) == largeReply {
-		largeReplies.Put((*[largeReply]byte)(l.reply))
-		l.reply = nil
 	}
 }
 

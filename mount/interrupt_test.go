@@ -2,6 +2,7 @@ package mount
 
 import (
 	"os/exec"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -135,5 +136,30 @@ func TestAbortCancels(t *testing.T) {
 	}
 	if n := g.cancelled.Load(); n != int64(len(cats)) {
 		t.Errorf("%d of %d requests cancelled", n, len(cats))
+	}
+}
+
+// An INTERRUPT finds a request either in the queue or in work, also at the moment in which it leaves the queue.
+func TestInterruptBetweenQueueAndWork(t *testing.T) {
+	s := newServer(&Conn{fd: -1}, newFS(), nil)
+	s.mu.Lock()
+	l := s.newLoop()
+	at := make(slot, slotSize)
+	copy(at, newRequest(opOpen, 2, rootNode, 1000, 0))
+	s.queue.push(entry{slot: at, unique: 2, uid: 1000})
+	s.mu.Unlock()
+	if _, _, ok := l.next(); !ok || s.withdraw(2) || !slices.Contains(s.inWork(), 2) {
+		t.Errorf("a request that was taken: %v, in work %v", ok, s.inWork())
+	}
+	s.interrupt(2)
+	l.take(2) // when the loop comes to it
+	select {
+	case <-l.cancel:
+	default:
+		t.Error("the interrupt of a request that was taken is forgotten")
+	}
+	l.release(2)
+	if s.inWork() != nil {
+		t.Errorf("in work at the end: %v", s.inWork())
 	}
 }

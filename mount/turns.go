@@ -121,6 +121,7 @@ func (l *loop) next() (entry, *flow, bool) {
 			s.startSlow()
 			continue
 		}
+		l.take(e.slot.left().unique()) // at once, so that an INTERRUPT finds it either waiting or in work
 		return e, u, true
 	}
 	return entry{}, nil, false
@@ -138,7 +139,9 @@ func (l *loop) serve(e entry, u *flow) {
 func (l *loop) answerEntry(e entry) (took int64) {
 	r := e.slot.left()
 	if e.found && !l.unanswered(r) {
+		unique := r.unique()
 		e.slot.done()
+		l.release(unique)
 		return 0
 	}
 	r.setWaits(false)
@@ -189,6 +192,7 @@ func (s *server) startSlow() {
 		}
 		s.slow++
 		l := s.newLoop()
+		l.take(e.slot.left().unique())
 		go l.serveSlow(e, u)
 	}
 }

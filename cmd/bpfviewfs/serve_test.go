@@ -187,7 +187,7 @@ func keptMadeUp(t *testing.T) (dir string, keeper *os.Process) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		unix.Unmount(dir, 0)
+		unix.Unmount(dir, unix.MNT_DETACH) // a reader may be left after a failure
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("keeper: %v", err)
 		}

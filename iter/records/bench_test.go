@@ -15,9 +15,9 @@ func pressure(b *testing.B) *record {
 		{Name: "S_SOME"}, {Name: "S_FULL", Value: 1}}}
 	return mustRecord(b, 32,
 		member("resource", 0, resource, "key"), member("kind", 4, kind, "key"),
-		member("avg10_ppm", 8, u32, "kind:gauge", "optional"),
-		member("avg60_ppm", 12, u32, "kind:gauge", "optional"),
-		member("avg300_ppm", 16, u32, "kind:gauge", "optional"),
+		member("avg10_ppm", 8, u32, "kind:gauge", "optional", "unit:ppm"),
+		member("avg60_ppm", 12, u32, "kind:gauge", "optional", "unit:ppm"),
+		member("avg300_ppm", 16, u32, "kind:gauge", "optional", "unit:ppm"),
 		member("cpus", 20, u32, "kind:gauge", "optional"),
 		member("total_nsec", 24, u64, "kind:counter", "unit:ns"))
 }
