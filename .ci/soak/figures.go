@@ -112,11 +112,15 @@ type figure struct {
 
 // figures reads them when the load is over and things had time to settle.
 func (k *soak) figures() ([]figure, error) {
+	if err := k.readTrees(); err != nil {
+		return nil, err
+	}
 	time.Sleep(settling)
 	now := []figure{
 		{name: "resident memory, MiB", more: 32}, {name: "memory files, MiB", more: 16},
 		{name: "descriptors", more: 8},
-		{name: "BPF descriptors"}, {name: "threads", more: 8}, {name: "pins"},
+		{name: "BPF descriptors", more: 8}, // a program with its maps may not have been needed before
+		{name: "threads", more: 8}, {name: "pins"},
 		{name: "dying cgroups"}, {name: "processes"},
 		{name: "kills for lack of memory"},
 	}
@@ -166,6 +170,21 @@ func (k *soak) figures() ([]figure, error) {
 	}
 	*kills, err = k.kills()
 	return now, err
+}
+
+// readTrees reads every tree of a server, because it loads their programs when they are read first.
+func (k *soak) readTrees() error {
+	dir := k.server.Dir + "/.bpfview/tree"
+	trees, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, tree := range trees {
+		if _, err := os.ReadFile(dir + "/" + tree.Name()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // kills is how often the kernel has killed a process of the mount for lack of memory.
