@@ -9,6 +9,7 @@ import (
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/internal/readers"
 	"bpfviewfs/internal/testenv"
+	"bpfviewfs/iter/raw"
 	"bpfviewfs/iter/records"
 	"golang.org/x/sys/unix"
 )
@@ -19,7 +20,7 @@ func TestRawTree(t *testing.T) {
 	v := testViews(t, h, Options{})["tasks"]
 	top := testTree(t, h, 4)
 	ktest.Helper{Cgroup: top}.Start(t)
-	got, err := readers.Raw(mustTree(t, v, records.Raw, ktest.CgroupID(t, top)))
+	got, err := raw.Parse(mustTree(t, v, records.Raw, ktest.CgroupID(t, top)))
 	if err != nil || got.Hash != v.Hash() || got.Version != uint32(v.Version()) ||
 		got.Cgroup != ktest.CgroupID(t, top) || len(got.Frames) != 5 {
 		t.Fatalf("%+v, %v", got, err)
@@ -28,10 +29,13 @@ func TestRawTree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	single, err := readers.Raw(one)
-	if err != nil || len(single.Records) != len(got.Frames[0].Records) || len(single.Records) == 0 ||
-		len(single.Records)%single.Size != 0 {
-		t.Errorf("%d bytes, %d in the tree, %v", len(single.Records), len(got.Frames[0].Records), err)
+	single, err := raw.Parse(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, within := single.Frames[0].Records, got.Frames[0].Records
+	if len(alone) != len(within) || len(alone) == 0 || len(alone)%single.Size != 0 {
+		t.Errorf("%d bytes, %d in the tree", len(alone), len(within))
 	}
 }
 
@@ -51,7 +55,7 @@ func TestEncoded(t *testing.T) {
 		v.Kind() != "encoded" {
 		t.Errorf("%s: %q, %v, want %q", v.Kind(), got, err, want)
 	}
-	got, err := readers.Raw(mustTree(t, &v, records.Raw, id))
+	got, err := raw.Parse(mustTree(t, &v, records.Raw, id))
 	if err != nil || len(got.Frames) != 3 || string(got.Frames[0].Records) != want {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"bpfviewfs/internal/ktest"
-	"bpfviewfs/internal/readers"
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/raw"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
 	"golang.org/x/sys/unix"
@@ -251,17 +251,17 @@ func TestTreeInBatches(t *testing.T) {
 	id := ktest.CgroupID(t, top)
 	pass := *v
 	pass.job = v.job.Without(runs.PerCgroup, runs.PerTask) // there is no other way
-	raw, err := readers.Raw(mustTree(t, &pass, records.Raw, id))
+	tree, err := raw.Parse(mustTree(t, &pass, records.Raw, id))
 	listed := treeLines(t, mustTree(t, testViews(t, h, Options{})["cpu"], records.JSON, id))
-	if err != nil || len(raw.Frames) != len(listed) {
-		t.Fatalf("%d cgroups shown of %d, %v", len(raw.Frames), len(listed), err)
+	if err != nil || len(tree.Frames) != len(listed) {
+		t.Fatalf("%+v, %v, want %d cgroups", tree, err, len(listed))
 	}
-	for i, f := range raw.Frames {
+	for i, f := range tree.Frames {
 		if f.Cgroup != listed[i].ID {
 			t.Fatalf("part %d is of cgroup %d, want %d", i, f.Cgroup, listed[i].ID)
 		}
 		// The helper has some threads of its own beside its children.
-		if n := len(f.Records) / raw.Size; n < want[f.Path] || n > want[f.Path]+20 ||
+		if n := len(f.Records) / tree.Size; n < want[f.Path] || n > want[f.Path]+20 ||
 			want[f.Path] == 0 && n > 0 {
 			t.Errorf("%s: %d threads, want %d and a few", f.Path, n, want[f.Path])
 		}

@@ -15,8 +15,8 @@ import (
 
 	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
-	"bpfviewfs/internal/readers"
 	"bpfviewfs/internal/testenv"
+	"bpfviewfs/iter/raw"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
 	"golang.org/x/sys/unix"
@@ -170,8 +170,11 @@ func TestRawGuide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	psi, _ := readers.Raw(single)
-	rows := len(psi.Records) / psi.Size
+	psi, err := raw.Parse(single)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := len(psi.Frames[0].Records) / psi.Size
 	for _, test := range []struct {
 		raw  []byte
 		want []string
@@ -233,21 +236,22 @@ func TestUnionShowsItsViews(t *testing.T) {
 			t.Errorf("tree %t: JSON is\n%s\nnot\n%s",
 				tree, strings.Join(lines, ""), strings.Join(want, ""))
 		}
-		parts, err := readers.RawUnion([]byte(union(records.Raw, tree)))
+		parts, err := raw.ParseUnion([]byte(union(records.Raw, tree)))
 		if err != nil || len(parts) != 2 {
 			t.Fatalf("tree %t: %d raw outputs of two views, %v", tree, len(parts), err)
 		}
 		for i, v := range []*View{cpu, psi} {
-			one, err := readers.Raw([]byte(of(v, records.Raw, tree)))
+			one, err := raw.Parse([]byte(of(v, records.Raw, tree)))
+			if err != nil {
+				t.Fatal(err)
+			}
 			p := parts[i]
-			if err != nil || p.View != v.Name() || p.Hash != one.Hash ||
-				!bytes.Equal(p.Records, one.Records) ||
+			if p.View != v.Name() || p.Hash != one.Hash ||
 				fmt.Sprint(p.Frames) != fmt.Sprint(one.Frames) {
-				t.Errorf("tree %t: raw %s differs from the view's own (%v)",
-					tree, p.View, err)
+				t.Errorf("tree %t: raw %s differs from the view's own", tree, p.View)
 			}
 			if p.Begin != parts[0].Begin || p.End < p.Begin || p.Skew == 0 || one.Skew != 0 ||
-				one.Begin < p.End || one.End < one.Begin || one.Unix < p.Unix {
+				one.Begin < p.End || one.End < one.Begin || one.BeginUnix.Before(p.BeginUnix) {
 				t.Errorf("tree %t: times of %s: %+v, and alone %+v", tree, p.View, p, one)
 			}
 		}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"bpfviewfs/internal/readers"
+	"bpfviewfs/iter/raw"
 	"github.com/cilium/ebpf/btf"
 )
 
@@ -18,9 +18,9 @@ func TestRaw(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := readers.Raw(out[len("before!"):])
+	got, err := raw.Parse(out[len("before!"):])
 	if err != nil || got.Size != 3 || got.Version != 1 || got.Cgroup != 7 ||
-		got.Hash != fmt.Sprintf("%x", r.sum) || string(got.Records) != "abcdef" {
+		got.Hash != fmt.Sprintf("%x", r.sum) || string(got.Frames[0].Records) != "abcdef" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	o.tree = true
@@ -33,10 +33,10 @@ func TestRaw(t *testing.T) {
 	if out, err = o.Render(Raw, []byte("before!")); err != nil {
 		t.Fatal(err)
 	}
-	got, err = readers.Raw(out[len("before!"):])
+	got, err = raw.Parse(out[len("before!"):])
 	if want := `[{7 . [97 98 99]} {8 a/bc []} {9 a [100 101 102]}]`; err != nil ||
 		fmt.Sprint(got.Frames) != want {
-		t.Errorf("%v, %v, want %s", got.Frames, err, want)
+		t.Errorf("%+v, %v, want %s", got, err, want)
 	}
 }
 
@@ -44,19 +44,19 @@ func TestRaw(t *testing.T) {
 func FuzzRaw(f *testing.F) {
 	f.Add([]byte("some bytes of records"), []byte("a/b c"), uint8(3))
 	f.Add([]byte{}, []byte("."), uint8(1))
-	f.Fuzz(func(t *testing.T, raw, path []byte, size uint8) {
+	f.Fuzz(func(t *testing.T, content, path []byte, size uint8) {
 		n := max(1, int(size))
 		r := mustRecord(t, uint32(n), member("a", 0, &btf.Int{Name: "char", Size: 1}))
-		raw = slices.Clip(raw[:len(raw)/n*n])
-		o := below(r, path, raw)
-		o.Write(0, append(o.Bytes(), raw...))
+		content = slices.Clip(content[:len(content)/n*n])
+		o := below(r, path, content)
+		o.Write(0, append(o.Bytes(), content...))
 		out, err := o.Render(Raw, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := readers.Raw(out)
+		got, err := raw.Parse(out)
 		if err != nil || len(got.Frames) != 2 || got.Frames[0].Path != string(path) ||
-			!bytes.Equal(got.Frames[1].Records, raw) {
+			!bytes.Equal(got.Frames[1].Records, content) {
 			t.Fatalf("%+v, %v", got, err)
 		}
 	})
@@ -70,7 +70,7 @@ func TestRawOfEncoded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := readers.Raw(out)
+	got, err := raw.Parse(out)
 	if err != nil || got.Size != 1 || got.Version != 3 || got.Hash != strings.Repeat("0", 16) ||
 		string(got.Frames[0].Records) != "\x08\x01\x08\x02" {
 		t.Errorf("%+v, %v", got, err)
