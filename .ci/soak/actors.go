@@ -28,7 +28,8 @@ func (k *soak) makeCgroups(done <-chan struct{}) error {
 	})
 }
 
-// makeViews puts an object into the views directory and pins a program, and takes both away.
+// makeViews puts an object into the views directory and pins a program, and takes both away. At its end it
+// waits until the mount no longer lists their trees, because the server learns of the removal a moment later.
 func (k *soak) makeViews(done <-chan struct{}) error {
 	object, err := os.ReadFile("iter/testdata/says.bpf.o")
 	if err != nil {
@@ -43,12 +44,33 @@ func (k *soak) makeViews(done <-chan struct{}) error {
 	file := k.stage.Dir + "/views/says.bpf.o"
 	defer os.Remove(file)
 	defer program.Unpin()
-	return every(700*time.Millisecond, done, func(int) error {
+	err = every(700*time.Millisecond, done, func(int) error {
 		err := errors.Join(os.WriteFile(file, object, 0o644), program.Pin(k.registry+"/walk"))
 		time.Sleep(700 * time.Millisecond)
 		k.counts.done("make views", 0)
 		return errors.Join(err, os.Remove(file), program.Unpin())
 	})
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"says", "walk"} {
+		if err := untilGone(k.server.Dir + "/.bpfview/tree/" + name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// untilGone waits until a file is gone, as long as an operation may take.
+func untilGone(file string) error {
+	for end := time.Now().Add(longest); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s is there %v after its view was removed", file, longest)
 }
 
 // replaceServers kills the server, reloads, and reloads with the keeper, in turns. If a server were killed
