@@ -9,10 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"bpfviewfs/cmd/bpfviewfs/complete"
-	"bpfviewfs/cmd/bpfviewfs/decode"
+	"bpfviewfs/iter/raw"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/mount"
 	"github.com/spf13/cobra"
@@ -301,21 +300,21 @@ func (d *direct) Close() error {
 }
 
 // readRun reads and decodes one run.
-func readRun(r reader, s *decode.Schema, cgroup string, tree bool, dst []byte) (*decode.Run, []byte, error) {
-	raw, err := r.Read(s.View, cgroup, records.Raw, tree, dst)
+func readRun(r reader, s *raw.Schema, cgroup string, tree bool) (*raw.Output, error) {
+	b, err := r.Read(s.View, cgroup, records.Raw, tree, nil)
 	if err != nil {
-		return nil, raw, err
+		return nil, err
 	}
-	run, err := s.Parse(raw, time.Now())
-	return run, raw, failed(err)
+	run, err := s.Parse(b)
+	return run, failed(err)
 }
 
 // schemaOf reads and decodes a view's schema.
-func schemaOf(r reader, view string) (*decode.Schema, error) {
+func schemaOf(r reader, view string) (*raw.Schema, error) {
 	text, err := r.Schema(view)
 	if err != nil {
 		return nil, err
 	}
-	s, err := decode.ParseSchema(text)
+	s, err := raw.ParseSchema(text)
 	return s, failed(err)
 }

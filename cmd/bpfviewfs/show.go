@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"bpfviewfs/cmd/bpfviewfs/complete"
-	"bpfviewfs/cmd/bpfviewfs/decode"
 	"bpfviewfs/cmd/bpfviewfs/show"
 	"bpfviewfs/cmd/bpfviewfs/target"
+	"bpfviewfs/iter/raw"
 	"bpfviewfs/iter/records"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -126,8 +126,8 @@ type shower struct {
 	json, csv   bool
 	width       int
 
-	schemas map[string]*decode.Schema // nil for a view without records
-	heads   map[string]bool           // views of which the line of names was printed
+	schemas map[string]*raw.Schema // nil for a view without records
+	heads   map[string]bool        // views of which the line of names was printed
 }
 
 func (s *shower) run(ctx context.Context, cmd *cobra.Command, again bool) error {
@@ -168,7 +168,7 @@ func (s *shower) run(ctx context.Context, cmd *cobra.Command, again bool) error 
 
 // prepare reads the schemas. Of views that were not chosen, those that are not here are left out.
 func (s *shower) prepare() error {
-	s.schemas, s.heads = make(map[string]*decode.Schema), make(map[string]bool)
+	s.schemas, s.heads = make(map[string]*raw.Schema), make(map[string]bool)
 	var here []string
 	for _, view := range s.views {
 		schema, err := schemaOf(s.reader, view)
@@ -196,18 +196,18 @@ func (s *shower) prepare() error {
 
 // runs are the runs of views at about one time, or their text.
 type runs struct {
-	decoded map[string]*decode.Run
+	decoded map[string]*raw.Output
 	text    map[string][]byte
 }
 
 func (s *shower) read() (runs, error) {
-	all := runs{make(map[string]*decode.Run), make(map[string][]byte)}
+	all := runs{make(map[string]*raw.Output), make(map[string][]byte)}
 	for _, view := range s.views {
 		var err error
 		if schema := s.schemas[view]; schema == nil {
 			all.text[view], err = s.reader.Read(view, s.cgroup, records.Text, false, nil)
 		} else {
-			all.decoded[view], _, err = readRun(s.reader, schema, s.cgroup, s.tree, nil)
+			all.decoded[view], err = readRun(s.reader, schema, s.cgroup, s.tree)
 		}
 		if err != nil && (s.chosen || len(s.views) == 1) {
 			return all, err
@@ -236,7 +236,7 @@ func (s *shower) print(cmd *cobra.Command, before, now runs) error {
 		if run == nil {
 			continue
 		}
-		table := show.New(before.decoded[view], run)
+		table := show.New(s.schemas[view], before.decoded[view], run)
 		err := table.Arrange(s.arrangement)
 		if err != nil {
 			return usageError("show: %v", err)

@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"bpfviewfs/cmd/bpfviewfs/complete"
-	"bpfviewfs/cmd/bpfviewfs/decode"
 	"bpfviewfs/cmd/bpfviewfs/show"
 	"bpfviewfs/cmd/bpfviewfs/target"
 	"bpfviewfs/cmd/bpfviewfs/top"
+	"bpfviewfs/internal/plain"
+	"bpfviewfs/iter/raw"
 	"bpfviewfs/iter/records"
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
@@ -167,7 +168,7 @@ type liveReader struct {
 	cgroup string
 
 	mu     sync.Mutex             // reader is used by one goroutine at a time
-	before map[string]*decode.Run // of pages, by view and path
+	before map[string]*raw.Output // of pages, by view and path
 }
 
 func (r *liveReader) Tree(view string, dst []byte) ([]byte, error) {
@@ -200,14 +201,14 @@ func (r *liveReader) Detail(view, path string, width int) (string, error) {
 		text, err := r.Read(view, cgroup, records.Text, false, nil)
 		lines := strings.Split(string(text), "\n")
 		for i := range lines {
-			lines[i] = decode.Printable(strings.ReplaceAll(lines[i], "\t", "        "))
+			lines[i] = plain.Text(strings.ReplaceAll(lines[i], "\t", "        "))
 		}
 		return strings.Join(lines, "\n"), err
 	}
 	if err != nil {
 		return "", err
 	}
-	run, _, err := readRun(r, schema, cgroup, false, nil)
+	run, err := readRun(r, schema, cgroup, false)
 	if err != nil {
 		return "", err
 	}
@@ -216,12 +217,12 @@ func (r *liveReader) Detail(view, path string, width int) (string, error) {
 	if before == nil && show.HasCounters(schema) {
 		time.Sleep(300 * time.Millisecond)
 		before = run
-		if run, _, err = readRun(r, schema, cgroup, false, nil); err != nil {
+		if run, err = readRun(r, schema, cgroup, false); err != nil {
 			return "", err
 		}
 		r.swap(key, run)
 	}
-	table := show.New(before, run)
+	table := show.New(schema, before, run)
 	table.Compact()
 	var text strings.Builder
 	err = table.Print(&text, width)
@@ -229,11 +230,11 @@ func (r *liveReader) Detail(view, path string, width int) (string, error) {
 }
 
 // swap keeps a run for the next rates, and returns the one before, or nil.
-func (r *liveReader) swap(key string, run *decode.Run) *decode.Run {
+func (r *liveReader) swap(key string, run *raw.Output) *raw.Output {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.before == nil || len(r.before) > 100 {
-		r.before = make(map[string]*decode.Run)
+		r.before = make(map[string]*raw.Output)
 	}
 	before := r.before[key]
 	r.before[key] = run

@@ -28,7 +28,10 @@ func Rune(r rune) bool {
 
 // Line returns text on one line: each run of white space is one space, and each byte of any other character
 // that is not plain is \xNN.
-func Line(text string) string { return escape(strings.Join(strings.Fields(text), " "), "") }
+func Line(text string) string { return Text(strings.Join(strings.Fields(text), " ")) }
+
+// Text returns text with each byte of a character that is not plain as \xNN.
+func Text(text string) string { return escape(text, "") }
 
 // escape returns text with each byte of a character that is not plain, and not in keep, as \xNN.
 func escape(text, keep string) string {

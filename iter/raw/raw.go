@@ -54,11 +54,21 @@ const (
 // on, are an error.
 func Parse(b []byte) (*Output, error) {
 	o, rest, err := parse(b)
-	if err == nil && len(rest) > 0 {
-		return nil, fmt.Errorf("%w of one view: %d bytes follow; ParseUnion reads several",
-			ErrFormat, len(rest))
+	if err == nil {
+		err = atEnd(rest)
 	}
-	return o, err
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// atEnd refuses bytes after the output of one view.
+func atEnd(rest []byte) error {
+	if len(rest) > 0 {
+		return fmt.Errorf("%w of one view: %d bytes follow; ParseUnion reads several", ErrFormat, len(rest))
+	}
+	return nil
 }
 
 // ParseUnion takes the raw output of several views apart, for example of .bpfview/tree/cpu+psi.raw.
@@ -74,67 +84,91 @@ func ParseUnion(b []byte) (all []*Output, err error) {
 }
 
 func parse(b []byte) (o *Output, rest []byte, err error) {
+	h, body, rest, err := split(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	u64 := func(at int) uint64 { return h.order.Uint64(b[at:]) }
+	o = &Output{
+		View: string(h.view), Tree: h.tree, BigEndian: h.order == binary.BigEndian,
+		Size: h.size, Version: h.order.Uint32(b[12:]), Hash: fmt.Sprintf("%x", h.hash), Cgroup: h.cgroup,
+		Begin: time.Duration(u64(32)), BeginUnix: time.Unix(0, int64(u64(40))),
+		End: time.Duration(u64(48)), Skew: time.Duration(u64(56)),
+	}
+	err = h.each(body, func(cgroup uint64, path, records []byte) bool {
+		o.Frames = append(o.Frames, Frame{cgroup, string(path), records})
+		return true
+	})
+	return o, rest, err
+}
+
+// header is the part of a header that tells how to read what follows.
+type header struct {
+	order  binary.ByteOrder
+	tree   bool
+	size   int // of a record
+	hash   []byte
+	view   []byte
+	cgroup uint64
+}
+
+// split divides the output of one view, which others may follow, into its header and what that is about.
+func split(b []byte) (h header, body, rest []byte, err error) {
 	if len(b) < headerSize || string(b[:4]) != magic {
-		return nil, nil, fmt.Errorf("%w: it does not begin with %d bytes of a header",
+		return h, nil, nil, fmt.Errorf("%w: it does not begin with %d bytes of a header",
 			ErrFormat, headerSize)
 	}
 	if b[6] != layout {
-		return nil, nil, fmt.Errorf("%w: its layout is version %d, and not %d",
+		return h, nil, nil, fmt.Errorf("%w: its layout is version %d, and not %d",
 			ErrFormat, b[6], layout)
 	}
-	o = &Output{BigEndian: b[7]&bigEndian != 0, Tree: b[7]&tree != 0}
-	order := o.order()
-	header := uint64(order.Uint16(b[4:]))
-	o.Size, o.Version = int(order.Uint32(b[8:])), order.Uint32(b[12:])
-	o.Hash, o.Cgroup = fmt.Sprintf("%x", b[16:24]), order.Uint64(b[24:])
-	o.Begin, o.BeginUnix = time.Duration(order.Uint64(b[32:])), time.Unix(0, int64(order.Uint64(b[40:])))
-	o.End, o.Skew = time.Duration(order.Uint64(b[48:])), time.Duration(order.Uint64(b[56:]))
-	whole, name := order.Uint64(b[64:]), order.Uint64(b[72:])
-	if header < headerSize || whole < header || whole > uint64(len(b)) || o.Size <= 0 ||
-		name > header-headerSize {
-		return nil, nil, fmt.Errorf("%w: %d bytes, by its header %d and %d more, in records of %d",
-			ErrFormat, len(b), header, whole-header, o.Size)
+	h = header{order: binary.LittleEndian, tree: b[7]&tree != 0, hash: b[16:24]}
+	if b[7]&bigEndian != 0 {
+		h.order = binary.BigEndian
 	}
-	o.View = string(b[headerSize:][:name])
-	o.Frames, err = o.frames(b[header:whole:whole])
-	return o, b[whole:], err
+	size := uint64(h.order.Uint16(b[4:]))
+	h.size, h.cgroup = int(h.order.Uint32(b[8:])), h.order.Uint64(b[24:])
+	whole, name := h.order.Uint64(b[64:]), h.order.Uint64(b[72:])
+	if size < headerSize || whole < size || whole > uint64(len(b)) || h.size <= 0 || name > size-headerSize {
+		return h, nil, nil, fmt.Errorf("%w: %d bytes, by its header %d and %d more, in records of %d",
+			ErrFormat, len(b), size, whole-size, h.size)
+	}
+	h.view = b[headerSize:][:name]
+	return h, b[size:whole:whole], b[whole:], nil
 }
 
-func (o *Output) frames(b []byte) (frames []Frame, err error) {
-	order := o.order()
-	if !o.Tree {
-		if len(b)%o.Size != 0 {
-			return nil, fmt.Errorf("%w: %d bytes are no whole number of records of %d",
-				ErrFormat, len(b), o.Size)
+var dot = []byte(".")
+
+// each calls f for each cgroup of what follows the header, until it returns false.
+func (h *header) each(b []byte, f func(cgroup uint64, path, records []byte) bool) error {
+	if !h.tree {
+		if len(b)%h.size != 0 {
+			return fmt.Errorf("%w: %d bytes are no whole number of records of %d",
+				ErrFormat, len(b), h.size)
 		}
-		return []Frame{{o.Cgroup, ".", b}}, nil
+		f(h.cgroup, dot, b)
+		return nil
 	}
 	for len(b) > 0 {
 		if len(b) < frameSize {
-			return nil, fmt.Errorf("%w: it ends in a frame", ErrFormat)
+			return fmt.Errorf("%w: it ends in a frame", ErrFormat)
 		}
-		f := Frame{Cgroup: order.Uint64(b)}
-		path, records := uint64(order.Uint32(b[8:])), uint64(order.Uint32(b[12:]))*uint64(o.Size)
+		cgroup := h.order.Uint64(b)
+		path, records := uint64(h.order.Uint32(b[8:])), uint64(h.order.Uint32(b[12:]))*uint64(h.size)
 		b = b[frameSize:]
 		if padded(path) > uint64(len(b)) || padded(records) > uint64(len(b))-padded(path) {
-			return nil, fmt.Errorf("%w: it ends in the frame of cgroup %d", ErrFormat, f.Cgroup)
+			return fmt.Errorf("%w: it ends in the frame of cgroup %d", ErrFormat, cgroup)
 		}
-		f.Path, f.Records = string(b[:path]), b[padded(path):][:records:records]
+		if !f(cgroup, b[:path:path], b[padded(path):][:records:records]) {
+			return nil
+		}
 		b = b[padded(path)+padded(records):]
-		frames = append(frames, f)
 	}
-	return frames, nil
+	return nil
 }
 
 // padded is a size with the zero bytes up to the next multiple of eight.
 func padded(n uint64) uint64 { return (n + 7) &^ 7 }
-
-func (o *Output) order() binary.ByteOrder {
-	if o.BigEndian {
-		return binary.BigEndian
-	}
-	return binary.LittleEndian
-}
 
 // All yields each record with the frame that it is in.
 func (o *Output) All() iter.Seq2[*Frame, []byte] {

@@ -102,14 +102,14 @@ func goReader(t *testing.T, control, file string) (lines []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	output, err := rawreader.Parse(content)
-	if err != nil || !schema.Of(output) {
+	output, err := schema.Parse(content)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for f, record := range output.All() {
 		row := map[string]any{"cgroup": f.Path, "cgroup_id": f.Cgroup}
 		for i := range schema.Members {
-			row[schema.Members[i].Name] = schema.Value(output, record, &schema.Members[i])
+			row[schema.Members[i].Name] = schema.Members[i].Value(record)
 		}
 		line, err := json.Marshal(row)
 		if err != nil {

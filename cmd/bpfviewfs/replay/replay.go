@@ -2,6 +2,7 @@
 package replay
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,9 +10,10 @@ import (
 	"sync"
 	"time"
 
-	"bpfviewfs/cmd/bpfviewfs/decode"
 	"bpfviewfs/cmd/bpfviewfs/recording"
 	"bpfviewfs/cmd/bpfviewfs/show"
+	"bpfviewfs/internal/plain"
+	"bpfviewfs/iter/raw"
 )
 
 // Reader reads a recording as if it were now. The view cpu goes on to the next snapshot.
@@ -89,18 +91,18 @@ func (r *Reader) Detail(view, path string, width int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s, err := decode.ParseSchema(p.Schema)
+	s, err := raw.ParseSchema(p.Schema)
 	if err != nil {
 		return "", err
 	}
-	run, err := s.Parse(p.Raw, r.now())
+	run, err := s.Parse(p.Raw)
 	if err != nil {
 		return "", err
 	}
 	for _, frame := range run.Frames {
 		if frame.Path == path {
-			run.Tree, run.Frames = false, []decode.Frame{frame}
-			table := show.New(nil, run)
+			run.Tree, run.Frames = false, []raw.Frame{frame}
+			table := show.New(s, nil, run)
 			table.Compact()
 			var text strings.Builder
 			err := table.Print(&text, width)
@@ -111,28 +113,24 @@ func (r *Reader) Detail(view, path string, width int) (string, error) {
 }
 
 // eachRun gives every run of a recording, with the run of the same view before it, or nil.
-func eachRun(r *recording.Reader, f func(before, now *decode.Run) error) error {
-	before := make(map[string]*decode.Run)
+func eachRun(r *recording.Reader, f func(s *raw.Schema, before, now *raw.Output) error) error {
+	before := make(map[string]*raw.Output)
 	for i := range r.Len() {
 		parts, err := r.Parts(i)
 		if err != nil {
 			return err
 		}
 		for _, p := range parts {
-			s, err := decode.ParseSchema(p.Schema)
+			s, err := raw.ParseSchema(p.Schema)
 			if err != nil {
 				return err
 			}
 			// The recording uses its memory again.
-			run, err := s.Parse(append([]byte(nil), p.Raw...), r.Time(i))
+			run, err := s.Parse(bytes.Clone(p.Raw))
 			if err != nil {
 				return err
 			}
-			old := before[p.View]
-			if old != nil && old.Schema.Hash != s.Hash {
-				old = nil
-			}
-			if err := f(old, run); err != nil {
+			if err := f(s, before[p.View], run); err != nil {
 				return err
 			}
 			before[p.View] = run
@@ -144,14 +142,13 @@ func eachRun(r *recording.Reader, f func(before, now *decode.Run) error) error {
 // Tables prints the tables of all snapshots, as CSV or as JSON.
 func Tables(to io.Writer, r *recording.Reader, csv bool) error {
 	heads := make(map[string]string)
-	return eachRun(r, func(before, now *decode.Run) error {
-		table := show.New(before, now)
+	return eachRun(r, func(s *raw.Schema, before, now *raw.Output) error {
+		table := show.New(s, before, now)
 		if !csv {
 			return table.PrintJSON(to)
 		}
-		hash := now.Schema.Hash
-		first := heads[table.View] != hash
-		heads[table.View] = hash
+		first := heads[table.View] != s.Hash
+		heads[table.View] = s.Hash
 		return table.PrintCSV(to, first)
 	})
 }
@@ -161,9 +158,9 @@ func Metrics(to io.Writer, r *recording.Reader) error {
 	type metric struct{ view, member string }
 	var order []metric
 	seen := make(map[metric]bool)
-	err := eachRun(r, func(_, now *decode.Run) error {
-		for _, m := range now.Schema.Members {
-			if key := (metric{now.Schema.View, m.Name}); m.Metric != "" && !m.IsHistogram() && !seen[key] {
+	err := eachRun(r, func(s *raw.Schema, _, _ *raw.Output) error {
+		for _, m := range s.Members {
+			if key := (metric{s.View, m.Name}); m.Metric != "" && !m.IsHistogram() && !seen[key] {
 				seen[key] = true
 				order = append(order, key)
 			}
@@ -175,16 +172,16 @@ func Metrics(to io.Writer, r *recording.Reader) error {
 			return err
 		}
 		first := true
-		err = eachRun(r, func(_, now *decode.Run) error {
-			m := now.Schema.Member(key.member)
-			if now.Schema.View != key.view || m == nil || m.Metric == "" {
+		err = eachRun(r, func(s *raw.Schema, _, now *raw.Output) error {
+			m := s.Member(key.member)
+			if s.View != key.view || m == nil || m.Metric == "" {
 				return nil
 			}
 			if first {
 				fmt.Fprintf(to, "# TYPE %s %s\n", strings.TrimSuffix(m.Metric, "_total"), m.Kind)
 			}
 			first = false
-			return sampleLines(to, now, m)
+			return sampleLines(to, s, now, m)
 		})
 	}
 	if err == nil {
@@ -194,31 +191,30 @@ func Metrics(to io.Writer, r *recording.Reader) error {
 }
 
 // sampleLines prints the samples of one metric in one run.
-func sampleLines(to io.Writer, run *decode.Run, m *decode.Member) error {
+func sampleLines(to io.Writer, s *raw.Schema, run *raw.Output, m *raw.Member) error {
 	scale := map[string]float64{"us": 1e6, "ns": 1e9, "ms": 1e3}[m.Unit]
 	if scale == 0 {
 		scale = 1
 	}
 	quote := strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
-	for _, frame := range run.Frames {
-		for i := range len(frame.Records) / run.Schema.Size {
-			record := run.Schema.Record(frame.Records, i)
-			if m.Missing(record) {
-				continue
+	for frame, record := range run.All() {
+		if m.Missing(record) {
+			continue
+		}
+		labels := `cgroup="` + quote.Replace(plain.Text(frame.Path)) + `"`
+		for i := range s.Members {
+			if label := &s.Members[i]; label.Metric == "" && label.SumOf == "" && !label.Missing(record) {
+				labels += `,` + label.Name + `="` + quote.Replace(show.Value(label, record)) + `"`
 			}
-			labels := `cgroup="` + quote.Replace(decode.Printable(frame.Path)) + `"`
-			for j := range run.Schema.Members {
-				if label := &run.Schema.Members[j]; label.Metric == "" && label.SumOf == "" && !label.Missing(record) {
-					labels += `,` + label.Name + `="` + quote.Replace(label.Text(record)) + `"`
-				}
-			}
-			value := float64(m.Uint(record))
-			if m.Signed() {
-				value = float64(m.Int(record))
-			}
-			if _, err := fmt.Fprintf(to, "%s{%s} %v %.3f\n", m.Metric, labels, value/scale, float64(run.Time.UnixMilli())/1e3); err != nil {
-				return err
-			}
+		}
+		value := float64(m.Uint(record))
+		if m.Signed() {
+			value = float64(m.Int(record))
+		}
+		_, err := fmt.Fprintf(to, "%s{%s} %v %.3f\n", m.Metric, labels, value/scale,
+			float64(run.BeginUnix.UnixMilli())/1e3)
+		if err != nil {
+			return err
 		}
 	}
 	return nil

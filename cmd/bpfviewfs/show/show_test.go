@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"bpfviewfs/cmd/bpfviewfs/decode"
+	"bpfviewfs/iter/raw"
 )
 
 const schema = `{"view":"test","hash":"0102030405060708","byte_order":"little","size":64,"members":[
@@ -30,12 +30,23 @@ type row struct {
 
 const none = ^uint64(0)
 
-func run(t *testing.T, at int, tree bool, rows ...row) *decode.Run {
+func schemaOf(t *testing.T, text string) *raw.Schema {
 	t.Helper()
-	s, err := decode.ParseSchema([]byte(schema))
+	s, err := raw.ParseSchema([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// at is a run that began some seconds after boot.
+func at(seconds int, tree bool, path string, records []byte) *raw.Output {
+	begin := time.Duration(seconds) * time.Second
+	return &raw.Output{Begin: begin, BeginUnix: time.Unix(0, 0).Add(begin), Tree: tree, Size: len(records),
+		Frames: []raw.Frame{{Cgroup: 5, Path: path, Records: records}}}
+}
+
+func run(seconds int, tree bool, rows ...row) *raw.Output {
 	var records []byte
 	for _, r := range rows {
 		records = binary.LittleEndian.AppendUint32(records, r.pid)
@@ -48,8 +59,9 @@ func run(t *testing.T, at int, tree bool, rows ...row) *decode.Run {
 		records = binary.LittleEndian.AppendUint64(records, r.limit)
 		records = binary.LittleEndian.AppendUint64(records, r.rtt)
 	}
-	return &decode.Run{Schema: s, Time: time.Unix(int64(at), 0), Tree: tree,
-		Frames: []decode.Frame{{Cgroup: 5, Path: "a b/c\x1b", Records: records}}}
+	o := at(seconds, tree, "a b/c\x1b", records)
+	o.Size = 64
+	return o
 }
 
 func printed(t *testing.T, table *Table, width int) string {
@@ -69,12 +81,12 @@ func same(t *testing.T, got, want string) {
 }
 
 func TestTable(t *testing.T) {
-	before := run(t, 100, true,
+	before := run(100, true,
 		row{1, 0, 1e6, 10, 4096, none, 0, "init"}, row{2, 0, 9e6, 0, 0, none, 0, "reset"})
-	now := run(t, 110, true,
+	now := run(110, true,
 		row{1, 123456, 6e6, 60, 3 << 20, none, 1500, "init"},
 		row{2, 0, 1e6, 5, none, none, 0, "reset"}, row{3, 0, 5, 5, 0, none, 0, "new\x1b[2J"})
-	table := New(before, now)
+	table := New(schemaOf(t, schema), before, now)
 	if err := table.Arrange(Arrangement{Sort: "usage", Top: 3}); err != nil {
 		t.Fatal(err)
 	}
@@ -105,11 +117,12 @@ PATH      a b/c\x1b
 }
 
 func TestArrange(t *testing.T) {
-	now := run(t, 110, false, row{1, 0, 1, 0, 5, none, 0, "b"}, row{2, 0, 3, 0, none, none, 0, "a"},
+	s := schemaOf(t, schema)
+	now := run(110, false, row{1, 0, 1, 0, 5, none, 0, "b"}, row{2, 0, 3, 0, none, none, 0, "a"},
 		row{3, 0, 2, 0, 9, none, 0, "c"})
 	for sort, want := range map[string]string{"rss": "312", "+rss": "213", "comm": "213", "RSS": "312",
 		"rss_bytes": "312", "pid": "321"} {
-		table := New(nil, now)
+		table := New(s, nil, now)
 		if err := table.Arrange(Arrangement{Sort: sort, Columns: []string{"pid"}}); err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +134,7 @@ func TestArrange(t *testing.T) {
 			t.Errorf("sorted by %s: %s, want %s", sort, got, want)
 		}
 	}
-	table := New(nil, now)
+	table := New(s, nil, now)
 	for _, a := range []Arrangement{{Sort: "nothing"}, {Columns: []string{"pid", "nothing"}}} {
 		if err := table.Arrange(a); err == nil || !strings.Contains(err.Error(), "usage%") {
 			t.Errorf("%+v: %v", a, err)
@@ -131,10 +144,10 @@ func TestArrange(t *testing.T) {
 
 // TestPrograms reads JSON and CSV as programs do.
 func TestPrograms(t *testing.T) {
-	before, now := run(t, 100, true, row{1, 0, 0, 0, 0, none, 0, "-"}),
-		run(t, 110, true, row{1, 5000, 1e6, 1<<53 + 1, 7 << 20, none, 0, "-"})
+	before, now := run(100, true, row{1, 0, 0, 0, 0, none, 0, "-"}),
+		run(110, true, row{1, 5000, 1e6, 1<<53 + 1, 7 << 20, none, 0, "-"})
 	var b strings.Builder
-	table := New(before, now)
+	table := New(schemaOf(t, schema), before, now)
 	if err := table.PrintJSON(&b); err != nil {
 		t.Fatal(err)
 	}
@@ -163,21 +176,17 @@ func TestPrograms(t *testing.T) {
 }
 
 func TestHistogram(t *testing.T) {
-	s, err := decode.ParseSchema([]byte(`{"view":"h","hash":"00","byte_order":"little","size":32,"members":[
-		{"name":"wait_usec","offset":0,"size":32,"type":"histogram[4]","unit":"us"}]}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := func(second int64, counts ...uint64) *decode.Run {
+	s := schemaOf(t, `{"view":"h","hash":"00","byte_order":"little","size":32,"members":[
+		{"name":"wait_usec","offset":0,"size":32,"type":"histogram[4]","unit":"us"}]}`)
+	counted := func(seconds int, counts ...uint64) *raw.Output {
 		var b []byte
 		for _, n := range counts {
 			b = binary.LittleEndian.AppendUint64(b, n)
 		}
-		return &decode.Run{Schema: s, Time: time.Unix(second, 0),
-			Frames: []decode.Frame{{Path: ".", Records: b}}}
+		return at(seconds, false, ".", b)
 	}
-	same(t, printed(t, New(at(0, 100, 0, 0, 0), at(10, 100, 0, 20, 0)), 0),
+	same(t, printed(t, New(s, counted(0, 100, 0, 0, 0), counted(10, 100, 0, 20, 0)), 0),
 		"WAIT/s    P50    P90    P99\n     2 6.00us 7.60us 7.96us\n")
-	same(t, printed(t, New(at(0, 100, 0, 0, 0), at(10, 100, 0, 0, 0)), 0),
+	same(t, printed(t, New(s, counted(0, 100, 0, 0, 0), counted(10, 100, 0, 0, 0)), 0),
 		"WAIT/s P50 P90 P99\n     0   -   -   -\n")
 }

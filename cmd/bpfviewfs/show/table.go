@@ -9,8 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"bpfviewfs/cmd/bpfviewfs/decode"
 	"bpfviewfs/cmd/bpfviewfs/units"
+	"bpfviewfs/internal/plain"
+	"bpfviewfs/iter/raw"
 )
 
 // Table is the content of one or two runs of a view.
@@ -44,8 +45,8 @@ func text(s string) Cell { return Cell{s, math.NaN(), false} }
 func number(s string, n float64) Cell { return Cell{s, n, false} }
 
 // HasCounters reports whether two runs say more than one.
-func HasCounters(s *decode.Schema) bool {
-	return slices.ContainsFunc(s.Members, func(m decode.Member) bool {
+func HasCounters(s *raw.Schema) bool {
+	return slices.ContainsFunc(s.Members, func(m raw.Member) bool {
 		return m.Kind == "counter" || m.IsHistogram()
 	})
 }
@@ -57,14 +58,13 @@ type maker struct {
 }
 
 // New makes a table of a run, and of an earlier run if that is not nil. A counter becomes its change, in per
-// cent of the time if it is a time, otherwise per second.
-func New(before, now *decode.Run) *Table {
-	s := now.Schema
-	t := &Table{View: s.View, Time: now.Time}
+// cent of the time if it is a time, otherwise per second. An earlier run with other records is not used.
+func New(s *raw.Schema, before, now *raw.Output) *Table {
+	t := &Table{View: s.View, Time: now.BeginUnix}
 	old := make(map[string][]byte)
-	if before != nil {
-		t.Elapsed = now.Time.Sub(before.Time)
-		each(before, func(key string, _ *decode.Frame, record []byte) { old[key] = record })
+	if before != nil && before.Hash == now.Hash {
+		t.Elapsed = now.Begin - before.Begin
+		each(s, before, func(key string, _ *raw.Frame, record []byte) { old[key] = record })
 	}
 	var makers []maker
 	for i := range s.Members {
@@ -79,13 +79,13 @@ func New(before, now *decode.Run) *Table {
 		t.Columns = append(t.Columns, Column{Name: "path", Head: "PATH", Left: true,
 			Help: "of the cgroup"})
 	}
-	each(now, func(key string, frame *decode.Frame, record []byte) {
+	each(s, now, func(key string, frame *raw.Frame, record []byte) {
 		var row []Cell
 		for _, m := range makers {
 			row = append(row, m.cells(old[key], record, t.Elapsed.Seconds())...)
 		}
 		if now.Tree {
-			row = append(row, text(decode.Printable(frame.Path)))
+			row = append(row, text(plain.Text(frame.Path)))
 		}
 		t.Rows = append(t.Rows, row)
 	})
@@ -93,28 +93,38 @@ func New(before, now *decode.Run) *Table {
 }
 
 // each gives every record with a key that is the same in each run.
-func each(run *decode.Run, f func(key string, frame *decode.Frame, record []byte)) {
+func each(s *raw.Schema, run *raw.Output, f func(key string, frame *raw.Frame, record []byte)) {
 	seen := make(map[string]int)
-	for i := range run.Frames {
-		frame := &run.Frames[i]
-		for n := range len(frame.Records) / run.Schema.Size {
-			record := run.Schema.Record(frame.Records, n)
-			key := fmt.Sprint(frame.Cgroup)
-			for j := range run.Schema.Members {
-				if m := &run.Schema.Members[j]; m.Key {
-					key += "\x00" + string(record[m.Offset:][:m.Size])
-				}
+	for frame, record := range run.All() {
+		key := fmt.Sprint(frame.Cgroup)
+		for i := range s.Members {
+			if m := &s.Members[i]; m.Key {
+				key += "\x00" + string(record[m.Offset:][:m.Size])
 			}
-			seen[key]++
-			if n := seen[key]; n > 1 {
-				key += fmt.Sprint("\x00", n)
-			}
-			f(key, frame, record)
 		}
+		seen[key]++
+		if n := seen[key]; n > 1 {
+			key += fmt.Sprint("\x00", n)
+		}
+		f(key, frame, record)
 	}
 }
 
-func makerOf(m *decode.Member) maker {
+// Value returns a member of a record as text on one line and without blanks. Numbers are exact.
+func Value(m *raw.Member, record []byte) string {
+	switch v := m.Value(record).(type) {
+	case nil:
+		return "-"
+	case string:
+		return string(plain.AppendField(nil, []byte(v), false))
+	case []uint64:
+		return ""
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+func makerOf(m *raw.Member) maker {
 	base := m.Name
 	for _, suffix := range []string{"_usec", "_nsec", "_bytes", "_ppm"} {
 		base = strings.TrimSuffix(base, suffix)
@@ -179,7 +189,7 @@ func makerOf(m *decode.Member) maker {
 				if m.Missing(now) {
 					return []Cell{missing()}
 				}
-				return []Cell{number(m.Text(now), value(now))} // an id must be exact
+				return []Cell{number(Value(m, now), value(now))} // an id must be exact
 			}}
 	}
 	return maker{[]Column{{m.Name, strings.ToUpper(m.Name), true, m.Help}},
@@ -187,13 +197,13 @@ func makerOf(m *decode.Member) maker {
 			if m.Missing(now) {
 				return []Cell{missing()}
 			}
-			return []Cell{text(m.Text(now))}
+			return []Cell{text(Value(m, now))}
 		}}
 }
 
 // histogram shows the values counted between the runs, or ever if there was one run, as a number per second
 // and percentiles.
-func histogram(m *decode.Member, base string, second float64) maker {
+func histogram(m *raw.Member, base string, second float64) maker {
 	parts := []float64{0.50, 0.90, 0.99}
 	unit, show := "", units.Number
 	if second > 0 {
@@ -222,7 +232,7 @@ func histogram(m *decode.Member, base string, second float64) maker {
 			cells[0] = number(units.Number(all/seconds), all/seconds)
 		}
 		for _, part := range parts {
-			value, ok := decode.Percentile(slots, part)
+			value, ok := raw.Percentile(slots, part)
 			if !ok {
 				cells = append(cells, missing())
 				continue

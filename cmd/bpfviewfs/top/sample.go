@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"bpfviewfs/cmd/bpfviewfs/decode"
+	"bpfviewfs/iter/raw"
 )
 
 // Reader runs views. It is used by several goroutines.
@@ -61,8 +61,8 @@ type Sample struct {
 // Sampler reads samples. It is used by one goroutine at a time.
 type Sampler struct {
 	reader  Reader
-	schemas map[string]*decode.Schema
-	fields  map[string][]*decode.Member
+	schemas map[string]*raw.Schema
+	fields  map[string][]*raw.Member
 	raw     map[string][]byte
 	pasts   map[uint64]*past
 	index   map[uint64]int
@@ -74,8 +74,8 @@ type Sampler struct {
 // NewSampler makes a sampler of a reader.
 func NewSampler(r Reader) *Sampler {
 	return &Sampler{
-		reader: r, schemas: make(map[string]*decode.Schema),
-		fields: make(map[string][]*decode.Member), raw: make(map[string][]byte),
+		reader: r, schemas: make(map[string]*raw.Schema),
+		fields: make(map[string][]*raw.Member), raw: make(map[string][]byte),
 		pasts: make(map[uint64]*past), index: make(map[uint64]int), slow: make(map[uint64][2]float32),
 	}
 }
@@ -93,7 +93,7 @@ var members = map[string][]string{
 const slowly = 5
 
 // each runs a view and calls f for every cgroup.
-func (s *Sampler) each(view string, f func(schema *decode.Schema, fields []*decode.Member, id uint64, path,
+func (s *Sampler) each(view string, f func(schema *raw.Schema, fields []*raw.Member, id uint64, path,
 	records []byte)) error {
 	schema := s.schemas[view]
 	if schema == nil {
@@ -101,7 +101,7 @@ func (s *Sampler) each(view string, f func(schema *decode.Schema, fields []*deco
 		if err != nil {
 			return err
 		}
-		if schema, err = decode.ParseSchema(text); err != nil {
+		if schema, err = raw.ParseSchema(text); err != nil {
 			return err
 		}
 		s.schemas[view], s.fields[view] = schema, nil
@@ -109,23 +109,23 @@ func (s *Sampler) each(view string, f func(schema *decode.Schema, fields []*deco
 			s.fields[view] = append(s.fields[view], schema.Member(name))
 		}
 	}
-	raw, err := s.reader.Tree(view, s.raw[view][:0])
+	output, err := s.reader.Tree(view, s.raw[view][:0])
 	if err != nil {
 		return err
 	}
-	s.raw[view] = raw
-	err = schema.Each(raw, func(id uint64, path, records []byte) bool {
+	s.raw[view] = output
+	err = schema.Each(output, func(id uint64, path, records []byte) bool {
 		f(schema, s.fields[view], id, path, records)
 		return true
 	})
-	if errors.Is(err, decode.ErrForeign) {
+	if errors.Is(err, raw.ErrSchema) {
 		delete(s.schemas, view) // the view was replaced
 	}
 	return err
 }
 
 // number is a value of a record, NaN if it is missing.
-func number(m *decode.Member, record []byte) float32 {
+func number(m *raw.Member, record []byte) float32 {
 	if m == nil || m.Missing(record) {
 		return nan
 	}
@@ -141,7 +141,7 @@ func (s *Sampler) Sample() (*Sample, error) {
 	now := &Sample{Rows: make([]Row, 0, len(s.index)+16)}
 	clear(s.index)
 	s.count++
-	err := s.each("cpu", func(schema *decode.Schema, fields []*decode.Member, id uint64, path,
+	err := s.each("cpu", func(schema *raw.Schema, fields []*raw.Member, id uint64, path,
 		records []byte) {
 		if now.Time.IsZero() {
 			now.Time = s.reader.Now()
@@ -179,7 +179,7 @@ func (s *Sampler) Sample() (*Sample, error) {
 }
 
 // addCPU adds the row of a cgroup.
-func (s *Sampler) addCPU(now *Sample, schema *decode.Schema, fields []*decode.Member, id uint64, path,
+func (s *Sampler) addCPU(now *Sample, schema *raw.Schema, fields []*raw.Member, id uint64, path,
 	records []byte) {
 	p := s.pasts[id]
 	if p == nil || p.path != string(path) {
@@ -194,7 +194,7 @@ func (s *Sampler) addCPU(now *Sample, schema *decode.Schema, fields []*decode.Me
 	if len(records) >= schema.Size {
 		record := records[:schema.Size]
 		seconds := now.Elapsed.Seconds()
-		rate := func(m *decode.Member, before *uint64) float32 {
+		rate := func(m *raw.Member, before *uint64) float32 {
 			if m == nil || m.Missing(record) {
 				return nan
 			}
@@ -233,7 +233,7 @@ func parentOf(rows []Row, path []byte) int {
 }
 
 func (s *Sampler) addMemory(now *Sample) error {
-	return s.each("memory", func(schema *decode.Schema, fields []*decode.Member, id uint64, _,
+	return s.each("memory", func(schema *raw.Schema, fields []*raw.Member, id uint64, _,
 		records []byte) {
 		i, ok := s.index[id]
 		if !ok || len(records) < schema.Size {
@@ -250,7 +250,7 @@ func (s *Sampler) addMemory(now *Sample) error {
 
 // addPressure adds the greatest of the resources.
 func (s *Sampler) addPressure(now *Sample) error {
-	return s.each("psi", func(schema *decode.Schema, fields []*decode.Member, id uint64, _,
+	return s.each("psi", func(schema *raw.Schema, fields []*raw.Member, id uint64, _,
 		records []byte) {
 		i, ok := s.index[id]
 		if !ok || fields[0] == nil || fields[1] == nil {
@@ -271,13 +271,13 @@ func (s *Sampler) addPressure(now *Sample) error {
 }
 
 func (s *Sampler) addWaits(now *Sample) {
-	s.each("runqlat", func(schema *decode.Schema, fields []*decode.Member, id uint64, _, records []byte) {
+	s.each("runqlat", func(schema *raw.Schema, fields []*raw.Member, id uint64, _, records []byte) {
 		i, ok := s.index[id]
 		if !ok || fields[0] == nil || len(records) < schema.Size ||
 			allZero(records[fields[0].Offset:][:fields[0].Size]) {
 			return
 		}
-		if p99, ok := decode.Percentile(fields[0].Slots(records), 0.99); ok {
+		if p99, ok := raw.Percentile(fields[0].Slots(records), 0.99); ok {
 			now.Rows[i].Values[Wait] = float32(p99 * 1e-6)
 		}
 	})
@@ -287,7 +287,7 @@ func allZero(b []byte) bool { return len(bytes.TrimLeft(b, "\x00")) == 0 }
 
 func (s *Sampler) countProcesses() error {
 	clear(s.slow)
-	return s.each("processes", func(schema *decode.Schema, fields []*decode.Member, id uint64, _,
+	return s.each("processes", func(schema *raw.Schema, fields []*raw.Member, id uint64, _,
 		records []byte) {
 		var sum [2]float32
 		for n := range len(records) / schema.Size {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"bpfviewfs/cmd/bpfviewfs/decode"
+	"bpfviewfs/internal/plain"
 	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/x/ansi"
@@ -89,7 +89,7 @@ func (m *Model) paint(style lipgloss.Style, text string) string {
 }
 
 func (m *Model) title(width int) string {
-	parts := []string{decode.Printable(m.Title)}
+	parts := []string{plain.Text(m.Title)}
 	if m.sample != nil {
 		parts = append(parts, m.sample.Time.Format("15:04:05"),
 			fmt.Sprintf("%d cgroups", len(m.sample.Rows)))
@@ -190,7 +190,7 @@ func (m *Model) line(at int, shown []Column, width int) string {
 		b.WriteString(spark(row.past.cpu[history-sparkWidth:]) + " ")
 	}
 	if m.Flat {
-		return b.String() + decode.Printable(row.Path)
+		return b.String() + plain.Text(row.Path)
 	}
 	mark := "  "
 	switch {
@@ -199,7 +199,7 @@ func (m *Model) line(at int, shown []Column, width int) string {
 	case m.hasChildren(m.visible[at]):
 		mark = "- "
 	}
-	name := decode.Printable(row.Name)
+	name := plain.Text(row.Name)
 	if row.Path == "." {
 		name = "/"
 	}
@@ -242,7 +242,7 @@ func (m *Model) plot(width int) []string {
 		}
 	}
 	lines := []string{m.paint(faint, fmt.Sprintf("CPU%% of %s, last %d samples",
-		decode.Printable(row.Path), min(n, row.past.filled)))}
+		plain.Text(row.Path), min(n, row.past.filled)))}
 	const high = 3
 	for level := high - 1; level >= 0; level-- {
 		label := ""
@@ -273,7 +273,7 @@ func (m *Model) footer() string {
 		return m.filter.View()
 	}
 	if text := m.state(time.Now()); text != "" {
-		return m.paint(red, decode.Printable(text))
+		return m.paint(red, plain.Text(text))
 	}
 	if m.Steps {
 		return "q quit  ? help  . next  , back  / filter  s sort  t tree  enter look"
@@ -289,9 +289,9 @@ func (m *Model) detailLines() []string {
 		}
 		tabs = append(tabs, view)
 	}
-	lines := []string{decode.Printable(m.about) + "  " + strings.Join(tabs, " ")}
+	lines := []string{plain.Text(m.about) + "  " + strings.Join(tabs, " ")}
 	if m.pageErr != nil {
-		lines = append(lines, "! "+decode.Printable(m.pageErr.Error()))
+		lines = append(lines, "! "+plain.Text(m.pageErr.Error()))
 	} else {
 		lines = append(lines, strings.Split(m.page.View(), "\n")...)
 	}
@@ -317,7 +317,7 @@ func (m *Model) helpLines() []string {
 	}
 	if m.sample != nil {
 		for _, why := range m.sample.Missing {
-			lines = append(lines, "not here: "+decode.Printable(why))
+			lines = append(lines, "not here: "+plain.Text(why))
 		}
 	}
 	return lines

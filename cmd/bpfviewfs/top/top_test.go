@@ -68,10 +68,11 @@ func (m *machine) Tree(view string, dst []byte) ([]byte, error) {
 	}
 	sizes := map[string]uint32{"cpu": 40, "memory": 24, "psi": 8, "processes": 16}
 	numbers := map[string]byte{"cpu": 1, "memory": 2, "psi": 3, "processes": 4}
-	dst = append(dst, "BPFV\x20\x00\x01\x02"...)
+	begin := len(dst)
+	dst = append(dst, "BPFV\x50\x00\x01\x02"...)
 	dst = binary.LittleEndian.AppendUint32(dst, sizes[view])
 	dst = append(binary.LittleEndian.AppendUint32(dst, 1), 0, 0, 0, 0, 0, 0, 0, numbers[view])
-	dst = binary.LittleEndian.AppendUint64(dst, 1)
+	dst = append(binary.LittleEndian.AppendUint64(dst, 1), make([]byte, 48)...)
 	for i, path := range m.paths {
 		var record []byte
 		put := func(values ...uint64) {
@@ -100,6 +101,7 @@ func (m *machine) Tree(view string, dst []byte) ([]byte, error) {
 		}
 		dst = append(dst, record...)
 	}
+	binary.LittleEndian.PutUint64(dst[begin+64:], uint64(len(dst)-begin))
 	return dst, nil
 }
 
