@@ -3,6 +3,7 @@ package mount
 import (
 	"sync"
 
+	"bpfviewfs/mount/place"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -12,7 +13,7 @@ import (
 const keepReply = 128<<10 + 8192
 
 // largeReply is room for the reply to any READ. All loops share these buffers.
-const largeReply = maxRead + 8192
+const largeReply = place.MaxRead + 8192
 
 // mostReply is room for any reply: the kernel counts its pages in 16 bits (max_pages in linux/fuse.h).
 const mostReply = 0xffff*4096 + 8192

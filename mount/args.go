@@ -3,6 +3,9 @@ package mount
 import (
 	"fmt"
 	"strings"
+
+	"bpfviewfs/mount/exit"
+	"bpfviewfs/mount/place"
 )
 
 // ParseArgs reads the arguments that mount(8) gives its helper (without argv[0]):
@@ -11,7 +14,7 @@ import (
 //
 // with the options before, between or behind SOURCE and DIR, letters glued or apart. Letters of mount(8)
 // without a meaning here (-n, no mtab; -w) are accepted. --foreground keeps the process attached; -- ends the
-// options. Errors carry ExitUsage.
+// options. Errors carry exit.Usage.
 func ParseArgs(args []string) (Options, error) {
 	o := newOptions()
 	var lists, operands []string
@@ -29,12 +32,12 @@ func ParseArgs(args []string) (Options, error) {
 		default:
 			var err error
 			if lists, args, err = o.letters(arg, lists, args); err != nil {
-				return o, WithCode(ExitUsage, err)
+				return o, exit.With(exit.Usage, err)
 			}
 		}
 	}
 	if len(operands) != 2 {
-		return o, WithCode(ExitUsage, fmt.Errorf("want SOURCE and DIR, got %d operands: %q", len(operands), operands))
+		return o, exit.With(exit.Usage, fmt.Errorf("want SOURCE and DIR, got %d operands: %q", len(operands), operands))
 	}
 	o.Source, o.Target = operands[0], operands[1]
 	return o, o.parse(lists)
@@ -63,7 +66,7 @@ func (o *Options) letters(word string, lists, args []string) (_, rest []string, 
 				return append(lists, value), args, nil
 			}
 			if strings.TrimPrefix(value, "fuse.") != "bpfviewfs" {
-				return lists, args, fmt.Errorf("option -t: bad value %q: this mounts %s only", value, Type)
+				return lists, args, fmt.Errorf("option -t: bad value %q: this mounts %s only", value, place.Type)
 			}
 			return lists, args, nil
 		default:

@@ -1,11 +1,11 @@
 package mount
 
 import (
-	"errors"
-	"fmt"
 	"reflect"
 	"strings"
 	"testing"
+
+	"bpfviewfs/mount/exit"
 )
 
 func TestParseArgs(t *testing.T) {
@@ -45,21 +45,21 @@ func TestParseArgsErrors(t *testing.T) {
 		code int
 		says string
 	}{
-		{"", ExitUsage, "want SOURCE and DIR"},
-		{"/run/bpfview", ExitUsage, "want SOURCE and DIR"},
-		{"a b c", ExitUsage, "got 3"},
-		{"a b -o", ExitUsage, "option -o: no value"},
-		{"a b -so", ExitUsage, "option -o: no value"},
-		{"a b -t", ExitUsage, "option -t: no value"},
-		{"a b -t ext4", ExitUsage, `"ext4"`},
-		{"a b -x", ExitUsage, `"-x"`},
-		{"a b --nosuch", ExitUsage, `"--nosuch"`},
-		{"a b -o nosuch", ExitUsage, `"nosuch"`},
-		{"a b -s -o uid=x", ExitUsage, `"x"`}, // sloppy concerns unknown options
+		{"", exit.Usage, "want SOURCE and DIR"},
+		{"/run/bpfview", exit.Usage, "want SOURCE and DIR"},
+		{"a b c", exit.Usage, "got 3"},
+		{"a b -o", exit.Usage, "option -o: no value"},
+		{"a b -so", exit.Usage, "option -o: no value"},
+		{"a b -t", exit.Usage, "option -t: no value"},
+		{"a b -t ext4", exit.Usage, `"ext4"`},
+		{"a b -x", exit.Usage, `"-x"`},
+		{"a b --nosuch", exit.Usage, `"--nosuch"`},
+		{"a b -o nosuch", exit.Usage, `"nosuch"`},
+		{"a b -s -o uid=x", exit.Usage, `"x"`}, // sloppy concerns unknown options
 	} {
 		_, err := ParseArgs(strings.Fields(c.args))
-		if err == nil || ExitCode(err) != c.code || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %v, exit code %d; want %q and %d", c.args, err, ExitCode(err), c.says, c.code)
+		if err == nil || exit.Code(err) != c.code || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, exit code %d; want %q and %d", c.args, err, exit.Code(err), c.says, c.code)
 		}
 	}
 }
@@ -75,42 +75,4 @@ func FuzzParseArgs(f *testing.F) {
 			t.Errorf("%q: target %q", args, o.Target)
 		}
 	})
-}
-
-func TestExitCode(t *testing.T) {
-	plain := errors.New("plain")
-	for _, c := range []struct {
-		err  error
-		want int
-	}{
-		{nil, ExitOK},
-		{WithCode(ExitUsage, nil), ExitOK},
-		{plain, ExitMount},
-		{WithCode(ExitUsage, plain), ExitUsage},
-		{fmt.Errorf("more: %w", WithCode(ExitSystem, plain)), ExitSystem},
-		{errors.Join(WithCode(ExitSystem, plain), plain), ExitSystem},
-	} {
-		if got := ExitCode(c.err); got != c.want {
-			t.Errorf("%v: %d, want %d", c.err, got, c.want)
-		}
-	}
-	if err := WithCode(ExitUsage, plain); !errors.Is(err, plain) || err.Error() != "plain" {
-		t.Errorf("%v", err)
-	}
-}
-
-func TestOutcome(t *testing.T) {
-	for _, err := range []error{nil, errors.New("plain"), WithCode(ExitUsage, errors.New("no such option")), errors.Join(errors.New("a"), errors.New("b"))} {
-		line := formatOutcome(err)
-		if strings.Count(line, "\n") != 1 {
-			t.Errorf("%q is not a line", line)
-		}
-		got := parseOutcome(line)
-		if ExitCode(got) != ExitCode(err) || (err == nil) != (got == nil) {
-			t.Errorf("%v: handed on as %v", err, got)
-		}
-	}
-	if err := parseOutcome("gibberish\n"); ExitCode(err) != ExitSystem {
-		t.Errorf("%v", err)
-	}
 }

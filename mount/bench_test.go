@@ -155,11 +155,3 @@ func spawnC(b *testing.B, bin string, single bool) (file string) {
 		func() string { return "the server in C does not serve" })
 	return file
 }
-
-// unmountAfter takes any mount at dir away when the test ends.
-func unmountAfter(tb testing.TB, dir string) {
-	tb.Cleanup(func() {
-		for unix.Unmount(dir, unix.MNT_DETACH) == nil {
-		}
-	})
-}

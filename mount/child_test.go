@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"testing"
 
+	"bpfviewfs/mount/exit"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 		}
 		if err := roles[role](os.Args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(ExitCode(err))
+			os.Exit(exit.Code(err))
 		}
 		return
 	}

@@ -370,7 +370,7 @@ func TestAbortDropsTheQueue(t *testing.T) {
 	}
 	g.wait(t, maxSlow)
 	eventually(t, func() bool { return m.waiting() == 3 }, func() string { return fmt.Sprintf("%d wait, want 3", m.waiting()) })
-	if err := m.Abort(); err != nil {
+	if err := m.Conn.at.Abort(); err != nil {
 		t.Fatal(err)
 	}
 	for _, cat := range cats {

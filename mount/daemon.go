@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"bpfviewfs/mount/exit"
 	"golang.org/x/sys/unix"
 )
 
@@ -51,7 +52,7 @@ func Background(o Options) (ready func(error) error, err error) {
 func startBackground(o Options) error {
 	r, w, err := os.Pipe()
 	if err != nil {
-		return WithCode(ExitSystem, fmt.Errorf("start in the background: %w", err))
+		return exit.With(exit.System, fmt.Errorf("start in the background: %w", err))
 	}
 	defer r.Close()
 	// mount(8) gives no PATH, and argv[0] is the name of the caller's choice. The child leaves the
@@ -65,14 +66,14 @@ func startBackground(o Options) error {
 	err = child.Start()
 	w.Close()
 	if err != nil {
-		return WithCode(ExitSystem, fmt.Errorf("start in the background: %w", err))
+		return exit.With(exit.System, fmt.Errorf("start in the background: %w", err))
 	}
 	outcome, err := bufio.NewReader(r).ReadString('\n')
 	if err != nil {
 		if err = child.Wait(); err == nil {
 			err = errors.New("exit status 0")
 		}
-		return WithCode(ExitSystem, fmt.Errorf("the process in the background ended before it was ready: %w", err))
+		return exit.With(exit.System, fmt.Errorf("the process in the background ended before it was ready: %w", err))
 	}
 	if err := parseOutcome(outcome); err != nil {
 		child.Wait()
@@ -86,7 +87,7 @@ func inBackground(fdText string) (ready func(error) error, err error) {
 	os.Unsetenv(pipeVar) // not for our children
 	fd, err := strconv.Atoi(fdText)
 	if err != nil {
-		return nil, WithCode(ExitSystem, fmt.Errorf("%s=%q: %w", pipeVar, fdText, err))
+		return nil, exit.With(exit.System, fmt.Errorf("%s=%q: %w", pipeVar, fdText, err))
 	}
 	unix.CloseOnExec(fd)
 	parent := os.NewFile(uintptr(fd), "parent")
@@ -94,10 +95,10 @@ func inBackground(fdText string) (ready func(error) error, err error) {
 		defer parent.Close()
 		if err == nil {
 			unix.Setsid() // fails for the leader of a process group, which has nothing to leave
-			err = WithCode(ExitSystem, os.Chdir("/"))
+			err = exit.With(exit.System, os.Chdir("/"))
 		}
 		if quiet := silence(); err == nil {
-			err = WithCode(ExitSystem, quiet)
+			err = exit.With(exit.System, quiet)
 		}
 		// A parent that has died waits for nothing.
 		io.WriteString(parent, formatOutcome(err))
@@ -128,17 +129,17 @@ func formatOutcome(err error) string {
 	if err == nil {
 		return "0\n"
 	}
-	return fmt.Sprintf("%d %s\n", ExitCode(err), strings.ReplaceAll(err.Error(), "\n", "; "))
+	return fmt.Sprintf("%d %s\n", exit.Code(err), strings.ReplaceAll(err.Error(), "\n", "; "))
 }
 
 func parseOutcome(line string) error {
 	code, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 	n, err := strconv.Atoi(code)
 	if err != nil {
-		return WithCode(ExitSystem, fmt.Errorf("the process in the background said %q", line))
+		return exit.With(exit.System, fmt.Errorf("the process in the background said %q", line))
 	}
-	if n == ExitOK {
+	if n == exit.OK {
 		return nil
 	}
-	return WithCode(n, errors.New(text))
+	return exit.With(n, errors.New(text))
 }

@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"bpfviewfs/internal/testenv"
+	"bpfviewfs/mount/exit"
+	"bpfviewfs/mount/place"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,7 +34,7 @@ func background(t *testing.T, dir string, args ...string) (pid int) {
 	unmountAfter(t, dir)
 	cmd := child("main", args...)
 	cmd.Dir = filepath.Dir(dir)
-	if out, code := run(t, cmd); code != ExitOK || out != "" {
+	if out, code := run(t, cmd); code != exit.OK || out != "" {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
 	pid, err := strconv.Atoi(slurp(t, filepath.Join(dir, "pid")))
@@ -72,10 +75,10 @@ func TestBackground(t *testing.T) {
 			t.Errorf("%s leads to %q, %v; want %q", what, got, err, want)
 		}
 	}
-	if out, code := run(t, child("main", "src", dir)); code != ExitMount || !strings.Contains(out, "mounted there already") || strings.Count(out, "\n") != 1 {
+	if out, code := run(t, child("main", "src", dir)); code != exit.Mount || !strings.Contains(out, "mounted there already") || strings.Count(out, "\n") != 1 {
 		t.Errorf("a second mount: exit code %d: %s", code, out)
 	}
-	if err := Umount(dir, t.Logf); err != nil {
+	if _, err := place.Unmount(dir); err != nil {
 		t.Fatal(err)
 	}
 	vanishes(t, pid)
@@ -89,9 +92,9 @@ func TestBackgroundFailures(t *testing.T) {
 		code int
 		says string
 	}{
-		{child("main", "src", filepath.Join(dir, "missing")), ExitMount, "create the directory first"},
-		{child("main", "src", dir, "-o", "nosuch"), ExitUsage, `unknown option "nosuch"`},
-		{child("die"), ExitSystem, "ended before it was ready: exit status 7"},
+		{child("main", "src", filepath.Join(dir, "missing")), exit.Mount, "create the directory first"},
+		{child("main", "src", dir, "-o", "nosuch"), exit.Usage, `unknown option "nosuch"`},
+		{child("die"), exit.System, "ended before it was ready: exit status 7"},
 	} {
 		out, code := run(t, c.cmd)
 		if code != c.code || !strings.Contains(out, c.says) || strings.Count(out, "\n") != 1 {
@@ -166,5 +169,21 @@ func TestSignalInForeground(t *testing.T) {
 	}
 	if err := exits(t, cmd); err != nil || line(t, dir) != "" {
 		t.Errorf("%v; mounted: %q", err, line(t, dir))
+	}
+}
+
+func TestOutcome(t *testing.T) {
+	for _, err := range []error{nil, errors.New("plain"), exit.With(exit.Usage, errors.New("no such option")), errors.Join(errors.New("a"), errors.New("b"))} {
+		line := formatOutcome(err)
+		if strings.Count(line, "\n") != 1 {
+			t.Errorf("%q is not a line", line)
+		}
+		got := parseOutcome(line)
+		if exit.Code(got) != exit.Code(err) || (err == nil) != (got == nil) {
+			t.Errorf("%v: handed on as %v", err, got)
+		}
+	}
+	if err := parseOutcome("gibberish\n"); exit.Code(err) != exit.System {
+		t.Errorf("%v", err)
 	}
 }

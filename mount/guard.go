@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"bpfviewfs/mount/place"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,7 +42,7 @@ func (k *Keeper) startGuard() (post *os.File, err error) {
 	}
 	post, far := os.NewFile(uintptr(fds[0]), "guard"), os.NewFile(uintptr(fds[1]), "keeper")
 	defer far.Close()
-	device, err := unix.FcntlInt(uintptr(k.conn.fd), unix.F_DUPFD_CLOEXEC, 3)
+	device, err := unix.FcntlInt(uintptr(k.at.FD()), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		post.Close()
 		return nil, fmt.Errorf("start a guard: duplicate /dev/fuse: %w: see ulimit -n", err)
@@ -104,16 +105,18 @@ func stand() error {
 	if err != nil {
 		return err
 	}
-	c := newConn(guardDevice)
-	if c.at, err = state.info(); err != nil {
+	at, err := state.info()
+	if err != nil {
 		return err
 	}
+	m := place.Inherited(guardDevice, at)
 	post := os.NewFile(guardSocket, "keeper")
 	if err := writePid(post); err != nil {
-		return fmt.Errorf("guard %s: %w", c.at.Target, err)
+		return fmt.Errorf("guard %s: %w", m, err)
 	}
 	if died(keeper, post) {
-		return errors.Join(c.Unmount(), c.Abort())
+		_, err := m.Unmount()
+		return errors.Join(err, m.Abort())
 	}
 	return writePid(post)
 }

@@ -2,23 +2,17 @@ package mount
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
-	"runtime"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/internal/testenv"
+	"bpfviewfs/mount/place"
 	"github.com/hanwen/go-fuse/v2/fuse"
-	"golang.org/x/sys/unix"
 )
 
-// A test that waits longer than this has found a hang.
-const hang = 20 * time.Second
+const hang = mounttest.Hang
 
 // mounted is a served mount of a test.
 type mounted struct {
@@ -26,6 +20,15 @@ type mounted struct {
 	dir    string
 	served chan error
 	log    *logbook
+}
+
+// Unmount unmounts as a keeper does.
+func (m *mounted) Unmount() error {
+	detached, err := m.Conn.at.Unmount()
+	if detached {
+		m.log.Printf("busy: detached")
+	}
+	return err
 }
 
 // at opens a file by unix.Open. os.Open would register it with the runtime's poller in a call that keeps the
@@ -43,20 +46,20 @@ func serve(tb testing.TB, fs fuse.RawFileSystem) *mounted {
 		tb.Fatal(err)
 	}
 	m.Conn = c
-	c.Logf = m.log.printf
+	c.Logf = m.log.Printf
 	go func() {
 		err := c.Serve(fs, &fuse.MountOptions{DisableReadDirPlus: true})
 		<-kept
 		m.served <- err
 	}()
 	tb.Cleanup(func() {
-		if err := c.Unmount(); err != nil {
+		if err := m.Unmount(); err != nil {
 			tb.Error(err)
 		}
 		select {
 		case <-m.served:
 		case <-time.After(hang):
-			tb.Error("Serve did not return; aborting:", c.Abort())
+			tb.Error("Serve did not return; aborting:", c.at.Abort())
 		}
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), hang)
@@ -70,11 +73,12 @@ func serve(tb testing.TB, fs fuse.RawFileSystem) *mounted {
 // mountHere mounts, and is the keeper of a server in this process, so that a test sees the requests to its
 // filesystem. kept is closed at the end of the mount.
 func mountHere(o Options) (c *Conn, kept <-chan struct{}, err error) {
-	target, fd, err := begin(o.Target)
+	at, err := place.Prepare(o.Target)
 	if err != nil {
 		return nil, nil, err
 	}
-	c = newConn(fd)
+	c = newConn(at.FD())
+	c.at = at
 	near, far, err := newWire()
 	if err == nil {
 		c.keeper, err = openWire(far)
@@ -83,10 +87,10 @@ func mountHere(o Options) (c *Conn, kept <-chan struct{}, err error) {
 		c.state, err = newState()
 	}
 	if err == nil {
-		err = c.attach(o, target)
+		err = at.Attach(o.Source, o.Flags)
 	}
 	if err == nil {
-		err = c.state.setInfo(c.at)
+		err = c.state.setInfo(at.Info())
 	}
 	giveBack := func() {
 		near.close()
@@ -96,7 +100,7 @@ func mountHere(o Options) (c *Conn, kept <-chan struct{}, err error) {
 	if err != nil {
 		giveBack()
 		c.close()
-		clearDead(target)
+		at.ClearDead()
 		return nil, nil, err
 	}
 	ended := make(chan struct{})
@@ -112,7 +116,7 @@ func mountHere(o Options) (c *Conn, kept <-chan struct{}, err error) {
 			case m.Word == wordEnded:
 				if m.Error != "" {
 					<-c.served // it knows where the mount is since it began
-					c.Unmount()
+					at.Unmount()
 				}
 				return
 			}
@@ -134,107 +138,12 @@ func (m *mounted) end(tb testing.TB) error {
 	return nil
 }
 
-// tempDir is t.TempDir without symbolic links in its path, and open to every user.
-func tempDir(tb testing.TB) string {
-	dir, err := filepath.EvalSymlinks(tb.TempDir())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
-		tb.Fatal(err)
-	}
-	return dir
-}
+// Names of mounttest.
+var (
+	tempDir, leaks, countFDs, listFDs = mounttest.TempDir, mounttest.Leaks, mounttest.CountFDs, mounttest.ListFDs
 
-// leaks fails the test if it ends with more descriptors or goroutines than at its start.
-func leaks(tb testing.TB) {
-	fds, goroutines := countFDs(), runtime.NumGoroutine()
-	tb.Cleanup(func() {
-		eventually(tb, func() bool { return countFDs() <= fds && runtime.NumGoroutine() <= goroutines },
-			func() string {
-				buf := make([]byte, 1<<20)
-				return "leak: " + strings.Join(listFDs(), " ") + "\n" + string(buf[:runtime.Stack(buf, true)])
-			})
-	})
-}
+	eventually, slurp, readAll, open = mounttest.Eventually, mounttest.Slurp, mounttest.ReadAll, mounttest.Open
+	line, unmountAfter, drainFD      = mounttest.Line, mounttest.UnmountAfter, mounttest.Drain
+)
 
-func countFDs() int { return len(listFDs()) }
-
-func listFDs() (list []string) {
-	entries, _ := os.ReadDir("/proc/self/fd")
-	for _, e := range entries {
-		to, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err == nil && !strings.HasPrefix(to, "anon_inode:[event") {
-			list = append(list, e.Name()+"->"+to)
-		}
-	}
-	return list
-}
-
-// eventually waits for a condition that the test does not control.
-func eventually(tb testing.TB, ok func() bool, what func() string) {
-	tb.Helper()
-	for start := time.Now(); !ok(); time.Sleep(time.Millisecond) {
-		if time.Since(start) > hang {
-			tb.Error(what())
-			return
-		}
-	}
-}
-
-// slurp reads a file to its end with read(2).
-func slurp(tb testing.TB, path string) string {
-	tb.Helper()
-	text, err := readAll(path)
-	if err != nil {
-		tb.Fatalf("%s: %v", path, err)
-	}
-	return text
-}
-
-func readAll(path string) (string, error) {
-	fd, err := open(path)
-	if err != nil {
-		return "", err
-	}
-	defer unix.Close(fd)
-	var all []byte
-	buf := make([]byte, 128<<10)
-	for {
-		n, err := unix.Read(fd, buf)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if n <= 0 || err != nil {
-			return string(all), err
-		}
-		all = append(all, buf[:n]...)
-	}
-}
-
-// open retries EINTR, because the Go runtime's own signals interrupt system calls on FUSE files.
-func open(path string) (int, error) {
-	for {
-		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if !errors.Is(err, unix.EINTR) {
-			return fd, err
-		}
-	}
-}
-
-type logbook struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (l *logbook) printf(format string, args ...any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lines = append(l.lines, fmt.Sprintf(format, args...))
-}
-
-func (l *logbook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Join(l.lines, "\n")
-}
+type logbook = mounttest.Logbook

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"bpfviewfs/mount/exit"
 	"golang.org/x/sys/unix"
 )
 
@@ -69,7 +70,7 @@ func (c *Conn) Status() Status { return c.status }
 
 // Failed tells the keeper why this server process cannot start.
 func (c *Conn) Failed(err error) {
-	c.keeper.send(message{Word: wordFailed, Error: text(err), Code: ExitCode(err)})
+	c.keeper.send(message{Word: wordFailed, Error: text(err), Code: exit.Code(err)})
 }
 
 // Heir is a filesystem that is told when it takes the place of another server, see fs.FS. A filesystem that
@@ -102,9 +103,11 @@ func (c *Conn) await() (order, error) {
 	o := m.Order
 	c.status = o.Status
 	c.status.Server, c.status.Serving = os.Getpid(), time.Now()
-	if c.at, err = c.state.info(); err != nil {
+	at, err := c.state.info()
+	if err != nil {
 		return order{}, err
 	}
+	c.at.Found(at)
 	return o, nil
 }
 

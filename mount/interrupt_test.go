@@ -128,7 +128,7 @@ func TestAbortCancels(t *testing.T) {
 		cats = append(cats, reader(t, m.at("slow")))
 	}
 	g.wait(t, len(cats))
-	if err := m.Abort(); err != nil {
+	if err := m.Conn.at.Abort(); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.end(t); err == nil {

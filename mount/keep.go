@@ -38,14 +38,14 @@ func (k *Keeper) hold(files []*os.File) {
 		k.kept.Close()
 		k.kept = f
 	}
-	if k.conn.at.Target != "" { // else it is stored with the rest
+	if k.at.Attached() { // else it is stored with the rest
 		k.store()
 	}
 }
 
 // held returns the descriptors that the mount needs, by their names in the service manager's store.
 func (k *Keeper) held() map[string]int {
-	fds := map[string]int{heldDevice: k.conn.fd, heldState: int(k.state.file.Fd()), heldMemory: int(k.memory.Fd())}
+	fds := map[string]int{heldDevice: k.at.FD(), heldState: int(k.state.file.Fd()), heldMemory: int(k.memory.Fd())}
 	if k.kept != nil {
 		fds[heldKept] = int(k.kept.Fd())
 	}

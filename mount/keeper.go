@@ -3,6 +3,9 @@ package mount
 import (
 	"os"
 	"time"
+
+	"bpfviewfs/mount/exit"
+	"bpfviewfs/mount/place"
 )
 
 // Keeper keeps a mount up when the process that serves it dies. It mounts, and holds the /dev/fuse descriptor
@@ -21,7 +24,7 @@ type Keeper struct {
 	// Warn, if not nil, gets a server's warnings, a line each, until the outcome of the mount is told.
 	Warn func(line string)
 
-	conn   *Conn // serves nothing
+	at     *place.Mount
 	state  *state
 	memory *os.File
 	kept   *os.File          // of a server, see Keep; may be nil
@@ -65,7 +68,7 @@ type Keeper struct {
 // process Run does not call ready.
 func (k *Keeper) Run(ready func(error) error) error {
 	if guards() {
-		return WithCode(ExitSystem, stand())
+		return exit.With(exit.System, stand())
 	}
 	k.ready = ready
 	setComm()
@@ -90,8 +93,7 @@ func (k *Keeper) run() error {
 		k.restart()
 		return k.keep()
 	}
-	target, err := k.begin()
-	if err != nil {
+	if err := k.begin(); err != nil {
 		return err
 	}
 	if err := k.start(k.good); err != nil {
@@ -104,9 +106,10 @@ func (k *Keeper) run() error {
 			return err
 		}
 	}
-	if err := k.mount(target); err != nil {
+	if err := k.mount(); err != nil {
+		at := k.at
 		k.release()
-		clearDead(target)
+		at.ClearDead()
 		return err
 	}
 	k.promote()
@@ -118,9 +121,7 @@ func (k *Keeper) keep() error {
 	for {
 		if again, err := k.step(); !again {
 			if err != nil { // a mount without a server
-				if err := k.conn.Unmount(); err != nil {
-					k.Logf("%v", err)
-				}
+				k.unmount()
 			}
 			return err
 		}
@@ -141,31 +142,27 @@ func (k *Keeper) program() (err error) {
 		k.good, err = os.Open("/proc/self/exe")
 	}
 	k.dir, _ = os.Getwd() // removed? then no argument is below it
-	return WithCode(ExitSystem, err)
+	return exit.With(exit.System, err)
 }
 
 // begin does everything before mount(2).
-func (k *Keeper) begin() (target string, err error) {
-	target, fd, err := begin(k.Options.Target)
-	if err != nil {
-		return "", err
+func (k *Keeper) begin() (err error) {
+	if k.at, err = place.Prepare(k.Options.Target); err != nil {
+		return err
 	}
-	k.conn = newConn(fd)
 	if k.state, err = newState(); err != nil {
-		return "", err
+		return err
 	}
-	if k.memory, err = memfd("bpfviewfs-files", 0); err != nil {
-		return "", err
-	}
-	return target, nil
+	k.memory, err = memfd("bpfviewfs-files", 0)
+	return err
 }
 
 // mount makes the mount.
-func (k *Keeper) mount(target string) error {
-	if err := k.conn.attach(k.Options, target); err != nil {
+func (k *Keeper) mount() error {
+	if err := k.at.Attach(k.Options.Source, k.Options.Flags); err != nil {
 		return err
 	}
-	if err := k.state.setInfo(k.conn.at); err != nil {
+	if err := k.state.setInfo(k.at.Info()); err != nil {
 		return err
 	}
 	k.mounted()
@@ -174,15 +171,25 @@ func (k *Keeper) mount(target string) error {
 
 // mounted publishes the mount: to callers of reload, and to the service manager.
 func (k *Keeper) mounted() {
-	k.conn.Logf = k.Logf
 	k.status = Status{Keeper: os.Getpid(), Mounted: time.Now()}
 	k.tryListen()
 	k.store()
 }
 
+// unmount takes the mount away.
+func (k *Keeper) unmount() {
+	detached, err := k.at.Unmount()
+	if detached {
+		k.Logf("%s was busy: detached", k.at)
+	}
+	if err != nil {
+		k.Logf("%v", err)
+	}
+}
+
 // release ends the remaining servers, and gives everything back.
 func (k *Keeper) release() {
-	if k.conn == nil || k.conn.fd < 0 {
+	if k.at == nil {
 		return
 	}
 	close(k.ended)
@@ -193,8 +200,8 @@ func (k *Keeper) release() {
 	}
 	k.bury()
 	close(k.gone)
-	close(k.conn.served)
-	k.conn.close()
+	k.at.Close()
+	k.at = nil
 	if k.state != nil {
 		k.state.close()
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bpfviewfs/internal/testenv"
+	"bpfviewfs/mount/place"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,7 +19,7 @@ func newKeeper(t *testing.T) *Keeper {
 	t.Helper()
 	testenv.NeedsRoot(t)
 	log := &logbook{}
-	k := &Keeper{Args: []string{"server"}, View: func(uint64) (int, bool) { return 0, false }, Logf: log.printf}
+	k := &Keeper{Args: []string{"server"}, View: func(uint64) (int, bool) { return 0, false }, Logf: log.Printf}
 	k.prepare()
 	t.Cleanup(k.heedNoMore)
 	k.pulse.Stop()
@@ -36,7 +37,7 @@ func newKeeper(t *testing.T) *Keeper {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.conn = newConn(fd)
+	k.at = place.Inherited(fd, place.Info{})
 	t.Cleanup(func() {
 		k.release()
 		k.good.Close()
@@ -168,7 +169,7 @@ func TestSuccessorDies(t *testing.T) {
 	k := newKeeper(t)
 	p, said := k.server(t)
 	next, _ := k.server(t)
-	k.conn.at.Target = "/somewhere"
+	k.at.Found(place.Info{Target: "/somewhere"})
 	k.serving, p.serves, k.next = p, true, next
 	k.heard(next, message{Word: wordPrepared})
 	if m, err := said.receive(); m.Word != wordStop {
@@ -218,18 +219,19 @@ func TestUnmountedWithoutServer(t *testing.T) {
 // mountAnew gives the keeper a real mount.
 func (k *Keeper) mountAnew(t *testing.T) (target string) {
 	t.Helper()
-	target, fd, err := begin(tempDir(t))
+	at, err := place.Prepare(tempDir(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.conn.close()
-	k.conn = newConn(fd)
-	if err := k.conn.attach(Options{Source: "src"}, target); err != nil {
+	k.at.Close()
+	k.at = at
+	if err := at.Attach("src", 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.state.setInfo(k.conn.at); err != nil {
+	if err := k.state.setInfo(at.Info()); err != nil {
 		t.Fatal(err)
 	}
+	target = at.Info().Target
 	t.Cleanup(func() { unix.Unmount(target, unix.MNT_DETACH) })
 	return target
 }
@@ -246,10 +248,10 @@ func TestResumeUnmounted(t *testing.T) {
 	}
 	t.Setenv(resumeVar, words)
 	log := &logbook{}
-	k := Keeper{Logf: log.printf}
+	k := Keeper{Logf: log.Printf}
 	if k.resume() {
-		t.Errorf("taken up: %+v", k.conn.at)
-		k.conn.close()
+		t.Errorf("taken up: %+v", k.at.Info())
+		k.at.Close()
 	}
 	if !strings.Contains(log.String(), "mounting anew") {
 		t.Errorf("it is taken for no mount in silence: %q", log)
@@ -266,13 +268,13 @@ func TestResumeUnknown(t *testing.T) {
 	}
 	t.Setenv(resumeVar, words)
 	log := &logbook{}
-	k := Keeper{Logf: log.printf}
+	k := Keeper{Logf: log.Printf}
 	resumed := false
 	withoutProc(t, 1, func() { resumed = k.resume() })
-	if !resumed || k.conn.at != old.conn.at || strings.Count(log.String(), "\n") > 0 {
+	if !resumed || k.at.Info() != old.at.Info() || strings.Count(log.String(), "\n") > 0 {
 		t.Fatalf("resumed %t, log: %s", resumed, log)
 	}
-	k.conn.close()
+	k.at.Close()
 	k.state.close()
 	k.memory.Close()
 }
@@ -282,15 +284,15 @@ func TestMountedUnknown(t *testing.T) {
 	k := newKeeper(t)
 	k.mountAnew(t)
 	withoutProc(t, 0, func() {
-		if !k.conn.mounted() {
+		if !k.at.Mounted() {
 			t.Error("without /proc it is not mounted")
 		}
-		if err := k.conn.Unmount(); err == nil {
+		if _, err := k.at.Unmount(); err == nil {
 			t.Error("without /proc it is unmounted")
 		}
 	})
-	if err := k.conn.Unmount(); err != nil || k.conn.mounted() {
-		t.Errorf("mounted: %t (%v)", k.conn.mounted(), err)
+	if _, err := k.at.Unmount(); err != nil || k.at.Mounted() {
+		t.Errorf("mounted: %t (%v)", k.at.Mounted(), err)
 	}
 }
 
@@ -319,8 +321,9 @@ func withoutProc(t *testing.T, spare uint64, do func()) {
 // before this one's has ended.
 func TestSocketOfAnother(t *testing.T) {
 	old, next := newKeeper(t), newKeeper(t)
-	at := Info{Minor: 1<<20 - 1}
-	old.conn.at, next.conn.at = at, at
+	at := place.Info{Minor: 1<<20 - 1}
+	old.at.Found(at)
+	next.at.Found(at)
 	for _, k := range []*Keeper{old, next} {
 		if err := k.listen(); err != nil {
 			t.Fatal(err)

@@ -150,7 +150,7 @@ func TestRefusedOpenIsReleased(t *testing.T) {
 	m := serve(t, fs)
 	cat := reader(t, m.at("f"))
 	g.wait(t, 1)
-	if err := m.Abort(); err != nil {
+	if err := m.Conn.at.Abort(); err != nil {
 		t.Fatal(err)
 	}
 	exits(t, cat)
@@ -160,7 +160,7 @@ func TestRefusedOpenIsReleased(t *testing.T) {
 	if opens, releases := fs.opens.Load(), fs.releases.Load(); opens != 1 || releases != 1 {
 		t.Errorf("%d opens, %d releases; want 1 and 1", opens, releases)
 	}
-	if m.Conn.mounted() {
+	if m.Conn.at.Mounted() {
 		t.Error("the dead mount is still there")
 	}
 }

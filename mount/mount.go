@@ -18,7 +18,7 @@
 //	c, err := mount.Inherit()
 //	return c.Serve(fs, nil)
 //
-// ExitCode turns any of these errors into the exit code that mount(8) expects of its helper.
+// exit.Code turns any of these errors into the exit code that mount(8) expects of its helper.
 //
 // # Arguments of mount(2)
 //
@@ -27,9 +27,6 @@
 // /dev/fuse descriptor, allow_other and default_permissions: every user gets in, and the kernel checks each
 // caller against the owners and modes that the filesystem states. There is no fusermount and no /etc/mtab.
 // /proc/mounts does not show bpfviewfs's own options.
-//
-// The mount is known again by its device number. A path could meanwhile lead to another mount, or to a dead
-// one on which stat(2) fails or hangs. An O_PATH descriptor is used there (see place).
 //
 // # The loop
 //
@@ -100,21 +97,16 @@
 package mount
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"sync"
 
-	"golang.org/x/sys/unix"
+	"bpfviewfs/mount/place"
 )
 
-// maxRead is the largest READ that the kernel sends, in bytes, unless fs.fuse.max_pages_limit was raised.
-const maxRead = 1 << 20
-
-// Conn is one mount and its connection to the kernel.
+// Conn is a server's connection to the kernel and to its keeper.
 type Conn struct {
-	// Logf takes events that are no error of a call, for example a panic of the filesystem or a mount
-	// that had to be detached. It may be nil. Set it before Serve.
+	// Logf takes events that are no error of a call, for example a panic of the filesystem. It may be nil.
+	// Set it before Serve.
 	Logf func(format string, args ...any)
 	// Warnings are shown to the caller of mount(8), a line each. Set them before Serve.
 	Warnings []string
@@ -123,72 +115,23 @@ type Conn struct {
 	OnEnd func()
 
 	status Status
-	at     Info          // our mount
+	at     *place.Mount  // our mount
 	state  *state        // outlives this process
-	keeper *wire         // to the keeper; nil in the keeper itself
+	keeper *wire         // to the keeper
 	memory *os.File      // see Memory
 	server *server       // set by Serve
 	ready  chan struct{} // closed when INIT is answered
 	served chan struct{} // closed when Serve returns
 
 	mu sync.RWMutex // held for reading by writers other than the loops, which end before fd is closed
-	fd int          // -1 when closed
-}
-
-// begin does everything before mount(2). It returns the target's absolute path and a /dev/fuse descriptor. It
-// detaches a dead bpfviewfs at the target; a live one is an error.
-func begin(target string) (path string, fd int, err error) {
-	if uid := os.Geteuid(); uid != 0 {
-		return "", -1, WithCode(ExitUsage, fmt.Errorf("mount %s: must be root, this is uid %d", target, uid))
-	}
-	if path, err = prepare(target); err != nil {
-		return "", -1, err
-	}
-	fd, err = openDevice()
-	return path, fd, err
-}
-
-// attach calls mount(2).
-func (c *Conn) attach(o Options, target string) error {
-	lock, err := lockTarget(target)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	data := fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other,default_permissions,max_read=%d",
-		c.fd, unix.S_IFDIR, maxRead)
-	if err := unix.Mount(o.Source, target, Type, o.Flags|always, data); err != nil {
-		return mountError(target, err)
-	}
-	c.at, err = settle(target)
-	return err
+	fd int          // of at; -1 when closed
 }
 
 func newConn(fd int) *Conn {
-	return &Conn{fd: fd, ready: make(chan struct{}), served: make(chan struct{})}
-}
-
-func openDevice() (int, error) {
-	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	switch {
-	case err == nil:
-		return fd, nil
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
-		return -1, fmt.Errorf("open /dev/fuse: %w: the kernel has no FUSE yet, try: modprobe fuse", err)
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return -1, WithCode(ExitUsage, fmt.Errorf("open /dev/fuse: %w: a container needs this device allowed", err))
+	return &Conn{
+		at: place.Inherited(fd, place.Info{}), fd: fd,
+		ready: make(chan struct{}), served: make(chan struct{}),
 	}
-	return -1, WithCode(ExitSystem, fmt.Errorf("open /dev/fuse: %w", err))
-}
-
-func mountError(target string, err error) error {
-	switch {
-	case errors.Is(err, unix.EPERM):
-		return WithCode(ExitUsage, fmt.Errorf("mount on %s: %w: CAP_SYS_ADMIN is missing", target, err))
-	case errors.Is(err, unix.ENODEV):
-		return fmt.Errorf("mount on %s: %w: the kernel has no FUSE yet, try: modprobe fuse", target, err)
-	}
-	return fmt.Errorf("mount on %s: %w", target, err)
 }
 
 func (c *Conn) logf(format string, args ...any) {
@@ -201,8 +144,6 @@ func (c *Conn) logf(format string, args ...any) {
 func (c *Conn) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.fd >= 0 {
-		unix.Close(c.fd)
-		c.fd = -1
-	}
+	c.at.Close()
+	c.fd = -1
 }

@@ -10,23 +10,10 @@ import (
 	"time"
 
 	"bpfviewfs/internal/testenv"
+	"bpfviewfs/mount/exit"
+	"bpfviewfs/mount/place"
 	"golang.org/x/sys/unix"
 )
-
-// line returns the line of /proc/mounts for dir, "" if nothing is mounted there.
-func line(tb testing.TB, dir string) string {
-	tb.Helper()
-	mounts, err := os.ReadFile("/proc/mounts")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for l := range strings.Lines(string(mounts)) {
-		if strings.Fields(l)[1] == dir {
-			return l
-		}
-	}
-	return ""
-}
 
 func TestServe(t *testing.T) {
 	m := serve(t, newFS(direct("hello", trivial)))
@@ -95,8 +82,8 @@ func TestMountRefuses(t *testing.T) {
 		{"", "no such file"},
 	} {
 		_, _, err := mountHere(Options{Source: "src", Target: c.target})
-		if err == nil || ExitCode(err) != ExitMount || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%q: %v, exit code %d; want %q and %d", c.target, err, ExitCode(err), c.says, ExitMount)
+		if err == nil || exit.Code(err) != exit.Mount || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: %v, exit code %d; want %q and %d", c.target, err, exit.Code(err), c.says, exit.Mount)
 		}
 	}
 	if got := slurp(t, m.at("hello")); got != trivial {
@@ -109,7 +96,7 @@ func TestMountNeedsRoot(t *testing.T) {
 	cmd := child("ours", tempDir(t))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState.ExitCode() != ExitUsage || !strings.Contains(string(out), "must be root") {
+	if cmd.ProcessState.ExitCode() != exit.Usage || !strings.Contains(string(out), "must be root") {
 		t.Errorf("%v, exit code %d: %s", err, cmd.ProcessState.ExitCode(), out)
 	}
 }
@@ -131,11 +118,11 @@ func TestStrangeNames(t *testing.T) {
 	if got := slurp(t, filepath.Join(dir, "hello")); got != trivial {
 		t.Errorf("read %q", got)
 	}
-	at, err := Find(dir)
+	at, err := place.Find(dir)
 	if err != nil || at.Target != dir || at.Source != source || at.Root != "/" {
 		t.Errorf("%+v, %v", at, err)
 	}
-	if err := Umount(dir, t.Logf); err != nil {
+	if _, err := place.Unmount(dir); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-served; err != nil {
@@ -169,17 +156,17 @@ func TestMountRace(t *testing.T) {
 		r := <-results
 		if r.c != nil {
 			won = append(won, r.c)
-		} else if ExitCode(r.err) != ExitMount {
+		} else if exit.Code(r.err) != exit.Mount {
 			t.Errorf("%v", r.err)
 		}
 	}
-	list, err := List()
+	list, err := place.List()
 	if n := count(list, dir); err != nil || n != len(won) || n > 1 {
 		t.Errorf("%d mounts, %d calls succeeded, %v", n, len(won), err)
 	}
 	for _, c := range won {
 		<-c.ready
-		c.Unmount()
+		c.at.Unmount()
 		select {
 		case <-c.served:
 		case <-time.After(hang):

@@ -8,7 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"bpfviewfs/mount/exit"
+	"bpfviewfs/mount/place"
 )
 
 // DefaultMaxRun is the bound of one run's output in bytes when no max_run= is given.
@@ -16,10 +17,6 @@ const DefaultMaxRun = 64 << 20
 
 // DefaultMaxSeries is the bound of the samples of one file in .bpfview/textfile when no max_series= is given.
 const DefaultMaxSeries = 200_000
-
-// always are the mount flags that no option takes away. The tree has no device, no program, and nothing to
-// write.
-const always = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
 // Options describes one mount.
 type Options struct {
@@ -65,7 +62,7 @@ func ParseOptions(lists ...string) (Options, error) {
 }
 
 func newOptions() Options {
-	return Options{MaxRun: DefaultMaxRun, MaxSeries: DefaultMaxSeries, Flags: always}
+	return Options{MaxRun: DefaultMaxRun, MaxSeries: DefaultMaxSeries, Flags: place.Flags}
 }
 
 func (o *Options) parse(lists []string) error {
@@ -155,7 +152,7 @@ func (o *Options) set(word, name, value string, hasValue bool) error {
 	if o.Sloppy || ignored(name, value, hasValue) || o.Remount && shown[name] {
 		return nil
 	}
-	return WithCode(ExitUsage, fmt.Errorf("unknown option %q: own options are uid=, gid=, mode=, max_run=, max_series=, views=, enable= and registry=", word))
+	return exit.With(exit.Usage, fmt.Errorf("unknown option %q: own options are uid=, gid=, mode=, max_run=, max_series=, views=, enable= and registry=", word))
 }
 
 // owner takes the number of a user or group, or finds it by its name.
@@ -226,7 +223,7 @@ func size(s string) (int64, error) {
 func badValue(word, want string) error {
 	name, value, hasValue := strings.Cut(word, "=")
 	if !hasValue {
-		return WithCode(ExitUsage, fmt.Errorf("option %s: no value: want %s", name, want))
+		return exit.With(exit.Usage, fmt.Errorf("option %s: no value: want %s", name, want))
 	}
-	return WithCode(ExitUsage, fmt.Errorf("option %s: bad value %q: want %s", name, value, want))
+	return exit.With(exit.Usage, fmt.Errorf("option %s: bad value %q: want %s", name, value, want))
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/mount/exit"
+	"bpfviewfs/mount/place"
 	"golang.org/x/sys/unix"
 )
 
@@ -89,45 +91,45 @@ func TestParseOptionsErrors(t *testing.T) {
 		code int
 		says []string
 	}{
-		{"nosuch", ExitUsage, []string{`"nosuch"`, "own options are uid=, gid="}},
-		{"uid=1,two words,gid=1", ExitUsage, []string{`"two words"`}},
-		{`a\,b`, ExitUsage, []string{`"a,b"`}},
-		{`"a,b"`, ExitUsage, []string{`a,b`}},
-		{"line\nbreak", ExitUsage, []string{`"line\nbreak"`}},
-		{"=", ExitUsage, []string{`"="`}},
-		{"ro=yes", ExitUsage, []string{`"ro=yes"`}},
-		{"nofail=1", ExitUsage, []string{`"nofail=1"`}},
-		{"allow_root", ExitUsage, []string{`"allow_root"`}},
-		{"uid", ExitUsage, []string{"option uid: no value", "number of a user"}},
-		{"uid=", ExitUsage, []string{`option uid: bad value ""`}},
-		{"uid=nosuchuser", ExitUsage, []string{`"nosuchuser"`, "number of a user, or a name in /etc/passwd"}},
-		{"enable=a,b", ExitUsage, []string{`unknown option "b"`, "enable=NAME:b"}},
-		{"views=/a,/b,uid=1", ExitUsage, []string{`unknown option "/b"`, "views=NAME:/b"}},
-		{"uid=-1", ExitUsage, []string{`"-1"`}},
-		{"uid=4294967295", ExitUsage, []string{"4294967295"}}, // (uid_t)-1 is no user
-		{"gid=x", ExitUsage, []string{"option gid", "number of a group"}},
-		{"mode=1777", ExitUsage, []string{"1777", "at most 0777"}},
-		{"mode=0888", ExitUsage, []string{"0888", "octal"}},
-		{"max_run=0", ExitUsage, []string{`"0"`, "above 0"}},
-		{"max_run=", ExitUsage, []string{"max_run"}},
-		{"max_run=K", ExitUsage, []string{`"K"`}},
-		{"max_run=1T", ExitUsage, []string{`"1T"`}},
-		{"max_run=9999999999G", ExitUsage, []string{"9999999999G"}},
-		{"max_series=0", ExitUsage, []string{`"0"`, "above 0"}},
-		{"max_series=1M", ExitUsage, []string{`"1M"`, "above 0"}},
-		{"max_series", ExitUsage, []string{"option max_series: no value"}},
-		{"max_series=9999999999", ExitUsage, []string{"9999999999"}},
-		{"views=", ExitUsage, []string{"views", "absolute"}},
-		{"views=/a:b", ExitUsage, []string{`"/a:b"`, "absolute"}},
-		{"views", ExitUsage, []string{"option views: no value"}},
-		{"enable=a::b", ExitUsage, []string{`"a::b"`}},
-		{"registry=x", ExitUsage, []string{`"x"`, "bpffs"}},
-		{"nosuch,remount,ro", ExitUsage, []string{`"nosuch"`}},
-		{"max_read=4096", ExitUsage, []string{"max_read=4096"}},
+		{"nosuch", exit.Usage, []string{`"nosuch"`, "own options are uid=, gid="}},
+		{"uid=1,two words,gid=1", exit.Usage, []string{`"two words"`}},
+		{`a\,b`, exit.Usage, []string{`"a,b"`}},
+		{`"a,b"`, exit.Usage, []string{`a,b`}},
+		{"line\nbreak", exit.Usage, []string{`"line\nbreak"`}},
+		{"=", exit.Usage, []string{`"="`}},
+		{"ro=yes", exit.Usage, []string{`"ro=yes"`}},
+		{"nofail=1", exit.Usage, []string{`"nofail=1"`}},
+		{"allow_root", exit.Usage, []string{`"allow_root"`}},
+		{"uid", exit.Usage, []string{"option uid: no value", "number of a user"}},
+		{"uid=", exit.Usage, []string{`option uid: bad value ""`}},
+		{"uid=nosuchuser", exit.Usage, []string{`"nosuchuser"`, "number of a user, or a name in /etc/passwd"}},
+		{"enable=a,b", exit.Usage, []string{`unknown option "b"`, "enable=NAME:b"}},
+		{"views=/a,/b,uid=1", exit.Usage, []string{`unknown option "/b"`, "views=NAME:/b"}},
+		{"uid=-1", exit.Usage, []string{`"-1"`}},
+		{"uid=4294967295", exit.Usage, []string{"4294967295"}}, // (uid_t)-1 is no user
+		{"gid=x", exit.Usage, []string{"option gid", "number of a group"}},
+		{"mode=1777", exit.Usage, []string{"1777", "at most 0777"}},
+		{"mode=0888", exit.Usage, []string{"0888", "octal"}},
+		{"max_run=0", exit.Usage, []string{`"0"`, "above 0"}},
+		{"max_run=", exit.Usage, []string{"max_run"}},
+		{"max_run=K", exit.Usage, []string{`"K"`}},
+		{"max_run=1T", exit.Usage, []string{`"1T"`}},
+		{"max_run=9999999999G", exit.Usage, []string{"9999999999G"}},
+		{"max_series=0", exit.Usage, []string{`"0"`, "above 0"}},
+		{"max_series=1M", exit.Usage, []string{`"1M"`, "above 0"}},
+		{"max_series", exit.Usage, []string{"option max_series: no value"}},
+		{"max_series=9999999999", exit.Usage, []string{"9999999999"}},
+		{"views=", exit.Usage, []string{"views", "absolute"}},
+		{"views=/a:b", exit.Usage, []string{`"/a:b"`, "absolute"}},
+		{"views", exit.Usage, []string{"option views: no value"}},
+		{"enable=a::b", exit.Usage, []string{`"a::b"`}},
+		{"registry=x", exit.Usage, []string{`"x"`, "bpffs"}},
+		{"nosuch,remount,ro", exit.Usage, []string{`"nosuch"`}},
+		{"max_read=4096", exit.Usage, []string{"max_read=4096"}},
 	} {
 		_, err := ParseOptions(c.list)
-		if err == nil || ExitCode(err) != c.code || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%q: %v, exit code %d; want one line and %d", c.list, err, ExitCode(err), c.code)
+		if err == nil || exit.Code(err) != c.code || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: %v, exit code %d; want one line and %d", c.list, err, exit.Code(err), c.code)
 			continue
 		}
 		for _, s := range c.says {
@@ -166,9 +168,9 @@ func checkOptions(t *testing.T, o Options, err error) {
 	switch {
 	case err != nil && strings.ContainsAny(err.Error(), "\n"):
 		t.Errorf("more than a line: %q", err)
-	case err != nil && ExitCode(err) != ExitUsage && ExitCode(err) != ExitMount:
-		t.Errorf("exit code %d: %v", ExitCode(err), err)
-	case o.Flags&always != always:
+	case err != nil && exit.Code(err) != exit.Usage && exit.Code(err) != exit.Mount:
+		t.Errorf("exit code %d: %v", exit.Code(err), err)
+	case o.Flags&place.Flags != place.Flags:
 		t.Errorf("flags %#x lack one of ro,nosuid,nodev,noexec", o.Flags)
 	case o.MaxRun <= 0:
 		t.Errorf("max_run %d", o.MaxRun)

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"bpfviewfs/mount/exit"
 	"golang.org/x/sys/unix"
 )
 
@@ -64,7 +65,7 @@ func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 		return nil, err
 	}
 	defer std.close()
-	device, err := unix.FcntlInt(uintptr(k.conn.fd), unix.F_DUPFD_CLOEXEC, 3)
+	device, err := unix.FcntlInt(uintptr(k.at.FD()), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		return nil, fmt.Errorf("start a server: duplicate /dev/fuse: %w: see ulimit -n", err)
 	}
@@ -151,5 +152,5 @@ func (p *process) why(end *os.ProcessState) error {
 	case p.late.Load():
 		return fmt.Errorf("server %d did not get on and was killed", p.Pid)
 	}
-	return WithCode(ExitSystem, fmt.Errorf("server %d ended: %v", p.Pid, end))
+	return exit.With(exit.System, fmt.Errorf("server %d ended: %v", p.Pid, end))
 }

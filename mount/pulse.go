@@ -20,7 +20,7 @@ func (k *Keeper) beat() {
 			k.Logf("%v", err)
 		}
 	}
-	if k.conn.at.Target != "" && k.conn.over() { // whether or not a server can still say so
+	if k.at.Attached() && k.at.Over() { // whether or not a server can still say so
 		k.finish()
 	}
 	p := k.serving

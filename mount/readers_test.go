@@ -7,21 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func drainFD(fd int) ([]byte, error) {
-	var all []byte
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := unix.Read(fd, buf)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil || n == 0 {
-			return all, err
-		}
-		all = append(all, buf[:n]...)
-	}
-}
-
 func into(copy func(to int) (int, error)) ([]byte, error) {
 	to, err := os.CreateTemp("", "")
 	if err != nil {

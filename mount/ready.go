@@ -17,15 +17,15 @@ func (c *Conn) Ready(ctx context.Context) error {
 	case <-c.ready:
 	case <-c.served:
 	case <-ctx.Done():
-		return fmt.Errorf("serve %s: not ready: %w", c.at.Target, context.Cause(ctx))
+		return fmt.Errorf("serve %s: not ready: %w", c.at, context.Cause(ctx))
 	}
 	select {
 	case <-c.served: // then the state of ready means nothing
-		return fmt.Errorf("serve %s: it has ended", c.at.Target)
+		return fmt.Errorf("serve %s: it has ended", c.at)
 	default:
 	}
 	if _, err := c.server.ask(opGetattr, rootNode, 0, 0); err != nil {
-		return fmt.Errorf("serve %s: the root directory: %w", c.at.Target, err)
+		return fmt.Errorf("serve %s: the root directory: %w", c.at, err)
 	}
 	return nil
 }

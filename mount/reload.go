@@ -10,6 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"bpfviewfs/mount/exit"
+	"bpfviewfs/mount/place"
 )
 
 // reload is a request for a server from the program that is now at our path. The outcome goes to answer, or
@@ -74,7 +77,7 @@ func (k *Keeper) tell(r *reload, err error) {
 // socketDir holds a socket for every keeper, named by its mount's device number. Only root may enter it.
 const socketDir = "/run/bpfviewfs"
 
-func socketPath(at Info) string {
+func socketPath(at place.Info) string {
 	return filepath.Join(socketDir, fmt.Sprintf("%d:%d", at.Major, at.Minor))
 }
 
@@ -120,7 +123,7 @@ func (k *Keeper) tryListen() {
 // listen takes requests until the keeper ends. A request is one line, and so is the answer (see
 // parseOutcome).
 func (k *Keeper) listen() (err error) {
-	if k.socket, err = newSocket(socketPath(k.conn.at)); err != nil {
+	if k.socket, err = newSocket(socketPath(k.at.Info())); err != nil {
 		return err
 	}
 	socket := k.socket
@@ -176,7 +179,7 @@ func Reload(dir string) error {
 		return err
 	}
 	if line == "" {
-		return WithCode(ExitSystem, fmt.Errorf("reload %s: the keeper has ended", dir))
+		return exit.With(exit.System, fmt.Errorf("reload %s: the keeper has ended", dir))
 	}
 	return parseOutcome(line)
 }
@@ -196,26 +199,26 @@ func ReloadKeeper(dir string) error {
 		if err == nil && line != "" {
 			return nil
 		}
-		if _, err := Find(dir); err != nil && notMounted(err) {
+		if _, err := place.Find(dir); err != nil && place.Gone(err) {
 			return fmt.Errorf("reload %s: it was unmounted meanwhile: %w", dir, err)
 		}
 	}
-	return WithCode(ExitSystem, fmt.Errorf("reload %s: the new keeper does not answer", dir))
+	return exit.With(exit.System, fmt.Errorf("reload %s: the new keeper does not answer", dir))
 }
 
 // askKeeper returns the answer of the keeper of the bpfviewfs at dir, "" if the keeper ends first.
 func askKeeper(dir, word string) (line string, err error) {
-	at, err := Find(dir)
+	at, err := place.Find(dir)
 	if err != nil {
 		return "", err
 	}
 	conn, err := net.Dial("unix", socketPath(at))
 	if err != nil {
-		return "", WithCode(ExitUsage, fmt.Errorf("%s: its keeper does not answer: %w: if it has died, mount again", dir, err))
+		return "", exit.With(exit.Usage, fmt.Errorf("%s: its keeper does not answer: %w: if it has died, mount again", dir, err))
 	}
 	defer conn.Close()
 	if _, err := io.WriteString(conn, word); err != nil {
-		return "", WithCode(ExitSystem, fmt.Errorf("reload %s: %w", dir, err))
+		return "", exit.With(exit.System, fmt.Errorf("reload %s: %w", dir, err))
 	}
 	if line, err = bufio.NewReader(conn).ReadString('\n'); err != nil {
 		return "", nil

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"bpfviewfs/mount/place"
 	"golang.org/x/sys/unix"
 )
 
@@ -89,28 +90,39 @@ func (k *Keeper) takeUp(files map[string]*os.File) error {
 	if err != nil {
 		return err
 	}
-	c := newConn(-1)
-	if err = s.check(); err == nil {
-		c.fd, err = unix.FcntlInt(device.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-	}
-	if err == nil {
-		c.at, err = s.info()
-	}
-	if err == nil {
-		_, err = c.target()
-		if err != nil && !errors.Is(err, ErrNotMounted) { // else there may be a mount without a server
-			k.Logf("taking up the mount of an earlier keeper at %s, which may not be there: %v", c.at.Target, err)
-			err = nil
-		}
-	}
+	m, err := k.takeUpMount(s, device)
 	if err != nil {
-		c.close()
 		unix.Munmap(s.mem)
 		return err
 	}
 	device.Close()
-	k.conn, k.state, k.memory, k.kept = c, s, memory, files[heldKept]
+	k.at, k.state, k.memory, k.kept = m, s, memory, files[heldKept]
 	return nil
+}
+
+// takeUpMount finds the mount that the state tells of. A mount that may exist is taken up, because there may
+// be one without a server.
+func (k *Keeper) takeUpMount(s *state, device *os.File) (*place.Mount, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	at, err := s.info()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.FcntlInt(device.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, err
+	}
+	m := place.Inherited(fd, at)
+	switch _, err := m.Target(); {
+	case errors.Is(err, place.ErrNotMounted):
+		m.Close()
+		return nil, err
+	case err != nil:
+		k.Logf("taking up the mount of an earlier keeper at %s, which may not be there: %v", m, err)
+	}
+	return m, nil
 }
 
 // store leaves the descriptors with the service manager, where they replace older ones.
@@ -129,7 +141,7 @@ func (k *Keeper) store() {
 
 // replace runs the program at this program's path in its place. It returns only if that fails.
 func (k *Keeper) replace() error {
-	if _, err := k.conn.target(); err != nil { // the new keeper would mount again
+	if _, err := k.at.Target(); err != nil { // the new keeper would mount again
 		return err
 	}
 	_ = os.Chdir(k.dir)

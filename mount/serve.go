@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bpfviewfs/internal/panics"
+	"bpfviewfs/mount/place"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -42,7 +43,7 @@ func (c *Conn) Serve(fs fuse.RawFileSystem, opts *fuse.MountOptions) error {
 		return nil
 	}
 	if err != nil {
-		err = fmt.Errorf("serve %s: %w", c.at.Target, err)
+		err = fmt.Errorf("serve %s: %w", c.at, err)
 	}
 	if c.OnEnd != nil {
 		c.OnEnd()
@@ -80,7 +81,7 @@ func (s *server) serve(o order) error {
 		return fmt.Errorf("unmounted, but %d requests do not end", left)
 	}
 	c.close()
-	if c.mounted() {
+	if c.at.Mounted() {
 		return errors.New("the connection was aborted (umount -f, or through fusectl)")
 	}
 	return nil
@@ -92,7 +93,7 @@ func (c *Conn) options(given *fuse.MountOptions) *fuse.MountOptions {
 	if given != nil {
 		o = *given
 	}
-	o.MaxWrite = maxRead // go-fuse derives the pages of a READ from it; see handshake
+	o.MaxWrite = place.MaxRead // go-fuse derives the pages of a READ from it; see handshake
 	if o.MaxBackground == 0 {
 		o.MaxBackground = 64 // RELEASE and read-ahead count here; the kernel's 12 delay many closes
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unsafe"
 
+	"bpfviewfs/mount/exit"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,16 +30,14 @@ const (
 // takes a bounded time. For example, timeout(1) sends two at once.
 func (k *Keeper) terminate(s os.Signal) (again bool, err error) {
 	switch {
-	case k.conn.at.Target == "":
-		return false, WithCode(ExitSystem, fmt.Errorf("%v: ended before anything was mounted", s))
+	case !k.at.Attached():
+		return false, exit.With(exit.System, fmt.Errorf("%v: ended before anything was mounted", s))
 	case k.deadline != nil:
 		return true, nil
 	}
-	k.Logf("%v: unmounting %s", s, k.conn.at.Target)
+	k.Logf("%v: unmounting %s", s, k.at)
 	Notify("STOPPING=1")
-	if err := k.conn.Unmount(); err != nil {
-		k.Logf("%v", err)
-	}
+	k.unmount()
 	k.deadline = time.After(grace)
 	return true, nil
 }
@@ -48,7 +47,7 @@ func (k *Keeper) expired() (again bool, err error) {
 	if k.over {
 		return false, fmt.Errorf("unmounted, but a server does not end within %v", endLimit)
 	}
-	if err := k.conn.Abort(); err != nil {
+	if err := k.at.Abort(); err != nil {
 		k.Logf("%v", err)
 	}
 	k.finish()

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 
+	"bpfviewfs/mount/exit"
+	"bpfviewfs/mount/place"
 	"golang.org/x/sys/unix"
 )
 
@@ -78,7 +80,7 @@ func memfd(name string, size int64) (*os.File, error) {
 		err = unix.Ftruncate(fd, size)
 	}
 	if err != nil {
-		return nil, WithCode(ExitSystem, fmt.Errorf("make a memfd of %d bytes: %w", size, err))
+		return nil, exit.With(exit.System, fmt.Errorf("make a memfd of %d bytes: %w", size, err))
 	}
 	return os.NewFile(uintptr(fd), name), nil
 }
@@ -111,7 +113,7 @@ func (s *state) setUsed(region, slots int) {
 	binary.NativeEndian.PutUint32(s.mem[usedAt+4*region:], uint32(slots))
 }
 
-func (s *state) setInfo(at Info) error {
+func (s *state) setInfo(at place.Info) error {
 	text, err := json.Marshal(at)
 	if err == nil && len(text) > initAt-infoAt-4 {
 		err = errors.New("the path is too long")
@@ -124,7 +126,7 @@ func (s *state) setInfo(at Info) error {
 	return nil
 }
 
-func (s *state) info() (at Info, err error) {
+func (s *state) info() (at place.Info, err error) {
 	n := min(binary.NativeEndian.Uint32(s.mem[infoAt:]), initAt-infoAt-4)
 	if err := json.Unmarshal(s.mem[infoAt+4:][:n], &at); err != nil {
 		return at, fmt.Errorf("where the mount is: %w", err)

@@ -51,7 +51,7 @@ func (k *Keeper) heard(p *process, m message) (again bool, err error) {
 			}
 		}
 		switch {
-		case k.conn.at.Target == "": // see run
+		case !k.at.Attached(): // see run
 		case k.serving == nil:
 			k.promote()
 		default:
@@ -139,7 +139,7 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 		} else {
 			k.Logf("%v: starting another", why)
 		}
-		if k.serving == nil && k.conn.over() { // a living server would have reported it
+		if k.serving == nil && k.at.Over() { // a living server would have reported it
 			return false, why
 		}
 	case k.serving:

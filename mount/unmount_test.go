@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/testenv"
+	"bpfviewfs/mount/place"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,13 +44,13 @@ func TestUnmountLeavesOthers(t *testing.T) {
 	if err := m.Unmount(); err != nil {
 		t.Error(err)
 	}
-	if err := Umount(m.dir, t.Logf); !errors.Is(err, ErrNotMounted) {
+	if _, err := place.Unmount(m.dir); !errors.Is(err, place.ErrNotMounted) {
 		t.Errorf("Umount of a tmpfs: %v", err)
 	}
 	if err := unix.Unmount(m.dir, 0); err != nil {
 		t.Errorf("the tmpfs is gone: %v", err)
 	}
-	if _, err := Find(m.dir); err != nil {
+	if _, err := place.Find(m.dir); err != nil {
 		t.Error(err)
 	}
 }
@@ -64,11 +65,11 @@ func TestNumberOfAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := serve(t, newFS(direct("hello", trivial)))
-	old.Conn.at = next.Conn.at
-	if old.Conn.mounted() {
+	old.Conn.at.Found(next.Conn.at.Info())
+	if old.Conn.at.Mounted() {
 		t.Error("another's mount is taken for the one that has ended")
 	}
-	for _, end := range []func() error{old.Abort, old.Unmount} {
+	for _, end := range []func() error{old.Conn.at.Abort, old.Unmount} {
 		if err := end(); err != nil {
 			t.Error(err)
 		}
@@ -93,19 +94,19 @@ func TestStaleMountIsCleared(t *testing.T) {
 	// Not stat, which is answered from cached attributes even if the mount is dead.
 	var st unix.Statfs_t
 	eventually(t, func() bool { return errors.Is(unix.Statfs(dir, &st), unix.ENOTCONN) }, func() string { return "the mount does not die" })
-	if at, err := Find(dir); err != nil || at.Target != dir {
+	if at, err := place.Find(dir); err != nil || at.Target != dir {
 		t.Errorf("Find of a dead mount: %+v, %v", at, err)
 	}
 	spawn(t, "ours", dir)
 	if got := slurp(t, filepath.Join(dir, "hello")); got != trivial {
 		t.Errorf("read %q", got)
 	}
-	if list, err := List(); err != nil || count(list, dir) != 1 {
+	if list, err := place.List(); err != nil || count(list, dir) != 1 {
 		t.Errorf("%d mounts at the target, want 1; %v", count(list, dir), err)
 	}
 }
 
-func count(list []Info, dir string) (n int) {
+func count(list []place.Info, dir string) (n int) {
 	for _, at := range list {
 		if at.Target == dir {
 			n++
@@ -118,10 +119,10 @@ func TestUmount(t *testing.T) {
 	testenv.NeedsRoot(t)
 	dir := tempDir(t)
 	unmountAfter(t, dir)
-	if err := Umount(dir, t.Logf); !errors.Is(err, ErrNotMounted) {
+	if _, err := place.Unmount(dir); !errors.Is(err, place.ErrNotMounted) {
 		t.Errorf("nothing mounted: %v", err)
 	}
-	if err := Umount(filepath.Join(dir, "missing"), t.Logf); !errors.Is(err, unix.ENOENT) {
+	if _, err := place.Unmount(filepath.Join(dir, "missing")); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("no directory: %v", err)
 	}
 	for _, how := range []string{"idle", "busy", "dead", "dead and busy"} {
@@ -137,12 +138,12 @@ func TestUmount(t *testing.T) {
 			server.Process.Signal(unix.SIGKILL)
 			exits(t, server)
 		}
-		var log logbook
-		if err := Umount(dir, log.printf); err != nil || line(t, dir) != "" {
+		detached, err := place.Unmount(dir)
+		if err != nil || line(t, dir) != "" {
 			t.Errorf("%s: %v; mounted: %q", how, err, line(t, dir))
 		}
-		if said := strings.Contains(log.String(), "detached"); said != (fd >= 0) {
-			t.Errorf("%s: log: %s", how, &log)
+		if detached != (fd >= 0) {
+			t.Errorf("%s: detached: %t", how, detached)
 		}
 		unix.Close(fd)
 		if !strings.Contains(how, "dead") {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"bpfviewfs/mount/exit"
 	"golang.org/x/sys/unix"
 )
 
@@ -69,7 +70,7 @@ type order struct {
 func newWire() (near *wire, far *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, nil, WithCode(ExitSystem, fmt.Errorf("make a socket pair: %w", err))
+		return nil, nil, exit.With(exit.System, fmt.Errorf("make a socket pair: %w", err))
 	}
 	far = os.NewFile(uintptr(fds[1]), "server")
 	if near, err = openWire(os.NewFile(uintptr(fds[0]), "keeper")); err != nil {
@@ -83,12 +84,12 @@ func openWire(file *os.File) (*wire, error) {
 	defer file.Close() // net has a duplicate
 	conn, err := net.FileConn(file)
 	if err != nil {
-		return nil, WithCode(ExitSystem, fmt.Errorf("use a socket pair: %w", err))
+		return nil, exit.With(exit.System, fmt.Errorf("use a socket pair: %w", err))
 	}
 	unixConn, ok := conn.(*net.UnixConn)
 	if !ok {
 		conn.Close()
-		return nil, WithCode(ExitSystem, errors.New("the wire to the keeper is no unix socket"))
+		return nil, exit.With(exit.System, errors.New("the wire to the keeper is no unix socket"))
 	}
 	return &wire{unixConn}, nil
 }
@@ -188,5 +189,5 @@ func (m message) err() error {
 	if m.Code == 0 {
 		return errors.New(m.Error)
 	}
-	return WithCode(m.Code, errors.New(m.Error))
+	return exit.With(m.Code, errors.New(m.Error))
 }

@@ -8,7 +8,8 @@ import (
 	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/doctor"
 	"bpfviewfs/cmd/bpfviewfs/explain"
-	"bpfviewfs/mount"
+	"bpfviewfs/mount/exit"
+	"bpfviewfs/mount/place"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -32,7 +33,7 @@ The exit code is 2 if a line is bad.`,
 			err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit)
 			return limit.Cur, err
 		}}
-		mounts, err := mount.List()
+		mounts, err := place.List()
 		if err != nil {
 			return failed(err)
 		}
@@ -53,7 +54,7 @@ The exit code is 2 if a line is bad.`,
 			err = doctor.Print(cmd.OutOrStdout(), lines)
 		}
 		if err == nil && bad > 0 {
-			err = mount.WithCode(mount.ExitSystem,
+			err = exit.With(exit.System,
 				fmt.Errorf("%d of %d lines are bad", bad, len(lines)))
 		}
 		return err

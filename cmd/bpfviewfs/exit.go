@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"bpfviewfs/mount"
+	"bpfviewfs/mount/exit"
 	"github.com/cilium/ebpf"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -28,20 +28,20 @@ failed.`
 // failed gives an error of a command that mounts nothing its exit code, unless it has one.
 func failed(err error) error {
 	switch {
-	case err == nil || mount.ExitCode(err) != mount.ExitMount:
+	case err == nil || exit.Code(err) != exit.Mount:
 		return err
 	case errors.As(err, new(*ebpf.VerifierError)): // EACCES is about the program, not about the user
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return mount.WithCode(exitNotPermitted, err)
+		return exit.With(exitNotPermitted, err)
 	}
-	return mount.WithCode(mount.ExitSystem, err)
+	return exit.With(exit.System, err)
 }
 
 // noCgroup is failed for an error of a cgroup that was asked for by its path.
 func noCgroup(err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ESTALE) ||
 		errors.Is(err, unix.EXDEV) {
-		return mount.WithCode(exitNoCgroup, err)
+		return exit.With(exitNoCgroup, err)
 	}
 	return failed(err)
 }
@@ -49,13 +49,13 @@ func noCgroup(err error) error {
 // noTarget is failed for an error of [target.Find].
 func noTarget(err error) error {
 	if errors.Is(err, unix.EINVAL) {
-		return mount.WithCode(mount.ExitUsage, err)
+		return exit.With(exit.Usage, err)
 	}
 	return noCgroup(err)
 }
 
 // noView is an error about a view that is not there.
-func noView(err error) error { return mount.WithCode(exitNoView, err) }
+func noView(err error) error { return exit.With(exitNoView, err) }
 
 // words checks the number of a command's words. Its error shows the right form.
 func words(least, most int) cobra.PositionalArgs {
@@ -71,5 +71,5 @@ func words(least, most int) cobra.PositionalArgs {
 
 // usageError is an error of whoever typed the command.
 func usageError(format string, args ...any) error {
-	return mount.WithCode(mount.ExitUsage, fmt.Errorf(format, args...))
+	return exit.With(exit.Usage, fmt.Errorf(format, args...))
 }

@@ -16,7 +16,7 @@ import (
 	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/journal"
 	"bpfviewfs/internal/plain"
-	"bpfviewfs/mount"
+	"bpfviewfs/mount/exit"
 	"github.com/spf13/cobra"
 )
 
@@ -43,7 +43,7 @@ func run(args []string) int {
 		fmt.Fprintf(plain.Writer(os.Stderr), "%s%s: %v\n", journal.Priority(syslog.LOG_ERR),
 			filepath.Base(args[0]), err)
 	}
-	return mount.ExitCode(err)
+	return exit.Code(err)
 }
 
 // runCommand runs the command that a person typed.
@@ -63,7 +63,7 @@ func runCommand(args []string) error {
 	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
 	err := root.ExecuteContext(context.Background())
 	if !understood {
-		err = mount.WithCode(mount.ExitUsage, err)
+		err = exit.With(exit.Usage, err)
 	}
 	if err == nil {
 		err = failed(out.err)

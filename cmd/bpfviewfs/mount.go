@@ -7,6 +7,7 @@ import (
 	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/fs"
 	"bpfviewfs/mount"
+	"bpfviewfs/mount/place"
 	"github.com/spf13/cobra"
 )
 
@@ -83,9 +84,11 @@ func umountCommand() *cobra.Command {
 		Args:              words(1, 1),
 		ValidArgsFunction: complete.Mount,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return mount.Umount(args[0], func(format string, words ...any) {
-				fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", words...)
-			})
+			detached, err := place.Unmount(args[0])
+			if detached {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s was busy: detached, it ends when its last file is closed\n", args[0])
+			}
+			return err
 		},
 	}
 }

@@ -13,7 +13,8 @@ import (
 	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/iter/raw"
 	"bpfviewfs/iter/records"
-	"bpfviewfs/mount"
+	"bpfviewfs/mount/exit"
+	"bpfviewfs/mount/place"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -74,14 +75,14 @@ func openMount(dir string, views []string) (reader, error) {
 	if err != nil {
 		return nil, failed(err)
 	}
-	refused := mount.WithCode(exitNotPermitted,
+	refused := exit.With(exitNotPermitted,
 		errors.New("no bpfviewfs is mounted, and without one only root runs views: bpfviewfs mount DIR"))
 	if dir != "" {
 		abs, err := filepath.Abs(dir)
 		if err != nil {
 			return nil, failed(err)
 		}
-		refused = fmt.Errorf("%s: %w", dir, mount.ErrNotMounted)
+		refused = fmt.Errorf("%s: %w", dir, place.ErrNotMounted)
 		dir = abs
 	}
 	for _, m := range mounts {
@@ -99,8 +100,8 @@ func openMount(dir string, views []string) (reader, error) {
 				make(map[string]*os.File)}, nil
 		}
 	}
-	if errors.Is(refused, mount.ErrNotMounted) {
-		return nil, mount.WithCode(mount.ExitSystem, refused)
+	if errors.Is(refused, place.ErrNotMounted) {
+		return nil, exit.With(exit.System, refused)
 	}
 	return nil, failed(refused)
 }

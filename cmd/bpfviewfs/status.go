@@ -18,6 +18,8 @@ import (
 	"bpfviewfs/cmd/bpfviewfs/units"
 	"bpfviewfs/fs"
 	"bpfviewfs/mount"
+	"bpfviewfs/mount/exit"
+	"bpfviewfs/mount/place"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -34,16 +36,16 @@ files.`,
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		mounts, err := mount.List()
+		mounts, err := place.List()
 		if err != nil {
 			return failed(err)
 		}
 		if len(args) == 1 {
-			at, err := mount.Find(args[0])
+			at, err := place.Find(args[0])
 			if err != nil {
 				return failed(fmt.Errorf("status of %s: %w", args[0], err))
 			}
-			mounts = []mount.Info{at}
+			mounts = []place.Info{at}
 		}
 		if len(mounts) == 0 {
 			return failed(errors.New("no bpfviewfs is mounted: mount one with bpfviewfs mount DIR"))
@@ -52,7 +54,7 @@ files.`,
 		for i, at := range mounts {
 			s := readStatus(at)
 			if s.Error != "" {
-				ill = mount.WithCode(mount.ExitSystem,
+				ill = exit.With(exit.System,
 					fmt.Errorf("the mount at %s: %s", s.Target, s.Error))
 			}
 			if *asJSON {
@@ -91,7 +93,7 @@ type serverStats struct {
 	Warnings []string     `json:"warnings"`
 }
 
-func readStatus(at mount.Info) (s mountStatus) {
+func readStatus(at place.Info) (s mountStatus) {
 	s = mountStatus{Target: at.Target, Source: at.Source, Views: []metrics.View{}}
 	read := func(name string) ([]byte, error) {
 		return explain.Patiently(func() ([]byte, error) {

@@ -10,7 +10,8 @@ import (
 	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/explain"
 	"bpfviewfs/fs"
-	"bpfviewfs/mount"
+	"bpfviewfs/mount/exit"
+	"bpfviewfs/mount/place"
 	"github.com/moby/sys/mountinfo"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -47,7 +48,7 @@ The exit code is 0 if the path or view is there and readable.`,
 		path := args[0]
 		if !strings.Contains(path, "/") {
 			path = ""
-			if mounts, err := mount.List(); os.Geteuid() != 0 && err == nil && len(mounts) > 0 {
+			if mounts, err := place.List(); os.Geteuid() != 0 && err == nil && len(mounts) > 0 {
 				path = filepath.Join(append([]string{mounts[0].Target},
 					append(args[1:], args[0])...)...)
 			}
@@ -118,18 +119,18 @@ func whyPath(cmd *cobra.Command, path string, asJSON bool) error {
 	case explain.Here, explain.Empty:
 		return nil
 	case explain.NoCgroup:
-		return mount.WithCode(exitNoCgroup, err)
+		return exit.With(exitNoCgroup, err)
 	case explain.Absent, explain.Off, explain.Elsewhere, explain.Taken:
 		return noView(err)
 	case explain.NotPermitted:
-		return mount.WithCode(exitNotPermitted, err)
+		return exit.With(exitNotPermitted, err)
 	}
-	return mount.WithCode(mount.ExitSystem, err)
+	return exit.With(exit.System, err)
 }
 
 // explainable are the mounts of bpfviewfs with the cgroups that they show.
 func explainable() (list []explain.Mount, err error) {
-	mounts, err := mount.List()
+	mounts, err := place.List()
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 
 	"bpfviewfs/bpf"
 	"bpfviewfs/cmd/bpfviewfs/target"
-	"bpfviewfs/mount"
+	"bpfviewfs/mount/place"
 	"github.com/moby/sys/mountinfo"
 	"github.com/spf13/cobra"
 )
@@ -122,7 +122,7 @@ func Units() []string {
 
 // mountPoints are where trees are mounted.
 func mountPoints() (dirs []string) {
-	mounts, _ := mount.List()
+	mounts, _ := place.List()
 	for _, m := range mounts {
 		dirs = append(dirs, m.Target)
 	}

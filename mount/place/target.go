@@ -1,4 +1,4 @@
-package mount
+package place
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"bpfviewfs/mount/exit"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,7 +23,7 @@ func prepare(dir string) (string, error) {
 	path := p.path
 	p.close()
 	if path == "/" {
-		return "", WithCode(ExitUsage, errors.New("mount on /: this would hide everything, choose another directory"))
+		return "", exit.With(exit.Usage, errors.New("mount on /: this would hide everything, choose another directory"))
 	}
 	if err := clearDead(path); err != nil {
 		return "", err

@@ -1,10 +1,13 @@
-package mount
+// Package place finds mounts of bpfviewfs, makes them, and takes them away. A mount is known again by its device
+// number. A path could meanwhile lead to another mount, or to a dead one on which stat(2) fails or hangs.
+package place
 
 import (
 	"fmt"
 	"os"
 	"strings"
 
+	"bpfviewfs/mount/exit"
 	"golang.org/x/sys/unix"
 )
 
@@ -50,7 +53,7 @@ func tryPlace(dir string) (*place, error) {
 	}
 	if err != nil {
 		p.close()
-		return nil, WithCode(ExitSystem, fmt.Errorf("resolve %q through /proc: %w", dir, err))
+		return nil, exit.With(exit.System, fmt.Errorf("resolve %q through /proc: %w", dir, err))
 	}
 	return p, nil
 }

@@ -1,9 +1,11 @@
-package mount
+package place
 
 import (
 	"testing"
 
+	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/internal/testenv"
+	"bpfviewfs/mount/exit"
 	"golang.org/x/sys/unix"
 )
 
@@ -11,9 +13,9 @@ import (
 // wrong.
 func TestPlaceWhileMountsComeAndGo(t *testing.T) {
 	testenv.NeedsRoot(t)
-	leaks(t)
-	dir := tempDir(t)
-	unmountAfter(t, dir)
+	mounttest.Leaks(t)
+	dir := mounttest.TempDir(t)
+	mounttest.UnmountAfter(t, dir)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -50,7 +52,7 @@ func TestPlaceWhileMountsComeAndGo(t *testing.T) {
 }
 
 func TestNothingIsMountedOnTheRoot(t *testing.T) {
-	if path, err := prepare("/"); err == nil || ExitCode(err) != ExitUsage {
+	if path, err := prepare("/"); err == nil || exit.Code(err) != exit.Usage {
 		t.Errorf("%q, %v", path, err)
 	}
 }

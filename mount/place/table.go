@@ -1,10 +1,12 @@
-package mount
+package place
 
 import (
 	"errors"
 	"fmt"
 
+	"bpfviewfs/mount/exit"
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 )
 
 // Type is the filesystem type in /proc/mounts.
@@ -25,7 +27,7 @@ func List() ([]Info, error) {
 	var list []Info
 	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter(Type))
 	if err != nil {
-		return nil, WithCode(ExitSystem, fmt.Errorf("read /proc/self/mountinfo: %w", err))
+		return nil, exit.With(exit.System, fmt.Errorf("read /proc/self/mountinfo: %w", err))
 	}
 	for _, m := range mounts {
 		list = append(list, Info{m.ID, m.Parent, m.Major, m.Minor, m.Root, m.Mountpoint, m.Source})
@@ -46,3 +48,6 @@ func Find(dir string) (Info, error) {
 	defer p.close()
 	return p.info()
 }
+
+// Gone reports whether err means that nothing is mounted, rather than that the answer is unknown.
+func Gone(err error) bool { return errors.Is(err, ErrNotMounted) || errors.Is(err, unix.ENOENT) }
