@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"bpfviewfs/mount/exit"
+	"bpfviewfs/mount/wire"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +22,7 @@ func TestMain(m *testing.M) {
 		role = "guard"
 	}
 	if role != "" {
-		if os.Getenv(KeeperVar) != "" {
+		if os.Getenv(wire.KeeperVar) != "" {
 			role = "server"
 		}
 		if err := roles[role](os.Args[1:]); err != nil {
@@ -106,7 +107,7 @@ func serveOurs([]string) error {
 		_, err := open(os.Getenv(stuckVar))
 		return fuse.ToStatus(err)
 	}
-	fs.files = append(fs.files, direct("pid", os.Getenv(KeeperVar)), stuck)
+	fs.files = append(fs.files, direct("pid", os.Getenv(wire.KeeperVar)), stuck)
 	return c.Serve(fs, nil)
 }
 

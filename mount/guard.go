@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"bpfviewfs/mount/place"
+	"bpfviewfs/mount/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -90,7 +91,7 @@ func guards() bool { return os.Getenv(guardVar) != "" }
 
 // stand is the guard's part. It returns when the new program has begun, or when the mount has ended.
 func stand() error {
-	setComm()
+	wire.NameThreads()
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	pid, err := strconv.Atoi(os.Getenv(guardVar))
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/internal/testenv"
 	"bpfviewfs/mount/place"
+	"bpfviewfs/mount/wire"
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
@@ -79,9 +80,9 @@ func mountHere(o Options) (c *Conn, kept <-chan struct{}, err error) {
 	}
 	c = newConn(at.FD())
 	c.at = at
-	near, far, err := newWire()
+	near, far, err := wire.New()
 	if err == nil {
-		c.keeper, err = openWire(far)
+		c.keeper, err = wire.Open(far)
 	}
 	if err == nil {
 		c.state, err = newState()
@@ -93,8 +94,8 @@ func mountHere(o Options) (c *Conn, kept <-chan struct{}, err error) {
 		err = c.state.setInfo(at.Info())
 	}
 	giveBack := func() {
-		near.close()
-		c.keeper.close()
+		near.Close()
+		c.keeper.Close()
 		c.state.file.Close()
 	}
 	if err != nil {
@@ -108,12 +109,12 @@ func mountHere(o Options) (c *Conn, kept <-chan struct{}, err error) {
 		defer close(ended)
 		defer giveBack()
 		for {
-			switch m, err := near.receive(); {
+			switch m, err := near.Receive(); {
 			case err != nil:
 				return
-			case m.Word == wordPrepared:
-				near.send(message{Word: wordGo, Order: order{Take: true}})
-			case m.Word == wordEnded:
+			case m.Word == wire.Prepared:
+				near.Send(wire.Message{Word: wire.Go, Order: wire.Order{Take: true}})
+			case m.Word == wire.Ended:
 				if m.Error != "" {
 					<-c.served // it knows where the mount is since it began
 					at.Unmount()

@@ -8,50 +8,24 @@ import (
 	"syscall"
 	"time"
 
-	"bpfviewfs/mount/exit"
-	"golang.org/x/sys/unix"
+	"bpfviewfs/mount/wire"
 )
-
-// Descriptors that a server process gets from its keeper.
-const (
-	inheritedDevice = 3 + iota
-	inheritedState
-	inheritedMemory
-	inheritedWire
-)
-
-// KeeperVar is in the environment of a server process and holds the keeper's pid. Without it there is no
-// keeper.
-const KeeperVar = "BPFVIEWFS_KEEPER"
-
-// Status is a server's account of itself and its keeper.
-type Status struct {
-	Keeper   int       `json:"keeper_pid"`
-	Server   int       `json:"server_pid"`
-	Mounted  time.Time `json:"mounted"`
-	Serving  time.Time `json:"serving"`  // start of service
-	Restarts int       `json:"restarts"` // after the death of a server
-	Reloads  int       `json:"reloads"`
-}
 
 // Inherit gives a server process the connection that its keeper holds. From then on the server ignores
 // signals that end a program: the keeper unmounts, and that ends the server. The server exits with its
 // keeper, because nothing would restart it. The next mount at the target clears the dead mount; it would
 // refuse a live one.
 func Inherit() (*Conn, error) {
-	setComm()
-	for fd := inheritedDevice; fd <= inheritedWire; fd++ {
-		unix.CloseOnExec(fd)
-	}
+	wire.NameThreads()
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	keeper, err := openWire(os.NewFile(inheritedWire, "keeper"))
+	l := wire.Inherit()
+	keeper, err := wire.Open(l.Wire)
 	if err != nil {
 		return nil, fmt.Errorf("a server is started by its keeper only: %w", err)
 	}
-	c := newConn(inheritedDevice)
-	c.keeper = keeper
-	c.memory = os.NewFile(inheritedMemory, "memory")
-	if c.state, err = openState(os.NewFile(inheritedState, "state")); err == nil {
+	c := newConn(wire.Device)
+	c.keeper, c.memory, c.kept = keeper, l.Memory, l.Kept
+	if c.state, err = openState(l.Requests); err == nil {
 		err = c.state.check()
 	}
 	if err != nil {
@@ -66,11 +40,11 @@ func Inherit() (*Conn, error) {
 func (c *Conn) Memory() *os.File { return c.memory }
 
 // Status is known when Serve has begun.
-func (c *Conn) Status() Status { return c.status }
+func (c *Conn) Status() wire.Status { return c.status }
 
 // Failed tells the keeper why this server process cannot start.
 func (c *Conn) Failed(err error) {
-	c.keeper.send(message{Word: wordFailed, Error: text(err), Code: exit.Code(err)})
+	c.keeper.Send(wire.Report(wire.Failed, err))
 }
 
 // Heir is a filesystem that is told when it takes the place of another server, see fs.FS. A filesystem that
@@ -89,23 +63,23 @@ type Heir interface {
 var errNoKeeper = errors.New("the keeper has died: the mount is dead until the next one clears it")
 
 // await waits for the order to begin.
-func (c *Conn) await() (order, error) {
-	if err := c.keeper.send(message{Word: wordPrepared, Warnings: c.Warnings}); err != nil {
-		return order{}, errNoKeeper
+func (c *Conn) await() (wire.Order, error) {
+	if err := c.keeper.Send(wire.Message{Word: wire.Prepared, Warnings: c.Warnings}); err != nil {
+		return wire.Order{}, errNoKeeper
 	}
-	m, err := c.keeper.receive()
+	m, err := c.keeper.Receive()
 	if err != nil {
-		return order{}, errNoKeeper
+		return wire.Order{}, errNoKeeper
 	}
-	if m.Word != wordGo {
-		return order{}, fmt.Errorf("the keeper said %q, not %s", m.Word, wordGo)
+	if m.Word != wire.Go {
+		return wire.Order{}, fmt.Errorf("the keeper said %q, not %s", m.Word, wire.Go)
 	}
 	o := m.Order
 	c.status = o.Status
 	c.status.Server, c.status.Serving = os.Getpid(), time.Now()
 	at, err := c.state.info()
 	if err != nil {
-		return order{}, err
+		return wire.Order{}, err
 	}
 	c.at.Found(at)
 	return o, nil
@@ -113,26 +87,26 @@ func (c *Conn) await() (order, error) {
 
 // obey reports that the server serves, and follows the keeper's orders to the end.
 func (s *server) obey() {
-	s.conn.keeper.send(message{Word: wordServing})
+	s.conn.keeper.Send(wire.Message{Word: wire.Serving})
 	for {
-		m, err := s.conn.keeper.receive()
+		m, err := s.conn.keeper.Receive()
 		if err != nil {
 			s.end(errNoKeeper)
 			return
 		}
 		switch m.Word {
-		case wordTake:
+		case wire.Take:
 			s.takeOver()
 			if s.heir != nil {
 				s.heir.Alone()
 			}
-		case wordPing:
+		case wire.Ping:
 			go s.pong()
-		case wordStop:
+		case wire.Stop:
 			if s.heir != nil {
 				s.heir.Leave()
 			}
-			s.conn.keeper.send(message{Word: wordStopped}) // first: the process may end at once
+			s.conn.keeper.Send(wire.Message{Word: wire.Stopped}) // first: the process may end at once
 			s.leave()
 		}
 	}

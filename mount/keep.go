@@ -3,34 +3,22 @@ package mount
 import (
 	"fmt"
 	"os"
-	"strconv"
 
-	"golang.org/x/sys/unix"
+	"bpfviewfs/mount/wire"
 )
-
-// keptVar holds the number of the descriptor that an earlier server gave to Keep, in a server's environment.
-const keptVar = "BPFVIEWFS_KEPT"
 
 // Keep has the keeper hold an open file until the mount ends, and hand it to every later server. It replaces
 // an earlier file. The locks of the open file, for example, then last as long as the mount. The caller still
 // owns f.
 func (c *Conn) Keep(f *os.File) error {
-	if err := c.keeper.send(message{Word: wordKeep}, int(f.Fd())); err != nil {
+	if err := c.keeper.Send(wire.Message{Word: wire.Keep}, int(f.Fd())); err != nil {
 		return fmt.Errorf("hand %s to the keeper: %w", f.Name(), err)
 	}
 	return nil
 }
 
 // Kept returns the file that an earlier server gave to Keep, nil if there is none. The caller owns it.
-func (c *Conn) Kept() *os.File {
-	fd, err := strconv.Atoi(os.Getenv(keptVar))
-	if err != nil {
-		return nil
-	}
-	os.Unsetenv(keptVar)
-	unix.CloseOnExec(fd)
-	return os.NewFile(uintptr(fd), "kept")
-}
+func (c *Conn) Kept() *os.File { return c.kept }
 
 // hold is the keeper's part.
 func (k *Keeper) hold(files []*os.File) {

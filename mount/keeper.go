@@ -6,6 +6,7 @@ import (
 
 	"bpfviewfs/mount/exit"
 	"bpfviewfs/mount/place"
+	"bpfviewfs/mount/wire"
 )
 
 // Keeper keeps a mount up when the process that serves it dies. It mounts, and holds the /dev/fuse descriptor
@@ -57,7 +58,7 @@ type Keeper struct {
 	reloads   []*reload // in order; the first may be under way
 	upgrades  bool      // the first one is under way
 	replacing *reload   // the server is ended, so that the keeper can run a new program, too
-	status    Status
+	status    wire.Status
 	socket    *socket
 }
 
@@ -71,7 +72,7 @@ func (k *Keeper) Run(ready func(error) error) error {
 		return exit.With(exit.System, stand())
 	}
 	k.ready = ready
-	setComm()
+	wire.NameThreads()
 	spareKeeper() // else the OOM killer takes its servers before other processes
 	k.prepare()
 	defer k.heedNoMore()
@@ -171,7 +172,7 @@ func (k *Keeper) mount() error {
 
 // mounted publishes the mount: to callers of reload, and to the service manager.
 func (k *Keeper) mounted() {
-	k.status = Status{Keeper: os.Getpid(), Mounted: time.Now()}
+	k.status = wire.Status{Keeper: os.Getpid(), Mounted: time.Now()}
 	k.tryListen()
 	k.store()
 }

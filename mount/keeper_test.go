@@ -11,6 +11,7 @@ import (
 
 	"bpfviewfs/internal/testenv"
 	"bpfviewfs/mount/place"
+	"bpfviewfs/mount/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -60,13 +61,13 @@ func falseProgram(t *testing.T) string {
 
 // server starts a process that does nothing, in the place of a server; said returns the keeper's messages to
 // it.
-func (k *Keeper) server(t *testing.T) (p *process, said *wire) {
+func (k *Keeper) server(t *testing.T) (p *process, said *wire.End) {
 	t.Helper()
-	near, far, err := newWire()
+	near, far, err := wire.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	said, err = openWire(far)
+	said, err = wire.Open(far)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,8 +82,8 @@ func (k *Keeper) server(t *testing.T) (p *process, said *wire) {
 		p.limit.Stop()
 		p.Kill()
 		p.Wait()
-		near.close()
-		said.close()
+		near.Close()
+		said.Close()
 	})
 	return p, said
 }
@@ -171,12 +172,12 @@ func TestSuccessorDies(t *testing.T) {
 	next, _ := k.server(t)
 	k.at.Found(place.Info{Target: "/somewhere"})
 	k.serving, p.serves, k.next = p, true, next
-	k.heard(next, message{Word: wordPrepared})
-	if m, err := said.receive(); m.Word != wordStop {
+	k.heard(next, wire.Message{Word: wire.Prepared})
+	if m, err := said.Receive(); m.Word != wire.Stop {
 		t.Fatalf("the server is told %q (%v)", m.Word, err)
 	}
 	k.died(next, next.killed(t))
-	k.heard(p, message{Word: wordStopped})
+	k.heard(p, wire.Message{Word: wire.Stopped})
 	if k.next == nil {
 		t.Error("nobody serves, and no server is started")
 	}
@@ -192,7 +193,7 @@ func TestPulse(t *testing.T) {
 		for range missedBeats {
 			k.beat()
 		}
-		k.heard(p, message{Word: wordPong})
+		k.heard(p, wire.Message{Word: wire.Pong})
 	}
 	if p.Signal(unix.Signal(0)) != nil {
 		t.Fatal("a server that answers is killed")
@@ -381,7 +382,7 @@ func TestKilledAtTheirStart(t *testing.T) {
 // TestEndsWithoutServer checks that a keeper without a mount ends, whatever its servers do.
 func TestEndsWithoutServer(t *testing.T) {
 	for name, over := range map[string]func(k *Keeper, p *process){
-		"it is told":   func(k *Keeper, p *process) { k.heard(p, message{Word: wordEnded}) },
+		"it is told":   func(k *Keeper, p *process) { k.heard(p, wire.Message{Word: wire.Ended}) },
 		"nobody tells": func(k *Keeper, _ *process) { k.beat() },
 	} {
 		k := newKeeper(t)
@@ -412,7 +413,7 @@ func TestProgramsAreClosed(t *testing.T) {
 		p, _ := k.server(t)
 		p.exe = exe
 		k.serving = p
-		k.heard(p, message{Word: wordServing})
+		k.heard(p, wire.Message{Word: wire.Serving})
 		k.forget(p)
 		end := p.killed(t)
 		if exe, err = os.Open(k.good.Name()); err != nil {

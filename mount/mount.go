@@ -101,6 +101,7 @@ import (
 	"sync"
 
 	"bpfviewfs/mount/place"
+	"bpfviewfs/mount/wire"
 )
 
 // Conn is a server's connection to the kernel and to its keeper.
@@ -114,11 +115,12 @@ type Conn struct {
 	// It is not called in a server that another one replaces.
 	OnEnd func()
 
-	status Status
+	status wire.Status
 	at     *place.Mount  // our mount
 	state  *state        // outlives this process
-	keeper *wire         // to the keeper
+	keeper *wire.End     // to the keeper
 	memory *os.File      // see Memory
+	kept   *os.File      // see Kept; may be nil
 	server *server       // set by Serve
 	ready  chan struct{} // closed when INIT is answered
 	served chan struct{} // closed when Serve returns

@@ -9,20 +9,21 @@ import (
 	"time"
 
 	"bpfviewfs/mount/exit"
+	"bpfviewfs/mount/wire"
 	"golang.org/x/sys/unix"
 )
 
 // process is a server process, as its keeper sees it.
 type process struct {
 	*os.Process
-	wire     *wire
+	wire     *wire.End
 	exe      *os.File // its program
 	region   int
 	prepared bool
-	begun    time.Time // when it got the order to begin
-	serves   bool      // it has reported so
-	last     *message  // its last report: wordEnded or wordFailed
-	missed   int       // beats without an answer
+	begun    time.Time     // when it got the order to begin
+	serves   bool          // it has reported so
+	last     *wire.Message // its last report: wire.Ended or wire.Failed
+	missed   int           // beats without an answer
 
 	limit *time.Timer // kills it when it is too slow
 	late  atomic.Bool // limit has killed it
@@ -42,14 +43,14 @@ func (p *process) within(d time.Duration) {
 // event is a server's report or, without a message, its end.
 type event struct {
 	from *process
-	said message
+	said wire.Message
 	end  *os.ProcessState
 }
 
 // spawn starts a server process. The program is an open file, because its path may lead to another one by
 // now.
 func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
-	near, far, err := newWire()
+	near, far, err := wire.New()
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +58,7 @@ func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 	std, err := k.streams()
 	defer func() {
 		if err != nil {
-			near.close()
+			near.Close()
 			std.said.Close()
 		}
 	}()
@@ -77,18 +78,13 @@ func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 		return nil, fmt.Errorf("start a server: a descriptor above 100: %w: see ulimit -n", err)
 	}
 	defer unix.Close(program)
-	files := append(std.files, fuse, k.state.file, k.memory, far)
-	env := append(os.Environ(), fmt.Sprintf("%s=%d", KeeperVar, os.Getpid()))
-	if k.kept != nil {
-		env = append(env, fmt.Sprintf("%s=%d", keptVar, len(files)))
-		files = append(files, k.kept)
-	}
 	attr := &os.ProcAttr{
 		Dir:   "/",
-		Env:   env,
-		Files: files,
+		Env:   os.Environ(),
+		Files: std.files,
 		Sys:   &syscall.SysProcAttr{Setsid: true}, // the terminal's signals are for the keeper
 	}
+	wire.Legacy{Requests: k.state.file, Memory: k.memory, Wire: far, Kept: k.kept}.HandTo(attr, fuse)
 	var started *os.Process
 	done := make(chan struct{})
 	go func() {
@@ -119,14 +115,14 @@ func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 // follow passes on a server's reports, and at last its end.
 func (k *Keeper) follow(p *process) {
 	for {
-		m, err := p.wire.receive()
+		m, err := p.wire.Receive()
 		if err != nil {
 			break
 		}
 		k.report(event{from: p, said: m})
 	}
 	end, _ := p.Wait()
-	p.wire.close()
+	p.wire.Close()
 	k.report(event{from: p, end: end})
 }
 
@@ -148,7 +144,7 @@ func crashed(s *os.ProcessState) bool {
 func (p *process) why(end *os.ProcessState) error {
 	switch {
 	case p.last != nil && p.last.Error != "":
-		return p.last.err()
+		return p.last.Err()
 	case p.late.Load():
 		return fmt.Errorf("server %d did not get on and was killed", p.Pid)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/testenv"
+	"bpfviewfs/mount/wire"
 )
 
 // TestNames checks that every thread of keeper and server has the program's name, as top(1) and OOM messages
@@ -29,7 +30,7 @@ func TestNames(t *testing.T) {
 		scores = append(scores, score(t, server))
 		for _, pid := range []int{keeper, server} {
 			for _, path := range glob(t, fmt.Sprintf("/proc/%d/task/*/comm", pid)) {
-				if got := slurp(t, path); got != processName+"\n" {
+				if got := slurp(t, path); got != wire.ProcessName+"\n" {
 					t.Errorf("%s is %q", path, got)
 				}
 			}
@@ -82,37 +83,5 @@ func TestSpawnFails(t *testing.T) {
 	}
 	if failed < 8 {
 		t.Errorf("%d of 12 failed: nothing is tested", failed)
-	}
-}
-
-// TestLongMessage: an error may contain a verifier's log, and a list the reasons of many views.
-func TestLongMessage(t *testing.T) {
-	near, far, err := newWire()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer near.close()
-	said, err := openWire(far)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer said.close()
-	list := map[int]string{}
-	for view := range 500 {
-		list[view] = strings.Repeat("why ", 70)
-	}
-	long := fmt.Errorf("%s", strings.Repeat("é\x00", 1<<20))
-	for _, m := range []message{{Word: wordGo, Order: order{Disabled: list}}, {Word: wordFailed, Error: text(long)}, {Word: wordPing}} {
-		if err := said.send(m); err != nil {
-			t.Fatal(err)
-		}
-		got, err := near.receive()
-		if err != nil || got.Word != m.Word || got.Error != m.Error || len(got.Order.Disabled) != len(m.Order.Disabled) {
-			t.Errorf("%s: %v", m.Word, err)
-		}
-	}
-	said.close()
-	if _, err := near.receive(); err == nil {
-		t.Error("a message from nobody")
 	}
 }

@@ -3,6 +3,8 @@ package mount
 import (
 	"os"
 	"time"
+
+	"bpfviewfs/mount/wire"
 )
 
 // pulseEvery is how often the keeper asks the server whether it answers, and missedBeats how many such beats
@@ -28,7 +30,7 @@ func (k *Keeper) beat() {
 	case p == nil || !p.serves:
 		return
 	case p.missed == 0:
-		p.wire.send(message{Word: wordPing}) // an error means that it has died
+		p.wire.Send(wire.Message{Word: wire.Ping}) // an error means that it has died
 	case p.missed >= missedBeats:
 		k.Logf("server %d has not answered for %v: killing it", p.Pid, missedBeats*pulseEvery)
 		p.Kill()
@@ -41,5 +43,5 @@ func (s *server) pong() {
 	if _, err := s.ask(opGetattr, rootNode, 0, 0); err != nil {
 		s.conn.logf("the root directory: %v", err)
 	}
-	s.conn.keeper.send(message{Word: wordPong})
+	s.conn.keeper.Send(wire.Message{Word: wire.Pong})
 }

@@ -11,6 +11,7 @@ import (
 
 	"bpfviewfs/internal/panics"
 	"bpfviewfs/mount/place"
+	"bpfviewfs/mount/wire"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -48,12 +49,12 @@ func (c *Conn) Serve(fs fuse.RawFileSystem, opts *fuse.MountOptions) error {
 	if c.OnEnd != nil {
 		c.OnEnd()
 	}
-	c.keeper.send(message{Word: wordEnded, Error: text(err)})
+	c.keeper.Send(wire.Report(wire.Ended, err))
 	return err
 }
 
 // serve runs the loops to the end.
-func (s *server) serve(o order) error {
+func (s *server) serve(o wire.Order) error {
 	c := s.conn
 	if err := s.handshake(s.state.first(o.Region)); err != nil {
 		c.close()

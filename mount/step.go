@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"bpfviewfs/mount/wire"
 )
 
 // step waits for one event and handles it. It returns false at the end of the mount.
@@ -40,9 +42,9 @@ func (k *Keeper) step() (again bool, err error) {
 }
 
 // heard acts on a server's report.
-func (k *Keeper) heard(p *process, m message) (again bool, err error) {
+func (k *Keeper) heard(p *process, m wire.Message) (again bool, err error) {
 	switch m.Word {
-	case wordPrepared:
+	case wire.Prepared:
 		p.prepared = true
 		p.limit.Stop()
 		if k.ready != nil && k.Warn != nil {
@@ -56,9 +58,9 @@ func (k *Keeper) heard(p *process, m message) (again bool, err error) {
 			k.promote()
 		default:
 			k.serving.within(stopLimit)
-			k.serving.wire.send(message{Word: wordStop})
+			k.serving.wire.Send(wire.Message{Word: wire.Stop})
 		}
-	case wordStopped:
+	case wire.Stopped:
 		if p == k.serving {
 			p.within(leaveLimit)
 			k.leaving, k.serving = p, nil
@@ -69,18 +71,18 @@ func (k *Keeper) heard(p *process, m message) (again bool, err error) {
 				k.promote()
 			}
 		}
-	case wordServing:
+	case wire.Serving:
 		p.serves = true
 		p.limit.Stop()
 		k.isGood(p.exe)
 		k.tellReady()
-	case wordPong:
+	case wire.Pong:
 		p.missed = 0
-	case wordKeep:
-		k.hold(m.files)
-	case wordFailed:
+	case wire.Keep:
+		k.hold(m.Files)
+	case wire.Failed:
 		p.last = &m
-	case wordEnded:
+	case wire.Ended:
 		p.last = &m
 		k.finish()
 	}
@@ -109,7 +111,7 @@ func (k *Keeper) promote() {
 		k.status.Reloads++
 	}
 	// An error means that it has died. Its end is still to be reported.
-	p.wire.send(message{Word: wordGo, Order: order{
+	p.wire.Send(wire.Message{Word: wire.Go, Order: wire.Order{
 		Region: p.region, Take: k.leaving == nil, Trial: k.crash, Disabled: k.blame.disabled, Status: k.status,
 	}})
 	k.crash = false
@@ -126,7 +128,7 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 	case k.leaving:
 		k.leaving = nil
 		if k.serving != nil { // else the next one is told so when it begins
-			k.serving.wire.send(message{Word: wordTake})
+			k.serving.wire.Send(wire.Message{Word: wire.Take})
 		}
 		return true, nil
 	case k.next:
@@ -150,8 +152,8 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 			k.replacing = nil
 			k.restart()
 			return true, nil
-		case p.last != nil && p.last.Word == wordEnded:
-			return false, p.last.err()
+		case p.last != nil && p.last.Word == wire.Ended:
+			return false, p.last.Err()
 		case k.ready != nil:
 			return false, why
 		}

@@ -17,6 +17,7 @@ import (
 
 	"bpfviewfs/internal/testenv"
 	"bpfviewfs/mount"
+	"bpfviewfs/mount/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,9 +38,9 @@ func servers(keeper int) (pids []int) {
 }
 
 // status is .bpfview/status.json of a mount of the made-up tree or the command.
-func status(t *testing.T, dir string) (s mount.Status) {
+func status(t *testing.T, dir string) (s wire.Status) {
 	t.Helper()
-	var file struct{ Process mount.Status }
+	var file struct{ Process wire.Status }
 	if err := json.Unmarshal([]byte(read(t, dir+"/.bpfview/status.json")), &file); err != nil {
 		t.Fatal(err)
 	}

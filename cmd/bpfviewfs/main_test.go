@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"bpfviewfs/internal/testenv"
-	"bpfviewfs/mount"
+	"bpfviewfs/mount/wire"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
@@ -41,7 +41,7 @@ func roleOf() func() error {
 	switch {
 	case dir == "":
 		return nil
-	case os.Getenv(mount.KeeperVar) != "":
+	case os.Getenv(wire.KeeperVar) != "":
 		return serveMadeUp
 	}
 	return func() error { return keepMadeUp(dir) }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 
 	"bpfviewfs/cmd/bpfviewfs/complete"
@@ -86,7 +85,7 @@ func umountCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			detached, err := place.Unmount(args[0])
 			if detached {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%s was busy: detached, it ends when its last file is closed\n", args[0])
+				cmd.PrintErrln(args[0], "was busy: detached, it ends when its last file is closed")
 			}
 			return err
 		},

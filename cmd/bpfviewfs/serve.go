@@ -13,6 +13,7 @@ import (
 	"bpfviewfs/cmd/bpfviewfs/memory"
 	"bpfviewfs/fs"
 	"bpfviewfs/mount"
+	"bpfviewfs/mount/wire"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -53,7 +54,7 @@ func serveCommand(logs *logOptions) *cobra.Command {
 	background := cmd.Flags().Bool("background", false, "")
 	cmd.Flags().BoolP("sloppy", "s", false, "") // from a keeper of an earlier version
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		if os.Getenv(mount.KeeperVar) == "" {
+		if os.Getenv(wire.KeeperVar) == "" {
 			return usageError("serve is started only by the process that bpfviewfs mount leaves behind")
 		}
 		log, err := logs.logger(*background)

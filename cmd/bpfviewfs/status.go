@@ -17,9 +17,9 @@ import (
 	"bpfviewfs/cmd/bpfviewfs/metrics"
 	"bpfviewfs/cmd/bpfviewfs/units"
 	"bpfviewfs/fs"
-	"bpfviewfs/mount"
 	"bpfviewfs/mount/exit"
 	"bpfviewfs/mount/place"
+	"bpfviewfs/mount/wire"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -85,12 +85,12 @@ type mountStatus struct {
 
 // serverStats is the mount's status.json.
 type serverStats struct {
-	Version  string       `json:"version"`
-	Files    int          `json:"open_files"`
-	Held     int64        `json:"held_bytes"`
-	Holders  []fs.Holder  `json:"holders"`
-	Process  mount.Status `json:"process"`
-	Warnings []string     `json:"warnings"`
+	Version  string      `json:"version"`
+	Files    int         `json:"open_files"`
+	Held     int64       `json:"held_bytes"`
+	Holders  []fs.Holder `json:"holders"`
+	Process  wire.Status `json:"process"`
+	Warnings []string    `json:"warnings"`
 }
 
 func readStatus(at place.Info) (s mountStatus) {

@@ -1,4 +1,6 @@
-package mount
+// Package wire has what a keeper and its server exchange: the descriptors that the server inherits, and the
+// messages that they send each other.
+package wire
 
 import (
 	"encoding/json"
@@ -8,57 +10,51 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"bpfviewfs/mount/exit"
 	"golang.org/x/sys/unix"
 )
 
-// wire connects a keeper and its server: a socket pair with one message a packet.
-type wire struct{ conn *net.UnixConn }
+// End is one end of a wire, which connects a keeper and its server: a socket pair with one message a packet.
+type End struct{ conn *net.UnixConn }
 
-// message is one order or report. These are the keeper's orders:
-//
-//	go      begin to serve (Order)
-//	stop    let go of the connection, because another server is about to begin
-//	take    answer the requests that a dead server left in the other region
-//	ping    report that you answer
-//
-// These are the server's reports:
-//
-//	prepared   it can begin (Warnings)
-//	serving    it answers
-//	stopped    it ends when it has answered its requests in work
-//	ended      the connection has ended, by an unmount or with an Error
-//	failed     it cannot start (Error, Code)
-//	keep       hold the file that comes with this, see Keep
-//	pong       it answers still
-type message struct {
-	Word  string
-	Order order  `json:",omitzero"`
+// Word says what a message is about.
+type Word string
+
+// The keeper's orders.
+const (
+	Go   Word = "go"   // begin to serve (Order)
+	Stop Word = "stop" // let go of the connection, because another server is about to begin
+	Take Word = "take" // answer the requests that a dead server left in the other region
+	Ping Word = "ping" // report that you answer
+)
+
+// The server's reports.
+const (
+	Prepared Word = "prepared" // it can begin (Warnings)
+	Serving  Word = "serving"  // it answers
+	Stopped  Word = "stopped"  // it ends when it has answered its requests in work
+	Ended    Word = "ended"    // the connection has ended, by an unmount or with an Error
+	Failed   Word = "failed"   // it cannot start (Error)
+	Keep     Word = "keep"     // hold the file that comes with this
+	Pong     Word = "pong"     // it answers still
+)
+
+// Message is one order or report.
+type Message struct {
+	Word  Word
+	Order Order  `json:",omitzero"`
 	Error string `json:",omitempty"`
-	Code  int    `json:",omitempty"`
+	Code  int    `json:",omitempty"` // the exit code of Error
 
 	Warnings []string `json:",omitempty"` // for the caller of mount(8)
 
-	files []*os.File // that came with it
+	Files []*os.File `json:"-"` // that came with it
 }
 
-const (
-	wordGo       = "go"
-	wordStop     = "stop"
-	wordTake     = "take"
-	wordPing     = "ping"
-	wordPrepared = "prepared"
-	wordServing  = "serving"
-	wordStopped  = "stopped"
-	wordEnded    = "ended"
-	wordFailed   = "failed"
-	wordPong     = "pong"
-	wordKeep     = "keep"
-)
-
-// order describes how to begin.
-type order struct {
+// Order describes how to begin.
+type Order struct {
 	Region   int            // for the requests that it reads
 	Take     bool           // also answer the requests in the other region
 	Trial    bool           // one by one, because the server before crashed
@@ -66,21 +62,31 @@ type order struct {
 	Status   Status
 }
 
-// newWire makes both ends of a wire; the far one is for another process.
-func newWire() (near *wire, far *os.File, err error) {
+// Status is a server's account of itself and its keeper.
+type Status struct {
+	Keeper   int       `json:"keeper_pid"`
+	Server   int       `json:"server_pid"`
+	Mounted  time.Time `json:"mounted"`
+	Serving  time.Time `json:"serving"`  // start of service
+	Restarts int       `json:"restarts"` // after the death of a server
+	Reloads  int       `json:"reloads"`
+}
+
+// New makes both ends of a wire; the far one is for another process.
+func New() (near *End, far *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, exit.With(exit.System, fmt.Errorf("make a socket pair: %w", err))
 	}
 	far = os.NewFile(uintptr(fds[1]), "server")
-	if near, err = openWire(os.NewFile(uintptr(fds[0]), "keeper")); err != nil {
+	if near, err = Open(os.NewFile(uintptr(fds[0]), "keeper")); err != nil {
 		far.Close()
 	}
 	return near, far, err
 }
 
-// openWire takes an end of a wire over.
-func openWire(file *os.File) (*wire, error) {
+// Open takes an end of a wire over.
+func Open(file *os.File) (*End, error) {
 	defer file.Close() // net has a duplicate
 	conn, err := net.FileConn(file)
 	if err != nil {
@@ -91,11 +97,11 @@ func openWire(file *os.File) (*wire, error) {
 		conn.Close()
 		return nil, exit.With(exit.System, errors.New("the wire to the keeper is no unix socket"))
 	}
-	return &wire{unixConn}, nil
+	return &End{unixConn}, nil
 }
 
-// send sends a message, with duplicates of descriptors.
-func (w *wire) send(m message, fds ...int) error {
+// Send sends a message, with duplicates of descriptors.
+func (w *End) Send(m Message, fds ...int) error {
 	var rights []byte
 	if len(fds) > 0 {
 		rights = unix.UnixRights(fds...)
@@ -110,7 +116,8 @@ func (w *wire) send(m message, fds ...int) error {
 	return nil
 }
 
-func (w *wire) receive() (m message, err error) {
+// Receive waits for a message. io.EOF means that the other end is closed.
+func (w *End) Receive() (m Message, err error) {
 	size, err := w.next()
 	if err != nil {
 		return m, err
@@ -121,7 +128,7 @@ func (w *wire) receive() (m message, err error) {
 		err = json.Unmarshal(packet[:n], &m)
 	}
 	if err == nil && r > 0 {
-		m.files, err = received(rights[:r])
+		m.Files, err = received(rights[:r])
 	}
 	return m, err
 }
@@ -142,7 +149,7 @@ func received(rights []byte) (files []*os.File, err error) {
 }
 
 // next waits for a message and returns its size. A part that does not fit the buffer of the read is lost.
-func (w *wire) next() (size int, err error) {
+func (w *End) next() (size int, err error) {
 	conn, err := w.conn.SyscallConn()
 	if err != nil {
 		return 0, err
@@ -163,30 +170,31 @@ func (w *wire) next() (size int, err error) {
 	return size, nil
 }
 
-func (w *wire) close() { w.conn.Close() }
+// Close closes this end.
+func (w *End) Close() { w.conn.Close() }
 
 // maxText bounds an error in a message, in bytes. A socket takes messages of some 200 KiB (SO_SNDBUF in
 // socket(7)).
 const maxText = 16 << 10
 
-// text returns the text of err, cut to maxText; "" for nil.
-func text(err error) string {
+// Report makes a report with an error, nil for none.
+func Report(word Word, err error) Message {
 	if err == nil {
-		return ""
+		return Message{Word: word}
 	}
 	text := err.Error()
 	if len(text) > maxText {
 		text = strings.ToValidUTF8(text[:maxText], "") + " ..."
 	}
-	return text
+	return Message{Word: word, Error: text, Code: exit.Code(err)}
 }
 
-// err returns the error in a message.
-func (m message) err() error {
+// Err returns the error in a message.
+func (m Message) Err() error {
 	if m.Error == "" {
 		return nil
 	}
-	if m.Code == 0 {
+	if m.Code == 0 { // from a server of an earlier version
 		return errors.New(m.Error)
 	}
 	return exit.With(m.Code, errors.New(m.Error))

@@ -1,0 +1,26 @@
+package wire
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+)
+
+// ProcessName is the name of keepers and servers in ps, top, pgrep and OOM messages. Their arguments differ.
+const ProcessName = "bpfviewfs"
+
+// NameThreads gives the name to all threads of this process. A thread is named after the executed file, here exe
+// or 100 in /proc/self, or after the thread that started it (PR_SET_NAME in prctl(2)). A second pass finds a
+// thread that started during the first.
+func NameThreads() {
+	for changed := true; changed; {
+		changed = false
+		threads, _ := filepath.Glob("/proc/self/task/*/comm")
+		for _, path := range threads {
+			name, err := os.ReadFile(path)
+			if err == nil && string(bytes.TrimSpace(name)) != ProcessName {
+				changed = os.WriteFile(path, []byte(ProcessName), 0) == nil || changed
+			}
+		}
+	}
+}
