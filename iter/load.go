@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"bpfviewfs/internal/errno"
+	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
@@ -19,13 +20,13 @@ import (
 )
 
 // make loads a view. Its life ends with drop.
-func (s *Set) make(src *sources.Source, pins *registry, cache *btf.Cache) *View {
+func (s *Set) make(src *sources.Source, l *loading) *View {
 	v := &View{name: src.Name(), set: s, origin: src.Origin(), key: src.Key(), life: newLife()}
 	s.alive.Add(1)
 	if src.Hides() != "" {
 		v.warning = "hides the one that is " + src.Hides()
 	}
-	if err := v.load(src, pins, cache); err != nil {
+	if err := v.load(src, l); err != nil {
 		v.err = &loadError{view: v.name, err: errors.Join(err, v.abandon())}
 	}
 	return v
@@ -33,11 +34,12 @@ func (s *Set) make(src *sources.Source, pins *registry, cache *btf.Cache) *View 
 
 // load reads the view's settings. Then it loads the programs of its object that this kernel can run, or opens
 // the pinned ones.
-func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) (err error) {
-	settings, raw, err := src.Open()
-	if err != nil {
-		return err
+func (v *View) load(src *sources.Source, l *loading) (err error) {
+	c := l.open(src)
+	if c.err != nil {
+		return c.err
 	}
+	settings := c.settings
 	v.settings = settings
 	if settings.Map != "" {
 		v.maps = []string{settings.Map}
@@ -63,12 +65,12 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) (err 
 			return errno.Errorf(unix.EINVAL,
 				"parameters cannot be set: its program is loaded already")
 		}
-		return v.fromPin(src.Pin(), cache)
+		return v.fromPin(src.Pin(), l.cache)
 	}
-	parsed, err := programs.Parse(raw, v.name)
-	if err != nil {
-		return err
+	if c.parseErr != nil {
+		return c.parseErr
 	}
+	parsed := c.object
 	v.maps = append(v.maps, parsed.PinnedByName()...)
 	v.mapStamp = v.stampMaps()
 	v.typ = v.typ.WithHelp(parsed.Type().Help())
@@ -78,14 +80,14 @@ func (v *View) load(src *sources.Source, pins *registry, cache *btf.Cache) (err 
 	if err := apply(settings, parsed); err != nil {
 		return err
 	}
-	v.stateDir = pins.stateDir(v.name)
-	o := &object{Object: parsed, raw: raw, view: v.name, pins: pins}
+	v.stateDir = l.pins.stateDir(v.name)
+	o := &object{Object: parsed, raw: c.raw, view: v.name, pins: l.pins}
 	shared := parsed.SharedIDs()
 	o.origin = func(program string) programs.Origin {
-		return programs.OriginOf(src.ObjectPath(), program, raw, settings.Parameters, shared)
+		return programs.OriginOf(src.ObjectPath(), program, c.raw, settings.Parameters, shared)
 	}
-	before := pins.previous(v.name, o.origin(o.Main()), cache)
-	if err := v.loadObject(o, cache); err != nil {
+	before := l.pins.previous(v.name, o.origin(o.Main()), l.cache)
+	if err := v.loadObject(o, l.cache); err != nil {
 		return err
 	}
 	v.compare(before)
@@ -200,7 +202,7 @@ func (v *View) addWalk(o *object) error {
 			if err != nil {
 				return nil, err
 			}
-			return o.Load(counted, nil, o.Walk())
+			return o.Load(counted, links.KernelTypes(), o.Walk())
 		},
 		Parse: func() (*ebpf.CollectionSpec, error) {
 			o, err := parse()

@@ -19,31 +19,21 @@ func (r *registry) take(name string, want programs.Origin) *ebpf.Program {
 	if r == nil || !r.ours[name].Same(want) {
 		return nil
 	}
-	p, err := ebpf.LoadPinnedProgram(filepath.Join(r.dir, name), nil)
-	if err != nil {
-		return nil
-	}
-	if is, ours, err := programs.ReadOrigin(p); err != nil || !ours || !is.Same(want) { // replaced since it was listed
-		p.Close()
-		return nil
-	}
-	return p
+	pin := r.ours[name]
+	r.ours[name] = own{Origin: pin.Origin}
+	return pin.program
 }
 
-// take gives the pinned program if it has the same origin, otherwise nil.
+// previous is the type of the program that is pinned under a name, if that has another origin.
 func (r *registry) previous(name string, now programs.Origin, cache *btf.Cache) (t records.Type) {
 	if r == nil {
 		return t
 	}
-	if was, ours := r.ours[name]; !ours || was.Same(now) {
+	was := r.ours[name]
+	if was.program == nil || was.Same(now) {
 		return t
 	}
-	p, err := ebpf.LoadPinnedProgram(filepath.Join(r.dir, name), nil)
-	if err != nil {
-		return t
-	}
-	defer p.Close()
-	if it, err := programs.Inspect(p, cache); err == nil {
+	if it, err := programs.Inspect(was.program, cache); err == nil {
 		t, _ = it.Type()
 	}
 	return t
@@ -58,7 +48,8 @@ func (r *registry) put(name string, p *ebpf.Program, o programs.Origin) {
 		r.say("pin program %s in %s: %v", name, r.dir, err)
 		return
 	}
-	r.ours[name] = o
+	r.ours[name].program.Close()
+	r.ours[name] = own{Origin: o}
 }
 
 func (r *registry) replace(name string, p *ebpf.Program, o programs.Origin) error {
@@ -88,7 +79,7 @@ func (r *registry) stateDir(view string) string {
 	return filepath.Join(r.dir, programs.FlavourMark+"state", view)
 }
 
-// put pins a program, in place of an older own one. A failure is logged and does no harm to the view.
+// forget removes the states that no view of a list uses, unless another mount does.
 func (s *Set) forget(r *registry, list []*View) {
 	if r == nil || r.readOnly {
 		return

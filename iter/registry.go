@@ -24,10 +24,16 @@ import (
 type registry struct {
 	dir      string
 	readOnly bool
-	ours     map[string]programs.Origin
+	ours     map[string]own
 	others   map[string]*sources.Pin
 	below    []string // its sub-directories
 	say      func(format string, args ...any)
+}
+
+// own is an own pin. Its program stays open until the end of the update, or until a view takes it.
+type own struct {
+	programs.Origin
+	program *ebpf.Program
 }
 
 const temporary = programs.FlavourMark + "new"
@@ -37,7 +43,7 @@ const temporary = programs.FlavourMark + "new"
 // and not opened.
 func (s *Set) openRegistry(said map[string]bool) (r *registry, refused []*sources.Pin) {
 	r = &registry{
-		dir: s.config.Registry, readOnly: s.config.ReadOnly, ours: make(map[string]programs.Origin),
+		dir: s.config.Registry, readOnly: s.config.ReadOnly, ours: make(map[string]own),
 		others: make(map[string]*sources.Pin),
 	}
 	r.say = func(format string, args ...any) { s.say(said, format, args...) }
@@ -164,12 +170,16 @@ func (r *registry) look(dir, name string) error {
 	if err != nil {
 		return err
 	}
-	defer object.Close()
-	switch object := object.(type) {
+	defer func() {
+		if object != nil {
+			object.Close()
+		}
+	}()
+	switch program := object.(type) {
 	case *ebpf.Map:
 		return fmt.Errorf("%s is a pinned map, which makes no view", path)
 	case *ebpf.Program:
-		origin, ours, err := programs.ReadOrigin(object)
+		origin, ours, err := programs.ReadOrigin(program)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
@@ -177,7 +187,9 @@ func (r *registry) look(dir, name string) error {
 			return r.remove(path)
 		}
 		if ours {
-			r.ours[name] = origin
+			r.ours[name].program.Close()
+			r.ours[name] = own{origin, program}
+			object = nil
 			return nil
 		}
 	}
@@ -195,6 +207,16 @@ func (r *registry) look(dir, name string) error {
 	of.Flavours[flavour] = path
 	of.Stamp += " " + stamp
 	return nil
+}
+
+// close closes the programs that no view took.
+func (r *registry) close() {
+	if r == nil {
+		return
+	}
+	for _, pin := range r.ours {
+		pin.program.Close()
+	}
 }
 
 func (r *registry) subdirectories() *[]string {

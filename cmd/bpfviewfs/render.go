@@ -39,7 +39,7 @@ func renderings(v *iter.View) []fs.Rendering {
 			has = append(has, r)
 		}
 	}
-	if v.Schema() != nil {
+	if v.Hash() != "" { // that is cheaper than the schema
 		has = append(has, fs.Schema)
 	}
 	return has

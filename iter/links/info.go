@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -15,25 +16,77 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Map finds a map by its name among those that a program uses; nil if there is none. It opens the map by its
-// id, which needs CAP_SYS_ADMIN.
+// Map finds a map by its name among those that a program uses; nil if there is none. The one that was bound
+// last is looked at first. It opens the maps by their ids, which needs CAP_SYS_ADMIN.
 func Map(p *ebpf.Program, name string) (*ebpf.Map, error) {
-	info, err := p.Info()
+	ids, err := MapIDs(p)
 	if err != nil {
-		return nil, fmt.Errorf("ask the kernel about the program: %w", err)
+		return nil, fmt.Errorf("ask for a program's maps: %w", err)
 	}
-	ids, _ := info.MapIDs()
-	for _, id := range ids {
-		m, err := ebpf.NewMapFromID(id)
+	for _, id := range slices.Backward(ids) {
+		m, err := mapCalled(name, id)
 		if err != nil {
 			return nil, fmt.Errorf("open a map of the program: %w", err)
 		}
-		if i, err := m.Info(); err == nil && i.Name == name {
+		if m != nil {
 			return m, nil
 		}
-		m.Close()
 	}
 	return nil, nil
+}
+
+// MapIDs are the ids of the maps that a program uses, in the order in which they were bound to it. They are
+// also in [ebpf.ProgramInfo], which costs ten times as much, because it has the program's code.
+func MapIDs(p *ebpf.Program) ([]ebpf.MapID, error) {
+	defer runtime.KeepAlive(p)
+	ids := make([]ebpf.MapID, 16)
+	for {
+		// struct bpf_prog_info, up to map_ids
+		info := struct {
+			_     [13]uint32
+			nrIDs uint32
+			ids   unsafe.Pointer
+		}{nrIDs: uint32(len(ids)), ids: unsafe.Pointer(&ids[0])}
+		if err := objectInfo(p.FD(), unsafe.Pointer(&info), int(unsafe.Sizeof(info))); err != nil {
+			return nil, err
+		}
+		if n := int(info.nrIDs); n <= len(ids) {
+			return ids[:n], nil
+		}
+		ids = make([]ebpf.MapID, info.nrIDs)
+	}
+}
+
+// mapInfo is struct bpf_map_info, up to name.
+type mapInfo struct {
+	_    uint32
+	id   ebpf.MapID
+	_    [4]uint32
+	name [16]byte
+}
+
+// MapID is the id of a map. [ebpf.MapInfo] has it too, and reads /proc for the rest.
+func MapID(m *ebpf.Map) (ebpf.MapID, error) {
+	defer runtime.KeepAlive(m)
+	var info mapInfo
+	err := objectInfo(m.FD(), unsafe.Pointer(&info), int(unsafe.Sizeof(info)))
+	return info.id, err
+}
+
+// mapCalled opens a map by its id if it has the name.
+func mapCalled(name string, id ebpf.MapID) (*ebpf.Map, error) {
+	attr := struct{ id, next, flags uint32 }{id: uint32(id)}
+	fd, err := call(unix.BPF_MAP_GET_FD_BY_ID, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	if err != nil {
+		return nil, err
+	}
+	var info mapInfo
+	err = objectInfo(fd, unsafe.Pointer(&info), int(unsafe.Sizeof(info)))
+	if is, _, _ := bytes.Cut(info.name[:], []byte{0}); err != nil || string(is) != name {
+		unix.Close(fd)
+		return nil, err
+	}
+	return ebpf.NewMapFromFD(fd)
 }
 
 // Target is the kind of objects that a loaded iterator iterates, for example cgroup or task_file. The program

@@ -59,36 +59,23 @@ func (o Origin) Bind(p *ebpf.Program) error {
 
 // ReadOrigin finds the origin of a program. A program that was made elsewhere has none.
 func ReadOrigin(p *ebpf.Program) (o Origin, ours bool, err error) {
-	info, err := p.Info()
-	if err != nil {
-		return o, false, fmt.Errorf("ask for a program's maps: %w", err)
-	}
-	ids, _ := info.MapIDs()
-	for _, id := range ids {
-		value, err := originValue(id)
-		if err != nil {
-			return o, false, fmt.Errorf("look at a program's maps: %w", err)
-		}
-		if len(value) >= len(o.sum) {
-			o.path = string(value[copy(o.sum[:], value):])
-			return o, true, nil
-		}
-	}
-	return o, false, nil
-}
-
-// originValue is nil if the map is no origin.
-func originValue(id ebpf.MapID) ([]byte, error) {
-	m, err := ebpf.NewMapFromID(id)
-	if err != nil {
-		return nil, err
+	m, err := links.Map(p, originMap)
+	if m == nil || err != nil {
+		return o, false, err
 	}
 	defer m.Close()
-	info, err := m.Info()
-	if err != nil || info.Name != originMap || m.Type() != ebpf.Array {
-		return nil, err
+	if m.Type() != ebpf.Array {
+		return o, false, nil
 	}
-	return m.LookupBytes(uint32(0))
+	value, err := m.LookupBytes(uint32(0))
+	if err != nil {
+		return o, false, fmt.Errorf("read a program's origin: %w", err)
+	}
+	if len(value) < len(o.sum) {
+		return o, false, nil
+	}
+	o.path = string(value[copy(o.sum[:], value):])
+	return o, true, nil
 }
 
 // Same reports whether programs of the two origins are the same.

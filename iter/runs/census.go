@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"bpfviewfs/internal/errno"
+	"bpfviewfs/iter/links"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -38,7 +39,7 @@ func (c *census) load() (*ebpf.Program, error) {
 		c.refused = err
 		return nil, err
 	}
-	coll, err := ebpf.NewCollection(spec)
+	coll, err := loadNow(spec, nil)
 	if err != nil {
 		err = fmt.Errorf("load the program that lists threads: %w", err)
 		if !errors.Is(err, unix.ENOMEM) && !errors.Is(err, unix.EMFILE) &&
@@ -57,6 +58,13 @@ func (c *census) close() {
 	defer c.mu.Unlock()
 	c.program.Close()
 	c.program = nil
+}
+
+// loadNow loads an object of which a reader waits. Maps in shared are used as they are.
+func loadNow(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map) (*ebpf.Collection, error) {
+	return ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
+		Cache: links.KernelTypes(), MapReplacements: shared,
+	})
 }
 
 // parseObjectOf parses a built-in object that is no view.

@@ -110,7 +110,7 @@ func loadList(objects iofs.FS) LoadWalk {
 		if err != nil {
 			return nil, err
 		}
-		return ebpf.NewCollection(spec)
+		return loadNow(spec, nil)
 	}
 }
 

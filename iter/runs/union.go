@@ -260,7 +260,7 @@ func loadUnion(objects iofs.FS, jobs []*Job, set func(*ebpf.CollectionSpec) erro
 		return nil, err
 	}
 	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil })
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
+	coll, err := loadNow(spec, shared)
 	if err == nil && coll.Variables[unionSkew] == nil {
 		coll.Close()
 		err = errno.Errorf(unix.ENOEXEC, "the object of unions has no variable %s", unionSkew)

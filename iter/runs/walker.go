@@ -32,7 +32,7 @@ func newWalker(spec *ebpf.CollectionSpec, room needed) (*walker, error) {
 	if err := spec.Variables["names_size"].Set(room.names); err != nil {
 		return nil, fmt.Errorf("load the program that lists cgroups: %w", err)
 	}
-	coll, err := ebpf.NewCollection(spec)
+	coll, err := loadNow(spec, nil)
 	if err != nil {
 		return nil, fmt.Errorf("load the program that lists cgroups: %w", err)
 	}

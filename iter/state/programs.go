@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/programs"
 	"github.com/cilium/ebpf"
 )
@@ -64,11 +65,10 @@ func (s *State) Pinned(name string, spec *ebpf.ProgramSpec) *ebpf.Program {
 
 // usedBy reports whether a program uses the state's maps, under the names that spec has for them.
 func (s *State) usedBy(p *ebpf.Program, spec *ebpf.ProgramSpec) bool {
-	info, err := p.Info()
+	used, err := links.MapIDs(p)
 	if err != nil {
 		return false
 	}
-	used, _ := info.MapIDs()
 	for name := range programs.UsedMaps(spec) {
 		if s.pins[name] == "" { // constants, or a map of the program alone
 			continue
@@ -77,11 +77,7 @@ func (s *State) usedBy(p *ebpf.Program, spec *ebpf.ProgramSpec) bool {
 		if m == nil {
 			return false
 		}
-		info, err := m.Info()
-		if err != nil {
-			return false
-		}
-		if id, ok := info.ID(); !ok || !slices.Contains(used, id) {
+		if id, err := links.MapID(m); err != nil || !slices.Contains(used, id) {
 			return false
 		}
 	}

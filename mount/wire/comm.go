@@ -15,8 +15,9 @@ const ProcessName = "bpfviewfs"
 func NameThreads() {
 	for changed := true; changed; {
 		changed = false
-		threads, _ := filepath.Glob("/proc/self/task/*/comm")
-		for _, path := range threads {
+		threads, _ := os.ReadDir("/proc/self/task")
+		for _, thread := range threads {
+			path := filepath.Join("/proc/self/task", thread.Name(), "comm")
 			name, err := os.ReadFile(path)
 			if err == nil && string(bytes.TrimSpace(name)) != ProcessName {
 				changed = os.WriteFile(path, []byte(ProcessName), 0) == nil || changed
