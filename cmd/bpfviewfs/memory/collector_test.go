@@ -1,4 +1,4 @@
-package main
+package memory
 
 import (
 	"runtime"
@@ -10,7 +10,7 @@ var garbage []byte
 
 func TestPauseCollector(t *testing.T) {
 	var before, after runtime.MemStats
-	resume := pauseCollector()
+	resume := PauseCollector()
 	runtime.ReadMemStats(&before)
 	for range 64 {
 		garbage = make([]byte, 1<<20)
