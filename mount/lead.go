@@ -87,7 +87,7 @@ func (l *loop) readAhead() {
 		case nil:
 		case unix.EAGAIN:
 			return
-		case unix.EINTR, unix.ENOENT:
+		case unix.EINTR, unix.ENOENT, unix.ENOMEM, unix.EFAULT:
 			continue
 		default:
 			l.end(err)
@@ -109,7 +109,9 @@ func (s *server) read(into []byte) (int, error) {
 			return n, whole(n)
 		case unix.EAGAIN:
 			s.conn.setNonblock(false) // an earlier leader, in this process or another, set it
-		case unix.EINTR, unix.ENOENT: // ENOENT: aborted while it was handed over
+		case unix.EINTR:
+		case unix.ENOENT: // the request was aborted while it was handed over
+		case unix.ENOMEM, unix.EFAULT: // for its slot's pages; the kernel answers it with EIO
 		default:
 			return n, err
 		}

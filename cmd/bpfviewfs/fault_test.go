@@ -41,6 +41,51 @@ func traced(t *testing.T, pid int, what []string, do func()) string {
 	return read(t, log)
 }
 
+// TestNextServerAsksLittle counts what a server asks the kernel before its first answer, because readers wait
+// for it. It lists the registry twice, and takes every program from its pin.
+func TestNextServerAsksLittle(t *testing.T) {
+	testenv.Needs(t, "strace")
+	registry := newRegistry(t)
+	dir := mountDir(t, "cgroup2", "registry="+registry)
+	pins, err := os.ReadDir(registry)
+	if err != nil || len(pins) < 10 {
+		t.Fatal(len(pins), err)
+	}
+	s := status(t, dir)
+	log := traced(t, s.Keeper, []string{"-e", "trace=bpf"}, func() {
+		unix.Kill(s.Server, unix.SIGKILL)
+		read(t, dir+"/cpu")
+	})
+	calls := make(map[string]int)
+	for _, m := range regexp.MustCompile(`bpf\((BPF_\w+)`).FindAllStringSubmatch(log, -1) {
+		calls[m[1]]++
+		calls["all"]++
+	}
+	for _, load := range []string{"BPF_PROG_LOAD", "BPF_BTF_LOAD"} {
+		if calls[load] != 0 {
+			t.Errorf("%s: %d calls", load, calls[load])
+		}
+	}
+	if n := calls["all"]; n > 30*len(pins) || calls["BPF_OBJ_GET"] < len(pins) {
+		t.Errorf("%d calls of bpf(2) for %d pins: %v", n, len(pins), calls)
+	}
+}
+
+// useInParts opens a file, reads it in parts, so that its run moves to the memory, and has it run again.
+func useInParts(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for _, off := range []int64{0, 10, 0} {
+		if _, err := f.ReadAt(make([]byte, 20), off); err != nil && err != io.EOF {
+			return err
+		}
+	}
+	return nil
+}
+
 // TestFaults has each system call of the server that an open, read, new run and close of a file make fail,
 // one by one. The reader gets that errno and .bpfview/errors one line, or both get nothing. Nothing leaks,
 // and the next reader is served.
@@ -64,19 +109,7 @@ func TestFaults(t *testing.T) {
 	for name := range faults {
 		names = append(names, name)
 	}
-	use := func(path string) error {
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		for _, off := range []int64{0, 10, 0} { // in part, so that the run moves to the memory; again
-			if _, err := f.ReadAt(make([]byte, 20), off); err != nil && err != io.EOF {
-				return err
-			}
-		}
-		return nil
-	}
+	use := useInParts
 	lines := func() []string {
 		return slices.Collect(strings.Lines(read(t, dir+"/.bpfview/errors")))
 	}
@@ -140,5 +173,76 @@ func TestFaults(t *testing.T) {
 		if tried[call] == 0 {
 			t.Errorf("no call of %s failed", call)
 		}
+	}
+}
+
+// TestFaultsOfRead has read(2) and write(2) fail in each place where the server uses them for a reader: of an
+// iterator, of a file of the cgroup, and of /dev/fuse. A fault that passes is not seen by the reader. Any
+// other is one errno and one line. Nothing leaks, and the next reader is served by the same server.
+func TestFaultsOfRead(t *testing.T) {
+	testenv.Needs(t, "strace")
+	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
+	c := newCgroup(t, dir)
+	c.child("below").sleep(50)
+	server := status(t, dir).Server
+	passing := []unix.Errno{unix.EINTR, unix.EAGAIN}
+	lasting := []unix.Errno{unix.ENOMEM, unix.EIO}
+	for _, place := range []struct {
+		of, call, path   string
+		passing, lasting []unix.Errno
+	}{
+		{"cpu", "read", "anon_inode:bpf_iter", passing, lasting},
+		{"tasks", "read", "anon_inode:bpf_iter", passing, lasting},
+		{"processes", "read", "anon_inode:bpf_iter", passing, lasting},
+		{".bpfview/tree/cpu", "read", "anon_inode:bpf_iter", passing, lasting},
+		{".bpfview/tree/cpu+psi.json", "read", "anon_inode:bpf_iter", passing, lasting},
+		{".bpfview/tree/processes.json", "read", "anon_inode:bpf_iter", passing, lasting},
+		{"files", "read", c.path + "/cgroup.procs", passing[:1], lasting},
+		{"files", "read", c.path + "/cgroup.type", passing[:1], lasting},
+		{"cpu", "read", "/dev/fuse", append(passing, unix.ENOMEM, unix.ENOENT), nil},
+		{"cpu", "write", "/dev/fuse", nil, lasting[1:]}, // the second reply is EIO
+	} {
+		path := c.mirror + "/" + place.of
+		if err := useInParts(path); err != nil {
+			t.Fatal(err)
+		}
+		before := descriptors(server)
+		for i, errno := range slices.Concat(place.passing, place.lasting) {
+			passes := i < len(place.passing)
+			lines := strings.Count(read(t, dir+"/.bpfview/errors"), "\n")
+			for nr := 1; nr <= 3; nr++ {
+				what := fmt.Sprintf("%s: %v of %s %d of %s", place.of, errno, place.call, nr, place.path)
+				var err error
+				log := traced(t, server, []string{"-P", place.path, "-e", "trace=" + place.call, "-e",
+					fmt.Sprintf("inject=%s:error=%s:when=%d", place.call, unix.ErrnoName(errno), nr)},
+					func() { err = useInParts(path) })
+				if !strings.Contains(log, "(INJECTED)") {
+					if nr == 1 {
+						t.Errorf("%s: there is no such call", what)
+					}
+					break
+				}
+				added := strings.Count(read(t, dir+"/.bpfview/errors"), "\n") - lines
+				lines += added
+				if place.call == "write" {
+					added++ // it is no fault of the run
+				}
+				switch {
+				case passes && (err != nil || added != 0):
+					t.Errorf("%s: the reader gets %v, and there are %d lines", what, err, added)
+				case !passes && (err != nil && !errors.Is(err, errno) || (err != nil) != (added == 1)):
+					t.Errorf("%s: the reader gets %v, and there are %d lines", what, err, added)
+				}
+				if err := useInParts(path); err != nil {
+					t.Errorf("%s: the next reader gets %v", what, err)
+				}
+			}
+		}
+		if now := descriptors(server); now != before {
+			t.Errorf("%s: the server has %d descriptors, and had %d", place.of, now, before)
+		}
+	}
+	if now := status(t, dir).Server; now != server {
+		t.Error("the server has died")
 	}
 }

@@ -30,7 +30,7 @@ func (h *Hierarchy) Controllers(cgroup uint64) ([]string, error) {
 	}
 	defer unix.Close(fd)
 	var buf [1024]byte // there are some 15 controllers
-	n, err := unix.Read(fd, buf[:])
+	n, err := Read(fd, buf[:])
 	if err == unix.ENODEV {
 		return nil, Gone(cgroup)
 	}

@@ -61,7 +61,7 @@ func (r *run) kind(dir int) (string, error) {
 		return "", err
 	}
 	defer unix.Close(fd)
-	n, err := unix.Read(fd, r.buf[:])
+	n, err := cgroups.Read(fd, r.buf[:])
 	if err != nil {
 		return "", fmt.Errorf("read cgroup.type: %w", err)
 	}
@@ -105,10 +105,7 @@ func (r *run) readIDs(dir int, file string) error {
 		if err := r.overdue(); err != nil {
 			return err
 		}
-		n, err := unix.Read(fd, r.buf[:])
-		if err == unix.EINTR {
-			continue
-		}
+		n, err := cgroups.Read(fd, r.buf[:])
 		if err != nil {
 			return fmt.Errorf("read %s: %w", file, err)
 		}
