@@ -3,6 +3,7 @@ package mount
 import (
 	"sync"
 
+	"bpfviewfs/mount/handoff"
 	"bpfviewfs/mount/place"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -21,12 +22,12 @@ const mostReply = 0xffff*4096 + 8192
 var largeReplies = sync.Pool{New: func() any { return new([largeReply]byte) }}
 
 // handle answers the request in a slot and empties the slot.
-func (l *loop) handle(s slot) {
-	r := s.left()
-	opcode, node, unique := r.opcode(), r.node(), r.unique()
+func (l *loop) handle(s handoff.Slot) {
+	r := s.Left()
+	opcode, node, unique := r.Opcode(), r.Node(), r.Unique()
 	l.take(unique)
 	n := 0
-	if size := r.replySize(); size <= mostReply {
+	if size := replySize(r); size <= mostReply {
 		l.makeRoom(size)
 		n = l.answerOf(r)
 	} else { // the memory was overwritten
@@ -36,7 +37,7 @@ func (l *loop) handle(s slot) {
 	if n > 0 {
 		l.answer(opcode, node, n)
 	}
-	s.done()
+	s.Done()
 	l.release(unique)
 	if len(l.reply) == largeReply {
 		largeReplies.Put((*[largeReply]byte)(l.reply))
@@ -62,7 +63,7 @@ func (l *loop) release(unique uint64) {
 }
 
 // answerOf makes the reply, and returns its size.
-func (l *loop) answerOf(r request) int {
+func (l *loop) answerOf(r handoff.Request) int {
 	if n, ok := l.direct(r); ok {
 		return n
 	}
@@ -83,10 +84,10 @@ func (l *loop) makeRoom(size int) {
 }
 
 // indirect has go-fuse parse the request and call the filesystem.
-func (l *loop) indirect(r request) (n int) {
+func (l *loop) indirect(r handoff.Request) (n int) {
 	n, status := l.proto.HandleRequest([][]byte{r}, [][]byte{l.reply})
 	if status != fuse.OK { // go-fuse could not parse the request and made no reply
-		n = l.failure(r.unique(), unix.EIO)
+		n = l.failure(r.Unique(), unix.EIO)
 	}
 	return n
 }

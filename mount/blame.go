@@ -3,6 +3,8 @@ package mount
 import (
 	"fmt"
 	"time"
+
+	"bpfviewfs/mount/handoff"
 )
 
 // blame records the views that crash servers. A view is disabled after three crashes within a minute for
@@ -38,21 +40,21 @@ func (k *Keeper) accuse(p *process, why error) {
 
 // suspect returns the view on trial, or the only view with a request in work, when p died.
 func (k *Keeper) suspect(p *process) (view int, ok bool) {
-	if node := k.state.trial(); node != 0 {
-		k.state.setTrial(0)
+	if node := k.state.Trial(); node != 0 {
+		k.state.SetTrial(0)
 		return k.View(node)
 	}
-	for n := range regions {
+	for n := range handoff.Regions {
 		if k.leaving != nil && n != p.region {
 			continue
 		}
-		slots, _ := k.state.region(n)
+		slots, _ := k.state.Region(n)
 		for _, slot := range slots {
-			r := slot.left()
-			if r == nil || r.waits() || r.opcode() != opOpen && r.opcode() != opRead {
+			r := slot.Left()
+			if r == nil || r.Waits() || !r.RunsView() {
 				continue
 			}
-			another, isView := k.View(r.node())
+			another, isView := k.View(r.Node())
 			switch {
 			case !isView || ok && another == view:
 			case ok:

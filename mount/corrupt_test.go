@@ -1,10 +1,10 @@
 package mount
 
 import (
-	"encoding/binary"
 	"os"
 	"testing"
 
+	"bpfviewfs/mount/handoff"
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
@@ -20,7 +20,7 @@ func FuzzSlot(f *testing.F) {
 	c := &Conn{fd: int(null.Fd()), Logf: func(string, ...any) {}}
 	s := newServer(c, replier{fuse.NewDefaultRawFileSystem(), &done}, nil)
 	huge := newRequest(opRead, 20, 1, 1000, 5, 4096, 1<<32-1, 0, 0)
-	for _, r := range []request{
+	for _, r := range []handoff.Request{
 		huge, newRequest(opReaddir, 20, 1, 1000, 5, 4096, 1<<32-1, 0, 0), newRequest(opGetattr, 10, 1, 1000, 1, 77),
 		newRequest(opIoctl, 10, 1, 1000, 1, 77, 1, 1<<63-1), newRequest(opBatchForget, 10, 1, 1000, 1<<32-1),
 		newRequest(opLookup, 10, 1, 1000), newRequest(opInit, 10, 1, 1000),
@@ -30,60 +30,26 @@ func FuzzSlot(f *testing.F) {
 		f.Add([]byte(r))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		memory := make([]byte, slotSize)
+		memory := make([]byte, handoff.SlotSize)
 		copy(memory, content)
-		slot := slot(memory)
-		r := slot.left()
+		slot := handoff.Slot(memory)
+		r := slot.Left()
 		if r == nil {
 			return
 		}
-		if len(r) < requestHeader || len(r) > slotSize {
+		if len(r) < handoff.RequestHeader || len(r) > handoff.SlotSize {
 			t.Fatalf("a request of %d bytes", len(r))
 		}
 		l := &loop{server: s, cancel: make(chan struct{})}
-		r.handle()
-		r.starts()
+		handleOf(r)
+		starts(r)
 		s.user(r)
 		l.handle(slot)
-		if slot.left() != nil {
+		if slot.Left() != nil {
 			t.Fatal("the slot is not empty")
 		}
 		if len(l.reply) > mostReply {
 			t.Fatalf("room for a reply of %d bytes, which no caller takes", len(l.reply))
-		}
-	})
-}
-
-// FuzzState reads the first page of a state, which says where the mount is and how much of it is used, with
-// any bytes in it.
-func FuzzState(f *testing.F) {
-	f.Add([]byte{})
-	for _, at := range []int{trialAt, usedAt, usedAt + 4, infoAt, initAt} {
-		page := make([]byte, at+8)
-		binary.NativeEndian.PutUint64(page[at:], 1<<64-1)
-		f.Add(page)
-	}
-	f.Fuzz(func(t *testing.T, page []byte) {
-		s, err := newState()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.close()
-		copy(s.mem[:regionAt], page)
-		if s.check() != nil && len(page) == 0 {
-			t.Fatal("new memory is refused")
-		}
-		_, _ = s.info()
-		s.trial()
-		if r := s.init(); r != nil && len(r) < requestHeader {
-			t.Fatalf("an INIT of %d bytes", len(r))
-		}
-		for region := range regions {
-			used, unused := s.region(region)
-			if len(used)+len(unused) != maxSlots {
-				t.Fatalf("%d slots are used and %d are not", len(used), len(unused))
-			}
-			s.first(region).left()
 		}
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"bpfviewfs/internal/testenv"
+	"bpfviewfs/mount/handoff"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -121,7 +122,7 @@ func kernel(t *testing.T, fs fuse.RawFileSystem) (s *server, fd int) {
 	}
 	leaks(t)
 	c := newConn(fds[0])
-	if c.state, err = newState(); err != nil {
+	if c.state, err = handoff.NewState(); err != nil {
 		t.Fatal(err)
 	}
 	s = newServer(c, fs, nil)
@@ -130,7 +131,7 @@ func kernel(t *testing.T, fs fuse.RawFileSystem) (s *server, fd int) {
 		unix.Close(fds[1])
 		eventually(t, func() bool { return s.drain(0) == 0 }, func() string { return "the loops do not end" })
 		c.close()
-		c.state.close()
+		c.state.Close()
 	})
 	return s, fds[1]
 }
@@ -152,7 +153,7 @@ func send(t *testing.T, fd int, opcode uint32, uid uint32, first, n uint64) {
 // replies receives replies and returns the numbers of their requests.
 func replies(t *testing.T, fd, n int) (uniques []uint64) {
 	t.Helper()
-	buf := make([]byte, slotSize)
+	buf := make([]byte, handoff.SlotSize)
 	for range n {
 		if _, err := unix.Read(fd, buf); err != nil {
 			t.Fatal(err)

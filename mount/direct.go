@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"unsafe"
 
+	"bpfviewfs/mount/handoff"
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
 // direct answers the common requests without go-fuse's protocol server, which allocates about 1 KB for each.
 // The filesystem reads its arguments in the slot and fills the reply in the loop's buffer. direct returns
 // false for a request that needs the protocol server. The replies are the same (TestDirectReplies).
-func (l *loop) direct(r request) (n int, ok bool) {
-	size := argumentSize(r.opcode())
+func (l *loop) direct(r handoff.Request) (n int, ok bool) {
+	size := argumentSize(r.Opcode())
 	if size == 0 || len(r) < size || l.opts.Debug {
 		return 0, false
 	}
@@ -46,7 +47,7 @@ func argumentSize(opcode uint32) int {
 }
 
 // call calls the filesystem. It returns the size of the reply behind its header.
-func (l *loop) call(h *fuse.InHeader, r request) (n int, status fuse.Status) {
+func (l *loop) call(h *fuse.InHeader, r handoff.Request) (n int, status fuse.Status) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			if status = l.opts.PanicHandler(cause); status == fuse.OK {
@@ -57,7 +58,7 @@ func (l *loop) call(h *fuse.InHeader, r request) (n int, status fuse.Status) {
 	in, out := unsafe.Pointer(h), unsafe.Pointer(&l.reply[replyHeader])
 	switch h.Opcode {
 	case opLookup:
-		name, _, _ := bytes.Cut(r[requestHeader:], []byte{0})
+		name, _, _ := bytes.Cut(r[handoff.RequestHeader:], []byte{0})
 		out := cleared[fuse.EntryOut](out)
 		return int(unsafe.Sizeof(*out)), l.fs.Lookup(l.cancel, h, string(name), out)
 	case opGetattr:

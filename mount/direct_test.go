@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/mount/handoff"
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
@@ -95,12 +96,12 @@ func testDirectReplies(t *testing.T, fs fuse.RawFileSystem, done *int) {
 	c := &Conn{Logf: func(string, ...any) {}}
 	s := newServer(c, fs, nil)
 	l := &loop{server: s, cancel: make(chan struct{})}
-	named := func(node uint64, name string) request {
+	named := func(node uint64, name string) handoff.Request {
 		r := append(newRequest(opLookup, 10, node, 1000), name+"\x00"...)
 		binary.NativeEndian.PutUint32(r, uint32(len(r)))
 		return r
 	}
-	var requests []request
+	var requests []handoff.Request
 	for node := uint64(1); node <= nodeHalf; node++ {
 		requests = append(requests, named(node, "x"), named(node, strings.Repeat("long", 63)),
 			newRequest(opGetattr, 10, node, 1000, 1, 77),
@@ -113,18 +114,18 @@ func testDirectReplies(t *testing.T, fs fuse.RawFileSystem, done *int) {
 			newRequest(opRead, 24, node, 1000, 5, 1<<40, 1<<20, 0, 0))
 	}
 	for _, r := range requests {
-		l.makeRoom(r.replySize())
+		l.makeRoom(replySize(r))
 		for i := range l.reply {
 			l.reply[i] = 0xff
 		}
 		n, ok := l.direct(r)
 		if !ok {
-			t.Fatalf("opcode %d is not answered directly", r.opcode())
+			t.Fatalf("opcode %d is not answered directly", r.Opcode())
 		}
-		want := make([]byte, r.replySize())
+		want := make([]byte, replySize(r))
 		m, status := s.proto.HandleRequest([][]byte{r}, [][]byte{want})
 		if status != fuse.OK || !bytes.Equal(l.reply[:n], want[:m]) {
-			t.Errorf("opcode %d, node %d:\n%x\nwant (%v)\n%x", r.opcode(), r.node(), l.reply[:n], status, want[:m])
+			t.Errorf("opcode %d, node %d:\n%x\nwant (%v)\n%x", r.Opcode(), r.Node(), l.reply[:n], status, want[:m])
 		}
 	}
 	if want := 2 * 3; *done != want {
@@ -135,10 +136,10 @@ func testDirectReplies(t *testing.T, fs fuse.RawFileSystem, done *int) {
 // Unusual requests are left to go-fuse.
 func TestDirectLeavesTheRest(t *testing.T) {
 	s := newServer(&Conn{}, newFS(), nil)
-	l := &loop{server: s, cancel: make(chan struct{}), reply: make([]byte, slotSize)}
+	l := &loop{server: s, cancel: make(chan struct{}), reply: make([]byte, handoff.SlotSize)}
 	extended := newRequest(opOpen, 2, 1, 0, 0)
 	binary.NativeEndian.PutUint16(extended[36:], 1)
-	for what, r := range map[string]request{
+	for what, r := range map[string]handoff.Request{
 		"too short": newRequest(opRead, 2, 1, 0, 5), "no name": newRequest(opLookup, 2, 1, 0), "with an extension": extended,
 		"another opcode": newRequest(opReaddir, 2, 1, 0, 5, 0, 10, 0, 0),
 	} {
@@ -153,7 +154,7 @@ func TestDirectAllocatesNothing(t *testing.T) {
 	var done int
 	s := newServer(&Conn{}, quiet{replier{fuse.NewDefaultRawFileSystem(), &done}}, nil)
 	l := &loop{server: s, cancel: make(chan struct{}), reply: make([]byte, keepReply)}
-	requests := []request{
+	requests := []handoff.Request{
 		newRequest(opGetattr, 10, 1, 1000, 1, 77), newRequest(opOpen, 12, 1, 1000, 0x8000),
 		newRequest(opRead, 22, 1, 1000, 5, 0, 128<<10, 0, 0), newRequest(opRelease, 16, 1, 0, 5, 0, 0),
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"bpfviewfs/mount/handoff"
 	"bpfviewfs/mount/place"
 	"bpfviewfs/mount/wire"
 	"golang.org/x/sys/unix"
@@ -54,7 +55,7 @@ func (k *Keeper) startGuard() (post *os.File, err error) {
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", guardVar, os.Getpid()))
 	cmd.Stderr = os.Stderr
-	cmd.ExtraFiles = []*os.File{fuse, k.state.file, far}
+	cmd.ExtraFiles = []*os.File{fuse, k.state.File(), far}
 	if err := cmd.Start(); err != nil {
 		post.Close()
 		return nil, fmt.Errorf("start a guard: %w", err)
@@ -102,11 +103,11 @@ func stand() error {
 		return fmt.Errorf("guard the mount of process %d: %w", pid, err)
 	}
 	defer unix.Close(keeper)
-	state, err := openState(os.NewFile(guardState, "state"))
+	state, err := handoff.OpenState(os.NewFile(guardState, "state"))
 	if err != nil {
 		return err
 	}
-	at, err := state.info()
+	at, err := state.Info()
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"bpfviewfs/mount/handoff"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,7 +17,7 @@ var errLeft = errors.New("another server has taken over")
 // knows which request did it.
 func (s *server) begin(region int, trial bool) {
 	used := s.open(region)
-	lent, _ := s.state.region(1 - region)
+	lent, _ := s.state.Region(1 - region)
 	left := append(s.found(used, false), s.found(lent, true)...)
 	for start := time.Now(); trial && len(left) > 0 && time.Since(start) < trialsTime; left = left[1:] {
 		s.try(left[0])
@@ -28,10 +29,10 @@ func (s *server) begin(region int, trial bool) {
 // has ended, takeOver answers the rest.
 func (s *server) beginBeside(region int) {
 	for _, slot := range s.open(region) {
-		if slot.left() != nil {
+		if slot.Left() != nil {
 			s.borrowed = append(s.borrowed, slot)
 		} else {
-			s.slots.put(slot)
+			s.slots.Put(slot)
 		}
 	}
 	s.beside.Store(true)
@@ -42,39 +43,38 @@ func (s *server) withOther(unique uint64) bool {
 	if !s.beside.Load() {
 		return false
 	}
-	used, _ := s.state.region(1 - s.region)
-	return slices.ContainsFunc(slices.Concat(used, s.borrowed), func(slot slot) bool {
-		r := slot.left()
-		return r != nil && r.unique() == unique
+	used, _ := s.state.Region(1 - s.region)
+	return slices.ContainsFunc(slices.Concat(used, s.borrowed), func(slot handoff.Slot) bool {
+		r := slot.Left()
+		return r != nil && r.Unique() == unique
 	})
 }
 
 // takeOver answers the requests that the previous server has left at its end.
 func (s *server) takeOver() {
 	s.beside.Store(false)
-	lent, _ := s.state.region(1 - s.region)
+	lent, _ := s.state.Region(1 - s.region)
 	s.requeue(append(s.found(s.borrowed, false), s.found(lent, true)...))
 }
 
 // open makes a region this server's, and returns the slots of it that were ever used.
-func (s *server) open(region int) []slot {
+func (s *server) open(region int) (used []handoff.Slot) {
 	s.region = region
-	used, unused := s.state.region(region)
-	s.slots = pool{state: s.state, region: region, unused: unused}
+	used, s.slots = s.state.Take(region)
 	return used
 }
 
 // found returns the requests in slots. Empty slots go to this server's pool, unless they are lent from the
 // other region.
-func (s *server) found(slots []slot, lent bool) (left []entry) {
+func (s *server) found(slots []handoff.Slot, lent bool) (left []entry) {
 	for _, slot := range slots {
-		r := slot.left()
+		r := slot.Left()
 		switch {
 		case r != nil:
-			left = append(left, entry{slot: slot, unique: r.unique(), uid: s.user(r), lent: lent, found: true})
+			left = append(left, entry{slot: slot, unique: r.Unique(), uid: s.user(r), lent: lent, found: true})
 		case !lent:
 			s.mu.Lock()
-			s.slots.put(slot)
+			s.slots.Put(slot)
 			s.mu.Unlock()
 		}
 	}
@@ -102,11 +102,11 @@ const (
 
 // try answers a request alone for a moment. A request that no server had begun is no suspect.
 func (s *server) try(e entry) {
-	if e.slot.left().waits() {
+	if e.slot.Left().Waits() {
 		s.requeue([]entry{e})
 		return
 	}
-	s.state.setTrial(e.slot.left().node())
+	s.state.SetTrial(e.slot.Left().Node())
 	s.mu.Lock()
 	l := s.newLoop()
 	s.mu.Unlock()
@@ -123,18 +123,18 @@ func (s *server) try(e entry) {
 	case <-done:
 	case <-time.After(trialTime):
 	}
-	s.state.setTrial(0)
+	s.state.SetTrial(0)
 }
 
 // unanswered reports whether the kernel still waits for the reply to a request. A server may have died
 // between its reply and the clearing of its slot, and a request must not be executed twice. If the caller was
 // interrupted, the kernel sends the INTERRUPT again, because the dead server may have read the first.
-func (s *server) unanswered(r request) bool {
-	switch r.opcode() {
+func (s *server) unanswered(r handoff.Request) bool {
+	switch r.Opcode() {
 	case opInterrupt, opForget, opBatchForget: // these have no reply
 		return true
 	}
-	return s.interruptAgain(r.unique()) != unix.ENOENT
+	return s.interruptAgain(r.Unique()) != unix.ENOENT
 }
 
 // interruptAgain has the kernel send the INTERRUPT of a request once more, which is the meaning of EAGAIN as

@@ -8,6 +8,7 @@ import (
 
 	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/internal/testenv"
+	"bpfviewfs/mount/handoff"
 	"bpfviewfs/mount/place"
 	"bpfviewfs/mount/wire"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -85,18 +86,18 @@ func mountHere(o Options) (c *Conn, kept <-chan struct{}, err error) {
 		c.keeper, err = wire.Open(far)
 	}
 	if err == nil {
-		c.state, err = newState()
+		c.state, err = handoff.NewState()
 	}
 	if err == nil {
 		err = at.Attach(o.Source, o.Flags)
 	}
 	if err == nil {
-		err = c.state.setInfo(at.Info())
+		err = c.state.SetInfo(at.Info())
 	}
 	giveBack := func() {
 		near.Close()
 		c.keeper.Close()
-		c.state.file.Close()
+		c.state.File().Close()
 	}
 	if err != nil {
 		giveBack()

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"bpfviewfs/mount/handoff"
 	"bpfviewfs/mount/wire"
 )
 
@@ -25,8 +26,8 @@ func Inherit() (*Conn, error) {
 	}
 	c := newConn(wire.Device)
 	c.keeper, c.memory, c.kept = keeper, l.Memory, l.Kept
-	if c.state, err = openState(l.Requests); err == nil {
-		err = c.state.check()
+	if c.state, err = handoff.OpenState(l.Requests); err == nil {
+		err = c.state.Check()
 	}
 	if err != nil {
 		c.Failed(err)
@@ -77,7 +78,7 @@ func (c *Conn) await() (wire.Order, error) {
 	o := m.Order
 	c.status = o.Status
 	c.status.Server, c.status.Serving = os.Getpid(), time.Now()
-	at, err := c.state.info()
+	at, err := c.state.Info()
 	if err != nil {
 		return wire.Order{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"bpfviewfs/mount/handoff"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,11 +21,11 @@ const interruptedBit = 1
 // cancel channel. If the filesystem is in a system call that cannot be stopped, for example a run of a view,
 // its caller would stay in D state until that ends. So the loop answers EINTR itself. The kernel refuses the
 // later answer, and the loop undoes it (see refused). An INTERRUPT itself needs no answer.
-func (s *server) interrupted(r request) {
-	if len(r) < requestHeader+8 {
+func (s *server) interrupted(r handoff.Request) {
+	if len(r) < handoff.RequestHeader+8 {
 		return
 	}
-	unique := r.body(0) // struct fuse_interrupt_in
+	unique := r.Body(0) // struct fuse_interrupt_in
 	if s.leaving.Load() {
 		s.interruptAgain(unique) // its request may be with the next server, and this one may end soon
 		return
@@ -47,7 +48,7 @@ func (s *server) withdraw(unique uint64) bool {
 		return false
 	}
 	s.reply(unique, unix.EINTR)
-	e.slot.done()
+	e.slot.Done()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.giveBack(e)

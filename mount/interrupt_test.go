@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/mount/handoff"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -144,7 +145,7 @@ func TestInterruptBetweenQueueAndWork(t *testing.T) {
 	s := newServer(&Conn{fd: -1}, newFS(), nil)
 	s.mu.Lock()
 	l := s.newLoop()
-	at := make(slot, slotSize)
+	at := make(handoff.Slot, handoff.SlotSize)
 	copy(at, newRequest(opOpen, 2, rootNode, 1000, 0))
 	s.queue.push(entry{slot: at, unique: 2, uid: 1000})
 	s.mu.Unlock()

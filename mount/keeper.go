@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"bpfviewfs/mount/exit"
+	"bpfviewfs/mount/handoff"
 	"bpfviewfs/mount/place"
 	"bpfviewfs/mount/wire"
 )
@@ -26,7 +27,7 @@ type Keeper struct {
 	Warn func(line string)
 
 	at     *place.Mount
-	state  *state
+	state  *handoff.State
 	memory *os.File
 	kept   *os.File          // of a server, see Keep; may be nil
 	ready  func(error) error // nil once it was called
@@ -151,10 +152,10 @@ func (k *Keeper) begin() (err error) {
 	if k.at, err = place.Prepare(k.Options.Target); err != nil {
 		return err
 	}
-	if k.state, err = newState(); err != nil {
+	if k.state, err = handoff.NewState(); err != nil {
 		return err
 	}
-	k.memory, err = memfd("bpfviewfs-files", 0)
+	k.memory, err = handoff.Memfd("bpfviewfs-files", 0)
 	return err
 }
 
@@ -163,7 +164,7 @@ func (k *Keeper) mount() error {
 	if err := k.at.Attach(k.Options.Source, k.Options.Flags); err != nil {
 		return err
 	}
-	if err := k.state.setInfo(k.at.Info()); err != nil {
+	if err := k.state.SetInfo(k.at.Info()); err != nil {
 		return err
 	}
 	k.mounted()
@@ -204,7 +205,7 @@ func (k *Keeper) release() {
 	k.at.Close()
 	k.at = nil
 	if k.state != nil {
-		k.state.close()
+		k.state.Close()
 	}
 	if k.memory != nil {
 		k.memory.Close()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bpfviewfs/internal/testenv"
+	"bpfviewfs/mount/handoff"
 	"bpfviewfs/mount/place"
 	"bpfviewfs/mount/wire"
 	"golang.org/x/sys/unix"
@@ -28,10 +29,10 @@ func newKeeper(t *testing.T) *Keeper {
 	if k.good, err = os.Open(falseProgram(t)); err != nil {
 		t.Fatal(err)
 	}
-	if k.state, err = newState(); err != nil {
+	if k.state, err = handoff.NewState(); err != nil {
 		t.Fatal(err)
 	}
-	if k.memory, err = memfd("files", 0); err != nil {
+	if k.memory, err = handoff.Memfd("files", 0); err != nil {
 		t.Fatal(err)
 	}
 	fd, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -229,7 +230,7 @@ func (k *Keeper) mountAnew(t *testing.T) (target string) {
 	if err := at.Attach("src", 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.state.setInfo(at.Info()); err != nil {
+	if err := k.state.SetInfo(at.Info()); err != nil {
 		t.Fatal(err)
 	}
 	target = at.Info().Target
@@ -276,7 +277,7 @@ func TestResumeUnknown(t *testing.T) {
 		t.Fatalf("resumed %t, log: %s", resumed, log)
 	}
 	k.at.Close()
-	k.state.close()
+	k.state.Close()
 	k.memory.Close()
 }
 

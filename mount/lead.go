@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"bpfviewfs/mount/handoff"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,7 +50,7 @@ func (l *loop) alone() {
 			ready = 0
 		}
 		end = start
-		switch r := request(l.slot[:n]); {
+		switch r := handoff.Request(l.slot[:n]); {
 		case l.attend(r):
 		case l.mustWait(r) && l.putOff(r):
 		default:
@@ -94,7 +95,7 @@ func (l *loop) readAhead() {
 			return
 		}
 		l.turn.Add(2)
-		if r := request(l.slot[:n]); !l.attend(r) && !l.putOff(r) {
+		if r := handoff.Request(l.slot[:n]); !l.attend(r) && !l.putOff(r) {
 			l.work(l.slot, l.clock())
 		}
 	}
@@ -120,7 +121,7 @@ func (s *server) read(into []byte) (int, error) {
 
 // whole refuses a message that is no request. The kernel sends none.
 func whole(n int) error {
-	if n < requestHeader {
+	if n < handoff.RequestHeader {
 		return fmt.Errorf("read a request: %d bytes are none: %w", n, unix.EPROTO)
 	}
 	return nil
@@ -138,8 +139,8 @@ func (c *Conn) setNonblock(on bool) {
 }
 
 // attend does the work of a message that needs no turn.
-func (l *loop) attend(r request) bool {
-	switch r.opcode() {
+func (l *loop) attend(r handoff.Request) bool {
+	switch r.Opcode() {
 	case opInterrupt:
 		l.interrupted(r)
 	case opForget, opBatchForget:
@@ -147,7 +148,7 @@ func (l *loop) attend(r request) bool {
 	default:
 		return false
 	}
-	l.slot.done()
+	l.slot.Done()
 	return true
 }
 
@@ -194,7 +195,7 @@ func (s *server) watch() {
 // succeed leads in the place of a leader that is in a slow request. That loop helps afterwards.
 func (s *server) succeed(stuck *loop) bool {
 	s.mu.Lock()
-	slot := s.slots.get()
+	slot := s.slots.Get()
 	if slot == nil {
 		s.mu.Unlock()
 		return false

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bpfviewfs/mount/handoff"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +17,7 @@ const maxLoops = 512
 // server answers requests: see "The loop" in the package's documentation.
 type server struct {
 	conn  *Conn
-	state *state
+	state *handoff.State
 	fs    fuse.RawFileSystem
 	proto *fuse.ProtocolServer
 	opts  *fuse.MountOptions
@@ -33,12 +34,12 @@ type server struct {
 	once     sync.Once
 	ended    chan error // the reason why the loops stopped reading
 	region   int
-	beside   atomic.Bool // another server may still answer requests in its slots
-	borrowed []slot      // the slots of our region among them
+	beside   atomic.Bool    // another server may still answer requests in its slots
+	borrowed []handoff.Slot // the slots of our region among them
 	prices   prices
 
 	mu      sync.Mutex // never held during a system call, which may take the CPU away for long
-	slots   pool
+	slots   handoff.Pool
 	queue   queue
 	loops   map[*loop]struct{}
 	idle    []*loop // ended; kept for their buffers
@@ -50,7 +51,7 @@ type server struct {
 // request.
 type loop struct {
 	*server
-	slot  slot          // the slot for the next read while it leads
+	slot  handoff.Slot  // the slot for the next read while it leads
 	turn  atomic.Uint64 // changes with each request; odd unless the loop is in read(2)
 	price atomic.Pointer[atomic.Uint32]
 
@@ -105,7 +106,7 @@ func (s *server) clock() int64 { return int64(time.Since(s.began)) }
 func (s *server) run() error {
 	s.mu.Lock()
 	l := s.newLoop()
-	l.slot = s.slots.get()
+	l.slot = s.slots.Get()
 	s.mu.Unlock()
 	s.leader.Store(l)
 	go l.lead()
@@ -144,7 +145,7 @@ func (l *loop) stop() {
 	defer l.mu.Unlock()
 	delete(l.loops, l)
 	if l.slot != nil {
-		l.slots.put(l.slot)
+		l.slots.Put(l.slot)
 		l.slot = nil
 	}
 	if len(l.idle) < maxIdle {
@@ -154,8 +155,8 @@ func (l *loop) stop() {
 }
 
 // work answers a request in a slot. It returns the time it took, in ns, and learns from it.
-func (l *loop) work(s slot, start int64) (end, took int64) {
-	estimate := l.prices.of(s.left(), l.class)
+func (l *loop) work(s handoff.Slot, start int64) (end, took int64) {
+	estimate := l.prices.of(s.Left(), l.class)
 	l.price.Store(estimate)
 	l.handle(s)
 	end = l.clock()

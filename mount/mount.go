@@ -100,6 +100,7 @@ import (
 	"os"
 	"sync"
 
+	"bpfviewfs/mount/handoff"
 	"bpfviewfs/mount/place"
 	"bpfviewfs/mount/wire"
 )
@@ -116,14 +117,14 @@ type Conn struct {
 	OnEnd func()
 
 	status wire.Status
-	at     *place.Mount  // our mount
-	state  *state        // outlives this process
-	keeper *wire.End     // to the keeper
-	memory *os.File      // see Memory
-	kept   *os.File      // see Kept; may be nil
-	server *server       // set by Serve
-	ready  chan struct{} // closed when INIT is answered
-	served chan struct{} // closed when Serve returns
+	at     *place.Mount   // our mount
+	state  *handoff.State // outlives this process
+	keeper *wire.End      // to the keeper
+	memory *os.File       // see Memory
+	kept   *os.File       // see Kept; may be nil
+	server *server        // set by Serve
+	ready  chan struct{}  // closed when INIT is answered
+	served chan struct{}  // closed when Serve returns
 
 	mu sync.RWMutex // held for reading by writers other than the loops, which end before fd is closed
 	fd int          // of at; -1 when closed

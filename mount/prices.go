@@ -4,6 +4,8 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
+
+	"bpfviewfs/mount/handoff"
 )
 
 // slowAt is the estimate above which a request is not answered by a thread that others wait for. A wake-up of
@@ -19,20 +21,20 @@ type prices [1 << 12]atomic.Uint32
 // Runs of one view cost about the same in all cgroups, so OPEN goes by class. READ goes by open file, because
 // a READ at the beginning is a new run only if it is not the first of its open file. For example, a program
 // that reads a file again and again runs the view each time, and cat(1) does not.
-func (p *prices) of(r request, class func(node uint64) uint64) *atomic.Uint32 {
-	key := uint64(r.opcode()) << 56
-	switch r.opcode() {
+func (p *prices) of(r handoff.Request, class func(node uint64) uint64) *atomic.Uint32 {
+	key := uint64(r.Opcode()) << 56
+	switch r.Opcode() {
 	case opOpen:
-		key ^= class(r.node())
+		key ^= class(r.Node())
 	case opRead:
-		if !r.starts() {
+		if !starts(r) {
 			return nil
 		}
-		key ^= r.handle()
+		key ^= handleOf(r)
 	case opRelease, opReleasedir, opForget, opBatchForget, opInterrupt:
 		return nil
 	default:
-		key ^= r.node()
+		key ^= r.Node()
 	}
 	return &p[key*0x9e3779b97f4a7c15>>52] // 2^64 by the golden ratio, for the upper 12 bits
 }

@@ -3,11 +3,13 @@ package mount
 import (
 	"cmp"
 	"slices"
+
+	"bpfviewfs/mount/handoff"
 )
 
 // entry is a request that waits in a slot.
 type entry struct {
-	slot   slot
+	slot   handoff.Slot
 	unique uint64
 	uid    uint32
 	lent   bool // the slot is in another server's region

@@ -3,11 +3,13 @@ package mount
 import (
 	"slices"
 	"testing"
+
+	"bpfviewfs/mount/handoff"
 )
 
 // slotOf makes a slot with a request of an opcode.
-func slotOf(opcode uint32, unique uint64, uid uint32, body ...uint64) slot {
-	s := make(slot, slotSize)
+func slotOf(opcode uint32, unique uint64, uid uint32, body ...uint64) handoff.Slot {
+	s := make(handoff.Slot, handoff.SlotSize)
 	copy(s, newRequest(opcode, unique, rootNode, uid, body...))
 	return s
 }

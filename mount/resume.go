@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"bpfviewfs/mount/handoff"
 	"bpfviewfs/mount/place"
 	"golang.org/x/sys/unix"
 )
@@ -86,13 +87,13 @@ func (k *Keeper) takeUp(files map[string]*os.File) error {
 	if device == nil || requests == nil || memory == nil {
 		return fmt.Errorf("it left %d descriptors of 3", len(files))
 	}
-	s, err := openState(requests)
+	s, err := handoff.OpenState(requests)
 	if err != nil {
 		return err
 	}
 	m, err := k.takeUpMount(s, device)
 	if err != nil {
-		unix.Munmap(s.mem)
+		s.Unmap()
 		return err
 	}
 	device.Close()
@@ -102,11 +103,11 @@ func (k *Keeper) takeUp(files map[string]*os.File) error {
 
 // takeUpMount finds the mount that the state tells of. A mount that may exist is taken up, because there may
 // be one without a server.
-func (k *Keeper) takeUpMount(s *state, device *os.File) (*place.Mount, error) {
-	if err := s.check(); err != nil {
+func (k *Keeper) takeUpMount(s *handoff.State, device *os.File) (*place.Mount, error) {
+	if err := s.Check(); err != nil {
 		return nil, err
 	}
-	at, err := s.info()
+	at, err := s.Info()
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bpfviewfs/internal/panics"
+	"bpfviewfs/mount/handoff"
 	"bpfviewfs/mount/place"
 	"bpfviewfs/mount/wire"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -56,7 +57,7 @@ func (c *Conn) Serve(fs fuse.RawFileSystem, opts *fuse.MountOptions) error {
 // serve runs the loops to the end.
 func (s *server) serve(o wire.Order) error {
 	c := s.conn
-	if err := s.handshake(s.state.first(o.Region)); err != nil {
+	if err := s.handshake(s.state.First(o.Region)); err != nil {
 		c.close()
 		return err
 	}
@@ -129,24 +130,24 @@ func (w logWriter) Write(line []byte) (int, error) {
 
 // handshake answers INIT, which the kernel sends first and alone. A later server reads the agreed values from
 // it, and answers it only if the server before died of it.
-func (s *server) handshake(first slot) error {
-	in, again := s.state.init(), true
-	if left := first.left(); in == nil || left != nil && left.opcode() == opInit {
+func (s *server) handshake(first handoff.Slot) error {
+	in, again := s.state.Init(), true
+	if left := first.Left(); in == nil || left != nil && left.Opcode() == opInit {
 		again = false
 		if left == nil {
 			n, err := s.read(first)
 			if err != nil {
 				return fmt.Errorf("read INIT: %w", err)
 			}
-			left = request(first[:n])
+			left = handoff.Request(first[:n])
 		}
-		if len(left) < requestHeader || left.opcode() != opInit {
+		if len(left) < handoff.RequestHeader || left.Opcode() != opInit {
 			return errors.New("the first message is not INIT: is another process serving this mount?")
 		}
-		s.state.setInit(left)
+		s.state.SetInit(left)
 		in = left
 	}
-	out := make([]byte, slotSize)
+	out := make([]byte, handoff.SlotSize)
 	n, status := s.proto.HandleRequest([][]byte{slices.Clone(in)}, [][]byte{out})
 	if status != fuse.OK || n < replyHeader || replyError(out) != 0 {
 		return errors.New("INIT: this kernel's FUSE protocol is not understood")
@@ -160,6 +161,6 @@ func (s *server) handshake(first slot) error {
 	if _, err := unix.Write(s.conn.fd, out[:n]); err != nil && err != unix.ENOENT {
 		return fmt.Errorf("answer INIT: %w", err)
 	}
-	first.done()
+	first.Done()
 	return nil
 }

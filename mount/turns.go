@@ -4,11 +4,12 @@ import (
 	"runtime"
 	"time"
 
+	"bpfviewfs/mount/handoff"
 	"golang.org/x/sys/unix"
 )
 
 // maxQueued is how many requests may wait. The other slots are for requests in work.
-const maxQueued = maxSlots - maxLoops - 64
+const maxQueued = handoff.MaxSlots - maxLoops - 64
 
 // helpAt is how many requests must wait before another thread helps.
 const helpAt = 6
@@ -22,7 +23,7 @@ var maxSlow = max(1, runtime.NumCPU()-1)
 const slowLimit = time.Second
 
 // mustWait reports whether a request should not be answered by the leader itself.
-func (s *server) mustWait(r request) bool {
+func (s *server) mustWait(r handoff.Request) bool {
 	return !s.leaving.Load() && isSlow(s.prices.of(r, s.class)) || s.full()
 }
 
@@ -35,26 +36,26 @@ func (s *server) full() bool {
 
 // putOff queues the request that the leader has read, and gives the leader another slot. It returns false if
 // the queue is full of requests that must not be dropped.
-func (l *loop) putOff(r request) bool {
-	e := entry{slot: l.slot, unique: r.unique(), uid: l.user(r)}
-	r.setWaits(true)
+func (l *loop) putOff(r handoff.Request) bool {
+	e := entry{slot: l.slot, unique: r.Unique(), uid: l.user(r)}
+	r.SetWaits(true)
 	l.mu.Lock()
 	if l.queue.length+l.queue.slow >= maxQueued {
 		dropped, ok := l.queue.drop(entry.mayFail)
 		if !ok {
 			l.mu.Unlock()
-			r.setWaits(false)
+			r.SetWaits(false)
 			return false
 		}
 		l.queue.push(e)
 		l.slot = dropped.slot
 		l.mu.Unlock()
 		l.server.reply(dropped.unique, unix.EBUSY)
-		dropped.slot.done()
+		dropped.slot.Done()
 		return true
 	}
 	l.add(e)
-	l.slot = l.slots.get()
+	l.slot = l.slots.Get()
 	l.mu.Unlock()
 	return true
 }
@@ -76,29 +77,29 @@ func (s *server) add(e entry) {
 // requests, and the next server finds them only when this one has ended. So a request that is read at the
 // last moment must not wait.
 func (s *server) waitsApart(e entry) bool {
-	return !s.leaving.Load() && isSlow(s.prices.of(e.slot.left(), s.class))
+	return !s.leaving.Load() && isSlow(s.prices.of(e.slot.Left(), s.class))
 }
 
 // mayFail reports whether the caller of a request sees an error. A RELEASE that failed would leave its file
 // open.
 func (e entry) mayFail() bool {
-	op := e.slot.left().opcode()
+	op := e.slot.Left().Opcode()
 	return !e.lent && op != opRelease && op != opReleasedir
 }
 
 // user returns the user id that a request is charged to. The kernel sends RELEASE, and a READ for the page
 // cache, as root's.
-func (s *server) user(r request) uint32 {
-	switch r.opcode() {
+func (s *server) user(r handoff.Request) uint32 {
+	switch r.Opcode() {
 	case opRead, opRelease, opReleasedir:
-		if s.owner == nil || r.uid() != 0 {
+		if s.owner == nil || r.UID() != 0 {
 			break
 		}
-		if uid, ok := s.owner.Owner(r.handle()); ok {
+		if uid, ok := s.owner.Owner(handleOf(r)); ok {
 			return uid
 		}
 	}
-	return r.uid()
+	return r.UID()
 }
 
 // next takes the next quick request out of the queue for l. A request that is now known to be slow goes to
@@ -121,7 +122,7 @@ func (l *loop) next() (entry, *flow, bool) {
 			s.startSlow()
 			continue
 		}
-		l.take(e.slot.left().unique()) // at once, so that an INTERRUPT finds it either waiting or in work
+		l.take(e.slot.Left().Unique()) // at once, so that an INTERRUPT finds it either waiting or in work
 		return e, u, true
 	}
 	return entry{}, nil, false
@@ -137,14 +138,14 @@ func (l *loop) serve(e entry, u *flow) {
 }
 
 func (l *loop) answerEntry(e entry) (took int64) {
-	r := e.slot.left()
+	r := e.slot.Left()
 	if e.found && !l.unanswered(r) {
-		unique := r.unique()
-		e.slot.done()
+		unique := r.Unique()
+		e.slot.Done()
 		l.release(unique)
 		return 0
 	}
-	r.setWaits(false)
+	r.SetWaits(false)
 	_, took = l.work(e.slot, l.clock())
 	return took
 }
@@ -152,7 +153,7 @@ func (l *loop) answerEntry(e entry) (took int64) {
 // giveBack is called with mu held.
 func (s *server) giveBack(e entry) {
 	if !e.lent {
-		s.slots.put(e.slot)
+		s.slots.Put(e.slot)
 	}
 }
 
@@ -192,7 +193,7 @@ func (s *server) startSlow() {
 		}
 		s.slow++
 		l := s.newLoop()
-		l.take(e.slot.left().unique())
+		l.take(e.slot.Left().Unique())
 		go l.serveSlow(e, u)
 	}
 }

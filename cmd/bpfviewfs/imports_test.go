@@ -90,6 +90,11 @@ func TestImports(t *testing.T) {
 			"bpfviewfs/fs": room, "bpfviewfs/iter": room, "bpfviewfs/bpf": room,
 			fuse: room, bpf: room, logrus: room, cobra: room,
 		},
+		"mount/handoff": {
+			"bpfviewfs/mount/wire": room, "bpfviewfs/mount/server": room,
+			"bpfviewfs/fs": room, "bpfviewfs/iter": room, "bpfviewfs/bpf": room,
+			fuse: room, bpf: room, logrus: room, cobra: room,
+		},
 		"mount/place": {
 			"bpfviewfs/mount/wire": room, "bpfviewfs/mount/handoff": room, "bpfviewfs/mount/server": room, "bpfviewfs/fs": room,
 			"bpfviewfs/iter": room, "bpfviewfs/bpf": room,
