@@ -3,8 +3,8 @@
 // It reads the files of .bpfview/textfile as any other program does, so it needs no privilege but to be in
 // the group that may read them. One request is a scrape: it is answered with all metrics or with an error,
 // never with some of them, because series that are missing look like cgroups that have ended. Scrapes that
-// come while a file is read share that pass. Nothing is kept between scrapes: a mount that comes back is
-// read by the next one.
+// come while a file is read share that pass. Only labels of paths are kept between scrapes: a mount that
+// comes back is read by the next one.
 //
 // To each sample it adds the labels that the cgroup's path tells, see package labels.
 package exporter
@@ -48,6 +48,7 @@ type Options struct {
 type Exporter struct {
 	options  Options
 	passes   passes
+	paths    paths
 	slots    chan struct{}
 	registry *prometheus.Registry
 	metrics  metrics
@@ -276,7 +277,7 @@ func (e *Exporter) read(name string, way form) (*page, error) {
 	file, err := os.Open(e.path(name))
 	var p *page
 	if err == nil {
-		p, err = newPage(file, way)
+		p, err = newPage(file, way, &e.paths)
 		file.Close()
 	}
 	e.metrics.seconds.WithLabelValues(name).Set(time.Since(start).Seconds())

@@ -363,7 +363,7 @@ func FuzzPage(f *testing.F) {
 	f.Add([]byte("{cgroup=\"\\\n{cgroup=\"/x.slice\n#\n# \n"), 1)
 	f.Fuzz(func(t *testing.T, text []byte, step int) {
 		for _, way := range []form{{}, {open: true}} {
-			p, err := newPage(&stepReader{text, max(step, 1)}, way)
+			p, err := newPage(&stepReader{text, max(step, 1)}, way, new(paths))
 			whole := len(text) == 0 || text[len(text)-1] == '\n'
 			if (err == nil) != whole {
 				t.Fatalf("%v for %q", err, text)

@@ -83,7 +83,7 @@ var errLine = errors.New("a line of more than a megabyte")
 
 // newPage reads a page of Prometheus text as the mount writes it. Comments of a family come before its
 // samples, the help first, and the label cgroup is the first label.
-func newPage(from io.Reader, way form) (_ *page, err error) {
+func newPage(from io.Reader, way form, paths *paths) (_ *page, err error) {
 	p := new(page)
 	defer func() {
 		if err != nil {
@@ -97,7 +97,8 @@ func newPage(from io.Reader, way form) (_ *page, err error) {
 		z.Reset(p)
 		out = z
 	}
-	w := &writer{out: out, open: way.open, known: make(map[string]*added)}
+	w := &writer{out: out, open: way.open, paths: paths, known: make(map[string]*place)}
+	w.last = w.place(nil)
 	buf := buffers.Get().(*[readSize]byte)
 	defer buffers.Put(buf)
 	held := 0
@@ -130,74 +131,94 @@ func newPage(from io.Reader, way form) (_ *page, err error) {
 type writer struct {
 	out  io.Writer
 	open bool
+	buf  []byte // not written to out yet
 
-	known   map[string]*added // by the label cgroup
+	paths   *paths
+	known   map[string]*place // by the label cgroup
+	last    *place            // of the last sample
 	help    []byte            // of a family before its type has come
 	counter bool              // the family is one
 }
 
+// place is a cgroup of a page.
+type place struct {
+	*added
+	next *place // the cgroup that came after it in the family before
+}
+
 var cgroupLabel = []byte(`{cgroup="`)
+
+// writeSize is the most that is kept in buf, but for a line.
+const writeSize = 64 << 10
 
 // lines writes some whole lines.
 func (w *writer) lines(b []byte) error {
-	from := 0 // everything before it is written
-	for at := 0; at < len(b); {
-		end := at + bytes.IndexByte(b[at:], '\n') + 1
-		line := b[at:end]
+	for len(b) > 0 {
+		end := bytes.IndexByte(b, '\n') + 1
+		line := b[:end]
+		b = b[end:]
 		if line[0] == '#' && w.open {
-			if err := w.flush(b[from:at]); err != nil {
-				return err
-			}
-			if err := w.comment(line); err != nil {
-				return err
-			}
-			from = end
-		} else if place, more := w.more(line); more != "" {
-			if err := w.flush(b[from : at+place]); err != nil {
-				return err
-			}
-			if _, err := io.WriteString(w.out, more); err != nil {
-				return err
-			}
-			from = at + place
+			w.comment(line)
+		} else {
+			w.line(line)
 		}
-		at = end
+		if len(w.buf) >= writeSize || len(b) == 0 {
+			if _, err := w.out.Write(w.buf); err != nil {
+				return err
+			}
+			w.buf = w.buf[:0]
+		}
 	}
-	return w.flush(b[from:])
+	return nil
 }
 
-func (w *writer) flush(b []byte) error {
-	if len(b) == 0 {
-		return nil
-	}
-	_, err := w.out.Write(b)
-	return err
-}
-
-// more returns the addition to a sample's labels, and its place.
-func (w *writer) more(line []byte) (place int, more string) {
+// line writes a sample with the labels that its cgroup's path tells, or another line as it is.
+func (w *writer) line(line []byte) {
 	brace := bytes.IndexByte(line, '{')
 	if brace < 0 || !bytes.HasPrefix(line[brace:], cgroupLabel) {
-		return 0, ""
+		w.buf = append(w.buf, line...)
+		return
 	}
 	begin := brace + len(cgroupLabel)
-	end := begin
-	for ; end < len(line) && line[end] != '"'; end++ {
-		if line[end] == '\\' {
+	a, end := w.labels(line[begin:])
+	if a == nil {
+		w.buf = append(w.buf, line...)
+		return
+	}
+	end += begin
+	w.buf = append(w.buf, line[:end]...)
+	w.buf = append(w.buf, a.without(line[end:])...)
+	w.buf = append(w.buf, line[end:]...)
+}
+
+// labels returns the labels of a cgroup, and the place after its path and the quote. All families have the
+// cgroups in the same order, so it mostly is the last sample's cgroup, or the next one.
+func (w *writer) labels(b []byte) (a *added, end int) {
+	for _, p := range [...]*place{w.last, w.last.next} {
+		if p != nil && len(b) > len(p.path) && b[len(p.path)] == '"' && string(b[:len(p.path)]) == p.path {
+			w.last = p
+			return p.added, len(p.path) + 1
+		}
+	}
+	for ; end < len(b) && b[end] != '"'; end++ {
+		if b[end] == '\\' {
 			end++
 		}
 	}
-	if end >= len(line) {
-		return 0, ""
+	if end >= len(b) {
+		return nil, 0
 	}
-	a := w.known[string(line[begin:end])]
-	if a == nil {
-		path := string(line[begin:end])
-		a = newAdded(path)
-		w.known[path] = a
+	w.last.next = w.place(b[:end])
+	w.last = w.last.next
+	return w.last.added, end + 1
+}
+
+// place returns the cgroup with the path as it is written.
+func (w *writer) place(path []byte) *place {
+	p := w.known[string(path)]
+	if p == nil {
+		p = &place{added: w.paths.of(path)}
+		w.known[p.path] = p
 	}
-	if a.all == "" {
-		return 0, ""
-	}
-	return end + 1, a.without(line[end+1:])
+	return p
 }
