@@ -45,7 +45,7 @@ type Config struct {
 // Options limit one run. The zero value means the defaults.
 type Options struct {
 	MaxRun    int64         // bytes one run may give; default 64 MiB
-	MaxSeries int           // samples one run for a collector may give; default 200,000
+	MaxSeries int           // samples one run for a collector may give; default 500,000
 	Timeout   time.Duration // one run may take; default 10 s
 }
 
@@ -54,6 +54,6 @@ func (c Config) places(views func(path, stamp string, read func() ([]byte, error
 }
 
 func (c Config) runner(h *cgroups.Hierarchy) *runs.Runner {
-	return runs.NewRunner(h, c.Builtin, cmp.Or(c.MaxRun, 64<<20), cmp.Or(c.MaxSeries, 200_000),
+	return runs.NewRunner(h, c.Builtin, cmp.Or(c.MaxRun, 64<<20), cmp.Or(c.MaxSeries, 500_000),
 		cmp.Or(c.Timeout, 10*time.Second))
 }

@@ -16,7 +16,7 @@ import (
 const DefaultMaxRun = 64 << 20
 
 // DefaultMaxSeries is the bound of the samples of one file in .bpfview/textfile when no max_series= is given.
-const DefaultMaxSeries = 200_000
+const DefaultMaxSeries = 500_000
 
 // Options describes one mount.
 type Options struct {
@@ -125,7 +125,7 @@ func (o *Options) set(word, name, value string, hasValue bool) error {
 	case "max_series":
 		n, err := strconv.ParseUint(value, 10, 31)
 		if err != nil || n == 0 {
-			return badValue(word, "a number of samples above 0, as in max_series=200000")
+			return badValue(word, "a number of samples above 0, as in max_series=500000")
 		}
 		o.MaxSeries = int(n)
 		return nil

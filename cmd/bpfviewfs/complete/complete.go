@@ -168,7 +168,7 @@ var options = []struct {
 	{"gid", func() []string { return accounts("/etc/group") }, false},
 	{"mode", func() []string { return []string{"0400", "0440", "0444"} }, false},
 	{"max_run", func() []string { return []string{"16M", "64M", "256M", "1G"} }, false},
-	{"max_series", func() []string { return []string{"200000", "1000000"} }, false},
+	{"max_series", func() []string { return []string{"500000", "1000000"} }, false},
 	{"views", nil, true},
 	{"enable", Views, true},
 	{"registry", func() []string { return []string{Registry, "none"} }, false},
