@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -65,13 +66,13 @@ func page(address string) (code int, body string) {
 func TestExporter(t *testing.T) {
 	testenv.Needs(t, "prometheus")
 	options := []string{"-o", everything, "-o", "registry=" + newRegistry(t), "-o", "gid=12"}
-	dir := mountDir(t, "cgroup2", everything, options[3], "gid=12")
+	c := newCgroup(t, "")
+	dir := mountDir(t, c.path, everything, options[3], "gid=12")
 	for path := filepath.Dir(dir); path != "/tmp" && path != "/"; path = filepath.Dir(path) {
 		if err := os.Chmod(path, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c := newCgroup(t, dir)
 	unit := c.child("web.service")
 	stop(t, unit.sleep(2))
 	threads := strings.Count(read(t, unit.path+"/cgroup.threads"), "\n")
@@ -98,30 +99,13 @@ func TestExporter(t *testing.T) {
 		t.Errorf("psi alone: %d, %s", code, text)
 	}
 
-	work := t.TempDir()
-	config := fmt.Sprintf(`{"scrape_configs": [{"job_name": "bpfviewfs", "scrape_interval": "500ms", "scrape_timeout": "500ms",
-		"static_configs": [{"targets": [%q]}]}]}`, address)
-	if err := os.WriteFile(work+"/prometheus.yml", []byte(config), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(work, 65534, 12); err != nil {
-		t.Fatal(err)
-	}
-	server := freeAddress(t)
-	daemon(t, "prometheus", "--config.file="+work+"/prometheus.yml", "--storage.tsdb.path="+work+"/data",
-		"--web.listen-address="+server)
+	server := prometheusServer(t, address)
 	query := func(expression string) string {
-		code, text := page("http://" + server + "/api/v1/query?query=" + url.QueryEscape(expression))
-		var answer struct {
-			Data struct{ Result []struct{ Value [2]any } }
+		found, err := server.query(expression)
+		if err != nil || len(found) != 1 {
+			return fmt.Sprintf("%d results, %v", len(found), err)
 		}
-		if err := json.Unmarshal([]byte(text), &answer); err != nil || code != http.StatusOK {
-			return fmt.Sprintf("%d, %v", code, err)
-		}
-		if len(answer.Data.Result) != 1 {
-			return fmt.Sprintf("%d results", len(answer.Data.Result))
-		}
-		return fmt.Sprint(answer.Data.Result[0].Value[1])
+		return fmt.Sprint(found[0].Value[1])
 	}
 	says := func(expression, want string) {
 		t.Helper()
@@ -134,11 +118,10 @@ func TestExporter(t *testing.T) {
 		eventually(t, expression, func() bool { got = query(expression); return got == want })
 	}
 	says(`up{job="bpfviewfs"}`, "1")
-	says(fmt.Sprintf(`bpfview_tasks{cgroup="/%s/web.service",unit="web.service",state="T"}`,
-		filepath.Base(c.path)), fmt.Sprint(threads))
+	says(`bpfview_tasks{cgroup="/web.service",unit="web.service",state="T"}`, fmt.Sprint(threads))
 	says(`count(bpfview_cpu_usage_seconds_total{cgroup="/"} > 0)`, "1")
 	says(`count(bpfview_runqlat_wait_seconds_bucket{cgroup="/",le="+Inf"})`, "1")
-	if code, text := page("http://" + server + "/api/v1/metadata?metric=bpfview_cpu_usage_seconds"); code != http.StatusOK ||
+	if code, text := page(string(server) + "/api/v1/metadata?metric=bpfview_cpu_usage_seconds"); code != http.StatusOK ||
 		!strings.Contains(text, `"type":"counter"`) || !strings.Contains(text, `"unit":"seconds"`) {
 		t.Errorf("what Prometheus knows of a counter: %d, %s", code, text)
 	}
@@ -153,11 +136,62 @@ func TestExporter(t *testing.T) {
 		!strings.Contains(text, "nothing is mounted at "+dir) {
 		t.Errorf("without a mount: %d, %s", code, text)
 	}
-	if out, err := exec.Command(command, append([]string{"mount", "cgroup2", dir},
+	if out, err := exec.Command(command, append([]string{"mount", c.path, dir},
 		options...)...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	says(`up{job="bpfviewfs"}`, "1")
+}
+
+// prometheusAt is the address of a running Prometheus server.
+type prometheusAt string
+
+// series is an element of the answer to a query.
+type series struct {
+	Metric map[string]string
+	Value  [2]any   // time and text; of an instant query
+	Values [][2]any // of a range query
+}
+
+// prometheusServer runs a server that scrapes the targets every second as the job bpfviewfs.
+func prometheusServer(t testing.TB, targets ...string) prometheusAt {
+	t.Helper()
+	work, address := t.TempDir(), freeAddress(t)
+	text, err := json.Marshal(map[string]any{"scrape_configs": []any{map[string]any{
+		"job_name": "bpfviewfs", "scrape_interval": "1s", "scrape_timeout": "1s",
+		"static_configs": []any{map[string]any{"targets": targets}},
+	}}})
+	if err == nil {
+		err = os.WriteFile(work+"/prometheus.yml", text, 0o644)
+	}
+	if err == nil {
+		err = os.Chown(work, 65534, 12)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	daemon(t, "prometheus", "--config.file="+work+"/prometheus.yml", "--storage.tsdb.path="+work+"/data",
+		"--web.listen-address="+address)
+	return prometheusAt("http://" + address)
+}
+
+// query evaluates an expression now.
+func (p prometheusAt) query(expression string) (found []series, err error) {
+	code, text := page(string(p) + "/api/v1/query?query=" + url.QueryEscape(expression))
+	var answer struct {
+		Error string
+		Data  struct{ Result []series }
+	}
+	if code == 0 {
+		return nil, errors.New(text) // it does not listen yet
+	}
+	if err := json.Unmarshal([]byte(text), &answer); err != nil {
+		return nil, err
+	}
+	if code != http.StatusOK {
+		return nil, fmt.Errorf("%d: %s", code, answer.Error)
+	}
+	return answer.Data.Result, nil
 }
 
 // installed is the command where any user can run it.

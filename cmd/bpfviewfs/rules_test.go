@@ -106,3 +106,45 @@ func viewMetrics(t *testing.T) (names []string) {
 	}
 	return names
 }
+
+// TestScrapeConfigs has promtool check the configurations in docs/metrics.md, also those for a receiver of
+// OpenTelemetry's collector, which takes Prometheus' own.
+func TestScrapeConfigs(t *testing.T) {
+	testenv.Needs(t, "promtool")
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(
+		read(t, "../../docs/metrics.md"), -1)
+	checked := 0
+	for _, block := range blocks {
+		var config struct {
+			Scrapes   []any `yaml:"scrape_configs"`
+			Receivers struct {
+				Prometheus struct{ Config map[string]any }
+			}
+		}
+		if yaml.Unmarshal([]byte(block[1]), &config) != nil {
+			continue // a part of a configuration
+		}
+		prometheus := config.Receivers.Prometheus.Config
+		if config.Scrapes != nil {
+			prometheus = map[string]any{"scrape_configs": config.Scrapes}
+		}
+		if prometheus == nil {
+			continue
+		}
+		checked++
+		text, err := yaml.Marshal(prometheus)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := t.TempDir() + "/prometheus.yml"
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("promtool", "check", "config", path).CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s\n%s", err, out, text)
+		}
+	}
+	if checked != 2 {
+		t.Errorf("%d configurations", checked)
+	}
+}
