@@ -91,9 +91,10 @@ install: bpfviewfs
 	./bpfviewfs completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bpfviewfs
 	./bpfviewfs completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish
 
-# Packages for the machine's architecture in dist/: deb, rpm, apk. The same commit gives the same bytes.
+# A release in dist/, for amd64 and arm64: packages (deb, rpm, apk), commands, images, bills of materials. The same
+# commit gives the same bytes. ARCHES=arm64 makes a part of it.
 dist:
-	packaging/dist
+	packaging/dist $(ARCHES)
 	packaging/check dist
 
 uninstall:
