@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
 	"golang.org/x/sys/unix"
@@ -31,6 +32,14 @@ func walking(t testing.TB, v *View, tasks *View) *View {
 		return nil
 	}
 	return &small
+}
+
+// walkingCPU is walking for the view cpu of a test's hierarchy.
+func walkingCPU(t testing.TB) (*cgroups.Hierarchy, *View) {
+	t.Helper()
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	return h, walking(t, views["cpu"], views["tasks"])
 }
 
 // A walk shows of each cgroup the same as its file.
@@ -66,9 +75,7 @@ func TestWalkShowsTheSame(t *testing.T) {
 // While others are removed and made, between two pieces and within one, a walk shows each cgroup that stays
 // once.
 func TestWalkWhileCgroupsVanish(t *testing.T) {
-	h := testHierarchy(t, "")
-	views := testViews(t, h, Options{})
-	v := walking(t, views["cpu"], views["tasks"])
+	h, v := walkingCPU(t)
 	if v == nil {
 		return
 	}
@@ -101,9 +108,7 @@ func TestWalkWhileCgroupsVanish(t *testing.T) {
 // A walk uses what the one before it has left in memory, and no more. Here the last name lies first behind
 // those of two others, then the names of a shorter walk are written over it, then it would lie there again.
 func TestWalkAfterOthers(t *testing.T) {
-	h := testHierarchy(t, "")
-	views := testViews(t, h, Options{})
-	v := walking(t, views["cpu"], views["tasks"])
+	h, v := walkingCPU(t)
 	if v == nil {
 		return
 	}
@@ -165,9 +170,7 @@ func comeAndGo(top string, n int, stop chan struct{}) {
 
 // Below the depth that a walk keeps in mind, the tree is read another way, whole.
 func TestWalkOfDeepTree(t *testing.T) {
-	h := testHierarchy(t, "")
-	views := testViews(t, h, Options{})
-	v := walking(t, views["cpu"], views["tasks"])
+	h, v := walkingCPU(t)
 	if v == nil {
 		return
 	}
