@@ -86,7 +86,8 @@ func (f *FS) run(ctx context.Context, c content, cgroup uint64, who reader, time
 	defer func() {
 		if p := recover(); p != nil { // the scratch buffer may still be in use
 			place := f.panics.Recovered(f.logf, "read "+c.name(), p)
-			r, err = nil, fmt.Errorf("panic in %s: %v: please report it with the stack in the log", place, p)
+			r = nil
+			err = fmt.Errorf("panic in %s: %v: please report it with the stack in the log", place, p)
 		}
 	}()
 	data, err := c.append(ctx, f, cgroup, who, s.data[:0])

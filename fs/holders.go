@@ -25,6 +25,8 @@ func (l *limiter) holders(n int) (most []Holder, all int64) {
 		}
 		all += a.held
 	}
-	slices.SortFunc(most, func(a, b Holder) int { return cmp.Or(cmp.Compare(b.Held, a.Held), cmp.Compare(a.UID, b.UID)) })
+	slices.SortFunc(most, func(a, b Holder) int {
+		return cmp.Or(cmp.Compare(b.Held, a.Held), cmp.Compare(a.UID, b.UID))
+	})
 	return most[:min(n, len(most))], all
 }

@@ -37,14 +37,16 @@ func init() {
 func appendViews(f *FS, cgroup uint64, root bool, dst []byte) ([]byte, error) {
 	views := f.views.Load()
 	hidden := make(map[string]bool)
-	if err := f.hierarchy.Children(cgroup, func(_ uint64, name string) { hidden[name] = true }); err != nil {
+	err := f.hierarchy.Children(cgroup, func(_ uint64, name string) { hidden[name] = true })
+	if err != nil {
 		return dst, err
 	}
 	var rows []Row
 	for _, v := range views.all {
 		state, about := v.state(cgroup, root)
 		if state == Here && hidden[v.Name] {
-			about += fmt.Sprintf(" (the child cgroup of this name is at %s/cgroup/%s)", controlName, v.Name)
+			about += fmt.Sprintf(" (the child cgroup of this name is at %s/cgroup/%s)",
+				controlName, v.Name)
 		}
 		rows = append(rows, Row{ShownName(v.Name), state, v.Kind, v.Version, v.Hash, about})
 	}
@@ -155,7 +157,8 @@ func (l *errorLog) note(h Hierarchy, what string, cgroup uint64, err error) {
 	if pathErr != nil {
 		path = fmt.Sprintf("cgroup %d", cgroup)
 	}
-	line := fmt.Sprintf("%s %s of %q: %s\n", time.Now().UTC().Format(time.RFC3339), what, path, oneLine(err.Error()))
+	now := time.Now().UTC().Format(time.RFC3339)
+	line := fmt.Sprintf("%s %s of %q: %s\n", now, what, path, oneLine(err.Error()))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.last[l.next%len(l.last)] = line

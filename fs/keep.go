@@ -79,7 +79,8 @@ func (m *memory) load(r *record, word runWord, off uint64, into []byte) (n int, 
 		return 0, errReplaced
 	}
 	if err != nil {
-		return 0, fmt.Errorf("read a run from the memory that outlives the server: %w: read it again from the start", err)
+		return 0, fmt.Errorf("read a run from the memory that outlives the server: %w: "+
+			"read it again from the start", err)
 	}
 	return n, nil
 }
@@ -93,5 +94,6 @@ func (m *memory) forget(r *record, word runWord) {
 
 // punch frees the pages of a place.
 func (m *memory) punch(index uint32, place int) {
-	_ = unix.Fallocate(int(m.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, placeAt(index, place), largestKept)
+	_ = unix.Fallocate(int(m.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE,
+		placeAt(index, place), largestKept)
 }

@@ -162,13 +162,15 @@ func (a *account) take(files, bytes int64) error {
 	l := a.limiter
 	switch {
 	case files > 0 && !l.files.grants(a.uid, a.files, files):
-		return fmt.Errorf("user %d has %d open files of %d of all users: close some: %w", a.uid, a.files, l.files.taken, unix.ENFILE)
+		return fmt.Errorf("user %d has %d open files of %d of all users: close some: %w",
+			a.uid, a.files, l.files.taken, unix.ENFILE)
 	case bytes <= 0:
 	case a.uid != 0 && a.held+bytes > l.Held:
-		return fmt.Errorf("open files of user %d would hold %d bytes, %d is the limit: close some: %w",
-			a.uid, a.held+bytes, l.Held, unix.ENOBUFS)
+		return fmt.Errorf("open files of user %d would hold %d bytes, %d is the limit: "+
+			"close some: %w", a.uid, a.held+bytes, l.Held, unix.ENOBUFS)
 	case !l.bytes.grants(a.uid, a.held, bytes):
-		return fmt.Errorf("open files of user %d hold %d bytes of %d of all users, and there is room for %d: close some: %w",
+		return fmt.Errorf("open files of user %d hold %d bytes of %d of all users, "+
+			"and there is room for %d: close some: %w",
 			a.uid, a.held, l.bytes.taken, l.bytes.room, unix.ENOBUFS)
 	}
 	a.add(files, bytes)
@@ -196,7 +198,8 @@ func (l *limiter) begin(cancel <-chan struct{}, uid uint32) (*account, error) {
 	case <-cancel:
 		err = context.Canceled
 	case <-timeout.C:
-		err = fmt.Errorf("%d runs of user %d were under way for %v: read less at once: %w", l.Runs, uid, l.Wait, unix.EBUSY)
+		err = fmt.Errorf("%d runs of user %d were under way for %v: read less at once: %w",
+			l.Runs, uid, l.Wait, unix.EBUSY)
 	}
 	if a.leave(turn) {
 		return nil, err
@@ -209,7 +212,8 @@ func (l *limiter) enter(uid uint32) (_ *account, turn chan struct{}, _ error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if uid != 0 && l.begun >= l.Users {
-		return nil, nil, fmt.Errorf("%d runs of all users are under way: read less at once: %w", l.Users, unix.EBUSY)
+		return nil, nil, fmt.Errorf("%d runs of all users are under way: read less at once: %w",
+			l.Users, unix.EBUSY)
 	}
 	a := l.account(uid)
 	switch {
@@ -217,7 +221,8 @@ func (l *limiter) enter(uid uint32) (_ *account, turn chan struct{}, _ error) {
 		a.running++
 	case len(a.queue) >= l.Waiting:
 		a.left()
-		return nil, nil, fmt.Errorf("%d runs of user %d wait: read less at once: %w", l.Waiting, uid, unix.EBUSY)
+		return nil, nil, fmt.Errorf("%d runs of user %d wait: read less at once: %w",
+			l.Waiting, uid, unix.EBUSY)
 	default:
 		turn = make(chan struct{})
 		a.queue = append(a.queue, turn)

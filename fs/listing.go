@@ -40,17 +40,21 @@ func (l *listing) size() int64 {
 }
 
 func (l *listing) add(name string, mode uint32, off uint64, n node) {
-	l.entries = append(l.entries, entry{off, n.ino(), uint32(len(l.names)), uint8(len(name)), uint8(mode >> kindShift)})
+	l.entries = append(l.entries,
+		entry{off, n.ino(), uint32(len(l.names)), uint8(len(name)), uint8(mode >> kindShift)})
 	l.names = append(l.names, name...)
 }
 
 // after calls add for the entries after an offset, until it returns false. Their names are valid as long as
 // the listing.
 func (l *listing) after(off uint64, add func(fuse.DirEntry) bool) {
-	next, _ := slices.BinarySearchFunc(l.entries, off+1, func(e entry, off uint64) int { return cmp.Compare(e.off, off) })
+	next, _ := slices.BinarySearchFunc(l.entries, off+1, func(e entry, off uint64) int {
+		return cmp.Compare(e.off, off)
+	})
 	for _, e := range l.entries[next:] {
 		name := unsafe.String(&l.names[e.at], int(e.length))
-		if !add(fuse.DirEntry{Name: name, Mode: uint32(e.kind) << kindShift, Ino: e.ino, Off: e.off}) {
+		mode := uint32(e.kind) << kindShift
+		if !add(fuse.DirEntry{Name: name, Mode: mode, Ino: e.ino, Off: e.off}) {
 			return
 		}
 	}
@@ -82,7 +86,8 @@ func (f *FS) list(dir node) (*listing, error) {
 	l.add("..", unix.S_IFDIR, offsetDotDot, node{}) // ls(1) and find(1) look for themselves
 	switch {
 	case dir.kind == kindCgroup:
-		f.listViews(l, dir.cgroup, Plain, func(number int) uint64 { return offsetFiles + uint64(number) })
+		offset := func(number int) uint64 { return offsetFiles + uint64(number) }
+		f.listViews(l, dir.cgroup, Plain, offset)
 		err = f.listChildren(l, dir.cgroup, kindNone, kindCgroup)
 	case dir.number == controlCgroups:
 		err = f.listChildren(l, dir.cgroup, kindCgroup, kindLink)
@@ -91,7 +96,8 @@ func (f *FS) list(dir node) (*listing, error) {
 	default:
 		for r := range Rendering(len(renderings)) {
 			if renderings[r].dir == controlDirs[dir.number] {
-				f.listViews(l, dir.cgroup, r, func(number int) uint64 { return offsetRendering(r, number) })
+				offset := func(number int) uint64 { return offsetRendering(r, number) }
+				f.listViews(l, dir.cgroup, r, offset)
 			}
 		}
 	}

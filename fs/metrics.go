@@ -48,13 +48,18 @@ func newMetrics(f *FS) *metrics {
 		}, []string{"view"}),
 	}
 	gauge := func(name, help string, value func() int) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
+		opts := prometheus.GaugeOpts{Name: name, Help: help}
+		return prometheus.NewGaugeFunc(opts, func() float64 { return float64(value()) })
 	}
 	m.registry.MustRegister(m.seconds, m.bytes, m.failures, m.tooLong,
-		gauge("bpfviewfs_open_files", "Open files of the mount.", func() int { return int(f.files.count.Load()) }),
-		gauge("bpfviewfs_held_bytes", "Bytes that open files hold.", func() int { return f.limits.sum().held }),
-		gauge("bpfviewfs_waiting_runs", "Runs that wait for their user's turn.", func() int { return f.limits.sum().waiting }),
-		gauge("bpfviewfs_views", "Views that are here.", func() int { here, _ := f.views.Load().count(); return here }),
+		gauge("bpfviewfs_open_files", "Open files of the mount.",
+			func() int { return int(f.files.count.Load()) }),
+		gauge("bpfviewfs_held_bytes", "Bytes that open files hold.",
+			func() int { return f.limits.sum().held }),
+		gauge("bpfviewfs_waiting_runs", "Runs that wait for their user's turn.",
+			func() int { return f.limits.sum().waiting }),
+		gauge("bpfviewfs_views", "Views that are here.",
+			func() int { here, _ := f.views.Load().count(); return here }),
 		gauge("bpfviewfs_absent_views", "Views that are absent; .bpfview/views says why.",
 			func() int { _, absent := f.views.Load().count(); return absent }),
 	)
@@ -63,7 +68,8 @@ func newMetrics(f *FS) *metrics {
 
 func (m *metrics) meter(view string) *meter {
 	return &meter{
-		m.seconds.WithLabelValues(view), m.bytes.WithLabelValues(view), m.failures.WithLabelValues(view),
+		m.seconds.WithLabelValues(view), m.bytes.WithLabelValues(view),
+		m.failures.WithLabelValues(view),
 		m.tooLong.WithLabelValues(view),
 	}
 }

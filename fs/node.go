@@ -59,7 +59,8 @@ func (n node) ino() uint64 {
 		return n.cgroup
 	}
 	const spacing = 0x9e3779b9 // 2^32 divided by the golden ratio
-	ino := uint32(n.cgroup) + uint32(n.cgroup>>32)*0x85ebca6b + (uint32(n.number)*32+uint32(n.kind))*spacing
+	ino := uint32(n.cgroup) + uint32(n.cgroup>>32)*0x85ebca6b
+	ino += (uint32(n.number)*32 + uint32(n.kind)) * spacing
 	if n.isUnion() {
 		ino ^= 0x27d4eb2f // its kind is above 32
 	}

@@ -37,7 +37,8 @@ func State(err error, off bool) string {
 
 // AppendRows appends a list of views with a line of heads. A column is as wide as its widest word.
 func AppendRows(dst []byte, rows []Row) []byte {
-	rows = append([]Row{{Name: "VIEW", State: "STATE", Kind: "KIND", Version: -1, Hash: "HASH", About: "ABOUT"}}, rows...)
+	heads := Row{Name: "VIEW", State: "STATE", Kind: "KIND", Version: -1, Hash: "HASH", About: "ABOUT"}
+	rows = append([]Row{heads}, rows...)
 	var name, state, kind, version, hash int
 	for i := range rows {
 		r := &rows[i]
