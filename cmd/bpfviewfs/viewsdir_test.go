@@ -76,7 +76,7 @@ match: ["/%s/b"]
 	row(a, "elsewhere ", "match")
 	eventually(t, "it is where it matches alone", func() bool { return !exists(a.mirror + "/says") })
 	if got := strings.Fields(read(t, a.mirror+"/.bpfview/tree/says")); !slices.Equal(got,
-		[]string{"PATH", "CGROUP_ID", "b", fmt.Sprint(inode(t, b.path)), "hello", "42"}) {
+		[]string{"CGROUP_ID", "PATH", "hello", "42", fmt.Sprint(inode(t, b.path)), "b"}) {
 		t.Errorf("the tree above: %q", got)
 	}
 

@@ -9,7 +9,7 @@ import (
 // AppendField appends v in decimal, at the right of a field of at least the given width, and then the byte
 // end. strconv has no such field, and takes twice the time.
 func AppendField(dst []byte, v uint64, width int, end byte) []byte {
-	n := max(digits(v), width)
+	n := max(Digits(v), width)
 	from := len(dst)
 	dst = extend(dst, n+1)
 	field := dst[from:]
@@ -61,8 +61,8 @@ func extend(dst []byte, n int) []byte {
 	return dst[:len(dst)+n]
 }
 
-// digits is the number of decimal digits of v.
-func digits(v uint64) int {
+// Digits is the number of decimal digits of v.
+func Digits(v uint64) int {
 	n := bits.Len64(v|1) * 1233 >> 12 // log10(2) is 1233/4096
 	if v|1 < powers[n] {
 		return n

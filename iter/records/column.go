@@ -7,11 +7,11 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"bpfviewfs/internal/decimal"
 	"bpfviewfs/internal/errno"
+	"bpfviewfs/internal/tags"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -29,7 +29,6 @@ type column struct {
 	added    bool // added up in the totals of a cgroup
 	average  bool // over time, of a counter that the record has, too
 	bare     bool // its metric has the name of the view alone
-	width    int  // characters in text
 	unit     string
 	metric   string // gauge or counter, "" if neither
 	help     string
@@ -39,6 +38,7 @@ type column struct {
 	sum      int               // of a histogram, the column that has the sum of its values, or -1
 	sumOf    string            // the histogram that has this sum
 	series   string            // its part of a metric's name, or ""
+	heads    []string          // in text, of a histogram four
 
 	// These follow from the fields above.
 	absent     uint64   // the value of a number that means not available, if it is optional
@@ -77,7 +77,7 @@ func newColumn(m btf.Member) (c column, key bool, err error) {
 			"member %q: a name is [A-Za-z][A-Za-z0-9_]*, and none of %s",
 			m.Name, strings.Join(reserved, ", "))
 	}
-	tags, err := readTags(m.Tags, memberTags)
+	tags, err := tags.Read(m.Tags, memberTags)
 	if err != nil {
 		return c, false, fmt.Errorf("member %s: %w", m.Name, err)
 	}
@@ -85,33 +85,18 @@ func newColumn(m btf.Member) (c column, key bool, err error) {
 	c.optional, c.total, key = has("optional"), has("total"), has("key")
 	c.by, c.added, c.average = has("by"), has("add"), has("average")
 	c.unit, c.sumOf, c.help = tags["unit"], tags["sum"], tags["help"]
-	var width int
-	if value := tags["width"]; value != "" {
-		if width, err = strconv.Atoi(value); err != nil || width < 1 || width > maxWidth {
-			return c, false, errno.Errorf(unix.ENOEXEC, "member %s: width:%s is none of 1 to %d",
-				m.Name, value, maxWidth)
-		}
-	}
 	if err := c.setType(btf.UnderlyingType(m.Type), tags["kind"]); err != nil {
 		return c, false, fmt.Errorf("member %s: %w", m.Name, err)
 	}
 	if err := c.checkTags(tags["kind"], key); err != nil {
 		return c, false, fmt.Errorf("member %s: %w", m.Name, err)
 	}
-	if width > 0 {
-		c.width = width
-	}
-	title := len(c.name)
-	if c.kind == histogram {
-		title += len("_COUNT")
-	}
-	c.width = min(max(c.width, title), maxWidth)
 	c.absent = c.extend(1<<(8*min(c.size, 8))-1, 64-8*uint(min(c.size, 8)))
 	c.in, c.key, c.label = units[c.unit], `"`+c.name+`":`, ","+c.name+`="`
 	return c, key, nil
 }
 
-// setType takes integers, enums and arrays of char, and other arrays if a kind is given. Each has its width.
+// setType takes integers, enums and arrays of char, and other arrays if a kind is given.
 func (c *column) setType(t btf.Type, class string) error {
 	switch class {
 	case "histogram":
@@ -133,7 +118,7 @@ func (c *column) setType(t btf.Type, class string) error {
 		case t.Encoding == btf.Bool:
 			c.kind = boolean
 		case t.Encoding == btf.Char || t.Name == "char":
-			c.kind, c.width = characters, 1
+			c.kind = characters
 			return nil
 		case class == "cgroup" && t.Size == 8:
 			c.kind = cgroupNumber
@@ -143,7 +128,7 @@ func (c *column) setType(t btf.Type, class string) error {
 		if err := c.setEnum(t); err != nil {
 			return err
 		}
-		if c.width > 0 {
+		if c.kind == enumeration {
 			return nil
 		}
 	case *btf.Array:
@@ -152,16 +137,14 @@ func (c *column) setType(t btf.Type, class string) error {
 			return errno.Errorf(unix.ENOEXEC,
 				"an array of anything but char needs a kind, histogram or address")
 		}
-		c.kind, c.size, c.width = characters, n, max(1, n-1)
+		c.kind, c.size = characters, n
 		return nil
 	default:
 		return errno.Errorf(unix.ENOEXEC, "type %v is not supported", t)
 	}
-	width, ok := map[int]int{1: 3, 2: 5, 4: 10, 8: 12}[c.size]
-	if !ok {
+	if !slices.Contains([]int{1, 2, 4, 8}, c.size) {
 		return errno.Errorf(unix.ENOEXEC, "an integer of %d bytes is not supported", c.size)
 	}
-	c.width = width
 	return nil
 }
 
@@ -211,11 +194,13 @@ func (c *column) appendNumber(dst, rec []byte) []byte {
 
 // appendPlain appends the value of a column without text. It is an address, the name of a value, or a number.
 func (c *column) appendPlain(dst, rec []byte) []byte {
-	switch {
-	case c.kind == address:
+	switch c.kind {
+	case address:
 		return c.appendAddress(dst, rec)
-	case c.kind == enumeration && c.enumName(rec) != "":
-		return append(dst, c.enumName(rec)...)
+	case enumeration:
+		if name := c.enumName(rec); name != "" {
+			return append(dst, name...)
+		}
 	}
 	return c.appendNumber(dst, rec)
 }
@@ -250,7 +235,7 @@ func (c *column) setAddress(t btf.Type) error {
 	if n, ok := arrayOf(t, 1); !ok || n != 16 {
 		return errno.Errorf(unix.ENOEXEC, "type %v is no address, which is __u8[16]", t)
 	}
-	c.kind, c.size, c.width = address, 16, len("255.255.255.255")
+	c.kind, c.size = address, 16
 	return nil
 }
 

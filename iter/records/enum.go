@@ -15,9 +15,6 @@ func (c *column) setEnum(t *btf.Enum) (err error) {
 	if c.names, err = ctypes.Values(t); err != nil {
 		return err
 	}
-	for _, name := range c.names {
-		c.width = max(c.width, len(name))
-	}
 	c.listNames()
 	return nil
 }
@@ -34,8 +31,9 @@ func (c *column) listNames() {
 }
 
 // enumName is the name of one record's value, or "" if the value has none.
-func (c *column) enumName(rec []byte) string {
-	v := c.value(rec)
+func (c *column) enumName(rec []byte) string { return c.nameOf(c.value(rec)) }
+
+func (c *column) nameOf(v uint64) string {
 	if v < uint64(len(c.firstNames)) {
 		return c.firstNames[v]
 	}

@@ -16,17 +16,9 @@ const (
 )
 
 func (f Format) String() string {
-	switch f {
-	case Text:
-		return "text"
-	case JSON:
-		return "JSON"
-	case Prom:
-		return "Prometheus text"
-	case Raw:
-		return "raw"
-	case Textfile:
-		return "Prometheus text for collectors"
+	names := [...]string{"text", "JSON", "Prometheus text", "raw", "Prometheus text for collectors"}
+	if int(f) < len(names) {
+		return names[f]
 	}
 	return "format " + strconv.Itoa(int(f))
 }

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"bpfviewfs/internal/decimal"
+	"bpfviewfs/internal/histograms"
 	"bpfviewfs/internal/plain"
 )
 
@@ -95,7 +96,7 @@ func (r *record) appendJSONValue(dst []byte, c *column, rec []byte) []byte {
 // the value that none in it is above, null for the last slot, and its own count.
 func (r *record) appendJSONHistogram(dst []byte, c *column, rec []byte) []byte {
 	s := c.slots(rec)
-	total := s.total()
+	total := s.Total()
 	dst = appendInteger(append(dst, `{"count":`...), total)
 	dst = append(dst, `,"sum":`...)
 	if c.sum < 0 {
@@ -103,18 +104,18 @@ func (r *record) appendJSONHistogram(dst []byte, c *column, rec []byte) []byte {
 	} else {
 		dst = r.appendJSONValue(dst, &r.columns[c.sum], rec)
 	}
-	for _, p := range percentiles {
-		dst = append(append(append(dst, `,"`...), p.name...), `":`...)
+	for _, p := range histograms.Percentiles {
+		dst = append(append(append(dst, `,"`...), p.Name...), `":`...)
 		if total == 0 {
 			dst = append(dst, "null"...)
 		} else {
-			dst = appendInteger(dst, s.percentile(p.of))
+			dst = appendInteger(dst, s.Percentile(p.Of))
 		}
 	}
 	dst = append(dst, `,"buckets":[`...)
 	comma := false
-	for i := range s.len() {
-		if s.count(i) == 0 {
+	for i := range s.Len() {
+		if s.Count(i) == 0 {
 			continue
 		}
 		if comma {
@@ -122,12 +123,12 @@ func (r *record) appendJSONHistogram(dst []byte, c *column, rec []byte) []byte {
 		}
 		comma = true
 		dst = append(dst, '[')
-		if i == s.len()-1 {
+		if i == s.Len()-1 {
 			dst = append(dst, "null"...)
 		} else {
 			dst = appendInteger(dst, c.bound(i))
 		}
-		dst = append(appendInteger(append(dst, ','), s.count(i)), ']')
+		dst = append(appendInteger(append(dst, ','), s.Count(i)), ']')
 	}
 	return append(dst, "]}"...)
 }

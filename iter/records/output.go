@@ -31,6 +31,9 @@ type Output struct {
 	sums   []byte  // room for totals
 	name   []byte  // of the metric that is being written
 
+	widths  []int // of the columns of text
+	idWidth int   // of the column CGROUP_ID
+
 	walked  []byte // nodes, as a walk left them
 	parents []int  // of the node that is looked at, from the first on
 

@@ -104,17 +104,17 @@ func (o *Output) appendBuckets(dst []byte, c *column, p *part, rec []byte, l *la
 	labels := from + len(o.name) + len("_bucket")
 	s := c.slots(rec)
 	total := uint64(0)
-	for i := range s.len() {
+	for i := range s.Len() {
 		if i > 0 {
 			dst = append(dst, dst[from:end]...)
 		}
 		dst = append(dst, `,le="`...)
-		if i == s.len()-1 {
+		if i == s.Len()-1 {
 			dst = append(dst, "+Inf"...)
 		} else {
 			dst = c.appendBound(dst, i)
 		}
-		total += s.count(i)
+		total += s.Count(i)
 		dst = append(decimal.Append(append(dst, `"} `...), total), '\n')
 	}
 	if c.sum >= 0 && !o.record.columns[c.sum].missing(rec) {

@@ -31,7 +31,6 @@ func randomRecord(t testing.TB, rnd *rand.Rand) *record {
 				sometimes("kind:" + kinds[rnd.IntN(len(kinds))])
 			}
 		}
-		sometimes(fmt.Sprint("width:", 1+rnd.IntN(20)))
 		var kind btf.Type
 		switch rnd.IntN(8) {
 		case 0:

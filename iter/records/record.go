@@ -126,6 +126,7 @@ func newRecord(s *btf.Struct) (*record, error) {
 			r.info = append(r.info, i)
 		}
 	}
+	r.nameHeads()
 	r.sum, r.perCgroup = r.hash(), newTotals(r)
 	return r, nil
 }

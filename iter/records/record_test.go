@@ -148,12 +148,6 @@ func TestRecordErrors(t *testing.T) {
 		"gauge of a name": {Name: "r", Size: 4, Members: []btf.Member{
 			member("a", 0, &btf.Enum{Size: 4, Values: []btf.EnumValue{{Name: "X_A"}}},
 				"kind:gauge")}},
-		"width of a word": {Name: "r", Size: 4,
-			Members: []btf.Member{member("a", 0, u32, "width:wide")}},
-		"width of zero": {Name: "r", Size: 4,
-			Members: []btf.Member{member("a", 0, u32, "width:0")}},
-		"width of a mile": {Name: "r", Size: 4,
-			Members: []btf.Member{member("a", 0, u32, "width:65")}},
 	} {
 		_, err := newRecord(s)
 		ktest.Errno(t, name, err, syscall.ENOEXEC)

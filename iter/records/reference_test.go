@@ -13,6 +13,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"bpfviewfs/internal/histograms"
 	"bpfviewfs/internal/plain"
 )
 
@@ -99,76 +100,94 @@ func escapeText(text string, spaces bool) string {
 	})
 }
 
+// plainText makes all cells first. A column is as wide as its widest cell, at most maxWidth.
 func plainText(o *Output) string {
-	var out strings.Builder
-	pad := func(text string, width int, left, last bool) {
-		blanks := strings.Repeat(" ", max(0, width-len(text)))
-		switch {
-		case left && last:
-			out.WriteString(text)
-		case left:
-			out.WriteString(text + blanks)
-		default:
-			out.WriteString(blanks + text)
-		}
-		out.WriteString(map[bool]string{true: "\n", false: " "}[last])
-	}
-	cells := func(title func(c *column, suffix string) string) {
-		for i := range o.record.columns {
-			c := &o.record.columns[i]
-			last := i == len(o.record.columns)-1
-			left := c.kind == characters || c.kind == address || c.kind == enumeration
-			if c.kind != histogram {
-				pad(title(c, ""), c.width, left, last)
-				continue
-			}
-			for k, suffix := range []string{"_COUNT", "_P50", "_P90", "_P99"} {
-				pad(title(c, suffix), c.width, false, last && k == 3)
-			}
+	var heads []string
+	var left []bool
+	histograms := 0
+	for _, c := range o.record.columns {
+		if c.kind == histogram {
+			histograms++
 		}
 	}
-	width := len("PATH")
-	for i := range o.parts {
-		width = min(max(width, len(escapeText(plainPath(o, &o.parts[i]), false))), maxWidth)
+	for _, c := range o.record.columns {
+		name := strings.ToUpper(c.name)
+		if c.kind != histogram {
+			heads = append(heads, name)
+			left = append(left, c.kind == characters || c.kind == address || c.kind == enumeration)
+			continue
+		}
+		before := strings.TrimSuffix(name, "_NSEC") + "_"
+		if histograms == 1 {
+			before = ""
+		}
+		heads = append(heads, before+"COUNT", before+"P50_NSEC", before+"P90_NSEC", before+"P99_NSEC")
+		left = append(left, false, false, false, false)
 	}
 	if o.tree {
-		pad("PATH", width, true, false)
-		pad("CGROUP_ID", idWidth, false, false)
+		heads, left = append(heads, "CGROUP_ID", "PATH"), append(left, false, true)
 	}
-	cells(func(c *column, suffix string) string { return strings.ToUpper(c.name) + suffix })
+	lines := [][]string{heads}
 	for i := range o.parts {
 		for _, rec := range plainRecords(o, &o.parts[i]) {
-			if o.tree {
-				pad(escapeText(plainPath(o, &o.parts[i]), false), width, true, false)
-				pad(fmt.Sprint(o.Cgroup(o.parts[i].node)), idWidth, false, false)
+			var cells []string
+			for k := range o.record.columns {
+				c := &o.record.columns[k]
+				cells = append(cells, plainCells(c, rec, !o.tree && k == len(o.record.columns)-1)...)
 			}
-			cells(func(c *column, suffix string) string { return plainCell(o, c, rec, suffix) })
+			if o.tree {
+				cells = append(cells, fmt.Sprint(o.Cgroup(o.parts[i].node)),
+					escapeText(plainPath(o, &o.parts[i]), false))
+			}
+			lines = append(lines, cells)
+		}
+	}
+	var out strings.Builder
+	for _, cells := range lines {
+		for k, cell := range cells {
+			width := 0
+			for _, other := range lines {
+				width = min(max(width, len(other[k])), maxWidth)
+			}
+			blanks := strings.Repeat(" ", max(0, width-len(cell)))
+			switch {
+			case left[k] && k < len(cells)-1:
+				cell += blanks
+			case !left[k]:
+				cell = blanks + cell
+			}
+			out.WriteString(cell + map[bool]string{true: "\n", false: " "}[k == len(cells)-1])
 		}
 	}
 	return out.String()
 }
 
-func plainCell(o *Output, c *column, rec []byte, suffix string) string {
-	switch total := uint64(0); {
-	case plainMissing(c, rec):
-		return "-"
-	case c.kind == characters:
-		if text := escapeText(string(c.characters(rec)),
-			c == &o.record.columns[len(o.record.columns)-1]); text != "" {
-			return text
-		}
-		return "-"
+// plainCells are the values of a column of one record.
+func plainCells(c *column, rec []byte, spaces bool) []string {
+	missing := plainMissing(c, rec)
+	switch {
 	case c.kind == histogram:
-		if total = c.slots(rec).total(); suffix == "_COUNT" {
-			return fmt.Sprint(total)
+		total := c.slots(rec).Total()
+		switch {
+		case missing:
+			return []string{"-", "-", "-", "-"}
+		case total == 0:
+			return []string{"0", "-", "-", "-"}
 		}
-		if total == 0 {
-			return "-"
+		cells := []string{fmt.Sprint(total)}
+		for _, of := range []float64{0.50, 0.90, 0.99} {
+			cells = append(cells, fmt.Sprint(c.slots(rec).Percentile(of)))
 		}
-		of, _ := strconv.ParseFloat("0."+strings.TrimPrefix(suffix, "_P"), 64)
-		return fmt.Sprint(c.slots(rec).percentile(of))
+		return cells
+	case missing:
+		return []string{"-"}
+	case c.kind == characters:
+		if text := escapeText(string(c.characters(rec)), spaces); text != "" {
+			return []string{text}
+		}
+		return []string{"-"}
 	}
-	return plainValue(c, rec)
+	return []string{plainValue(c, rec)}
 }
 
 func plainJSON(o *Output) (out string) {
@@ -205,22 +224,22 @@ func plainMember(c *column, rec []byte) string {
 		return jsonNumber(value(c, rec))
 	}
 	s := c.slots(rec)
-	out := `{"count":` + jsonNumber(fmt.Sprint(s.total())) + `,"sum":null`
-	for _, p := range percentiles {
+	out := `{"count":` + jsonNumber(fmt.Sprint(s.Total())) + `,"sum":null`
+	for _, p := range histograms.Percentiles {
 		percentile := "null"
-		if s.total() > 0 {
-			percentile = jsonNumber(fmt.Sprint(s.percentile(p.of)))
+		if s.Total() > 0 {
+			percentile = jsonNumber(fmt.Sprint(s.Percentile(p.Of)))
 		}
-		out += `,"` + p.name + `":` + percentile
+		out += `,"` + p.Name + `":` + percentile
 	}
 	var buckets []string
-	for i := range s.len() {
+	for i := range s.Len() {
 		upper := jsonNumber(fmt.Sprint(c.bound(i)))
-		if i == s.len()-1 {
+		if i == s.Len()-1 {
 			upper = "null"
 		}
-		if s.count(i) > 0 {
-			buckets = append(buckets, "["+upper+","+jsonNumber(fmt.Sprint(s.count(i)))+"]")
+		if s.Count(i) > 0 {
+			buckets = append(buckets, "["+upper+","+jsonNumber(fmt.Sprint(s.Count(i)))+"]")
 		}
 	}
 	return out + `,"buckets":[` + strings.Join(buckets, ",") + "]}"

@@ -96,12 +96,12 @@ func plainSamples(o *Output, c *column, name, labels string, rec []byte) (lines 
 		return name + "{" + labels + "} " + plainBase(c, plainValue(c, rec)) + "\n"
 	}
 	total := uint64(0)
-	for i := range c.slots(rec).len() {
+	for i := range c.slots(rec).Len() {
 		upper := "+Inf"
-		if i < c.slots(rec).len()-1 {
+		if i < c.slots(rec).Len()-1 {
 			upper = string(c.appendBound(nil, i))
 		}
-		total += c.slots(rec).count(i)
+		total += c.slots(rec).Count(i)
 		lines += fmt.Sprintf("%s_bucket{%s,le=\"%s\"} %d\n", name, labels, upper, total)
 	}
 	return lines + fmt.Sprintf("%s_count{%s} %d\n", name, labels, total)

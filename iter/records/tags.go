@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"bpfviewfs/internal/errno"
-	"bpfviewfs/internal/plain"
 	"golang.org/x/sys/unix"
 )
 
@@ -14,65 +13,12 @@ import (
 var (
 	memberTags = map[string]bool{
 		"key": false, "optional": false, "total": false, "by": false, "add": false, "average": false,
-		"kind": true, "unit": true, "sum": true, "help": true, "width": true,
+		"kind": true, "unit": true, "sum": true, "help": true,
+		"width": true, // of older objects; it has no effect
 	}
 	programTags = map[string]bool{"help": true, "version": true, "order": true, "encoded": true,
 		"requires": true, "header": true, "footer": true, "rows": false}
 )
-
-// commentTag begins the tags in which tests of libbpf and the kernel note the expected result of a program.
-const commentTag = "comment:"
-
-// readTags gives the values of tags by their names. A tag that is unknown, or there twice, is an error.
-func readTags(list []string, known map[string]bool) (map[string]string, error) {
-	tags := make(map[string]string, len(list))
-	for _, tag := range list {
-		name, value, _ := strings.Cut(tag, ":")
-		valued, ok := known[name]
-		before, twice := tags[name]
-		switch {
-		case !ok:
-			return nil, errno.Errorf(unix.ENOEXEC, "tag %q is none of %s",
-				tag, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
-		case valued != (value != ""):
-			want := "takes no value"
-			if valued {
-				want = "needs a value"
-			}
-			return nil, errno.Errorf(unix.ENOEXEC, "tag %q: %s %s", tag, name, want)
-		case twice && before == value:
-			return nil, errno.Errorf(unix.ENOEXEC, "tag %q is there twice", tag)
-		case twice:
-			return nil, errno.Errorf(unix.ENOEXEC, "tags \"%s:%s\" and %q contradict each other",
-				name, before, tag)
-		}
-		if name == "help" { // it goes to readers' terminals
-			value = plain.Line(value)
-		}
-		tags[name] = value
-	}
-	return tags, nil
-}
-
-// readProgramTags is readTags for a program's function. A program that has no tag of bpf/include/bpfview.h
-// was written without it, so its tags mean something else.
-func readProgramTags(list []string) (map[string]string, error) {
-	var own []string
-	known := false
-	for _, tag := range list {
-		if strings.HasPrefix(tag, commentTag) {
-			continue
-		}
-		name, _, _ := strings.Cut(tag, ":")
-		_, ok := programTags[name]
-		known = known || ok
-		own = append(own, tag)
-	}
-	if !known {
-		return nil, nil
-	}
-	return readTags(own, programTags)
-}
 
 // checkTags tells in an error which tags of a member contradict its type, its name or each other.
 func (c *column) checkTags(class string, key bool) error {

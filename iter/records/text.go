@@ -4,32 +4,29 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
-	"strconv"
+	"strings"
 
 	"bpfviewfs/internal/decimal"
+	"bpfviewfs/internal/histograms"
 	"bpfviewfs/internal/plain"
 )
 
 // appendText renders records as text. A header line has the members' names, and one line a record follows.
 // Columns are divided by one space or more. Numbers stand right, text left, and the last column is as long as
 // it is. An optional value that is not there, and an empty text, is "-". A histogram is four columns, the
-// count and percentiles. In a tree each line begins with the cgroup's path, escaped so that it has no spaces,
-// and id.
+// count and percentiles. A tree has two more columns at the end, the cgroup's id and its path, in which
+// spaces are escaped. So column n of a view is column n of its tree, and the last one is the path.
 func (o *Output) appendText(dst []byte) ([]byte, error) {
-	width := 0
-	if o.tree {
-		width = o.pathWidth(dst)
-		dst = appendTreeHeader(dst, width)
-	}
-	dst = o.record.appendHeader(dst)
+	o.measure(dst)
+	dst = o.appendHeader(dst)
 	for i := range o.parts {
 		p := &o.parts[i]
 		whose := span{}
 		for _, n := range o.records(p) {
+			dst = o.appendRow(dst, o.at(p, n))
 			if o.tree {
-				dst, whose = o.appendWhose(dst, p, width, whose)
+				dst, whose = o.appendWhose(dst, p, whose)
 			}
-			dst = o.record.appendRow(dst, o.at(p, n))
 			if err := o.fits(dst); err != nil {
 				return nil, err
 			}
@@ -38,123 +35,152 @@ func (o *Output) appendText(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-func (r *record) appendHeader(dst []byte) []byte {
-	for i := range r.columns {
-		c := &r.columns[i]
-		last := i == len(r.columns)-1
-		if c.kind != histogram {
-			dst = c.pad(c.appendTitle(dst, ""), len(dst), last)
-			continue
-		}
-		dst = c.pad(c.appendTitle(dst, "_COUNT"), len(dst), false)
-		for k := range percentiles {
+func (o *Output) appendHeader(dst []byte) []byte {
+	at := 0
+	for i := range o.record.columns {
+		c := &o.record.columns[i]
+		for _, head := range c.heads {
 			from := len(dst)
-			dst = append(c.appendTitle(dst, "_"), percentiles[k].title...)
-			dst = c.pad(dst, from, last && k == len(percentiles)-1)
+			dst = pad(append(dst, head...), from, o.widths[at], c.left(), o.end(at))
+			at++
 		}
+	}
+	if o.tree {
+		dst = o.appendTreeHeader(dst)
 	}
 	return dst
 }
 
-func (c *column) appendTitle(dst []byte, suffix string) []byte {
-	for _, b := range []byte(c.name) {
-		dst = append(dst, upper(b))
-	}
-	return append(dst, suffix...)
-}
-
-func upper(b byte) byte {
-	if 'a' <= b && b <= 'z' {
-		return b - 'a' + 'A'
-	}
-	return b
-}
-
-func (r *record) appendRow(dst, rec []byte) []byte {
-	for i := range r.columns {
-		c := &r.columns[i]
-		last := i == len(r.columns)-1
-		end := byte(' ')
-		if last {
-			end = '\n'
+// nameHeads names the columns of text. Those of a histogram are COUNT, P50_USEC and so on, after its name only
+// if two columns would have the same head.
+func (r *record) nameHeads() {
+	for _, named := range []bool{false, true} {
+		seen, twice := make(map[string]bool), false
+		for i := range r.columns {
+			c := &r.columns[i]
+			c.heads = c.headsOf(named)
+			for _, head := range c.heads {
+				twice = twice || seen[head]
+				seen[head] = true
+			}
 		}
+		if !twice {
+			return
+		}
+	}
+}
+
+func (c *column) headsOf(named bool) []string {
+	name, suffix := strings.ToUpper(c.name), strings.ToUpper(c.in.suffix)
+	if c.kind != histogram {
+		return []string{name}
+	}
+	before := ""
+	if named {
+		before = strings.TrimSuffix(name, suffix) + "_"
+	}
+	heads := []string{before + "COUNT"}
+	for _, p := range histograms.Percentiles {
+		heads = append(heads, before+strings.ToUpper(p.Name)+suffix)
+	}
+	return heads
+}
+
+// left reports whether a column stands left.
+func (c *column) left() bool {
+	return c.kind == characters || c.kind == address || c.kind == enumeration
+}
+
+// end is the byte after the column with the number at.
+func (o *Output) end(at int) byte {
+	if at == len(o.widths)-1 && !o.tree {
+		return '\n'
+	}
+	return ' '
+}
+
+func (o *Output) appendRow(dst, rec []byte) []byte {
+	at := 0
+	for i := range o.record.columns {
+		c := &o.record.columns[i]
+		width, end := o.widths[at], o.end(at)
+		at += len(c.heads)
 		switch c.kind {
 		case histogram:
-			dst = c.appendHistogram(dst, rec, last)
+			dst = o.appendHistogram(dst, c, rec, at-len(c.heads))
 			continue
 		case integer, boolean, cgroupNumber:
 			v := c.value(rec)
 			switch {
 			case c.optional && v == c.absent:
-				dst = decimal.AppendDash(dst, c.width, end)
+				dst = decimal.AppendDash(dst, width, end)
 				continue
 			case !c.negative || int64(v) >= 0:
-				dst = decimal.AppendField(dst, v, c.width, end)
+				dst = decimal.AppendField(dst, v, width, end)
 				continue
 			}
-		}
-		from := len(dst)
-		switch {
-		case c.missing(rec):
-			dst = append(dst, '-')
-		case c.kind == characters:
-			dst = plain.AppendField(dst, c.characters(rec), last)
-			if len(dst) == from {
-				dst = append(dst, '-')
+		case enumeration:
+			if v := c.value(rec); !c.optional || v != c.absent {
+				if name := c.nameOf(v); name != "" {
+					from := len(dst)
+					dst = pad(append(dst, name...), from, width, true, end)
+					continue
+				}
 			}
-		default:
-			dst = c.appendPlain(dst, rec)
 		}
-		dst = c.pad(dst, from, last)
-	}
-	return dst
-}
-
-// appendHistogram appends the four columns of a histogram. An empty one has no percentiles.
-func (c *column) appendHistogram(dst, rec []byte, last bool) []byte {
-	slots, missing := c.slots(rec), c.missing(rec)
-	from := len(dst)
-	total := uint64(0)
-	if missing {
-		dst = append(dst, '-')
-	} else {
-		total = slots.total()
-		dst = strconv.AppendUint(dst, total, 10)
-	}
-	dst = c.pad(dst, from, false)
-	for k := range percentiles {
 		from := len(dst)
-		if total == 0 {
-			dst = append(dst, '-')
-		} else {
-			dst = strconv.AppendUint(dst, slots.percentile(percentiles[k].of), 10)
-		}
-		dst = c.pad(dst, from, last && k == len(percentiles)-1)
+		dst = pad(c.appendCell(dst, rec, end == '\n'), from, width, c.left(), end)
 	}
 	return dst
 }
 
-// pad pads the text from from on to the column's width. It ends the column, or the line after the last
-// column.
-func (c *column) pad(dst []byte, from int, last bool) []byte {
-	left := c.kind == characters || c.kind == address || c.kind == enumeration
-	if pad := c.width - (len(dst) - from); pad > 0 {
+// appendCell appends one value. In the last column it may have spaces.
+func (c *column) appendCell(dst, rec []byte, last bool) []byte {
+	switch {
+	case c.optional && c.missing(rec):
+		return append(dst, '-')
+	case c.kind != characters:
+		return c.appendPlain(dst, rec)
+	}
+	from := len(dst)
+	if dst = plain.AppendField(dst, c.characters(rec), last); len(dst) == from {
+		dst = append(dst, '-')
+	}
+	return dst
+}
+
+// appendHistogram appends the four columns of a histogram, from the column with the number at on. An empty
+// one has no percentiles.
+func (o *Output) appendHistogram(dst []byte, c *column, rec []byte, at int) []byte {
+	slots, missing := c.slots(rec), c.missing(rec)
+	total := slots.Total()
+	for k := range c.heads {
+		width, end := o.widths[at+k], o.end(at+k)
+		switch {
+		case missing, k > 0 && total == 0:
+			dst = decimal.AppendDash(dst, width, end)
+		case k == 0:
+			dst = decimal.AppendField(dst, total, width, end)
+		default:
+			dst = decimal.AppendField(dst, slots.Percentile(histograms.Percentiles[k-1].Of), width, end)
+		}
+	}
+	return dst
+}
+
+// pad pads the text from from on to a width, and appends the byte end. The last column of a line is not
+// padded at its right.
+func pad(dst []byte, from, width int, left bool, end byte) []byte {
+	if pad := width - (len(dst) - from); pad > 0 {
 		switch {
 		case !left:
 			dst = slices.Insert(dst, from, blanks[:pad]...)
-		case !last:
+		case end != '\n':
 			dst = append(dst, blanks[:pad]...)
 		}
 	}
-	if last {
-		return append(dst, '\n')
-	}
-	return append(dst, ' ')
+	return append(dst, end)
 }
-
-const maxWidth = 64
-
-var blanks = bytes.Repeat([]byte{' '}, maxWidth)
 
 func (c *column) compare(a, b []byte) int {
 	switch c.kind {

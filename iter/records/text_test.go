@@ -64,11 +64,11 @@ func TestText(t *testing.T) {
 		put(r, 300, -1, "Z", 2, 0, "12345678", ""),
 	}, nil)
 	want := strings.Join([]string{
-		`    PID  NICE STATE FLAG    RSS_BYTES USER    COMM`,
-		"      7    19 D      255 1099511627776 -       a\\nb \\\\ \\xff \u00e9 \\xe2\\x80\\xae",
-		`    300   -20 S        1         4096 root    b`,
-		`    300    -1 Z        2            0 12345678 -`,
-		`4294967295     0 R        0            - a\x20b  two words`,
+		`       PID NICE STATE FLAG     RSS_BYTES USER     COMM`,
+		"         7   19 D      255 1099511627776 -        a\\nb \\\\ \\xff \u00e9 \\xe2\\x80\\xae",
+		`       300  -20 S        1          4096 root     b`,
+		`       300   -1 Z        2             0 12345678 -`,
+		`4294967295    0 R        0             - a\x20b   two words`,
 		``,
 	}, "\n")
 	got, err := written(r, raw).Render(Text, []byte("before"))
@@ -83,7 +83,7 @@ func TestText(t *testing.T) {
 func TestTextOfNothing(t *testing.T) {
 	r := mustRecord(t, 4, member("pid", 0, u32))
 	got, err := written(r, nil).Render(Text, nil)
-	if err != nil || string(got) != "       PID\n" {
+	if err != nil || string(got) != "PID\n" {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
@@ -97,7 +97,7 @@ func TestTextOfPart(t *testing.T) {
 func TestTextKeepsOrderWithoutKeys(t *testing.T) {
 	r := mustRecord(t, 1, member("n", 0, u8))
 	got, _ := written(r, []byte{3, 1, 2}).Render(Text, nil)
-	if string(got) != "  N\n  3\n  1\n  2\n" {
+	if string(got) != "N\n3\n1\n2\n" {
 		t.Errorf("got %q", got)
 	}
 }

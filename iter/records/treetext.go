@@ -6,36 +6,54 @@ import (
 	"bpfviewfs/internal/decimal"
 )
 
-// appendLines renders a text view's tree. Each line begins with the cgroup's path and id. A first line that
-// all parts have in common is their header if it has letters, but no small ones and no digits. It stands
-// once, above all.
+// appendLines renders a text view's tree. Each line ends with the cgroup's id and path. A first line that all
+// parts have in common is their header if it has letters, but no small ones and no digits. It stands once,
+// above all.
 func (o *Output) appendLines(dst []byte) ([]byte, error) {
-	width := o.pathWidth(dst)
 	header := o.commonHeader()
-	dst = appendTreeHeader(dst, width)
-	if header == nil {
-		dst[len(dst)-1] = '\n'
-	} else {
-		dst = append(append(dst, header...), '\n')
+	width := len(header)
+	o.eachLine(header, func(_ *part, line []byte) error {
+		width = max(width, min(len(line), maxLine))
+		return nil
+	})
+	if width = min(width, maxLine); width > 0 {
+		from := len(dst)
+		dst = pad(append(dst, header...), from, width, true, ' ')
 	}
+	dst = o.appendTreeHeader(dst)
+	before, whose := (*part)(nil), span{}
+	err := o.eachLine(header, func(p *part, line []byte) error {
+		if p != before {
+			before, whose = p, span{}
+		}
+		from := len(dst)
+		dst = pad(append(dst, line...), from, width, true, ' ')
+		dst, whose = o.appendWhose(dst, p, whose)
+		return o.fits(dst)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return dst, nil
+}
+
+// eachLine calls each for the lines of all parts, without the header that they have in common.
+func (o *Output) eachLine(header []byte, each func(p *part, line []byte) error) error {
 	for i := range o.parts {
 		p := &o.parts[i]
 		text := o.raw[p.raw:p.rawEnd]
 		if header != nil && len(text) > 0 {
 			_, text, _ = bytes.Cut(text, []byte{'\n'})
 		}
-		whose := span{}
 		for len(text) > 0 {
 			line, rest, _ := bytes.Cut(text, []byte{'\n'})
-			dst, whose = o.appendWhose(dst, p, width, whose)
-			dst = append(append(dst, line...), '\n')
-			text = rest
-			if err := o.fits(dst); err != nil {
-				return nil, err
+			if err := each(p, line); err != nil {
+				return err
 			}
+			text = rest
 		}
 	}
-	return dst, nil
+	return nil
 }
 
 // commonHeader is the first line of all parts that are not empty, or nil. One word alone is a value, no
@@ -61,43 +79,30 @@ func (o *Output) commonHeader() (header []byte) {
 }
 
 func isHeader(line []byte) bool {
-	return bytes.ContainsFunc(line, func(r rune) bool { return 'A' <= r && r <= 'Z' }) &&
-		!bytes.ContainsFunc(line, func(r rune) bool {
-			return 'a' <= r && r <= 'z' || '0' <= r && r <= '9'
-		})
+	return bytes.ContainsAny(line, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") &&
+		!bytes.ContainsAny(line, "abcdefghijklmnopqrstuvwxyz0123456789")
 }
 
-const idWidth = 10
-
-func appendTreeHeader(dst []byte, width int) []byte {
-	dst = append(append(dst, "PATH"...), blanks[:width-len("PATH")]...)
-	dst = append(append(dst, ' '), blanks[:idWidth-len("CGROUP_ID")]...)
-	return append(dst, "CGROUP_ID "...)
+// appendTreeHeader appends the heads of the columns with the cgroup of a line. It finds the width of the ids.
+func (o *Output) appendTreeHeader(dst []byte) []byte {
+	o.idWidth = len("CGROUP_ID")
+	for i := range o.parts {
+		if p := &o.parts[i]; p.raw < p.rawEnd {
+			o.idWidth = max(o.idWidth, decimal.Digits(o.Cgroup(p.node)))
+		}
+	}
+	dst = append(dst, blanks[:o.idWidth-len("CGROUP_ID")]...)
+	return append(dst, "CGROUP_ID PATH\n"...)
 }
 
 // appendWhose appends the columns with the cgroup of a line. It gives their place, because the next line of
 // the part copies them.
-func (o *Output) appendWhose(dst []byte, p *part, width int, before span) ([]byte, span) {
+func (o *Output) appendWhose(dst []byte, p *part, before span) ([]byte, span) {
 	if before.to > 0 {
 		return append(dst, dst[before.from:before.to]...), before
 	}
 	from := len(dst)
-	dst = o.appendPath(dst, p, Text)
-	if pad := width - (len(dst) - from); pad > 0 {
-		dst = append(dst, blanks[:pad]...)
-	}
-	dst = decimal.AppendField(append(dst, ' '), o.Cgroup(p.node), idWidth, ' ')
+	dst = decimal.AppendField(dst, o.Cgroup(p.node), o.idWidth, ' ')
+	dst = append(o.appendPath(dst, p, Text), '\n')
 	return dst, span{from, len(dst)}
-}
-
-// pathWidth is the width of a tree's column of paths. The room after dst is used to escape them.
-func (o *Output) pathWidth(dst []byte) int {
-	width, from := len("PATH"), len(dst)
-	for i := range o.parts {
-		dst = o.appendPath(dst[:from], &o.parts[i], Text)
-		if width = max(width, len(dst)-from); width >= maxWidth {
-			return maxWidth
-		}
-	}
-	return width
 }

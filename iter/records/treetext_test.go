@@ -36,9 +36,6 @@ func TestDeepTree(t *testing.T) {
 	if got := string(o.path(0)); got != "." {
 		t.Errorf("the first is called %q", got)
 	}
-	if width := o.pathWidth(nil); width != maxWidth {
-		t.Errorf("the column is %d wide", width)
-	}
 	if kept := cap(o.names) + cap(o.whole); kept > 10*depth*len(name) {
 		t.Errorf("%d bytes are kept for %d names", kept, depth)
 	}
@@ -51,35 +48,40 @@ func TestTreeOfText(t *testing.T) {
 	}{
 		"one header": {
 			[]string{".", "LEVEL NAME\n1 a\n2 b\n", "a b", "", "a b/c", "LEVEL NAME\n3 c"},
-			"PATH      CGROUP_ID LEVEL NAME\n.                 9 1 a\n.                 9 2 b\na\\x20b/c         11 3 c\n",
+			"LEVEL NAME CGROUP_ID PATH\n1 a                9 .\n2 b                9 .\n3 c               11 a\\x20b/c\n",
 		},
 		"headers differ": {
 			[]string{".", "LEVEL\n1\n", "a", "DEPTH\n2\n"},
-			"PATH  CGROUP_ID\n.             9 LEVEL\n.             9 1\na            10 DEPTH\na            10 2\n",
+			"      CGROUP_ID PATH\nLEVEL         9 .\n1             9 .\nDEPTH        10 a\n2            10 a\n",
 		},
 		"no header": {
 			[]string{".", "0\n", "a", "0\n"},
-			"PATH  CGROUP_ID\n.             9 0\na            10 0\n",
+			"  CGROUP_ID PATH\n0         9 .\n0        10 a\n",
 		},
 		"words": {
 			[]string{".", "Some text\n", "a", "Some text\n\n"},
-			"PATH  CGROUP_ID\n.             9 Some text\na            10 Some text\na            10 \n",
+			"          CGROUP_ID PATH\nSome text         9 .\nSome text        10 a\n                 10 a\n",
 		},
 		"the same of all": {
 			[]string{".", "OK 1\n", "a", "OK 1\n"},
-			"PATH  CGROUP_ID\n.             9 OK 1\na            10 OK 1\n",
+			"     CGROUP_ID PATH\nOK 1         9 .\nOK 1        10 a\n",
 		},
 		"the same word of all": {
 			[]string{".", "RUNNING\n", "a", "RUNNING\n"},
-			"PATH  CGROUP_ID\n.             9 RUNNING\na            10 RUNNING\n",
+			"        CGROUP_ID PATH\nRUNNING         9 .\nRUNNING        10 a\n",
 		},
 		"a column": {
 			[]string{".", "PID\n7\n", "a", "PID\n"},
-			"PATH  CGROUP_ID PID\n.             9 7\n",
+			"PID CGROUP_ID PATH\n7           9 .\n",
+		},
+		"a long line": {
+			[]string{".", strings.Repeat("x", 200) + "\n", "a", "y\n"},
+			strings.Repeat(" ", maxLine) + " CGROUP_ID PATH\n" + strings.Repeat("x", 200) +
+				"         9 .\ny" + strings.Repeat(" ", maxLine) + "       10 a\n",
 		},
 		"silence": {
 			[]string{".", "", "a", ""},
-			"PATH  CGROUP_ID\n",
+			"CGROUP_ID PATH\n",
 		},
 	} {
 		got, err := treeOf(nil, test.texts...).Render(Text, []byte("before\n"))
@@ -94,10 +96,10 @@ func TestTreeOfRecords(t *testing.T) {
 		member("c", 2, char))
 	o := treeOf(r, ".", "\x02\x05a\x00\x01\x06b\x00", "x y", "", "x y/\xff", "\x01\x07\n\x00")
 	for f, want := range map[Format]string{
-		Text: "PATH         CGROUP_ID KEY N_USEC C\n" +
-			".                    9   1      6 b\n" +
-			".                    9   2      5 a\n" +
-			"x\\x20y/\\xff         11   1      7 \\n\n",
+		Text: "KEY N_USEC C  CGROUP_ID PATH\n" +
+			"  1      6 b          9 .\n" +
+			"  2      5 a          9 .\n" +
+			"  1      7 \\n        11 x\\x20y/\\xff\n",
 		JSON: `{"cgroup":".","cgroup_id":9,"key":1,"n_usec":6,"c":"b"}` + "\n" +
 			`{"cgroup":".","cgroup_id":9,"key":2,"n_usec":5,"c":"a"}` + "\n" +
 			`{"cgroup":"x y/` + "\ufffd" + `","cgroup_id":11,"key":1,"n_usec":7,"c":"\n"}` + "\n",

@@ -22,6 +22,7 @@ import (
 
 	"bpfviewfs/internal/errno"
 	"bpfviewfs/internal/plain"
+	"bpfviewfs/internal/tags"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -57,7 +58,7 @@ func lines(tags map[string]string, name string) (*int, error) {
 
 // TypeOf reads the type from the BTF types of an object or of a loaded program, and from the tags of the
 // program's function. Without types it is text.
-func TypeOf(types *btf.Spec, tags []string) (t Type, err error) {
+func TypeOf(types *btf.Spec, list []string) (t Type, err error) {
 	t.kind = "text"
 	if types != nil {
 		if t.record, err = findRecord(types); err != nil {
@@ -67,7 +68,7 @@ func TypeOf(types *btf.Spec, tags []string) (t Type, err error) {
 	if t.record != nil {
 		t.kind, t.version = "record", 1
 	}
-	tagged, err := readProgramTags(tags)
+	tagged, err := tags.ReadProgram(list, programTags)
 	if err != nil {
 		return t, err
 	}
