@@ -183,6 +183,12 @@ static __noinline int show_process(struct seq_file *seq, struct task_struct *tas
 	return view_emit(seq, &r);
 }
 
+static __always_inline void show_if_first(struct seq_file *seq, struct task_struct *task)
+{
+	if (task_is_first(task))
+		show_process(seq, task);
+}
+
 static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 {
 	struct bpf_iter_css_task it;
@@ -191,8 +197,8 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	if (bpf_iter_css_task_new(&it, &cgrp->self, 0))
 		view_fail(seq);
 	while (!view_full(seq) && (task = bpf_iter_css_task_next(&it)))
-		if (!view_task_is_dead(task) && task_is_first(task))
-			show_process(seq, task);
+		if (!view_task_is_dead(task))
+			show_if_first(seq, task);
 	bpf_iter_css_task_destroy(&it);
 	return 0;
 }
@@ -203,14 +209,6 @@ int processes(struct bpf_iter__cgroup *ctx)
 	return view_in_epilogue(ctx, show);
 }
 
-SEC("iter/task")
-int processes___task(struct bpf_iter__task *ctx)
-{
-	struct task_struct *task = ctx->task;
-
-	if (task && !view_task_is_dead(task) && task_is_first(task))
-		show_process(ctx->meta->seq, task);
-	return 0;
-}
+VIEW_TASK(processes, show_if_first)
 
 VIEW_BATCHES(processes, show)

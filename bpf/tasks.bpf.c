@@ -13,14 +13,6 @@ int tasks(struct bpf_iter__cgroup *ctx)
 	return view_in_epilogue(ctx, show_tasks);
 }
 
-SEC("iter/task")
-int tasks___task(struct bpf_iter__task *ctx)
-{
-	struct task_struct *task = ctx->task;
-
-	if (task && !view_task_is_dead(task))
-		show_task(ctx->meta->seq, task);
-	return 0;
-}
+VIEW_TASK(tasks, show_task)
 
 VIEW_BATCHES(tasks, show_tasks)

@@ -34,12 +34,4 @@ int taskspb(struct bpf_iter__cgroup *ctx)
 
 VIEW_BATCHES(taskspb, show_tasks)
 
-SEC("iter/task")
-int taskspb___task(struct bpf_iter__task *ctx)
-{
-	struct task_struct *task = ctx->task;
-
-	if (task && !view_task_is_dead(task))
-		show_task(ctx->meta->seq, task);
-	return 0;
-}
+VIEW_TASK(taskspb, show_task)

@@ -45,4 +45,20 @@ static __always_inline bool view_task_is_dead(const struct task_struct *task)
 	return task->exit_state != 0;
 }
 
+/*
+ * VIEW_TASK(NAME, show) makes a view of threads for cgroups with more of them than one run holds (see
+ * bpfview.h). It stands below the view's own program and defines NAME___task, which calls show(seq, task) for
+ * each living thread.
+ */
+#define VIEW_TASK(name, show)                                                                                \
+	SEC("iter/task")                                                                                    \
+	int name##___task(struct bpf_iter__task *ctx)                                                       \
+	{                                                                                                   \
+		struct task_struct *task = ctx->task;                                                       \
+                                                                                                            \
+		if (task && !view_task_is_dead(task))                                                       \
+			show(ctx->meta->seq, task);                                                         \
+		return 0;                                                                                   \
+	}
+
 #endif
