@@ -104,8 +104,10 @@ func checkView(ctx context.Context, h *cgroups.Hierarchy, path, name string, cgr
 	}
 	r.Lint = append(o.Lint(r.Bytes, r.Limit, v.Kind() == "text" && bytes.IndexByte(r.Output, 0) >= 0),
 		o.Notes()...)
-	if warning := v.settings.Warning(); warning != "" {
-		r.Lint = append(r.Lint, warning)
+	for _, warning := range []string{v.settings.Warning(), v.job.Slow()} {
+		if warning != "" {
+			r.Lint = append(r.Lint, warning)
+		}
 	}
 	for _, why := range o.refused {
 		r.Lint = append(r.Lint, (&loadError{view: name, err: why}).Error())

@@ -261,7 +261,9 @@ func (v *View) add(it *programs.Iterator) error {
 	if err := v.job.Add(it.Program(), it.Map, it.Target(), order, v.settings.Map); err != nil {
 		return err
 	}
-	v.job.SetRows(it.Rows())
+	if slow := v.job.SetRows(it.Rowless()); slow != "" {
+		v.warn("%s", slow)
+	}
 	return nil
 }
 

@@ -47,7 +47,7 @@ func checkRecord(t *testing.T, p *ebpf.Program, want records.Type) {
 	if want.Version() > 0 {
 		tags = append(tags, fmt.Sprint("version:", want.Version()))
 	}
-	got, err := records.TypeOf(types, tags)
+	got, err := records.TypeOf(types, tags, nil)
 	if err != nil || want.Kind() == "record" && !reflect.DeepEqual(got.WithHelp(""), want.WithHelp("")) ||
 		got.Hash() != want.Hash() {
 		t.Errorf("%v: type %+v, %v, want %+v", p, got, err, want)

@@ -20,8 +20,6 @@ import (
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/internal/testenv"
 	"bpfviewfs/iter/programs"
-	"bpfviewfs/iter/records"
-	"bpfviewfs/iter/runs"
 	"bpfviewfs/iter/sources"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -466,45 +464,5 @@ func TestFrames(t *testing.T) {
 	out = mustRun(t, mustLoadForeign(t, "ends", "{header: 0, footer: 0}"), ktest.CgroupID(t, dir))
 	if strings.Count(out, "BEGIN\n") != 3 || strings.Count(out, "=== END ===\n") != 3 {
 		t.Errorf("told that there is no frame: %q", out)
-	}
-}
-
-// A tree of a view that goes through all tasks of the machine is one walk, and has the rows of each cgroup.
-func TestRowsOfTree(t *testing.T) {
-	h := testHierarchy(t, "")
-	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
-	middle := ktest.Cgroup(t, top, "middle")
-	ktest.Helper{Cgroup: middle}.Start(t)
-	for i := range 20 {
-		ktest.Helper{Cgroup: ktest.Cgroup(t, middle, fmt.Sprint("c", i)), Threads: i % 3}.Start(t)
-	}
-	stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stats.Close()
-	for _, name := range []string{"inside", "below"} {
-		v := mustLoadForeign(t, name, "{}")
-		calls := func() uint64 {
-			s, err := v.job.Program(runs.Whole).Stats()
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s.RunCount
-		}
-		tree := func(v *View) string { return string(mustTree(t, v, records.JSON, ktest.CgroupID(t, top))) }
-		start := calls()
-		mustRun(t, v, ktest.CgroupID(t, top))
-		one := calls() - start
-		fast := tree(v)
-		if all := calls() - start - one; all > 5*one {
-			t.Errorf("%s: %d calls for a tree of 22 cgroups, %d for one", name, all, one)
-		}
-		slow := *v
-		slow.job = v.job.Without()
-		slow.job.SetRows(false)
-		if want := tree(&slow); fast != want || !strings.Contains(want, "middle/c19") {
-			t.Errorf("%s: in one walk\n%s\none by one\n%s", name, fast, want)
-		}
 	}
 }

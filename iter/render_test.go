@@ -43,7 +43,7 @@ func TestRawTree(t *testing.T) {
 func TestEncoded(t *testing.T) {
 	h := testHierarchy(t, "")
 	v := *testViews(t, h, Options{})["cgroup"]
-	types, err := records.TypeOf(nil, []string{"encoded:lines"})
+	types, err := records.TypeOf(nil, []string{"encoded:lines"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -148,7 +148,7 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
 		return VIEW_WRITE(seq, record, sizeof(*record));                                             \
 	}
 
-#define VIEW_WRITE bpf_seq_write /* tree.h and request.h have others */
+#define VIEW_WRITE bpf_seq_write /* tree.h has another */
 
 /* Properties of a member, after its name, for example __u64 rss_bytes VIEW_UNIT("bytes") VIEW_GAUGE; */
 #define VIEW_TAG(tag) __attribute__((btf_decl_tag(tag)))

@@ -14,6 +14,14 @@
  *
  * The iterator goes through all tasks of the machine, some 50 ns for each, and may print any amount. It is
  * for cgroup2. On cgroup v1 the view is absent.
+ *
+ * A sub-tree is one such walk, not one for each cgroup. In it the functions below are true for every object,
+ * and user space gives each cgroup the output of the calls that asked for it. So one call of the program asks
+ * one of them once, before it writes. A program that keeps something from one call to the next cannot be read
+ * so. One that uses other maps than view_requests, or global variables, may do that. It is run for one cgroup
+ * after the other, unless it has the tag VIEW_ROWS between its section and its name. The tag says that the
+ * output of each call depends on that call alone. view_request is for a program that knows cgroups in other
+ * ways, and is run for one cgroup after the other, too.
  */
 #ifndef BPFVIEW_REQUEST_H
 #define BPFVIEW_REQUEST_H
@@ -21,16 +29,13 @@
 #include "bpfview.h"
 
 struct view_request {
-	__u64 cgroup; /* id; of the topmost cgroup if a tree is wanted */
-	__u64 row;    /* in a tree: the cgroup of the task that was asked for last */
-	__u32 below;  /* it was asked for with all cgroups above */
-	__u32 tree;   /* the records of all cgroups are wanted */
-};
-
-/* Follows each record of a tree. */
-struct view_row_end {
-	__u64 cgroup;
-	__u64 below;
+	__u64 cgroup; /* id; 0 if the output of all cgroups is wanted */
+	__u64 row;    /* the cgroup that was asked for last */
+	__u64 asked;  /* how often the program has asked */
+	__u32 tree;   /* the output of all cgroups is wanted */
+	__u32 below;  /* row was asked for with all cgroups above */
+	__u32 own;    /* the program has read the request by itself */
+	__u32 padding;
 };
 
 /* By the thread that reads, because the kernel runs the program inside read(2). */
@@ -41,28 +46,43 @@ struct {
 	__type(value, struct view_request);
 } view_requests SEC(".maps");
 
-/* The request, or NULL if the reader is not bpfviewfs. */
-static __always_inline struct view_request *view_request(void)
+static __always_inline struct view_request *view_request_of_reader(void)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
 
 	return bpf_map_lookup_elem(&view_requests, &tid);
 }
 
-/* Whether the task lives in the requested cgroup. */
-static __always_inline bool view_task_in_cgroup(struct task_struct *task)
+/* The request, or NULL if the reader is not bpfviewfs. */
+static __always_inline struct view_request *view_request(void)
 {
-	struct view_request *request = view_request();
+	struct view_request *request = view_request_of_reader();
+
+	if (request)
+		request->own = true;
+	return request;
+}
+
+static __always_inline bool view_request_row(struct view_request *request, __u64 cgroup, bool below)
+{
+	request->row = cgroup;
+	request->below = below;
+	request->asked++;
+	return true;
+}
+
+/* Whether this is the requested cgroup, for example that of a socket. */
+static __always_inline bool view_in_cgroup(struct cgroup *cgrp)
+{
+	struct view_request *request = view_request_of_reader();
 	__u64 id;
 
-	if (!request)
+	if (!request || !cgrp)
 		return false;
-	id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	id = BPF_CORE_READ(cgrp, kn, id);
 	if (!request->tree)
 		return id == request->cgroup;
-	request->row = id;
-	request->below = false;
-	return true;
+	return view_request_row(request, id, false);
 }
 
 struct view_search {
@@ -80,47 +100,32 @@ static int view_search_level(__u32 level, struct view_search *search)
 	return search->found;
 }
 
-/* Whether the task lives in the requested cgroup or below it. */
-static __always_inline bool view_task_under_cgroup(struct task_struct *task)
+/* Whether this is the requested cgroup or one below it. */
+static __always_inline bool view_under_cgroup(struct cgroup *cgrp)
 {
-	struct view_request *request = view_request();
-	struct cgroup *cgrp = BPF_CORE_READ(task, cgroups, dfl_cgrp);
+	struct view_request *request = view_request_of_reader();
 	struct view_search search = {.cgrp = cgrp};
 
 	if (!request || !cgrp)
 		return false;
-	if (request->tree) {
-		request->row = BPF_CORE_READ(cgrp, kn, id);
-		request->below = true;
-		return true;
-	}
+	if (request->tree)
+		return view_request_row(request, BPF_CORE_READ(cgrp, kn, id), true);
 	search.id = request->cgroup;
 	/* A cgroup is its own last ancestor. */
 	bpf_loop(BPF_CORE_READ(cgrp, level) + 1, view_search_level, &search, 0);
 	return search.found;
 }
 
-/*
- * VIEW_ROWS, between the section and the program of a record view, says that each record is about one
- * task, and that view_task_in_cgroup or view_task_under_cgroup was called for it before view_emit. Then a
- * sub-tree is one walk of the machine, not one for each cgroup. In this walk both functions are true for
- * every task, and user space gives each cgroup its records. A program that adds up over tasks must not
- * have the tag.
- */
-static __always_inline long view_row_write(struct seq_file *seq, const void *record, __u32 size)
+/* Whether the task lives in the requested cgroup. */
+static __always_inline bool view_task_in_cgroup(struct task_struct *task)
 {
-	struct view_request *request = view_request();
-	struct view_row_end end = {};
-	long err = bpf_seq_write(seq, record, size);
-
-	if (err || !request || !request->tree)
-		return err;
-	end.cgroup = request->row;
-	end.below = request->below;
-	return bpf_seq_write(seq, &end, sizeof(end));
+	return view_in_cgroup(BPF_CORE_READ(task, cgroups, dfl_cgrp));
 }
 
-#undef VIEW_WRITE
-#define VIEW_WRITE view_row_write
+/* Whether the task lives in the requested cgroup or below it. */
+static __always_inline bool view_task_under_cgroup(struct task_struct *task)
+{
+	return view_under_cgroup(BPF_CORE_READ(task, cgroups, dfl_cgrp));
+}
 
 #endif

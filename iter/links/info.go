@@ -89,6 +89,30 @@ func mapCalled(name string, id ebpf.MapID) (*ebpf.Map, error) {
 	return ebpf.NewMapFromFD(fd)
 }
 
+// Writable are the names of the maps that a loaded program can change. See [Map] about the capability.
+func Writable(p *ebpf.Program) (names []string, err error) {
+	ids, err := MapIDs(p)
+	if err != nil {
+		return nil, fmt.Errorf("ask the kernel about the program: %w", err)
+	}
+	for _, id := range ids {
+		m, err := ebpf.NewMapFromID(id)
+		if err != nil {
+			return nil, fmt.Errorf("open a map of the program: %w", err)
+		}
+		i, err := m.Info()
+		m.Close()
+		if err != nil {
+			return nil, fmt.Errorf("ask the kernel about a map of the program: %w", err)
+		}
+		if i.Flags&unix.BPF_F_RDONLY_PROG == 0 {
+			names = append(names, i.Name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
 // Target is the kind of objects that a loaded iterator iterates, for example cgroup or task_file. The program
 // is attached to the function bpf_iter_TARGET.
 func Target(p *ebpf.Program, cache *btf.Cache) (string, error) {

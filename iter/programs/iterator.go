@@ -19,6 +19,10 @@ type Iterator struct {
 	maps    map[string]*ebpf.Map // with which the program was loaded; nil if it was loaded elsewhere
 	target  string               // as in its section, for example cgroup, task or tcp
 	tags    []string             // of its function
+
+	functions []string // names of all its functions, if it was loaded elsewhere and they are known
+
+	writable []string // names of maps that the program can change; nil if it was loaded elsewhere
 }
 
 // Inspect reads from the kernel how a loaded program is run.
@@ -34,6 +38,9 @@ func Inspect(p *ebpf.Program, cache *btf.Cache) (*Iterator, error) {
 	// Without BTF, as some loaders leave it, there are no tags.
 	if functions, err := info.FuncInfos(); err == nil && len(functions) > 0 {
 		it.tags = functions[0].Func.Tags
+		for _, f := range functions {
+			it.functions = append(it.functions, f.Func.Name)
+		}
 	}
 	return it, nil
 }
@@ -59,14 +66,14 @@ func (it *Iterator) Target() string { return it.target }
 func (it *Iterator) Type() (records.Type, error) {
 	handle, err := it.program.Handle()
 	if err != nil {
-		return records.TypeOf(nil, it.tags)
+		return records.TypeOf(nil, it.tags, nil)
 	}
 	defer handle.Close()
 	types, err := handle.Spec(nil)
 	if err != nil {
 		return records.Type{}, fmt.Errorf("read the program's types: %w", err)
 	}
-	return records.TypeOf(types, it.tags)
+	return records.TypeOf(types, it.tags, it.functions)
 }
 
 // Order is the order in which a cgroup iterator walks. It is the tag of the program, or [links.Self]. An
@@ -81,8 +88,27 @@ func (it *Iterator) Order() (links.Order, error) {
 	return order, err
 }
 
-// Rows reports whether each record is about the task that the program asked for last, as VIEW_ROWS says.
-func (it *Iterator) Rows() bool { return slices.Contains(it.tags, "rows") }
+// Rowless is why the program's output about one object may depend on objects that it saw before; "" if it
+// cannot, or if VIEW_ROWS says that it does not.
+func (it *Iterator) Rowless() string {
+	if slices.Contains(it.tags, "rows") {
+		return ""
+	}
+	kept := it.writable
+	if kept == nil {
+		var err error
+		if kept, err = links.Writable(it.program); err != nil {
+			return fmt.Sprintf("its maps cannot be looked at (%v)", err)
+		}
+	}
+	for _, name := range kept {
+		if name != requestMap {
+			return fmt.Sprintf("the program may keep something in %s from one object to the next "+
+				"(VIEW_ROWS says that it does not)", name)
+		}
+	}
+	return ""
+}
 
 // Requires are the controllers that a cgroup must have for the view, as VIEW_REQUIRES names them.
 func (it *Iterator) Requires() []string { return requiresOf(it.tags) }

@@ -50,6 +50,9 @@ type Object struct {
 // sessionMap is the map in which view_in_epilogue of bpf/include/bpfview.h remembers the cgroup.
 const sessionMap = "view_sessions"
 
+// requestMap is the map of bpf/include/request.h.
+const requestMap = "view_requests"
+
 // FlavourMark parts a flavour from its view in a program's name.
 const FlavourMark = "___"
 
@@ -97,8 +100,15 @@ func (o *Object) KeepStats() { o.stats = true }
 // Iterator is one of the object's iterators that was loaded as p. maps are those it was loaded with, or nil
 // if it is pinned.
 func (o *Object) Iterator(name string, p *ebpf.Program, maps map[string]*ebpf.Map) *Iterator {
-	return &Iterator{program: p, maps: maps, target: o.spec.Programs[name].AttachTo,
-		tags: functionTags(o.spec.Types, name)}
+	it := &Iterator{program: p, maps: maps, target: o.spec.Programs[name].AttachTo,
+		tags: functionTags(o.spec.Types, name), writable: []string{}}
+	for m := range UsedMaps(o.spec.Programs[name]) {
+		if spec := o.spec.Maps[m]; spec == nil || spec.Flags&unix.BPF_F_RDONLY_PROG == 0 {
+			it.writable = append(it.writable, m)
+		}
+	}
+	slices.Sort(it.writable)
+	return it
 }
 
 // Parse takes an object apart. Its bytes may be anything.
@@ -171,7 +181,7 @@ func New(spec *ebpf.CollectionSpec, name string) (*Object, error) {
 	}
 	o.counting(others, iterators, len(iterators) < len(all))
 	var err error
-	o.typ, err = records.TypeOf(spec.Types, functionTags(spec.Types, o.main))
+	o.typ, err = records.TypeOf(spec.Types, functionTags(spec.Types, o.main), functionsOf(spec.Programs[o.main]))
 	return o, err
 }
 
@@ -263,6 +273,16 @@ func (o *Object) Load(shared map[string]*ebpf.Map, cache *btf.Cache,
 		err = fmt.Errorf("%w (this kernel permits no program of its kind, or CAP_BPF or CAP_PERFMON is lacking)", err)
 	}
 	return coll, err
+}
+
+// functionsOf are the names of all functions of a program; nil without types.
+func functionsOf(p *ebpf.ProgramSpec) (names []string) {
+	for i := range p.Instructions {
+		if f := btf.FuncMetadata(&p.Instructions[i]); f != nil {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }
 
 // UsedMaps are the names of the maps that programs use.

@@ -33,8 +33,9 @@ const (
 
 // findRecord finds the record of a view, nil for a text view. The last parameter of the function tagged
 // "bpfview:record" points to it. The types belong to an object or a loaded program. The loader keeps the
-// function's parameter types with their tags, because the program calls the function.
-func findRecord(types *btf.Spec) (*record, error) {
+// function's parameter types with their tags, because the program calls the function. Other programs of the
+// object may be other views, so only the program's own functions count.
+func findRecord(types *btf.Spec, functions []string) (*record, error) {
 	var found *record
 	for t, err := range types.All() {
 		if err != nil {
@@ -50,7 +51,7 @@ func findRecord(types *btf.Spec) (*record, error) {
 					f.Name, tag, recordTag)
 			}
 		}
-		if !slices.Contains(f.Tags, recordTag) {
+		if !slices.Contains(f.Tags, recordTag) || functions != nil && !slices.Contains(functions, f.Name) {
 			continue
 		}
 		if found != nil {

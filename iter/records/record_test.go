@@ -189,7 +189,7 @@ func TestFindRecord(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := findRecord(spec)
+		r, err := findRecord(spec, nil)
 		if !test.ok {
 			ktest.Errno(t, test.name, err, syscall.ENOEXEC)
 			continue

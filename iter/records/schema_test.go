@@ -152,7 +152,7 @@ func TestProgramTags(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := TypeOf(types, test.tags)
+		got, err := TypeOf(types, test.tags, nil)
 		if !test.ok {
 			ktest.Errno(t, fmt.Sprint(test.tags), err, unix.ENOEXEC)
 		} else if err != nil || got.version != test.version || got.encoded != test.encoded {
@@ -178,7 +178,7 @@ func TestEveryKindSurvivesBTF(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := findRecord(types)
+	got, err := findRecord(types, nil)
 	if err != nil || got.sum != want.sum {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}

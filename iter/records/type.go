@@ -57,11 +57,12 @@ func lines(tags map[string]string, name string) (*int, error) {
 }
 
 // TypeOf reads the type from the BTF types of an object or of a loaded program, and from the tags of the
-// program's function. Without types it is text.
-func TypeOf(types *btf.Spec, list []string) (t Type, err error) {
+// program's function. functions are the names of all functions of the program, or nil if they are unknown.
+// Without types it is text.
+func TypeOf(types *btf.Spec, list, functions []string) (t Type, err error) {
 	t.kind = "text"
 	if types != nil {
-		if t.record, err = findRecord(types); err != nil {
+		if t.record, err = findRecord(types, functions); err != nil {
 			return t, err
 		}
 	}

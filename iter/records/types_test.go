@@ -32,7 +32,7 @@ func FuzzTypeOf(f *testing.F) {
 		if err != nil {
 			return
 		}
-		typ, err := TypeOf(types, []string{tag})
+		typ, err := TypeOf(types, []string{tag}, nil)
 		if err != nil || typ.record == nil {
 			return
 		}

@@ -41,7 +41,7 @@ type Job struct {
 	walk       *walk       // the program of InWalk; nil if there is none
 	walker     Walker      // the parts of a walk, and walks of several views
 	requests   *ebpf.Map   // tells Whole the cgroup; nil if it does not ask
-	rows       bool        // Whole shows a tree in one run
+	rowless    noRows      // why Whole cannot show a tree in one run; "" if it can
 	elements   *ebpf.Map   // the map that Whole iterates; nil if its target needs none
 	link       *link.Iter  // the foreign link that is run in place of programs; else nil
 

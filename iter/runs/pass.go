@@ -34,7 +34,7 @@ func (j *Job) AddTree(p *ebpf.Program, maps Maps) {
 		batches.Close()
 		return
 	}
-	forgetRequests[batch](batches)
+	forgetRequests(batches)
 	j.programs[PerTree], j.batches = p, batches
 }
 

@@ -15,12 +15,6 @@ import (
 // is the thread that reads, because the kernel runs the program inside read(2).
 const RequestMap = "view_requests"
 
-// request is struct view_request of bpf/include/request.h.
-type request struct {
-	Cgroup, Row uint64
-	Below, Tree uint32
-}
-
 // addWhole finds the errors at load that would fail every run. Examples are a target that needs a map, and
 // one that no sleepable program can be linked to.
 func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, requests *ebpf.Map) error {
@@ -36,11 +30,7 @@ func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, requests *ebpf.M
 		return errno.Errorf(unix.EXDEV,
 			"it knows its reader by its thread id; run in the host's pid namespace")
 	}
-	if requests != nil && requests.ValueSize() == 8 {
-		forgetRequests[uint64](requests)
-	} else {
-		forgetRequests[request](requests)
-	}
+	forgetRequests(requests)
 	if mapPath != "" {
 		elements, err := ebpf.LoadPinnedMap(mapPath, nil)
 		if err != nil {
@@ -59,14 +49,14 @@ func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, requests *ebpf.M
 }
 
 // forgetRequests removes the requests of threads that are gone. A process that is killed in a run leaves its
-// request in the map, and a pinned program keeps the map. T is the type of the requests.
-func forgetRequests[T any](requests *ebpf.Map) {
+// request in the map, and a pinned program keeps the map.
+func forgetRequests(requests *ebpf.Map) {
 	if requests == nil {
 		return
 	}
 	var gone []uint32
 	var reader uint32
-	var asked T
+	var asked []byte
 	for all := requests.Iterate(); all.Next(&reader, &asked); {
 		if unix.Kill(int(reader), 0) == unix.ESRCH {
 			gone = append(gone, reader)

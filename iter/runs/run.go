@@ -133,25 +133,37 @@ func (r *run) linked(dst []byte) ([]byte, error) {
 // drain appends all that the iterator gives to dst. The output of the run begins at from.
 func (r *run) drain(fd, from int, dst []byte) ([]byte, error) {
 	for {
-		if err := r.overdue(); err != nil {
-			return nil, err
-		}
-		n, err := unix.Read(fd, r.buf[:])
+		n, err := r.readSome(fd, len(r.buf))
 		switch {
-		case err == unix.EINTR, err == unix.EAGAIN: // EAGAIN comes after a million objects without output
-			continue
-		case err == unix.E2BIG:
-			return nil, fmt.Errorf("one object's output is above the kernel's 32 KiB, or its program gave up: %w", err)
-		case err == unix.EOPNOTSUPP:
-			return nil, fmt.Errorf("the walk's output is above the kernel's 32 KiB: %w", err)
 		case err != nil:
-			return nil, fmt.Errorf("read the iterator: %w", err)
+			return nil, err
 		case n == 0:
 			return dst, nil
 		case int64(len(dst)-from+n) > r.limit:
 			return nil, records.TooLong(r.limit)
 		}
 		dst = append(dst, r.buf[:n]...)
+	}
+}
+
+// readSome reads up to some bytes of the iterator into r.buf. 0 is its end.
+func (r *run) readSome(fd, bytes int) (int, error) {
+	for {
+		if err := r.overdue(); err != nil {
+			return 0, err
+		}
+		n, err := unix.Read(fd, r.buf[:bytes])
+		switch err {
+		case nil:
+			return n, nil
+		case unix.EINTR, unix.EAGAIN: // EAGAIN comes after a million objects without output
+		case unix.E2BIG:
+			return 0, fmt.Errorf("one object's output is above the kernel's 32 KiB, or its program gave up: %w", err)
+		case unix.EOPNOTSUPP:
+			return 0, fmt.Errorf("the walk's output is above the kernel's 32 KiB: %w", err)
+		default:
+			return 0, fmt.Errorf("read the iterator: %w", err)
+		}
 	}
 }
 

@@ -2,7 +2,10 @@ package runs
 
 import (
 	"errors"
+	"fmt"
+	"time"
 
+	"bpfviewfs/internal/errno"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,12 +27,28 @@ func (r *run) collectTree(cgroup uint64, in func(cgroup uint64) error) error {
 			return err
 		}
 	}
-	if r.job.rows && in == nil && r.output.Len() > 1 {
-		if err := r.collectRows(cgroup); !errors.Is(err, errNoRows) {
+	if r.job.requests != nil && r.output.Len() > 1 {
+		return r.collectAsked(cgroup, in)
+	}
+	return r.collectEach(in)
+}
+
+// collectAsked runs a program that asks for cgroups, once for all cgroups of the tree if that can be.
+func (r *run) collectAsked(cgroup uint64, in func(cgroup uint64) error) error {
+	why := r.job.rowless
+	if why == "" {
+		var refused bool
+		err := r.collectRows(cgroup, in)
+		if why, refused = errors.AsType[noRows](err); !refused {
 			return err
 		}
 	}
-	return r.collectEach(in)
+	err := r.collectEach(in)
+	if errors.Is(err, unix.ETIMEDOUT) {
+		return fmt.Errorf("%w: it goes through the whole machine for each of %d cgroups, because %w", err,
+			r.output.Len(), why)
+	}
+	return err
 }
 
 // listTree lists the cgroups of the tree.
@@ -48,10 +67,14 @@ func (r *run) listTree(cgroup uint64) (err error) {
 func (r *run) collectEach(in func(cgroup uint64) error) error {
 	o := &r.output
 	o.Clear()
-	limit := r.limit
+	limit, begin := r.limit, time.Now()
 	for i := range o.Len() {
 		cgroup := o.Cgroup(i)
-		if err := r.overdue(); err != nil {
+		err := r.overdue()
+		if err == nil {
+			err = r.hopeless(begin, i)
+		}
+		if err != nil {
 			return err
 		}
 		if in != nil {
@@ -70,6 +93,19 @@ func (r *run) collectEach(in func(cgroup uint64) error) error {
 			return err
 		}
 		o.Write(i, raw)
+	}
+	return nil
+}
+
+// hopeless ends a tree early if its runs take so long that it would be cut off. done is how many cgroups were
+// shown since begin.
+func (r *run) hopeless(begin time.Time, done int) error {
+	took, left := time.Since(begin), time.Until(r.deadline)
+	if r.job.requests == nil || took < left/8 {
+		return nil
+	}
+	if rest := took / time.Duration(max(done, 1)) * time.Duration(r.output.Len()-done); rest > 4*left {
+		return errno.Errorf(unix.ETIMEDOUT, "it would take about %s more", rest.Round(time.Second))
 	}
 	return nil
 }

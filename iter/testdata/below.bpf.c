@@ -10,7 +10,7 @@ struct below_record {
 
 VIEW_RECORD(struct below_record)
 
-SEC("iter/task") VIEW_HELP("threads of the cgroup and all below") VIEW_ROWS
+SEC("iter/task") VIEW_HELP("threads of the cgroup and all below")
 int below(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;

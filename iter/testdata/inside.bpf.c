@@ -11,7 +11,7 @@ struct inside_record {
 
 VIEW_RECORD(struct inside_record)
 
-SEC("iter/task") VIEW_HELP("threads of the cgroup") VIEW_ROWS
+SEC("iter/task") VIEW_HELP("threads of the cgroup")
 int inside(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
