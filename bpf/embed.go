@@ -5,9 +5,9 @@ package bpf
 import "embed"
 
 // Objects are the views' object files NAME.bpf.o, for little-endian machines, with settings NAME.yaml if a
-// view needs them. The objects of walk/ are no views. They list cgroups, and the threads of a process.
+// view needs them, and NAME.proto if it writes Protobuf. The objects of walk/ are no views. They list cgroups, and the threads of a process.
 //
-//go:embed *.bpf.o *.yaml walk/*.bpf.o
+//go:embed *.bpf.o *.yaml *.proto walk/*.bpf.o
 var Objects embed.FS
 
 // Headers are the files of include/, for the source of a view, beside the headers of libbpf.

@@ -22,6 +22,7 @@ const (
 	AllJSON                   // .bpfview/all/VIEW+VIEW.json
 	AllProm                   // .bpfview/all/VIEW+VIEW.prom
 	AllRaw                    // .bpfview/all/VIEW+VIEW.raw
+	Proto                     // .bpfview/schema/VIEW.proto: a description of an encoded view's bytes
 )
 
 var renderings = [...]struct {
@@ -42,6 +43,7 @@ var renderings = [...]struct {
 	AllJSON:  {allDir, ".json", false},
 	AllProm:  {allDir, ".prom", false},
 	AllRaw:   {allDir, ".raw", false},
+	Proto:    {"schema", ".proto", false},
 }
 
 // allDir is the directory of unions for one cgroup. They are opened by name and never listed.

@@ -35,7 +35,7 @@ func TestRenderings(t *testing.T) {
 		{"json", "cpu.json"}: JSON, {"prom", "cpu.prom"}: Prom, {"raw", "cpu"}: Raw,
 		{"schema", "cpu.json"}: Schema, {"tree", "cpu"}: Tree, {"tree", "cpu.json"}: TreeJSON,
 		{"tree", "cpu.prom"}: TreeProm, {"tree", "cpu.raw"}: TreeRaw,
-		{"textfile", "cpu.prom"}: Textfile,
+		{"textfile", "cpu.prom"}: Textfile, {"schema", "cpu.proto"}: Proto,
 	}
 	if all := recordView("cpu").Renderings; len(files) != len(all) {
 		t.Errorf("%d of %d renderings are opened here", len(files), len(all))
@@ -48,7 +48,7 @@ func TestRenderings(t *testing.T) {
 		}
 	}
 	for dir, want := range map[string][]string{
-		"json": {"cpu.json"}, "prom": {"cpu.prom"}, "raw": {"cpu"}, "schema": {"cpu.json"},
+		"json": {"cpu.json"}, "prom": {"cpu.prom"}, "raw": {"cpu"}, "schema": {"cpu.json", "cpu.proto"},
 		"tree": {"cpu", "plain", "cpu.json", "cpu.prom", "cpu.raw"}, "id": nil, "textfile": {"cpu.prom"},
 	} {
 		d, st := m.walk("a", ".bpfview", dir)

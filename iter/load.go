@@ -80,6 +80,9 @@ func (v *View) load(src *sources.Source, l *loading) (err error) {
 	if err := apply(settings, parsed); err != nil {
 		return err
 	}
+	if v.proto, err = src.Proto(); err != nil {
+		v.warn("without its schema: %v", err)
+	}
 	v.stateDir = l.pins.stateDir(v.name)
 	o := &object{Object: parsed, raw: c.raw, view: v.name, pins: l.pins}
 	shared := parsed.SharedIDs()

@@ -11,10 +11,12 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// tasksMessage is the message type Tasks of the schema that is shipped beside the view.
-func tasksMessage(t *testing.T) protoreflect.MessageDescriptor {
+// tasksMessage is the message type Tasks of the view's schema.
+func tasksMessage(t *testing.T, v *View) protoreflect.MessageDescriptor {
 	t.Helper()
-	compiler := protocompile.Compiler{Resolver: &protocompile.SourceResolver{ImportPaths: []string{"../bpf"}}}
+	compiler := protocompile.Compiler{Resolver: &protocompile.SourceResolver{
+		Accessor: protocompile.SourceAccessorFromMap(map[string]string{"taskspb.proto": string(v.Proto())}),
+	}}
 	files, err := compiler.Compile(context.Background(), "taskspb.proto")
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +61,7 @@ func decodeTasks(t *testing.T, schema protoreflect.MessageDescriptor, out string
 func TestTasksInProtobuf(t *testing.T) {
 	h := testHierarchy(t, "")
 	views := testViews(t, h, Options{})
-	schema := tasksMessage(t)
+	schema := tasksMessage(t, views["taskspb"])
 	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	ktest.Helper{Cgroup: dir, Children: 300, Threads: 2, Comm: "\xff\n"}.Start(t)
 	id := ktest.CgroupID(t, dir)

@@ -19,6 +19,8 @@ type View struct {
 	err  error
 	typ  records.Type
 
+	proto []byte // beside the object
+
 	failure error // why its source did not load; err, unless an older source goes on
 	retry   retry
 
@@ -69,6 +71,15 @@ func (v *View) Hash() string { return v.typ.Hash() }
 
 // Schema is the record type as JSON, with a newline at its end; nil if this is no record view.
 func (v *View) Schema() []byte { return v.typ.Schema(v.name) }
+
+// Proto is the description of an encoded view's bytes in the language of Protobuf, as it is in NAME.proto beside
+// the object; nil if there is none.
+func (v *View) Proto() []byte {
+	if v.Kind() != "encoded" {
+		return nil
+	}
+	return v.proto
+}
 
 // Origin is "built in", the path of the object, or the path of a foreign pin.
 func (v *View) Origin() string { return v.origin }

@@ -55,8 +55,14 @@ func TestEveryBuiltinView(t *testing.T) {
 				t.Errorf("%s begins with %q", view, header)
 			}
 		}
-		if fields[1] == "record" {
+		switch fields[1] {
+		case "record":
 			checkRenderings(t, c, view, fields[2], fields[3])
+		case "encoded":
+			want, err := bpf.Objects.ReadFile(view + ".proto")
+			if schema := read(t, c.mirror+"/.bpfview/schema/"+view+".proto"); err != nil || schema != string(want) {
+				t.Errorf("schema of %s: %q, %v", view, schema, err)
+			}
 		}
 		for _, tree := range treeFiles(t, c, view) {
 			read(t, tree)

@@ -42,6 +42,9 @@ func renderings(v *iter.View) []fs.Rendering {
 	if v.Hash() != "" { // that is cheaper than the schema
 		has = append(has, fs.Schema)
 	}
+	if v.Proto() != nil {
+		has = append(has, fs.Proto)
+	}
 	return has
 }
 
@@ -49,8 +52,11 @@ func renderings(v *iter.View) []fs.Rendering {
 func render(v *iter.View) func(context.Context, fs.Rendering, uint64, fs.Rights, []byte) ([]byte, error) {
 	return func(ctx context.Context, as fs.Rendering, cgroup uint64, rights fs.Rights,
 		dst []byte) ([]byte, error) {
-		if as == fs.Schema {
+		switch as {
+		case fs.Schema:
 			return append(dst, v.Schema()...), nil
+		case fs.Proto:
+			return append(dst, v.Proto()...), nil
 		}
 		if format, ok := trees[as]; ok {
 			return v.Tree(ctx, format, cgroup, rights, dst)

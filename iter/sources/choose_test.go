@@ -29,6 +29,9 @@ func inWordsOf(src *Source) string {
 	if src.settings != nil {
 		line += "+" + src.settings.path
 	}
+	if src.proto != nil {
+		line += "+" + src.proto.path
+	}
 	if src.hides != "" {
 		line += ">" + src.hides
 	}
@@ -55,6 +58,10 @@ func TestChoose(t *testing.T) {
 			testLayer("/2", "a.yaml")}, "a=built in+/2/a.yaml"},
 		"settings of the loser": {[]layer{testLayer("/1", "a.bpf.o", "a.yaml"),
 			testLayer("/2", "a.bpf.o")}, "a=/2/a.bpf.o>/1/a.bpf.o"},
+		"schema beside": {[]layer{testLayer("/1", "a.bpf.o", "a.proto"), testLayer("/2", "a.proto", "b.proto")},
+			"a=/1/a.bpf.o+/1/a.proto"},
+		"schema of the loser": {[]layer{testLayer("/1", "a.bpf.o", "a.proto"), testLayer("/2", "a.bpf.o")},
+			"a=/2/a.bpf.o>/1/a.bpf.o"},
 		"settings alone": {[]layer{testLayer("/1", "a.yaml")}, "a=/1/a.yaml+/1/a.yaml"},
 		"masked": {[]layer{testLayer("", "a.bpf.o"), testLayer("/1", "a.bpf.o=masks")},
 			"a=masked /1/a.bpf.o"},

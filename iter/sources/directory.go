@@ -33,6 +33,7 @@ type file struct {
 const (
 	ObjectSuffix   = ".bpf.o"
 	SettingsSuffix = ".yaml"
+	ProtoSuffix    = ".proto" // what the bytes of an encoded view mean
 )
 
 const (
@@ -45,7 +46,7 @@ const (
 // isViewFile leaves out editors' and installers' hidden files.
 func isViewFile(name string) bool {
 	return !strings.HasPrefix(name, ".") && (strings.HasSuffix(name, ObjectSuffix) ||
-		strings.HasSuffix(name, SettingsSuffix))
+		strings.HasSuffix(name, SettingsSuffix) || strings.HasSuffix(name, ProtoSuffix))
 }
 
 // compiledIn lists the objects in the binary.
@@ -133,9 +134,9 @@ func look(path string) *file {
 
 // usable refuses a file that is not regular, too large, or not trusted.
 func usable(path string, info os.FileInfo) error {
-	limit := int64(maxObject)
-	if strings.HasSuffix(path, SettingsSuffix) {
-		limit = maxSettings
+	limit := int64(maxSettings)
+	if strings.HasSuffix(path, ObjectSuffix) {
+		limit = maxObject
 	}
 	switch {
 	case info.IsDir():

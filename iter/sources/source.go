@@ -15,6 +15,7 @@ type Source struct {
 	name     string
 	object   *file    // nil if the source is a pin
 	settings *file    // nil if there are none
+	proto    *file    // beside the object; nil if there is none
 	pin      *Pin     // nil if the source is an object
 	masked   string   // path of the link to /dev/null that takes the view away, or ""
 	err      error    // why it must not be used
@@ -93,16 +94,22 @@ func (l layer) choose(found map[string]*Source) {
 		}
 		return found[name]
 	}
-	for _, base := range slices.Sorted(maps.Keys(l.files)) { // NAME.bpf.o before NAME.yaml
+	for _, base := range slices.Sorted(maps.Keys(l.files)) { // NAME.bpf.o before NAME.proto and NAME.yaml
 		f := l.files[base]
 		if name, ok := strings.CutSuffix(base, ObjectSuffix); ok {
 			src := get(name)
 			if src.object != nil {
 				src.hides = src.Origin()
 			}
-			src.object, src.settings, src.masked = f, nil, ""
+			src.object, src.settings, src.proto, src.masked = f, nil, nil, ""
 			if f.masks {
 				src.object, src.masked, src.hides = nil, f.path, ""
+			}
+			continue
+		}
+		if name, ok := strings.CutSuffix(base, ProtoSuffix); ok {
+			if src := found[name]; src != nil && src.object == l.files[name+ObjectSuffix] {
+				src.proto = f
 			}
 			continue
 		}
@@ -121,7 +128,7 @@ func (l layer) choose(found map[string]*Source) {
 // seal computes the key.
 func (src *Source) seal() {
 	var b strings.Builder
-	for _, f := range []*file{src.object, src.settings} {
+	for _, f := range []*file{src.object, src.settings, src.proto} {
 		if f != nil {
 			fmt.Fprintf(&b, "%s %s %v\n", f.path, f.stamp, f.err)
 		}
@@ -166,6 +173,14 @@ func (src *Source) Open() (settings Settings, raw []byte, err error) {
 		raw, err = src.object.content()
 	}
 	return settings, raw, err
+}
+
+// Proto is the content of NAME.proto beside the object; nil if there is none.
+func (src *Source) Proto() ([]byte, error) {
+	if src.proto == nil || src.proto.masks {
+		return nil, nil
+	}
+	return src.proto.content()
 }
 
 func (f *file) content() ([]byte, error) {

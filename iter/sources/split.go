@@ -36,7 +36,7 @@ func (p Places) split(found map[string]*Source) {
 
 // give makes a view of the object a source.
 func (src *Source) give(view string, found map[string]*Source) {
-	part := &Source{name: view, object: src.object, settings: src.settings, of: src.name}
+	part := &Source{name: view, object: src.object, settings: src.settings, proto: src.proto, of: src.name}
 	if own := found[view]; own != nil {
 		if own.object != nil || own.masked != "" || own.err != nil {
 			if own.object != nil && own.hides == "" {
