@@ -4,9 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
+	"net"
+	"net/http"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/internal/readers"
@@ -27,6 +32,7 @@ func TestEveryRenderingOverZoo(t *testing.T) {
 	}
 	ktest.StartAnimal(t, alone, "headless+pair")
 	pages := make(map[records.Format][]byte) // of all views together, for programs that take a while to start
+	collected := t.TempDir()
 	for name, v := range views {
 		for _, f := range v.Formats() {
 			for _, dir := range []string{zoo, alone} {
@@ -44,22 +50,25 @@ func TestEveryRenderingOverZoo(t *testing.T) {
 			}
 			checkPage(t, v, f, true, page)
 			pages[f] = append(pages[f], page...)
+			if f == records.Textfile {
+				write(t, filepath.Join(collected, name+".prom"), page)
+			}
 		}
 	}
-	for program, page := range map[string][]byte{"jq": pages[records.JSON],
-		"promtool": pages[records.Prom]} {
-		if !testenv.Has(t, program) {
+	if testenv.Has(t, "prometheus-node-exporter") {
+		checkCollector(t, collected, pages[records.Textfile])
+	}
+	for f, words := range map[records.Format][]string{
+		records.JSON: {"jq", "select(type != \"object\")"},
+		records.Prom: {"promtool", "check", "metrics"}, records.Textfile: {"promtool", "check", "metrics"},
+	} {
+		if !testenv.Has(t, words[0]) {
 			continue
 		}
-		cmd := exec.Command("promtool", "check", "metrics")
-		if program == "jq" {
-			cmd = exec.Command("jq", "-e", "type == \"object\"")
-		}
-		cmd.Stdin = bytes.NewReader(page)
-		out, err := cmd.CombinedOutput()
-		if err != nil || program == "promtool" && len(out) > 0 ||
-			bytes.Contains(out, []byte("false")) {
-			t.Errorf("%s says %v: %.2000s", program, err, out)
+		cmd := exec.Command(words[0], words[1:]...)
+		cmd.Stdin = bytes.NewReader(pages[f])
+		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%s says of %s: %v, %.2000s", words[0], f, err, out)
 		}
 	}
 	if rows := bytes.Count(pages[records.JSON], []byte("\n")); rows < 100 {
@@ -67,11 +76,62 @@ func TestEveryRenderingOverZoo(t *testing.T) {
 	}
 }
 
+// checkCollector has a node_exporter serve the pages in a directory. It must serve each sample of page, which is
+// all of them together, and no other.
+func checkCollector(t *testing.T, dir string, page []byte) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	exporter := exec.Command("prometheus-node-exporter", "--web.listen-address="+address,
+		"--web.disable-exporter-metrics", "--collector.disable-defaults", "--collector.textfile",
+		"--collector.textfile.directory="+dir)
+	var said bytes.Buffer
+	exporter.Stderr = &said
+	if err := exporter.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var served []byte
+	for deadline := time.Now().Add(time.Minute); served == nil && time.Now().Before(deadline); time.Sleep(
+		10 * time.Millisecond) {
+		res, err := http.Get("http://" + address + "/metrics")
+		if err != nil {
+			continue
+		}
+		served, err = io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("node_exporter: %s, %v\n%s", res.Status, err, served)
+		}
+	}
+	exporter.Process.Kill()
+	exporter.Wait()
+	if bytes.Contains(said.Bytes(), []byte("level=error")) || !bytes.Contains(served, []byte("\nnode_textfile_scrape_error 0\n")) {
+		t.Errorf("node_exporter says %s", &said)
+	}
+	got := readers.Prom(t, served)
+	for name, want := range readers.Prom(t, page) {
+		if a, b := got[name].GetMetric(), want.Metric; len(a) != len(b) ||
+			got[name].GetType() != want.GetType() || got[name].GetHelp() != want.GetHelp() {
+			t.Errorf("node_exporter serves %d samples of %s of %d: %v", len(a), name, len(b), got[name])
+		}
+		delete(got, name)
+	}
+	for name := range got {
+		if strings.HasPrefix(name, "bpfview_") {
+			t.Errorf("node_exporter serves %s, which is in no page", name)
+		}
+	}
+}
+
 // checkPage reads a page as a program of another author does.
 func checkPage(t *testing.T, v *View, f records.Format, tree bool, page []byte) {
 	t.Helper()
 	switch f {
-	case records.Prom:
+	case records.Prom, records.Textfile:
 		for name, family := range readers.Prom(t, page) {
 			for _, m := range family.Metric {
 				for _, l := range m.Label {
