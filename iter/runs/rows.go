@@ -38,8 +38,8 @@ type row struct {
 	below    bool // it is about the cgroups above, too
 }
 
-// SetRows says why a tree cannot be made of one run of the program; "" if it can. It gives a warning, or "",
-// because the program may also be one of an older header, or ask for no cgroup at all.
+// SetRows says why a tree cannot be made of one run of the program; "" if nothing is against it. It gives the
+// result of [Job.Slow], because the program's request.h may be an earlier one, too.
 func (j *Job) SetRows(why string) (warning string) {
 	if j.requests == nil {
 		return ""
