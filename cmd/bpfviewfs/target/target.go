@@ -26,7 +26,7 @@ func Find(top, word string, pid int) (string, error) {
 		return cgroupOf(top, pid)
 	case word == "self":
 		return cgroupOf(top, os.Getpid())
-	case word == "" || word == "/" || word == top:
+	case strings.Trim(word, "/") == "" || strings.TrimRight(word, "/") == strings.TrimRight(top, "/"):
 		return ".", nil
 	}
 	path := strings.Trim(strings.TrimPrefix(word, strings.TrimSuffix(top, "/")+"/"), "/")

@@ -32,6 +32,8 @@ func TestFind(t *testing.T) {
 		{"", ".", nil},
 		{"/", ".", nil},
 		{top, ".", nil},
+		{top + "/", ".", nil},
+		{top + "/cpu/", "cpu", nil},
 		{"cpu", "cpu", nil},
 		{"/system.slice/ssh.service/", "system.slice/ssh.service", nil},
 		{top + "/system.slice", "system.slice", nil},
