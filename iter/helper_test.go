@@ -10,6 +10,7 @@ import (
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/programs"
+	"bpfviewfs/iter/requests"
 	"bpfviewfs/iter/runs"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -79,7 +80,7 @@ func programIn(v *View, ways ...runs.Way) *ebpf.Program {
 // requestsOf is the map in which a program looks up its reader's cgroup.
 func requestsOf(t testing.TB, v *View) *ebpf.Map {
 	t.Helper()
-	m, err := links.Map(v.job.Program(runs.Whole), runs.RequestMap)
+	m, err := links.Map(v.job.Program(runs.Whole), requests.Map)
 	if err != nil || m == nil {
 		t.Fatal(m, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"bpfviewfs/iter/programs"
+	"bpfviewfs/iter/requests"
 	"bpfviewfs/iter/runs"
 	"bpfviewfs/iter/state"
 	"github.com/cilium/ebpf"
@@ -42,7 +43,7 @@ func (o *object) obtain(program string, s *state.State, cache *btf.Cache) (*prog
 		}
 		defer coll.Close()
 		p, maps = coll.DetachProgram(program), map[string]*ebpf.Map{}
-		for _, name := range []string{runs.RequestMap, runs.BatchMap} {
+		for _, name := range []string{requests.Map, runs.BatchMap} {
 			maps[name] = coll.DetachMap(name)
 		}
 		if s == nil {

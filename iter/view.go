@@ -81,6 +81,14 @@ func (v *View) Proto() []byte {
 	return v.proto
 }
 
+// Description is Schema or Proto, as the view has it; nil for text.
+func (v *View) Description() []byte {
+	if v.Kind() == "encoded" {
+		return v.Proto()
+	}
+	return v.Schema()
+}
+
 // Origin is "built in", the path of the object, or the path of a foreign pin.
 func (v *View) Origin() string { return v.origin }
 

@@ -75,7 +75,8 @@ func TestImports(t *testing.T) {
 		},
 		"iter/raw": {"bpfviewfs/": "it is for programs of others", bpf: "bytes alone", fuse: room,
 			logrus: room, cobra: room},
-		"iter/links": {"bpfviewfs/": room, fuse: room, logrus: room, cobra: room},
+		"iter/requests": {"bpfviewfs/": room, fuse: room, logrus: room, cobra: room},
+		"iter/links":    {"bpfviewfs/": room, fuse: room, logrus: room, cobra: room},
 		"iter/cgroups": {"bpfviewfs/": room, bpf: "the hierarchy is there without BPF", fuse: room,
 			logrus: room, cobra: room},
 		"mount": {

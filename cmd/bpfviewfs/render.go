@@ -52,11 +52,8 @@ func renderings(v *iter.View) []fs.Rendering {
 func render(v *iter.View) func(context.Context, fs.Rendering, uint64, fs.Rights, []byte) ([]byte, error) {
 	return func(ctx context.Context, as fs.Rendering, cgroup uint64, rights fs.Rights,
 		dst []byte) ([]byte, error) {
-		switch as {
-		case fs.Schema:
-			return append(dst, v.Schema()...), nil
-		case fs.Proto:
-			return append(dst, v.Proto()...), nil
+		if as == fs.Schema || as == fs.Proto {
+			return append(dst, v.Description()...), nil
 		}
 		if format, ok := trees[as]; ok {
 			return v.Tree(ctx, format, cgroup, rights, dst)

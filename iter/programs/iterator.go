@@ -8,6 +8,7 @@ import (
 	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
+	"bpfviewfs/iter/requests"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -102,7 +103,7 @@ func (it *Iterator) Rowless() string {
 		}
 	}
 	for _, name := range kept {
-		if name != requestMap {
+		if name != requests.Map {
 			return fmt.Sprintf("the program may keep something in %s from one object to the next "+
 				"(VIEW_ROWS says that it does not)", name)
 		}

@@ -50,9 +50,6 @@ type Object struct {
 // sessionMap is the map in which view_in_epilogue of bpf/include/bpfview.h remembers the cgroup.
 const sessionMap = "view_sessions"
 
-// requestMap is the map of bpf/include/request.h.
-const requestMap = "view_requests"
-
 // FlavourMark parts a flavour from its view in a program's name.
 const FlavourMark = "___"
 

@@ -32,9 +32,8 @@ const (
 )
 
 // findRecord finds the record of a view, nil for a text view. The last parameter of the function tagged
-// "bpfview:record" points to it. The types belong to an object or a loaded program. The loader keeps the
-// function's parameter types with their tags, because the program calls the function. Other programs of the
-// object may be other views, so only the program's own functions count.
+// "bpfview:record" points to it. Loaders keep the types of functions that a program calls. If functions is not
+// nil, others do not count, because they belong to other views of the object.
 func findRecord(types *btf.Spec, functions []string) (*record, error) {
 	var found *record
 	for t, err := range types.All() {

@@ -56,9 +56,8 @@ func lines(tags map[string]string, name string) (*int, error) {
 	return &number, nil
 }
 
-// TypeOf reads the type from the BTF types of an object or of a loaded program, and from the tags of the
-// program's function. functions are the names of all functions of the program, or nil if they are unknown.
-// Without types it is text.
+// TypeOf reads the type from the types of an object or a loaded program, and from the tags of the program's
+// function. functions are the names of all its functions; nil means unknown. Without types it is text.
 func TypeOf(types *btf.Spec, list, functions []string) (t Type, err error) {
 	t.kind = "text"
 	if types != nil {

@@ -8,6 +8,7 @@ import (
 	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
+	"bpfviewfs/iter/requests"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
@@ -34,16 +35,16 @@ type Job struct {
 	frame  Frame
 
 	programs   [ways]*ebpf.Program
-	order      links.Order // of the walk of PerCgroup
-	taskTarget string      // the target of PerTask
-	noTask     error       // why PerTask is missing though the view has a program for it
-	batches    *ebpf.Map   // tells PerTree the cgroups
-	walk       *walk       // the program of InWalk; nil if there is none
-	walker     Walker      // the parts of a walk, and walks of several views
-	requests   *ebpf.Map   // tells Whole the cgroup; nil if it does not ask
-	rowless    noRows      // why Whole cannot show a tree in one run; "" if it can
-	elements   *ebpf.Map   // the map that Whole iterates; nil if its target needs none
-	link       *link.Iter  // the foreign link that is run in place of programs; else nil
+	order      links.Order         // of the walk of PerCgroup
+	taskTarget string              // the target of PerTask
+	noTask     error               // why PerTask is missing though the view has a program for it
+	batches    *ebpf.Map           // tells PerTree the cgroups
+	walk       *walk               // the program of InWalk; nil if there is none
+	walker     Walker              // the parts of a walk, and walks of several views
+	requests   *ebpf.Map           // tells Whole the cgroup; nil if it does not ask
+	rowless    requests.Unsortable // why Whole cannot show a tree in one run; "" if it can
+	elements   *ebpf.Map           // the map that Whole iterates; nil if its target needs none
+	link       *link.Iter          // the foreign link that is run in place of programs; else nil
 
 	rootOnly string // why the job is about the top cgroup alone; "" if it is not
 	only     uint64 // the one cgroup that the job is about; 0 if there is none
@@ -73,12 +74,12 @@ func (j *Job) Add(p *ebpf.Program, maps Maps, target string, order links.Order, 
 			p.Close()
 		}
 	}()
-	requests, err := maps(RequestMap)
+	asked, err := maps(requests.Map)
 	if err != nil {
 		return err
 	}
-	if target == "cgroup" || links.TaskTarget(target) && requests == nil {
-		requests.Close()
+	if target == "cgroup" || links.TaskTarget(target) && asked == nil {
+		asked.Close()
 		if mapPath != "" {
 			return errno.Errorf(unix.EINVAL, "map: it iterates %s, not the elements of a map",
 				target)
@@ -89,8 +90,8 @@ func (j *Job) Add(p *ebpf.Program, maps Maps, target string, order links.Order, 
 		j.programs[PerCgroup], j.order = p, order
 		return nil
 	}
-	if err = j.addWhole(p, target, mapPath, requests); err != nil {
-		requests.Close()
+	if err = j.addWhole(p, target, mapPath, asked); err != nil {
+		asked.Close()
 		j.programs[Whole], j.requests, j.rootOnly = nil, nil, ""
 	}
 	return err
@@ -98,10 +99,10 @@ func (j *Job) Add(p *ebpf.Program, maps Maps, target string, order links.Order, 
 
 // AddTask adds a program to be run per task. The program belongs to the job; on an error it is closed.
 func (j *Job) AddTask(p *ebpf.Program, maps Maps, target string) error {
-	requests, err := maps(RequestMap)
+	asked, err := maps(requests.Map)
 	switch {
 	case err != nil:
-	case !links.TaskTarget(target) || requests != nil:
+	case !links.TaskTarget(target) || asked != nil:
 		err = errno.Errorf(unix.ENOEXEC, "program %s is not run on tasks", p)
 	case j.programs[PerTask] != nil:
 		err = errno.Errorf(unix.ENOEXEC, "two programs to run on each task")
@@ -109,7 +110,7 @@ func (j *Job) AddTask(p *ebpf.Program, maps Maps, target string) error {
 		j.programs[PerTask], j.taskTarget = p, target
 		return nil
 	}
-	requests.Close()
+	asked.Close()
 	p.Close()
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/links"
+	"bpfviewfs/iter/requests"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -34,7 +35,7 @@ func (j *Job) AddTree(p *ebpf.Program, maps Maps) {
 		batches.Close()
 		return
 	}
-	forgetRequests(batches)
+	requests.Forget(batches)
 	j.programs[PerTree], j.batches = p, batches
 }
 
@@ -104,7 +105,7 @@ func (r *run) passBatch(link int, reader uint32, first, count int) ([]byte, erro
 	for i := range count {
 		b.Cgroups[i] = r.output.Cgroup(first + i)
 	}
-	if err := ask(batches, reader, b); err != nil {
+	if err := requests.Ask(batches, reader, b); err != nil {
 		return nil, err
 	}
 	fd, err := links.Iterate(link)

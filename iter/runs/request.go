@@ -7,30 +7,27 @@ import (
 
 	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/links"
+	"bpfviewfs/iter/requests"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
-// RequestMap is where a program of any target looks up its reader's cgroup (bpf/include/request.h). The key
-// is the thread that reads, because the kernel runs the program inside read(2).
-const RequestMap = "view_requests"
-
 // addWhole finds the errors at load that would fail every run. Examples are a target that needs a map, and
 // one that no sleepable program can be linked to.
-func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, requests *ebpf.Map) error {
-	j.programs[Whole], j.requests = p, requests
-	if requests == nil {
+func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, m *ebpf.Map) error {
+	j.programs[Whole], j.requests = p, m
+	if m == nil {
 		j.rootOnly = "it does not ask which cgroup is meant"
 	}
 	switch {
-	case requests != nil && j.runner.hierarchy.V1():
+	case m != nil && j.runner.hierarchy.V1():
 		return errno.Errorf(unix.EOPNOTSUPP,
 			"it asks for cgroups by their ids on cgroup2, this is a cgroup v1 hierarchy")
-	case requests != nil && !inHostPIDNamespace():
+	case m != nil && !inHostPIDNamespace():
 		return errno.Errorf(unix.EXDEV,
 			"it knows its reader by its thread id; run in the host's pid namespace")
 	}
-	forgetRequests(requests)
+	requests.Forget(m)
 	if mapPath != "" {
 		elements, err := ebpf.LoadPinnedMap(mapPath, nil)
 		if err != nil {
@@ -48,38 +45,6 @@ func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, requests *ebpf.M
 	return unix.Close(fd)
 }
 
-// forgetRequests removes the requests of threads that are gone. A process that is killed in a run leaves its
-// request in the map, and a pinned program keeps the map.
-func forgetRequests(requests *ebpf.Map) {
-	if requests == nil {
-		return
-	}
-	var gone []uint32
-	var reader uint32
-	var asked []byte
-	for all := requests.Iterate(); all.Next(&reader, &asked); {
-		if unix.Kill(int(reader), 0) == unix.ESRCH {
-			gone = append(gone, reader)
-		}
-	}
-	for _, reader := range gone {
-		requests.Delete(reader)
-	}
-}
-
-// ask leaves a request for the program that this thread is about to run.
-func ask(requests *ebpf.Map, reader uint32, request any) error {
-	err := requests.Put(reader, request)
-	switch {
-	case errors.Is(err, unix.E2BIG): // to the caller, E2BIG would be output that does not fit
-		return errno.Errorf(unix.EAGAIN, "ask for a cgroup, with all of %d requests under way: %v",
-			requests.MaxEntries(), err)
-	case err != nil:
-		return fmt.Errorf("ask for a cgroup: %w", err)
-	}
-	return nil
-}
-
 func (j *Job) openWhole() (int, error) {
 	var all links.Scope
 	if j.elements != nil {
@@ -95,11 +60,7 @@ func (r *run) everything(cgroup uint64, dst []byte) ([]byte, error) {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		reader := uint32(unix.Gettid())
-		request, err := j.requestOf(cgroup)
-		if err == nil {
-			err = ask(j.requests, reader, request)
-		}
-		if err != nil {
+		if err := requests.AskFor(j.requests, reader, cgroup); err != nil {
 			return nil, err
 		}
 		defer j.requests.Delete(reader)

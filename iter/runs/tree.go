@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"bpfviewfs/internal/errno"
+	"bpfviewfs/iter/requests"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,7 +40,7 @@ func (r *run) collectAsked(cgroup uint64, in func(cgroup uint64) error) error {
 	if why == "" {
 		var refused bool
 		err := r.collectRows(cgroup, in)
-		if why, refused = errors.AsType[noRows](err); !refused {
+		if why, refused = errors.AsType[requests.Unsortable](err); !refused {
 			return err
 		}
 	}
