@@ -205,6 +205,9 @@ func (e *Exporter) scrape(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if err != nil {
 		return err
 	}
+	// A client that does not read must not keep its pages and its place among the scrapes for ever. A
+	// writer without deadlines, as in tests, has no such client.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(e.options.Timeout))
 	w.Header().Set("Content-Type", string(format))
 	w.Header().Add("Vary", "Accept, Accept-Encoding")
 	if way.gzip {

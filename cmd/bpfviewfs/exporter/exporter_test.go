@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -334,6 +335,31 @@ func TestSlow(t *testing.T) {
 			t.Errorf("a time-out of %s: %d, %s", header, w.Code, w.Body)
 		}
 	}
+}
+
+// TestClientThatDoesNotRead holds that a client gives its place to others when it takes too long to read.
+func TestClientThatDoesNotRead(t *testing.T) {
+	name := strings.Repeat("a", 4096)
+	large := strings.Repeat("bpfview_large{cgroup=\"/"+name+"\"} 1\n", 4096) // sockets take some 10 MB
+	_, e := newMount(t, Options{MaxScrapes: 1, Timeout: 2 * time.Second}, map[string]string{"large.prom": large})
+	server := httptest.NewServer(e)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+	eventually(t, "the client has the only place", func() bool { return len(e.slots) == 1 })
+	eventually(t, "another client has the place", func() bool {
+		r, err := http.Get(server.URL)
+		if err != nil {
+			return false
+		}
+		defer r.Body.Close()
+		_, _ = io.Copy(io.Discard, r.Body)
+		return r.StatusCode == http.StatusOK
+	})
 }
 
 func TestTimeout(t *testing.T) {
