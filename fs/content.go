@@ -76,7 +76,7 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader) (*run
 		}
 	}
 	if err != nil {
-		f.errors.add(f.hierarchy, c.name(), n.cgroup, err)
+		f.errors.add(f.hierarchy, uid, c.name(), n.cgroup, err)
 	}
 	return r, err
 }

@@ -42,7 +42,7 @@ func (f *FS) controlChild(h *fuse.InHeader, dir node, name string) (node, error)
 				return found, nil
 			}
 			if as.ofUnions() {
-				return f.lookupUnion(dir.cgroup, view, as)
+				return f.lookupUnion(h.Uid, dir.cgroup, view, as)
 			}
 		}
 		return node{}, unix.ENOENT

@@ -136,7 +136,7 @@ func (o *file) failed(err error) {
 	if c, err := o.fs.content(o.node); err == nil {
 		name = c.name()
 	}
-	o.fs.errors.add(o.fs.hierarchy, name, o.node.cgroup, err)
+	o.fs.errors.add(o.fs.hierarchy, uint32(o.record.uid.Load()), name, o.node.cgroup, err)
 }
 
 // read copies a part of the held run, and nothing beyond its end.

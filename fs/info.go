@@ -3,6 +3,7 @@ package fs
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,33 +137,52 @@ func appendStatus(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 	return append(append(dst, plain.JSON(text)...), '\n'), err
 }
 
-// errorLog keeps the texts of the last errors that readers got.
+// errorLog keeps the texts of the last errors that readers got. If there are too many, the user with most of
+// them loses the oldest, so no user can push out the errors of others.
 type errorLog struct {
-	mu   sync.Mutex
-	last [100]string
-	next int
+	mu    sync.Mutex
+	lines []errorLine // oldest first
 }
 
-// add keeps the text of an error of a file, or of another operation, that what names.
-func (l *errorLog) add(h Hierarchy, what string, cgroup uint64, err error) {
+type errorLine struct {
+	uid  uint32
+	text string
+}
+
+const maxErrors = 100
+
+// add keeps the text of an error that a user got, of a file or of another operation, which what names.
+func (l *errorLog) add(h Hierarchy, uid uint32, what string, cgroup uint64, err error) {
 	if isGone(err) || errno(err) == fuse.EINTR {
 		return // no fault of a reader or view
 	}
-	l.note(h, what, cgroup, err)
+	l.note(h, uid, what, cgroup, err)
 }
 
 // note keeps an error, whatever it is.
-func (l *errorLog) note(h Hierarchy, what string, cgroup uint64, err error) {
+func (l *errorLog) note(h Hierarchy, uid uint32, what string, cgroup uint64, err error) {
 	path, pathErr := h.Path(cgroup)
 	if pathErr != nil {
 		path = fmt.Sprintf("cgroup %d", cgroup)
 	}
 	now := time.Now().UTC().Format(time.RFC3339)
-	line := fmt.Sprintf("%s %s of %q: %s\n", now, what, path, oneLine(err.Error()))
+	text := fmt.Sprintf("%s %s of %q: %s\n", now, what, path, oneLine(err.Error()))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.last[l.next%len(l.last)] = line
-	l.next++
+	if l.lines = append(l.lines, errorLine{uid, text}); len(l.lines) <= maxErrors {
+		return
+	}
+	lines := make(map[uint32]int)
+	for _, line := range l.lines {
+		lines[line.uid]++
+	}
+	oldest := 0
+	for i, line := range l.lines {
+		if lines[line.uid] > lines[l.lines[oldest].uid] {
+			oldest = i
+		}
+	}
+	l.lines = slices.Delete(l.lines, oldest, oldest+1)
 }
 
 // appendErrors appends the last errors, oldest first.
@@ -170,8 +190,8 @@ func appendErrors(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 	l := &f.errors
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := max(0, l.next-len(l.last)); i < l.next; i++ {
-		dst = append(dst, l.last[i%len(l.last)]...)
+	for _, line := range l.lines {
+		dst = append(dst, line.text...)
 	}
 	return dst, nil
 }

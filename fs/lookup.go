@@ -19,7 +19,7 @@ func (f *FS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.
 	}
 	f.stale.passed(h.Pid)
 	if err != nil {
-		f.errors.add(f.hierarchy, "look up "+oneLine(name), dir.cgroup, err)
+		f.errors.add(f.hierarchy, h.Uid, "look up "+oneLine(name), dir.cgroup, err)
 		return errno(err)
 	}
 	out.NodeId = found.id()
@@ -178,7 +178,7 @@ func (f *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) f
 	case isGone(err):
 		return f.stale.answer(&in.InHeader)
 	case err != nil:
-		f.errors.add(f.hierarchy, "stat", n.cgroup, err)
+		f.errors.add(f.hierarchy, in.Uid, "stat", n.cgroup, err)
 		return errno(err)
 	}
 	out.Attr = f.attr(n, &st)

@@ -250,8 +250,8 @@ func TestModel(t *testing.T) {
 		last = append(last, what)
 		counts[strings.Fields(what)[0]]++
 		if t.Failed() {
-			t.Fatalf("SEED=%d, after %d operations, the last of them:\n%s\nerrors: %s", seed, len(last),
-				strings.Join(last[max(0, len(last)-20):], "\n"), m.errors.last[:m.errors.next])
+			t.Fatalf("SEED=%d, after %d operations, the last of them:\n%s\nerrors: %v", seed, len(last),
+				strings.Join(last[max(0, len(last)-20):], "\n"), m.errors.lines)
 		}
 	}
 	t.Log(counts)

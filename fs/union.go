@@ -63,19 +63,16 @@ func (v *views) union(cgroup uint64, name string, as Rendering) (list []*View, e
 }
 
 // lookupUnion finds a union in a control directory. The reason why there is none is kept for .bpfview/errors.
-func (f *FS) lookupUnion(cgroup uint64, name string, as Rendering) (node, error) {
+func (f *FS) lookupUnion(uid uint32, cgroup uint64, name string, as Rendering) (node, error) {
 	views := f.views.Load()
 	if f.union == nil || !views.isUnionName(name, as) {
 		return node{}, unix.ENOENT
 	}
 	_, err := views.union(cgroup, name, as)
 	if err == nil {
-		var number int
-		if number, err = f.memory.union(name); err == nil {
-			return node{cgroup: cgroup, kind: kindUnion + kind(as), number: number}, nil
-		}
+		return node{cgroup: cgroup, kind: kindUnion + kind(as), number: f.memory.union(name)}, nil
 	}
-	f.errors.note(f.hierarchy, content{view: &View{Name: name}, as: as}.name(), cgroup, err)
+	f.errors.note(f.hierarchy, uid, content{view: &View{Name: name}, as: as}.name(), cgroup, err)
 	return node{}, err
 }
 
@@ -141,9 +138,9 @@ func (f *FS) unionRights(n node, a *fuse.Attr) {
 // unionLock serialises the threads of this process, because locks of the memory are a process's.
 var unionLock sync.Mutex
 
-// union returns the number of a union. It stays as long as the union has open files. Of the others, the one
-// that was looked up longest ago gives its place to a new one, and its old node ids are ESTALE.
-func (m *memory) union(text string) (int, error) {
+// union returns the number of a union. If there are more, the one that was looked up longest ago gives its
+// place to a new one, and its old node ids are ESTALE.
+func (m *memory) union(text string) int {
 	unionLock.Lock()
 	defer unionLock.Unlock()
 	defer m.lock()()
@@ -151,43 +148,62 @@ func (m *memory) union(text string) (int, error) {
 	for place := range m.unions {
 		if n := &m.unions[place]; string(n.text[:n.length]) == text {
 			n.seen = m.head.unions
-			return n.number(place), nil
+			return n.number(place)
 		}
 	}
-	place, ok := m.oldestUnion()
-	if !ok {
-		return 0, words.Errorf(unix.ENFILE, "files of %d unions are open: close some", len(m.unions))
-	}
+	place := m.oldestUnion()
 	n := &m.unions[place]
 	if n.length > 0 {
 		n.owner++
 	}
 	n.set(text, m.head.unions)
-	return n.number(place), nil
+	return n.number(place)
 }
 
-// oldestUnion returns the place of the union that was looked up longest ago and has no open file. It gives
-// false if all have.
-func (m *memory) oldestUnion() (place int, ok bool) {
+// oldestUnion returns the place of the union that was looked up longest ago and has no open file. If all have,
+// it is one of the user with most of them, so no user can take the numbers from others.
+func (m *memory) oldestUnion() int {
 	for place := range m.unions {
 		if m.unions[place].length == 0 {
-			return place, true
+			return place
 		}
 	}
-	open := make(map[int]bool)
-	for index := range m.head.records.Load() {
-		if n, err := parseNode(m.records[index+1].node.Load()); err == nil && n.isUnion() {
-			open[n.number] = true
+	const nobody = -1 // no open file, or files of several users
+	users := make(map[int]int64)
+	used := m.used()
+	for i := range used {
+		n, err := parseNode(used[i].node.Load())
+		if err != nil || !n.isUnion() {
+			continue
+		}
+		uid := int64(used[i].uid.Load())
+		if other, open := users[n.number]; open && other != uid {
+			uid = nobody
+		}
+		users[n.number] = uid
+	}
+	has := make(map[int64]int)
+	for _, uid := range users {
+		has[uid]++
+	}
+	most := has[nobody]
+	delete(has, nobody)
+	for _, n := range has {
+		most = max(most, n)
+	}
+	oldest, worst := 0, -1
+	for place := range m.unions {
+		n := &m.unions[place]
+		uid, open := users[n.number(place)]
+		rank := has[uid] // a union of the user with most is taken before the others
+		if !open {
+			rank = most + 1
+		}
+		if rank > worst || rank == worst && n.seen < m.unions[oldest].seen {
+			oldest, worst = place, rank
 		}
 	}
-	place = -1
-	for i := range m.unions {
-		n := &m.unions[i]
-		if !open[n.number(i)] && (place < 0 || n.seen < m.unions[place].seen) {
-			place = i
-		}
-	}
-	return place, place >= 0
+	return oldest
 }
 
 // unionName returns the name of a union by its number, or "".

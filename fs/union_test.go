@@ -151,3 +151,61 @@ func TestManyUnions(t *testing.T) {
 		t.Errorf("a node id whose number has gone to another union: %v", st)
 	}
 }
+
+// TestUnionsOfOneUser has a user open more unions than there are numbers. That takes no number from an open
+// file of another user, and all users can open more.
+func TestUnionsOfOneUser(t *testing.T) {
+	var views []View
+	for i := range 40 {
+		views = append(views, recordView(fmt.Sprintf("v%d", i)))
+	}
+	m := newMount(t, Config{Union: unionOf}, views...)
+	m.uid = 1000
+	kept := m.open(".bpfview", "all", "v0+v1")
+	m.uid = 65534
+	opened := 0
+	for i := range 40 {
+		for j := range 40 {
+			if i != j && i+j > 1 {
+				m.open(".bpfview", "all", fmt.Sprintf("v%d+v%d", i, j))
+				opened++
+			}
+		}
+	}
+	if opened <= maxViews {
+		t.Fatalf("only %d unions", opened)
+	}
+	for _, uid := range []uint32{0, 1000, 1001} {
+		m.uid = uid
+		f := m.open(".bpfview", "tree", fmt.Sprintf("v0+v1+v%d", 2+uid%10))
+		if got, st := f.pread(0, 4096); !strings.HasPrefix(got, "v0,v1,v") || !st.Ok() {
+			t.Errorf("a union of user %d: %q (%v)", uid, got, st)
+		}
+	}
+	for range 2 { // the second read is another run
+		if got, st := kept.pread(0, 4096); got != fmt.Sprintf("v0,v1 %d of %d", All, rootID) || !st.Ok() {
+			t.Errorf("the file of another user: %q (%v)", got, st)
+		}
+	}
+}
+
+// TestErrorsOfOneUser holds that a user who makes errors in a loop does not hide those of others.
+func TestErrorsOfOneUser(t *testing.T) {
+	m := unionMount(t)
+	m.uid = 1000
+	m.walk(".bpfview", "all", "nothing")
+	m.uid = 65534
+	for i := range 3 * maxErrors {
+		m.walk(".bpfview", "all", fmt.Sprintf("loop%d", i))
+	}
+	m.uid = 0
+	got, _ := m.open(".bpfview", "errors").pread(0, 1<<16)
+	if n := strings.Count(got, "\n"); n != maxErrors {
+		t.Errorf("%d lines", n)
+	}
+	for _, name := range []string{"nothing", fmt.Sprintf("loop%d", 3*maxErrors-1)} {
+		if !strings.Contains(got, ".bpfview/all/"+name+" ") {
+			t.Errorf("no line about %s", name)
+		}
+	}
+}
