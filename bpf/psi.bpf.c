@@ -55,7 +55,7 @@ static __always_inline __u32 average(const struct psi_copy *psi, __u32 state, in
 {
 	__u32 avg = psi->avg[state * PSI_AVERAGES + window];
 
-	if (psi->updates)
+	if (avg && psi->updates)
 		avg = psi_decay(avg, fractions[window], psi->updates);
 	return (__u64)avg * 10000 >> PSI_FSHIFT;
 }

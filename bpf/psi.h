@@ -137,9 +137,10 @@ struct psi_copy {
 static __always_inline void psi_copy(struct psi_group *group, struct psi_copy *psi)
 {
 	unsigned long any = 0;
+	__u32 size = bpf_core_field_size(group->avg); /* behind it are other members */
 
 	bpf_probe_read_kernel(psi->total, sizeof(psi->total), group->total);
-	bpf_probe_read_kernel(psi->avg, sizeof(psi->avg), group->avg);
+	bpf_probe_read_kernel(psi->avg, size < sizeof(psi->avg) ? size : sizeof(psi->avg), group->avg);
 	for (int i = 0; i < PSI_STATES * PSI_AVERAGES; i++)
 		any |= psi->avg[i];
 	if (any && bpf_core_field_exists(struct sched_entity, cfs_rq))

@@ -27,7 +27,10 @@
 
 #define VIEW_ROWS_SIZE 4096
 
-/* The rows that views write in a walk, one cgroup after the other. */
+/*
+ * The rows that the view writes in a walk, one cgroup after the other. A union has the list of cgroups once, and
+ * these of each view.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -35,6 +38,22 @@ struct {
 	__uint(key_size, 4);
 	__uint(value_size, VIEW_ROWS_SIZE); /* set by user space, with view_rows_size */
 } view_rows SEC(".maps");
+
+/* Where the rows of each cgroup end. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* set by user space */
+	__type(key, __u32);
+	__type(value, __u64); /* elements of an array are no closer */
+} view_ends SEC(".maps");
+
+/* How far the view came. User space zeroes it before a walk. */
+struct view_shown {
+	__u32 state; /* enum view_walk_state */
+	__u32 nodes; /* elements of view_ends in use */
+	__u32 rows;  /* bytes of view_rows in use */
+} view_shown;
 
 const volatile __u32 view_rows_size = VIEW_ROWS_SIZE;
 
@@ -47,16 +66,16 @@ static __always_inline long view_walk_write(struct seq_file *seq, const void *ro
 	if (seq)
 		return bpf_seq_write(seq, row, size);
 	rows = bpf_map_lookup_elem(&view_rows, &zero);
-	at = view_walk.rows;
+	at = view_shown.rows;
 	if (!rows || view_rows_size < size || at > view_rows_size - size) {
-		view_walk.state = VIEW_WALK_FULL;
+		view_shown.state = VIEW_WALK_FULL;
 		return -1;
 	}
 	if (size > 512)
 		bpf_probe_read_kernel(rows + at, size, row);
 	else
 		__builtin_memcpy(rows + at, row, size);
-	view_walk.rows = at + size;
+	view_shown.rows = at + size;
 	return 0;
 }
 
@@ -65,7 +84,25 @@ static __always_inline void view_walk_fail(struct seq_file *seq)
 	if (seq)
 		view_fail(seq);
 	else
-		view_walk.state = VIEW_WALK_FAILED;
+		view_shown.state = VIEW_WALK_FAILED;
+}
+
+/* Ends the rows of a cgroup; not 0 if the walk cannot go on. */
+static __always_inline int view_walk_shown(void)
+{
+	__u32 nr = view_shown.nodes;
+	__u64 *end;
+
+	if (view_shown.state != VIEW_WALK_MORE)
+		return 1;
+	end = bpf_map_lookup_elem(&view_ends, &nr);
+	if (!end) {
+		view_shown.state = VIEW_WALK_FULL;
+		return 1;
+	}
+	*end = view_shown.rows;
+	view_shown.nodes = nr + 1;
+	return 0;
 }
 
 const volatile __u32 view_tree_page_size = 4096; /* set by user space */
@@ -83,14 +120,15 @@ static __always_inline __u64 view_page_size(struct seq_file *seq)
 #define VIEW_TREE(name, show)                                                                               \
 	VIEW_BATCHES(name, show)                                                                            \
                                                                                                             \
+	__noinline int name##_walk_show(__u64 address)                                                      \
+	{                                                                                                   \
+		show(NULL, view_walk_cast(struct cgroup, address));                                         \
+		return view_walk_shown();                                                                   \
+	}                                                                                                   \
+                                                                                                            \
 	__noinline int name##_walk_one(__u64 address)                                                       \
 	{                                                                                                   \
-		struct cgroup *cgrp = view_walk_cast(struct cgroup, address);                               \
-                                                                                                            \
-		if (view_walk_enter(address))                                                                  \
-			return 1;                                                                           \
-		show(NULL, cgrp);                                                                           \
-		return view_walk_leave();                                                                   \
+		return view_walk_enter(address) || name##_walk_show(address) || view_walk_leave();          \
 	}                                                                                                   \
                                                                                                             \
 	SEC("iter/task")                                                                                    \

@@ -5,8 +5,8 @@
  * kernel's lists itself, because the kernel's own iterator (bpf_iter_css) cannot begin in the middle of a
  * tree.
  *
- * The results go to memory that user space maps. It has an element of view_nodes for each cgroup, its name in
- * view_names, and the view's rows in view_rows. Serial numbers are never used again. So an element that still
+ * The list goes to memory that user space maps, with an element of view_nodes for each cgroup and its name in
+ * view_names. Views add their rows (see tree.h). Serial numbers are never used again. So an element that still
  * holds a cgroup's serial number from the last walk also holds its id, level and name, and they are not read
  * again.
  *
@@ -44,7 +44,6 @@ struct view_walk {
 	__u32 state;  /* enum view_walk_state */
 	__u32 nodes;  /* elements of view_nodes in use */
 	__u32 names;  /* bytes of view_names in use */
-	__u32 rows;   /* bytes of view_rows in use */
 	__u32 wanted; /* cgroups that the tree has, about */
 	__u32 depth;  /* steps of the path in use */
 	__u32 pass;   /* its number, one more than that of the pass before */
@@ -57,7 +56,6 @@ struct view_node {
 	__u32 level;
 	__u32 name;	 /* where it begins */
 	__u32 name_size; /* with its NUL */
-	__u32 rows;	 /* where they end */
 	__u32 pass;	 /* the last that showed the cgroup as this element */
 };
 
@@ -276,7 +274,6 @@ __noinline int view_walk_leave(void)
 
 	if (view_walk.state != VIEW_WALK_MORE || !node)
 		return 1;
-	node->rows = view_walk.rows;
 	view_walk.names += node->name_size;
 	view_walk.nodes = nr + 1;
 	return 0;

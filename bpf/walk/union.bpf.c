@@ -2,8 +2,9 @@
 //go:build ignore
 
 /*
- * Walks for several views at once. No view: user space puts their NAME_walk_one in the place of the body of
- * union_show, with the maps of each (iter/runs/join.go). So all views of a cgroup are shown back to back.
+ * Walks for several views at once. No view: user space puts calls of their NAME_walk_show in the place of the
+ * body of union_show, with the maps of each (iter/runs/join.go). So all views of a cgroup are shown back to
+ * back, beside one list of cgroups.
  */
 #include "walk.h"
 

@@ -58,7 +58,7 @@ const (
 	treeFlavour = FlavourMark + "tree"
 	walkFlavour = FlavourMark + "walk"
 	batchMap    = "view_batches" // of the tree flavour that VIEW_TREE in bpf/include/tree.h makes
-	nodesMap    = "view_nodes"   // of its walk flavour
+	endsMap     = "view_ends"    // of its walk flavour
 )
 
 // Main is the name of the iterator program that makes the view. Task is the one to be run on each task, Tree
@@ -212,7 +212,7 @@ func (o *Object) choose(iterators []string, view string) error {
 			o.tree = program
 		case view + walkFlavour:
 			spec := o.spec.Programs[program]
-			if spec.AttachTo != "task" || !UsedMaps(spec)[nodesMap] {
+			if spec.AttachTo != "task" || !UsedMaps(spec)[endsMap] {
 				return errno.Errorf(unix.ENOEXEC,
 					"program %s is not what VIEW_TREE of tree.h makes",
 					program)

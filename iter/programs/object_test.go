@@ -55,7 +55,7 @@ func TestProgramsOfObject(t *testing.T) {
 		return p
 	}
 	tree := func(target string) *ebpf.ProgramSpec { return flavour("v___tree", target, batchMap) }
-	walk := func(target string) *ebpf.ProgramSpec { return flavour("v___walk", target, nodesMap) }
+	walk := func(target string) *ebpf.ProgramSpec { return flavour("v___walk", target, endsMap) }
 	sleeper := &ebpf.ProgramSpec{Name: "sleeper", Type: ebpf.Tracing, SectionName: "fentry.s/x",
 		AttachTo: "x"}
 	for name, test := range map[string]struct {

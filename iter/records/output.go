@@ -21,6 +21,7 @@ type Output struct {
 	help    string
 	cgroup  uint64 // the one that was asked for
 	tree    bool
+	shared  bool // nodes and names are those of another output
 
 	raw   []byte
 	parts []part
@@ -61,6 +62,7 @@ func (o *Output) Begin(view string, t Type, cgroup uint64, tree bool, limit int6
 	o.view, o.record, o.version, o.help, o.metrics = view, t.record, t.version, t.help, t.metrics
 	o.cgroup, o.tree, o.limit, o.union = cgroup, tree, limit, false
 	o.snapshot = beginSnapshot()
+	o.ownTree()
 	o.Reset()
 	o.Add(cgroup, 0, ".")
 	o.Clear()
@@ -68,13 +70,21 @@ func (o *Output) Begin(view string, t Type, cgroup uint64, tree bool, limit int6
 
 // End gives back the memory that only a giant output needed.
 func (o *Output) End() {
-	const keep = 1 << 20 // bytes
+	const keep = 4 << 20 // bytes, so that 10,000 cgroups fit
 	o.record = nil
+	o.ownTree()
 	o.raw, o.parts, o.order = within(o.raw, keep), within(o.parts, keep), within(o.order, keep)
 	o.nodes, o.names, o.whole = within(o.nodes, keep), within(o.names, keep), within(o.whole, keep)
 	o.walked = within(o.walked, keep)
 	o.labels, o.above.text = within(o.labels, keep), within(o.above.text, keep)
 	o.sums = within(o.sums, keep)
+}
+
+// ownTree leaves a shared tree to the other output.
+func (o *Output) ownTree() {
+	if o.shared {
+		o.nodes, o.names, o.shared = nil, nil, false
+	}
 }
 
 // within is s, or nil if it holds more bytes than that.

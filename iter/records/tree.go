@@ -31,10 +31,9 @@ func (t *Tree) Add(cgroup uint64, parent int, name string) int {
 	return len(t.nodes) - 1
 }
 
-// CopyTree makes the tree a copy of another one.
-func (t *Tree) CopyTree(other *Output) {
-	t.nodes, t.names = append(t.nodes[:0], other.nodes...), append(t.names[:0], other.names...)
-}
+// ShareTree takes the tree of another output, for runs of several views. Both must be rendered before the other
+// one changes.
+func (o *Output) ShareTree(other *Output) { o.nodes, o.names, o.shared = other.nodes, other.names, true }
 
 // Len is the number of cgroups.
 func (t *Tree) Len() int { return len(t.nodes) }

@@ -15,7 +15,7 @@ const (
 	unionObject  = "walk/union.bpf.o"
 	unionProgram = "walk_union" // walks for several views
 	unionShow    = "union_show"
-	walkOne      = "_walk_one"
+	walkShown    = "_walk_show"
 )
 
 // joined is the object of one of the views of a union.
@@ -42,13 +42,13 @@ func join(union *ebpf.CollectionSpec, objects []joined) error {
 		if walk == nil {
 			return errno.Errorf(unix.ENOEXEC, "view %s has no program that walks", o.view)
 		}
-		shown, err := reachable(walk.Instructions, o.view+walkOne)
+		shown, err := reachable(walk.Instructions, o.view+walkShown)
 		if err != nil {
 			return err
 		}
 		o.addTo(union, shown)
 		program.Instructions = append(program.Instructions, shown...)
-		called = append(called, joinedName(o.view, o.view+walkOne))
+		called = append(called, joinedName(o.view, o.view+walkShown))
 	}
 	return replaceBody(program, unionShow, callEach(called))
 }

@@ -22,19 +22,21 @@ type walk struct {
 	program string
 	open    LoadWalk
 	piece   time.Duration
-	views   []string // of a union; else nil
 
 	mu      sync.Mutex
 	refused error            // why there is no program
 	loaded  *ebpf.Collection // nil before the first tree is read, and after a giant one
-	parts   []walkPart       // the program's own, then one of each view of a union
+	room    listRoom
+	status  walkStatus
+	giant   *time.Timer // ends a giant walk
+	shows   []walkShow  // of the view, of each view of a union, or none if the program only lists
 }
 
-// walkPart is the memory of one of the objects that a program is made of.
-type walkPart struct {
-	view   string // "" for the program's own
-	room   walkRoom
-	status walkStatus
+// walkShow is the memory that one view fills.
+type walkShow struct {
+	view   string // in a union; "" for a view alone
+	room   uint64 // bytes of rows
+	status showStatus
 }
 
 // Walks returns the reason why trees are not walked, nil if they are.
@@ -54,7 +56,7 @@ func (j *Job) Walks() error {
 // All else is shared.
 func (j *Job) InPieces() (*Job, func()) {
 	small := *j
-	small.walk = newWalk(j.walk.program, j.walk.open)
+	small.walk = newWalk(j.walk.program, j.walk.open, "")
 	small.walk.piece = 0
 	return &small, small.walk.end
 }
@@ -68,10 +70,12 @@ var errNoWalk = errors.New("no walk")
 // walkStatus is struct view_walk of bpf/include/walk.h.
 type walkStatus struct {
 	Top                                      uint64
-	State, Nodes, Names, Rows, Wanted, Depth uint32
-	Pass, _                                  uint32
+	State, Nodes, Names, Wanted, Depth, Pass uint32
 	Path                                     [32]struct{ ID, Serial uint64 }
 }
+
+// showStatus is struct view_shown of bpf/include/tree.h.
+type showStatus struct{ State, Nodes, Rows uint32 }
 
 // The states of a walk are those of enum view_walk_state.
 const (
@@ -100,8 +104,8 @@ func (w *walk) fill(cgroup uint64, all ...*run) error {
 			return err
 		}
 		rows := int64(0)
-		for i := range w.parts {
-			rows += int64(w.parts[i].status.Rows)
+		for i := range w.shows {
+			rows += int64(w.shows[i].status.Rows)
 		}
 		if rows > r.limit {
 			return records.TooLong(r.limit)
@@ -123,10 +127,14 @@ func (w *walk) fill(cgroup uint64, all ...*run) error {
 
 // pass walks once, piece by piece, to the end or until it cannot go on, and returns the last state.
 func (w *walk) pass(r *run, cgroup uint64) (state uint32, err error) {
-	for i := range w.parts {
-		p := &w.parts[i]
-		p.status = walkStatus{Top: cgroup, Pass: p.status.Pass + 1}
-		if err := w.variable(p, walkVariable).Set(p.status); err != nil {
+	w.status = walkStatus{Top: cgroup, Pass: w.status.Pass + 1}
+	if err := w.loaded.Variables[walkVariable].Set(w.status); err != nil {
+		return 0, err
+	}
+	for i := range w.shows {
+		s := &w.shows[i]
+		s.status = showStatus{}
+		if err := w.shown(s).Set(s.status); err != nil {
 			return 0, err
 		}
 	}
@@ -140,27 +148,29 @@ func (w *walk) pass(r *run, cgroup uint64) (state uint32, err error) {
 		return 0, fmt.Errorf("link the iterator that walks trees: %w", err)
 	}
 	defer unix.Close(link)
-	own := &w.parts[0].status
 	for {
 		if err := w.next(r, link); err != nil {
 			return 0, err
 		}
-		before := own.Nodes
-		for i := range w.parts {
-			p := &w.parts[i]
-			if err := w.variable(p, walkVariable).Get(&p.status); err != nil {
+		before := w.status.Nodes
+		if err := w.loaded.Variables[walkVariable].Get(&w.status); err != nil {
+			return 0, err
+		}
+		for i := range w.shows {
+			s := &w.shows[i]
+			if err := w.shown(s).Get(&s.status); err != nil {
 				return 0, err
 			}
-			if i > 0 && p.status.State != walkMore { // a view has stopped the walk
-				return p.status.State, nil
+			if s.status.State != walkMore { // the view has stopped the walk
+				return s.status.State, nil
 			}
 		}
-		if own.State != walkMore {
-			return own.State, nil
+		if w.status.State != walkMore {
+			return w.status.State, nil
 		}
-		if own.Nodes == before {
+		if w.status.Nodes == before {
 			return 0, errno.Errorf(unix.EIO,
-				"the iterator that walks trees stays at cgroup %d", own.Nodes)
+				"the iterator that walks trees stays at cgroup %d", before)
 		}
 	}
 }
@@ -176,59 +186,57 @@ func (w *walk) next(r *run, link int) error {
 	return err
 }
 
-// take copies the result to the runs' outputs. Each view of a union has the whole list of cgroups.
+// take copies the result to the runs' outputs. The views of a union share one list of cgroups.
 func (w *walk) take(all []*run) error {
-	parts := w.parts[len(w.parts)-len(all):]
 	skew, err := w.readSkew()
 	if err != nil {
 		return err
 	}
 	all[0].skew = skew
+	list := records.Walked{NrNodes: int(w.status.Nodes), SizeNames: int(w.status.Names)}
+	var err2 error
+	list.Nodes, err = w.loaded.Maps[walkNodes].Memory()
+	list.Names, err2 = w.loaded.Maps[walkNames].Memory()
+	if err := errors.Join(err, err2); err != nil {
+		return fmt.Errorf("map the list of cgroups: %w", err)
+	}
+	if err := all[0].output.Walked(list); err != nil {
+		return err
+	}
 	for i, r := range all {
-		p := &parts[i]
-		found := records.Walked{
-			NrNodes: int(p.status.Nodes), SizeNames: int(p.status.Names),
-			SizeRows: int(p.status.Rows),
-		}
-		if p.status.Nodes != w.parts[0].status.Nodes {
-			return errno.Errorf(unix.EIO, "view %s has shown %d of %d cgroups",
-				p.view, p.status.Nodes, w.parts[0].status.Nodes)
-		}
-		nodes, err1 := w.memory(p, walkNodes)
-		names, err2 := w.memory(p, walkNames)
-		rows, err3 := w.memory(p, walkRows)
-		if err := errors.Join(err1, err2, err3); err != nil {
-			return fmt.Errorf("map what a walk found: %w", err)
-		}
-		found.Nodes, found.Names = nodes, names
-		if rows != nil {
-			found.Rows = rows
-		}
 		r.bits = r.bits[:0]
-		if err := r.output.Walked(found); err != nil {
-			return err
+		if i > 0 {
+			r.output.ShareTree(&all[0].output)
+		}
+		if i < len(w.shows) {
+			if err := w.takeShown(&w.shows[i], r); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// memory is a map of a part; nil if it has none of the name.
-func (w *walk) memory(p *walkPart, name string) (*ebpf.Memory, error) {
-	m := w.loaded.Maps[p.name(name)]
-	if m == nil {
-		return nil, nil
+// takeShown copies what a view has shown to a run's output.
+func (w *walk) takeShown(s *walkShow, r *run) error {
+	if s.status.Nodes != w.status.Nodes {
+		return errno.Errorf(unix.EIO, "view %s has shown %d of %d cgroups",
+			s.view, s.status.Nodes, w.status.Nodes)
 	}
-	return m.Memory()
+	ends, err := w.loaded.Maps[s.name(walkEnds)].Memory()
+	rows, err2 := w.loaded.Maps[s.name(walkRows)].Memory()
+	if err := errors.Join(err, err2); err != nil {
+		return fmt.Errorf("map what a walk has shown: %w", err)
+	}
+	return r.output.Shown(ends, rows, int(s.status.Rows))
 }
 
-func (w *walk) variable(p *walkPart, name string) *ebpf.Variable {
-	return w.loaded.Variables[p.name(name)]
-}
+func (w *walk) shown(s *walkShow) *ebpf.Variable { return w.loaded.Variables[s.name(shownVariable)] }
 
-// name is the name in the loaded program of a part's map or variable.
-func (p *walkPart) name(name string) string {
-	if p.view == "" {
+// name is the name in the loaded program of a map or variable of the view.
+func (s *walkShow) name(name string) string {
+	if s.view == "" {
 		return name
 	}
-	return joinedName(p.view, name)
+	return joinedName(s.view, name)
 }

@@ -17,12 +17,11 @@ func TestWalkGrows(t *testing.T) {
 	for i := range 9 {
 		ktest.Cgroup(t, top, strings.Repeat("n", 254)+fmt.Sprint(i))
 	}
-	for _, room := range []walkRoom{
-		{1, longestName, 0}, {100, longestName, 0}, {1, 100 * longestName, 0},
-		{keepNodes + 1, 1 << 20, 0},
+	for _, room := range []listRoom{
+		{1, longestName}, {100, longestName}, {1, 100 * longestName}, {keepNodes + 1, 1 << 20},
 	} {
 		l := lister{objects: bpf.Objects, inWalk: newWalk("list", loadList(bpf.Objects))}
-		l.inWalk.parts[0].room = room
+		l.inWalk.room = room
 		if err := l.inWalk.load(); err != nil {
 			old := lister{objects: bpf.Objects}
 			if !errors.Is(err, errNoWalk) || old.load() != nil {
@@ -35,6 +34,7 @@ func TestWalkGrows(t *testing.T) {
 		if err != nil || tree.Len() != 10 {
 			t.Errorf("room for %+v: %d cgroups of 10, %v", room, tree.Len(), err)
 		}
+		l.inWalk.endGiant()
 		if kept := l.inWalk.loaded != nil; kept != (room.nodes <= keepNodes) {
 			t.Errorf("room for %+v: the memory is kept: %t", room, kept)
 		}

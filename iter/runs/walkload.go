@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
+	"time"
 
+	"bpfviewfs/internal/errno"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -31,71 +34,71 @@ func (j *Job) AddWalker(w Walker) {
 	if j.runner.hierarchy.V1() {
 		return
 	}
-	j.walk = newWalk(w.Program, w.Load)
+	j.walk = newWalk(w.Program, w.Load, "")
 }
 
+// newWalk makes a walk that shows the views of a union, a view that is called "", or none.
 func newWalk(program string, open LoadWalk, views ...string) *walk {
-	w := &walk{program: program, open: open, piece: walkPiece, views: views}
+	w := &walk{program: program, open: open, piece: walkPiece}
+	for _, v := range views {
+		w.shows = append(w.shows, walkShow{view: v})
+	}
 	w.first()
 	return w
 }
 
-// first sets the room of the parts to its size before a tree is read.
+// first sets the room to its size before a tree is read.
 func (w *walk) first() {
-	w.parts = []walkPart{{room: firstRoom}}
-	for _, v := range w.views {
-		w.parts = append(w.parts, walkPart{view: v, room: firstRoom})
+	w.room = listRoom{nodes: 512, names: 512 * nameRoom}
+	for i := range w.shows {
+		w.shows[i].room = 64 << 10
 	}
 }
 
-// The maps and the variable in which a walk leaves its results, as walk.h and tree.h of bpf/include declare
-// them.
+// The maps and variables in which a walk leaves its results, as walk.h and tree.h of bpf/include declare them.
 const (
-	walkNodes    = "view_nodes"
-	walkNames    = "view_names"
-	walkRows     = "view_rows"
-	walkVariable = "view_walk"
+	walkNodes     = "view_nodes"
+	walkNames     = "view_names"
+	walkVariable  = "view_walk"
+	walkEnds      = "view_ends"
+	walkRows      = "view_rows"
+	shownVariable = "view_shown"
 )
 
-// walkRoom is the memory of a part of a walk.
-type walkRoom struct{ nodes, names, rows uint64 } // of cgroups, of bytes
-
-var firstRoom = walkRoom{nodes: 512, names: 512 * nameRoom, rows: 64 << 10}
+// listRoom is the memory of a list of cgroups.
+type listRoom struct{ nodes, names uint64 } // of cgroups, of bytes
 
 const (
-	keepNodes    = 65536 // memory for more is not kept
+	keepNodes    = 65536 // memory for more is giant
 	keepRows     = 32 << 20
+	giantTime    = 10 * time.Second
 	nameRoom     = 64  // for a cgroup's name, on average
 	longestName  = 256 // NAME_MAX and a NUL
 	longestRows  = 32 << 10
 	maxWalkBytes = 1 << 29 // the largest offset that the verifier takes
 )
 
-// above is room for a tree, from the status of a walk that found some room full. wanted is the number of
-// cgroups that the tree has.
-func (room walkRoom) above(s walkStatus, wanted uint32) walkRoom {
-	nodes := uint64(max(wanted, s.Nodes+1))
-	nodes += nodes / 4
-	enough := func(used uint32, longest uint64) uint64 {
-		return uint64(used)*nodes/uint64(max(s.Nodes, 1)) + longest
-	}
-	return walkRoom{
-		nodes: max(nodes, room.nodes),
-		names: max(enough(s.Names, longestName), room.names),
-		rows:  max(enough(s.Rows, longestRows), room.rows),
-	}
-}
-
-// grow makes more room. Rows of more than limit bytes are not kept, so they get no room.
+// grow makes more room, after a walk that found some room full. Rows of more than limit bytes are not kept, so
+// they get no room.
 func (w *walk) grow(limit int64) error {
-	for i := range w.parts {
-		p := &w.parts[i]
-		room := p.room.above(p.status, w.parts[0].status.Wanted)
-		room.rows = min(room.rows, max(uint64(limit)+longestRows, p.room.rows))
-		if room.names > maxWalkBytes || room.rows > maxWalkBytes {
-			return errNoWalk
-		}
-		p.room = room
+	nodes := uint64(max(w.status.Wanted, w.status.Nodes+1))
+	nodes += nodes / 4
+	enough := func(used, of uint32, longest uint64) uint64 {
+		return uint64(used)*nodes/uint64(max(of, 1)) + longest
+	}
+	w.room = listRoom{
+		nodes: max(nodes, w.room.nodes),
+		names: max(enough(w.status.Names, w.status.Nodes, longestName), w.room.names),
+	}
+	largest := w.room.names
+	for i := range w.shows {
+		s := &w.shows[i]
+		rows := min(enough(s.status.Rows, s.status.Nodes, longestRows), uint64(limit)+longestRows)
+		s.room = max(rows, s.room)
+		largest = max(largest, s.room)
+	}
+	if largest > maxWalkBytes {
+		return errNoWalk
 	}
 	w.unload()
 	return w.load()
@@ -123,39 +126,62 @@ func (w *walk) load() error {
 
 // set makes room in the maps, and tells the program.
 func (w *walk) set(spec *ebpf.CollectionSpec) error {
-	for i := range w.parts {
-		p := &w.parts[i]
-		for name, value := range map[string]any{
-			"view_names_size": uint32(p.room.names), "view_rows_size": uint32(p.room.rows),
-			"view_tree_page_size": uint32(os.Getpagesize()), "view_piece_nsec": uint64(w.piece),
-		} {
-			if v := spec.Variables[p.name(name)]; v != nil {
-				if err := v.Set(value); err != nil {
-					return err
-				}
+	variables := map[string]any{
+		"view_names_size": uint32(w.room.names), "view_piece_nsec": uint64(w.piece),
+	}
+	maps := []string{walkNodes, walkNames}
+	for i := range w.shows {
+		s := &w.shows[i]
+		variables[s.name("view_rows_size")] = uint32(s.room)
+		variables[s.name("view_tree_page_size")] = uint32(os.Getpagesize())
+		maps = append(maps, s.name(walkEnds), s.name(walkRows))
+	}
+	for name, value := range variables {
+		if v := spec.Variables[name]; v != nil { // a view may not use it
+			if err := v.Set(value); err != nil {
+				return err
 			}
 		}
-		for name, set := range map[string]func(m *ebpf.MapSpec){
-			walkNodes: func(m *ebpf.MapSpec) { m.MaxEntries = uint32(p.room.nodes) },
-			walkNames: func(m *ebpf.MapSpec) { m.ValueSize = uint32(p.room.names) },
-			walkRows:  func(m *ebpf.MapSpec) { m.ValueSize = uint32(p.room.rows) },
-		} {
-			if m := spec.Maps[p.name(name)]; m != nil {
-				set(m)
-			}
+	}
+	for _, name := range maps {
+		if spec.Maps[name] == nil {
+			return errno.Errorf(unix.ENOEXEC,
+				"no map %s: build the object with the headers of this version", name)
 		}
+	}
+	spec.Maps[walkNodes].MaxEntries = uint32(w.room.nodes)
+	spec.Maps[walkNames].ValueSize = uint32(w.room.names)
+	for i := range w.shows {
+		s := &w.shows[i]
+		spec.Maps[s.name(walkEnds)].MaxEntries = uint32(w.room.nodes)
+		spec.Maps[s.name(walkRows)].ValueSize = uint32(s.room)
 	}
 	return nil
 }
 
-// forgetGiant gives back the memory that only a giant tree needed.
+// forgetGiant gives back the memory that only a giant tree needed, if no tree is read for a while. To load the
+// program again takes as long as a pass over 50,000 cgroups.
 func (w *walk) forgetGiant() {
-	for i := range w.parts {
-		if room := w.parts[i].room; room.nodes > keepNodes || room.rows > keepRows {
-			w.unload()
-			w.first()
-			return
-		}
+	if !w.isGiant() {
+		return
+	}
+	if w.giant == nil {
+		w.giant = time.AfterFunc(giantTime, w.endGiant)
+	}
+	w.giant.Reset(giantTime)
+}
+
+func (w *walk) isGiant() bool {
+	return w.room.nodes > keepNodes ||
+		slices.ContainsFunc(w.shows, func(s walkShow) bool { return s.room > keepRows })
+}
+
+func (w *walk) endGiant() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.isGiant() {
+		w.unload()
+		w.first()
 	}
 }
 
