@@ -90,12 +90,14 @@ func (f *FS) run(ctx context.Context, c content, cgroup uint64, who reader, time
 			err = fmt.Errorf("panic in %s: %v: please report it with the stack in the log", place, p)
 		}
 	}()
-	data, err := c.append(ctx, f, cgroup, who, s.data[:0])
+	data, err := c.append(ctx, f, cgroup, who, s.room(c.as.isTree()))
+	written := len(data)
 	if err == nil {
-		s.data = data
 		r = s.hold(data, time)
+	} else {
+		written = mappedSize
 	}
-	scratches.Put(s)
+	s.end(written)
 	return r, err
 }
 

@@ -8,12 +8,13 @@ import (
 // run is the result of one run of a file. One open file holds it. READs copy, so none that is under way needs
 // it.
 type run struct {
-	data []byte
-	time int64 // when it began, in seconds of Unix time
+	data   []byte
+	time   int64   // when it began, in seconds of Unix time
+	mapped *mapped // nil: data is on the heap
 }
 
-// Runs live in buffers of 2^n bytes, which are used again. Larger ones are left to the garbage collector:
-// most runs are small, and a large buffer must not be held for ever.
+// Runs live in buffers of 2^n bytes, which are used again. Larger ones of trees are mapped, and others are left
+// to the garbage collector: most runs are small, and a large buffer must not be held for ever.
 const (
 	leastBuffer = 8  // 256 bytes
 	mostBuffer  = 18 // 256 KiB
@@ -31,12 +32,20 @@ func room(size int) int {
 
 // hold makes a run of a scratch buffer's content.
 func (s *scratch) hold(data []byte, time int64) *run {
+	if s.mapped == nil {
+		s.data = data
+	}
 	if len(data) > 1<<mostBuffer {
+		if m := s.mapped; m != nil && m.holds(data) {
+			s.mapped = nil
+			m.trim(len(data))
+			return &run{data[:len(data):len(data)], time, m}
+		}
 		s.data = nil // a large one is not held for ever
 		if cap(data)-len(data) > len(data)/4 {
 			data = append(make([]byte, 0, len(data)), data...)
 		}
-		return &run{data, time}
+		return &run{data, time, nil}
 	}
 	size := room(len(data))
 	r, _ := runs[bits.Len(uint(size))-1].Get().(*run)
@@ -49,7 +58,11 @@ func (s *scratch) hold(data []byte, time int64) *run {
 
 // done gives the run's buffer to later runs. A nil run has none.
 func (r *run) done() {
-	if r != nil && cap(r.data) <= 1<<mostBuffer {
+	switch {
+	case r == nil:
+	case r.mapped != nil:
+		r.mapped.end()
+	case cap(r.data) <= 1<<mostBuffer:
 		runs[bits.Len(uint(cap(r.data)))-1].Put(r)
 	}
 }
@@ -63,6 +76,29 @@ func keptCost(size int) int64 { return int64(roundUp(uint64(size), 4096)) + file
 const fileCost = 1024
 
 // scratch is the buffer that a run is made in, before its size is known.
-type scratch struct{ data []byte }
+type scratch struct {
+	data   []byte
+	mapped *mapped // for a tree
+}
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// room returns an empty buffer.
+func (s *scratch) room(tree bool) []byte {
+	if tree {
+		if s.mapped = newMapped(); s.mapped != nil {
+			return s.mapped.mem[:0]
+		}
+	}
+	return s.data[:0]
+}
+
+// end takes the buffer back after the run was held. It was written up to written bytes.
+func (s *scratch) end(written int) {
+	if s.mapped != nil {
+		s.mapped.used = max(s.mapped.used, min(written, mappedSize))
+		s.mapped.end()
+		s.mapped = nil
+	}
+	scratches.Put(s)
+}

@@ -33,7 +33,9 @@ func (t *Tree) Add(cgroup uint64, parent int, name string) int {
 
 // ShareTree takes the tree of another output, for runs of several views. Both must be rendered before the other
 // one changes.
-func (o *Output) ShareTree(other *Output) { o.nodes, o.names, o.shared = other.nodes, other.names, true }
+func (o *Output) ShareTree(other *Output) {
+	o.nodes, o.names, o.shared = other.nodes, other.names, true
+}
 
 // Len is the number of cgroups.
 func (t *Tree) Len() int { return len(t.nodes) }
