@@ -21,7 +21,18 @@ func (r *registry) take(name string, want programs.Origin) *ebpf.Program {
 	}
 	pin := r.ours[name]
 	r.ours[name] = own{Origin: pin.Origin}
-	return pin.program
+	if pin.program != nil {
+		return pin.program
+	}
+	p, err := ebpf.LoadPinnedProgram(filepath.Join(r.dir, name), nil)
+	if err != nil {
+		return nil
+	}
+	if is, ours, err := programs.ReadOrigin(p); err != nil || !ours || !is.Same(want) { // replaced since it was listed
+		p.Close()
+		return nil
+	}
+	return p
 }
 
 // previous is the type of the program that is pinned under a name, if that has another origin.
@@ -29,11 +40,16 @@ func (r *registry) previous(name string, now programs.Origin, cache *btf.Cache) 
 	if r == nil {
 		return t
 	}
-	was := r.ours[name]
-	if was.program == nil || was.Same(now) {
+	was, ours := r.ours[name]
+	if !ours || was.Same(now) {
 		return t
 	}
-	if it, err := programs.Inspect(was.program, cache); err == nil {
+	p, err := ebpf.LoadPinnedProgram(filepath.Join(r.dir, name), nil)
+	if err != nil {
+		return t
+	}
+	defer p.Close()
+	if it, err := programs.Inspect(p, cache); err == nil {
 		t, _ = it.Type()
 	}
 	return t

@@ -24,13 +24,15 @@ import (
 type registry struct {
 	dir      string
 	readOnly bool
+	start    bool // no view is loaded yet
 	ours     map[string]own
 	others   map[string]*sources.Pin
 	below    []string // its sub-directories
 	say      func(format string, args ...any)
 }
 
-// own is an own pin. Its program stays open until the end of the update, or until a view takes it.
+// own is an own pin. At a start its program stays open until a view takes it, or until the end of the start.
+// Later it is nil, because most views stay as they are.
 type own struct {
 	programs.Origin
 	program *ebpf.Program
@@ -44,6 +46,7 @@ const temporary = programs.FlavourMark + "new"
 func (s *Set) openRegistry(said map[string]bool) (r *registry, refused []*sources.Pin) {
 	r = &registry{
 		dir: s.config.Registry, readOnly: s.config.ReadOnly, ours: make(map[string]own),
+		start:  len(*s.views.Load()) == 0,
 		others: make(map[string]*sources.Pin),
 	}
 	r.say = func(format string, args ...any) { s.say(said, format, args...) }
@@ -188,8 +191,11 @@ func (r *registry) look(dir, name string) error {
 		}
 		if ours {
 			r.ours[name].program.Close()
-			r.ours[name] = own{origin, program}
-			object = nil
+			r.ours[name] = own{Origin: origin}
+			if r.start {
+				r.ours[name] = own{origin, program}
+				object = nil
+			}
 			return nil
 		}
 	}

@@ -210,7 +210,11 @@ func TestFaultsOfRead(t *testing.T) {
 		for i, errno := range slices.Concat(place.passing, place.lasting) {
 			passes := i < len(place.passing)
 			lines := strings.Count(read(t, dir+"/.bpfview/errors"), "\n")
-			for nr := 1; nr <= 3; nr++ {
+			most := 3
+			if place.path == "/dev/fuse" { // strace ends as the server waits in the last read
+				most = 1
+			}
+			for nr := 1; nr <= most; nr++ {
 				what := fmt.Sprintf("%s: %v of %s %d of %s", place.of, errno, place.call, nr, place.path)
 				var err error
 				log := traced(t, server, []string{"-P", place.path, "-e", "trace=" + place.call, "-e",
