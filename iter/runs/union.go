@@ -146,7 +146,7 @@ func (u *Union) walk() *walk {
 			return nil
 		}
 	}
-	return u.Jobs[0].runner.unions.get(u.Jobs)
+	return u.Jobs[0].runner.unions.get(u.Jobs, u.Rights == nil)
 }
 
 // Walks returns the reason why a tree of the union is not walked, nil if it is.
@@ -189,13 +189,15 @@ type unions struct {
 type union struct {
 	jobs []*Job
 	walk *walk
+	root bool // root has read it
 }
 
 // keepUnions bounds the memory of walks. One that comes again is loaded again.
 const keepUnions = 8
 
-// get returns the walk of jobs.
-func (s *unions) get(jobs []*Job) *walk {
+// get returns the walk of jobs. Those that root has not read go first, because any user who was given a cgroup
+// can read one union after the other.
+func (s *unions) get(jobs []*Job, root bool) *walk {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := slices.IndexFunc(s.kept, func(u union) bool { return slices.Equal(u.jobs, jobs) })
@@ -206,10 +208,13 @@ func (s *unions) get(jobs []*Job) *walk {
 	} else {
 		u = s.make(slices.Clone(jobs))
 	}
+	u.root = u.root || root
 	s.kept = append(s.kept, u)
 	if len(s.kept) > keepUnions {
-		go s.kept[0].walk.end() // waits for its reader
-		s.kept = slices.Delete(s.kept, 0, 1)
+		i := slices.IndexFunc(s.kept[:keepUnions], func(u union) bool { return !u.root })
+		i = max(i, 0)
+		go s.kept[i].walk.end() // waits for its reader
+		s.kept = slices.Delete(s.kept, i, i+1)
 	}
 	return u.walk
 }
@@ -222,7 +227,7 @@ func (s *unions) make(jobs []*Job) union {
 	load := func(set func(*ebpf.CollectionSpec) error) (*ebpf.Collection, error) {
 		return loadUnion(s.objects, jobs, set)
 	}
-	return union{jobs, newWalk(unionProgram, load, views...)}
+	return union{jobs: jobs, walk: newWalk(unionProgram, load, views...)}
 }
 
 // forget ends the walks that a job is part of. No run of the job may be under way.
