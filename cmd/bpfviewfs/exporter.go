@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"bpfviewfs/cmd/bpfviewfs/exporter"
@@ -27,6 +28,7 @@ metrics, or is 503 with the reason. It needs no privilege but a group that may r
 			return usageError("%w", err)
 		}
 		s.Mount, s.Logf = append(args, "/run/bpfview")[0], log.Warnf
+		debug.SetGCPercent(50) // what is not garbage is small, and a scrape makes much
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
 		return failed(s.Serve(ctx, log.Infof))

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,7 +50,8 @@ type Exporter struct {
 	options  Options
 	passes   passes
 	paths    paths
-	slots    chan struct{}
+	slots    chan struct{} // of scrapes
+	reading  chan struct{} // of files that are read at once
 	registry *prometheus.Registry
 	metrics  metrics
 
@@ -68,6 +70,9 @@ type metrics struct {
 // mountMetrics is the name of the mount's own metrics among those of views, which have no dash.
 const mountMetrics = "bpfviewfs-mount"
 
+// maxReading bounds the files that are read at once. Each takes memory, a CPU here, and one in the mount.
+const maxReading = 4
+
 // New makes an exporter. It reads nothing yet.
 func New(o Options) *Exporter {
 	if o.Timeout == 0 {
@@ -83,7 +88,7 @@ func New(o Options) *Exporter {
 		o.Logf = func(string, ...any) {}
 	}
 	e := &Exporter{options: o, slots: make(chan struct{}, o.MaxScrapes),
-		registry: prometheus.NewRegistry()}
+		reading: make(chan struct{}, min(runtime.NumCPU(), maxReading)), registry: prometheus.NewRegistry()}
 	e.metrics = metrics{
 		up: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "bpfview_exporter_up",
@@ -274,6 +279,8 @@ func (e *Exporter) path(name string) string {
 
 // read reads one file.
 func (e *Exporter) read(name string, way form) (*page, error) {
+	e.reading <- struct{}{}
+	defer func() { <-e.reading }()
 	start := time.Now()
 	e.metrics.passes.WithLabelValues(name).Inc()
 	failures := e.metrics.failures.WithLabelValues(name)
