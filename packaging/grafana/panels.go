@@ -36,10 +36,13 @@ func one(expr, legend string) []query {
 	return []query{{strings.ReplaceAll(expr, "#", `job=~"$job",instance=~"$instance"`), legend}}
 }
 
-// most shows the series that had most in all the time that is shown. topk alone would choose others at each
-// step. expr has [time] for a range.
+// most shows the cgroups' series that had most in all the time that is shown. expr has [time] for a range.
 func most(expr, legend string) []query {
-	expr = strings.ReplaceAll(expr, "#", `#,cgroup=~"$cgroup"`)
+	return busiest(strings.ReplaceAll(expr, "#", `#,cgroup=~"$cgroup"`), legend)
+}
+
+// busiest is most for any series. topk alone would choose others at each step.
+func busiest(expr, legend string) []query {
 	now := strings.ReplaceAll(expr, "[time]", "[$__rate_interval]")
 	whole := strings.ReplaceAll(expr, "[time]", "[$__range] @ end()")
 	return one(fmt.Sprintf("(%s) and topk($top, %s)", now, whole), legend)
@@ -78,9 +81,9 @@ var rows = []row{
   / (rate(bpfview_cpu_nr_periods_total{#}[time]) > 0)`, path)},
 		{lines, "Waiting for a CPU", "Share of time in which some threads waited for a CPU.", perCent, nil,
 			most(`rate(bpfview_psi_seconds_total{#,resource="cpu",kind="some"}[time])`, path)},
-		{spread, "Waits for a CPU, whole machine", "Needs the mount option enable=runqlat.", seconds, nil,
-			one(`sum by (le) (increase(bpfview_runqlat_wait_seconds_bucket{#,cgroup="/"}[$__rate_interval]))`,
-				"{{le}}")},
+		{spread, "Waits for a CPU", "Of all chosen cgroups. Needs the mount option enable=runqlat.", seconds, nil,
+			one(`sum by (le) (increase(
+  bpfview_runqlat_wait_seconds_bucket{#,cgroup=~"$cgroup"}[$__rate_interval]))`, "{{le}}")},
 	}},
 	{"Memory, by cgroup", []panel{
 		{lines, "Memory", "Page cache included.", bytes, nil,
@@ -126,17 +129,16 @@ var rows = []row{
 	}},
 	{"bpfviewfs itself", []panel{
 		{lines, "Reading a file of the mount", "Time that the exporter took for a view.", seconds, nil,
-			one(`topk($top, bpfview_exporter_pass_seconds{#})`, "{{instance}} {{view}}")},
+			busiest(`avg_over_time(bpfview_exporter_pass_seconds{#}[time])`, "{{instance}} {{view}}")},
 		{lines, "Failed", "Runs of views in the mount, and reads of the exporter, that failed, by the second.",
 			short, nil, append(
-				one(`topk($top, sum by (instance, view) (rate(bpfviewfs_run_failures_total{#}[$__rate_interval])))`,
+				busiest(`sum by (instance, view) (rate(bpfviewfs_run_failures_total{#}[time]))`,
 					"{{instance}} runs of {{view}}"),
-				one(`topk($top,
-  sum by (instance, view) (rate(bpfview_exporter_failed_passes_total{#}[$__rate_interval])))`,
+				busiest(`sum by (instance, view) (rate(bpfview_exporter_failed_passes_total{#}[time]))`,
 					"{{instance}} reads of {{view}}")...)},
 		{lines, "Slowest runs of views", "99 of 100 are faster.", seconds, nil,
-			one(`topk($top, histogram_quantile(0.99,
-  sum by (instance, view, le) (rate(bpfviewfs_run_seconds_bucket{#}[$__rate_interval]))))`,
+			busiest(`histogram_quantile(0.99,
+  sum by (instance, view, le) (rate(bpfviewfs_run_seconds_bucket{#}[time])))`,
 				"{{instance}} {{view}}")},
 		{lines, "Scrapes", "Time that Prometheus waited for one.", seconds, nil,
 			one(`scrape_duration_seconds{#}`, "{{instance}}")},
