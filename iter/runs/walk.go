@@ -94,6 +94,9 @@ func (w *walk) fill(cgroup uint64, all ...*run) error {
 	if err := r.overdue(); err != nil {
 		return err
 	}
+	if w.loaded == nil {
+		w.expect(r.hierarchy.Descendants(cgroup))
+	}
 	if err := w.load(); err != nil {
 		return err
 	}

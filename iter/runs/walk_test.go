@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
+	"github.com/cilium/ebpf"
 )
 
 // Memory grows with the tree and with the names. It is given back after a giant tree.
@@ -40,5 +42,29 @@ func TestWalkGrows(t *testing.T) {
 		}
 		l.close()
 		l.inWalk.end()
+	}
+}
+
+// TestWalkExpects holds that the first tree loads its program once, however many cgroups it has.
+func TestWalkExpects(t *testing.T) {
+	h := testHierarchy(t)
+	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	const many = 600
+	for i := range many {
+		ktest.Cgroup(t, top, fmt.Sprint(i))
+	}
+	loads := 0
+	w := newWalk("list", func(set func(*ebpf.CollectionSpec) error) (*ebpf.Collection, error) {
+		loads++
+		return loadList(bpf.Objects)(set)
+	})
+	defer w.end()
+	r := &run{ctx: t.Context(), hierarchy: h, deadline: time.Now().Add(time.Minute), limit: 1 << 20}
+	err := w.fill(ktest.CgroupID(t, top), r)
+	if errors.Is(err, errNoWalk) && (&lister{objects: bpf.Objects}).load() == nil {
+		return // before v6.4
+	}
+	if err != nil || r.output.Len() != many+1 || loads != 1 {
+		t.Errorf("%d loads, %d cgroups of %d, %v", loads, r.output.Len(), many+1, err)
 	}
 }

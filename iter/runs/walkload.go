@@ -51,7 +51,17 @@ func newWalk(program string, open LoadWalk, views ...string) *walk {
 func (w *walk) first() {
 	w.room = listRoom{nodes: 512, names: 512 * nameRoom}
 	for i := range w.shows {
-		w.shows[i].room = 64 << 10
+		w.shows[i].room = 512 * rowRoom
+	}
+}
+
+// expect makes room for a tree of so many cgroups, before the program is loaded, because each load has it
+// verified anew. Rows may still need more.
+func (w *walk) expect(cgroups uint64) {
+	nodes := min(cgroups+cgroups/4, maxWalkBytes/rowRoom)
+	w.room = listRoom{nodes: max(nodes, w.room.nodes), names: max(nodes*nameRoom, w.room.names)}
+	for i := range w.shows {
+		w.shows[i].room = max(nodes*rowRoom, w.shows[i].room)
 	}
 }
 
@@ -73,6 +83,7 @@ const (
 	keepRows     = 32 << 20
 	giantTime    = 10 * time.Second
 	nameRoom     = 64  // for a cgroup's name, on average
+	rowRoom      = 128 // for its rows
 	longestName  = 256 // NAME_MAX and a NUL
 	longestRows  = 32 << 10
 	maxWalkBytes = 1 << 29 // the largest offset that the verifier takes
