@@ -12,7 +12,6 @@ import (
 
 	"bpfviewfs/cmd/bpfviewfs/recording"
 	"bpfviewfs/cmd/bpfviewfs/show"
-	"bpfviewfs/internal/plain"
 	"bpfviewfs/iter/raw"
 )
 
@@ -151,71 +150,4 @@ func Tables(to io.Writer, r *recording.Reader, csv bool) error {
 		heads[table.View] = s.Hash
 		return table.PrintCSV(to, first)
 	})
-}
-
-// Metrics prints OpenMetrics. All samples of a metric are together, so the recording is read once for each.
-func Metrics(to io.Writer, r *recording.Reader) error {
-	type metric struct{ view, member string }
-	var order []metric
-	seen := make(map[metric]bool)
-	err := eachRun(r, func(s *raw.Schema, _, _ *raw.Output) error {
-		for _, m := range s.Members {
-			if key := (metric{s.View, m.Name}); m.Metric != "" && !m.IsHistogram() && !seen[key] {
-				seen[key] = true
-				order = append(order, key)
-			}
-		}
-		return nil
-	})
-	for _, key := range order {
-		if err != nil {
-			return err
-		}
-		first := true
-		err = eachRun(r, func(s *raw.Schema, _, now *raw.Output) error {
-			m := s.Member(key.member)
-			if s.View != key.view || m == nil || m.Metric == "" {
-				return nil
-			}
-			if first {
-				fmt.Fprintf(to, "# TYPE %s %s\n", strings.TrimSuffix(m.Metric, "_total"), m.Kind)
-			}
-			first = false
-			return sampleLines(to, s, now, m)
-		})
-	}
-	if err == nil {
-		_, err = io.WriteString(to, "# EOF\n")
-	}
-	return err
-}
-
-// sampleLines prints the samples of one metric in one run.
-func sampleLines(to io.Writer, s *raw.Schema, run *raw.Output, m *raw.Member) error {
-	scale := map[string]float64{"us": 1e6, "ns": 1e9, "ms": 1e3}[m.Unit]
-	if scale == 0 {
-		scale = 1
-	}
-	quote := strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
-	for frame, record := range run.All() {
-		if m.Missing(record) {
-			continue
-		}
-		labels := `cgroup="` + quote.Replace(plain.Text(frame.Path)) + `"`
-		for i := range s.Members {
-			if label := &s.Members[i]; label.Metric == "" && label.SumOf == "" && !label.Missing(record) {
-				labels += `,` + label.Name + `="` + quote.Replace(show.Value(label, record)) + `"`
-			}
-		}
-		value := float64(m.Uint(record))
-		if m.Signed() {
-			value = float64(m.Int(record))
-		}
-		_, err := fmt.Fprintf(to, "%s{%s} %v %.3f\n", m.Metric, labels, value/scale,
-			float64(run.BeginUnix.UnixMilli())/1e3)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
