@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -91,8 +93,34 @@ func TestWhyPath(t *testing.T) {
 		t.Errorf("why as another user: exit %d: %s", code, out)
 	}
 
-	server := serverOf(t, dir)
+	// A keeper that is stopped starts no next server.
+	keeper := serverOf(t, dir)
+	unix.Kill(keeper, unix.SIGSTOP)
+	server := 0
+	children, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", keeper))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, list := range children {
+		text, _ := os.ReadFile(list) // threads end
+		for _, pid := range strings.Fields(string(text)) {
+			if line, _ := os.ReadFile("/proc/" + pid + "/cmdline"); strings.Contains(string(line), "\x00serve\x00") {
+				server, _ = strconv.Atoi(pid)
+			}
+		}
+	}
+	if server == 0 {
+		t.Fatalf("process %d has no server among its children", keeper)
+	}
 	unix.Kill(server, unix.SIGKILL)
+	code, out, _ = call(t, exec.Command(command, "why", c.mirror+"/cpu"))
+	unix.Kill(keeper, unix.SIGCONT)
+	if code != 2 || !strings.Contains(out, "the server of the mount at "+dir+" is being restarted") {
+		t.Errorf("why without a server: exit %d: %s", code, out)
+	}
+	read(t, c.mirror+"/cpu")
+
+	unix.Kill(keeper, unix.SIGKILL)
 	eventually(t, "the mount is dead", func() bool { _, err := os.Stat(dir); return err != nil })
 	if code, out, _ := call(t, exec.Command(command, "why", c.mirror+"/cpu")); code != 2 ||
 		!strings.Contains(out, "bpfviewfs umount "+dir) {

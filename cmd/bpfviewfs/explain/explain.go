@@ -44,6 +44,7 @@ const (
 	NotPermitted State = "not permitted"
 	Dead         State = "dead"
 	NoAnswer     State = "no answer"
+	Restarting   State = "server restarting"
 	NotMounted   State = "not mounted"
 	Failed       State = "failed"
 )
@@ -205,11 +206,16 @@ func (e *explainer) fault(err error) {
 		e.State, e.What = Dead,
 			"the mount at "+e.mount.Target+" is dead: the process that kept it was killed"
 		e.Remedy = "clear it with: bpfviewfs umount " + e.mount.Target
+	case errors.Is(err, unix.ETIMEDOUT) && restarting(e.mount.Target):
+		e.State, e.What = Restarting, fmt.Sprintf("the server of the mount at %s is being restarted",
+			e.mount.Target)
+		e.Why, e.Remedy = "the last one died, and readers wait for the next one",
+			"try again in 10 s; the log of the mount has the cause"
 	case errors.Is(err, unix.ETIMEDOUT):
 		e.State, e.What = NoAnswer, fmt.Sprintf("the mount at %s did not answer for %v",
 			e.mount.Target, Patience)
-		e.Why, e.Remedy = "its server is being restarted, or a run takes long",
-			"try again in 20 s, by when the server is replaced"
+		e.Why, e.Remedy = "its server is busy or stuck, or a run takes long",
+			"try again in 20 s, by when a stuck server is replaced"
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 		e.State, e.What = NotPermitted, "a directory above it may not be searched by this user"
 		e.Remedy = "be root or the owner of the cgroup, or mount with uid= or gid="
@@ -318,6 +324,8 @@ func (e *explainer) view(cgroup, view string) {
 	switch {
 	case errors.Is(err, unix.ENOTCONN), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENOENT),
 		errors.Is(err, unix.ESTALE):
+		e.fault(err)
+	case errors.Is(err, unix.ETIMEDOUT) && restarting(e.mount.Target):
 		e.fault(err)
 	case errors.Is(err, unix.ETIMEDOUT):
 		e.State, e.Why = NoAnswer, fmt.Sprintf("it did not answer for %v", Patience)
