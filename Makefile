@@ -60,7 +60,13 @@ objects:
 
 BINDIR = $(PREFIX)/bin
 UNITS  = bpfviewfs.service bpfviewfs-exporter.service run-bpfview.mount run-bpfview.automount
-MANUAL = man8/bpfviewfs.8 man8/mount.fuse.bpfviewfs.8 man5/bpfviewfs.5
+MANUAL = man8/bpfviewfs.8 man8/mount.fuse.bpfviewfs.8 man5/bpfviewfs.5 man5/bpfviewfs-views.5
+
+# README and all that it links to, in the same places, so that links work without a network.
+DOCDIR = $(PREFIX)/share/doc/bpfviewfs
+DOCS   = README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md bpf/taskspb.proto \
+	cmd/bpfviewfs/labels/testdata/paths.txt packaging/prometheus/bpfviewfs.rules.yml packaging/grafana/bpfviewfs.json \
+	$(filter-out %.o,$(wildcard docs/*.* docs/examples/*.*))
 
 # mount(8) looks for helpers in /sbin alone, wherever the rest is.
 SBINDIR = /sbin
@@ -73,7 +79,7 @@ INSTALLED = $(BINDIR)/bpfviewfs $(SBINDIR)/mount.fuse.bpfviewfs \
 	$(PREFIX)/lib/sysusers.d/bpfviewfs.conf \
 	$(PREFIX)/share/bash-completion/completions/bpfviewfs $(PREFIX)/share/zsh/site-functions/_bpfviewfs \
 	$(PREFIX)/share/fish/vendor_completions.d/bpfviewfs.fish $(MANUAL:%=$(PREFIX)/share/man/%) \
-	$(SHARED:%=$(PREFIX)/share/bpfviewfs/%)
+	$(SHARED:%=$(PREFIX)/share/bpfviewfs/%) $(DOCS:%=$(DOCDIR)/%)
 
 install: bpfviewfs
 	install -d $(sort $(dir $(INSTALLED:%=$(DESTDIR)%)))
@@ -85,6 +91,8 @@ install: bpfviewfs
 	install -m 0644 packaging/sysusers.d/bpfviewfs.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	install -m 0644 packaging/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 0644 packaging/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	./bpfviewfs manual $(DESTDIR)$(PREFIX)/share/man/man8
+	for f in $(DOCS); do install -m 0644 $$f $(DESTDIR)$(DOCDIR)/$$f || exit; done
 	install -m 0644 docs/example.yaml iter/sources/settings.schema.json bpf/taskspb.proto \
 		docs/examples/bpfview_raw.py $(DESTDIR)$(PREFIX)/share/bpfviewfs
 	./bpfviewfs completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bpfviewfs
@@ -98,7 +106,7 @@ dist:
 	packaging/check dist
 
 uninstall:
-	rm -f $(INSTALLED:%=$(DESTDIR)%)
+	rm -f $(INSTALLED:%=$(DESTDIR)%) $(DESTDIR)$(PREFIX)/share/man/man8/bpfviewfs-*.8
 
 clean:
 	rm -rf bpfviewfs dist

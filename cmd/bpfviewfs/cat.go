@@ -29,7 +29,7 @@ running then counts for the interval. A cgroup that the view's settings leave ou
 		ValidArgsFunction: complete.ViewAndCgroup,
 	}
 	open := readerFlags(cmd)
-	format := choiceFlag(cmd, "format", "text",
+	format := complete.ChoiceFlag(cmd, "format", "text",
 		"print `text`, json, prom (Prometheus text) or raw (the kernel's structs)", "json",
 		"prom", "raw")
 	tree := cmd.Flags().Bool("tree", false, "run it for the cgroup and all below it")

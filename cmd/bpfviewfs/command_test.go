@@ -74,8 +74,10 @@ func TestBadInput(t *testing.T) {
 		{"cat --source cgroup2 nothing /", 1, "nothing"},
 		{"cat --source cgroup2 tasks nothing", 3, "nothing"},
 		{"cat --source cgroup2 tasks ..", 3, ".."},
-		{"cat tasks", 1, "the form is bpfviewfs cat VIEW CGROUP"},
-
+		{"cat tasks", 1, "cat: 1 word is too few: the form is bpfviewfs cat VIEW CGROUP"},
+		{"cat", 1, "cat: 0 words are too few"},
+		{"help nosuch", 1, `unknown command "nosuch"`},
+		{"completion tcsh", 1, `it knows no "tcsh"`},
 		{"cat --format xml tasks /", 1, "json"},
 		{"cat --source cgroup2 --format json taskspb /", 4, "it writes encoded"},
 		{"why DIR/x y", 1, "is a path"},

@@ -63,8 +63,11 @@ func words(least, most int) cobra.PositionalArgs {
 		if len(args) >= least && len(args) <= most {
 			return nil
 		}
-		form := strings.TrimSuffix(cmd.UseLine(), " [flags]")
-		return usageError("%s: %d words are too %s: the form is %s", cmd.Name(), len(args),
+		form, number := strings.TrimSuffix(cmd.UseLine(), " [flags]"), fmt.Sprintf("%d words are", len(args))
+		if len(args) == 1 {
+			number = "1 word is"
+		}
+		return usageError("%s: %s too %s: the form is %s", cmd.Name(), number,
 			map[bool]string{true: "few", false: "many"}[len(args) < least], form)
 	}
 }

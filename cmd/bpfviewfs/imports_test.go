@@ -41,6 +41,8 @@ func TestImports(t *testing.T) {
 			logrus: people,
 			cobra:  people},
 		"cmd/bpfviewfs/memory": person, "cmd/bpfviewfs/target": person,
+		"cmd/bpfviewfs/manual": {"bpfviewfs/": "commands are text and flags", fuse: people, bpf: people,
+			logrus: people},
 		"fs": {
 			bpf: "fs shows, it runs nothing", "bpfviewfs/iter": "leaves import no leaf",
 			"bpfviewfs/mount": "leaves import no leaf",

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/cmd/bpfviewfs/manual"
 	"bpfviewfs/internal/testenv"
 )
 
@@ -55,12 +56,22 @@ func TestInstall(t *testing.T) {
 		"/usr/local/share/bpfviewfs/settings.schema.json",
 		"/usr/local/share/bpfviewfs/taskspb.proto",
 		"/usr/local/share/fish/vendor_completions.d/bpfviewfs.fish",
+		"/usr/local/share/man/man5/bpfviewfs-views.5",
 		"/usr/local/share/man/man5/bpfviewfs.5",
 		"/usr/local/share/man/man8/bpfviewfs.8",
 		"/usr/local/share/man/man8/mount.fuse.bpfviewfs.8",
 		"/usr/local/share/zsh/site-functions/_bpfviewfs",
 	}
-	if got := files(t, root); !slices.Equal(got, want) {
+	for _, c := range manual.Commands(rootCommand()) {
+		want = append(want, "/usr/local/share/man/man8/bpfviewfs-"+c.Name()+".8")
+	}
+	slices.Sort(want)
+	const docs = "/usr/local/share/doc/bpfviewfs/"
+	got := files(t, root)
+	checkLinks(t, root+docs)
+	got = slices.DeleteFunc(got, func(path string) bool { return strings.HasPrefix(path, docs) })
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
 		t.Errorf("installed\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	if to, err := os.Readlink(root + want[0]); err != nil || to != "/usr/local/bin/bpfviewfs" {
@@ -113,23 +124,24 @@ func TestUnitIsConfined(t *testing.T) {
 	}
 }
 
-// TestManualHasNoFaults has mandoc look for faults in the manual, also of style.
-func TestManualHasNoFaults(t *testing.T) {
-	testenv.Needs(t, "mandoc")
-	if out, err := exec.Command("mandoc", "-T", "lint", "../../packaging/man/bpfviewfs.8",
-		"../../packaging/man/bpfviewfs.5").CombinedOutput(); err != nil ||
-		len(out) > 0 {
-		t.Errorf("%v\n%s", err, out)
-	}
-}
-
-// TestManual holds that the manual names every command.
-func TestManual(t *testing.T) {
-	page := read(t, "../../packaging/man/bpfviewfs.8")
-	for _, c := range rootCommand().Commands() {
-		if !c.Hidden && !regexp.MustCompile(`(?m)^\.BR? `+c.Name()+`\b`).MatchString(page) {
-			t.Errorf("%s is not in the manual", c.Name())
+// checkLinks follows each link between the documents below a directory.
+func checkLinks(t *testing.T, docs string) {
+	t.Helper()
+	link := regexp.MustCompile(`\]\(([^)#:]+)[^):]*\)`)
+	followed := 0
+	for _, path := range files(t, docs) {
+		if !strings.HasSuffix(path, ".md") {
+			continue
 		}
+		for _, found := range link.FindAllStringSubmatch(read(t, docs+path), -1) {
+			followed++
+			if to := filepath.Join(docs, filepath.Dir(path), found[1]); !exists(to) {
+				t.Errorf("%s: the link to %s leads nowhere", path, found[1])
+			}
+		}
+	}
+	if followed < 20 {
+		t.Errorf("%d links", followed)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/journal"
+	"bpfviewfs/cmd/bpfviewfs/manual"
 	"bpfviewfs/internal/plain"
 	"bpfviewfs/mount/exit"
 	"github.com/spf13/cobra"
@@ -65,15 +66,26 @@ func runCommand(args []string) error {
 	if !understood {
 		err = exit.With(exit.Usage, err)
 	}
-	if err == nil {
+	if out.err != nil { // also if the command says so
 		err = failed(out.err)
 	}
 	return err
 }
 
-// misspelt is the error for a first word that is no command.
+// misspelt is the error for a first word that is no command, and for a word after "help" or "completion" that
+// they do not know.
 func misspelt(root *cobra.Command, args []string) error {
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") || isCommand(root, args) {
+	if len(args) > 1 && args[0] == "help" {
+		args = args[1:]
+	}
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		return nil
+	}
+	if isCommand(root, args) {
+		found, rest, err := root.Find(args)
+		if err == nil && found.HasSubCommands() && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+			return usageError("%s: it knows no %q: see bpfviewfs help %s", found.Name(), rest[0], found.Name())
+		}
 		return nil
 	}
 	hint := "bpfviewfs help lists the commands"
@@ -127,7 +139,8 @@ mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview
 		topCommand(), showCommand(), recordCommand(), replayCommand(), statusCommand(),
 		doctorCommand(),
 		viewsCommand(), catCommand(), whyCommand(),
-		exporterCommand(log), newCommand(), checkCommand(), versionCommand())
+		exporterCommand(log), newCommand(), checkCommand(), versionCommand(),
+		manual.Command(exitHelp))
 	complete.Command(root)
 	return root
 }

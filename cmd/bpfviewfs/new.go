@@ -37,7 +37,7 @@ The kinds of examples:
 
 		ValidArgsFunction: complete.NoWords,
 	}
-	kind := choiceFlag(cmd, "kind", "record", "the `kind` of example: record, histogram, task or text",
+	kind := complete.ChoiceFlag(cmd, "kind", "record", "the `kind` of example: record, histogram, task or text",
 		"histogram", "task", "text")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name := args[0]

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/recording"
 	"bpfviewfs/cmd/bpfviewfs/replay"
 	"bpfviewfs/cmd/bpfviewfs/target"
@@ -112,7 +113,7 @@ csv have rates between snapshots, openmetrics has the counters with their times.
 		Args:    words(1, 1),
 	}
 	screen := screenFlags(cmd)
-	dump := choiceFlag(cmd, "dump", "no", "print everything as `json`, csv or openmetrics", "json", "csv",
+	dump := complete.ChoiceFlag(cmd, "dump", "no", "print everything as `json`, csv or openmetrics", "json", "csv",
 		"openmetrics")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r, err := recording.Open(args[0])

@@ -36,7 +36,7 @@ running then counts for the interval.`,
 		Example: `  bpfviewfs show ssh.service
   bpfviewfs show cpu --tree --sort usage --top 10 /
   bpfviewfs show tasks --pid 1 --sort user --columns tid,user,system,comm
-  bpfviewfs show --every 5s runqlat system.slice`,
+  bpfviewfs show --every 5s psi system.slice`,
 	}
 	open := readerFlags(cmd)
 	f := cmd.Flags()

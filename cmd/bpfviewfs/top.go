@@ -81,7 +81,7 @@ type screenOptions struct {
 
 func screenFlags(cmd *cobra.Command) screenOptions {
 	return screenOptions{
-		sort: choiceFlag(cmd, "sort", top.Heads()[0], "sort by `column`, the greatest first",
+		sort: complete.ChoiceFlag(cmd, "sort", top.Heads()[0], "sort by `column`, the greatest first",
 			top.Heads()[1:]...),
 		flat: cmd.Flags().Bool("flat", false, "a list in place of a tree"),
 		once: cmd.Flags().Bool("once", false, "print one screen and end"),

@@ -79,8 +79,8 @@ func TestFullDisk(t *testing.T) {
 		cmd := exec.Command(command, strings.Fields(args)...)
 		var stderr strings.Builder
 		cmd.Stdout, cmd.Stderr = full, &stderr
-		if err := cmd.Run(); err == nil || !strings.Contains(stderr.String(), "no space left") ||
-			strings.Count(stderr.String(), "\n") != 1 {
+		if err := cmd.Run(); cmd.ProcessState.ExitCode() != 2 || strings.Count(stderr.String(), "\n") != 1 ||
+			!strings.Contains(stderr.String(), "no space left") {
 			t.Errorf("%s: %v: %s", args, err, &stderr)
 		}
 		full.Close()
