@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"bpfviewfs/cmd/bpfviewfs/exporter"
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 )
 
@@ -20,18 +21,25 @@ metrics, or is 503 with the reason. It needs no privilege but a group that may r
 	}
 	s := exporter.NewServer(cmd.Flags(), version)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		log, err := logs.logger(false)
-		if err != nil {
-			return err
-		}
-		if err := s.Check(); err != nil {
-			return usageError("%w", err)
-		}
-		s.Mount, s.Logf = append(args, "/run/bpfview")[0], log.Warnf
-		debug.SetGCPercent(50) // what is not garbage is small, and a scrape makes much
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-		defer stop()
-		return failed(s.Serve(ctx, log.Infof))
+		return service(logs, s.Check, func(ctx context.Context, log *logrus.Logger) error {
+			s.Mount, s.Logf = append(args, "/run/bpfview")[0], log.Warnf
+			debug.SetGCPercent(50) // what is not garbage is small, and a scrape makes much
+			return s.Serve(ctx, log.Infof)
+		})
 	}
 	return cmd
+}
+
+// service runs a service whose flags are right, until the process is told to end.
+func service(logs *logOptions, check func() error, serve func(context.Context, *logrus.Logger) error) error {
+	log, err := logs.logger(false)
+	if err != nil {
+		return err
+	}
+	if err := check(); err != nil {
+		return usageError("%w", err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	return failed(serve(ctx, log))
 }

@@ -5,7 +5,6 @@ import (
 	"log/syslog"
 
 	"bpfviewfs/cmd/bpfviewfs/journal"
-	"bpfviewfs/internal/plain"
 	"github.com/sirupsen/logrus"
 	logsyslog "github.com/sirupsen/logrus/hooks/syslog"
 )
@@ -17,7 +16,7 @@ type logOptions struct{ format, level string }
 // it logs to syslog.
 func (o logOptions) logger(background bool) (*logrus.Logger, error) {
 	log := logrus.New()
-	log.AddHook(plainHook{})
+	log.AddHook(journal.Plain{})
 	if o.format == "json" {
 		log.SetFormatter(&logrus.JSONFormatter{})
 	}
@@ -37,15 +36,4 @@ func (o logOptions) logger(background bool) (*logrus.Logger, error) {
 		}
 	}
 	return log, nil
-}
-
-// plainHook keeps messages on one line that cannot act on a terminal. Hooks are called in the order in which
-// they were added, so that of syslog gets the same.
-type plainHook struct{}
-
-func (plainHook) Levels() []logrus.Level { return logrus.AllLevels }
-
-func (plainHook) Fire(entry *logrus.Entry) error {
-	entry.Message = plain.Line(entry.Message)
-	return nil
 }

@@ -139,7 +139,7 @@ mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview
 		topCommand(), showCommand(), recordCommand(), replayCommand(), statusCommand(),
 		doctorCommand(),
 		viewsCommand(), catCommand(), whyCommand(),
-		exporterCommand(log), newCommand(), checkCommand(), versionCommand(),
+		exporterCommand(log), csiCommand(log), newCommand(), checkCommand(), versionCommand(),
 		manual.Command(exitHelp))
 	complete.Command(root)
 	return root

@@ -1,25 +1,15 @@
 package main
 
 import (
-	"bytes"
-	"embed"
-	"errors"
 	"fmt"
-	iofs "io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"bpfviewfs/bpf"
 	"bpfviewfs/cmd/bpfviewfs/complete"
+	"bpfviewfs/cmd/bpfviewfs/example"
 	"bpfviewfs/fs"
 	"github.com/spf13/cobra"
 )
-
-// templates are a view called NAME, to begin with.
-//
-//go:embed template
-var templates embed.FS
 
 func newCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -45,7 +35,7 @@ The kinds of examples:
 			return usageError("%q cannot be a view's name: want [a-z][a-z0-9_]*, without ___",
 				name)
 		}
-		if err := writeExample(name, *kind); err != nil {
+		if err := example.Write(name, *kind, bpf.Headers); err != nil {
 			return failed(fmt.Errorf("write an example: %w", err))
 		}
 		fmt.Fprintf(cmd.OutOrStdout(),
@@ -53,27 +43,4 @@ The kinds of examples:
 		return nil
 	}
 	return cmd
-}
-
-func writeExample(name, kind string) error {
-	if err := os.Mkdir(name, 0o777); err != nil {
-		return err
-	}
-	write := func(file string, text []byte) error {
-		return os.WriteFile(filepath.Join(name, file), text, 0o666)
-	}
-	var errs []error
-	for _, file := range []struct{ template, name string }{{kind + ".bpf.c", name + ".bpf.c"},
-		{"Makefile", "Makefile"}} {
-		text, err := templates.ReadFile("template/" + file.template)
-		errs = append(errs, err, write(file.name,
-			bytes.ReplaceAll(text, []byte("NAME"), []byte(name))))
-	}
-	headers, err := iofs.Glob(bpf.Headers, "include/*.h")
-	errs = append(errs, err, os.Mkdir(filepath.Join(name, "bpfview"), 0o777))
-	for _, header := range headers {
-		text, err := bpf.Headers.ReadFile(header)
-		errs = append(errs, err, write(filepath.Join("bpfview", filepath.Base(header)), text))
-	}
-	return errors.Join(errs...)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"bpfviewfs/internal/plain"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 )
@@ -56,4 +57,17 @@ func Formatter(f logrus.Formatter) logrus.Formatter {
 		return &prioritized{f}
 	}
 	return f
+}
+
+// Plain is a hook that keeps messages on one line that cannot act on a terminal. Hooks are called in the order
+// in which they were added, so that of syslog gets the same.
+type Plain struct{}
+
+// Levels are all.
+func (Plain) Levels() []logrus.Level { return logrus.AllLevels }
+
+// Fire changes the message.
+func (Plain) Fire(entry *logrus.Entry) error {
+	entry.Message = plain.Line(entry.Message)
+	return nil
 }

@@ -99,8 +99,8 @@ func container(path, parent, name string, inPod bool) (id, runtime string) {
 // isID reports whether the text is 64 hexadecimal digits, which are the usual id of a container.
 func isID(text string) bool { return len(text) == 64 && strings.Trim(text, "0123456789abcdef") == "" }
 
-// isUID reports whether the text is the uid of a pod. That is a UUID, or a hash for a static pod.
-func isUID(text string) bool {
+// IsUID reports whether the text is the uid of a pod. That is a UUID, or a hash for a static pod.
+func IsUID(text string) bool {
 	return (len(text) == 36 || len(text) == 32) && strings.Trim(text, "0123456789abcdef-") == ""
 }
 
@@ -116,13 +116,13 @@ func pod(above []string, name string) (uid, qos string) {
 		}
 		// Systemd takes a dash for a level of slices, so kubelet writes another sign.
 		if uid = strings.ReplaceAll(after, "_", "-"); ok && parts[len(parts)-1] == "kubepods" &&
-			isUID(uid) {
+			IsUID(uid) {
 			return uid, qos
 		}
 		return "", ""
 	}
 	uid, ok := strings.CutPrefix(name, "pod")
-	if !ok || !isUID(uid) || len(above) == 0 {
+	if !ok || !IsUID(uid) || len(above) == 0 {
 		return "", ""
 	}
 	switch last := above[len(above)-1]; {
