@@ -33,7 +33,7 @@ func TestImports(t *testing.T) {
 	}
 	for pkg, banned := range map[string]map[string]string{
 		"cmd/bpfviewfs/units": person, "cmd/bpfviewfs/doctor": person,
-		"cmd/bpfviewfs/explain":  person,
+		"cmd/bpfviewfs/explain": person, "cmd/bpfviewfs/report": person,
 		"cmd/bpfviewfs/show":     person,
 		"cmd/bpfviewfs/exporter": person, "cmd/bpfviewfs/top": person,
 		"cmd/bpfviewfs/csi": person, "cmd/bpfviewfs/example": person,

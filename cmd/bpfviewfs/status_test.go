@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/cmd/bpfviewfs/report"
 	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
@@ -38,7 +39,7 @@ func TestStatus(t *testing.T) {
 		}
 	}
 	_, out, _ = call(t, exec.Command(command, "status", "--json", dir))
-	var s mountStatus
+	var s report.Mount
 	if err := json.Unmarshal([]byte(out), &s); err != nil || s.Target != dir || s.Server == nil ||
 		s.Server.Files != 1 || len(s.Views) < 10 ||
 		s.Views[0].View != "cpu" || s.Views[0].Runs != 3 || s.Views[0].Seconds <= 0 ||
