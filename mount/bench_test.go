@@ -11,15 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
-const trivial = "one line of a trivial file\n"
-
-func benchFile() *memFS {
-	fs := newFS(direct("hello", trivial))
-	fs.attrTimeout = time.Second
+func benchFile() *mounttest.FS {
+	fs := mounttest.NewFS(mounttest.Direct("hello", mounttest.Trivial))
+	fs.AttrTimeout = time.Second
 	return fs
 }
 
@@ -33,8 +32,8 @@ func BenchmarkLoop(b *testing.B) {
 	servers := []string{"ours", "stock"}
 	files := map[string]string{}
 	for _, s := range servers {
-		dir := tempDir(b)
-		unmountAfter(b, dir)
+		dir := mounttest.TempDir(b)
+		mounttest.UnmountAfter(b, dir)
 		spawn(b, s, dir)
 		files[s] = filepath.Join(dir, "hello")
 	}
@@ -90,7 +89,7 @@ func parallel(b *testing.B, n int, do func() error) time.Duration {
 func openReadClose(path string, n int) error {
 	buf := make([]byte, 4096)
 	for range n {
-		fd, err := open(path)
+		fd, err := mounttest.Open(path)
 		if err != nil {
 			return err
 		}
@@ -103,7 +102,7 @@ func openReadClose(path string, n int) error {
 }
 
 func preads(path string, n int) error {
-	fd, err := open(path)
+	fd, err := mounttest.Open(path)
 	if err != nil {
 		return err
 	}
@@ -135,14 +134,14 @@ func buildC(b *testing.B) string {
 
 // spawnC starts the server in C and gives the path of a file as large as the trivial one.
 func spawnC(b *testing.B, bin string, single bool) (file string) {
-	dir := tempDir(b)
-	args := []string{dir, strconv.Itoa(len(trivial)), "1"}
+	dir := mounttest.TempDir(b)
+	args := []string{dir, strconv.Itoa(len(mounttest.Trivial)), "1"}
 	if single {
 		args = append(args, "single")
 	}
 	cmd := exec.Command(bin, args...)
 	cmd.Stderr = os.Stderr
-	unmountAfter(b, dir)
+	mounttest.UnmountAfter(b, dir)
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
@@ -151,7 +150,7 @@ func spawnC(b *testing.B, bin string, single bool) (file string) {
 		cmd.Wait()
 	})
 	file = filepath.Join(dir, "f0")
-	eventually(b, func() bool { _, err := readAll(file); return err == nil },
+	mounttest.Eventually(b, func() bool { _, err := mounttest.ReadAll(file); return err == nil },
 		func() string { return "the server in C does not serve" })
 	return file
 }

@@ -7,7 +7,9 @@ import (
 	"os/exec"
 	"testing"
 
+	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/mount/exit"
+	"bpfviewfs/mount/server"
 	"bpfviewfs/mount/wire"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -97,17 +99,17 @@ const stuckVar = "BPFVIEWFS_TEST_STUCK"
 
 // serveOurs is the server of these keepers.
 func serveOurs([]string) error {
-	c, err := Inherit()
+	c, err := server.Inherit()
 	if err != nil {
 		return err
 	}
 	fs := benchFile()
-	stuck := direct("stuck", "")
-	stuck.open = func(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status {
-		_, err := open(os.Getenv(stuckVar))
+	stuck := mounttest.Direct("stuck", "")
+	stuck.Open = func(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status {
+		_, err := mounttest.Open(os.Getenv(stuckVar))
 		return fuse.ToStatus(err)
 	}
-	fs.files = append(fs.files, direct("pid", os.Getenv(wire.KeeperVar)), stuck)
+	fs.Files = append(fs.Files, mounttest.Direct("pid", os.Getenv(wire.KeeperVar)), stuck)
 	return c.Serve(fs, nil)
 }
 

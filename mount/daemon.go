@@ -143,3 +143,12 @@ func parseOutcome(line string) error {
 	}
 	return exit.With(n, errors.New(text))
 }
+
+// readable reports whether the tree at target answers. It must not run in the process that serves it.
+func readable(target string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(target, &st); err != nil {
+		return fmt.Errorf("mounted on %s, but it does not answer: %w", target, err)
+	}
+	return nil
+}

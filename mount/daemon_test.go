@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/internal/testenv"
 	"bpfviewfs/mount/exit"
 	"bpfviewfs/mount/place"
@@ -31,13 +32,13 @@ func run(tb testing.TB, cmd *exec.Cmd) (output string, code int) {
 // background mounts dir with a process in the background and returns its pid.
 func background(t *testing.T, dir string, args ...string) (pid int) {
 	t.Helper()
-	unmountAfter(t, dir)
+	mounttest.UnmountAfter(t, dir)
 	cmd := child("main", args...)
 	cmd.Dir = filepath.Dir(dir)
 	if out, code := run(t, cmd); code != exit.OK || out != "" {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
-	pid, err := strconv.Atoi(slurp(t, filepath.Join(dir, "pid")))
+	pid, err := strconv.Atoi(mounttest.Slurp(t, filepath.Join(dir, "pid")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +55,7 @@ func vanishes(t *testing.T, pid int) {
 	}
 	defer unix.Close(fd)
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	eventually(t, func() bool {
+	mounttest.Eventually(t, func() bool {
 		n, _ := unix.Poll(fds, 0)
 		return n > 0
 	}, func() string { return fmt.Sprintf("process %d does not end", pid) })
@@ -62,9 +63,9 @@ func vanishes(t *testing.T, pid int) {
 
 func TestBackground(t *testing.T) {
 	testenv.NeedsRoot(t)
-	dir := tempDir(t)
+	dir := mounttest.TempDir(t)
 	pid := background(t, dir, "src", filepath.Base(dir), "-o", "rw,nofail") // a relative path
-	if got := slurp(t, filepath.Join(dir, "hello")); got != trivial {
+	if got := mounttest.Slurp(t, filepath.Join(dir, "hello")); got != mounttest.Trivial {
 		t.Errorf("read %q", got)
 	}
 	if sid, err := unix.Getsid(pid); sid != pid {
@@ -86,7 +87,7 @@ func TestBackground(t *testing.T) {
 
 func TestBackgroundFailures(t *testing.T) {
 	testenv.NeedsRoot(t)
-	dir := tempDir(t)
+	dir := mounttest.TempDir(t)
 	for _, c := range []struct {
 		cmd  *exec.Cmd
 		code int
@@ -101,7 +102,7 @@ func TestBackgroundFailures(t *testing.T) {
 			t.Errorf("%v: exit code %d, %q; want %d and one line with %q", c.cmd.Args[1:], code, out, c.code, c.says)
 		}
 	}
-	if got := line(t, dir); got != "" {
+	if got := mounttest.Line(t, dir); got != "" {
 		t.Errorf("left mounted: %s", got)
 	}
 }
@@ -110,18 +111,18 @@ func TestSignals(t *testing.T) {
 	testenv.NeedsRoot(t)
 	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGTERM} {
 		for _, how := range []string{"idle", "busy"} {
-			dir := tempDir(t)
+			dir := mounttest.TempDir(t)
 			pid := background(t, dir, "src", dir)
 			fd := -1
 			if how == "busy" {
 				var err error
-				if fd, err = open(filepath.Join(dir, "hello")); err != nil {
+				if fd, err = mounttest.Open(filepath.Join(dir, "hello")); err != nil {
 					t.Fatal(err)
 				}
 			}
 			unix.Kill(pid, sig)
 			vanishes(t, pid)
-			if got := line(t, dir); got != "" {
+			if got := mounttest.Line(t, dir); got != "" {
 				t.Errorf("%v, %s: left mounted: %s", sig, how, got)
 			}
 			unix.Close(fd)
@@ -131,15 +132,15 @@ func TestSignals(t *testing.T) {
 
 func TestSignalInForeground(t *testing.T) {
 	testenv.NeedsRoot(t)
-	dir := tempDir(t)
-	unmountAfter(t, dir)
-	socket := filepath.Join(tempDir(t), "notify")
+	dir := mounttest.TempDir(t)
+	mounttest.UnmountAfter(t, dir)
+	socket := filepath.Join(mounttest.TempDir(t), "notify")
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer manager.Close()
-	manager.SetReadDeadline(time.Now().Add(hang))
+	manager.SetReadDeadline(time.Now().Add(mounttest.Hang))
 	cmd := child("main", "src", dir, "--foreground")
 	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+socket)
 	if err := cmd.Start(); err != nil {
@@ -160,15 +161,15 @@ func TestSignalInForeground(t *testing.T) {
 	if text := told(); text != "READY=1" {
 		t.Fatalf("the manager is told %q", text)
 	}
-	if got := slurp(t, filepath.Join(dir, "hello")); got != trivial {
+	if got := mounttest.Slurp(t, filepath.Join(dir, "hello")); got != mounttest.Trivial {
 		t.Errorf("read %q", got)
 	}
 	cmd.Process.Signal(unix.SIGTERM)
 	if text := told(); text != "STOPPING=1" {
 		t.Errorf("the manager is told %q", text)
 	}
-	if err := exits(t, cmd); err != nil || line(t, dir) != "" {
-		t.Errorf("%v; mounted: %q", err, line(t, dir))
+	if err := mounttest.Exits(t, cmd); err != nil || mounttest.Line(t, dir) != "" {
+		t.Errorf("%v; mounted: %q", err, mounttest.Line(t, dir))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/internal/testenv"
 	"bpfviewfs/mount/handoff"
 	"bpfviewfs/mount/place"
@@ -20,7 +21,7 @@ import (
 func newKeeper(t *testing.T) *Keeper {
 	t.Helper()
 	testenv.NeedsRoot(t)
-	log := &logbook{}
+	log := &mounttest.Logbook{}
 	k := &Keeper{Args: []string{"server"}, View: func(uint64) (int, bool) { return 0, false }, Logf: log.Printf}
 	k.prepare()
 	t.Cleanup(k.heedNoMore)
@@ -107,7 +108,7 @@ func (p *process) ends(t *testing.T) *os.ProcessState {
 	select {
 	case end := <-ended:
 		return end
-	case <-time.After(hang):
+	case <-time.After(mounttest.Hang):
 		t.Fatal("a server that should be killed lives on")
 	}
 	return nil
@@ -221,7 +222,7 @@ func TestUnmountedWithoutServer(t *testing.T) {
 // mountAnew gives the keeper a real mount.
 func (k *Keeper) mountAnew(t *testing.T) (target string) {
 	t.Helper()
-	at, err := place.Prepare(tempDir(t))
+	at, err := place.Prepare(mounttest.TempDir(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +250,7 @@ func TestResumeUnmounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv(resumeVar, words)
-	log := &logbook{}
+	log := &mounttest.Logbook{}
 	k := Keeper{Logf: log.Printf}
 	if k.resume() {
 		t.Errorf("taken up: %+v", k.at.Info())
@@ -269,7 +270,7 @@ func TestResumeUnknown(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv(resumeVar, words)
-	log := &logbook{}
+	log := &mounttest.Logbook{}
 	k := Keeper{Logf: log.Printf}
 	resumed := false
 	withoutProc(t, 1, func() { resumed = k.resume() })
@@ -424,7 +425,7 @@ func TestProgramsAreClosed(t *testing.T) {
 		next.within(time.Hour)
 		k.died(next, end) // it never served
 	}
-	if open := strings.Count(strings.Join(listFDs(), "\n"), "->"+k.good.Name()); open != 1 {
+	if open := strings.Count(strings.Join(mounttest.ListFDs(), "\n"), "->"+k.good.Name()); open != 1 {
 		t.Errorf("%d programs are open", open)
 	}
 }

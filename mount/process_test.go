@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/internal/testenv"
 	"bpfviewfs/mount/wire"
 )
@@ -15,12 +16,12 @@ import (
 // show it, and that the kernel prefers to kill the server.
 func TestNames(t *testing.T) {
 	testenv.NeedsRoot(t)
-	dir := tempDir(t)
+	dir := mounttest.TempDir(t)
 	keeper := background(t, dir, "src", dir)
 	scores := []int{score(t, keeper)}
-	children := slurp(t, fmt.Sprintf("/proc/%d/task/%[1]d/children", keeper))
+	children := mounttest.Slurp(t, fmt.Sprintf("/proc/%d/task/%[1]d/children", keeper))
 	for _, task := range glob(t, fmt.Sprintf("/proc/%d/task/*/children", keeper)) {
-		children += slurp(t, task)
+		children += mounttest.Slurp(t, task)
 	}
 	for _, field := range strings.Fields(children) {
 		server, err := strconv.Atoi(field)
@@ -30,7 +31,7 @@ func TestNames(t *testing.T) {
 		scores = append(scores, score(t, server))
 		for _, pid := range []int{keeper, server} {
 			for _, path := range glob(t, fmt.Sprintf("/proc/%d/task/*/comm", pid)) {
-				if got := slurp(t, path); got != wire.ProcessName+"\n" {
+				if got := mounttest.Slurp(t, path); got != wire.ProcessName+"\n" {
 					t.Errorf("%s is %q", path, got)
 				}
 			}
@@ -62,7 +63,7 @@ func score(t *testing.T, pid int) int {
 // TestSpawnFails checks that a server that cannot be started leaves no descriptor.
 func TestSpawnFails(t *testing.T) {
 	k := newKeeper(t)
-	before := countFDs()
+	before := mounttest.CountFDs()
 	failed := 0
 	for spare := range uint64(12) {
 		var p *process
@@ -77,8 +78,8 @@ func TestSpawnFails(t *testing.T) {
 				}
 			}
 		}
-		eventually(t, func() bool { return countFDs() <= before }, func() string {
-			return fmt.Sprintf("with %d descriptors to spare: %d descriptors, before %d: %v", spare, countFDs(), before, listFDs())
+		mounttest.Eventually(t, func() bool { return mounttest.CountFDs() <= before }, func() string {
+			return fmt.Sprintf("with %d descriptors to spare: %d descriptors, before %d: %v", spare, mounttest.CountFDs(), before, mounttest.ListFDs())
 		})
 	}
 	if failed < 8 {

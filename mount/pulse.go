@@ -37,11 +37,3 @@ func (k *Keeper) beat() {
 	}
 	p.missed++
 }
-
-// pong answers beat: it asks the filesystem for the root, as a reader would.
-func (s *server) pong() {
-	if _, err := s.ask(opGetattr, rootNode, 0, 0); err != nil {
-		s.conn.logf("the root directory: %v", err)
-	}
-	s.conn.keeper.Send(wire.Message{Word: wire.Pong})
-}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/internal/testenv"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -19,13 +20,13 @@ import (
 func TestSignalTwice(t *testing.T) {
 	testenv.NeedsRoot(t)
 	for i := range 12 {
-		dir := tempDir(t)
+		dir := mounttest.TempDir(t)
 		pid := background(t, dir, "src", dir)
 		unix.Kill(pid, unix.SIGTERM)
 		time.Sleep(time.Duration(i) * 100 * time.Microsecond)
 		unix.Kill(pid, unix.SIGTERM)
 		vanishes(t, pid)
-		if got := line(t, dir); got != "" {
+		if got := mounttest.Line(t, dir); got != "" {
 			t.Errorf("left mounted: %s", got)
 		}
 	}
@@ -33,8 +34,8 @@ func TestSignalTwice(t *testing.T) {
 
 func TestSignalFromTimeout(t *testing.T) {
 	testenv.NeedsRoot(t)
-	dir := tempDir(t)
-	unmountAfter(t, dir)
+	dir := mounttest.TempDir(t)
+	mounttest.UnmountAfter(t, dir)
 	cmd := child("main", "src", dir, "--foreground")
 	self, err := os.Executable()
 	if err != nil {
@@ -43,8 +44,8 @@ func TestSignalFromTimeout(t *testing.T) {
 	limited := exec.Command("timeout", append([]string{"1", self}, cmd.Args[1:]...)...)
 	limited.Env = cmd.Env
 	// timeout exits with 124 when the time is up, and does not pass on the command's status.
-	if out, code := run(t, limited); code != 124 || line(t, dir) != "" {
-		t.Errorf("exit code %d: %s; mounted: %q", code, out, line(t, dir))
+	if out, code := run(t, limited); code != 124 || mounttest.Line(t, dir) != "" {
+		t.Errorf("exit code %d: %s; mounted: %q", code, out, mounttest.Line(t, dir))
 	}
 }
 
@@ -57,21 +58,21 @@ func TestSignalAtAnyTime(t *testing.T) {
 		step = 5 // a race detector makes every process end a second late
 	}
 	for i := 0; i < 20; i += step {
-		dir := tempDir(t)
-		unmountAfter(t, dir)
+		dir := mounttest.TempDir(t)
+		mounttest.UnmountAfter(t, dir)
 		cmd := child("main", "src", dir, "--foreground")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Duration(i) * 2 * time.Millisecond)
 		cmd.Process.Signal(unix.SIGTERM)
-		exits(t, cmd)
-		if got := line(t, dir); got != "" {
+		mounttest.Exits(t, cmd)
+		if got := mounttest.Line(t, dir); got != "" {
 			t.Errorf("after %d ms: left mounted: %s", 2*i, got)
 		}
 	}
 	for i := 0; i < 20; i += step {
-		dir := tempDir(t)
+		dir := mounttest.TempDir(t)
 		pid := background(t, dir, "src", dir)
 		replaced := make(chan struct{})
 		go func() {
@@ -89,7 +90,7 @@ func TestSignalAtAnyTime(t *testing.T) {
 // TestGuard has the new program die of a signal that comes before it could receive one.
 func TestGuard(t *testing.T) {
 	testenv.NeedsRoot(t)
-	dir := tempDir(t)
+	dir := mounttest.TempDir(t)
 	t.Setenv(dieVar, "TERM")
 	pid := background(t, dir, "src", dir)
 	if err := ReloadKeeper(dir); err == nil {
@@ -102,7 +103,7 @@ func TestGuard(t *testing.T) {
 // TestGuardEnds checks that nothing of a guard is left once the new program runs.
 func TestGuardEnds(t *testing.T) {
 	testenv.NeedsRoot(t)
-	dir := tempDir(t)
+	dir := mounttest.TempDir(t)
 	pid := background(t, dir, "src", dir)
 	proc := fmt.Sprintf("/proc/%d", pid)
 	fds := 0
@@ -111,11 +112,11 @@ func TestGuardEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		var children []byte
-		eventually(t, func() bool {
+		mounttest.Eventually(t, func() bool {
 			children, _ = os.ReadFile(proc + "/task/" + filepath.Base(proc) + "/children")
 			return len(bytes.Fields(children)) == 1
 		}, func() string { return fmt.Sprintf("children besides the server: %s", children) })
-		slurp(t, filepath.Join(dir, "hello")) // the server serves
+		mounttest.Slurp(t, filepath.Join(dir, "hello")) // the server serves
 		count := func() int {
 			list, _ := os.ReadDir(proc + "/fd")
 			return len(list)
@@ -123,7 +124,7 @@ func TestGuardEnds(t *testing.T) {
 		if i == 0 {
 			fds = count()
 		}
-		eventually(t, func() bool { return count() <= fds },
+		mounttest.Eventually(t, func() bool { return count() <= fds },
 			func() string { return fmt.Sprintf("descriptors: %d, then %d", fds, count()) })
 	}
 	unix.Kill(pid, unix.SIGTERM)
@@ -134,13 +135,13 @@ func TestGuardEnds(t *testing.T) {
 // unmounts waits for the end of a mount.
 func unmounts(t *testing.T, dir string) {
 	t.Helper()
-	eventually(t, func() bool { return line(t, dir) == "" }, func() string { return "left mounted: " + line(t, dir) })
+	mounttest.Eventually(t, func() bool { return mounttest.Line(t, dir) == "" }, func() string { return "left mounted: " + mounttest.Line(t, dir) })
 }
 
 // TestSignalEndsCopies checks that a copy of the mount in another mount namespace ends with the keeper.
 func TestSignalEndsCopies(t *testing.T) {
 	testenv.NeedsRoot(t)
-	dir := tempDir(t)
+	dir := mounttest.TempDir(t)
 	pid := background(t, dir, "src", dir)
 	other := exec.Command("unshare", "-m", "--propagation", "private", "sh", "-c", "echo ready; exec sleep 1000")
 	out, err := other.StdoutPipe()
@@ -159,7 +160,7 @@ func TestSignalEndsCopies(t *testing.T) {
 		t.Fatal(err)
 	}
 	copied := fmt.Sprintf("/proc/%d/root%s", other.Process.Pid, dir)
-	if got := slurp(t, filepath.Join(copied, "hello")); got != trivial {
+	if got := mounttest.Slurp(t, filepath.Join(copied, "hello")); got != mounttest.Trivial {
 		t.Errorf("the copy: %q", got)
 	}
 	unix.Kill(pid, unix.SIGTERM)
@@ -176,21 +177,21 @@ func TestStuckThread(t *testing.T) {
 		return // a quarter of a minute
 	}
 	asked, answer := make(chan struct{}, 1), make(chan struct{})
-	never := direct("never", "")
-	never.open = func(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status {
+	never := mounttest.Direct("never", "")
+	never.Open = func(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status {
 		asked <- struct{}{}
 		<-answer
 		return fuse.EIO
 	}
-	hung := tempDir(t)
-	unmountAfter(t, hung)
-	other, err := stock(newFS(never), hung)
+	hung := mounttest.TempDir(t)
+	mounttest.UnmountAfter(t, hung)
+	other, err := stock(mounttest.NewFS(never), hung)
 	if err != nil {
 		t.Fatal(err)
 	}
 	go other.Serve()
 	defer close(answer)
-	dir := tempDir(t)
+	dir := mounttest.TempDir(t)
 	t.Setenv(stuckVar, filepath.Join(hung, "never"))
 	pid := background(t, dir, "src", dir)
 	reader := exec.Command("cat", filepath.Join(dir, "stuck"))
@@ -207,7 +208,7 @@ func TestStuckThread(t *testing.T) {
 	if err := reader.Wait(); err == nil {
 		t.Error("the reader got what nobody answered")
 	}
-	if got := line(t, dir); got != "" {
+	if got := mounttest.Line(t, dir); got != "" {
 		t.Errorf("left mounted: %s", got)
 	}
 }

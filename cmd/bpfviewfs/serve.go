@@ -13,6 +13,7 @@ import (
 	"bpfviewfs/cmd/bpfviewfs/memory"
 	"bpfviewfs/fs"
 	"bpfviewfs/mount"
+	"bpfviewfs/mount/server"
 	"bpfviewfs/mount/wire"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -61,7 +62,7 @@ func serveCommand(logs *logOptions) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		conn, err := mount.Inherit()
+		conn, err := server.Inherit()
 		if err != nil {
 			return err
 		}
@@ -79,7 +80,7 @@ func serveCommand(logs *logOptions) *cobra.Command {
 }
 
 // serve loads the views and serves them.
-func serve(conn *mount.Conn, o mount.Options, log *logrus.Logger) error {
+func serve(conn *server.Conn, o mount.Options, log *logrus.Logger) error {
 	c := config(o)
 	c.Logf = log.Warnf
 	c.Keep, c.Kept = conn.Keep, conn.Kept()

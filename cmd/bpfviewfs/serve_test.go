@@ -20,6 +20,7 @@ import (
 	"bpfviewfs/internal/testenv"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/mount"
+	"bpfviewfs/mount/server"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -58,7 +59,7 @@ func serveMadeUp() error {
 	if err != nil {
 		return err
 	}
-	conn, err := mount.Inherit()
+	conn, err := server.Inherit()
 	if err != nil {
 		return err
 	}

@@ -118,16 +118,30 @@ func Open(path string) (int, error) {
 // Line returns the line of /proc/mounts for dir, "" if nothing is mounted there.
 func Line(tb testing.TB, dir string) string {
 	tb.Helper()
+	if found := lines(tb, dir); len(found) > 0 {
+		return found[0]
+	}
+	return ""
+}
+
+// Count returns how many mounts are stacked at dir.
+func Count(tb testing.TB, dir string) int {
+	tb.Helper()
+	return len(lines(tb, dir))
+}
+
+func lines(tb testing.TB, dir string) (found []string) {
+	tb.Helper()
 	mounts, err := os.ReadFile("/proc/mounts")
 	if err != nil {
 		tb.Fatal(err)
 	}
 	for l := range strings.Lines(string(mounts)) {
 		if strings.Fields(l)[1] == dir {
-			return l
+			found = append(found, l)
 		}
 	}
-	return ""
+	return found
 }
 
 // UnmountAfter takes any mount at dir away when the test ends.

@@ -106,6 +106,17 @@ func (m *Mount) FD() int {
 	return m.fd
 }
 
+// Write sends one message to the kernel. ENOTCONN means that the descriptor is closed.
+func (m *Mount) Write(message []byte) error {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.fd < 0 {
+		return unix.ENOTCONN
+	}
+	_, err := unix.Write(m.fd, message)
+	return err
+}
+
 // Close gives the descriptor back. The kernel then ends the connection if no other process holds it.
 func (m *Mount) Close() {
 	m.mu.Lock()

@@ -1,5 +1,13 @@
 // Package place finds mounts of bpfviewfs, makes them, and takes them away. A mount is known again by its device
 // number. A path could meanwhile lead to another mount, or to a dead one on which stat(2) fails or hangs.
+//
+// # Arguments of mount(2)
+//
+// The source is passed exactly as given, so that mount(8) finds an fstab line again. The type is
+// fuse.bpfviewfs. The flags are ro, nosuid, nodev and noexec whatever the options say. The data is a
+// /dev/fuse descriptor, allow_other and default_permissions: every user gets in, and the kernel checks each
+// caller against the owners and modes that the filesystem states. There is no fusermount and no /etc/mtab.
+// /proc/mounts does not show bpfviewfs's own options.
 package place
 
 import (

@@ -1,4 +1,4 @@
-package mount
+package server
 
 import (
 	"sync"
@@ -94,7 +94,7 @@ func (l *loop) indirect(r handoff.Request) (n int) {
 
 // answer writes the reply.
 func (l *loop) answer(opcode uint32, node uint64, n int) {
-	_, err := unix.Write(l.conn.fd, l.reply[:n])
+	_, err := unix.Write(l.fd, l.reply[:n])
 	if err == nil {
 		return
 	}

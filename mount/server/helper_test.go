@@ -1,4 +1,4 @@
-package mount
+package server
 
 import (
 	"context"
@@ -14,14 +14,12 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-const hang = mounttest.Hang
-
 // mounted is a served mount of a test.
 type mounted struct {
 	*Conn
 	dir    string
 	served chan error
-	log    *logbook
+	log    *mounttest.Logbook
 }
 
 // Unmount unmounts as a keeper does.
@@ -41,9 +39,9 @@ func (m *mounted) at(name string) string { return filepath.Join(m.dir, name) }
 func serve(tb testing.TB, fs fuse.RawFileSystem) *mounted {
 	tb.Helper()
 	testenv.NeedsRoot(tb)
-	leaks(tb)
-	m := &mounted{dir: tempDir(tb), served: make(chan error, 1), log: &logbook{}}
-	c, kept, err := mountHere(Options{Source: "src", Target: m.dir})
+	mounttest.Leaks(tb)
+	m := &mounted{dir: mounttest.TempDir(tb), served: make(chan error, 1), log: &mounttest.Logbook{}}
+	c, kept, err := mountHere("src", m.dir)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -60,11 +58,11 @@ func serve(tb testing.TB, fs fuse.RawFileSystem) *mounted {
 		}
 		select {
 		case <-m.served:
-		case <-time.After(hang):
+		case <-time.After(mounttest.Hang):
 			tb.Error("Serve did not return; aborting:", c.at.Abort())
 		}
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), hang)
+	ctx, cancel := context.WithTimeout(context.Background(), mounttest.Hang)
 	defer cancel()
 	if err := c.Ready(ctx); err != nil {
 		tb.Fatal(err)
@@ -74,12 +72,12 @@ func serve(tb testing.TB, fs fuse.RawFileSystem) *mounted {
 
 // mountHere mounts, and is the keeper of a server in this process, so that a test sees the requests to its
 // filesystem. kept is closed at the end of the mount.
-func mountHere(o Options) (c *Conn, kept <-chan struct{}, err error) {
-	at, err := place.Prepare(o.Target)
+func mountHere(source, target string) (c *Conn, kept <-chan struct{}, err error) {
+	at, err := place.Prepare(target)
 	if err != nil {
 		return nil, nil, err
 	}
-	c = newConn(at.FD())
+	c = newConn(-1)
 	c.at = at
 	near, far, err := wire.New()
 	if err == nil {
@@ -89,7 +87,7 @@ func mountHere(o Options) (c *Conn, kept <-chan struct{}, err error) {
 		c.state, err = handoff.NewState()
 	}
 	if err == nil {
-		err = at.Attach(o.Source, o.Flags)
+		err = at.Attach(source, 0)
 	}
 	if err == nil {
 		err = c.state.SetInfo(at.Info())
@@ -101,7 +99,7 @@ func mountHere(o Options) (c *Conn, kept <-chan struct{}, err error) {
 	}
 	if err != nil {
 		giveBack()
-		c.close()
+		at.Close()
 		at.ClearDead()
 		return nil, nil, err
 	}
@@ -134,18 +132,8 @@ func (m *mounted) end(tb testing.TB) error {
 	case err := <-m.served:
 		m.served <- nil // for the clean-up
 		return err
-	case <-time.After(hang):
+	case <-time.After(mounttest.Hang):
 		tb.Fatal("Serve did not return")
 	}
 	return nil
 }
-
-// Names of mounttest.
-var (
-	tempDir, leaks, countFDs, listFDs = mounttest.TempDir, mounttest.Leaks, mounttest.CountFDs, mounttest.ListFDs
-
-	eventually, slurp, readAll, open = mounttest.Eventually, mounttest.Slurp, mounttest.ReadAll, mounttest.Open
-	line, unmountAfter, drainFD      = mounttest.Line, mounttest.UnmountAfter, mounttest.Drain
-)
-
-type logbook = mounttest.Logbook

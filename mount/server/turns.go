@@ -1,4 +1,4 @@
-package mount
+package server
 
 import (
 	"runtime"
@@ -227,11 +227,5 @@ func (l *loop) serveSlow(e entry, u *flow) {
 func (s *server) reply(unique uint64, errno unix.Errno) error {
 	var reply [replyHeader]byte
 	putReply(reply[:], replyHeader, -int32(errno), unique)
-	s.conn.mu.RLock()
-	defer s.conn.mu.RUnlock()
-	if s.conn.fd < 0 {
-		return unix.ENOTCONN
-	}
-	_, err := unix.Write(s.conn.fd, reply[:])
-	return err
+	return s.conn.at.Write(reply[:])
 }

@@ -1,4 +1,4 @@
-package mount
+package server
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/mount/handoff"
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
@@ -93,7 +94,8 @@ func TestDirectReplies(t *testing.T) {
 
 func testDirectReplies(t *testing.T, fs fuse.RawFileSystem, done *int) {
 	*done = 0
-	c := &Conn{Logf: func(string, ...any) {}}
+	c := newConn(-1)
+	c.Logf = func(string, ...any) {}
 	s := newServer(c, fs, nil)
 	l := &loop{server: s, cancel: make(chan struct{})}
 	named := func(node uint64, name string) handoff.Request {
@@ -135,7 +137,7 @@ func testDirectReplies(t *testing.T, fs fuse.RawFileSystem, done *int) {
 
 // Unusual requests are left to go-fuse.
 func TestDirectLeavesTheRest(t *testing.T) {
-	s := newServer(&Conn{}, newFS(), nil)
+	s := newServer(newConn(-1), mounttest.NewFS(), nil)
 	l := &loop{server: s, cancel: make(chan struct{}), reply: make([]byte, handoff.SlotSize)}
 	extended := newRequest(opOpen, 2, 1, 0, 0)
 	binary.NativeEndian.PutUint16(extended[36:], 1)
@@ -152,7 +154,7 @@ func TestDirectLeavesTheRest(t *testing.T) {
 // The requests of an open, read, read and close cost the loop itself no memory.
 func TestDirectAllocatesNothing(t *testing.T) {
 	var done int
-	s := newServer(&Conn{}, quiet{replier{fuse.NewDefaultRawFileSystem(), &done}}, nil)
+	s := newServer(newConn(-1), quiet{replier{fuse.NewDefaultRawFileSystem(), &done}}, nil)
 	l := &loop{server: s, cancel: make(chan struct{}), reply: make([]byte, keepReply)}
 	requests := []handoff.Request{
 		newRequest(opGetattr, 10, 1, 1000, 1, 77), newRequest(opOpen, 12, 1, 1000, 0x8000),

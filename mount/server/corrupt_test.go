@@ -1,4 +1,4 @@
-package mount
+package server
 
 import (
 	"os"
@@ -17,7 +17,8 @@ func FuzzSlot(f *testing.F) {
 	}
 	f.Cleanup(func() { null.Close() })
 	var done int
-	c := &Conn{fd: int(null.Fd()), Logf: func(string, ...any) {}}
+	c := newConn(int(null.Fd()))
+	c.Logf = func(string, ...any) {}
 	s := newServer(c, replier{fuse.NewDefaultRawFileSystem(), &done}, nil)
 	huge := newRequest(opRead, 20, 1, 1000, 5, 4096, 1<<32-1, 0, 0)
 	for _, r := range []handoff.Request{

@@ -1,4 +1,4 @@
-package mount
+package server
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"time"
 	"unsafe"
 
+	"bpfviewfs/internal/mounttest"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -14,11 +15,11 @@ import (
 // pageless serves a file of direct I/O that answers EINVAL to READs for the page cache, and says that it has
 // size bytes.
 func pageless(tb testing.TB, data string, size uint64) *mounted {
-	f := direct("f", data)
-	f.size = size
-	fs := newFS(f)
-	fs.attrTimeout = time.Minute
-	f.read = func(_ <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
+	f := mounttest.Direct("f", data)
+	f.Size = size
+	fs := mounttest.NewFS(f)
+	fs.AttrTimeout = time.Minute
+	f.Read = func(_ <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
 		if in.ReadFlags&fuse.READ_LOCKOWNER == 0 {
 			return nil, fuse.EINVAL
 		}
@@ -32,8 +33,8 @@ func pageless(tb testing.TB, data string, size uint64) *mounted {
 // read(2) alone, gives the errno of other READs to the caller at the first byte, and makes no shared
 // mappings.
 func TestPageCacheReaders(t *testing.T) {
-	m := pageless(t, trivial, 4096)
-	fd, err := open(m.at("f"))
+	m := pageless(t, mounttest.Trivial, 4096)
+	fd, err := mounttest.Open(m.at("f"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +45,7 @@ func TestPageCacheReaders(t *testing.T) {
 	}
 	defer r.Close()
 	defer w.Close()
-	direct := func(n int, err error) bool { return n == len(trivial) && err == nil }
+	direct := func(n int, err error) bool { return n == len(mounttest.Trivial) && err == nil }
 	for _, tt := range []struct {
 		name string
 		copy func() (int, error)
@@ -62,7 +63,7 @@ func TestPageCacheReaders(t *testing.T) {
 	if _, err := unix.Mmap(fd, 0, 4096, unix.PROT_READ, unix.MAP_SHARED); err != unix.ENODEV {
 		t.Errorf("a shared mapping: %v, want ENODEV", err)
 	}
-	if got, err := drainFD(fd); string(got) != trivial || err != nil {
+	if got, err := mounttest.Drain(fd); string(got) != mounttest.Trivial || err != nil {
 		t.Errorf("read gives %q (%v)", got, err)
 	}
 }
@@ -110,20 +111,20 @@ func aio(fd int, buf []byte, off int64) (int, error) {
 // TestAsynchronousRead checks that a read ends at the end of the file. A file with too small an inode is read
 // to its end once the inode has grown.
 func TestAsynchronousRead(t *testing.T) {
-	m := pageless(t, trivial, 4096)
-	fd, err := open(m.at("f"))
+	m := pageless(t, mounttest.Trivial, 4096)
+	fd, err := mounttest.Open(m.at("f"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
 	buf := make([]byte, 4096)
-	if n, err := aio(fd, buf, 0); err != nil || string(buf[:n]) != trivial {
-		t.Errorf("%d bytes of %d (%v)", n, len(trivial), err)
+	if n, err := aio(fd, buf, 0); err != nil || string(buf[:n]) != mounttest.Trivial {
+		t.Errorf("%d bytes of %d (%v)", n, len(mounttest.Trivial), err)
 	}
 
 	for _, size := range []int{3<<20 + 5, 3<<20 + 1, 3 << 20} {
 		m = pageless(t, string(make([]byte, size)), 4096)
-		large, err := open(m.at("f"))
+		large, err := mounttest.Open(m.at("f"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,11 +154,11 @@ func TestAsynchronousRead(t *testing.T) {
 
 // TestInvalidate checks that cached attributes are asked for again.
 func TestInvalidate(t *testing.T) {
-	f := direct("f", trivial)
-	fs := newFS(f)
-	fs.attrTimeout = time.Minute
+	f := mounttest.Direct("f", mounttest.Trivial)
+	fs := mounttest.NewFS(f)
+	fs.AttrTimeout = time.Minute
 	m := serve(t, fs)
-	fd, err := open(m.at("f"))
+	fd, err := mounttest.Open(m.at("f"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +168,7 @@ func TestInvalidate(t *testing.T) {
 		if err := unix.Fstat(fd, &st); err != nil {
 			t.Fatal(err)
 		}
-		return fs.getattrs.Load()
+		return fs.Getattrs.Load()
 	}
 	if a, b := stat(), stat(); a != b {
 		t.Fatal("attributes are not cached")

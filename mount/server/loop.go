@@ -1,4 +1,4 @@
-package mount
+package server
 
 import (
 	"sync"
@@ -17,6 +17,7 @@ const maxLoops = 512
 // server answers requests: see "The loop" in the package's documentation.
 type server struct {
 	conn  *Conn
+	fd    int // of the connection
 	state *handoff.State
 	fs    fuse.RawFileSystem
 	proto *fuse.ProtocolServer
@@ -81,6 +82,7 @@ func newServer(c *Conn, fs fuse.RawFileSystem, given *fuse.MountOptions) *server
 	opts := c.options(given)
 	s := &server{
 		conn:  c,
+		fd:    c.at.FD(),
 		state: c.state,
 		fs:    fs,
 		opts:  opts,

@@ -1,37 +1,21 @@
-package mount
+package server
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"bpfviewfs/internal/testenv"
+	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/mount/handoff"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
-
-// as runs do on a thread of a user's.
-func as(uid int, do func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
-		unix.SetfsuidRetUid(uid)
-		do()
-	}()
-	<-done
-}
 
 // spin takes time without giving the CPU away.
 func spin(d time.Duration) {
@@ -52,15 +36,15 @@ func TestFairInACrowd(t *testing.T) {
 					many.Add(1)
 				}
 			}
-			f := direct("f", "x")
-			fs := &countingFS{memFS: newFS(f), op: op, count: count}
-			f.open = func(_ <-chan struct{}, in *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
+			f := mounttest.Direct("f", "x")
+			fs := &countingFS{FS: mounttest.NewFS(f), op: op, count: count}
+			f.Open = func(_ <-chan struct{}, in *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
 				if op == "OPEN" {
 					count(&in.InHeader)
 				}
 				return fuse.OK
 			}
-			f.read = func(_ <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
+			f.Read = func(_ <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
 				count(&in.InHeader)
 				return fuse.ReadResultData([]byte("x")), fuse.OK
 			}
@@ -71,11 +55,14 @@ func TestFairInACrowd(t *testing.T) {
 				case "GETATTR":
 					unix.Stat(m.at("f"), &st)
 				case "OPEN":
-					if fd, err := open(m.at("f")); err == nil {
+					if fd, err := mounttest.Open(m.at("f")); err == nil {
 						unix.Close(fd)
 					}
 				case "READ":
-					preads(m.at("f"), 1)
+					if fd, err := mounttest.Open(m.at("f")); err == nil {
+						unix.Pread(fd, make([]byte, 4096), 0)
+						unix.Close(fd)
+					}
 				case "LOOKUP":
 					unix.Stat(m.at(fmt.Sprint("absent", i)), &st)
 				}
@@ -84,16 +71,16 @@ func TestFairInACrowd(t *testing.T) {
 			var group sync.WaitGroup
 			for i := range callers {
 				group.Go(func() {
-					as(1001, func() {
+					mounttest.As(1001, func() {
 						for !over.Load() {
 							call(i)
 						}
 					})
 				})
 			}
-			eventually(t, func() bool { return many.Load() > 4*callers }, func() string { return "there is no crowd" })
+			mounttest.Eventually(t, func() bool { return many.Load() > 4*callers }, func() string { return "there is no crowd" })
 			var served []int64 // of the crowd, for each request of the second user
-			as(1002, func() {
+			mounttest.As(1002, func() {
 				for range few {
 					before := many.Load()
 					call(callers)
@@ -120,7 +107,7 @@ func kernel(t *testing.T, fs fuse.RawFileSystem) (s *server, fd int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaks(t)
+	mounttest.Leaks(t)
 	c := newConn(fds[0])
 	if c.state, err = handoff.NewState(); err != nil {
 		t.Fatal(err)
@@ -129,8 +116,8 @@ func kernel(t *testing.T, fs fuse.RawFileSystem) (s *server, fd int) {
 	s.begin(0, false)
 	t.Cleanup(func() {
 		unix.Close(fds[1])
-		eventually(t, func() bool { return s.drain(0) == 0 }, func() string { return "the loops do not end" })
-		c.close()
+		mounttest.Eventually(t, func() bool { return s.drain(0) == 0 }, func() string { return "the loops do not end" })
+		c.at.Close()
 		c.state.Close()
 	})
 	return s, fds[1]
@@ -165,11 +152,11 @@ func replies(t *testing.T, fd, n int) (uniques []uint64) {
 
 // lateInACrowd counts users whose one request waits for more than 30 of a crowd's.
 func lateInACrowd(t *testing.T, opcode uint32) (late int) {
-	f := direct("x", "x")
-	f.read = func(<-chan struct{}, *fuse.ReadIn, []byte) (fuse.ReadResult, fuse.Status) {
+	f := mounttest.Direct("x", "x")
+	f.Read = func(<-chan struct{}, *fuse.ReadIn, []byte) (fuse.ReadResult, fuse.Status) {
 		return fuse.ReadResultData([]byte("x")), fuse.OK
 	}
-	s, fd := kernel(t, newFS(f))
+	s, fd := kernel(t, mounttest.NewFS(f))
 	send(t, fd, opcode, 1001, 100, 100)
 	for uid := range uint32(10) {
 		send(t, fd, opcode, uid, 1000+2*uint64(uid), 1)
@@ -204,7 +191,7 @@ func TestOrderInACrowd(t *testing.T) {
 
 // countingFS reports GETATTRs and LOOKUPs.
 type countingFS struct {
-	*memFS
+	*mounttest.FS
 	op    string
 	count func(*fuse.InHeader)
 }
@@ -213,24 +200,24 @@ func (f *countingFS) GetAttr(c <-chan struct{}, in *fuse.GetAttrIn, out *fuse.At
 	if f.op == "GETATTR" {
 		f.count(&in.InHeader)
 	}
-	return f.memFS.GetAttr(c, in, out)
+	return f.FS.GetAttr(c, in, out)
 }
 
 func (f *countingFS) Lookup(c <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
 	if f.op == "LOOKUP" && strings.HasPrefix(name, "absent") {
 		f.count(h)
 	}
-	return f.memFS.Lookup(c, h, name, out)
+	return f.FS.Lookup(c, h, name, out)
 }
 
 // ownedFS knows the owner of handle 5.
-type ownedFS struct{ *memFS }
+type ownedFS struct{ *mounttest.FS }
 
 func (ownedFS) Owner(handle uint64) (uint32, bool) { return 1001, handle == 5 }
 
 // The kernel sends RELEASE as root's, but root must not pay for the files of other users.
 func TestReleaseIsChargedToTheOwner(t *testing.T) {
-	s := newServer(&Conn{}, ownedFS{newFS()}, nil)
+	s := newServer(newConn(-1), ownedFS{mounttest.NewFS()}, nil)
 	for _, test := range []struct {
 		opcode uint32
 		handle uint64
@@ -245,18 +232,18 @@ func TestReleaseIsChargedToTheOwner(t *testing.T) {
 // Another loop reads on while the leader is in a request. The old leader ends when it is done.
 func TestTakeOver(t *testing.T) {
 	g := newGate()
-	m := serve(t, newFS(slow("slow", g), direct("quick", "quick")))
+	m := serve(t, mounttest.NewFS(slow("slow", g), mounttest.Direct("quick", "quick")))
 	leader := m.server.leader.Load()
-	cat := reader(t, m.at("slow"))
+	cat := mounttest.Reader(t, m.at("slow"))
 	g.wait(t, 1)
-	if got := slurp(t, m.at("quick")); got != "quick" {
+	if got := mounttest.Slurp(t, m.at("quick")); got != "quick" {
 		t.Errorf("%q", got)
 	}
 	if m.server.leader.Load() == leader {
 		t.Error("the loop that is in a request leads still")
 	}
 	g.open()
-	if err := exits(t, cat); err != nil {
+	if err := mounttest.Exits(t, cat); err != nil {
 		t.Error(err)
 	}
 	m.sleeps(t)
@@ -265,16 +252,16 @@ func TestTakeOver(t *testing.T) {
 // An idle server does nothing at all, and begins to watch again with the next request.
 func TestIdle(t *testing.T) {
 	g := newGate()
-	m := serve(t, newFS(slow("slow", g), direct("quick", "quick")))
+	m := serve(t, mounttest.NewFS(slow("slow", g), mounttest.Direct("quick", "quick")))
 	for range 3 {
-		slurp(t, m.at("quick"))
+		mounttest.Slurp(t, m.at("quick"))
 		m.sleeps(t)
 	}
-	cat := reader(t, m.at("slow"))
+	cat := mounttest.Reader(t, m.at("slow"))
 	g.wait(t, 1)
-	slurp(t, m.at("quick"))
+	mounttest.Slurp(t, m.at("quick"))
 	g.open()
-	exits(t, cat)
+	mounttest.Exits(t, cat)
 }
 
 // knownSlow serves a file with an OPEN that is known to be slow. From then on OPENs go through the gate that
@@ -282,16 +269,16 @@ func TestIdle(t *testing.T) {
 func knownSlow(t *testing.T) (*mounted, *gate) {
 	g := newGate()
 	var known atomic.Bool
-	f := direct("slow", "x")
-	f.open = func(cancel <-chan struct{}, _ *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
+	f := mounttest.Direct("slow", "x")
+	f.Open = func(cancel <-chan struct{}, _ *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
 		if known.Load() {
 			return g.pass(cancel)
 		}
 		time.Sleep(5 * time.Millisecond)
 		return fuse.OK
 	}
-	m := serve(t, newFS(f, direct("quick", "quick")))
-	slurp(t, m.at("slow"))
+	m := serve(t, mounttest.NewFS(f, mounttest.Direct("quick", "quick")))
+	mounttest.Slurp(t, m.at("slow"))
 	known.Store(true)
 	return m, g
 }
@@ -308,19 +295,19 @@ func TestKilledWhileQueued(t *testing.T) {
 	m, g := knownSlow(t)
 	var cats []*exec.Cmd
 	for range maxSlow {
-		cats = append(cats, reader(t, m.at("slow")))
+		cats = append(cats, mounttest.Reader(t, m.at("slow")))
 	}
 	g.wait(t, maxSlow)
-	victim := reader(t, m.at("slow"))
-	eventually(t, func() bool { return m.waiting() == 1 }, func() string { return "the request is not queued" })
+	victim := mounttest.Reader(t, m.at("slow"))
+	mounttest.Eventually(t, func() bool { return m.waiting() == 1 }, func() string { return "the request is not queued" })
 	victim.Process.Kill()
-	exits(t, victim)
+	mounttest.Exits(t, victim)
 	if n := m.waiting(); n != 0 {
 		t.Errorf("%d requests wait still", n)
 	}
 	g.open()
 	for _, cat := range cats {
-		if err := exits(t, cat); err != nil {
+		if err := mounttest.Exits(t, cat); err != nil {
 			t.Error(err)
 		}
 	}
@@ -337,8 +324,8 @@ func TestSlowBesideSlow(t *testing.T) {
 	var group sync.WaitGroup
 	read := func(uid int) {
 		group.Go(func() {
-			as(uid, func() {
-				if _, err := readAll(m.at("slow")); err != nil {
+			mounttest.As(uid, func() {
+				if _, err := mounttest.ReadAll(m.at("slow")); err != nil {
 					t.Error(err)
 				}
 			})
@@ -348,8 +335,8 @@ func TestSlowBesideSlow(t *testing.T) {
 		read(1001)
 	}
 	g.wait(t, maxSlow)
-	eventually(t, func() bool { return m.waiting() == 3 }, func() string { return fmt.Sprintf("%d wait, want 3", m.waiting()) })
-	slurp(t, m.at("quick"))
+	mounttest.Eventually(t, func() bool { return m.waiting() == 3 }, func() string { return fmt.Sprintf("%d wait, want 3", m.waiting()) })
+	mounttest.Slurp(t, m.at("quick"))
 	read(0)
 	g.wait(t, 1)
 	read(1002)
@@ -367,65 +354,17 @@ func TestAbortDropsTheQueue(t *testing.T) {
 	m, g := knownSlow(t)
 	var cats []*exec.Cmd
 	for range maxSlow + 3 {
-		cats = append(cats, reader(t, m.at("slow")))
+		cats = append(cats, mounttest.Reader(t, m.at("slow")))
 	}
 	g.wait(t, maxSlow)
-	eventually(t, func() bool { return m.waiting() == 3 }, func() string { return fmt.Sprintf("%d wait, want 3", m.waiting()) })
+	mounttest.Eventually(t, func() bool { return m.waiting() == 3 }, func() string { return fmt.Sprintf("%d wait, want 3", m.waiting()) })
 	if err := m.Conn.at.Abort(); err != nil {
 		t.Fatal(err)
 	}
 	for _, cat := range cats {
-		exits(t, cat)
+		mounttest.Exits(t, cat)
 	}
 	if err := m.end(t); err == nil {
 		t.Error("Serve returned nil after an abort")
 	}
-}
-
-// Requests that were read ahead are answered by the next server if their own is killed.
-func TestKilledServerInACrowd(t *testing.T) {
-	testenv.NeedsRoot(t)
-	dir := tempDir(t)
-	unmountAfter(t, dir)
-	keeper := spawn(t, "ours", dir)
-	var over atomic.Bool
-	var reads atomic.Int64
-	var group sync.WaitGroup
-	for i := range 64 {
-		group.Go(func() {
-			as(1000+i%4, func() {
-				for !over.Load() {
-					if got, err := readAll(filepath.Join(dir, "hello")); got != trivial || err != nil {
-						t.Errorf("%q, %v", got, err)
-						return
-					}
-					reads.Add(1)
-				}
-			})
-		})
-	}
-	for range 10 {
-		before := reads.Load()
-		eventually(t, func() bool { return reads.Load() > before+500 }, func() string { return "the readers do not get on" })
-		unix.Kill(childOf(t, keeper.Process.Pid), unix.SIGKILL)
-	}
-	over.Store(true)
-	group.Wait()
-}
-
-// childOf returns the only child of a process.
-func childOf(t *testing.T, pid int) (child int) {
-	t.Helper()
-	eventually(t, func() bool {
-		all, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-		var text []byte
-		for _, name := range all {
-			part, _ := os.ReadFile(name)
-			text = append(text, part...)
-		}
-		var err error
-		child, err = strconv.Atoi(string(bytes.TrimSpace(text)))
-		return err == nil
-	}, func() string { return "the keeper has no server" })
-	return child
 }

@@ -1,52 +1,24 @@
-package mount
+package server
 
 import (
 	"os/exec"
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
+	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/mount/handoff"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
-// reader starts a process that reads a file with read(2). busybox's cat would splice, and find nothing in a
-// file of size 0.
-func reader(tb testing.TB, path string) *exec.Cmd {
-	tb.Helper()
-	cmd := exec.Command("/bin/dd", "if="+path, "of=/dev/null")
-	if err := cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	return cmd
-}
-
-func exits(tb testing.TB, cmd *exec.Cmd) error {
-	tb.Helper()
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(hang):
-		tb.Fatalf("%v does not end", cmd.Args)
-	}
-	return nil
-}
-
 func TestKilledReaderGoesAtOnce(t *testing.T) {
 	g := newGate()
-	m := serve(t, newFS(slow("slow", g)))
-	cat := reader(t, m.at("slow"))
+	m := serve(t, mounttest.NewFS(slow("slow", g)))
+	cat := mounttest.Reader(t, m.at("slow"))
 	g.wait(t, 1)
 	cat.Process.Signal(unix.SIGKILL)
-	exits(t, cat)
+	mounttest.Exits(t, cat)
 	if n := g.cancelled.Load(); n != 1 {
 		t.Errorf("%d requests cancelled, want 1", n)
 	}
@@ -62,27 +34,27 @@ func TestKilledReaderOfStubborn(t *testing.T) {
 				entered <- struct{}{}
 				<-let
 			}
-			f := direct("f", "x")
+			f := mounttest.Direct("f", "x")
 			if op == "OPEN" {
-				f.open = func(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status { wait(); return fuse.OK }
+				f.Open = func(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status { wait(); return fuse.OK }
 			} else {
-				f.read = func(<-chan struct{}, *fuse.ReadIn, []byte) (fuse.ReadResult, fuse.Status) {
+				f.Read = func(<-chan struct{}, *fuse.ReadIn, []byte) (fuse.ReadResult, fuse.Status) {
 					wait()
 					return fuse.ReadResultData([]byte("x")), fuse.OK
 				}
 			}
-			fs := newFS(f)
+			fs := mounttest.NewFS(f)
 			m := serve(t, fs)
 			defer sync.OnceFunc(func() { close(let) })()
-			cat := reader(t, m.at("f"))
+			cat := mounttest.Reader(t, m.at("f"))
 			<-entered
 			cat.Process.Signal(unix.SIGKILL)
-			exits(t, cat)
+			mounttest.Exits(t, cat)
 			if n := len(m.server.inWork()); n == 0 {
 				t.Error("the request is not in work any more: nothing was tested")
 			}
 			t.Cleanup(func() {
-				eventually(t, func() bool { return fs.releases.Load() == 1 }, func() string {
+				mounttest.Eventually(t, func() bool { return fs.Releases.Load() == 1 }, func() string {
 					return "the handle is not released"
 				})
 			})
@@ -93,25 +65,25 @@ func TestKilledReaderOfStubborn(t *testing.T) {
 func TestInterruptAmongBlocked(t *testing.T) {
 	const blocked = 20
 	g, victim := newGate(), newGate()
-	m := serve(t, newFS(slow("slow", g), slow("victim", victim), direct("quick", "quick")))
+	m := serve(t, mounttest.NewFS(slow("slow", g), slow("victim", victim), mounttest.Direct("quick", "quick")))
 	var others []*exec.Cmd
 	for range blocked {
-		others = append(others, reader(t, m.at("slow")))
+		others = append(others, mounttest.Reader(t, m.at("slow")))
 	}
 	g.wait(t, blocked)
-	cat := reader(t, m.at("victim"))
+	cat := mounttest.Reader(t, m.at("victim"))
 	victim.wait(t, 1)
 	cat.Process.Signal(unix.SIGTERM)
-	exits(t, cat)
+	mounttest.Exits(t, cat)
 	if n := victim.cancelled.Load(); n != 1 {
 		t.Errorf("%d requests cancelled, want 1", n)
 	}
-	if got := slurp(t, m.at("quick")); got != "quick" {
+	if got := mounttest.Slurp(t, m.at("quick")); got != "quick" {
 		t.Errorf("beside %d blocked readers: %q", blocked, got)
 	}
 	g.open()
 	for _, cat := range others {
-		if err := exits(t, cat); err != nil {
+		if err := mounttest.Exits(t, cat); err != nil {
 			t.Errorf("a reader that was let go: %v", err)
 		}
 	}
@@ -123,10 +95,10 @@ func TestInterruptAmongBlocked(t *testing.T) {
 // Requests in work when the connection is aborted are cancelled, and Serve returns.
 func TestAbortCancels(t *testing.T) {
 	g := newGate()
-	m := serve(t, newFS(slow("slow", g)))
+	m := serve(t, mounttest.NewFS(slow("slow", g)))
 	var cats []*exec.Cmd
 	for range 5 {
-		cats = append(cats, reader(t, m.at("slow")))
+		cats = append(cats, mounttest.Reader(t, m.at("slow")))
 	}
 	g.wait(t, len(cats))
 	if err := m.Conn.at.Abort(); err != nil {
@@ -142,7 +114,7 @@ func TestAbortCancels(t *testing.T) {
 
 // An INTERRUPT finds a request either in the queue or in work, also at the moment in which it leaves the queue.
 func TestInterruptBetweenQueueAndWork(t *testing.T) {
-	s := newServer(&Conn{fd: -1}, newFS(), nil)
+	s := newServer(newConn(-1), mounttest.NewFS(), nil)
 	s.mu.Lock()
 	l := s.newLoop()
 	at := make(handoff.Slot, handoff.SlotSize)

@@ -1,4 +1,4 @@
-package mount
+package server
 
 import (
 	"encoding/binary"
@@ -58,7 +58,7 @@ func (c *Conn) Serve(fs fuse.RawFileSystem, opts *fuse.MountOptions) error {
 func (s *server) serve(o wire.Order) error {
 	c := s.conn
 	if err := s.handshake(s.state.First(o.Region)); err != nil {
-		c.close()
+		c.at.Close()
 		return err
 	}
 	if s.heir != nil {
@@ -82,7 +82,7 @@ func (s *server) serve(o wire.Order) error {
 		// become another file's.
 		return fmt.Errorf("unmounted, but %d requests do not end", left)
 	}
-	c.close()
+	c.at.Close()
 	if c.at.Mounted() {
 		return errors.New("the connection was aborted (umount -f, or through fusectl)")
 	}
@@ -158,7 +158,7 @@ func (s *server) handshake(first handoff.Slot) error {
 	// struct fuse_init_out.max_write: a slot must have room for a WRITE of that size, though none ever
 	// comes.
 	binary.NativeEndian.PutUint32(out[replyHeader+20:], 4096)
-	if _, err := unix.Write(s.conn.fd, out[:n]); err != nil && err != unix.ENOENT {
+	if _, err := unix.Write(s.fd, out[:n]); err != nil && err != unix.ENOENT {
 		return fmt.Errorf("answer INIT: %w", err)
 	}
 	first.Done()

@@ -1,4 +1,4 @@
-package mount
+package server
 
 import (
 	"fmt"
@@ -61,7 +61,7 @@ func (l *loop) alone() {
 
 // crowd reads ahead and answers the users in turn, until nothing waits.
 func (l *loop) crowd() {
-	l.conn.setNonblock(true)
+	l.setNonblock(true)
 	for l.leads() {
 		l.readAhead()
 		e, u, ok := l.next()
@@ -73,14 +73,14 @@ func (l *loop) crowd() {
 		l.serve(e, u)
 	}
 	if l.leads() { // else the next leader has set the flag
-		l.conn.setNonblock(false)
+		l.setNonblock(false)
 	}
 }
 
 // readAhead queues all requests that the kernel has.
 func (l *loop) readAhead() {
 	for l.leads() {
-		n, err := unix.Read(l.conn.fd, l.slot)
+		n, err := unix.Read(l.fd, l.slot)
 		if err == nil {
 			err = whole(n)
 		}
@@ -104,12 +104,12 @@ func (l *loop) readAhead() {
 // read waits for the next request.
 func (s *server) read(into []byte) (int, error) {
 	for {
-		n, err := unix.Read(s.conn.fd, into)
+		n, err := unix.Read(s.fd, into)
 		switch err {
 		case nil:
 			return n, whole(n)
 		case unix.EAGAIN:
-			s.conn.setNonblock(false) // an earlier leader, in this process or another, set it
+			s.setNonblock(false) // an earlier leader, in this process or another, set it
 		case unix.EINTR:
 		case unix.ENOENT: // the request was aborted while it was handed over
 		case unix.ENOMEM, unix.EFAULT: // for its slot's pages; the kernel answers it with EIO
@@ -130,12 +130,12 @@ func whole(n int) error {
 // setNonblock says whether read(2) gives EAGAIN when there is no request. The flag belongs to the open file,
 // which all servers of the mount share, so nothing relies on it. If read(2) blocks a leader that did not
 // expect it, the next leader takes over; read clears a flag that was left.
-func (c *Conn) setNonblock(on bool) {
+func (s *server) setNonblock(on bool) {
 	flags := 0
 	if on {
 		flags = unix.O_NONBLOCK
 	}
-	unix.FcntlInt(uintptr(c.fd), unix.F_SETFL, flags)
+	unix.FcntlInt(uintptr(s.fd), unix.F_SETFL, flags)
 }
 
 // attend does the work of a message that needs no turn.

@@ -1,10 +1,8 @@
-package mount
+package server
 
 import (
 	"context"
 	"fmt"
-
-	"golang.org/x/sys/unix"
 )
 
 // Ready returns when the tree is served: INIT is answered and the filesystem knows its root. It asks the
@@ -26,15 +24,6 @@ func (c *Conn) Ready(ctx context.Context) error {
 	}
 	if _, err := c.server.ask(opGetattr, rootNode, 0, 0); err != nil {
 		return fmt.Errorf("serve %s: the root directory: %w", c.at, err)
-	}
-	return nil
-}
-
-// readable reports whether the tree at target answers. It must not run in the process that serves it.
-func readable(target string) error {
-	var st unix.Stat_t
-	if err := unix.Stat(target, &st); err != nil {
-		return fmt.Errorf("mounted on %s, but it does not answer: %w", target, err)
 	}
 	return nil
 }

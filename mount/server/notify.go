@@ -1,4 +1,4 @@
-package mount
+package server
 
 import (
 	"encoding/binary"
@@ -54,13 +54,8 @@ func (c *Conn) notify(code int32, body []byte) error {
 	var message [replyHeader + 32]byte
 	n := replyHeader + copy(message[replyHeader:], body)
 	putReply(message[:], n, code, 0)
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if c.fd < 0 {
-		return unix.ENOTCONN
-	}
 	for {
-		_, err := unix.Write(c.fd, message[:n])
+		err := c.at.Write(message[:n])
 		if !errors.Is(err, unix.EINTR) {
 			return err
 		}

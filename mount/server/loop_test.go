@@ -1,4 +1,4 @@
-package mount
+package server
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/mounttest"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -37,7 +38,7 @@ func (g *gate) wait(tb testing.TB, n int) {
 	for range n {
 		select {
 		case <-g.entered:
-		case <-time.After(hang):
+		case <-time.After(mounttest.Hang):
 			tb.Fatal("a request did not reach the filesystem")
 		}
 	}
@@ -46,9 +47,9 @@ func (g *gate) wait(tb testing.TB, n int) {
 func (g *gate) open() { close(g.opened) }
 
 // slow is a file with READs that go through g.
-func slow(name string, g *gate) *memFile {
-	f := direct(name, "slow")
-	f.read = func(cancel <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
+func slow(name string, g *gate) *mounttest.File {
+	f := mounttest.Direct(name, "slow")
+	f.Read = func(cancel <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
 		if s := g.pass(cancel); s != fuse.OK {
 			return nil, s
 		}
@@ -63,11 +64,11 @@ func slow(name string, g *gate) *memFile {
 // Requests beyond the number of slots wait in the kernel, and all are answered.
 func TestMoreThanMaxLoops(t *testing.T) {
 	g := newGate()
-	m := serve(t, newFS(slow("slow", g)))
+	m := serve(t, mounttest.NewFS(slow("slow", g)))
 	var group sync.WaitGroup
 	for range maxLoops + 20 {
 		group.Go(func() {
-			if got, err := readAll(m.at("slow")); got != "slow" || err != nil {
+			if got, err := mounttest.ReadAll(m.at("slow")); got != "slow" || err != nil {
 				t.Errorf("%q, %v", got, err)
 			}
 		})
@@ -79,7 +80,7 @@ func TestMoreThanMaxLoops(t *testing.T) {
 }
 
 func TestManyReaders(t *testing.T) {
-	m := serve(t, newFS(direct("a", strings.Repeat("a", 5000)), direct("b", strings.Repeat("b", 300_000))))
+	m := serve(t, mounttest.NewFS(mounttest.Direct("a", strings.Repeat("a", 5000)), mounttest.Direct("b", strings.Repeat("b", 300_000))))
 	var group sync.WaitGroup
 	for i := range 16 {
 		group.Go(func() {
@@ -88,7 +89,7 @@ func TestManyReaders(t *testing.T) {
 				name, want = "b", 300_000
 			}
 			for range 200 {
-				got, err := readAll(m.at(name))
+				got, err := mounttest.ReadAll(m.at(name))
 				if err != nil || len(got) != want || strings.Trim(got, name) != "" {
 					t.Errorf("%s: %d bytes, %v", name, len(got), err)
 				}
@@ -103,7 +104,7 @@ func TestManyReaders(t *testing.T) {
 func (m *mounted) sleeps(tb testing.TB) {
 	tb.Helper()
 	s := m.server
-	eventually(tb, func() bool {
+	mounttest.Eventually(tb, func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return !s.watching.Load() && len(s.loops) == 1 && s.leader.Load().turn.Load()%2 == 0 && s.queue.length+s.queue.slow == 0
@@ -111,14 +112,14 @@ func (m *mounted) sleeps(tb testing.TB) {
 }
 
 func TestPanicBecomesEIO(t *testing.T) {
-	bad := direct("bad", "")
-	bad.read = func(<-chan struct{}, *fuse.ReadIn, []byte) (fuse.ReadResult, fuse.Status) { panic("on purpose") }
-	m := serve(t, newFS(bad, direct("good", "good")))
+	bad := mounttest.Direct("bad", "")
+	bad.Read = func(<-chan struct{}, *fuse.ReadIn, []byte) (fuse.ReadResult, fuse.Status) { panic("on purpose") }
+	m := serve(t, mounttest.NewFS(bad, mounttest.Direct("good", "good")))
 	for range 3 {
-		if _, err := readAll(m.at("bad")); !errors.Is(err, unix.EIO) {
+		if _, err := mounttest.ReadAll(m.at("bad")); !errors.Is(err, unix.EIO) {
 			t.Errorf("read: %v, want EIO", err)
 		}
-		if got := slurp(t, m.at("good")); got != "good" {
+		if got := mounttest.Slurp(t, m.at("good")); got != "good" {
 			t.Errorf("after a panic: %q", got)
 		}
 	}
@@ -130,10 +131,10 @@ func TestPanicBecomesEIO(t *testing.T) {
 
 // The kernel refuses errnos above 511; the reader must get one all the same.
 func TestImpossibleStatus(t *testing.T) {
-	bad := direct("bad", "")
-	bad.read = func(<-chan struct{}, *fuse.ReadIn, []byte) (fuse.ReadResult, fuse.Status) { return nil, 600 }
-	m := serve(t, newFS(bad))
-	if _, err := readAll(m.at("bad")); !errors.Is(err, unix.EIO) {
+	bad := mounttest.Direct("bad", "")
+	bad.Read = func(<-chan struct{}, *fuse.ReadIn, []byte) (fuse.ReadResult, fuse.Status) { return nil, 600 }
+	m := serve(t, mounttest.NewFS(bad))
+	if _, err := mounttest.ReadAll(m.at("bad")); !errors.Is(err, unix.EIO) {
 		t.Errorf("read: %v, want EIO", err)
 	}
 }
@@ -141,23 +142,23 @@ func TestImpossibleStatus(t *testing.T) {
 // A handle is released if the kernel does not take the reply to its OPEN.
 func TestRefusedOpenIsReleased(t *testing.T) {
 	g := newGate()
-	f := direct("f", "")
-	f.open = func(cancel <-chan struct{}, _ *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
+	f := mounttest.Direct("f", "")
+	f.Open = func(cancel <-chan struct{}, _ *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
 		g.pass(cancel)
 		return fuse.OK // too late, and despite the cancel
 	}
-	fs := newFS(f)
+	fs := mounttest.NewFS(f)
 	m := serve(t, fs)
-	cat := reader(t, m.at("f"))
+	cat := mounttest.Reader(t, m.at("f"))
 	g.wait(t, 1)
 	if err := m.Conn.at.Abort(); err != nil {
 		t.Fatal(err)
 	}
-	exits(t, cat)
+	mounttest.Exits(t, cat)
 	if err := m.end(t); err == nil {
 		t.Error("Serve returned nil after an abort")
 	}
-	if opens, releases := fs.opens.Load(), fs.releases.Load(); opens != 1 || releases != 1 {
+	if opens, releases := fs.Opens.Load(), fs.Releases.Load(); opens != 1 || releases != 1 {
 		t.Errorf("%d opens, %d releases; want 1 and 1", opens, releases)
 	}
 	if m.Conn.at.Mounted() {
@@ -166,11 +167,11 @@ func TestRefusedOpenIsReleased(t *testing.T) {
 }
 
 func TestAllHandlesAreReleased(t *testing.T) {
-	fs := newFS(direct("f", "x"))
+	fs := mounttest.NewFS(mounttest.Direct("f", "x"))
 	m := serve(t, fs)
 	for range 10 {
-		slurp(t, m.at("f"))
-		fd, err := open(m.dir)
+		mounttest.Slurp(t, m.at("f"))
+		fd, err := mounttest.Open(m.dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +181,7 @@ func TestAllHandlesAreReleased(t *testing.T) {
 		unix.Close(fd)
 	}
 	// A close does not wait for its RELEASE, and an unmount drops those on their way.
-	eventually(t, func() bool { return fs.releases.Load() == 10 && fs.releaseDirs.Load() == 10 }, func() string {
-		return fmt.Sprintf("%d and %d releases, want 10 and 10", fs.releases.Load(), fs.releaseDirs.Load())
+	mounttest.Eventually(t, func() bool { return fs.Releases.Load() == 10 && fs.ReleaseDirs.Load() == 10 }, func() string {
+		return fmt.Sprintf("%d and %d releases, want 10 and 10", fs.Releases.Load(), fs.ReleaseDirs.Load())
 	})
 }

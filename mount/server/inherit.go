@@ -1,4 +1,4 @@
-package mount
+package server
 
 import (
 	"errors"
@@ -112,3 +112,24 @@ func (s *server) obey() {
 		}
 	}
 }
+
+// pong answers beat: it asks the filesystem for the root, as a reader would.
+func (s *server) pong() {
+	if _, err := s.ask(opGetattr, rootNode, 0, 0); err != nil {
+		s.conn.logf("the root directory: %v", err)
+	}
+	s.conn.keeper.Send(wire.Message{Word: wire.Pong})
+}
+
+// Keep has the keeper hold an open file until the mount ends, and hand it to every later server. It replaces
+// an earlier file. The locks of the open file, for example, then last as long as the mount. The caller still
+// owns f.
+func (c *Conn) Keep(f *os.File) error {
+	if err := c.keeper.Send(wire.Message{Word: wire.Keep}, int(f.Fd())); err != nil {
+		return fmt.Errorf("hand %s to the keeper: %w", f.Name(), err)
+	}
+	return nil
+}
+
+// Kept returns the file that an earlier server gave to Keep, nil if there is none. The caller owns it.
+func (c *Conn) Kept() *os.File { return c.kept }
