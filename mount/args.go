@@ -37,7 +37,8 @@ func ParseArgs(args []string) (Options, error) {
 		}
 	}
 	if len(operands) != 2 {
-		return o, exit.With(exit.Usage, fmt.Errorf("want SOURCE and DIR, got %d operands: %q", len(operands), operands))
+		return o, exit.With(exit.Usage,
+			fmt.Errorf("want SOURCE and DIR, got %d operands: %q", len(operands), operands))
 	}
 	o.Source, o.Target = operands[0], operands[1]
 	return o, o.parse(lists)
@@ -66,7 +67,8 @@ func (o *Options) letters(word string, lists, args []string) (_, rest []string, 
 				return append(lists, value), args, nil
 			}
 			if strings.TrimPrefix(value, "fuse.") != "bpfviewfs" {
-				return lists, args, fmt.Errorf("option -t: bad value %q: this mounts %s only", value, place.Type)
+				return lists, args, fmt.Errorf("option -t: bad value %q: this mounts %s only",
+					value, place.Type)
 			}
 			return lists, args, nil
 		default:

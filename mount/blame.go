@@ -33,7 +33,8 @@ func (k *Keeper) accuse(p *process, why error) {
 	b.strikes[view] = append(b.strikes[view], time.Now())
 	strikes := b.strikes[view]
 	if n := len(strikes) - strikesOut; n >= 0 && time.Since(strikes[n]) < strikesCount {
-		b.disabled[view] = fmt.Sprintf("it ended the server %d times, at last: %v; bpfviewfs reload tries it again", len(strikes), why)
+		b.disabled[view] = fmt.Sprintf("it ended the server %d times, at last: %v; "+
+			"bpfviewfs reload tries it again", len(strikes), why)
 		k.Logf("a view is disabled, .bpfview/views tells which: %s", b.disabled[view])
 	}
 }

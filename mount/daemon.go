@@ -73,7 +73,8 @@ func startBackground(o Options) error {
 		if err = child.Wait(); err == nil {
 			err = errors.New("exit status 0")
 		}
-		return exit.With(exit.System, fmt.Errorf("the process in the background ended before it was ready: %w", err))
+		return exit.With(exit.System,
+			fmt.Errorf("the process in the background ended before it was ready: %w", err))
 	}
 	if err := parseOutcome(outcome); err != nil {
 		child.Wait()

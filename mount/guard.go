@@ -126,7 +126,9 @@ func stand() error {
 // died waits until the keeper dies or dismisses its guard, and reports whether it has died. A keeper that
 // runs an older program dismisses nobody, so the wait is bounded.
 func died(keeper int, post *os.File) bool {
-	fds := []unix.PollFd{{Fd: int32(keeper), Events: unix.POLLIN}, {Fd: int32(post.Fd()), Events: unix.POLLIN}}
+	fds := []unix.PollFd{
+		{Fd: int32(keeper), Events: unix.POLLIN}, {Fd: int32(post.Fd()), Events: unix.POLLIN},
+	}
 	for start := time.Now(); time.Since(start) < prepareLimit; {
 		unix.Poll(fds, int(prepareLimit/time.Millisecond))
 		if fds[1].Revents != 0 {

@@ -223,7 +223,8 @@ func (k *Keeper) bury() {
 				k.forget(e.from)
 			}
 		case <-limit:
-			k.Logf("server %d was killed and does not die: one of its threads is stuck in the kernel", living[0].Pid)
+			k.Logf("server %d was killed and does not die: one of its threads is stuck in the kernel",
+				living[0].Pid)
 			return
 		}
 	}

@@ -239,19 +239,25 @@ func (k *Keeper) mountAnew(t *testing.T) (target string) {
 	return target
 }
 
+// successor returns a keeper that may take up the mount of k, and its log.
+func (k *Keeper) successor(t *testing.T) (*Keeper, *mounttest.Logbook) {
+	t.Helper()
+	words, _, err := handOn(k.held())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(resumeVar, words)
+	log := &mounttest.Logbook{}
+	return &Keeper{Logf: log.Printf}, log
+}
+
 // TestResumeUnmounted: the mount of the earlier keeper is gone.
 func TestResumeUnmounted(t *testing.T) {
 	old := newKeeper(t)
 	if err := unix.Unmount(old.mountAnew(t), 0); err != nil {
 		t.Fatal(err)
 	}
-	words, _, err := handOn(old.held())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv(resumeVar, words)
-	log := &mounttest.Logbook{}
-	k := Keeper{Logf: log.Printf}
+	k, log := old.successor(t)
 	if k.resume() {
 		t.Errorf("taken up: %+v", k.at.Info())
 		k.at.Close()
@@ -265,13 +271,7 @@ func TestResumeUnmounted(t *testing.T) {
 func TestResumeUnknown(t *testing.T) {
 	old := newKeeper(t)
 	old.mountAnew(t)
-	words, _, err := handOn(old.held())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv(resumeVar, words)
-	log := &mounttest.Logbook{}
-	k := Keeper{Logf: log.Printf}
+	k, log := old.successor(t)
 	resumed := false
 	withoutProc(t, 1, func() { resumed = k.resume() })
 	if !resumed || k.at.Info() != old.at.Info() || strings.Count(log.String(), "\n") > 0 {

@@ -77,7 +77,8 @@ func (o *Options) parse(lists []string) error {
 		name, value, hasValue := strings.Cut(word, "=")
 		err := o.set(word, name, unquote(value), hasValue)
 		if err != nil && !hasValue && list != "" {
-			err = fmt.Errorf("%w; if it belongs to %s=, colons separate names: %[2]s=NAME:%s", err, list, name)
+			err = fmt.Errorf("%w; if it belongs to %s=, colons separate names: %[2]s=NAME:%s",
+				err, list, name)
 		}
 		if first == nil {
 			first = err
@@ -110,11 +111,14 @@ func (o *Options) set(word, name, value string, hasValue bool) error {
 			return nil // two commas in a row
 		}
 	case "uid":
-		return o.owner(&o.UID, word, value, userID, "the number of a user, or a name in /etc/passwd, as in uid=1000")
+		return o.owner(&o.UID, word, value, userID,
+			"the number of a user, or a name in /etc/passwd, as in uid=1000")
 	case "gid":
-		return o.owner(&o.GID, word, value, groupID, "the number of a group, or a name in /etc/group, as in gid=adm")
+		return o.owner(&o.GID, word, value, groupID,
+			"the number of a group, or a name in /etc/group, as in gid=adm")
 	case "mode":
-		return number(&o.Mode, word, value, 8, 0o777, "an octal mode of at most 0777, as in mode=0440")
+		return number(&o.Mode, word, value, 8, 0o777,
+			"an octal mode of at most 0777, as in mode=0440")
 	case "max_run":
 		n, err := size(value)
 		if err != nil {
@@ -130,12 +134,14 @@ func (o *Options) set(word, name, value string, hasValue bool) error {
 		o.MaxSeries = int(n)
 		return nil
 	case "views":
-		return list(&o.Views, word, value, "absolute paths of directories, as in views=/etc/views:/opt/views", "/")
+		return list(&o.Views, word, value,
+			"absolute paths of directories, as in views=/etc/views:/opt/views", "/")
 	case "enable":
 		return list(&o.Enable, word, value, "names of views, as in enable=runqlat:reclaim", "")
 	case "registry":
 		if value != "none" && !strings.HasPrefix(value, "/") {
-			return badValue(word, "the absolute path of a directory in a bpffs, or none, as in registry=/sys/fs/bpf/bpfview")
+			return badValue(word,
+				"the absolute path of a directory in a bpffs, or none, as in registry=/sys/fs/bpf/bpfview")
 		}
 		o.Registry = value
 		return nil
@@ -146,17 +152,21 @@ func (o *Options) set(word, name, value string, hasValue bool) error {
 	}
 	if hasValue && contexts[name] {
 		o.Words = append(o.Words, word)
-		o.Ignored = append(o.Ignored, fmt.Sprintf("option %s: it does nothing, because no file here has a SELinux label: leave it out", name))
+		o.Ignored = append(o.Ignored, fmt.Sprintf(
+			"option %s: it does nothing, because no file here has a SELinux label: leave it out", name))
 		return nil
 	}
 	if o.Sloppy || ignored(name, value, hasValue) || o.Remount && shown[name] {
 		return nil
 	}
-	return exit.With(exit.Usage, fmt.Errorf("unknown option %q: own options are uid=, gid=, mode=, max_run=, max_series=, views=, enable= and registry=", word))
+	return exit.With(exit.Usage, fmt.Errorf("unknown option %q: own options are uid=, gid=, mode=, max_run=, "+
+		"max_series=, views=, enable= and registry=", word))
 }
 
 // owner takes the number of a user or group, or finds it by its name.
-func (o *Options) owner(to **uint32, word, value string, find func(string) (string, error), want string) error {
+func (o *Options) owner(
+	to **uint32, word, value string, find func(string) (string, error), want string,
+) error {
 	id, err := value, error(nil)
 	if value != "" && strings.Trim(value, "-0123456789") != "" {
 		if id, err = find(value); err != nil {

@@ -13,7 +13,7 @@ func (o Options) needed() []int {
 		unix.CAP_BPF,             // load programs, make links and iterators
 		unix.CAP_PERFMON,         // programs that follow kernel pointers
 		unix.CAP_DAC_READ_SEARCH, // open_by_handle_at(2)
-		unix.CAP_SYSLOG,          // addresses of the kernel's symbols, which programs name (kallsyms_show_value)
+		unix.CAP_SYSLOG,          // addresses of kernel symbols that programs name (kallsyms_show_value)
 	}
 	if o.Registry != "none" {
 		// The types and maps of a pinned program tell its output and its parameters. The kernel gives
@@ -39,7 +39,8 @@ func giveUp(needed []int) error {
 			continue
 		}
 		// A unit may have dropped it already. Dropping it again would take CAP_SETPCAP.
-		if has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(c), 0, 0, 0); err == nil && has == 0 {
+		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(c), 0, 0, 0)
+		if err == nil && has == 0 {
 			continue
 		}
 		switch err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); {

@@ -102,7 +102,7 @@ func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 		return nil, fmt.Errorf("start a server: %w", err)
 	}
 	if err := exposeServer(started.Pid); err != nil {
-		k.Logf("the server is no more likely to be killed for want of memory than its keeper: %v", err)
+		k.Logf("the server is no likelier to be killed for want of memory than its keeper: %v", err)
 	}
 	p := &process{Process: started, wire: near, exe: exe, region: region}
 	if std.said != nil {

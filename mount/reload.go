@@ -30,7 +30,8 @@ func (k *Keeper) upgrade() {
 	case k.upgrades:
 		return
 	}
-	if len(k.reloads) == 0 || k.replacing != nil || k.next != nil || k.leaving != nil || k.serving != nil && !k.serving.serves {
+	change := k.replacing != nil || k.next != nil || k.leaving != nil || k.serving != nil && !k.serving.serves
+	if len(k.reloads) == 0 || change {
 		return
 	}
 	k.upgrades = true
@@ -214,7 +215,8 @@ func askKeeper(dir, word string) (line string, err error) {
 	}
 	conn, err := net.Dial("unix", socketPath(at))
 	if err != nil {
-		return "", exit.With(exit.Usage, fmt.Errorf("%s: its keeper does not answer: %w: if it has died, mount again", dir, err))
+		return "", exit.With(exit.Usage,
+			fmt.Errorf("%s: its keeper does not answer: %w: if it has died, mount again", dir, err))
 	}
 	defer conn.Close()
 	if _, err := io.WriteString(conn, word); err != nil {

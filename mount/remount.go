@@ -25,11 +25,13 @@ func (o Options) unchanged(dir string) error {
 		err = json.Unmarshal([]byte(line), &has)
 	}
 	if err != nil {
-		return fmt.Errorf("remount with options %s: whether the mount has them is not known: %w", strings.Join(words, ","), err)
+		return fmt.Errorf("remount with options %s: whether the mount has them is not known: %w",
+			strings.Join(words, ","), err)
 	}
 	for _, word := range words {
 		if !slices.Contains(has, word) {
-			return fmt.Errorf("option %s: a remount cannot change it: unmount, and mount with it", word)
+			return fmt.Errorf("option %s: a remount cannot change it: unmount, and mount with it",
+				word)
 		}
 	}
 	return nil

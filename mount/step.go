@@ -112,7 +112,8 @@ func (k *Keeper) promote() {
 	}
 	// An error means that it has died. Its end is still to be reported.
 	p.wire.Send(wire.Message{Word: wire.Go, Order: wire.Order{
-		Region: p.region, Take: k.leaving == nil, Trial: k.crash, Disabled: k.blame.disabled, Status: k.status,
+		Region: p.region, Take: k.leaving == nil, Trial: k.crash, Disabled: k.blame.disabled,
+		Status: k.status,
 	}})
 	k.crash = false
 }
@@ -148,7 +149,8 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 		k.serving = nil
 		switch {
 		case k.replacing != nil:
-			k.tell(k.replacing, fmt.Errorf("reload: the keeper goes on as it is: %w", k.replace()))
+			err := k.replace()
+			k.tell(k.replacing, fmt.Errorf("reload: the keeper goes on as it is: %w", err))
 			k.replacing = nil
 			k.restart()
 			return true, nil

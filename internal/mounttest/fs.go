@@ -107,7 +107,8 @@ func (f *FS) OpenDir(_ <-chan struct{}, _ *fuse.OpenIn, out *fuse.OpenOut) fuse.
 
 func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	for i := int(in.Offset); i < len(f.Files); i++ {
-		e := fuse.DirEntry{Name: f.Files[i].Name, Ino: uint64(fuse.FUSE_ROOT_ID + 1 + i), Mode: syscall.S_IFREG, Off: uint64(i + 1)}
+		node := uint64(fuse.FUSE_ROOT_ID + 1 + i)
+		e := fuse.DirEntry{Name: f.Files[i].Name, Ino: node, Mode: syscall.S_IFREG, Off: uint64(i + 1)}
 		if !out.AddDirEntry(e) {
 			break
 		}

@@ -34,11 +34,12 @@ func TempDir(tb testing.TB) string {
 func Leaks(tb testing.TB) {
 	fds, goroutines := CountFDs(), runtime.NumGoroutine()
 	tb.Cleanup(func() {
-		Eventually(tb, func() bool { return CountFDs() <= fds && runtime.NumGoroutine() <= goroutines },
-			func() string {
-				buf := make([]byte, 1<<20)
-				return "leak: " + strings.Join(ListFDs(), " ") + "\n" + string(buf[:runtime.Stack(buf, true)])
-			})
+		none := func() bool { return CountFDs() <= fds && runtime.NumGoroutine() <= goroutines }
+		Eventually(tb, none, func() string {
+			stacks := make([]byte, 1<<20)
+			stacks = stacks[:runtime.Stack(stacks, true)]
+			return fmt.Sprintf("leak: %s\n%s", strings.Join(ListFDs(), " "), stacks)
+		})
 	})
 }
 
@@ -105,7 +106,8 @@ func Drain(fd int) ([]byte, error) {
 	}
 }
 
-// Open opens a file for reading. It retries EINTR, because the Go runtime's own signals interrupt system calls on FUSE files.
+// Open opens a file for reading. It retries EINTR, because the Go runtime's own signals interrupt system calls
+// on FUSE files.
 func Open(path string) (int, error) {
 	for {
 		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)

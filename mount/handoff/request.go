@@ -2,8 +2,8 @@ package handoff
 
 import "encoding/binary"
 
-// RequestHeader is the size of struct fuse_in_header in linux/fuse.h: len, opcode uint32; unique, nodeid uint64;
-// uid uint32; ... All numbers are in the machine's byte order.
+// RequestHeader is the size of struct fuse_in_header in linux/fuse.h: len, opcode uint32; unique, nodeid
+// uint64; uid uint32; ... All numbers are in the machine's byte order.
 const RequestHeader = 40
 
 const paddingAt = 38 // fuse_in_header.padding, which the kernel leaves 0

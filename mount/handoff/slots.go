@@ -1,5 +1,5 @@
-// Package handoff has the memory of requests, which outlives a server. The next server finds there the requests
-// that were read and not answered.
+// Package handoff has the memory of requests, which outlives a server. The next server finds there the
+// requests that were read and not answered.
 package handoff
 
 import "encoding/binary"

@@ -61,7 +61,8 @@ func NewState() (*State, error) {
 
 // OpenState maps the memory that NewState made, in any process.
 func OpenState(file *os.File) (*State, error) {
-	mem, err := unix.Mmap(int(file.Fd()), 0, regionAt+Regions*regionSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	mem, err := unix.Mmap(int(file.Fd()), 0, regionAt+Regions*regionSize,
+		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return nil, fmt.Errorf("map the memory of requests: %w", err)
 	}
@@ -71,7 +72,8 @@ func OpenState(file *os.File) (*State, error) {
 // Check returns an error if this version does not know the layout.
 func (s *State) Check() error {
 	if got := binary.NativeEndian.Uint64(s.mem[layoutAt:]); got != layout {
-		return fmt.Errorf("the mount keeps its requests in layout %#x and this version knows %#x: unmount and mount again", got, layout)
+		return fmt.Errorf("the mount keeps its requests in layout %#x and this version knows %#x: "+
+			"unmount and mount again", got, layout)
 	}
 	return nil
 }
@@ -100,7 +102,7 @@ func (s *State) Close() {
 	s.file.Close()
 }
 
-// Take makes a region that of a server. It returns the slots of it that were ever used, and a pool of the others.
+// Take gives a region to a server. It returns the slots of it that were ever used, and a pool of the others.
 func (s *State) Take(region int) (used []Slot, pool Pool) {
 	used, unused := s.Region(region)
 	return used, Pool{state: s, region: region, unused: unused}

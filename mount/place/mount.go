@@ -30,7 +30,8 @@ type Mount struct {
 // there; a live one is an error.
 func Prepare(target string) (*Mount, error) {
 	if uid := os.Geteuid(); uid != 0 {
-		return nil, exit.With(exit.Usage, fmt.Errorf("mount %s: must be root, this is uid %d", target, uid))
+		return nil, exit.With(exit.Usage,
+			fmt.Errorf("mount %s: must be root, this is uid %d", target, uid))
 	}
 	path, err := prepare(target)
 	if err != nil {
@@ -57,8 +58,8 @@ func (m *Mount) Attach(source string, flags uintptr) error {
 		return err
 	}
 	defer lock.Close()
-	data := fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other,default_permissions,max_read=%d",
-		m.fd, unix.S_IFDIR, MaxRead)
+	data := fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0,"+
+		"allow_other,default_permissions,max_read=%d", m.fd, unix.S_IFDIR, MaxRead)
 	if err := unix.Mount(source, m.path, Type, flags|Flags, data); err != nil {
 		return mountError(m.path, err)
 	}
@@ -66,13 +67,15 @@ func (m *Mount) Attach(source string, flags uintptr) error {
 	return err
 }
 
+const noFUSE = "the kernel has no FUSE yet, try: modprobe fuse"
+
 func openDevice() (int, error) {
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	switch {
 	case err == nil:
 		return fd, nil
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
-		return -1, fmt.Errorf("open /dev/fuse: %w: the kernel has no FUSE yet, try: modprobe fuse", err)
+		return -1, fmt.Errorf("open /dev/fuse: %w: %s", err, noFUSE)
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return -1, exit.With(exit.Usage,
 			fmt.Errorf("open /dev/fuse: %w: a container needs this device allowed", err))
@@ -83,9 +86,10 @@ func openDevice() (int, error) {
 func mountError(target string, err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return exit.With(exit.Usage, fmt.Errorf("mount on %s: %w: CAP_SYS_ADMIN is missing", target, err))
+		return exit.With(exit.Usage,
+			fmt.Errorf("mount on %s: %w: CAP_SYS_ADMIN is missing", target, err))
 	case errors.Is(err, unix.ENODEV):
-		return fmt.Errorf("mount on %s: %w: the kernel has no FUSE yet, try: modprobe fuse", target, err)
+		return fmt.Errorf("mount on %s: %w: %s", target, err, noFUSE)
 	}
 	return fmt.Errorf("mount on %s: %w", target, err)
 }

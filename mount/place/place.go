@@ -1,5 +1,6 @@
-// Package place finds mounts of bpfviewfs, makes them, and takes them away. A mount is known again by its device
-// number. A path could meanwhile lead to another mount, or to a dead one on which stat(2) fails or hangs.
+// Package place finds mounts of bpfviewfs, makes them, and takes them away. A mount is known again by its
+// device number. A path could meanwhile lead to another mount, or to a dead one on which stat(2) fails or
+// hangs.
 //
 // # Arguments of mount(2)
 //

@@ -23,7 +23,8 @@ func prepare(dir string) (string, error) {
 	path := p.path
 	p.close()
 	if path == "/" {
-		return "", exit.With(exit.Usage, errors.New("mount on /: this would hide everything, choose another directory"))
+		return "", exit.With(exit.Usage,
+			errors.New("mount on /: this would hide everything, choose another directory"))
 	}
 	if err := clearDead(path); err != nil {
 		return "", err
@@ -53,7 +54,7 @@ func clearDead(path string) error {
 		case err != nil:
 			return err
 		case !p.dead():
-			return fmt.Errorf("mount on %s: a %s is mounted there already, see: findmnt -t %s", path, Type, Type)
+			return fmt.Errorf("mount on %s: a %s is mounted there already, see: findmnt -t %[2]s", path, Type)
 		}
 		// EINVAL means that another process was quicker.
 		if err := p.detach(); err != nil && !errors.Is(err, unix.EINVAL) {
@@ -127,5 +128,6 @@ func settle(target string) (Info, error) {
 }
 
 func busy(target string) error {
-	return fmt.Errorf("mount on %s: mounted or unmounted by another process at the same time, try again", target)
+	return fmt.Errorf("mount on %s: mounted or unmounted by another process at the same time, try again",
+		target)
 }

@@ -58,7 +58,8 @@ func Remount(dir string, flags uintptr, may func(path string) error) error {
 // refusal returns the kernel's error as one for people.
 func refusal(attempt, path string, err error) error {
 	if errors.Is(err, unix.EPERM) {
-		return exit.With(exit.Usage, fmt.Errorf("%s %s: %w: needs root with CAP_SYS_ADMIN", attempt, path, err))
+		return exit.With(exit.Usage,
+			fmt.Errorf("%s %s: %w: needs root with CAP_SYS_ADMIN", attempt, path, err))
 	}
 	return fmt.Errorf("%s %s: %w", attempt, path, err)
 }

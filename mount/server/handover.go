@@ -71,7 +71,8 @@ func (s *server) found(slots []handoff.Slot, lent bool) (left []entry) {
 		r := slot.Left()
 		switch {
 		case r != nil:
-			left = append(left, entry{slot: slot, unique: r.Unique(), uid: s.user(r), lent: lent, found: true})
+			left = append(left,
+				entry{slot: slot, unique: r.Unique(), uid: s.user(r), lent: lent, found: true})
 		case !lent:
 			s.mu.Lock()
 			s.slots.Put(slot)

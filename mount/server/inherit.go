@@ -107,7 +107,8 @@ func (s *server) obey() {
 			if s.heir != nil {
 				s.heir.Leave()
 			}
-			s.conn.keeper.Send(wire.Message{Word: wire.Stopped}) // first: the process may end at once
+			// Before it leaves, because the process may end at once.
+			s.conn.keeper.Send(wire.Message{Word: wire.Stopped})
 			s.leave()
 		}
 	}

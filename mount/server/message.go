@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// replyHeader is the size of struct fuse_out_header in linux/fuse.h: len uint32; error int32; unique uint64. All
-// numbers are in the machine's byte order.
+// replyHeader is the size of struct fuse_out_header in linux/fuse.h: len uint32; error int32; unique uint64.
+// All numbers are in the machine's byte order.
 const replyHeader = 16
 
 // Opcodes that the loop must know (enum fuse_opcode).

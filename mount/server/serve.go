@@ -142,7 +142,8 @@ func (s *server) handshake(first handoff.Slot) error {
 			left = handoff.Request(first[:n])
 		}
 		if len(left) < handoff.RequestHeader || left.Opcode() != opInit {
-			return errors.New("the first message is not INIT: is another process serving this mount?")
+			return errors.New(
+				"the first message is not INIT: is another process serving this mount?")
 		}
 		s.state.SetInit(left)
 		in = left

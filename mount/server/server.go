@@ -1,5 +1,5 @@
-// Package server answers the kernel's requests for a mount, with any fuse.RawFileSystem of go-fuse. It is started by
-// a keeper, from which it inherits the connection and the memory of requests.
+// Package server answers the kernel's requests for a mount, with any fuse.RawFileSystem of go-fuse. Its process
+// is started by a keeper and inherits the connection and the memory of requests.
 //
 // # The loop
 //
@@ -42,8 +42,8 @@
 // requests in work are cancelled.
 //
 // The kernel refuses a reply if its request is gone. That does no harm, but after a refused OPEN the kernel
-// sends no RELEASE; the loop sends one. A panic in the filesystem becomes EIO for the one request. The first at
-// each place goes to Logf with its stack.
+// sends no RELEASE; the loop sends one. A panic in the filesystem becomes EIO for the one request. The first
+// at each place goes to Logf with its stack.
 //
 // # The page cache
 //
@@ -79,8 +79,8 @@ import (
 
 // Conn is a server's connection to the kernel and to its keeper.
 type Conn struct {
-	// Logf takes events that are no error of a call, for example a panic of the filesystem. It may be nil.
-	// Set it before Serve.
+	// Logf takes events that are no error of a call, for example a panic of the filesystem. It may be
+	// nil. Set it before Serve.
 	Logf func(format string, args ...any)
 	// Warnings are shown to the caller of mount(8), a line each. Set them before Serve.
 	Warnings []string
@@ -100,7 +100,8 @@ type Conn struct {
 }
 
 func newConn(device int) *Conn {
-	return &Conn{at: place.Inherited(device, place.Info{}), ready: make(chan struct{}), served: make(chan struct{})}
+	at := place.Inherited(device, place.Info{})
+	return &Conn{at: at, ready: make(chan struct{}), served: make(chan struct{})}
 }
 
 func (c *Conn) logf(format string, args ...any) {

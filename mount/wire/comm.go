@@ -9,9 +9,9 @@ import (
 // ProcessName is the name of keepers and servers in ps, top, pgrep and OOM messages. Their arguments differ.
 const ProcessName = "bpfviewfs"
 
-// NameThreads gives the name to all threads of this process. A thread is named after the executed file, here exe
-// or 100 in /proc/self, or after the thread that started it (PR_SET_NAME in prctl(2)). A second pass finds a
-// thread that started during the first.
+// NameThreads gives the name to all threads of this process. A thread is named after the executed file, here
+// exe or 100 in /proc/self, or after the thread that started it (PR_SET_NAME in prctl(2)). A second pass finds
+// a thread that started during the first.
 func NameThreads() {
 	for changed := true; changed; {
 		changed = false

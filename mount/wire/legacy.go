@@ -18,8 +18,8 @@ const keptVar = "BPFVIEWFS_KEPT"
 // Device is the descriptor of the connection to the kernel, in a server process.
 const Device = 3
 
-// Legacy has the files that a server inherits from its keeper, behind Device. Servers of every version find them
-// at the same descriptors.
+// Legacy has the files that a server inherits from its keeper, behind Device. Servers of every version find
+// them at the same descriptors.
 type Legacy struct {
 	Requests *os.File // see handoff.State
 	Memory   *os.File // of open files

@@ -156,7 +156,8 @@ func (w *End) next() (size int, err error) {
 	}
 	var failed error
 	err = conn.Read(func(fd uintptr) bool {
-		size, _, failed = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_TRUNC|unix.MSG_DONTWAIT)
+		size, _, failed = unix.Recvfrom(int(fd), make([]byte, 1),
+			unix.MSG_PEEK|unix.MSG_TRUNC|unix.MSG_DONTWAIT)
 		return failed != unix.EAGAIN
 	})
 	switch {
