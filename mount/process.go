@@ -85,7 +85,21 @@ func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 		Sys:   &syscall.SysProcAttr{Setsid: true}, // the terminal's signals are for the keeper
 	}
 	wire.Legacy{Requests: k.state.File(), Memory: k.memory, Wire: far, Kept: k.kept}.HandTo(attr, fuse)
-	var started *os.Process
+	started, err := k.startConfined(fmt.Sprintf("/proc/self/fd/%d", program), attr)
+	if err != nil {
+		return nil, fmt.Errorf("start a server: %w", err)
+	}
+	p := &process{Process: started, wire: near, exe: exe, region: region}
+	if std.said != nil {
+		go k.relay(std.said)
+	}
+	go k.follow(p)
+	return p, nil
+}
+
+// startConfined starts a program that has only the capabilities of a server, and is killed for want of memory
+// before its keeper.
+func (k *Keeper) startConfined(program string, attr *os.ProcAttr) (started *os.Process, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -95,21 +109,16 @@ func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 		if err := giveUp(k.Options.needed()); err != nil {
 			k.Logf("the server keeps privileges that it does not need: %v", err)
 		}
-		started, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", program), k.Args, attr)
+		started, err = os.StartProcess(program, k.Args, attr)
 	}()
 	<-done
 	if err != nil {
-		return nil, fmt.Errorf("start a server: %w", err)
+		return nil, err
 	}
 	if err := exposeServer(started.Pid); err != nil {
 		k.Logf("the server is no likelier to be killed for want of memory than its keeper: %v", err)
 	}
-	p := &process{Process: started, wire: near, exe: exe, region: region}
-	if std.said != nil {
-		go k.relay(std.said)
-	}
-	go k.follow(p)
-	return p, nil
+	return started, nil
 }
 
 // follow passes on a server's reports, and at last its end.
