@@ -4,6 +4,7 @@ package histograms
 import (
 	"encoding/binary"
 	"math"
+	"strings"
 )
 
 // Slots is a histogram as BPF programs have it, __u64[N] in the byte order of the machine. Slot 0 counts values
@@ -15,6 +16,15 @@ var Percentiles = [...]struct {
 	Name string
 	Of   float64
 }{{"p50", 0.50}, {"p90", 0.90}, {"p99", 0.99}}
+
+// Heads are the heads of the columns of a histogram in text: of the number of values, and of the percentiles.
+func Heads(before, unit string) []string {
+	heads := []string{before + "COUNT"}
+	for _, p := range Percentiles {
+		heads = append(heads, before+strings.ToUpper(p.Name)+unit)
+	}
+	return heads
+}
 
 // Len is the number of slots.
 func (s Slots) Len() int { return len(s) / 8 }

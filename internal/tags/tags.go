@@ -4,6 +4,7 @@ package tags
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"bpfviewfs/internal/errno"
@@ -63,4 +64,18 @@ func ReadProgram(list []string, known map[string]bool) (map[string]string, error
 		return nil, nil
 	}
 	return Read(own, known)
+}
+
+// Lines reads a number of lines from a tag; nil if there is none.
+func Lines(values map[string]string, name string) (*int, error) {
+	value, ok := values[name]
+	if !ok {
+		return nil, nil
+	}
+	n, err := strconv.ParseUint(value, 10, 10)
+	if err != nil {
+		return nil, errno.Errorf(unix.ENOEXEC, "tag %s:%s is no number of lines", name, value)
+	}
+	number := int(n)
+	return &number, nil
 }

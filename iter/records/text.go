@@ -79,11 +79,7 @@ func (c *column) headsOf(named bool) []string {
 	if named {
 		before = strings.TrimSuffix(name, suffix) + "_"
 	}
-	heads := []string{before + "COUNT"}
-	for _, p := range histograms.Percentiles {
-		heads = append(heads, before+strings.ToUpper(p.Name)+suffix)
-	}
-	return heads
+	return histograms.Heads(before, suffix)
 }
 
 // left reports whether a column stands left.

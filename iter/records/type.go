@@ -42,20 +42,6 @@ type Type struct {
 // Frame is how many lines of a program's text are a header, and how many a footer; nil if no tag says it.
 func (t Type) Frame() (header, footer *int) { return t.header, t.footer }
 
-// lines reads a number of lines from a tag; nil if there is none.
-func lines(tags map[string]string, name string) (*int, error) {
-	value, ok := tags[name]
-	if !ok {
-		return nil, nil
-	}
-	n, err := strconv.ParseUint(value, 10, 10)
-	if err != nil {
-		return nil, errno.Errorf(unix.ENOEXEC, "tag %s:%s is no number of lines", name, value)
-	}
-	number := int(n)
-	return &number, nil
-}
-
 // TypeOf reads the type from the types of an object or a loaded program, and from the tags of the program's
 // function. functions are the names of all its functions; nil means unknown. Without types it is text.
 func TypeOf(types *btf.Spec, list, functions []string) (t Type, err error) {
@@ -83,9 +69,9 @@ func TypeOf(types *btf.Spec, list, functions []string) (t Type, err error) {
 		}
 		t.version = int(version)
 	}
-	t.header, err = lines(tagged, "header")
+	t.header, err = tags.Lines(tagged, "header")
 	if err == nil {
-		t.footer, err = lines(tagged, "footer")
+		t.footer, err = tags.Lines(tagged, "footer")
 	}
 	if err != nil {
 		return t, err
