@@ -55,15 +55,16 @@ func TestManual(t *testing.T) {
 func examplesIn(page string) (lines []string) {
 	_, section, _ := strings.Cut(page, "\n.SH EXAMPLES\n.nf\n")
 	section, _, _ = strings.Cut(section, ".fi\n")
-	plain := strings.NewReplacer(`\-`, "-", `\(aq`, "'", `\(ga`, "`", `\(ha`, "^", `\(ti`, "~", `\&`, "", `\e`, `\`)
+	plain := strings.NewReplacer(
+		`\-`, "-", `\(aq`, "'", `\(ga`, "`", `\(ha`, "^", `\(ti`, "~", `\&`, "", `\e`, `\`)
 	for line := range strings.Lines(section) {
 		lines = append(lines, strings.TrimSpace(plain.Replace(line)))
 	}
 	return lines
 }
 
-// exampleMachine makes a small machine for the examples: a cgroup hierarchy with ssh.service, in which process 1 is,
-// and directories of its own in place of /run, /etc, /mnt, /opt, /var/log and the bpffs.
+// exampleMachine makes a small machine for the examples: a cgroup hierarchy with ssh.service, in which
+// process 1 is, and directories of its own in place of /run, /etc, /mnt, /opt, /var/log and the bpffs.
 const exampleMachine = `
 set -e
 echo $$ >"$TOP/system.slice/ssh.service/cgroup.procs"
@@ -102,10 +103,12 @@ while IFS= read -r line; do
 	'bpfviewfs new '*) rm -rf blocked lives ;;
 	esac
 	case $line in
-	*--once* | *'| head'* | *--dump*) sh -c "$line" </dev/null >out 2>&1 || code=$? ;;
+	*--once* | *--dump*) sh -c "$line" </dev/null >out 2>&1 || code=$? ;;
 	'bpfviewfs top'* | 'bpfviewfs replay'*) # they need a terminal, and go on
 		timeout -s TERM 1 script -qec "stty rows 24 cols 80; $line" /dev/null </dev/null >out 2>&1 || code=$? ;;
-	*) timeout -s INT --preserve-status 2 sh -c "exec $line" </dev/null >out 2>&1 || code=$? ;;
+	*--max-age* | *'--count 60'* | *--every*) # they go on
+		timeout -s INT --preserve-status 3 sh -c "exec $line" </dev/null >out 2>&1 || code=$? ;;
+	*) sh -c "$line" </dev/null >out 2>&1 || code=$? ;;
 	esac
 	echo "$code $line"
 	sed 's/^/	/' out
@@ -116,7 +119,8 @@ umount /run/bpfview
 `
 
 // endless is an example that goes on until it is ended.
-var endless = regexp.MustCompile(`^bpfviewfs (record .*(--max-age|--count 60)|show .*--every|top($| [^-])|replay x)`)
+var endless = regexp.MustCompile(
+	`^bpfviewfs (record .*(--max-age|--count 60)|show .*--every|top($| [^-])|replay x)`)
 
 // TestManualExamples types every example of the manual, in short mode only those that end by themselves.
 func TestManualExamples(t *testing.T) {
@@ -124,7 +128,8 @@ func TestManualExamples(t *testing.T) {
 	testenv.Needs(t, "make", "clang-19", "/usr/include/bpf/bpf_helpers.h", "unshare", "script", "jq")
 	bin := t.TempDir()
 	must(t, "ln", "-s", command, filepath.Join(bin, "bpfviewfs"))
-	must(t, "ln", "-s", strings.TrimSpace(must(t, "sh", "-c", "command -v clang-19")), filepath.Join(bin, "clang"))
+	clang := strings.TrimSpace(must(t, "sh", "-c", "command -v clang-19"))
+	must(t, "ln", "-s", clang, filepath.Join(bin, "clang"))
 	var examples []string
 	for _, page := range manualPages(t) {
 		examples = append(examples, examplesIn(read(t, page))...)

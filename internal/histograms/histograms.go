@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Slots is a histogram as BPF programs have it, __u64[N] in the byte order of the machine. Slot 0 counts values
-// below 2, slot i values from 2^i to 2^(i+1)-1. The last one counts all greater values as well.
+// Slots is a histogram as BPF programs have it, __u64[N] in the byte order of the machine. Slot 0 counts
+// values below 2, slot i values from 2^i to 2^(i+1)-1. The last one counts all greater values as well.
 type Slots []byte
 
 // Percentiles are the percentiles that are shown.

@@ -1,6 +1,6 @@
-// Package manual writes a manual page for each command, from the text and the flags that its help has. cobra's
-// own generator was no alternative: mandoc finds faults in its pages, values of flags have no names there, and
-// exit codes have no place.
+// Package manual writes a manual page for each command, from the text and the flags that its help has.
+// cobra's own generator was no alternative: mandoc finds faults in its pages, values of flags have no names
+// there, and exit codes have no place.
 package manual
 
 import (
@@ -20,7 +20,8 @@ import (
 
 const section = 8
 
-// Command is the hidden command that writes the pages of all commands to a directory. exits lists the exit codes.
+// Command is the hidden command that writes the pages of all commands to a directory. exits lists the exit
+// codes.
 func Command(exits string) *cobra.Command {
 	return &cobra.Command{
 		Use:    "manual DIR",

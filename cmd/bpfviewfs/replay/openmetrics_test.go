@@ -91,7 +91,8 @@ bpfview_waits_avg10_ratio{cgroup="."} 0.25 1001.500
 		t.Fatal(err)
 	}
 	blocks := t.TempDir()
-	out, err := exec.Command("promtool", "tsdb", "create-blocks-from", "openmetrics", page, blocks).CombinedOutput()
+	cmd := exec.Command("promtool", "tsdb", "create-blocks-from", "openmetrics", page, blocks)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("promtool: %v\n%s", err, out)
 	}
