@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"sync"
 
-	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/cgroups"
 	"golang.org/x/sys/unix"
 )
@@ -100,7 +98,7 @@ func (r *run) readIDs(dir int, file string) error {
 	}
 	defer unix.Close(fd)
 	r.ids = r.ids[:0]
-	ids := idParser{zeroIsForeign: !inHostPIDNamespace()}
+	ids := cgroups.IDs{ZeroIsForeign: !cgroups.InHostPIDNamespace()}
 	for {
 		if err := r.overdue(); err != nil {
 			return err
@@ -112,63 +110,15 @@ func (r *run) readIDs(dir int, file string) error {
 		if n == 0 {
 			break
 		}
-		if r.ids, err = ids.parse(r.ids, r.buf[:n]); err != nil {
+		if r.ids, err = ids.Parse(r.ids, r.buf[:n]); err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 	}
-	if r.ids, err = ids.end(r.ids); err != nil {
+	if r.ids, err = ids.End(r.ids); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	// The kernel may name a process twice that left and came back (cgroup-v2.rst, cgroup.procs).
 	slices.Sort(r.ids)
 	r.ids = slices.Compact(r.ids)
 	return nil
-}
-
-// inHostPIDNamespace tells whether every process has an id here. The number is PROC_PID_INIT_INO of
-// include/linux/proc_ns.h, the inode of the machine's own pid namespace since v3.8.
-var inHostPIDNamespace = sync.OnceValue(func() bool {
-	var st unix.Stat_t
-	return unix.Stat("/proc/self/ns/pid", &st) == nil && st.Ino == 0xEFFFFFFC
-})
-
-// idParser reads decimal ids, one a line, from pieces that may end anywhere.
-type idParser struct {
-	value  uint32
-	digits bool
-
-	// The kernel writes 0 for a process that has just exited, and for one that this pid namespace cannot
-	// see. The second must not be left out in silence. Passed on, 0 would mean all processes.
-	zeroIsForeign bool
-}
-
-func (p *idParser) parse(ids []uint32, text []byte) ([]uint32, error) {
-	for _, b := range text {
-		switch {
-		case b == '\n':
-			var err error
-			if ids, err = p.end(ids); err != nil {
-				return ids, err
-			}
-		case '0' <= b && b <= '9' && p.value <= nobody/10-1:
-			p.value, p.digits = p.value*10+uint32(b-'0'), true
-		default:
-			return ids, errno.Errorf(unix.EIO, "byte %q after %d is no id", b, p.value)
-		}
-	}
-	return ids, nil
-}
-
-// end takes a line's end.
-func (p *idParser) end(ids []uint32) ([]uint32, error) {
-	id, digits := p.value, p.digits
-	p.value, p.digits = 0, false
-	switch {
-	case id > 0:
-		return append(ids, id), nil
-	case digits && p.zeroIsForeign:
-		return ids, errno.Errorf(unix.EXDEV,
-			"a process of another pid namespace lives here; run in the host's")
-	}
-	return ids, nil
 }

@@ -11,22 +11,23 @@ import (
 	"time"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/cgroups"
 	"golang.org/x/sys/unix"
 )
 
 func parseIDs(pieces ...string) ([]uint32, error) {
-	return parseIDsWith(idParser{zeroIsForeign: true}, pieces...)
+	return parseIDsWith(cgroups.IDs{ZeroIsForeign: true}, pieces...)
 }
 
-func parseIDsWith(p idParser, pieces ...string) ([]uint32, error) {
+func parseIDsWith(p cgroups.IDs, pieces ...string) ([]uint32, error) {
 	var ids []uint32
 	var err error
 	for _, piece := range pieces {
-		if ids, err = p.parse(ids, []byte(piece)); err != nil {
+		if ids, err = p.Parse(ids, []byte(piece)); err != nil {
 			return nil, err
 		}
 	}
-	return p.end(ids)
+	return p.End(ids)
 }
 
 func TestIDs(t *testing.T) {
@@ -89,7 +90,7 @@ func TestProcessesOfThreads(t *testing.T) {
 
 // In the host's pid namespace 0 is a process that has just exited.
 func TestIDsOfTheExited(t *testing.T) {
-	got, err := parseIDsWith(idParser{}, "0\n1", "0\n0\n", "7\n0")
+	got, err := parseIDsWith(cgroups.IDs{}, "0\n1", "0\n0\n", "7\n0")
 	if err != nil || !slices.Equal(got, []uint32{10, 7}) {
 		t.Errorf("%v, %v", got, err)
 	}

@@ -30,7 +30,7 @@ func (j *Job) AddTree(p *ebpf.Program, maps Maps) {
 	batches, err := maps(BatchMap)
 	other := batches != nil && (batches.KeySize() != 4 ||
 		batches.ValueSize() != uint32(unsafe.Sizeof(batch{})))
-	if err != nil || batches == nil || other || j.runner.hierarchy.V1() || !inHostPIDNamespace() {
+	if err != nil || batches == nil || other || j.runner.hierarchy.V1() || !cgroups.InHostPIDNamespace() {
 		p.Close()
 		batches.Close()
 		return

@@ -6,6 +6,7 @@ import (
 	"runtime"
 
 	"bpfviewfs/internal/errno"
+	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/requests"
 	"github.com/cilium/ebpf"
@@ -23,7 +24,7 @@ func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, m *ebpf.Map) err
 	case m != nil && j.runner.hierarchy.V1():
 		return errno.Errorf(unix.EOPNOTSUPP,
 			"it asks for cgroups by their ids on cgroup2, this is a cgroup v1 hierarchy")
-	case m != nil && !inHostPIDNamespace():
+	case m != nil && !cgroups.InHostPIDNamespace():
 		return errno.Errorf(unix.EXDEV,
 			"it knows its reader by its thread id; run in the host's pid namespace")
 	}
