@@ -158,19 +158,25 @@ func (o *Output) at(p *part, i uint32) []byte {
 
 // sort orders the records of each part by their keys, then as they came. It merges records if the type has
 // totals.
-func (o *Output) sort() error {
+func (o *Output) sort() {
 	o.order = o.order[:0]
 	for i := range o.parts {
 		p := &o.parts[i]
-		if size := p.rawEnd - p.raw; size%o.record.size != 0 {
-			return errno.Errorf(unix.EIO,
-				"output of %d bytes is no whole number of records of %d bytes",
-				size, o.record.size)
-		}
 		o.sortPart(p)
 		if len(o.record.totals) > 0 && o.merge(p) {
 			o.order = o.order[:p.first]
 			o.sortPart(p)
+		}
+	}
+}
+
+// check refuses parts of records.
+func (o *Output) check() error {
+	for i := range o.parts {
+		if size := o.parts[i].rawEnd - o.parts[i].raw; size%o.record.size != 0 {
+			return errno.Errorf(unix.EIO,
+				"output of %d bytes is no whole number of records of %d bytes",
+				size, o.record.size)
 		}
 	}
 	return nil
@@ -233,8 +239,11 @@ func (o *Output) Render(f Format, dst []byte) ([]byte, error) {
 		}
 		return o.appendLines(dst)
 	}
-	if err := o.sort(); err != nil {
+	if err := o.check(); err != nil {
 		return nil, err
+	}
+	if f != Raw || len(o.record.totals) > 0 { // raw records stay in the order in which they came
+		o.sort()
 	}
 	switch f {
 	case JSON:

@@ -29,9 +29,7 @@ func (o *Output) appendTextfile(dst []byte) ([]byte, error) {
 	o.bounded = o.metrics != Rows
 	if !rows {
 		o.total()
-		if err := o.sort(); err != nil {
-			return nil, err
-		}
+		o.sort()
 	}
 	return o.appendProm(dst)
 }

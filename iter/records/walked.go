@@ -21,8 +21,9 @@ type Walked struct {
 // a NUL, the number of the pass.
 const nodeSize = 32
 
-// Walked makes the tree from the list of a walk. The first cgroup is the one that was asked for.
+// Walked makes the tree from the list of a walk, without any output. The first cgroup is the one that was asked for.
 func (o *Output) Walked(w Walked) error {
+	o.Clear()
 	o.walked = slices.Grow(o.walked[:0], w.NrNodes*nodeSize)[:w.NrNodes*nodeSize]
 	o.names = slices.Grow(o.names[:0], w.SizeNames+1)[:w.SizeNames]
 	o.nodes = slices.Grow(o.nodes[:0], w.NrNodes)
