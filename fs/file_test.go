@@ -186,6 +186,9 @@ func TestRunsOfOneFile(t *testing.T) {
 	reads.Wait()
 }
 
+// droppedByPools is how many more allocations a run makes because its pools drop buffers, on average.
+var droppedByPools float64
+
 // TestAllocations bounds the memory that the filesystem allocates for one open and close, and for one pread
 // at offset 0.
 func TestAllocations(t *testing.T) {
@@ -207,12 +210,12 @@ func TestAllocations(t *testing.T) {
 			t.Fatal(n, st)
 		}
 	}
-	if n := testing.AllocsPerRun(1000, func() { begin(); pread(); m.Release(nil, release) }); n > 3 {
+	if n := testing.AllocsPerRun(1000, func() { begin(); pread(); m.Release(nil, release) }); n > 3+droppedByPools {
 		t.Errorf("%v allocations for an open and close", n)
 	}
 	begin()
 	pread()
-	if n := testing.AllocsPerRun(1000, func() { read.Unique = uniques.Add(2); pread() }); n > 1 {
+	if n := testing.AllocsPerRun(1000, func() { read.Unique = uniques.Add(2); pread() }); n > 1+droppedByPools {
 		t.Errorf("%v allocations for a pread", n)
 	}
 }
