@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"bpfviewfs/.ci/stage"
+	"bpfviewfs/iter/raw"
 )
 
 // large reads a large file once.
@@ -62,9 +63,11 @@ func treeRow(b *bench, r *result) error {
 	top := b.stage.Cgroup + "/tree"
 	peers := map[string]stage.Job{
 		"walk of cpu.stat":              stage.Does("walk", top).Times(1),
+		"walk of *.pressure":            stage.Does("walk-pressure", top).Times(1),
 		"cgroup_iter that does nothing": stage.Does("descend", top).Times(1),
 	}
-	names := []string{"cpu.raw", "cpu", "cpu.json", "cpu.prom", "tasks", "psi.prom", "cpu+cgroup+psi.raw"}
+	names := []string{"cpu.raw", "cpu", "cpu.json", "cpu.prom", "tasks", "psi.prom", "psi.raw",
+		"cpu+psi.raw"}
 	once := b.rounds(1)
 	for range b.rounds(15) {
 		for what, j := range peers {
@@ -95,6 +98,38 @@ func treeRow(b *bench, r *result) error {
 		cgroupfs, bare)
 	psi := "tree/psi.prom"
 	r.quotient(atMost(0.25), psi+": time, in the older build's", psi, olderBuild, psi)
+	union := r.get(thisBuild, "tree/cpu+psi.raw")
+	walks := []*measure{r.get(cgroupfs, "walk of cpu.stat"), r.get(cgroupfs, "walk of *.pressure")}
+	r.hold(atLeast(25), "tree/cpu+psi.raw: times faster than both walks", union, walks[0],
+		func(build string, p pool) float64 {
+			return (median(p, walks[0]) + median(p, walks[1])) /
+				median(p, r.get(build, "tree/cpu+psi.raw"))
+		})
+	parts := r.get(thisBuild, "tree/cpu.raw")
+	r.hold(atMost(1), "tree/cpu+psi.raw: time, in that of its parts", union, parts,
+		func(build string, p pool) float64 {
+			return median(p, r.get(build, "tree/cpu+psi.raw")) /
+				(median(p, r.get(build, "tree/cpu.raw")) +
+					median(p, r.get(build, "tree/psi.raw")))
+		})
+	return skewOf(b, r)
+}
+
+// skewOf reads the skew of passes over all cgroups.
+func skewOf(b *bench, r *result) error {
+	s := b.subjects[thisBuild]
+	for range b.many(200) {
+		text, err := os.ReadFile(b.treeFile(s, "tree", "cpu+psi.raw"))
+		if err != nil {
+			return err
+		}
+		views, err := raw.ParseUnion(text)
+		if err != nil {
+			return err
+		}
+		r.add(s.Name, "tree/cpu+psi.raw: skew of the worst cgroup", "µs",
+			float64(views[0].Skew.Nanoseconds())/1e3)
+	}
 	return nil
 }
 
@@ -136,5 +171,52 @@ func growthRow(b *bench, r *result) error {
 		}
 	}
 	r.quotient(atMost(1.2), "time a cgroup of 100,000, in that of 1,000", "large", thisBuild, "small")
+	return largeRow(b, r)
+}
+
+// largeRow reads a large tree: the time of another user's read beside, and the server's memory.
+func largeRow(b *bench, r *result) error {
+	s := b.subjects[thisBuild]
+	file := b.treeFile(s, "large", "all.json")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	size := float64(len(text)) / (1 << 20)
+	text = nil
+	time.Sleep(b.span(15 * time.Second)) // what others have left is gone by then
+	if err := s.ResetPeak(); err != nil {
+		return err
+	}
+	before, _, err := s.Memory()
+	if err != nil {
+		return err
+	}
+	if _, err := b.root.Do(large(file)); err != nil {
+		return err
+	}
+	_, peak, err := s.Memory()
+	if err != nil {
+		return err
+	}
+	time.Sleep(b.span(15 * time.Second))
+	after, _, err := s.Memory()
+	if err != nil {
+		return err
+	}
+	r.add(s.Name, "tree/all.json: size", "MiB", size)
+	r.add(s.Name, "tree/all.json: server's memory, growth at its peak", "MiB", peak-before)
+	r.add(s.Name, "tree/all.json: server's memory, growth 15 s later", "MiB", after-before)
+	r.quotient(atMost(2), "tree/all.json: server's memory, in the size of the file",
+		"tree/all.json: server's memory, growth at its peak", thisBuild, "tree/all.json: size")
+
+	for range b.rounds(3) {
+		crowd := large(b.treeFile(s, "large", "cpu.raw")).Times(0)
+		if err := b.beside(r, s.Name, b.one, b.quickRead(s), crowd); err != nil {
+			return err
+		}
+	}
+	r.quotient(atMost(2), "a user's read beside it: median, in its time alone", "beside", thisBuild,
+		"alone")
 	return nil
 }

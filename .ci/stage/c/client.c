@@ -138,23 +138,38 @@ static int run(struct worker *w, int program, int order)
 static int do_run(struct worker *w) { return run(w, 3, BPF_CGROUP_ITER_SELF_ONLY); }
 static int do_descend(struct worker *w) { return run(w, 4, BPF_CGROUP_ITER_DESCENDANTS_PRE); }
 
-/* Reads cpu.stat of every cgroup in a tree. The paths are known before, so that no listing is counted. */
+/*
+ * Reads cpu.stat of every cgroup in a tree, or its three files of pressure. The paths are known before, so
+ * that no listing is counted.
+ */
 static char **paths;
 static size_t path_count;
 
-static int note(const char *path, const struct stat *st, int type, struct FTW *f)
+static int note_file(const char *path, const char *file)
 {
-	if (type != FTW_D)
-		return 0;
 	paths = realloc(paths, (path_count + 1) * sizeof *paths);
-	return asprintf(&paths[path_count++], "%s/cpu.stat", path) < 0;
+	return asprintf(&paths[path_count++], "%s/%s", path, file) < 0;
 }
 
-static int prepare_walk(struct worker *w)
+static int note_cpu(const char *path, const struct stat *st, int type, struct FTW *f)
+{
+	return type == FTW_D && note_file(path, "cpu.stat");
+}
+
+static int note_pressure(const char *path, const struct stat *st, int type, struct FTW *f)
+{
+	return type == FTW_D && (note_file(path, "cpu.pressure") || note_file(path, "memory.pressure") ||
+				 note_file(path, "io.pressure"));
+}
+
+static int note(struct worker *w, __nftw_func_t each)
 {
 	path_count = 0;
-	return chdir(w->path) || nftw(".", note, 16, FTW_PHYS) ? errno : 0;
+	return chdir(w->path) || nftw(".", each, 16, FTW_PHYS) ? errno : 0;
 }
+
+static int prepare_walk(struct worker *w) { return note(w, note_cpu); }
+static int prepare_pressure(struct worker *w) { return note(w, note_pressure); }
 
 static int do_walk(struct worker *w)
 {
@@ -171,6 +186,7 @@ static const struct kind kinds[] = {
 	{ "open", NULL, do_open }, { "pread", hold, do_pread }, { "stat", NULL, do_stat }, { "list", NULL, do_list },
 	{ "mkdir", NULL, do_mkdir }, { "run", hold, do_run }, { "descend", hold, do_descend },
 	{ "walk", prepare_walk, do_walk },
+	{ "walk-pressure", prepare_pressure, do_walk },
 };
 
 static void *work(void *arg)
