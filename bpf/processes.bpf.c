@@ -11,6 +11,7 @@
  */
 #include "bpfview.h"
 #include "cputime.h"
+#include "css.h"
 #include "rss.h"
 #include "threads.h"
 #include "batches.h"
@@ -194,6 +195,8 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	struct bpf_iter_css_task it;
 	struct task_struct *task;
 
+	if (!cgroup_has_tasks(cgrp))
+		return 0;
 	if (bpf_iter_css_task_new(&it, &cgrp->self, 0))
 		view_fail(seq);
 	while (!view_full(seq) && (task = bpf_iter_css_task_next(&it)))
