@@ -267,33 +267,3 @@ func TestLateRun(t *testing.T) {
 		t.Error("the closed file still holds runs")
 	}
 }
-
-// TestMemoryGrowsWithOpenFiles holds that a mount pays for the open files that it has, and not for those
-// that it may have.
-func TestMemoryGrowsWithOpenFiles(t *testing.T) {
-	m, begin := newServer(t, text("view", "what it shows"))
-	used := func() (kib int64) {
-		var st unix.Stat_t
-		if err := unix.Fstat(int(m.memory.file.Fd()), &st); err != nil {
-			t.Fatal(err)
-		}
-		return st.Blocks / 2
-	}
-	first := m.open("view")
-	one := used()
-	if one > 256 {
-		t.Errorf("%d KiB for one open file", one)
-	}
-	first.close()
-	next := begin(text("view", "what it shows"))
-	next.Alone()
-	if again := next.open("view"); again.fh&(maxRecords-1) != first.fh&(maxRecords-1) {
-		t.Error("a record that is free again is not used")
-	}
-	for range maxRecords / 64 {
-		next.open("view")
-	}
-	if kib := used() - one; kib < 60 || kib > 256 {
-		t.Errorf("%d KiB for %d more open files of 64 bytes each", kib, maxRecords/64)
-	}
-}

@@ -28,9 +28,8 @@ type memory struct {
 	records *[maxRecords]record
 	side    int // 0 or 1: the two of a record's four places that this server writes to
 
-	mu     sync.Mutex
-	free   []uint32 // records; some may have been taken by another server
-	listed uint32   // below it, records that are free have been listed
+	mu   sync.Mutex
+	free []uint32 // records; some may have been taken by another server
 }
 
 type memoryHeader struct {

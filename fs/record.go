@@ -37,7 +37,7 @@ func (m *memory) handle(index uint32) uint64 {
 func (m *memory) take(h *fuse.InHeader) *record {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for {
+	for fresh := false; ; fresh = true {
 		for len(m.free) > 0 {
 			r := &m.records[m.free[len(m.free)-1]]
 			m.free = m.free[:len(m.free)-1]
@@ -45,30 +45,15 @@ func (m *memory) take(h *fuse.InHeader) *record {
 				return r
 			}
 		}
-		if !m.list() {
+		if fresh {
 			return nil
 		}
-	}
-}
-
-// list lists more records that are free, and reports whether there are any. At first these are the ones that
-// an earlier server has used, because the others have no pages yet.
-func (m *memory) list() bool {
-	from := m.listed
-	switch m.listed {
-	case 0:
-		from, m.listed = 1, uint32(len(m.used()))+1 // handles of directories have record 0
-	case maxRecords:
-		from = 1
-	default:
-		m.listed = min(2*m.listed, maxRecords)
-	}
-	for index := m.listed - 1; index >= from; index-- {
-		if m.records[index].opener.Load() == 0 {
-			m.free = append(m.free, index)
+		for index := uint32(maxRecords - 1); index > 0; index-- { // handles of directories have 0
+			if m.records[index].opener.Load() == 0 {
+				m.free = append(m.free, index)
+			}
 		}
 	}
-	return len(m.free) > 0 || m.listed < maxRecords
 }
 
 // used returns the records that may be in use.
