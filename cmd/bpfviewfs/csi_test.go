@@ -657,7 +657,7 @@ func TestCSIRefuses(t *testing.T) {
 	if fi, err := os.Stat(n.socket); err != nil || fi.Mode().Perm() != 0o600 {
 		t.Errorf("mode of the socket: %v, %v", fi, err)
 	}
-	for _, args := range [][]string{{"--endpoint=tcp://:1"}, {"--endpoint=unix://x"}, {"--node="}, {"--kubelet-dir=x"},
+	for _, args := range [][]string{{"--endpoint=tcp://:1"}, {"--endpoint=unix://x"}, {"--node=" + strings.Repeat("n", 257)}, {"--kubelet-dir=x"},
 		{"--logs-dir=/x/../y"}} {
 		if code, _, stderr := call(t, exec.Command(command, append([]string{"csi"}, args...)...)); code != 1 ||
 			!strings.Contains(stderr, strings.Split(args[0], "=")[0]) {

@@ -31,7 +31,7 @@ const Name = "bpfviewfs"
 // Server says what a plugin serves, and where.
 type Server struct {
 	Endpoint string // unix:PATH or unix:///PATH
-	Node     string // name of the node, as the cluster has it
+	Node     string // name of the node, as the cluster has it; "" is the host's name
 	Kubelet  string // kubelet's directory; volumes are below pods in it
 	Logs     string // kubelet's links to the logs of containers, which tell the names of containers
 	Mount    string // a mount of bpfviewfs
@@ -45,9 +45,8 @@ type Server struct {
 // NewServer makes a server of the flags, which it adds.
 func NewServer(flags *pflag.FlagSet, version string) *Server {
 	s := &Server{Version: version, Wait: 2 * time.Second}
-	host, _ := os.Hostname()
 	flags.StringVar(&s.Endpoint, "endpoint", "unix:///csi/csi.sock", "`socket` to listen on")
-	flags.StringVar(&s.Node, "node", host, "`name` of the node")
+	flags.StringVar(&s.Node, "node", "", "`name` of the node; the host's name if not given")
 	flags.StringVar(&s.Kubelet, "kubelet-dir", "/var/lib/kubelet",
 		"kubelet's `directory`, at the path that kubelet has it; volumes are made below pods in it")
 	flags.StringVar(&s.Logs, "logs-dir", "/var/log/containers",
@@ -60,8 +59,8 @@ func (s *Server) Check() error {
 	if _, err := s.socket(); err != nil {
 		return err
 	}
-	if s.Node == "" || len(s.Node) > 256 { // as the specification has it
-		return fmt.Errorf("--node %q: want 1 to 256 bytes", s.Node)
+	if len(s.Node) > 256 { // as the specification has it
+		return fmt.Errorf("--node %q: want at most 256 bytes", s.Node)
 	}
 	for flag, dir := range map[string]string{"--kubelet-dir": s.Kubelet, "--logs-dir": s.Logs} {
 		if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir {
@@ -83,6 +82,13 @@ func (s *Server) socket() (string, error) {
 
 // Serve serves until the context is done. Then it answers calls that are under way, for 5 s at most.
 func (s *Server) Serve(ctx context.Context) error {
+	name := s.Node
+	if name == "" {
+		var err error
+		if name, err = os.Hostname(); err != nil {
+			return fmt.Errorf("find the host's name, for want of --node: %w", err)
+		}
+	}
 	pods := filepath.Join(s.Kubelet, "pods")
 	if err := shared(pods); err != nil {
 		s.Warnf("%v", err)
@@ -94,7 +100,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	server := grpc.NewServer(grpc.UnaryInterceptor(s.intercept))
 	csi.RegisterIdentityServer(server, identity{version: s.Version})
 	csi.RegisterNodeServer(server, &node{
-		name: s.Node, pods: pods, wait: s.Wait, infof: s.Infof,
+		name: name, pods: pods, wait: s.Wait, infof: s.Infof,
 		tree: tree{mount: s.Mount, logs: s.Logs},
 		busy: make(map[string]bool),
 	})
