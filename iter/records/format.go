@@ -1,8 +1,6 @@
 package records
 
-import (
-	"strconv"
-)
+import "strconv"
 
 // Format is the way in which a run's output is shown.
 type Format uint8

@@ -21,7 +21,7 @@ type Walked struct {
 // a NUL, the number of the pass.
 const nodeSize = 32
 
-// Walked makes the tree from the list of a walk, without any output. The first cgroup is the one that was asked for.
+// Walked makes the tree from the list of a walk, without output. The first cgroup is the one to show.
 func (o *Output) Walked(w Walked) error {
 	o.Clear()
 	o.walked = slices.Grow(o.walked[:0], w.NrNodes*nodeSize)[:w.NrNodes*nodeSize]
