@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"bpfviewfs/cmd/bpfviewfs/exporter"
@@ -23,7 +22,6 @@ metrics, or is 503 with the reason. It needs no privilege but a group that may r
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		return service(logs, s.Check, func(ctx context.Context, log *logrus.Logger) error {
 			s.Mount, s.Logf = append(args, "/run/bpfview")[0], log.Warnf
-			debug.SetGCPercent(50) // what is not garbage is small, and a scrape makes much
 			return s.Serve(ctx, log.Infof)
 		})
 	}

@@ -34,6 +34,7 @@ func main() {
 var source = common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr("${datasource}")}
 
 func render() ([]byte, error) {
+	//lint:ignore SA1019 Every version of Grafana imports this form, and the next one only new versions.
 	b := dashboard.NewDashboardBuilder("cgroups (bpfviewfs)").
 		Uid("bpfviewfs").
 		Description("Every cgroup of some machines, as bpfviewfs exporter serves them.").

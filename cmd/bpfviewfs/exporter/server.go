@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -72,6 +73,7 @@ func (s *Server) Serve(ctx context.Context, logf func(format string, args ...any
 	if err != nil {
 		return err
 	}
+	debug.SetGCPercent(50) // what is not garbage is small, and a scrape makes much
 	e := New(s.Options)
 	mux := http.NewServeMux()
 	if s.Path != "/" {
