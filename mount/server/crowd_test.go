@@ -189,6 +189,30 @@ func TestOrderInACrowd(t *testing.T) {
 	}
 }
 
+// A server that hands over may clear O_NONBLOCK after the next leader has set it. That leader then blocks with
+// requests in the queue, and another loop answers them.
+func TestReadAheadBlocks(t *testing.T) {
+	const requests = 100
+	s, fd := kernel(t, mounttest.NewFS(mounttest.Direct("x", "x")))
+	limit := unix.NsecToTimeval(mounttest.Hang.Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+		t.Fatal(err)
+	}
+	send(t, fd, opGetattr, 1001, 100, requests)
+	s.helpers = runtime.NumCPU() // no more, because they would answer in the leader's place
+	go s.run()
+	for unread := 1; unread > 0; {
+		s.setNonblock(false)
+		var err error
+		if unread, err = unix.IoctlGetInt(s.fd, unix.SIOCINQ); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := replies(t, fd, requests); len(got) != requests {
+		t.Errorf("%d replies", len(got))
+	}
+}
+
 // countingFS reports GETATTRs and LOOKUPs.
 type countingFS struct {
 	*mounttest.FS

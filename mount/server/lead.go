@@ -95,6 +95,7 @@ func (l *loop) readAhead() {
 			return
 		}
 		l.turn.Add(2)
+		l.watched() // the next read blocks if another server has cleared the flag
 		if r := handoff.Request(l.slot[:n]); !l.attend(r) && !l.putOff(r) {
 			l.work(l.slot, l.clock())
 		}
