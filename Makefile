@@ -66,7 +66,7 @@ MANUAL = man8/bpfviewfs.8 man8/mount.fuse.bpfviewfs.8 man5/bpfviewfs.5 man5/bpfv
 DOCDIR = $(PREFIX)/share/doc/bpfviewfs
 DOCS   = README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md bpf/taskspb.proto \
 	cmd/bpfviewfs/labels/testdata/paths.txt packaging/prometheus/bpfviewfs.rules.yml packaging/grafana/bpfviewfs.json \
-	$(filter-out %.o,$(wildcard docs/*.* docs/examples/*.*))
+	$(filter-out %.o,$(wildcard docs/*.* docs/examples/*.* packaging/kubernetes/*.yaml))
 
 # mount(8) looks for helpers in /sbin alone, wherever the rest is.
 SBINDIR = /sbin

@@ -36,7 +36,7 @@ func TestReclaimCountsInTheRightCgroup(t *testing.T) {
 	see := func(dir string) map[string]string {
 		return oneRow(t, mustRun(t, view, ktest.CgroupID(t, dir)))
 	}
-	if row := see(dir); row["limit_usec_count"] != "0" || row["limit_usec_p50"] != "-" ||
+	if row := see(dir); row["limit_count"] != "0" || row["limit_p50_usec"] != "-" ||
 		row["limit_sum_usec"] != "0" {
 		t.Errorf("before anything happened: %v", row)
 	}
@@ -45,8 +45,8 @@ func TestReclaimCountsInTheRightCgroup(t *testing.T) {
 	if out, err := sh.CombinedOutput(); err != nil {
 		t.Logf("%v: %s", err, out) // it may find nothing to reclaim, and has tried
 	}
-	if row := see(dir); number(t, row["limit_usec_count"]) < 1 || number(t, row["limit_sum_usec"]) < 1 ||
-		row["limit_usec_p50"] == "-" {
+	if row := see(dir); number(t, row["limit_count"]) < 1 || number(t, row["limit_sum_usec"]) < 1 ||
+		row["limit_p50_usec"] == "-" {
 		t.Errorf("after a reclaim: %v", row)
 	}
 }
@@ -83,12 +83,12 @@ func TestReclaimOfTheMachine(t *testing.T) {
 	see := func(dir string) map[string]string {
 		return oneRow(t, mustRun(t, view, ktest.CgroupID(t, dir)))
 	}
-	if row := see(dir); number(t, row["machine_usec_count"]) < 1 ||
+	if row := see(dir); number(t, row["machine_count"]) < 1 ||
 		number(t, row["machine_sum_usec"]) < 1 ||
-		row["machine_usec_p50"] == "-" || row["limit_usec_count"] != "0" {
+		row["machine_p50_usec"] == "-" || row["limit_count"] != "0" {
 		t.Errorf("who took all memory: %v", row)
 	}
-	if row := see(empty); row["machine_usec_count"] != "0" {
+	if row := see(empty); row["machine_count"] != "0" {
 		t.Errorf("a cgroup without threads: %v", row)
 	}
 }

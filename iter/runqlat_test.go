@@ -45,7 +45,7 @@ func TestRunqlatRisesInTheRightCgroup(t *testing.T) {
 	}
 	see := func(dir string) (count, sum int64) {
 		row := oneRow(t, mustRun(t, view, ktest.CgroupID(t, dir)))
-		return number(t, row["wait_usec_count"]), number(t, row["wait_sum_usec"])
+		return number(t, row["count"]), number(t, row["wait_sum_usec"])
 	}
 	_, idleBefore := see(idle)
 	delayBefore := runDelay(t, pid)
@@ -85,7 +85,7 @@ func TestRunqlatWhenTheClockStepsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	since := stateMap(t, view, "view_since")
-	before := number(t, see()["wait_usec_count"])
+	before := number(t, see()["count"])
 	if err := since.Put(uint64(tid), uint64(now.Nano()+3600e9)); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestRunqlatWhenTheClockStepsBack(t *testing.T) {
 			t.Fatal("the thread does not run")
 		}
 	}
-	if row := see(); number(t, row["wait_usec_count"]) <= before ||
+	if row := see(); number(t, row["count"]) <= before ||
 		number(t, row["wait_sum_usec"]) > 1e9 {
 		t.Errorf("%v", row)
 	}
