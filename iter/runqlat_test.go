@@ -114,8 +114,10 @@ func stateMap(t *testing.T, v *View, name string) *ebpf.Map {
 		t.Fatal(err)
 	}
 	for _, p := range programs {
+		defer p.Close()
+	}
+	for _, p := range programs {
 		m, err := links.Map(p, name)
-		p.Close()
 		if err != nil {
 			t.Fatal(err)
 		}
