@@ -54,8 +54,9 @@ func (c *counts) add(kind string, n int, took time.Duration) {
 	k.worst = max(k.worst, took)
 }
 
-// full are the errors of a user without room.
-var full = []error{unix.EBUSY, unix.ENOBUFS, unix.ENFILE, unix.ETIMEDOUT}
+// full are the errors of a user without room. A run that has no room in the memory that outlives the server
+// is ESTALE if the server is killed while the run is read.
+var full = []error{unix.EBUSY, unix.ENOBUFS, unix.ENFILE, unix.ETIMEDOUT, unix.ESTALE}
 
 // fail counts failures. Only floods may fail, for lack of room or with a missing file.
 func (c *counts) fail(kind string, n int, errno unix.Errno, err error) {
