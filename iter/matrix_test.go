@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -80,12 +79,7 @@ func TestEveryRenderingOverZoo(t *testing.T) {
 // all of them together, and no other.
 func checkCollector(t *testing.T, dir string, page []byte) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close()
+	address := testenv.FreeAddress(t)
 	exporter := exec.Command("prometheus-node-exporter", "--web.listen-address="+address,
 		"--web.disable-exporter-metrics", "--collector.disable-defaults", "--collector.textfile",
 		"--collector.textfile.directory="+dir)

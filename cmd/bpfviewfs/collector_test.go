@@ -3,13 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"bpfviewfs/internal/testenv"
@@ -60,28 +58,10 @@ func TestNodeExporter(t *testing.T) {
 	c := newCgroup(t, dir)
 	stop(t, c.sleep(2))
 	threads := fmt.Sprint(strings.Count(read(t, c.path+"/cgroup.threads"), "\n"))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close()
-	exporter := exec.Command("prometheus-node-exporter", "--web.listen-address="+address,
+	address := testenv.FreeAddress(t)
+	daemon(t, "prometheus-node-exporter", "--web.listen-address="+address,
 		"--collector.disable-defaults",
 		"--collector.textfile", "--collector.textfile.directory="+dir+"/.bpfview/textfile")
-	exporter.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 12}}
-	var log strings.Builder
-	exporter.Stderr = &log
-	if err := exporter.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		exporter.Process.Kill()
-		exporter.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	}()
 	var page []byte
 	eventually(t, "node_exporter answers", func() bool {
 		res, err := http.Get("http://" + address + "/metrics")

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
 	"bpfviewfs/internal/testenv"
 )
 
@@ -182,14 +183,7 @@ func (i isolation) test(t *testing.T, dir string) {
 	bundle := i.bundle(t, shown.mirror, path, []string{"sh", "-c", inContainer}, "FOREIGN=foreign",
 		fmt.Sprintf("ID=%d", inode(t, foreign.path)))
 	cmd := i.command(bundle, shown.mirror)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	stdin, stdout := ktest.Pipes(t, cmd)
 	cmd.Stderr = cmd.Stdout
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

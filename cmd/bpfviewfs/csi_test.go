@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/ktest"
 	"bpfviewfs/internal/testenv"
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/moby/sys/mountinfo"
@@ -193,14 +194,7 @@ func newSidecar(t testing.TB, volume, propagation string) *sidecar {
 	view := t.TempDir()
 	cmd := exec.Command("unshare", "--mount", "--propagation", propagation, "sh", "-c",
 		`mount --rbind "$1" "$2" && echo ready && exec cat`, "sh", volume, view)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	stdin, stdout := ktest.Pipes(t, cmd)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -73,7 +73,7 @@ func TestDashboard(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		address := freeAddress(t)
+		address := testenv.FreeAddress(t)
 		daemon(t, program, "exporter", dir, "--web.listen-address="+address)
 		targets = append(targets, address)
 	}

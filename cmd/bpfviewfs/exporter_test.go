@@ -19,17 +19,6 @@ import (
 	"bpfviewfs/internal/testenv"
 )
 
-// freeAddress is an address that nothing listens on.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 // daemon runs a program until the test is over, as a user without rights but the group 12.
 func daemon(t testing.TB, args ...string) {
 	t.Helper()
@@ -77,7 +66,7 @@ func TestExporter(t *testing.T) {
 	stop(t, unit.sleep(2))
 	threads := strings.Count(read(t, unit.path+"/cgroup.threads"), "\n")
 
-	address := freeAddress(t)
+	address := testenv.FreeAddress(t)
 	program := installed(t)
 	daemon(t, program, "exporter", dir, "--web.listen-address="+address)
 	exporter := "http://" + address
@@ -156,7 +145,7 @@ type series struct {
 // prometheusServer runs a server that scrapes the targets every second as the job bpfviewfs.
 func prometheusServer(t testing.TB, targets ...string) prometheusAt {
 	t.Helper()
-	work, address := t.TempDir(), freeAddress(t)
+	work, address := t.TempDir(), testenv.FreeAddress(t)
 	text, err := json.Marshal(map[string]any{"scrape_configs": []any{map[string]any{
 		"job_name": "bpfviewfs", "scrape_interval": "1s", "scrape_timeout": "1s",
 		"static_configs": []any{map[string]any{"targets": targets}},

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/internal/ktest"
 	"bpfviewfs/internal/testenv"
 	"bpfviewfs/mount/wire"
 	"github.com/moby/sys/mountinfo"
@@ -211,14 +212,7 @@ func (c *cgroup) renamable(n int) (cmd *exec.Cmd, rename func(string)) {
 	c.t.Helper()
 	cmd = exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", roleVar, n))
-	names, err := cmd.StdinPipe()
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	names, stdout := ktest.Pipes(c.t, cmd)
 	c.run(cmd)
 	answers := bufio.NewReader(stdout)
 	ready := func() {

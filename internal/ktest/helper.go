@@ -211,16 +211,22 @@ func Start(t testing.TB, job string, files ...*os.File) (cmd *exec.Cmd, in io.Wr
 	cmd = Command(job)
 	cmd.Stderr = os.Stderr
 	cmd.ExtraFiles = files
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	in, stdout := Pipes(t, cmd)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	return cmd, in, bufio.NewReader(stdout)
+}
+
+// Pipes are the standard input and output of a command that is not started yet.
+func Pipes(t testing.TB, cmd *exec.Cmd) (in io.WriteCloser, out io.ReadCloser) {
+	t.Helper()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err = cmd.StdoutPipe(); err != nil {
+		t.Fatal(err)
+	}
+	return in, out
 }

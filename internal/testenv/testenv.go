@@ -3,6 +3,7 @@
 package testenv
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -46,4 +47,15 @@ func exists(program string) bool {
 	}
 	_, err := exec.LookPath(program)
 	return err == nil
+}
+
+// FreeAddress is an address that nothing listens on.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
 }
