@@ -18,7 +18,7 @@
  * A sub-tree is one such walk, not one for each cgroup. In it the functions below are true for every object,
  * and user space gives each cgroup the output of the calls that asked for it. So one call of the program asks
  * one of them once, before it writes. A program that keeps something from one call to the next cannot be read
- * so. One that uses other maps than view_requests, or global variables, may do that. It is run for one cgroup
+ * so. A program with global variables, or maps beside view_requests, may do that. It runs for one cgroup
  * after the other, unless it has the tag VIEW_ROWS between its section and its name. The tag says that the
  * output of each call depends on that call alone. view_request is for a program that knows cgroups in other
  * ways, and is run for one cgroup after the other, too.

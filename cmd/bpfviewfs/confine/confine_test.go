@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestServer confines another process, which then tries what is forbidden and what a server does.
+// TestServer confines another process, which then tries forbidden calls and the calls of a server.
 func TestServer(t *testing.T) {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), confined+"=1")

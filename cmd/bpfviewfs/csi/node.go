@@ -63,7 +63,7 @@ func (n *node) NodeGetCapabilities(context.Context, *csi.NodeGetCapabilitiesRequ
 	return &csi.NodeGetCapabilitiesResponse{}, nil
 }
 
-// NodePublishVolume makes a volume, or mends one that is there.
+// NodePublishVolume makes a volume, or mends the volume that is there.
 func (n *node) NodePublishVolume(ctx context.Context, r *csi.NodePublishVolumeRequest) (
 	*csi.NodePublishVolumeResponse, error) {
 	uid, container, err := wanted(r)
