@@ -379,13 +379,25 @@ func TestRecordOfSettings(t *testing.T) {
 	}
 }
 
-// accounts gives this thread an /etc/passwd of its own, which the test writes.
+// accounts gives this thread an /etc/passwd of its own until the test is over, which the test writes. The
+// thread then returns to the mount namespace of all others. It does not end with its goroutine if it is the
+// first of the process, and its namespace would keep copies of the mounts that other packages' tests end.
 func accounts(t *testing.T) (passwd string) {
 	t.Helper()
-	runtime.LockOSThread() // for good, so that the thread ends with the test
 	passwd = filepath.Join(t.TempDir(), "passwd")
 	write(t, passwd, []byte("root:x:0:0::/:/bin/sh\n"))
-	err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS)
+	shared, err := os.Open("/proc/self/ns/mnt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread() // for good, because its root and working directory are its own now
+	t.Cleanup(func() {
+		if err := unix.Setns(int(shared.Fd()), unix.CLONE_NEWNS); err != nil {
+			t.Errorf("back to the shared mount namespace: %v", err)
+		}
+		shared.Close()
+	})
+	err = unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS)
 	if err == nil {
 		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
 	}

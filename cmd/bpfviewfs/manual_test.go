@@ -111,7 +111,7 @@ while IFS= read -r line; do
 	*) sh -c "$line" </dev/null >out 2>&1 || code=$? ;;
 	esac
 	echo "$code $line"
-	sed 's/^/	/' out
+	awk '{ print "\t" $0 }' out # ends each line, also the last of a command that was stopped within it
 	mountpoint -q /run/bpfview || bpfviewfs mount /run/bpfview
 	if [ "$umount" = /mnt ]; then umount /mnt; fi
 done

@@ -32,7 +32,24 @@ func Main(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if strays := namespaces(); len(strays) > 1 {
+		fmt.Fprintln(os.Stderr, "threads left in mount namespaces of their own, which keep mounts alive:", strays)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// namespaces lists the mount namespaces of this process's threads.
+func namespaces() map[string]bool {
+	found := make(map[string]bool)
+	links, _ := filepath.Glob("/proc/self/task/*/ns/mnt")
+	for _, link := range links {
+		if namespace, err := os.Readlink(link); err == nil { // else the thread has ended
+			found[namespace] = true
+		}
+	}
+	return found
 }
 
 // help does the job "cgroup.procs file;threads;children;mode;comm", or one of Jobs ("name;...").
