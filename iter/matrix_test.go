@@ -23,7 +23,7 @@ import (
 // have ended. Other programs read each page, no sample is there twice, and no two rows are the same.
 func TestEveryRenderingOverZoo(t *testing.T) {
 	h := testHierarchy(t, "")
-	views := testViews(t, h, Options{}, "runqlat", "reclaim")
+	views := testViews(t, h, Options{}, "runqlat", "reclaim", "taskspb")
 	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	zoo, alone := ktest.Cgroup(t, top, "zoo"), ktest.Cgroup(t, top, "alone")
 	for _, kind := range ktest.Animals {

@@ -60,7 +60,7 @@ func decodeTasks(t *testing.T, schema protoreflect.MessageDescriptor, out string
 
 func TestTasksInProtobuf(t *testing.T) {
 	h := testHierarchy(t, "")
-	views := testViews(t, h, Options{})
+	views := testViews(t, h, Options{}, "taskspb")
 	schema := tasksMessage(t, views["taskspb"])
 	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	ktest.Helper{Cgroup: dir, Children: 300, Threads: 2, Comm: "\xff\n"}.Start(t)

@@ -15,7 +15,7 @@ import (
 
 // TestBigTree reads views of 10,000 cgroups at once, while others come and go among them.
 func TestBigTree(t *testing.T) {
-	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
+	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t), "enable=taskspb")
 	top := newCgroup(t, dir)
 	width, depth := 100, 100
 	if testing.Short() {

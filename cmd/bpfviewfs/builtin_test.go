@@ -26,7 +26,7 @@ func builtin(t testing.TB) (names []string) {
 }
 
 // everything enables the views that are off by default.
-const everything = "enable=runqlat:reclaim"
+const everything = "enable=runqlat:reclaim:taskspb"
 
 // TestEveryBuiltinView reads every view and all its renderings, for a cgroup that has something for most of
 // them to show.

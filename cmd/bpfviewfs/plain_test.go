@@ -90,7 +90,7 @@ sys.stdin.read()`, hostileName, t.TempDir(), fmt.Sprint(files))
 	var failed []string
 	look := func(path string) {
 		base := filepath.Base(path)
-		if strings.Contains(path, "/raw/") || strings.HasSuffix(base, ".raw") || base == "taskspb" {
+		if strings.Contains(path, "/raw/") || strings.HasSuffix(base, ".raw") {
 			return // not text
 		}
 		text, err := os.ReadFile(path)

@@ -50,7 +50,7 @@ func mountOpenly(t testing.TB, options ...string) string {
 // TestWhyPath asks about paths in a mount and outside, as root and as another user.
 func TestWhyPath(t *testing.T) {
 	testenv.NeedsRoot(t)
-	dir := mountOpenly(t, "registry="+newRegistry(t))
+	dir := mountOpenly(t, "registry="+newRegistry(t), "enable=taskspb")
 	c := newCgroup(t, dir)
 	c.child("cpu")
 	c.child("cpu/below")

@@ -19,7 +19,7 @@ import (
 type Settings struct {
 	Description string `yaml:"description"` // in place of the object's help
 
-	// Enabled false turns the view off. true turns it on, though it attaches programs to the kernel.
+	// Enabled false turns the view off. true turns it on, even if it is off by default.
 	Enabled *bool `yaml:"enabled"`
 	// Owner of the files, by name or number. The default is the owner of the cgroup's directory.
 	Owner *Account `yaml:"owner"`

@@ -191,21 +191,20 @@ func (f *file) content() ([]byte, error) {
 }
 
 // Off says why the view is off, or is nil. A view that attaches programs to the kernel has a constant cost,
-// read or not, so it is off unless it is enabled. The command line has the last word.
+// read or not, so it is off unless it is enabled. Built-in settings may turn a view off, too. The command line
+// has the last word.
 func (src *Source) Off(s Settings, attaches bool) error {
 	switch {
-	case src.enabled:
+	case src.enabled || s.Enabled != nil && *s.Enabled || s.Enabled == nil && !attaches:
 		return nil
-	case s.Enabled == nil && attaches:
-		return &Absence{Off: true,
-			why: fmt.Sprintf("off: enable it with -o enable=%s or \"enabled: true\" in %s%s",
-				src.name, src.name, SettingsSuffix)}
-	case s.Enabled != nil && !*s.Enabled:
+	case s.Enabled != nil && src.settings.path != "":
 		return &Absence{Off: true,
 			why: fmt.Sprintf("off: %s says \"enabled: false\", which -o enable=%s overrides",
 				src.settings.path, src.name)}
 	}
-	return nil
+	return &Absence{Off: true,
+		why: fmt.Sprintf("off: enable it with -o enable=%s or \"enabled: true\" in %s%s",
+			src.name, src.name, SettingsSuffix)}
 }
 
 // Absence is the reason of a view that is missing though nothing went wrong. The errno is for callers.
