@@ -1,22 +1,27 @@
 // Package recording keeps snapshots of views in one file.
 //
-// A file begins with the line "bpfviewfs recording 1". Frames follow, one for each snapshot, of the form
+// A file begins with the line "bpfviewfs recording 2". Frames follow, one for each snapshot, of the form
 //
 //	offset size, little-endian
 //	     0    4  length of the payload in bytes
 //	     4    4  CRC-32C of the rest of the head and of the payload
 //	     8    8  time of the snapshot in nanoseconds since 1970
-//	    16    1  1 if it can be read without the frames before
+//	    16    1  flags: 1 can be read without the frames before; 2 columns
 //	    17       payload, compressed by zstd
 //
-// The payload has for each view its name, its schema and its raw bytes, each behind its length. In a frame that needs those before,
-// raw bytes of the same length as before are the difference (exclusive or), and an equal schema is left out. So what stays the
-// same costs nothing. A frame that was cut off ends the recording, and the next recorder removes it. The index of a file is the
+// The payload has for each view its name, its schema and its raw bytes, each behind its length. In a frame
+// that needs those before, a schema that is the same is left out. With the flag for columns, a byte follows
+// the schema: 1 if the raw bytes are a tree as columns.go has it, 0 if they are as they came. A frame of
+// version 1 has no such flag: its raw bytes are as they came, or the exclusive or with the frame before if
+// the length is the same. A recording of version 1 that goes on becomes one of version 2.
+//
+// A frame that was cut off ends the recording, and the next recorder removes it. The index of a file is the
 // heads of its frames.
 package recording
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -27,15 +32,23 @@ import (
 	"slices"
 	"time"
 
+	"bpfviewfs/iter/raw"
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 )
 
 const (
-	magic    = "bpfviewfs recording 1\n"
+	magic    = "bpfviewfs recording 2\n"
+	magic1   = "bpfviewfs recording 1\n" // it is read, too
 	headSize = 17
-	keyEvery = 60 // frames
+	keyEvery = 240 // frames
 	maxFrame = 1 << 30
+)
+
+// Flags of a frame.
+const (
+	isKey      = 1
+	hasColumns = 2
 )
 
 // ErrForeign means that a file is no recording, or one of another version.
@@ -61,16 +74,18 @@ type head struct {
 	at     int64 // of its payload
 	length int
 	time   time.Time
-	key    bool
+	flags  byte
 	sum    uint32
 }
+
+func (h head) key() bool { return h.flags&isKey != 0 }
 
 func (h head) end() int64 { return h.at + int64(h.length) }
 
 // scan reads the heads of a file's whole frames.
 func scan(file *os.File) (heads []head, err error) {
 	begin := make([]byte, len(magic))
-	if n, err := file.ReadAt(begin, 0); string(begin[:n]) != magic {
+	if n, err := file.ReadAt(begin, 0); string(begin[:n]) != magic && string(begin[:n]) != magic1 {
 		if err != nil && err != io.EOF {
 			return nil, err
 		}
@@ -91,7 +106,7 @@ func scan(file *os.File) (heads []head, err error) {
 		h := head{
 			at: at + headSize, length: int(binary.LittleEndian.Uint32(b[:])),
 			sum:  binary.LittleEndian.Uint32(b[4:]),
-			time: time.Unix(0, int64(binary.LittleEndian.Uint64(b[8:]))), key: b[16] == 1,
+			time: time.Unix(0, int64(binary.LittleEndian.Uint64(b[8:]))), flags: b[16],
 		}
 		if h.length > maxFrame || h.end() > info.Size() {
 			return heads, nil // cut off
@@ -124,7 +139,7 @@ func Open(path string) (*Reader, error) {
 		file.Close()
 		return nil, err
 	}
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(4<<30))
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxFrame))
 	if err != nil {
 		file.Close()
 		return nil, err
@@ -147,13 +162,13 @@ func (r *Reader) Close() error {
 // Parts are the views of a snapshot. They are good until the next call.
 func (r *Reader) Parts(i int) ([]Part, error) {
 	from := i
-	for from > 0 && !r.heads[from].key && from != r.at+1 {
+	for from > 0 && !r.heads[from].key() && from != r.at+1 {
 		from--
 	}
 	if r.at == i {
 		return r.parts, nil
 	}
-	if !r.heads[from].key && (r.at < 0 || from != r.at+1) {
+	if !r.heads[from].key() && (r.at < 0 || from != r.at+1) {
 		return nil, fmt.Errorf("%s: snapshot %d needs one that is missing: %w",
 			r.file.Name(), i, ErrForeign)
 	}
@@ -182,10 +197,14 @@ func (r *Reader) next(n int) error {
 		return err
 	}
 	before := r.parts
-	if h.key {
+	if h.key() {
 		before = nil
 	}
-	r.parts, err = unpack(payload, before)
+	if h.flags&hasColumns != 0 {
+		r.parts, err = unpack(payload, before)
+	} else {
+		r.parts, err = unpackFirst(payload, before)
+	}
 	return err
 }
 
@@ -198,36 +217,76 @@ func pack(dst []byte, parts, before []Part) []byte {
 	for _, p := range parts {
 		field([]byte(p.View))
 		old := find(before, p.View)
-		if old != nil && string(old.Schema) == string(p.Schema) {
+		if old != nil && !bytes.Equal(old.Schema, p.Schema) {
+			old = nil
+		}
+		if old != nil {
 			field(nil)
 		} else {
 			field(p.Schema)
 		}
-		field(p.Raw)
-		if old != nil && len(old.Raw) == len(p.Raw) {
-			raw := dst[len(dst)-len(p.Raw):]
-			for i, b := range old.Raw {
-				raw[i] ^= b
-			}
+		s, err := raw.ParseSchema(p.Schema)
+		now, ok := takeApart(p.Raw)
+		if err != nil || !ok {
+			dst = append(dst, 0)
+			field(p.Raw)
+			continue
 		}
+		dst = append(dst, 1)
+		field(packTree(nil, s, now, treeOf(old)))
 	}
 	return dst
 }
 
+// treeOf is the tree of a part, or nil.
+func treeOf(p *Part) *tree {
+	if p == nil {
+		return nil
+	}
+	t, ok := takeApart(p.Raw)
+	if !ok {
+		return nil
+	}
+	return t
+}
+
 // unpack is the reverse of pack.
 func unpack(payload []byte, before []Part) (parts []Part, err error) {
-	field := func() []byte {
-		n, size := binary.Uvarint(payload)
-		if size <= 0 || n > uint64(len(payload)-size) {
-			err, payload = errors.New("it is cut off"), nil
-			return nil
+	in := &source{b: payload}
+	for len(in.b) > 0 {
+		p := Part{View: string(in.field()), Schema: in.field()}
+		old := find(before, p.View)
+		if len(p.Schema) > 0 {
+			old = nil
+		} else if old != nil {
+			p.Schema = old.Schema
 		}
-		b := payload[size : size+int(n)]
-		payload = payload[size+int(n):]
-		return b
+		kind := in.take(1)
+		packed := in.field()
+		if in.err != nil {
+			return nil, in.err
+		}
+		if p.Raw = packed; kind[0] != 0 {
+			s, err := raw.ParseSchema(p.Schema)
+			if err != nil {
+				return nil, err
+			}
+			now, err := unpackTree(packed, s, treeOf(old))
+			if err != nil {
+				return nil, fmt.Errorf("view %s: %w", p.View, err)
+			}
+			p.Raw = now.append(nil)
+		}
+		parts = append(parts, p)
 	}
-	for len(payload) > 0 && err == nil {
-		p := Part{View: string(field()), Schema: field(), Raw: field()}
+	return parts, in.err
+}
+
+// unpackFirst is unpack for a frame of version 1.
+func unpackFirst(payload []byte, before []Part) (parts []Part, err error) {
+	in := &source{b: payload}
+	for len(in.b) > 0 {
+		p := Part{View: string(in.field()), Schema: in.field(), Raw: in.field()}
 		if old := find(before, p.View); old != nil {
 			if len(p.Schema) == 0 {
 				p.Schema = old.Schema
@@ -240,7 +299,7 @@ func unpack(payload []byte, before []Part) (parts []Part, err error) {
 		}
 		parts = append(parts, p)
 	}
-	return parts, err
+	return parts, in.err
 }
 
 func find(parts []Part, view string) *Part {
@@ -297,8 +356,11 @@ func Create(path string, limits Limits) (w *Writer, err error) {
 	if err = file.Truncate(w.size); err != nil {
 		return nil, err
 	}
+	if _, err = file.WriteAt([]byte(magic), 0); err != nil { // it may be of version 1: one byte changes
+		return nil, err
+	}
 	w.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderLevel(zstd.SpeedDefault))
+		zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false)) // frames have a sum
 	return w, err
 }
 
@@ -306,12 +368,12 @@ func Create(path string, limits Limits) (w *Writer, err error) {
 func isBegin(file *os.File, size int64) bool {
 	b := make([]byte, size)
 	n, _ := file.ReadAt(b, 0)
-	return int64(n) == size && string(b) == magic[:size]
+	return int64(n) == size && (string(b) == magic[:size] || string(b) == magic1[:size])
 }
 
 // Append adds a snapshot. On an error, for example a full disk, the file has all that it had before.
 func (w *Writer) Append(at time.Time, parts []Part) error {
-	key := w.since >= keyEvery-1 || w.before == nil
+	key := w.needsKey(at)
 	before := w.before
 	if key {
 		before = nil
@@ -321,15 +383,16 @@ func (w *Writer) Append(at time.Time, parts []Part) error {
 	frame = w.zstd.EncodeAll(w.buf, frame)
 	binary.LittleEndian.PutUint32(frame, uint32(len(frame)-headSize))
 	binary.LittleEndian.PutUint64(frame[8:], uint64(at.UnixNano()))
+	frame[16] = hasColumns
 	if key {
-		frame[16] = 1
+		frame[16] |= isKey
 	}
 	sum := crc32.Checksum(frame[8:], castagnoli)
 	binary.LittleEndian.PutUint32(frame[4:], sum)
 	if _, err := w.file.WriteAt(frame, w.size); err != nil {
 		return errors.Join(err, w.file.Truncate(w.size))
 	}
-	w.heads = append(w.heads, head{w.size + headSize, len(frame) - headSize, at, key, sum})
+	w.heads = append(w.heads, head{w.size + headSize, len(frame) - headSize, at, frame[16], sum})
 	w.size += int64(len(frame))
 	w.since++
 	if key {
@@ -337,6 +400,17 @@ func (w *Writer) Append(at time.Time, parts []Part) error {
 	}
 	w.keep(parts)
 	return w.bound(at)
+}
+
+// needsKey reports whether the next frame shall need none before. That is so at least four times within the
+// limits, because frames are dropped up to one of these.
+func (w *Writer) needsKey(now time.Time) bool {
+	if w.since >= keyEvery-1 || w.before == nil {
+		return true
+	}
+	last := w.heads[len(w.heads)-1-w.since]
+	return w.limits.Bytes > 0 && w.size-last.at > w.limits.Bytes/4 ||
+		w.limits.Age > 0 && now.Sub(last.time) >= w.limits.Age/4
 }
 
 // keep copies a snapshot, for the difference to the next.
@@ -362,10 +436,10 @@ func (w *Writer) bound(now time.Time) error {
 	if !over(4) {
 		return nil
 	}
-	for first < len(w.heads)-1 && (over(3) || !w.heads[first].key) {
+	for first < len(w.heads)-1 && (over(3) || !w.heads[first].key()) {
 		first++
 	}
-	for first > 0 && !w.heads[first].key {
+	for first > 0 && !w.heads[first].key() {
 		first-- // the newest part is never dropped
 	}
 	if first == 0 {

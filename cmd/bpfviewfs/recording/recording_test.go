@@ -2,6 +2,8 @@ package recording
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -9,14 +11,52 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"bpfviewfs/iter/raw"
 )
 
-// snapshot is made up: a part of its bytes changes from one to the next, and sometimes its length.
+const schema = `{"view":"cpu","hash":"0102030405060708","byte_order":"little","size":24,"members":[
+{"name":"usage","offset":0,"size":8,"type":"u64"},{"name":"kind","offset":8,"size":1,"type":"u8"},
+{"name":"share","offset":12,"size":4,"type":"s32"},{"name":"comm","offset":16,"size":6,"type":"char[6]"}]}`
+
+// treeOutput is the raw output about some cgroups, each with up to three records.
+func treeOutput(i int, ids ...int) []byte {
+	little := binary.LittleEndian
+	b := append([]byte("BPFV\x50\x00\x01\x02\x18\x00\x00\x00\x00\x00\x00\x00\x01\x02\x03\x04\x05\x06\x07\x08"),
+		make([]byte, 56)...)
+	little.PutUint64(b[40:], uint64(at(i).UnixNano()))
+	for _, id := range ids {
+		path := fmt.Sprintf("system.slice/%d.service", id)
+		b = little.AppendUint64(b, 1<<40+uint64(id))
+		b = little.AppendUint32(b, uint32(len(path)))
+		b = little.AppendUint32(b, uint32(id%4))
+		b = append(b, path...)
+		b = append(b, make([]byte, -len(path)&7)...)
+		for n := range id % 4 {
+			b = little.AppendUint64(b, uint64((i+id)/7*(id*id*1000+n)))
+			b = little.AppendUint32(b, uint32(n))
+			b = little.AppendUint32(b, uint32(id*(i%11-5)))
+			b = append(b, fmt.Sprintf("%-6d\x00\x00", i%3*n)...)
+		}
+	}
+	little.PutUint64(b[64:], uint64(len(b)))
+	return b
+}
+
+// snapshot is made up: values change, cgroups appear and vanish, and so do views. One view is no raw output.
 func snapshot(i int) []Part {
-	raw := bytes.Repeat([]byte("0123456789abcdef"), 100+i/70)
-	copy(raw[i%900:], fmt.Sprint("snapshot ", i))
-	return []Part{{"cpu", []byte(`{"view":"cpu"}`), raw},
-		{"psi", fmt.Appendf(nil, `{"view":"psi","version":%d}`, i/50), raw[:i%40]}}
+	var ids []int
+	for id := range 60 {
+		if (i+id)/20%5 > 0 {
+			ids = append(ids, id*7%60)
+		}
+	}
+	parts := []Part{{"cpu", []byte(schema), treeOutput(i, ids...)}}
+	if i%9 > 0 {
+		parts = append(parts, Part{"odd", fmt.Appendf(nil, `{"view":"odd","size":1,"version":%d}`, i/50),
+			bytes.Repeat([]byte("odd"), i%40)})
+	}
+	return parts
 }
 
 func at(i int) time.Time { return time.Unix(1e9+int64(i)*5, 0) }
@@ -151,7 +191,7 @@ func TestLimits(t *testing.T) {
 
 func TestForeign(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "r")
-	for _, text := range []string{"hello", "bpfviewfs recording 2\n",
+	for _, text := range []string{"hello", "bpfviewfs recording 3\n",
 		"a long text that is no recording at all"} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -181,4 +221,143 @@ func TestForeign(t *testing.T) {
 		t.Error("a wrong byte is no error")
 	}
 	check(t, r, []int{0, 1}, 0)
+}
+
+// TestVersion1 reads a recording of version 1, and goes on with it.
+func TestVersion1(t *testing.T) {
+	whole, err := os.ReadFile("testdata/version1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "r")
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check1 := func(snapshots int) *Reader {
+		r, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Len() != snapshots {
+			t.Fatalf("%d snapshots", r.Len())
+		}
+		hash := sha256.New()
+		for i := range 3 {
+			parts, err := r.Parts(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range parts {
+				fmt.Fprintf(hash, "%s %s %s\n", p.View, p.Schema, p.Raw)
+			}
+		}
+		if got := fmt.Sprintf("%x", hash.Sum(nil))[:16]; got != "86e102e7a8c1c460" {
+			t.Errorf("other content: %s", got)
+		}
+		return r
+	}
+	check1(3).Close()
+	w, err := Create(path, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if err := w.Append(at(i), snapshot(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Close()
+	r := check1(6)
+	defer r.Close()
+	for i := range 3 {
+		parts, err := r.Parts(3 + i)
+		if want := snapshot(i); err != nil || !bytes.Equal(parts[0].Raw, want[0].Raw) {
+			t.Errorf("snapshot %d: %v", i, err)
+		}
+	}
+}
+
+// TestNoise holds that a value that changes costs little more than its noise, and all others nothing.
+func TestNoise(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "r")
+	w, err := Create(path, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	var ids []int
+	for id := range 1000 {
+		ids = append(ids, 4*id+1) // one record each
+	}
+	rnd := rand.New(rand.NewPCG(5, 6))
+	b := treeOutput(0, ids...)
+	const changes, n = 300, 20
+	for i := range n + 1 {
+		now, ok := takeApart(b)
+		if !ok {
+			t.Fatal("no tree")
+		}
+		for _, k := range rnd.Perm(1000)[:changes] {
+			r := now.frames[k].Records
+			binary.LittleEndian.PutUint64(r, binary.LittleEndian.Uint64(r)+1+rnd.Uint64N(1<<15))
+		}
+		b = now.append(nil)
+		if err := w.Append(at(i), []Part{{"cpu", []byte(schema), b}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := w.heads[1].at - headSize
+	// 300 values of 15 bits, and 110 bytes that say which of 1,000 they are.
+	if each := (w.Size() - first) / n; each > 300*2+250 {
+		t.Errorf("%d bytes a snapshot", each)
+	}
+}
+
+func mustParse(t testing.TB) *raw.Schema {
+	t.Helper()
+	s, err := raw.ParseSchema([]byte(schema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// FuzzUnpack holds that any bytes are an error or a tree, which packs and unpacks to itself.
+func FuzzUnpack(f *testing.F) {
+	s := mustParse(f)
+	old, ok := takeApart(treeOutput(1, 1, 2, 3, 5, 6))
+	now, ok2 := takeApart(treeOutput(2, 1, 3, 4, 6, 7))
+	if !ok || !ok2 {
+		f.Fatal("no tree")
+	}
+	f.Add(packTree(nil, s, now, old))
+	f.Add(packTree(nil, s, now, nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := unpackTree(b, s, old)
+		if err != nil {
+			return
+		}
+		again, err := unpackTree(packTree(nil, s, got, old), s, old)
+		if err != nil || !bytes.Equal(again.append(nil), got.append(nil)) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// BenchmarkAppend is a snapshot of 1,000 cgroups, of which all change.
+func BenchmarkAppend(b *testing.B) {
+	w, err := Create(filepath.Join(b.TempDir(), "r"), Limits{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer w.Close()
+	var ids []int
+	for id := range 1000 {
+		ids = append(ids, id)
+	}
+	for i := 0; b.Loop(); i++ {
+		if err := w.Append(at(i), []Part{{"cpu", []byte(schema), treeOutput(i, ids...)}}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
