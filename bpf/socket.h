@@ -101,7 +101,9 @@ struct tcp_sock {
 };
 
 struct mptcp_sock {
+	__u64 remote_key; /* of the peer, if that speaks MPTCP */
 	__u64 write_seq;
+	__u64 snd_nxt;
 	__u64 snd_una;
 	struct sock *first; /* its first subflow, or its listener */
 };

@@ -52,9 +52,9 @@ struct sockets_record {
 	__u8 remote_address[16] VIEW_ADDRESS VIEW_OPTIONAL VIEW_HELP("address connected to; not for Unix");
 	__u32 remote_port VIEW_WIDTH(5) VIEW_OPTIONAL VIEW_HELP("port connected to; not for Unix");
 	__u64 receive_bytes VIEW_GAUGE VIEW_ADD VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_WIDTH(8)
-		VIEW_HELP("bytes that sockets received and no process read; UDP, MPTCP: the memory that they take");
+		VIEW_HELP("bytes that sockets received and no process read, a FIN is one; UDP, MPTCP: their memory");
 	__u64 send_bytes VIEW_GAUGE VIEW_ADD VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_WIDTH(8)
-		VIEW_HELP("bytes that sockets sent, not acknowledged yet; UDP, Unix: the memory that they take");
+		VIEW_HELP("bytes that sockets sent, not acknowledged yet, SYN and FIN too; UDP, Unix: their memory");
 	__u32 backlog VIEW_GAUGE VIEW_OPTIONAL VIEW_WIDTH(5)
 		VIEW_HELP("connections that wait for accept, if the socket listens");
 	__u32 backlog_limit VIEW_GAUGE VIEW_OPTIONAL VIEW_WIDTH(5)
@@ -85,13 +85,27 @@ static __always_inline void set_backlog(struct sockets_record *r, struct sock *s
 }
 
 /*
+ * The bytes that TCP has taken from the process, and the peer has not acknowledged. A socket that is closed
+ * has none, because a reset empties its queue. The kernel leaves the two numbers apart then, so that SIOCOUTQ
+ * still counts the bytes.
+ */
+static __always_inline __u64 tcp_unacknowledged(struct sock *sk)
+{
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	__u32 acknowledged = BPF_CORE_READ(tp, snd_una);
+	__u32 written = BPF_CORE_READ(tp, write_seq);
+
+	return BPF_CORE_READ(sk, __sk_common.skc_state) == STATE_CLOSE ? 0 : written - acknowledged;
+}
+
+/*
  * The socket's lock is not held. So of two ends of a queue the one is read first that cannot overtake the
  * other.
  */
 static __always_inline void set_tcp(struct sockets_record *r, struct sock *sk)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
-	__u32 copied, acknowledged;
+	__u32 copied;
 	__s32 unread;
 
 	if (r->state == STATE_LISTEN) {
@@ -101,8 +115,7 @@ static __always_inline void set_tcp(struct sockets_record *r, struct sock *sk)
 	copied = BPF_CORE_READ(tp, copied_seq);
 	unread = BPF_CORE_READ(tp, rcv_nxt) - copied;
 	r->receive_bytes = unread > 0 ? unread : 0; /* copied_seq runs ahead by one after a FIN */
-	acknowledged = BPF_CORE_READ(tp, snd_una);
-	r->send_bytes = BPF_CORE_READ(tp, write_seq) - acknowledged;
+	r->send_bytes = tcp_unacknowledged(sk);
 	set_rtt(r, sk);
 }
 
@@ -130,10 +143,18 @@ static __always_inline void set_mptcp(struct sockets_record *r, struct sock *sk)
 		return;
 	}
 	r->receive_bytes = receive_memory(sk);
-	acknowledged = BPF_CORE_READ(msk, snd_una);
-	r->send_bytes = BPF_CORE_READ(msk, write_seq) - acknowledged;
+	r->send_bytes = 0;
 	if (first)
 		set_rtt(r, first);
+	if (r->state == STATE_CLOSE)
+		return;
+	if (BPF_CORE_READ(msk, remote_key)) {
+		acknowledged = BPF_CORE_READ(msk, snd_una);
+		r->send_bytes = BPF_CORE_READ(msk, write_seq) - acknowledged;
+	} else if (first) { /* The peer has no MPTCP, and acknowledges only to the one subflow. */
+		acknowledged = BPF_CORE_READ(msk, snd_nxt);
+		r->send_bytes = BPF_CORE_READ(msk, write_seq) - acknowledged + tcp_unacknowledged(first);
+	}
 }
 
 static __always_inline void set_udp(struct sockets_record *r, struct sock *sk)

@@ -276,6 +276,111 @@ func TestSocketsAgreeWithTheirOwner(t *testing.T) {
 	}
 }
 
+// fill makes a connection to a listener of TCP and sends until the queues are full. The peer reads nothing.
+func (s *madeSockets) fill(listener, number int) (client, peer, sent int) {
+	s.t.Helper()
+	to, err := unix.Getsockname(listener)
+	s.must(err)
+	client = s.socket(unix.AF_INET, unix.SOCK_STREAM, number)
+	s.must(unix.Connect(client, to))
+	peer, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC)
+	s.must(err)
+	s.must(unix.SetNonblock(client, true))
+	for err == nil {
+		var n int
+		n, err = unix.SendmsgN(client, make([]byte, 1<<16), nil, nil, 0)
+		sent += max(n, 0)
+	}
+	if err != unix.EAGAIN {
+		s.t.Fatal(err)
+	}
+	return client, peer, sent
+}
+
+// reset closes a socket so that its peer gets a reset, and waits for that.
+func (s *madeSockets) reset(fd, peer int) {
+	s.t.Helper()
+	s.must(unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
+	s.must(unix.Close(fd))
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(peer)}}, 60000); n != 1 || err != nil {
+		s.t.Fatalf("no reset: %d, %v", n, err)
+	}
+}
+
+// Sockets of TCP and MPTCP whose peer refused, knows no MPTCP, reads nothing, or has sent a reset. SIOCOUTQ is
+// no measure: after a reset it counts bytes that are gone, and of MPTCP it counts some twice.
+func TestSocketsWithoutPeer(t *testing.T) {
+	h := testHierarchy(t, "")
+	view := testViews(t, h, Options{})["sockets"]
+	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	s := &madeSockets{t: t}
+	listener := s.socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	defer unix.Close(listener)
+	s.must(unix.Bind(listener, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	to, err := unix.Getsockname(listener)
+	s.must(err)
+	numbers := map[string]int{"tcp": 0}
+	if _, err := os.Stat("/proc/sys/net/mptcp"); err == nil {
+		numbers["mptcp"] = unix.IPPROTO_MPTCP
+	}
+	row := func(protocol, state, bytes string) map[string]string {
+		return map[string]string{"protocol": protocol, "state": state, "send_bytes": bytes}
+	}
+	for protocol, number := range numbers { // no process listens yet
+		refused := s.socket(unix.AF_INET, unix.SOCK_STREAM, number)
+		if err := unix.Connect(refused, to); err != unix.ECONNREFUSED {
+			t.Fatal(err)
+		}
+		s.keep(refused, row(protocol, "close", "0"))
+	}
+	s.must(unix.Listen(listener, 5))
+	sents := make(map[string]int)
+	for protocol, number := range numbers {
+		idle := s.socket(unix.AF_INET, unix.SOCK_STREAM, number)
+		s.must(unix.Connect(idle, to))
+		peer, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
+		s.must(err)
+		defer unix.Close(peer)
+		s.keep(idle, row(protocol, "established", "0"))
+		gone, peer, _ := s.fill(listener, number)
+		s.reset(peer, gone)
+		s.keep(gone, row(protocol, "close", "0"))
+		full, peer, sent := s.fill(listener, number)
+		defer unix.Close(peer)
+		s.keep(full, row(protocol, "established", ""))
+		sents[protocol] = sent
+	}
+
+	j := ktest.Helper{Cgroup: dir}
+	for _, m := range s.made {
+		j.Files = append(j.Files, m.file)
+	}
+	j.Start(t)
+	byInode := make(map[string]map[string]string)
+	left := func(m madeSocket) string { // the SYN was acknowledged, too
+		info, err := unix.GetsockoptTCPInfo(int(m.file.Fd()), unix.IPPROTO_TCP, unix.TCP_INFO)
+		s.must(err)
+		return strconv.Itoa(sents[m.want["protocol"]] + 1 - int(info.Bytes_acked))
+	}
+	for i, m := range s.made {
+		if m.want["send_bytes"] == "" {
+			s.made[i].want["send_bytes"] = left(m)
+		}
+	}
+	for _, row := range rows(t, mustRun(t, view, ktest.CgroupID(t, dir))) {
+		byInode[row["inode"]] = row
+	}
+	for _, m := range s.made {
+		row := byInode[m.want["inode"]]
+		for column, want := range m.want {
+			// A probe of the full window may have had an answer meanwhile.
+			if row[column] != want && (want == "0" || column != "send_bytes" || row[column] != left(m)) {
+				t.Errorf("%s is %q, not %q: %v", column, row[column], want, row)
+			}
+		}
+	}
+}
+
 // A process of many sockets has more to show than fits one buffer of the kernel.
 func TestSocketsOfManySockets(t *testing.T) {
 	h := testHierarchy(t, "")
