@@ -57,6 +57,9 @@ func (v *View) Off() bool {
 // attached the view's programs. See Config.ReadOnly.
 func (v *View) Idle() bool { return v.idle }
 
+// Counts reports whether programs of the view are attached to the kernel.
+func (v *View) Counts() bool { return v.state != nil }
+
 // Help is one line about the view, or "" if its object has none.
 func (v *View) Help() string { return v.typ.Help() }
 

@@ -208,26 +208,28 @@ func (r *mountReader) Close() error {
 // direct runs views without a mount.
 type direct struct {
 	*source
-	counting []*source // of stateful views that nothing else runs
+	enabled []*source // of views that are off, or that count nothing because no mount runs them
 }
 
-// newDirect takes a source that only looks. A stateful view that is not running is attached for as long as
-// the reader lives, with counts of its own, and stderr says so.
+// newDirect takes a source that only looks. A view that is off is enabled for as long as the reader lives. So is
+// a stateful view that nothing attached. It has counts of its own, and stderr says so.
 func newDirect(cmd *cobra.Command, src *source) (reader, error) {
 	d := &direct{source: src}
 	for _, v := range src.set.Views() {
 		if !v.Off() && !v.Idle() {
 			continue
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(),
-			"bpfviewfs: view %s is not running: it counts for this command alone, from now on\n",
-			v.Name())
-		counting, err := openSource(src.hierarchy.String(), src.enabling(v.Name()))
+		enabled, err := openSource(src.hierarchy.String(), src.enabling(v.Name()))
 		if err != nil {
 			d.Close()
 			return nil, failed(err)
 		}
-		d.counting = append(d.counting, counting)
+		d.enabled = append(d.enabled, enabled)
+		if enabled.counts() {
+			fmt.Fprintf(cmd.ErrOrStderr(),
+				"bpfviewfs: view %s is not running: it counts for this command alone, from now on\n",
+				v.Name())
+		}
 	}
 	return d, nil
 }
@@ -235,7 +237,7 @@ func newDirect(cmd *cobra.Command, src *source) (reader, error) {
 func (d *direct) Top() string { return d.hierarchy.String() }
 
 func (d *direct) find(name string) (*viewOf, error) {
-	for _, src := range append(slices.Clone(d.counting), d.source) {
+	for _, src := range append(slices.Clone(d.enabled), d.source) {
 		for _, v := range src.set.Views() {
 			if v.Name() == name {
 				if err := v.Err(); err != nil {
@@ -260,7 +262,7 @@ func (d *direct) Schema(view string) ([]byte, error) {
 	return text, nil
 }
 
-func (d *direct) Counts() bool { return len(d.counting) > 0 }
+func (d *direct) Counts() bool { return slices.ContainsFunc(d.enabled, (*source).counts) }
 
 func (d *direct) Read(view, cgroup string, as records.Format, tree bool, dst []byte) ([]byte, error) {
 	v, err := d.find(view)
@@ -292,7 +294,7 @@ func (d *direct) Read(view, cgroup string, as records.Format, tree bool, dst []b
 }
 
 func (d *direct) Close() error {
-	for _, src := range d.counting {
+	for _, src := range d.enabled {
 		src.set.Detach()
 		src.hierarchy.Close()
 	}

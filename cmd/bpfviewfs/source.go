@@ -27,7 +27,7 @@ type source struct {
 	config    iter.Config
 }
 
-// enabling is the configuration of a source that counts for one view, beside any other.
+// enabling is the configuration of a source that runs one view, beside any other.
 func (s *source) enabling(view string) iter.Config {
 	c := s.config
 	c.Only, c.Enable = []string{view}, []string{view}
@@ -63,8 +63,11 @@ func openSource(name string, c iter.Config) (*source, error) {
 	s := &source{h, set, config}
 	var why error
 	for _, v := range set.Views() {
-		if why = v.Err(); why == nil || len(c.Only) > 0 {
+		if v.Err() == nil {
 			return s, nil
+		}
+		if why == nil || !v.Off() { // a view that is off tells nothing about the machine
+			why = v.Err()
 		}
 	}
 	if len(c.Only) > 0 {
@@ -73,6 +76,9 @@ func openSource(name string, c iter.Config) (*source, error) {
 	s.Close()
 	return nil, fmt.Errorf("none of the views can run here: %w", why)
 }
+
+// counts reports whether a view of the source is attached to the kernel.
+func (s *source) counts() bool { return slices.ContainsFunc(s.set.Views(), (*iter.View).Counts) }
 
 // config returns the part of a mount's options that is about views.
 func config(o mount.Options) iter.Config {
