@@ -63,11 +63,11 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader) (*run
 		return nil, err
 	}
 	start := time.Now()
-	a, err := f.limits.begin(cancel, uid)
+	a, err := f.limits.Begin(cancel, uid)
 	var r *run
 	if err == nil {
 		r, err = f.run(request{context.Background(), cancel}, c, n.cgroup, who, f.now())
-		a.end()
+		a.End()
 	}
 	f.counts.add(r, err)
 	if n.isView() {

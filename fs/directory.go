@@ -3,6 +3,7 @@ package fs
 import (
 	"sync"
 
+	"bpfviewfs/fs/limits"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -11,7 +12,7 @@ import (
 // complete and names nothing twice, also while cgroups come and go.
 type directory struct {
 	node    node
-	account *account // of the user charged for the listing
+	account *limits.Account // of the user charged for the listing
 
 	mu      sync.Mutex
 	begun   bool
@@ -26,13 +27,13 @@ func (f *FS) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse
 		return errno(err)
 	}
 	if err := f.fill(d); err != nil {
-		d.account.release(0, d.charged)
+		d.account.Release(0, d.charged)
 		if isGone(err) {
 			return f.stale.answer(&in.InHeader)
 		}
 		return errno(err)
 	}
-	out.Fh = f.memory.handle(0)
+	out.Fh = f.memory.Handle(nil)
 	f.dirs.add(out.Fh, d)
 	return fuse.OK
 }
@@ -45,7 +46,7 @@ func (f *FS) directory(id uint64, uid uint32) (*directory, error) {
 	if n.kind != kindCgroup && n.kind != kindControl {
 		return nil, unix.ENOTDIR // never: the kernel knows which nodes are directories
 	}
-	account, err := f.limits.hold(uid, 0, 0)
+	account, err := f.limits.Hold(uid, 0, 0)
 	return &directory{node: n, account: account}, err
 }
 
@@ -59,7 +60,7 @@ func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList)
 		}
 		var added bool
 		if d, added = f.dirs.add(in.Fh, opened); !added {
-			opened.account.release(0, 0)
+			opened.account.Release(0, 0)
 		}
 	}
 	d.mu.Lock()
@@ -81,7 +82,7 @@ func (f *FS) ReleaseDir(in *fuse.ReleaseIn) {
 	if d, ok := f.dirs.remove(in.Fh); ok {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.account.release(0, d.charged)
+		d.account.Release(0, d.charged)
 	}
 }
 
@@ -92,7 +93,7 @@ func (f *FS) fill(d *directory) error {
 		return err
 	}
 	charge := func(bytes int64) error {
-		err := d.account.charge(bytes-d.charged, false)
+		err := d.account.Charge(bytes-d.charged, false)
 		if err == nil {
 			d.charged = bytes
 		}

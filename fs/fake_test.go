@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"path"
 	"strings"
 	"sync"
@@ -164,6 +165,8 @@ type mount struct {
 	kernel *kernel
 	thread uint32
 	uid    uint32
+
+	lasting *os.File // its memory of open files, if the next server gets that
 }
 
 func newMount(t *testing.T, c Config, views ...View) *mount {
@@ -290,7 +293,7 @@ func (m *mount) list(id uint64, size int) []string {
 
 // left returns how much a mount holds for open files and directories.
 func (m *mount) left() int {
-	open := int(m.files.count.Load()) + m.limits.sum().users
+	open := int(m.files.count.Load()) + m.limits.Sum().Uses
 	for _, s := range m.newest.files {
 		open += s.open
 	}

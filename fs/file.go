@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 
+	"bpfviewfs/fs/limits"
+	"bpfviewfs/fs/openfiles"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -16,13 +18,13 @@ type file struct {
 	fs      *FS
 	node    node
 	handle  uint64
-	record  *record // perhaps of another handle by now: a READ answered with EINTR can outlive the close
-	account *account
+	entry   *openfiles.Entry // perhaps of another handle by now: a READ answered with EINTR can outlive the close
+	account *limits.Account
 	shown   *shown
 
 	mu      sync.Mutex
-	run     *run    // nil: its bytes are in the memory, or lost
-	word    runWord // of the run
+	run     *run              // nil: its bytes are in the memory, or lost
+	word    openfiles.RunWord // of the run
 	charged int64
 	ended   bool
 	rerun   chan struct{} // not nil while a new run is made
@@ -54,22 +56,22 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 func (f *FS) open(n node, r *run, in *fuse.OpenIn, out *fuse.OpenOut) error {
 	size, time := len(r.data), r.time // share may give r to another run
 	charge := cost(size)
-	account, err := f.limits.hold(in.Uid, 1, charge)
+	account, err := f.limits.Hold(in.Uid, 1, charge)
 	if err != nil {
 		r.done()
 		return err
 	}
-	record := f.memory.take(&in.InHeader)
-	if record == nil {
+	entry := f.memory.Take(requester(&in.InHeader))
+	if entry == nil {
 		r.done()
-		account.release(1, charge)
+		account.Release(1, charge)
 		return unix.ENFILE
 	}
-	out.Fh = f.memory.handle(f.memory.index(record))
-	o := &file{fs: f, node: n, handle: out.Fh, record: record, account: account, charged: charge, run: r}
-	o.word, _ = f.memory.hold(record, 0, size, time)
+	out.Fh = f.memory.Handle(entry)
+	o := &file{fs: f, node: n, handle: out.Fh, entry: entry, account: account, charged: charge, run: r}
+	o.word, _ = f.memory.Hold(entry, 0, size, time)
 	o.shown = f.newest.opened(in.NodeId)
-	f.memory.open(record, out.Fh, &in.InHeader)
+	f.memory.Complete(entry, out.Fh, in.NodeId, in.Uid)
 	f.files.add(o)
 	o.share()
 	f.ran(o.shown, uint64(size), time)
@@ -111,7 +113,7 @@ func (f *FS) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (n in
 	if o == nil {
 		return 0, fuse.Status(unix.ESTALE)
 	}
-	fresh := in.Offset == 0 && !o.record.begins(&in.InHeader)
+	fresh := in.Offset == 0 && !o.entry.Begins(requester(&in.InHeader))
 	for {
 		if fresh {
 			if err := o.again(cancel, &in.InHeader); err != nil {
@@ -119,7 +121,7 @@ func (f *FS) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (n in
 			}
 		}
 		n, err := o.read(in.Offset, buf[:in.Size])
-		if err == errLost && !fresh && (in.Offset == 0 || o.record.first.Load() == 0) {
+		if err == errLost && !fresh && (in.Offset == 0 || o.entry.Unread()) {
 			fresh = true // no reader has seen any of the lost run
 			continue
 		}
@@ -136,7 +138,7 @@ func (o *file) failed(err error) {
 	if c, err := o.fs.content(o.node); err == nil {
 		name = c.name()
 	}
-	o.fs.errors.add(o.fs.hierarchy, uint32(o.record.uid.Load()), name, o.node.cgroup, err)
+	o.fs.errors.add(o.fs.hierarchy, o.entry.UID(), name, o.node.cgroup, err)
 }
 
 // read copies a part of the held run, and nothing beyond its end.
@@ -144,17 +146,17 @@ func (o *file) read(off uint64, into []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for {
-		if o.record.handle.Load() != o.handle {
+		if o.entry.Handle() != o.handle {
 			return 0, errClosed
 		}
-		if word := runWord(o.record.run.Load()); word != o.word { // another server has made a run
+		if word := o.entry.Run(); word != o.word { // another server has made a run
 			o.drop()
 			o.word = word
 		}
 		switch {
-		case !o.word.held():
+		case !o.word.Held():
 			return 0, errLost
-		case off >= o.word.size():
+		case off >= o.word.Size():
 			return 0, nil
 		case o.run != nil:
 			n := copy(into, o.run.data[off:])
@@ -162,11 +164,11 @@ func (o *file) read(off uint64, into []byte) (int, error) {
 				o.keep(false)
 			}
 			return n, nil
-		case !o.word.kept():
+		case !o.word.Kept():
 			return 0, errLost
 		}
-		n, err := o.fs.memory.load(o.record, o.word, off, into)
-		if err != errReplaced {
+		n, err := o.fs.memory.Load(o.entry, o.word, off, into)
+		if err != openfiles.ErrReplaced {
 			return n, err
 		}
 	}
@@ -176,14 +178,14 @@ func (o *file) read(off uint64, into []byte) (int, error) {
 // is no room, or if the user may not hold whole pages for it and force is false.
 func (o *file) keep(force bool) {
 	charge := keptCost(len(o.run.data))
-	if o.account.charge(charge-o.charged, force) != nil {
+	if o.account.Charge(charge-o.charged, force) != nil {
 		return
 	}
-	if word, ok := o.fs.memory.keep(o.record, o.word, o.run.data); ok {
+	if word, ok := o.fs.memory.Keep(o.entry, o.word, o.run.data); ok {
 		o.word, o.charged = word, charge
 		o.drop()
 	} else {
-		_ = o.account.charge(o.charged-charge, true)
+		_ = o.account.Charge(o.charged-charge, true)
 	}
 }
 
@@ -221,17 +223,17 @@ func (o *file) replace(r *run, h *fuse.InHeader) error {
 		return errClosed
 	}
 	charge := cost(len(r.data))
-	if err := o.account.charge(charge-o.charged, false); err != nil {
+	if err := o.account.Charge(charge-o.charged, false); err != nil {
 		return err
 	}
 	o.charged = charge
-	word, held := o.fs.memory.hold(o.record, o.handle, len(r.data), r.time)
+	word, held := o.fs.memory.Hold(o.entry, o.handle, len(r.data), r.time)
 	if !held {
 		return errClosed
 	}
 	o.drop()
 	o.run, o.word = r, word
-	o.record.first.Store(requester(h)) // after the run that this READ asked for
+	o.entry.Begun(requester(h)) // after the run that this READ asked for
 	if o.fs.isShared() {
 		o.keep(true)
 	}
@@ -294,10 +296,10 @@ func (o *file) end() {
 	}
 	o.ended = true
 	o.drop()
-	o.account.release(1, o.charged)
+	o.account.Release(1, o.charged)
 	// The lock is for again, which records the file's newest run.
-	if o.fs.memory.find(o.handle) == o.record {
-		o.fs.memory.drop(o.record)
+	if o.fs.memory.Find(o.handle) == o.entry {
+		o.fs.memory.Drop(o.entry)
 	}
 	o.fs.newest.released(o.shown)
 }

@@ -7,7 +7,7 @@
 //     made of the cgroup's id, the view's number and the rendering. So a million cgroups cost no memory, and
 //     FORGET frees nothing.
 //   - Only open files have state: the run they hold (see file). The part that the next server needs is in a
-//     file that outlives this one (see memory and [FS.Inherit]).
+//     file that outlives this one (see openfiles and [FS.Inherit]).
 //
 // Below .bpfview are other renderings of the same views (see [Rendering]), links (see links.go) and files
 // about the mount itself (see info).
@@ -45,6 +45,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bpfviewfs/fs/limits"
+	"bpfviewfs/fs/openfiles"
 	"bpfviewfs/internal/panics"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -128,7 +130,7 @@ type Config struct {
 	Union func(ctx context.Context, views []string, as Rendering, cgroup uint64, rights Rights,
 		dst []byte) ([]byte, error)
 	// Limits bound the work that readers can cause.
-	Limits Limits
+	Limits limits.Limits
 	// Logf takes the first panic at each place, with its stack. It may be nil.
 	Logf func(format string, args ...any)
 }
@@ -151,8 +153,8 @@ type FS struct {
 	views  atomic.Pointer[views]
 	viewMu sync.Mutex // serialises SetViews
 
-	memory   *memory
-	openers  map[uint64]*record // OPENs that an earlier server may not have answered, see Begin
+	memory   *openfiles.Memory
+	openers  map[uint64]*openfiles.Entry // OPENs that an earlier server may not have answered, see Begin
 	disabled map[int]string
 
 	server  uint64      // the number of this server among the mount's servers
@@ -164,7 +166,7 @@ type FS struct {
 	files    openFiles
 	dirs     openDirs
 	listings listings
-	limits   *limiter
+	limits   *limits.Limiter
 	stale    stale
 	errors   errorLog
 	counts   counts
@@ -193,12 +195,12 @@ func New(c Config) *FS {
 		union:         c.Union,
 		logf:          c.Logf,
 		root:          c.Hierarchy.Root(),
-		limits:        newLimiter(c.Limits),
+		limits:        limits.New(c.Limits, openfiles.Entries-1),
 	}
 	if f.warnings == nil {
 		f.warnings = func() []string { return nil }
 	}
-	f.memory, _ = openMemory(nil)
+	f.memory, _ = openfiles.Open(nil)
 	f.alone.Store(true)
 	f.now = func() int64 { return time.Now().Unix() }
 	f.newest.init()
@@ -227,3 +229,6 @@ func (f *FS) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fu
 	*out = fuse.StatfsOut{Bsize: 4096, NameLen: 255}
 	return fuse.OK
 }
+
+// SetTotal sets how many bytes the open files and directories of all users may hold. Bytes already held stay.
+func (f *FS) SetTotal(bytes int64) { f.limits.SetTotal(bytes) }

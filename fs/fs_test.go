@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/fs/limits"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -245,7 +246,7 @@ func TestLimits(t *testing.T) {
 		<-leave
 		return dst, ctx.Err()
 	}}
-	m := newMount(t, Config{Limits: Limits{Runs: 2, Wait: 50 * time.Millisecond, Held: 3 * cost(800)}}, slow, text("v", strings.Repeat("x", 800)))
+	m := newMount(t, Config{Limits: limits.Limits{Runs: 2, Wait: 50 * time.Millisecond, Held: 3 * cost(800)}}, slow, text("v", strings.Repeat("x", 800)))
 	m.uid = 1000
 	cancel := make(chan struct{})
 	results := make(chan fuse.Status)
@@ -270,7 +271,7 @@ func TestLimits(t *testing.T) {
 			t.Errorf("an interrupted run: %v, want EINTR", st)
 		}
 	}
-	if n := m.limits.sum().users; n != 0 {
+	if n := m.limits.Sum().Uses; n != 0 {
 		t.Errorf("%d users are charged after their runs", n)
 	}
 	for range 3 {
@@ -289,7 +290,7 @@ func TestLimits(t *testing.T) {
 
 func TestTooManyWait(t *testing.T) {
 	enter, leave := make(chan bool), make(chan bool)
-	m := newMount(t, Config{Limits: Limits{Runs: 1, Waiting: 1}}, View{Name: "slow", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+	m := newMount(t, Config{Limits: limits.Limits{Runs: 1, Waiting: 1}}, View{Name: "slow", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
 		enter <- true
 		<-leave
 		return dst, nil
@@ -321,7 +322,7 @@ func TestTooManyWait(t *testing.T) {
 // TestManyUsers checks that root finds a free loop when many users together could occupy all.
 func TestManyUsers(t *testing.T) {
 	enter, leave := make(chan bool), make(chan bool)
-	m := newMount(t, Config{Limits: Limits{Users: 3}}, View{Name: "slow", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+	m := newMount(t, Config{Limits: limits.Limits{Users: 3}}, View{Name: "slow", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
 		enter <- true
 		<-leave
 		return dst, nil
@@ -360,7 +361,7 @@ func TestManyUsers(t *testing.T) {
 
 // TestListingsAreCharged checks that open directories are charged for their memory.
 func TestListingsAreCharged(t *testing.T) {
-	m := newMount(t, Config{Limits: Limits{Held: 1 << 20}})
+	m := newMount(t, Config{Limits: limits.Limits{Held: 1 << 20}})
 	for i := range 1000 {
 		m.tree.mkdir(rootID, fmt.Sprint(i))
 	}
@@ -385,7 +386,7 @@ func TestListingsAreCharged(t *testing.T) {
 	if got := m.list(fuse.FUSE_ROOT_ID, 4096); len(got) != 1002 {
 		t.Errorf("then %d names are listed", len(got))
 	}
-	if n := m.limits.sum(); n.users != 0 || n.held != 0 {
+	if n := m.limits.Sum(); n.Uses != 0 || n.Held != 0 {
 		t.Errorf("%+v is charged after all is closed", n)
 	}
 }

@@ -6,11 +6,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"bpfviewfs/fs/openfiles"
 )
 
-// openFiles are the open files, each at the index of its record. A handle has the index in its low bits.
+// openFiles are the open files, each at the index of its entry.
 type openFiles struct {
-	at    [maxRecords]atomic.Pointer[file]
+	at    [openfiles.Entries]atomic.Pointer[file]
 	count atomic.Int64
 	peak  atomic.Int64 // of count, since trim has found something to do
 }
@@ -29,7 +31,7 @@ func (o *openFiles) trim() {
 }
 
 func (o *openFiles) get(fh uint64) *file {
-	if f := o.at[fh&(maxRecords-1)].Load(); f != nil && f.handle == fh {
+	if f := o.at[openfiles.Index(fh)].Load(); f != nil && f.handle == fh {
 		return f
 	}
 	return nil
@@ -37,7 +39,7 @@ func (o *openFiles) get(fh uint64) *file {
 
 // add returns the open file of the handle: f, or an earlier one.
 func (o *openFiles) add(f *file) (_ *file, added bool) {
-	at := &o.at[f.handle&(maxRecords-1)]
+	at := &o.at[openfiles.Index(f.handle)]
 	for {
 		there := at.Load()
 		if there != nil && there.handle == f.handle {
@@ -59,7 +61,7 @@ func (o *openFiles) add(f *file) (_ *file, added bool) {
 }
 
 func (o *openFiles) remove(f *file) bool {
-	removed := o.at[f.handle&(maxRecords-1)].CompareAndSwap(f, nil)
+	removed := o.at[openfiles.Index(f.handle)].CompareAndSwap(f, nil)
 	if removed {
 		o.count.Add(-1)
 	}
@@ -107,4 +109,17 @@ func (o *openDirs) remove(fh uint64) (d *directory, ok bool) {
 	d, ok = o.open[fh]
 	delete(o.open, fh)
 	return d, ok
+}
+
+// Owner returns the user id that opened a file or directory, by its handle; false if the handle is not open.
+// The kernel sends RELEASE and RELEASEDIR with user id 0, but that user should be charged.
+func (f *FS) Owner(handle uint64) (uid uint32, ok bool) {
+	if e := f.memory.Find(handle); e != nil {
+		uid = e.UID()
+		return uid, e.Handle() == handle // else the file was closed meanwhile
+	}
+	if d, ok := f.dirs.get(handle); ok {
+		return d.account.UID(), true
+	}
+	return 0, false
 }

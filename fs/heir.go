@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"os"
 
+	"bpfviewfs/fs/openfiles"
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
 // Inherit has the filesystem keep its lasting state in a file: the numbers of views, and its open files with
 // their runs. It takes up the state of earlier servers of the same mount. Call it before SetViews.
 func (f *FS) Inherit(file *os.File) (err error) {
-	f.memory, err = openMemory(file)
+	f.memory, err = openfiles.Open(file)
 	return err
 }
 
@@ -23,18 +24,14 @@ func ViewNumber(id uint64) (number int, ok bool) {
 // Begin is called before the first request of a server that replaces another one. Views in disabled, by
 // number, are absent for the reason given there. Call SetViews first.
 func (f *FS) Begin(disabled map[int]string) {
-	m := f.memory
-	f.server = m.head.servers.Add(1)
+	f.server = f.memory.Begin()
 	f.alone.Store(f.server == 1)
-	m.side = int(f.server & 1)
-	f.openers = make(map[uint64]*record)
-	used := m.used()
-	for i := range used {
-		r := &used[i]
-		if opener := r.opener.Load(); opener != 0 {
-			f.openers[opener] = r
+	f.openers = make(map[uint64]*openfiles.Entry)
+	for e := range f.memory.All() {
+		if opener := e.Opener(); opener != 0 {
+			f.openers[opener] = e
 		}
-		f.file(r.handle.Load())
+		f.file(e.Handle())
 	}
 	f.disable(disabled)
 }
@@ -51,7 +48,7 @@ func (f *FS) Leave() {
 func (f *FS) Alone() {
 	f.alone.Store(true)
 	f.files.all(func(o *file) {
-		if f.memory.find(o.handle) == nil && f.files.remove(o) {
+		if f.memory.Find(o.handle) == nil && f.files.remove(o) {
 			o.end()
 		}
 	})
@@ -59,7 +56,7 @@ func (f *FS) Alone() {
 
 // isShared reports whether an earlier or a later server may work for the mount at the same time.
 func (f *FS) isShared() bool {
-	return f.leaving.Load() || !f.alone.Load() || f.memory.head.servers.Load() != f.server
+	return f.leaving.Load() || !f.alone.Load() || f.memory.Servers() != f.server
 }
 
 func (f *FS) disable(views map[int]string) {
@@ -78,16 +75,19 @@ func (f *FS) disable(views map[int]string) {
 	}
 }
 
+// requester identifies a request for good, because the kernel gives each one a new number, an even one.
+func requester(h *fuse.InHeader) uint64 { return h.Unique | 1 }
+
 // undoOpen undoes an OPEN of a server that died before it could answer, because the OPEN comes again.
 func (f *FS) undoOpen(h *fuse.InHeader) {
-	r := f.openers[requester(h)]
-	if r == nil || r.opener.Load() != requester(h) {
+	e := f.openers[requester(h)]
+	if e == nil || e.Opener() != requester(h) {
 		return
 	}
-	if fh := r.handle.Load(); fh != 0 {
+	if fh := e.Handle(); fh != 0 {
 		f.forget(fh)
 	} else {
-		f.memory.drop(r)
+		f.memory.Drop(e)
 	}
 }
 
@@ -96,25 +96,25 @@ func (f *FS) file(fh uint64) *file {
 	if o := f.files.get(fh); o != nil {
 		return o
 	}
-	r := f.memory.find(fh)
-	if r == nil {
+	e := f.memory.Find(fh)
+	if e == nil {
 		return nil
 	}
-	id, word := r.node.Load(), runWord(r.run.Load())
+	id, word := e.Node(), e.Run()
 	n, err := f.node(id)
 	if err != nil {
 		return nil
 	}
-	o := &file{fs: f, node: n, handle: fh, record: r, word: word, charged: cost(0)}
-	if word.kept() && word.size() <= largestKept { // else the memory was overwritten
-		o.charged = keptCost(int(word.size()))
+	o := &file{fs: f, node: n, handle: fh, entry: e, word: word, charged: cost(0)}
+	if word.Kept() && word.Size() <= openfiles.LargestKept { // else the memory was overwritten
+		o.charged = keptCost(int(word.Size()))
 	}
-	o.account = f.limits.force(uint32(r.uid.Load()), 1, o.charged)
+	o.account = f.limits.Force(e.UID(), 1, o.charged)
 	o.shown = f.newest.opened(id)
-	f.newest.found(o.shown, word.size(), r.time.Load())
+	f.newest.found(o.shown, word.Size(), e.Time())
 	there, added := f.files.add(o)
 	if !added {
-		o.account.release(1, o.charged)
+		o.account.Release(1, o.charged)
 		f.newest.released(o.shown)
 	}
 	return there
@@ -122,11 +122,10 @@ func (f *FS) file(fh uint64) *file {
 
 // find takes up a node's open files of other servers.
 func (f *FS) find(node uint64) {
-	used := f.memory.used()
-	for i := range used {
-		if r := &used[i]; r.node.Load() == node {
-			if o := f.file(r.handle.Load()); o != nil {
-				f.newest.found(o.shown, runWord(r.run.Load()).size(), r.time.Load())
+	for e := range f.memory.All() {
+		if e.Node() == node {
+			if o := f.file(e.Handle()); o != nil {
+				f.newest.found(o.shown, e.Run().Size(), e.Time())
 			}
 		}
 	}

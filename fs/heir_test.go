@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"bpfviewfs/fs/openfiles"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +28,7 @@ func newServer(t *testing.T, views ...View) (first *mount, begin func(views ...V
 	t.Cleanup(func() { memory.Close() })
 	begin = func(views ...View) *mount {
 		m := newMount(t, Config{})
+		m.lasting = memory
 		if err := m.Inherit(memory); err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +59,7 @@ func blocking(name string) (v View, entered, let chan bool) {
 }
 
 // TestReadAfterRelease kills a reader in a READ while its run goes on. The loop has answered EINTR, and the
-// kernel closes the file. Another file gets the record meanwhile.
+// kernel closes the file. Another file gets the entry meanwhile.
 func TestReadAfterRelease(t *testing.T) {
 	for _, who := range []string{"the server itself", "the next server"} {
 		t.Run(who, func(t *testing.T) {
@@ -69,7 +71,7 @@ func TestReadAfterRelease(t *testing.T) {
 			}
 			f := m.open("slow")
 			f.pread(0, 100)
-			record := f.fh & (maxRecords - 1)
+			entry := openfiles.Index(f.fh)
 			done := make(chan bool)
 			go func() {
 				f.pread(0, 100)
@@ -78,8 +80,8 @@ func TestReadAfterRelease(t *testing.T) {
 			<-entered
 			f.at(closer).close()
 			other := closer.open("other")
-			if other.fh&(maxRecords-1) != record {
-				t.Fatal("the record is not used again: nothing is tested")
+			if openfiles.Index(other.fh) != entry {
+				t.Fatal("the entry is not used again: nothing is tested")
 			}
 			other.pread(0, 5)
 			let <- true
@@ -233,7 +235,7 @@ func TestNothingKept(t *testing.T) {
 	f := m.open("v")
 	pages := func() int64 {
 		var st unix.Stat_t
-		if err := unix.Fstat(int(m.memory.file.Fd()), &st); err != nil {
+		if err := unix.Fstat(int(m.lasting.Fd()), &st); err != nil {
 			t.Fatal(err)
 		}
 		return st.Blocks
@@ -249,21 +251,21 @@ func TestNothingKept(t *testing.T) {
 	}
 }
 
-// TestLateRun checks that a late run of a closed file does not become the run of the record's next file.
+// TestLateRun checks that a late run of a closed file does not become the run of the entry's next file.
 func TestLateRun(t *testing.T) {
 	m, _ := newServer(t, text("v", "x"))
 	f := m.open("v")
-	record := m.memory.find(f.fh)
-	before := runWord(record.run.Load())
+	entry := m.memory.Find(f.fh)
+	before := entry.Run()
 	f.close()
 	g := m.open("v")
-	if m.memory.find(g.fh) != record {
-		t.Fatal("the record is not used again: nothing is tested")
+	if m.memory.Find(g.fh) != entry {
+		t.Fatal("the entry is not used again: nothing is tested")
 	}
-	if runWord(record.run.Load()) == before {
+	if entry.Run() == before {
 		t.Error("two runs have one word")
 	}
-	if _, held := m.memory.hold(record, f.fh, 1, 1); held {
+	if _, held := m.memory.Hold(entry, f.fh, 1, 1); held {
 		t.Error("the closed file still holds runs")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bpfviewfs/fs/limits"
 	"bpfviewfs/internal/plain"
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
@@ -108,7 +109,7 @@ func appendStatus(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 		Reasons   map[string]string `json:"absent"` // by the view's name
 		OpenFiles int               `json:"open_files"`
 		Held      int64             `json:"held_bytes"`
-		Holders   []Holder          `json:"holders"` // the ten users who hold most
+		Holders   []limits.Holder   `json:"holders"` // the ten users who hold most
 		Runs      uint64            `json:"runs"`
 		Failed    uint64            `json:"runs_failed"`
 		Bytes     uint64            `json:"bytes"`
@@ -123,7 +124,7 @@ func appendStatus(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 		Bytes:     f.counts.bytes.Load(),
 		Warnings:  append([]string{}, f.warnings()...),
 	}
-	status.Holders, status.Held = f.limits.holders(10)
+	status.Holders, status.Held = f.limits.Holders(10)
 	status.Views, status.Absent = f.views.Load().count()
 	for _, v := range f.views.Load().all {
 		if v.Err != nil {

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"bpfviewfs/fs/openfiles"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,7 +17,7 @@ type mapped struct {
 }
 
 const (
-	mappedSize = largestKept
+	mappedSize = openfiles.LargestKept
 	hugePage   = 2 << 20
 
 	spareTime  = 5 * time.Second

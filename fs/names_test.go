@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/fs/openfiles"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +17,7 @@ func TestManyNames(t *testing.T) {
 	stays, _ := m.walk("stays")
 	first := m.open("first")
 	first.pread(0, 10)
-	for i := range 3 * maxViews {
+	for i := range 3 * openfiles.Views {
 		if err := m.SetViews([]View{text(fmt.Sprint("v", i), "y"), text("stays", "it does")}); err != nil {
 			t.Fatal(err)
 		}
@@ -29,7 +30,7 @@ func TestManyNames(t *testing.T) {
 	if again, _ := m.walk("stays"); again.NodeId != stays.NodeId {
 		t.Error("the view that stayed has another number")
 	}
-	if got, st := m.open(fmt.Sprint("v", 3*maxViews-1)).pread(0, 4096); got != "y" {
+	if got, st := m.open(fmt.Sprint("v", 3*openfiles.Views-1)).pread(0, 4096); got != "y" {
 		t.Errorf("%q (%v)", got, st)
 	}
 	if got, st := first.pread(0, 10); st != fuse.ENODEV {
@@ -53,14 +54,14 @@ func TestNamesInherited(t *testing.T) {
 // TestTooManyViews checks that views beyond the last number are absent, with the reason.
 func TestTooManyViews(t *testing.T) {
 	var list []View
-	for i := range maxViews + 1 {
+	for i := range openfiles.Views + 1 {
 		list = append(list, text(fmt.Sprint("v", i), "x"))
 	}
 	m := newMount(t, Config{}, list...)
 	if got, st := m.open("v0").pread(0, 10); got != "x" {
 		t.Errorf("the first gives %q (%v)", got, st)
 	}
-	if _, st := m.walk(fmt.Sprint("v", maxViews)); st != fuse.ENOENT {
+	if _, st := m.walk(fmt.Sprint("v", openfiles.Views)); st != fuse.ENOENT {
 		t.Errorf("the last: %v", st)
 	}
 	if views, _ := m.open(".bpfview", "views").pread(0, 1<<20); !strings.Contains(views, "more than 512 views") {

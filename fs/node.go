@@ -3,6 +3,7 @@ package fs
 import (
 	"fmt"
 
+	"bpfviewfs/fs/openfiles"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,7 +42,7 @@ const (
 
 const (
 	cgroupBits = 40
-	numberBits = 18
+	numberBits = openfiles.NumberBits
 	maxNumber  = 1<<numberBits - 1
 )
 
@@ -65,6 +66,17 @@ func (n node) ino() uint64 {
 		ino ^= 0x27d4eb2f // its kind is above 32
 	}
 	return uint64(max(ino, 2)) // 0 is no inode to readdir(3), 1 the root
+}
+
+// Class is equal for nodes with about the same cost of OPEN: one view in one rendering, whatever the cgroup.
+// The cost of a tree depends on its cgroup, so each is a class of its own.
+func (f *FS) Class(node uint64) uint64 {
+	n, err := f.node(node)
+	if err != nil || (n.isView() || n.isUnion()) && n.rendering().isTree() {
+		return node
+	}
+	n.cgroup = 0
+	return n.id()
 }
 
 // parseNode returns the node of an id. unix.ESTALE means that no server of this version has given the id out.

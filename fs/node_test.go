@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"bpfviewfs/fs/openfiles"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -12,7 +13,7 @@ import (
 // name it.
 func FuzzNode(f *testing.F) {
 	for _, n := range []node{
-		{1, kindCgroup, 0}, {1<<cgroupBits - 1, kindView + 8, maxViews - 1}, {7, kindControl, len(controlDirs)},
+		{1, kindCgroup, 0}, {1<<cgroupBits - 1, kindView + 8, openfiles.Views - 1}, {7, kindControl, len(controlDirs)},
 		{7, kindInfo, len(infos)}, {7, kindView, maxNumber}, {7, kindNone, 0}, {7, 200, 0}, {7, kindCgroup, 1}, {7, kindGone, 2},
 	} {
 		f.Add(n.id())

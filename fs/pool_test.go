@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/fs/limits"
+	"bpfviewfs/fs/openfiles"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -22,25 +24,25 @@ func (m *mount) opens(uid uint32, most int) (granted int, st fuse.Status) {
 	return granted, st
 }
 
-// TestShares checks that no user and no ten users take the last quarter of the records, and each new user
+// TestShares checks that no user and no ten users take the last quarter of the entries, and each new user
 // gets some.
 func TestShares(t *testing.T) {
 	m := newMount(t, Config{}, text("v", "x"))
 	all := 0
 	for uid := range uint32(10) {
-		granted, st := m.opens(1000+uid, maxRecords)
+		granted, st := m.opens(1000+uid, openfiles.Entries)
 		if st != fuse.Status(unix.ENFILE) || granted < 40 {
 			t.Errorf("user %d: %d opens are granted (%v)", uid, granted, st)
 		}
-		if uid == 0 && granted > maxRecords/2 {
+		if uid == 0 && granted > openfiles.Entries/2 {
 			t.Errorf("one user alone is granted %d opens", granted)
 		}
 		all += granted
 	}
-	if all > maxRecords/4*3 {
-		t.Errorf("ten users have %d records of %d", all, maxRecords)
+	if all > openfiles.Entries/4*3 {
+		t.Errorf("ten users have %d entries of %d", all, openfiles.Entries)
 	}
-	if granted, st := m.opens(0, maxRecords); granted < maxRecords/4-1 || st != fuse.Status(unix.ENFILE) {
+	if granted, st := m.opens(0, openfiles.Entries); granted < openfiles.Entries/4-1 || st != fuse.Status(unix.ENFILE) {
 		t.Errorf("root is granted %d opens (%v)", granted, st)
 	}
 }
@@ -49,7 +51,7 @@ func TestShares(t *testing.T) {
 // last.
 func TestTotal(t *testing.T) {
 	const total = 4 << 20
-	m := newMount(t, Config{Limits: Limits{Total: total}}, text("v", strings.Repeat("x", 10_000)))
+	m := newMount(t, Config{Limits: limits.Limits{Total: total}}, text("v", strings.Repeat("x", 10_000)))
 	first, st := m.opens(1000, 10_000)
 	if st != fuse.Status(unix.ENOBUFS) || int64(first)*cost(10_000) > total/2 {
 		t.Errorf("one user is granted %d opens (%v)", first, st)
@@ -79,12 +81,12 @@ func TestChargedAgain(t *testing.T) {
 			old.open("v").pread(0, 100)
 		}
 	}
-	held := old.limits.sum().held
+	held := old.limits.Sum().Held
 	if want := 30 * int(keptCost(10_000)); held != want {
 		t.Errorf("%d bytes are charged, want %d", held, want)
 	}
 	next := begin(text("v", "x"))
-	if sum := next.limits.sum(); sum.held != held || sum.users != 30 {
+	if sum := next.limits.Sum(); sum.Held != held || sum.Uses != 30 {
 		t.Errorf("the next server charges %+v, want %d", sum, held)
 	}
 }
@@ -98,7 +100,7 @@ func TestCostOfOpenFiles(t *testing.T) {
 		var s runtime.MemStats
 		runtime.ReadMemStats(&s)
 		var st unix.Stat_t
-		if err := unix.Fstat(int(m.memory.file.Fd()), &st); err != nil {
+		if err := unix.Fstat(int(m.lasting.Fd()), &st); err != nil {
 			t.Fatal(err)
 		}
 		return int64(s.HeapAlloc) + st.Blocks*512

@@ -35,7 +35,7 @@ func (f *FS) reader(h *fuse.InHeader) reader { return reader{fs: f, uid: h.Uid, 
 // from it. Of a process of another user only the opener's user id is known.
 func (o *file) opener(h *fuse.InHeader) reader {
 	who := o.fs.reader(h)
-	if uid := uint32(o.record.uid.Load()); uid != h.Uid {
+	if uid := o.entry.UID(); uid != h.Uid {
 		who.uid, who.thread = uid, 0
 	}
 	return who

@@ -72,7 +72,7 @@ func (r *run) done() {
 func cost(size int) int64     { return int64(room(size)) + fileCost }
 func keptCost(size int) int64 { return int64(roundUp(uint64(size), 4096)) + fileCost }
 
-// fileCost is the cost of an open file without its run, in bytes: its record, its state, and garbage.
+// fileCost is the cost of an open file without its run, in bytes: its entry, its state, and garbage.
 const fileCost = 1024
 
 // scratch is the buffer that a run is made in, before its size is known.

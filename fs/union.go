@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	words "bpfviewfs/internal/errno"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -13,7 +12,7 @@ import (
 )
 
 // A union is a file with the output of several views: VIEW+VIEW in .bpfview/all, or in .bpfview/tree for a
-// cgroup and all below it. Its node has a number of its own (see memory.union).
+// cgroup and all below it. Its node has a number of its own (see openfiles.Memory.Union).
 
 // allViews is the name of the union of all views that can be in one.
 const allViews = "all"
@@ -70,7 +69,7 @@ func (f *FS) lookupUnion(uid uint32, cgroup uint64, name string, as Rendering) (
 	}
 	_, err := views.union(cgroup, name, as)
 	if err == nil {
-		return node{cgroup: cgroup, kind: kindUnion + kind(as), number: f.memory.union(name)}, nil
+		return node{cgroup: cgroup, kind: kindUnion + kind(as), number: f.memory.Union(name, unionNumber)}, nil
 	}
 	f.errors.note(f.hierarchy, uid, content{view: &View{Name: name}, as: as}.name(), cgroup, err)
 	return node{}, err
@@ -78,7 +77,7 @@ func (f *FS) lookupUnion(uid uint32, cgroup uint64, name string, as Rendering) (
 
 // unionViews returns the name of a node's union and its views.
 func (f *FS) unionViews(n node) (name string, list []*View, err error) {
-	if name = f.memory.unionName(n.number); name == "" {
+	if name = f.memory.UnionName(n.number); name == "" {
 		return "", nil, unix.ESTALE
 	}
 	list, err = f.views.Load().union(n.cgroup, name, n.rendering())
@@ -135,85 +134,8 @@ func (f *FS) unionRights(n node, a *fuse.Attr) {
 	}
 }
 
-// unionLock serialises the threads of this process, because locks of the memory are a process's.
-var unionLock sync.Mutex
-
-// union returns the number of a union. If there are more, the one that was looked up longest ago gives its
-// place to a new one, and its old node ids are ESTALE.
-func (m *memory) union(text string) int {
-	unionLock.Lock()
-	defer unionLock.Unlock()
-	defer m.lock()()
-	m.head.unions++
-	for place := range m.unions {
-		if n := &m.unions[place]; string(n.text[:n.length]) == text {
-			n.seen = m.head.unions
-			return n.number(place)
-		}
-	}
-	place := m.oldestUnion()
-	n := &m.unions[place]
-	if n.length > 0 {
-		n.owner++
-	}
-	n.set(text, m.head.unions)
-	return n.number(place)
-}
-
-// oldestUnion returns the place of the union that was looked up longest ago and has no open file. If all have,
-// it is one of the user with most of them, so no user can take the numbers from others.
-func (m *memory) oldestUnion() int {
-	for place := range m.unions {
-		if m.unions[place].length == 0 {
-			return place
-		}
-	}
-	const nobody = -1 // no open file, or files of several users
-	users := make(map[int]int64)
-	used := m.used()
-	for i := range used {
-		n, err := parseNode(used[i].node.Load())
-		if err != nil || !n.isUnion() {
-			continue
-		}
-		uid := int64(used[i].uid.Load())
-		if other, open := users[n.number]; open && other != uid {
-			uid = nobody
-		}
-		users[n.number] = uid
-	}
-	has := make(map[int64]int)
-	for _, uid := range users {
-		has[uid]++
-	}
-	most := has[nobody]
-	delete(has, nobody)
-	for _, n := range has {
-		most = max(most, n)
-	}
-	oldest, worst := 0, -1
-	for place := range m.unions {
-		n := &m.unions[place]
-		uid, open := users[n.number(place)]
-		rank := has[uid] // a union of the user with most is taken before the others
-		if !open {
-			rank = most + 1
-		}
-		if rank > worst || rank == worst && n.seen < m.unions[oldest].seen {
-			oldest, worst = place, rank
-		}
-	}
-	return oldest
-}
-
-// unionName returns the name of a union by its number, or "".
-func (m *memory) unionName(number int) string {
-	unionLock.Lock()
-	defer unionLock.Unlock()
-	defer m.lock()()
-	place := number % len(m.unions)
-	if n := &m.unions[place]; n.number(place) == number {
-		return string(n.text[:n.length])
-	}
-	return ""
+// unionNumber returns the number of a union from the id of its node; false if the node is no union.
+func unionNumber(id uint64) (number int, ok bool) {
+	n, err := parseNode(id)
+	return n.number, err == nil && n.isUnion()
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/fs/openfiles"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -172,7 +173,7 @@ func TestUnionsOfOneUser(t *testing.T) {
 			}
 		}
 	}
-	if opened <= maxViews {
+	if opened <= openfiles.Views {
 		t.Fatalf("only %d unions", opened)
 	}
 	for _, uid := range []uint32{0, 1000, 1001} {

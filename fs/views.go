@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"bpfviewfs/fs/openfiles"
 )
 
 // views is one state of the list of views. It never changes; SetViews replaces it.
@@ -44,12 +46,12 @@ func (f *FS) SetViews(list []View) error {
 			names = append(names, v.Name)
 		}
 	}
-	numbers := f.memory.number(names)
+	numbers := f.memory.Numbers(names)
 	for _, name := range names {
 		v := next.byName[name]
 		number, ok := numbers[name]
 		if !ok {
-			v.Err = fmt.Errorf("there are more than %d views: remove others", maxViews)
+			v.Err = fmt.Errorf("there are more than %d views: remove others", openfiles.Views)
 			continue
 		}
 		if why, ok := f.disabled[number]; ok {

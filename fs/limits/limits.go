@@ -1,4 +1,6 @@
-package fs
+// Package limits bounds the work that one user can cause by reading: runs, open files, and the bytes that
+// these hold.
+package limits
 
 import (
 	"context"
@@ -26,7 +28,7 @@ type Limits struct {
 	Users int
 	// Held is how many bytes of runs and listings the open files and directories of one user other than
 	// root may hold. Total is the limit for all users; more is ENOBUFS. Defaults: 256 MiB, 1 GiB. Total
-	// can change, see [FS.SetTotal].
+	// can change, see [Limiter.SetTotal].
 	Held, Total int64
 }
 
@@ -52,22 +54,22 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// limiter counts the work under way of all users.
-type limiter struct {
-	Limits
+// Limiter counts the work under way of all users.
+type Limiter struct {
+	limits   Limits
 	mu       sync.Mutex
-	accounts map[uint32]*account
+	accounts map[uint32]*Account
 	begun    int // runs of users other than root that wait or are under way
 	files    pool
 	bytes    pool
 }
 
-// account counts the work under way of one user. All but limiter and uid is protected by limiter.mu.
-type account struct {
-	limiter *limiter
+// Account counts the work under way of one user. All but limiter and uid is protected by limiter.mu.
+type Account struct {
+	limiter *Limiter
 	uid     uint32
 
-	users   int // runs that wait or are under way, open files and directories
+	uses    int // runs that wait or are under way, open files and directories
 	running int // runs
 	queue   []chan struct{}
 	files   int64 // open files
@@ -77,48 +79,59 @@ type account struct {
 // keepAccounts is how many accounts of idle users are kept for the next time.
 const keepAccounts = 64
 
-func newLimiter(l Limits) *limiter {
+// New returns a limiter for users who may have as many open files together.
+func New(l Limits, files int64) *Limiter {
 	l = l.withDefaults()
-	return &limiter{
-		Limits:   l,
-		accounts: make(map[uint32]*account),
-		files:    pool{room: maxRecords - 1},
+	return &Limiter{
+		limits:   l,
+		accounts: make(map[uint32]*Account),
+		files:    pool{room: files},
 		bytes:    pool{room: l.Total},
 	}
 }
 
 // account returns a user's account, and counts one more use of it.
-func (l *limiter) account(uid uint32) *account {
+func (l *Limiter) account(uid uint32) *Account {
 	a := l.accounts[uid]
 	if a == nil {
-		a = &account{limiter: l, uid: uid}
+		a = &Account{limiter: l, uid: uid}
 		l.accounts[uid] = a
 	}
-	a.users++
+	a.uses++
 	return a
 }
 
 // left ends one use that account began.
-func (a *account) left() {
-	if a.users--; a.users == 0 && len(a.limiter.accounts) > keepAccounts {
+func (a *Account) left() {
+	if a.uses--; a.uses == 0 && len(a.limiter.accounts) > keepAccounts {
 		delete(a.limiter.accounts, a.uid)
 	}
 }
 
-// sum adds up the work under way of all users.
-func (l *limiter) sum() (all struct{ users, held, waiting int }) {
+// Sum is the work under way of all users.
+type Sum struct {
+	Uses    int // runs that wait or are under way, open files and directories
+	Held    int // bytes
+	Waiting int // runs
+}
+
+// Sum adds up the work under way of all users.
+func (l *Limiter) Sum() (all Sum) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, a := range l.accounts {
-		all.users += a.users
-		all.held += int(a.held)
-		all.waiting += len(a.queue)
+		all.Uses += a.uses
+		all.Held += int(a.held)
+		all.Waiting += len(a.queue)
 	}
 	return all
 }
 
-// hold charges a user for an open file (files is 1) or directory (0), and for the bytes that it holds.
-func (l *limiter) hold(uid uint32, files, bytes int64) (*account, error) {
+// UID is the user's id.
+func (a *Account) UID() uint32 { return a.uid }
+
+// Hold charges a user for an open file (files is 1) or directory (0), and for the bytes that it holds.
+func (l *Limiter) Hold(uid uint32, files, bytes int64) (*Account, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := l.account(uid)
@@ -130,8 +143,8 @@ func (l *limiter) hold(uid uint32, files, bytes int64) (*account, error) {
 	return a, nil
 }
 
-// force is hold without limits, because another server has granted it before.
-func (l *limiter) force(uid uint32, files, bytes int64) *account {
+// Force is Hold without limits, because another server has granted it before.
+func (l *Limiter) Force(uid uint32, files, bytes int64) *Account {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := l.account(uid)
@@ -139,8 +152,8 @@ func (l *limiter) force(uid uint32, files, bytes int64) *account {
 	return a
 }
 
-// charge adds to the charge of hold. If force is set it is always granted.
-func (a *account) charge(bytes int64, force bool) error {
+// Charge adds to the charge of Hold. If force is set it is always granted.
+func (a *Account) Charge(bytes int64, force bool) error {
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
 	if force {
@@ -150,24 +163,24 @@ func (a *account) charge(bytes int64, force bool) error {
 	return a.take(0, bytes)
 }
 
-// release undoes hold.
-func (a *account) release(files, bytes int64) {
+// Release undoes Hold.
+func (a *Account) Release(files, bytes int64) {
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
 	a.add(-files, -bytes)
 	a.left()
 }
 
-func (a *account) take(files, bytes int64) error {
+func (a *Account) take(files, bytes int64) error {
 	l := a.limiter
 	switch {
 	case files > 0 && !l.files.grants(a.uid, a.files, files):
 		return fmt.Errorf("user %d has %d open files of %d of all users: close some: %w",
 			a.uid, a.files, l.files.taken, unix.ENFILE)
 	case bytes <= 0:
-	case a.uid != 0 && a.held+bytes > l.Held:
+	case a.uid != 0 && a.held+bytes > l.limits.Held:
 		return fmt.Errorf("open files of user %d would hold %d bytes, %d is the limit: "+
-			"close some: %w", a.uid, a.held+bytes, l.Held, unix.ENOBUFS)
+			"close some: %w", a.uid, a.held+bytes, l.limits.Held, unix.ENOBUFS)
 	case !l.bytes.grants(a.uid, a.held, bytes):
 		return fmt.Errorf("open files of user %d hold %d bytes of %d of all users, "+
 			"and there is room for %d: close some: %w",
@@ -177,20 +190,20 @@ func (a *account) take(files, bytes int64) error {
 	return nil
 }
 
-func (a *account) add(files, bytes int64) {
+func (a *Account) add(files, bytes int64) {
 	a.files += files
 	a.held += bytes
 	a.limiter.files.add(a.uid, files)
 	a.limiter.bytes.add(a.uid, bytes)
 }
 
-// begin waits for the turn of one run of a user. Call end on the account afterwards.
-func (l *limiter) begin(cancel <-chan struct{}, uid uint32) (*account, error) {
+// Begin waits for the turn of one run of a user. Call End on the account afterwards.
+func (l *Limiter) Begin(cancel <-chan struct{}, uid uint32) (*Account, error) {
 	a, turn, err := l.enter(uid)
 	if err != nil || turn == nil {
 		return a, err
 	}
-	timeout := time.NewTimer(l.Wait)
+	timeout := time.NewTimer(l.limits.Wait)
 	defer timeout.Stop()
 	select {
 	case <-turn:
@@ -199,7 +212,7 @@ func (l *limiter) begin(cancel <-chan struct{}, uid uint32) (*account, error) {
 		err = context.Canceled
 	case <-timeout.C:
 		err = fmt.Errorf("%d runs of user %d were under way for %v: read less at once: %w",
-			l.Runs, uid, l.Wait, unix.EBUSY)
+			l.limits.Runs, uid, l.limits.Wait, unix.EBUSY)
 	}
 	if a.leave(turn) {
 		return nil, err
@@ -208,21 +221,21 @@ func (l *limiter) begin(cancel <-chan struct{}, uid uint32) (*account, error) {
 }
 
 // enter counts a run. If it is not its turn, enter returns the channel to wait for.
-func (l *limiter) enter(uid uint32) (_ *account, turn chan struct{}, _ error) {
+func (l *Limiter) enter(uid uint32) (_ *Account, turn chan struct{}, _ error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if uid != 0 && l.begun >= l.Users {
+	if uid != 0 && l.begun >= l.limits.Users {
 		return nil, nil, fmt.Errorf("%d runs of all users are under way: read less at once: %w",
-			l.Users, unix.EBUSY)
+			l.limits.Users, unix.EBUSY)
 	}
 	a := l.account(uid)
 	switch {
-	case a.running < l.Runs:
+	case a.running < l.limits.Runs:
 		a.running++
-	case len(a.queue) >= l.Waiting:
+	case len(a.queue) >= l.limits.Waiting:
 		a.left()
 		return nil, nil, fmt.Errorf("%d runs of user %d wait: read less at once: %w",
-			l.Waiting, uid, unix.EBUSY)
+			l.limits.Waiting, uid, unix.EBUSY)
 	default:
 		turn = make(chan struct{})
 		a.queue = append(a.queue, turn)
@@ -231,14 +244,14 @@ func (l *limiter) enter(uid uint32) (_ *account, turn chan struct{}, _ error) {
 	return a, turn, nil
 }
 
-func (l *limiter) count(uid uint32, runs int) {
+func (l *Limiter) count(uid uint32, runs int) {
 	if uid != 0 {
 		l.begun += runs
 	}
 }
 
 // leave takes back a run that waits. It returns false if its turn has come.
-func (a *account) leave(turn chan struct{}) bool {
+func (a *Account) leave(turn chan struct{}) bool {
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
 	for i, waits := range a.queue {
@@ -252,8 +265,8 @@ func (a *account) leave(turn chan struct{}) bool {
 	return false
 }
 
-// end ends a run, and gives its place to the run that has waited longest.
-func (a *account) end() {
+// End ends a run, and gives its place to the run that has waited longest.
+func (a *Account) End() {
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
 	if len(a.queue) > 0 {

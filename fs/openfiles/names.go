@@ -1,4 +1,4 @@
-package fs
+package openfiles
 
 import "slices"
 
@@ -14,7 +14,7 @@ type name struct {
 
 // number returns the number of the view at a place. It changes with the name, so that an old node id is
 // ESTALE, for example in a bind mount of the old view's file. After some 260,000 names numbers come again.
-func (n *name) number(place int) int { return place + int(n.owner)*maxViews&maxNumber }
+func (n *name) number(place int) int { return place + int(n.owner)*Views&(1<<NumberBits-1) }
 
 // set gives the place a name.
 func (n *name) set(text string, seen uint64) {
@@ -24,9 +24,9 @@ func (n *name) set(text string, seen uint64) {
 	n.length = uint8(len(text))
 }
 
-// number numbers the views of a list, the same in all servers of the mount. Of more than maxViews views the
+// Numbers numbers the views of a list, the same in all servers of the mount. Of more than Views views the
 // last have no number. The name that has been unused longest gives its place to a new one.
-func (m *memory) number(list []string) map[string]int {
+func (m *Memory) Numbers(list []string) map[string]int {
 	defer m.lock()()
 	m.head.lists++
 	numbers := make(map[string]int, len(list))
@@ -56,7 +56,7 @@ func (m *memory) number(list []string) map[string]int {
 }
 
 // oldestName returns the place of the name that has been unused longest.
-func (m *memory) oldestName() (place int) {
+func (m *Memory) oldestName() (place int) {
 	for i := range m.names {
 		if m.names[i].seen < m.names[place].seen {
 			place = i

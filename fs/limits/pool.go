@@ -1,4 +1,4 @@
-package fs
+package limits
 
 // pool is a limited amount that all users share. Root can take all of it, the others together three quarters.
 //
@@ -27,8 +27,8 @@ func (p *pool) add(uid uint32, n int64) {
 }
 
 // SetTotal sets how many bytes the open files and directories of all users may hold. Bytes already held stay.
-func (f *FS) SetTotal(bytes int64) {
-	f.limits.mu.Lock()
-	defer f.limits.mu.Unlock()
-	f.limits.bytes.room = bytes
+func (l *Limiter) SetTotal(bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bytes.room = bytes
 }

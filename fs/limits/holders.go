@@ -1,4 +1,4 @@
-package fs
+package limits
 
 import (
 	"cmp"
@@ -14,13 +14,13 @@ type Holder struct {
 	Waiting int    `json:"waiting_runs"` // for their turn
 }
 
-// holders are the n users who hold most, and the bytes that all users hold together.
-func (l *limiter) holders(n int) (most []Holder, all int64) {
+// Holders are the n users who hold most, and the bytes that all users hold together.
+func (l *Limiter) Holders(n int) (most []Holder, all int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	most = []Holder{}
 	for _, a := range l.accounts {
-		if a.users > 0 {
+		if a.uses > 0 {
 			most = append(most, Holder{a.uid, a.files, a.held, a.running, len(a.queue)})
 		}
 		all += a.held
