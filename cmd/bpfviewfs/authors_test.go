@@ -128,6 +128,36 @@ int tagged(struct bpf_iter__cgroup *ctx)
 	}
 }
 
+// The kernel's printf prints nothing for a format that it does not know. VIEW_PRINTF then fails the run, and of
+// a program without it check says that it wrote nothing.
+func TestCheckOfSilentFormat(t *testing.T) {
+	testenv.NeedsRoot(t)
+	for print, want := range map[string]string{
+		`bpf_seq_printf(ctx->meta->seq, "%zu", sizeof("%zu"), &level, sizeof(level))`: "this run wrote nothing",
+		`VIEW_PRINTF(ctx->meta->seq, "%zu", level)`:                                   "its program gave up",
+	} {
+		_, out, stderr := call(t, exec.Command(command, "check", build(t, "silent", `
+#include "bpfview.h"
+
+SEC("iter/cgroup")
+int silent(struct bpf_iter__cgroup *ctx)
+{
+	struct cgroup *cgrp = ctx->cgroup;
+	__u64 level;
+
+	if (!cgrp)
+		return 0;
+	level = cgrp->level;
+	`+print+`;
+	return 0;
+}
+`)))
+		if !strings.Contains(out+stderr, want) {
+			t.Errorf("%s: no %q in %s%s", print, want, out, stderr)
+		}
+	}
+}
+
 // A flavour that does not load is left out of the view, and check says so.
 func TestCheckTellsOfFlavours(t *testing.T) {
 	testenv.NeedsRoot(t)

@@ -79,6 +79,19 @@ func TestGuide(t *testing.T) {
 	eventually(t, "the file is gone", func() bool { return !exists(c.mirror + "/blocked") })
 }
 
+// TestGuideProgram builds and checks the whole program that docs/writing-views.md shows.
+func TestGuideProgram(t *testing.T) {
+	testenv.NeedsRoot(t)
+	_, page, _ := strings.Cut(read(t, "../../docs/writing-views.md"), "\n```c\n")
+	source, _, _ := strings.Cut(page, "\n```\n")
+	out := must(t, command, "check", build(t, "level", source))
+	for _, want := range []string{"writes    record\n", "\nLEVEL\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
+
 // typedIn are the commands of a section, each behind a prompt.
 func typedIn(t *testing.T, page, section string) (commands []string) {
 	t.Helper()

@@ -66,6 +66,9 @@ func (o *Object) Lint(written, limit int, binary bool) (found []string) {
 				fmt.Sprintf(" has the %d bytes that it writes", size)
 		}
 		found = append(found, advice)
+	} else if o.typ.Kind() == "text" && written == 0 {
+		found = append(found, "this run wrote nothing: if it has something to show, "+
+			"VIEW_PRINTF says where bpf_seq_printf is silent")
 	}
 	if o.typ.Help() == "" {
 		found = append(found, "it has no help: add VIEW_HELP")

@@ -62,10 +62,11 @@ func part(iterators []string, view string) []string {
 // are those that share a map with the view's own iterators.
 func (o *Object) counting(others, iterators []string, several bool) {
 	shared := o.mapsOf(iterators...)
+	var left []string
 	for _, program := range others {
 		p := o.spec.Programs[program]
-		if err := attachable(p); err != nil {
-			o.notes = append(o.notes, err.Error())
+		if !attachable(p) {
+			left = append(left, fmt.Sprintf("%s (%s)", program, p.SectionName))
 			continue
 		}
 		mine := !several
@@ -75,6 +76,11 @@ func (o *Object) counting(others, iterators []string, several bool) {
 		if mine {
 			o.attached = append(o.attached, program)
 		}
+	}
+	if len(left) > 0 {
+		o.notes = append(o.notes, fmt.Sprintf("left out: %s: "+
+			"a view counts with tp_btf, fentry, fexit, fmod_ret, lsm, raw_tp, tracepoint, kprobe or kretprobe, "+
+			"none that sleeps, and the section says where", strings.Join(left, ", ")))
 	}
 }
 
@@ -92,17 +98,13 @@ func (o *Object) mapsOf(names ...string) map[string]bool {
 // Notes are one line each about parts of the object that do not work, for example programs that are left out.
 func (o *Object) Notes() []string { return o.notes }
 
-// attachable tells in an error why a program cannot be a counting program of a stateful view.
-func attachable(spec *ebpf.ProgramSpec) error {
+// attachable tells whether a program can be a counting program of a stateful view.
+func attachable(spec *ebpf.ProgramSpec) bool {
 	kind, _, _ := strings.Cut(spec.SectionName, "/")
 	switch kind {
 	case "tp_btf", "fentry", "fexit", "fmod_ret", "lsm", "raw_tp", "raw_tracepoint", "tp", "tracepoint",
 		"kprobe", "kretprobe":
-		if spec.AttachTo != "" {
-			return nil
-		}
+		return spec.AttachTo != ""
 	}
-	return fmt.Errorf("program %s of section %q is left out: "+
-		"a view counts with tp_btf, fentry, fexit, fmod_ret, lsm, raw_tp, tracepoint, kprobe or kretprobe, "+
-		"none that sleeps, and the section says where", spec.Name, spec.SectionName)
+	return false
 }
