@@ -11,7 +11,7 @@ import (
 // directory is an open directory with its entries at the time it was opened or last rewound. A listing is
 // complete and names nothing twice, also while cgroups come and go.
 type directory struct {
-	node    node
+	maker   *maker
 	account *limits.Account // of the user charged for the listing
 
 	mu      sync.Mutex
@@ -27,7 +27,7 @@ func (f *FS) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse
 		return errno(err)
 	}
 	if err := f.fill(d); err != nil {
-		d.account.Release(0, d.charged)
+		f.end(d)
 		if isGone(err) {
 			return f.stale.answer(&in.InHeader)
 		}
@@ -47,7 +47,10 @@ func (f *FS) directory(id uint64, uid uint32) (*directory, error) {
 		return nil, unix.ENOTDIR // never: the kernel knows which nodes are directories
 	}
 	account, err := f.limits.Hold(uid, 0, 0)
-	return &directory{node: n, account: account}, err
+	if err != nil {
+		return nil, err
+	}
+	return &directory{maker: f.listings.open(n), account: account}, nil
 }
 
 // ReadDir returns the entries after an offset.
@@ -60,7 +63,7 @@ func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList)
 		}
 		var added bool
 		if d, added = f.dirs.add(in.Fh, opened); !added {
-			opened.account.Release(0, 0)
+			f.end(opened)
 		}
 	}
 	d.mu.Lock()
@@ -80,15 +83,21 @@ func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList)
 // ReleaseDir forgets an open directory.
 func (f *FS) ReleaseDir(in *fuse.ReleaseIn) {
 	if d, ok := f.dirs.remove(in.Fh); ok {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.account.Release(0, d.charged)
+		f.end(d)
 	}
+}
+
+// end undoes directory and fill.
+func (f *FS) end(d *directory) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f.listings.close(d.maker)
+	d.account.Release(0, d.charged)
 }
 
 // fill lists the directory as it is now. It charges the user an estimate before the work.
 func (f *FS) fill(d *directory) error {
-	st, err := f.hierarchy.Stat(d.node.cgroup)
+	st, err := f.hierarchy.Stat(d.maker.node.cgroup)
 	if err != nil {
 		return err
 	}
@@ -102,11 +111,11 @@ func (f *FS) fill(d *directory) error {
 	if err := charge(leastListing + int64(st.Nlink)*(entrySize+usualName)); err != nil {
 		return err
 	}
-	listing, err := f.listings.get(d.node, f.list)
+	listing, err := d.maker.get(f.list)
 	if err != nil {
 		return err
 	}
-	if err := charge(listing.size()); err != nil {
+	if err := charge(listing.size); err != nil {
 		return err
 	}
 	d.listing = listing
