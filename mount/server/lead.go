@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"runtime"
 	"time"
 
 	"bpfviewfs/mount/handoff"
@@ -35,6 +36,7 @@ func (l *loop) lead() {
 func (l *loop) alone() {
 	end := l.clock()
 	for ready := 0; ready < crowdAt && l.leads(); {
+		l.yield(end)
 		l.turn.Add(1)
 		n, err := l.read(l.slot)
 		l.turn.Add(1)
@@ -63,6 +65,7 @@ func (l *loop) alone() {
 func (l *loop) crowd() {
 	l.setNonblock(true)
 	for l.leads() {
+		l.yield(l.clock())
 		l.readAhead()
 		e, u, ok := l.next()
 		if !ok {
@@ -117,6 +120,26 @@ func (s *server) read(into []byte) (int, error) {
 		default:
 			return n, err
 		}
+	}
+}
+
+// yieldEvery is shorter than the 10 ms after which Go's monitor thread takes a goroutine's processor away.
+const yieldEvery = int64(5 * time.Millisecond)
+
+// yield lets Go's scheduler run now and then. If a goroutine has not yielded for 10 ms, the monitor thread
+// takes its processor away in its next system call, and looks for such calls every 20 µs. That would take a
+// fifth of the CPU time of a read. While slow requests are in work the leader does not yield, because one of
+// them might take its place.
+func (l *loop) yield(now int64) {
+	if now-l.yielded < yieldEvery {
+		return
+	}
+	l.yielded = now
+	l.mu.Lock()
+	slow := l.slow > 0
+	l.mu.Unlock()
+	if !slow {
+		runtime.Gosched()
 	}
 }
 

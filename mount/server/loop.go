@@ -56,6 +56,8 @@ type loop struct {
 	turn  atomic.Uint64 // changes with each request; odd unless the loop is in read(2)
 	price atomic.Pointer[atomic.Uint32]
 
+	yielded int64 // when it yielded last
+
 	unique atomic.Uint64 // of the request in work, 0 when none; see interrupt
 	cancel chan struct{} // closed when that request is interrupted
 	reply  []byte
