@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"time"
 	"unsafe"
 
 	"bpfviewfs/internal/errno"
@@ -61,7 +62,7 @@ type part struct {
 func (o *Output) Begin(view string, t Type, cgroup uint64, tree bool, limit int64) {
 	o.view, o.record, o.version, o.help, o.metrics = view, t.record, t.version, t.help, t.metrics
 	o.cgroup, o.tree, o.limit, o.union = cgroup, tree, limit, false
-	o.snapshot = beginSnapshot()
+	o.snapshot = Snapshot{BeginUnix: time.Now()}
 	o.ownTree()
 	o.Reset()
 	o.Add(cgroup, 0, ".")
@@ -230,8 +231,8 @@ func (o *Output) fits(dst []byte) error {
 // Render appends the output to dst in a format that its type has.
 func (o *Output) Render(f Format, dst []byte) ([]byte, error) {
 	o.from, o.above.parent, o.textfile, o.bounded, o.samples = len(dst), 0, f == Textfile, false, 0
-	if !o.union {
-		o.snapshot.End = bootTime()
+	if f == Raw && !o.union {
+		o.snapshot.end()
 	}
 	if o.record == nil {
 		if f == Raw {

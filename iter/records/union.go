@@ -15,8 +15,12 @@ type Snapshot struct {
 	Skew       time.Duration // the longest time that the views of one cgroup took together
 }
 
-// beginSnapshot begins a run now.
-func beginSnapshot() Snapshot { return Snapshot{Begin: bootTime(), BeginUnix: time.Now()} }
+// end ends a run now. Begin is found from the end, because CLOCK_BOOTTIME takes a system call, and only unions
+// show it.
+func (s *Snapshot) end() {
+	s.End = bootTime()
+	s.Begin = s.End - time.Since(s.BeginUnix)
+}
 
 // bootTime is CLOCK_BOOTTIME, which BPF programs read as well.
 func bootTime() time.Duration {
@@ -34,7 +38,8 @@ func bootTime() time.Duration {
 func AppendUnion(dst []byte, f Format, outputs []*Output, skew time.Duration,
 	limit int64) (_ []byte, err error) {
 	s := outputs[0].snapshot
-	s.End, s.Skew = bootTime(), skew
+	s.end()
+	s.Skew = skew
 	if f == Prom {
 		if err := checkNames(outputs); err != nil {
 			return nil, err
