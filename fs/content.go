@@ -6,6 +6,7 @@ import (
 	"path"
 	"time"
 
+	words "bpfviewfs/internal/errno"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,13 +25,13 @@ func (f *FS) content(n node) (content, error) {
 		if v := f.views.Load().byNumber[n.number]; v != nil && v.has(as) {
 			return content{view: v, as: as}, nil
 		}
-		return content{}, fmt.Errorf("no such view any more: %w", unix.ENOENT)
+		return content{}, words.Errorf(unix.ENOENT, "no such view any more")
 	case n.isUnion():
 		return f.unionContent(n)
 	case n.kind == kindInfo:
 		return content{info: &infos[n.number]}, nil
 	}
-	return content{}, fmt.Errorf("not a file: %w", unix.EINVAL)
+	return content{}, words.Errorf(unix.EINVAL, "not a file")
 }
 
 // name returns the file's path in its cgroup's directory.

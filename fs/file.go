@@ -3,11 +3,11 @@ package fs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"bpfviewfs/fs/limits"
 	"bpfviewfs/fs/openfiles"
+	words "bpfviewfs/internal/errno"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -318,5 +318,5 @@ var (
 	// errClosed reaches no reader, because the loop has answered EINTR and the file is closed.
 	errClosed = unix.EBADF
 	// errLost is for a reader in the middle of a run that died with its server.
-	errLost = fmt.Errorf("the server that held the run has died: %w", unix.ESTALE)
+	errLost = words.Errorf(unix.ESTALE, "the server that held the run has died")
 )

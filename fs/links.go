@@ -1,12 +1,12 @@
 package fs
 
 import (
-	"fmt"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 
+	words "bpfviewfs/internal/errno"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -57,7 +57,7 @@ func (f *FS) target(n node, h *fuse.InHeader) (string, error) {
 	if n.kind == kindGone {
 		return "", unix.ESTALE
 	}
-	return "", fmt.Errorf("not a link: %w", unix.EINVAL)
+	return "", words.Errorf(unix.EINVAL, "not a link")
 }
 
 // of returns the cgroup of a thread. The kernel passes thread 0 if this process's pid namespace does not know
@@ -115,7 +115,7 @@ func (f *FS) elements(cgroup uint64) ([]string, error) {
 }
 
 // errUnreachable is about a cgroup that the caller could not find by walking.
-var errUnreachable = fmt.Errorf("a directory on the way is closed: %w", unix.ENOENT)
+var errUnreachable = words.Errorf(unix.ENOENT, "a directory on the way is closed")
 
 // way returns the path of a cgroup in this tree, from its ancestor depth levels below the root. It goes
 // around names that views have taken. If a caller with these rights could not walk it, it is errUnreachable.

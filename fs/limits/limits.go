@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	words "bpfviewfs/internal/errno"
 	"golang.org/x/sys/unix"
 )
 
@@ -175,16 +176,16 @@ func (a *Account) take(files, bytes int64) error {
 	l := a.limiter
 	switch {
 	case files > 0 && !l.files.grants(a.uid, a.files, files):
-		return fmt.Errorf("user %d has %d open files of %d of all users: close some: %w",
-			a.uid, a.files, l.files.taken, unix.ENFILE)
+		return words.Errorf(unix.ENFILE, "user %d has %d open files of %d of all users: close some",
+			a.uid, a.files, l.files.taken)
 	case bytes <= 0:
 	case a.uid != 0 && a.held+bytes > l.limits.Held:
-		return fmt.Errorf("open files of user %d would hold %d bytes, %d is the limit: "+
-			"close some: %w", a.uid, a.held+bytes, l.limits.Held, unix.ENOBUFS)
+		return words.Errorf(unix.ENOBUFS, "open files of user %d would hold %d bytes, %d is the limit: "+
+			"close some", a.uid, a.held+bytes, l.limits.Held)
 	case !l.bytes.grants(a.uid, a.held, bytes):
-		return fmt.Errorf("open files of user %d hold %d bytes of %d of all users, "+
-			"and there is room for %d: close some: %w",
-			a.uid, a.held, l.bytes.taken, l.bytes.room, unix.ENOBUFS)
+		return words.Errorf(unix.ENOBUFS, "open files of user %d hold %d bytes of %d of all users, "+
+			"and there is room for %d: close some",
+			a.uid, a.held, l.bytes.taken, l.bytes.room)
 	}
 	a.add(files, bytes)
 	return nil

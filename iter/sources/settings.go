@@ -67,7 +67,7 @@ func ParseSettings(raw []byte) (s Settings, err error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(raw))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&s); err != nil && !errors.Is(err, io.EOF) {
-		return Settings{}, fmt.Errorf("%s: %w", inWords(err), unix.EINVAL)
+		return Settings{}, errno.Errorf(unix.EINVAL, "%s", inWords(err))
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return Settings{}, errno.Errorf(unix.EINVAL, "there is more than one document")

@@ -126,6 +126,9 @@ func TestWrongSettings(t *testing.T) {
 			continue
 		}
 		ktest.Errno(t, name, err, syscall.EINVAL)
+		if strings.Contains(err.Error(), syscall.EINVAL.Error()) {
+			t.Errorf("%s: %v ends with words that say nothing", name, err)
+		}
 	}
 }
 
