@@ -6,6 +6,7 @@ import (
 	"path"
 	"time"
 
+	"bpfviewfs/fs/buffers"
 	words "bpfviewfs/internal/errno"
 	"golang.org/x/sys/unix"
 )
@@ -58,14 +59,14 @@ func (c content) append(ctx context.Context, f *FS, cgroup uint64, who reader, d
 
 // start makes one run of the file of a node, with the rights of a reader, within the limits of user uid. It
 // waits no longer than the reader does.
-func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader) (*run, error) {
+func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader) (*buffers.Run, error) {
 	c, err := f.content(n)
 	if err != nil {
 		return nil, err
 	}
 	start := time.Now()
 	a, err := f.limits.Begin(cancel, uid)
-	var r *run
+	var r *buffers.Run
 	if err == nil {
 		r, err = f.run(request{context.Background(), cancel}, c, n.cgroup, who, f.now())
 		a.End()
@@ -77,13 +78,13 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader) (*run
 		}
 	}
 	if err != nil {
-		f.errors.add(f.hierarchy, uid, c.name(), n.cgroup, err)
+		f.failed(uid, c.name(), n.cgroup, err)
 	}
 	return r, err
 }
 
-func (f *FS) run(ctx context.Context, c content, cgroup uint64, who reader, time int64) (r *run, err error) {
-	s := scratches.Get().(*scratch)
+func (f *FS) run(ctx context.Context, c content, cgroup uint64, who reader, time int64) (r *buffers.Run, err error) {
+	s, room := buffers.Begin(c.as.isTree())
 	defer func() {
 		if p := recover(); p != nil { // the scratch buffer may still be in use
 			place := f.panics.Recovered(f.logf, "read "+c.name(), p)
@@ -91,15 +92,14 @@ func (f *FS) run(ctx context.Context, c content, cgroup uint64, who reader, time
 			err = fmt.Errorf("panic in %s: %v: please report it with the stack in the log", place, p)
 		}
 	}()
-	data, err := c.append(ctx, f, cgroup, who, s.room(c.as.isTree()))
-	written := len(data)
-	if err == nil {
-		r = s.hold(data, time)
-	} else {
-		written = mappedSize
+	data, err := c.append(ctx, f, cgroup, who, room)
+	if err != nil {
+		s.Fail()
+		return nil, err
 	}
-	s.end(written)
-	return r, err
+	r = s.Hold(data, time)
+	s.End(len(data))
+	return r, nil
 }
 
 // request is a context that is done when the kernel interrupts the request.

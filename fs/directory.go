@@ -29,7 +29,7 @@ func (f *FS) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse
 	if err := f.fill(d); err != nil {
 		f.end(d)
 		if isGone(err) {
-			return f.stale.answer(&in.InHeader)
+			return f.stale.Answer(&in.InHeader)
 		}
 		return errno(err)
 	}

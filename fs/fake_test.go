@@ -294,10 +294,8 @@ func (m *mount) list(id uint64, size int) []string {
 // left returns how much a mount holds for open files and directories.
 func (m *mount) left() int {
 	open := int(m.files.count.Load()) + m.limits.Sum().Uses
-	for _, s := range m.newest.files {
-		open += s.open
-	}
-	return open + len(m.listings.makers)
+	_, more := m.newest.Count()
+	return open + more + len(m.listings.makers)
 }
 
 // text is a view with the same output for every run.

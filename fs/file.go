@@ -5,8 +5,10 @@ import (
 	"errors"
 	"sync"
 
+	"bpfviewfs/fs/buffers"
 	"bpfviewfs/fs/limits"
 	"bpfviewfs/fs/openfiles"
+	"bpfviewfs/fs/told"
 	words "bpfviewfs/internal/errno"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -20,10 +22,10 @@ type file struct {
 	handle  uint64
 	entry   *openfiles.Entry // perhaps of another handle by now: a READ answered with EINTR can outlive the close
 	account *limits.Account
-	shown   *shown
+	shown   *told.File
 
 	mu      sync.Mutex
-	run     *run              // nil: its bytes are in the memory, or lost
+	run     *buffers.Run      // nil: its bytes are in the memory, or lost
 	word    openfiles.RunWord // of the run
 	charged int64
 	ended   bool
@@ -45,7 +47,7 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	case errors.Is(err, unix.ENODEV): // the view was removed just now
 		return fuse.ENOENT
 	case isGone(err):
-		return f.stale.answer(&in.InHeader)
+		return f.stale.Answer(&in.InHeader)
 	case err != nil:
 		return errno(err)
 	}
@@ -53,24 +55,24 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 }
 
 // open makes an open file that holds the run.
-func (f *FS) open(n node, r *run, in *fuse.OpenIn, out *fuse.OpenOut) error {
-	size, time := len(r.data), r.time // share may give r to another run
-	charge := cost(size)
+func (f *FS) open(n node, r *buffers.Run, in *fuse.OpenIn, out *fuse.OpenOut) error {
+	size, time := len(r.Data), r.Time // share may give r to another run
+	charge := buffers.Cost(size)
 	account, err := f.limits.Hold(in.Uid, 1, charge)
 	if err != nil {
-		r.done()
+		r.Done()
 		return err
 	}
 	entry := f.memory.Take(requester(&in.InHeader))
 	if entry == nil {
-		r.done()
+		r.Done()
 		account.Release(1, charge)
 		return unix.ENFILE
 	}
 	out.Fh = f.memory.Handle(entry)
 	o := &file{fs: f, node: n, handle: out.Fh, entry: entry, account: account, charged: charge, run: r}
 	o.word, _ = f.memory.Hold(entry, 0, size, time)
-	o.shown = f.newest.opened(in.NodeId)
+	o.shown = f.newest.Opened(in.NodeId)
 	f.memory.Complete(entry, out.Fh, in.NodeId, in.Uid)
 	f.files.add(o)
 	o.share()
@@ -81,14 +83,14 @@ func (f *FS) open(n node, r *run, in *fuse.OpenIn, out *fuse.OpenOut) error {
 }
 
 // ran tells the kernel about a new run of a file, if the kernel must know.
-func (f *FS) ran(s *shown, size uint64, time int64) {
+func (f *FS) ran(s *told.File, size uint64, time int64) {
 	// An error does not matter to read(2). The only one is ENOENT, for an inode that the kernel has
 	// dropped.
-	switch f.newest.ran(s, size, time, f.isShared()) {
-	case invalidate:
-		_ = f.kernel.Invalidate(s.id)
-	case grow:
-		_ = f.kernel.Grow(s.id, size)
+	switch f.newest.Ran(s, size, time, f.isShared()) {
+	case told.Invalidate:
+		_ = f.kernel.Invalidate(s.ID)
+	case told.Grow:
+		_ = f.kernel.Grow(s.ID, size)
 	}
 }
 
@@ -138,7 +140,7 @@ func (o *file) failed(err error) {
 	if c, err := o.fs.content(o.node); err == nil {
 		name = c.name()
 	}
-	o.fs.errors.add(o.fs.hierarchy, o.entry.UID(), name, o.node.cgroup, err)
+	o.fs.failed(o.entry.UID(), name, o.node.cgroup, err)
 }
 
 // read copies a part of the held run, and nothing beyond its end.
@@ -159,8 +161,8 @@ func (o *file) read(off uint64, into []byte) (int, error) {
 		case off >= o.word.Size():
 			return 0, nil
 		case o.run != nil:
-			n := copy(into, o.run.data[off:])
-			if n < len(o.run.data) {
+			n := copy(into, o.run.Data[off:])
+			if n < len(o.run.Data) {
 				o.keep(false)
 			}
 			return n, nil
@@ -177,11 +179,11 @@ func (o *file) read(off uint64, into []byte) (int, error) {
 // keep moves the run from the heap to the memory that outlives the server. The run stays on the heap if there
 // is no room, or if the user may not hold whole pages for it and force is false.
 func (o *file) keep(force bool) {
-	charge := keptCost(len(o.run.data))
+	charge := buffers.KeptCost(len(o.run.Data))
 	if o.account.Charge(charge-o.charged, force) != nil {
 		return
 	}
-	if word, ok := o.fs.memory.Keep(o.entry, o.word, o.run.data); ok {
+	if word, ok := o.fs.memory.Keep(o.entry, o.word, o.run.Data); ok {
 		o.word, o.charged = word, charge
 		o.drop()
 	} else {
@@ -191,7 +193,7 @@ func (o *file) keep(force bool) {
 
 // drop gives the run's buffer back.
 func (o *file) drop() {
-	o.run.done()
+	o.run.Done()
 	o.run = nil
 }
 
@@ -207,27 +209,27 @@ func (o *file) again(cancel <-chan struct{}, h *fuse.InHeader) error {
 	} else if err != nil {
 		return err
 	}
-	size, time := len(r.data), r.time
+	size, time := len(r.Data), r.Time
 	if err := o.replace(r, h); err != nil {
-		r.done()
+		r.Done()
 		return err
 	}
 	o.fs.ran(o.shown, uint64(size), time)
 	return nil
 }
 
-func (o *file) replace(r *run, h *fuse.InHeader) error {
+func (o *file) replace(r *buffers.Run, h *fuse.InHeader) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.ended {
 		return errClosed
 	}
-	charge := cost(len(r.data))
+	charge := buffers.Cost(len(r.Data))
 	if err := o.account.Charge(charge-o.charged, false); err != nil {
 		return err
 	}
 	o.charged = charge
-	word, held := o.fs.memory.Hold(o.entry, o.handle, len(r.data), r.time)
+	word, held := o.fs.memory.Hold(o.entry, o.handle, len(r.Data), r.Time)
 	if !held {
 		return errClosed
 	}
@@ -301,7 +303,7 @@ func (o *file) end() {
 	if o.fs.memory.Find(o.handle) == o.entry {
 		o.fs.memory.Drop(o.entry)
 	}
-	o.fs.newest.released(o.shown)
+	o.fs.newest.Released(o.shown)
 }
 
 // Release forgets an open file.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"bpfviewfs/fs/told"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -68,7 +69,7 @@ func TestTold(t *testing.T) {
 	for i, tt := range []struct {
 		size        uint64
 		invalidated int
-	}{{100, 1}, {100, 1}, {200, 2}, {200, 2}, {noSize, 3}, {100, 4}} {
+	}{{100, 1}, {100, 1}, {200, 2}, {200, 2}, {told.NoSize, 3}, {100, 4}} {
 		if i%2 == 0 {
 			f = m.open("v")
 		}
@@ -96,21 +97,21 @@ func TestTold(t *testing.T) {
 func TestStatLeavesNothing(t *testing.T) {
 	m := newMount(t, Config{}, text("v", "x"))
 	held := m.open("v")
-	for i := range 3 * maxClosed {
+	for i := range 3 * told.MaxClosed {
 		m.tree.mkdir(rootID, fmt.Sprint(i))
 		m.walk(fmt.Sprint(i), "v")
 	}
-	if n := len(m.newest.files); n != 1 {
+	if n, _ := m.newest.Count(); n != 1 {
 		t.Errorf("%d files are remembered, and one was opened", n)
 	}
-	for i := range 3 * maxClosed {
+	for i := range 3 * told.MaxClosed {
 		f := m.open(fmt.Sprint(i), "v")
 		if f.size() != 1 {
 			t.Fatalf("size %d", f.size())
 		}
 		f.close()
 	}
-	if n := len(m.newest.files); n > maxClosed+2 || n < maxClosed/2 {
+	if n, _ := m.newest.Count(); n > told.MaxClosed+2 || n < told.MaxClosed/2 {
 		t.Errorf("%d files are remembered", n)
 	}
 	if held.size() != 1 {
@@ -128,7 +129,7 @@ func TestGrow(t *testing.T) {
 	m := newMount(t, Config{}, counting("v", func(int) string { return strings.Repeat("x", size) }))
 	check := func(f *openFile, what string) {
 		t.Helper()
-		if inode := m.kernel.nodes[f.id].inode; roundUp(inode, readUnit) < uint64(size) {
+		if inode := m.kernel.nodes[f.id].inode; (inode+told.ReadUnit-1)/told.ReadUnit*told.ReadUnit < uint64(size) {
 			t.Errorf("%s: the inode has %d bytes, the run %d", what, inode, size)
 		}
 	}

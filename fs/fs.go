@@ -17,7 +17,7 @@
 // Names and attributes are valid in the kernel for a second, so the first request is mostly OPEN. It runs the
 // view for the cgroup and answers FOPEN_DIRECT_IO, so that every read(2) and pread(2) becomes a READ. A READ
 // is answered from the run that the open file holds; one at offset 0 after the first starts a new run. If the
-// run changes the result of stat(2) (see newest), the kernel is told to forget the file's attributes.
+// run changes the result of stat(2) (see [told.Attributes]), the kernel is told to forget the file's attributes.
 //
 // No page is ever given out, because all readers share the pages of an inode and each of them holds another
 // run. A READ for the page cache is EINVAL. Callers of splice(2), sendfile(2) or copy_file_range(2) then read
@@ -45,8 +45,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bpfviewfs/fs/errorlog"
 	"bpfviewfs/fs/limits"
 	"bpfviewfs/fs/openfiles"
+	"bpfviewfs/fs/told"
 	"bpfviewfs/internal/panics"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -162,13 +164,13 @@ type FS struct {
 	leaving atomic.Bool // the next is about to begin
 
 	now      func() int64 // in seconds of Unix time
-	newest   newest
+	newest   *told.Attributes
 	files    openFiles
 	dirs     openDirs
 	listings listings
 	limits   *limits.Limiter
-	stale    stale
-	errors   errorLog
+	stale    *told.Stale
+	errors   errorlog.Log
 	counts   counts
 
 	metrics *metrics
@@ -177,7 +179,7 @@ type FS struct {
 var _ fuse.RawFileSystem = (*FS)(nil)
 
 // cacheTime is how long the kernel may use names and attributes without asking. A removed cgroup is detected
-// by the next request for something below it (see stale). Owner and mode are never older.
+// by the next request for something below it (see [told.Stale]). Owner and mode are never older.
 const cacheTime = time.Second
 
 // New returns a filesystem without views. SetViews adds them.
@@ -203,8 +205,8 @@ func New(c Config) *FS {
 	f.memory, _ = openfiles.Open(nil)
 	f.alone.Store(true)
 	f.now = func() int64 { return time.Now().Unix() }
-	f.newest.init()
-	f.stale.window = cacheTime
+	f.newest = told.NewAttributes()
+	f.stale = told.NewStale(cacheTime)
 	f.dirs.init()
 	f.listings.makers = make(map[node]*maker)
 	f.views.Store(&views{})

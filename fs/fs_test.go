@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"bpfviewfs/fs/buffers"
 	"bpfviewfs/fs/limits"
+	"bpfviewfs/fs/told"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -92,7 +94,7 @@ func TestLookup(t *testing.T) {
 		if st != tt.status || out.Mode != tt.mode || tt.ino != 0 && out.Ino != tt.ino {
 			t.Errorf("%s: %v mode %o ino %d, want %v %o %d", tt.path, st, out.Mode, out.Ino, tt.status, tt.mode, tt.ino)
 		}
-		if out.Mode&unix.S_IFMT == unix.S_IFREG && (out.Size != noSize || out.Nlink != 1 || out.EntryValid != 1 || out.Ino>>32 != 0) {
+		if out.Mode&unix.S_IFMT == unix.S_IFREG && (out.Size != told.NoSize || out.Nlink != 1 || out.EntryValid != 1 || out.Ino>>32 != 0) {
 			t.Errorf("%s: size %d nlink %d entry timeout %d ino %#x", tt.path, out.Size, out.Nlink, out.EntryValid, out.Ino)
 		}
 	}
@@ -246,7 +248,7 @@ func TestLimits(t *testing.T) {
 		<-leave
 		return dst, ctx.Err()
 	}}
-	m := newMount(t, Config{Limits: limits.Limits{Runs: 2, Wait: 50 * time.Millisecond, Held: 3 * cost(800)}}, slow, text("v", strings.Repeat("x", 800)))
+	m := newMount(t, Config{Limits: limits.Limits{Runs: 2, Wait: 50 * time.Millisecond, Held: 3 * buffers.Cost(800)}}, slow, text("v", strings.Repeat("x", 800)))
 	m.uid = 1000
 	cancel := make(chan struct{})
 	results := make(chan fuse.Status)
@@ -470,7 +472,7 @@ func FuzzRead(f *testing.F) {
 			if want = want[:min(size, len(want))]; got != want || !st.Ok() {
 				t.Fatalf("offset %d size %d: %d bytes %v, want %d", off, size, len(got), st, len(want))
 			}
-			if want := cmp.Or(len(last), noSize); o.f.size() != uint64(want) {
+			if want := cmp.Or(len(last), told.NoSize); o.f.size() != uint64(want) {
 				t.Fatalf("size %d, the newest run has %d", o.f.size(), want)
 			}
 		}

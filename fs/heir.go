@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"bpfviewfs/fs/buffers"
 	"bpfviewfs/fs/openfiles"
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
@@ -105,17 +106,17 @@ func (f *FS) file(fh uint64) *file {
 	if err != nil {
 		return nil
 	}
-	o := &file{fs: f, node: n, handle: fh, entry: e, word: word, charged: cost(0)}
+	o := &file{fs: f, node: n, handle: fh, entry: e, word: word, charged: buffers.Cost(0)}
 	if word.Kept() && word.Size() <= openfiles.LargestKept { // else the memory was overwritten
-		o.charged = keptCost(int(word.Size()))
+		o.charged = buffers.KeptCost(int(word.Size()))
 	}
 	o.account = f.limits.Force(e.UID(), 1, o.charged)
-	o.shown = f.newest.opened(id)
-	f.newest.found(o.shown, word.Size(), e.Time())
+	o.shown = f.newest.Opened(id)
+	f.newest.Found(o.shown, word.Size(), e.Time())
 	there, added := f.files.add(o)
 	if !added {
 		o.account.Release(1, o.charged)
-		f.newest.released(o.shown)
+		f.newest.Released(o.shown)
 	}
 	return there
 }
@@ -125,7 +126,7 @@ func (f *FS) find(node uint64) {
 	for e := range f.memory.All() {
 		if e.Node() == node {
 			if o := f.file(e.Handle()); o != nil {
-				f.newest.found(o.shown, e.Run().Size(), e.Time())
+				f.newest.Found(o.shown, e.Run().Size(), e.Time())
 			}
 		}
 	}

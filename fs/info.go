@@ -3,12 +3,11 @@ package fs
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
-	"sync"
 	"sync/atomic"
-	"time"
 
+	"bpfviewfs/fs/buffers"
 	"bpfviewfs/fs/limits"
+	"bpfviewfs/fs/table"
 	"bpfviewfs/internal/plain"
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
@@ -43,33 +42,34 @@ func appendViews(f *FS, cgroup uint64, root bool, dst []byte) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	var rows []Row
+	var rows []table.Row
 	for _, v := range views.all {
 		state, about := v.state(cgroup, root)
-		if state == Here && hidden[v.Name] {
+		if state == table.Here && hidden[v.Name] {
 			about += fmt.Sprintf(" (the child cgroup of this name is at %s/cgroup/%s)",
 				controlName, v.Name)
 		}
-		rows = append(rows, Row{ShownName(v.Name), state, v.Kind, v.Version, v.Hash, about})
+		rows = append(rows, table.Row{Name: ShownName(v.Name), State: state, Kind: v.Kind, Version: v.Version,
+			Hash: v.Hash, About: about})
 	}
 	if root {
 		for _, warning := range f.warnings() {
-			rows = append(rows, Row{Name: "-", State: "warning", About: oneLine(warning)})
+			rows = append(rows, table.Row{Name: "-", State: "warning", About: oneLine(warning)})
 		}
 	}
-	return AppendRows(dst, rows), nil
+	return table.Append(dst, rows), nil
 }
 
 // state returns the state of the view in a cgroup's directory, and its help text or the reason why it has no
 // file. Only root sees a reason, because it can have the path of a views directory, or names of cgroups.
 func (v *View) state(cgroup uint64, root bool) (state, about string) {
 	if v.Err != nil {
-		return State(v.Err, v.Off), reason(v.Err, root)
+		return table.State(v.Err, v.Off), reason(v.Err, root)
 	}
-	state, about = Here, oneLine(v.Help)
+	state, about = table.Here, oneLine(v.Help)
 	if v.In != nil {
 		if err := v.In(cgroup); err != nil {
-			state, about = Elsewhere, reason(err, root)
+			state, about = table.Elsewhere, reason(err, root)
 		}
 	}
 	if v.Warning != "" && root {
@@ -92,13 +92,13 @@ func appendVersion(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 // counts counts the work of the server since its start.
 type counts struct{ runs, failed, bytes atomic.Uint64 }
 
-func (c *counts) add(r *run, err error) {
+func (c *counts) add(r *buffers.Run, err error) {
 	if err != nil {
 		c.failed.Add(1)
 		return
 	}
 	c.runs.Add(1)
-	c.bytes.Add(uint64(len(r.data)))
+	c.bytes.Add(uint64(len(r.Data)))
 }
 
 func appendStatus(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
@@ -138,61 +138,23 @@ func appendStatus(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 	return append(append(dst, plain.JSON(text)...), '\n'), err
 }
 
-// errorLog keeps the texts of the last errors that readers got. If there are too many, the user with most of
-// them loses the oldest, so no user can push out the errors of others.
-type errorLog struct {
-	mu    sync.Mutex
-	lines []errorLine // oldest first
-}
-
-type errorLine struct {
-	uid  uint32
-	text string
-}
-
-const maxErrors = 100
-
-// add keeps the text of an error that a user got, of a file or of another operation, which what names.
-func (l *errorLog) add(h Hierarchy, uid uint32, what string, cgroup uint64, err error) {
-	if isGone(err) || errno(err) == fuse.EINTR {
-		return // no fault of a reader or view
-	}
-	l.note(h, uid, what, cgroup, err)
-}
-
-// note keeps an error, whatever it is.
-func (l *errorLog) note(h Hierarchy, uid uint32, what string, cgroup uint64, err error) {
-	path, pathErr := h.Path(cgroup)
+// noteError keeps an error of a reader for .bpfview/errors. what names the file, or another operation.
+func (f *FS) noteError(uid uint32, what string, cgroup uint64, err error) {
+	path, pathErr := f.hierarchy.Path(cgroup)
 	if pathErr != nil {
 		path = fmt.Sprintf("cgroup %d", cgroup)
 	}
-	now := time.Now().UTC().Format(time.RFC3339)
-	text := fmt.Sprintf("%s %s of %q: %s\n", now, what, path, oneLine(err.Error()))
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.lines = append(l.lines, errorLine{uid, text}); len(l.lines) <= maxErrors {
-		return
+	f.errors.Add(uid, fmt.Sprintf("%s of %q: %s", what, path, oneLine(err.Error())))
+}
+
+// failed is noteError, but for errors that are no fault of a reader or view.
+func (f *FS) failed(uid uint32, what string, cgroup uint64, err error) {
+	if !isGone(err) && errno(err) != fuse.EINTR {
+		f.noteError(uid, what, cgroup, err)
 	}
-	lines := make(map[uint32]int)
-	for _, line := range l.lines {
-		lines[line.uid]++
-	}
-	oldest := 0
-	for i, line := range l.lines {
-		if lines[line.uid] > lines[l.lines[oldest].uid] {
-			oldest = i
-		}
-	}
-	l.lines = slices.Delete(l.lines, oldest, oldest+1)
 }
 
 // appendErrors appends the last errors, oldest first.
 func appendErrors(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
-	l := &f.errors
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, line := range l.lines {
-		dst = append(dst, line.text...)
-	}
-	return dst, nil
+	return f.errors.Append(dst), nil
 }

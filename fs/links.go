@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"bpfviewfs/fs/rights"
 	words "bpfviewfs/internal/errno"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -31,7 +32,7 @@ func (f *FS) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Status)
 	if isGone(err) && n.kind == kindSelf || err == errUnreachable {
 		return nil, fuse.ENOENT
 	} else if isGone(err) {
-		return nil, f.stale.answer(h)
+		return nil, f.stale.Answer(h)
 	} else if err != nil {
 		return nil, errno(err)
 	}
@@ -119,7 +120,7 @@ var errUnreachable = words.Errorf(unix.ENOENT, "a directory on the way is closed
 
 // way returns the path of a cgroup in this tree, from its ancestor depth levels below the root. It goes
 // around names that views have taken. If a caller with these rights could not walk it, it is errUnreachable.
-func (f *FS) way(cgroup uint64, depth int, rights Rights) (string, error) {
+func (f *FS) way(cgroup uint64, depth int, may Rights) (string, error) {
 	names, err := f.elements(cgroup)
 	if err != nil {
 		return "", err
@@ -131,15 +132,15 @@ func (f *FS) way(cgroup uint64, depth int, rights Rights) (string, error) {
 	var way []string
 	at := f.root
 	permits := func(st *unix.Stat_t, bits uint32) bool {
-		return rights == nil || rights(st.Uid, st.Gid, st.Mode)&bits == bits
+		return may == nil || may(st.Uid, st.Gid, st.Mode)&bits == bits
 	}
 	lists := true // the directory at
-	if depth == 0 && rights != nil {
+	if depth == 0 && may != nil {
 		st, err := f.hierarchy.Stat(at)
 		if err != nil {
 			return "", err
 		}
-		lists = permits(&st, mayList)
+		lists = permits(&st, rights.List)
 	}
 	for i, name := range names {
 		if i >= depth {
@@ -152,10 +153,10 @@ func (f *FS) way(cgroup uint64, depth int, rights Rights) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if i >= depth && !(lists && permits(&st, mayEnter)) {
+		if i >= depth && !(lists && permits(&st, rights.Enter)) {
 			return "", errUnreachable
 		}
-		at, lists = st.Ino, i+1 < depth || permits(&st, mayList)
+		at, lists = st.Ino, i+1 < depth || permits(&st, rights.List)
 	}
 	return path.Join(way...), nil
 }

@@ -17,15 +17,15 @@ func (f *FS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.
 		out.NodeId, out.Attr = gone.id(), f.attr(gone, &unix.Stat_t{})
 		return fuse.OK
 	}
-	f.stale.passed(h.Pid)
+	f.stale.Passed(h.Pid)
 	if err != nil {
-		f.errors.add(f.hierarchy, h.Uid, "look up "+oneLine(name), dir.cgroup, err)
+		f.failed(h.Uid, "look up "+oneLine(name), dir.cgroup, err)
 		return errno(err)
 	}
 	out.NodeId = found.id()
 	out.Attr = attr
 	if found.isFile() {
-		f.newest.show(out.NodeId, &out.Attr)
+		f.newest.Show(out.NodeId, &out.Attr)
 	}
 	if found.kind != kindID { // each caller is asked about
 		out.SetEntryTimeout(cacheTime)
@@ -34,7 +34,7 @@ func (f *FS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.
 	return fuse.OK
 }
 
-// goneChild is the result of every name in the directory of a removed cgroup, see stale. It is a link if the
+// goneChild is the result of every name in the directory of a removed cgroup, see told.Stale. It is a link if the
 // directory has links, because readlink(2) of another node would be EINVAL.
 func goneChild(dir node) node {
 	n := node{cgroup: dir.cgroup, kind: kindGone}
@@ -167,23 +167,23 @@ func (f *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) f
 		return errno(err)
 	}
 	if n.kind == kindGone {
-		return f.stale.answer(&in.InHeader)
+		return f.stale.Answer(&in.InHeader)
 	}
 	if n.isFile() && f.isShared() {
 		f.find(in.NodeId)
 	}
 	st, err := f.hierarchy.Stat(n.cgroup)
 	switch {
-	case isGone(err) && f.newest.isOpen(in.NodeId): // of an open file the size matters, not the owner
+	case isGone(err) && f.newest.IsOpen(in.NodeId): // of an open file the size matters, not the owner
 	case isGone(err):
-		return f.stale.answer(&in.InHeader)
+		return f.stale.Answer(&in.InHeader)
 	case err != nil:
-		f.errors.add(f.hierarchy, in.Uid, "stat", n.cgroup, err)
+		f.failed(in.Uid, "stat", n.cgroup, err)
 		return errno(err)
 	}
 	out.Attr = f.attr(n, &st)
 	if n.isFile() {
-		f.newest.show(in.NodeId, &out.Attr)
+		f.newest.Show(in.NodeId, &out.Attr)
 	}
 	out.SetTimeout(cacheTime)
 	return fuse.OK

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"bpfviewfs/fs/buffers"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 	"golang.org/x/sys/unix"
@@ -83,7 +84,7 @@ func (m *metrics) forget(view string) {
 }
 
 // add counts a run that began at start.
-func (m *meter) add(start time.Time, r *run, err error) {
+func (m *meter) add(start time.Time, r *buffers.Run, err error) {
 	m.seconds.Observe(time.Since(start).Seconds())
 	if errors.Is(err, unix.EFBIG) {
 		m.tooLong.Inc()
@@ -91,7 +92,7 @@ func (m *meter) add(start time.Time, r *run, err error) {
 	if err != nil {
 		m.failures.Inc()
 	} else {
-		m.bytes.Add(float64(len(r.data)))
+		m.bytes.Add(float64(len(r.Data)))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/fs/told"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -217,7 +218,7 @@ func (m *model) ran(f *modelFile) {
 	if m.sizes[f.id] == nil {
 		m.sizes[f.id] = make(map[uint64]bool)
 	}
-	m.sizes[f.id][cmp.Or(uint64(len(f.run)), noSize)] = true
+	m.sizes[f.id][cmp.Or(uint64(len(f.run)), told.NoSize)] = true
 }
 
 // TestModel does random operations, the same for the same SEED, which is printed if it fails.
@@ -250,8 +251,8 @@ func TestModel(t *testing.T) {
 		last = append(last, what)
 		counts[strings.Fields(what)[0]]++
 		if t.Failed() {
-			t.Fatalf("SEED=%d, after %d operations, the last of them:\n%s\nerrors: %v", seed, len(last),
-				strings.Join(last[max(0, len(last)-20):], "\n"), m.errors.lines)
+			t.Fatalf("SEED=%d, after %d operations, the last of them:\n%s\nerrors: %s", seed, len(last),
+				strings.Join(last[max(0, len(last)-20):], "\n"), m.errors.Append(nil))
 		}
 	}
 	t.Log(counts)

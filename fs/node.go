@@ -34,7 +34,7 @@ const (
 	kindInfo                // a file below .bpfview, by its place in infos
 	kindSelf                // the link .bpfview/self, to the caller's own cgroup
 	kindID                  // a link in .bpfview/id to a cgroup, by the depth of its directory
-	kindGone                // any name in a removed cgroup's directory, see stale; 1 is a link
+	kindGone                // any name in a removed cgroup's directory, see told.Stale; 1 is a link
 	kindNone                // nothing; a child cgroup with a taken name is not listed
 	kindView    kind = 16   // a view, and from here on its renderings, by the view's number
 	kindUnion   kind = 40   // a union, in one of the renderings that unions have, by its number

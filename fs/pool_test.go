@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/fs/buffers"
 	"bpfviewfs/fs/limits"
 	"bpfviewfs/fs/openfiles"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -53,7 +54,7 @@ func TestTotal(t *testing.T) {
 	const total = 4 << 20
 	m := newMount(t, Config{Limits: limits.Limits{Total: total}}, text("v", strings.Repeat("x", 10_000)))
 	first, st := m.opens(1000, 10_000)
-	if st != fuse.Status(unix.ENOBUFS) || int64(first)*cost(10_000) > total/2 {
+	if st != fuse.Status(unix.ENOBUFS) || int64(first)*buffers.Cost(10_000) > total/2 {
 		t.Errorf("one user is granted %d opens (%v)", first, st)
 	}
 	if second, st := m.opens(1001, 10); second != 10 {
@@ -82,7 +83,7 @@ func TestChargedAgain(t *testing.T) {
 		}
 	}
 	held := old.limits.Sum().Held
-	if want := 30 * int(keptCost(10_000)); held != want {
+	if want := 30 * int(buffers.KeptCost(10_000)); held != want {
 		t.Errorf("%d bytes are charged, want %d", held, want)
 	}
 	next := begin(text("v", "x"))
@@ -119,8 +120,8 @@ func TestCostOfOpenFiles(t *testing.T) {
 		}
 	}
 	per := (used() - before) / (dirs * each)
-	if per > 1200 || per > cost(200) {
-		t.Errorf("an open file costs %d bytes, and is charged for %d", per, cost(200))
+	if per > 1200 || per > buffers.Cost(200) {
+		t.Errorf("an open file costs %d bytes, and is charged for %d", per, buffers.Cost(200))
 	}
 	t.Logf("%d bytes for an open file", per)
 }

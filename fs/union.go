@@ -71,7 +71,7 @@ func (f *FS) lookupUnion(uid uint32, cgroup uint64, name string, as Rendering) (
 	if err == nil {
 		return node{cgroup: cgroup, kind: kindUnion + kind(as), number: f.memory.Union(name, unionNumber)}, nil
 	}
-	f.errors.note(f.hierarchy, uid, content{view: &View{Name: name}, as: as}.name(), cgroup, err)
+	f.noteError(uid, content{view: &View{Name: name}, as: as}.name(), cgroup, err)
 	return node{}, err
 }
 

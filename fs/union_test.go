@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/fs/errorlog"
 	"bpfviewfs/fs/openfiles"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -196,15 +197,15 @@ func TestErrorsOfOneUser(t *testing.T) {
 	m.uid = 1000
 	m.walk(".bpfview", "all", "nothing")
 	m.uid = 65534
-	for i := range 3 * maxErrors {
+	for i := range 3 * errorlog.Most {
 		m.walk(".bpfview", "all", fmt.Sprintf("loop%d", i))
 	}
 	m.uid = 0
 	got, _ := m.open(".bpfview", "errors").pread(0, 1<<16)
-	if n := strings.Count(got, "\n"); n != maxErrors {
+	if n := strings.Count(got, "\n"); n != errorlog.Most {
 		t.Errorf("%d lines", n)
 	}
-	for _, name := range []string{"nothing", fmt.Sprintf("loop%d", 3*maxErrors-1)} {
+	for _, name := range []string{"nothing", fmt.Sprintf("loop%d", 3*errorlog.Most-1)} {
 		if !strings.Contains(got, ".bpfview/all/"+name+" ") {
 			t.Errorf("no line about %s", name)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/fs"
+	"bpfviewfs/fs/table"
 	"bpfviewfs/internal/plain"
 	"bpfviewfs/iter"
 	"github.com/spf13/cobra"
@@ -39,17 +40,17 @@ here, off (not enabled), or absent. If it is not here, ABOUT has the reason.`,
 			}
 			return nil
 		}
-		var rows []fs.Row
+		var rows []table.Row
 		for _, v := range src.set.Views() {
 			d := describe(v, *long)
 			about := d.About
 			if d.Why != "" {
 				about = d.Why
 			}
-			rows = append(rows, fs.Row{Name: fs.ShownName(d.View), State: d.State, Kind: d.Kind,
+			rows = append(rows, table.Row{Name: fs.ShownName(d.View), State: d.State, Kind: d.Kind,
 				Version: d.Version, Hash: d.Hash, About: about})
 		}
-		_, err = cmd.OutOrStdout().Write(fs.AppendRows(nil, rows))
+		_, err = cmd.OutOrStdout().Write(table.Append(nil, rows))
 		return err
 	}
 	return cmd
@@ -71,7 +72,7 @@ type description struct {
 // describe describes a view. If long is set, the reason why it is absent has the verifier's whole log.
 func describe(v *iter.View, long bool) description {
 	d := description{
-		View: v.Name(), State: fs.State(v.Err(), v.Off()), Kind: v.Kind(), Version: v.Version(),
+		View: v.Name(), State: table.State(v.Err(), v.Off()), Kind: v.Kind(), Version: v.Version(),
 		Hash:  v.Hash(),
 		About: v.Help(), Origin: v.Origin(), Warning: v.Warning(),
 	}

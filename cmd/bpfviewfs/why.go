@@ -9,7 +9,7 @@ import (
 
 	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/explain"
-	"bpfviewfs/fs"
+	"bpfviewfs/fs/table"
 	"bpfviewfs/mount/exit"
 	"bpfviewfs/mount/place"
 	"github.com/moby/sys/mountinfo"
@@ -72,7 +72,7 @@ The exit code is 0 if the path or view is there and readable.`,
 				}
 			}
 			if err := v.In(cgroup); errors.Is(err, unix.ENOENT) {
-				d.State, d.Why = fs.Elsewhere, err.Error()
+				d.State, d.Why = table.Elsewhere, err.Error()
 			} else if err != nil {
 				return noCgroup(err)
 			}

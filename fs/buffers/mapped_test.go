@@ -1,4 +1,4 @@
-package fs
+package buffers
 
 import (
 	"bytes"
@@ -9,23 +9,23 @@ import (
 func TestMappedRuns(t *testing.T) {
 	endSpares()
 	t.Cleanup(endSpares)
-	render := func(size int) (*run, *mapped) {
-		s := new(scratch)
+	render := func(size int) (*Run, *mapped) {
+		s := new(Scratch)
 		data := append(s.room(true), bytes.Repeat([]byte("x"), size)...)
 		m := s.mapped
-		r := s.hold(data, 1)
-		s.end(len(data))
-		if len(r.data) != size || bytes.Count(r.data, []byte("x")) != size || r.time != 1 {
-			t.Errorf("%d bytes of %d are held", len(r.data), size)
+		r := s.Hold(data, 1)
+		s.End(len(data))
+		if len(r.Data) != size || bytes.Count(r.Data, []byte("x")) != size || r.Time != 1 {
+			t.Errorf("%d bytes of %d are held", len(r.Data), size)
 		}
 		return r, m
 	}
 	large, m := render(8 << 20)
 	other, m2 := render(1 << 20)
-	if large.mapped != m || other.mapped != m2 || &large.data[0] != &m.mem[0] || m == m2 {
+	if large.mapped != m || other.mapped != m2 || &large.Data[0] != &m.mem[0] || m == m2 {
 		t.Error("the runs are not where they were rendered")
 	}
-	large.done()
+	large.Done()
 	small, again := render(100)
 	if small.mapped != nil || again != m {
 		t.Error("a small run takes a mapping, or the spare is not used")
@@ -33,12 +33,12 @@ func TestMappedRuns(t *testing.T) {
 	if medium, m := render(1 << 20); medium.mapped != m || m.used > 2<<20 {
 		t.Errorf("a run of 1 MiB holds %d bytes", m.used)
 	} else {
-		medium.done()
+		medium.Done()
 	}
 	huge, _ := render(spareSize + 1)
-	huge.done()
-	other.done()
-	small.done()
+	huge.Done()
+	other.Done()
+	small.Done()
 	for _, m := range spares.free {
 		if m.used > spareSize {
 			t.Errorf("a spare of %d bytes", m.used)

@@ -1,4 +1,4 @@
-package fs
+package rights
 
 import (
 	"slices"
@@ -29,8 +29,8 @@ func TestPermission(t *testing.T) {
 		{"not past it", capable, 15, 7, 0o000, 0},
 		{"not of an unmapped group", capable, 0, 1 << 31, 0o700, 0},
 	} {
-		r := &reader{uid: 1000, more: tt.more}
-		if got := r.permission(tt.uid, tt.gid, tt.mode); got != tt.want {
+		p := &Process{UID: 1000, more: tt.more}
+		if got := p.Bits(tt.uid, tt.gid, tt.mode); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}
 	}

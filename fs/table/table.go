@@ -1,4 +1,5 @@
-package fs
+// Package table is the form of a list of views, in .bpfview/views and in the output of a command.
+package table
 
 import (
 	"cmp"
@@ -35,8 +36,8 @@ func State(err error, off bool) string {
 	return Absent
 }
 
-// AppendRows appends a list of views with a line of heads. A column is as wide as its widest word.
-func AppendRows(dst []byte, rows []Row) []byte {
+// Append appends a list of views with a line of heads. A column is as wide as its widest word.
+func Append(dst []byte, rows []Row) []byte {
 	heads := Row{Name: "VIEW", State: "STATE", Kind: "KIND", Version: -1, Hash: "HASH", About: "ABOUT"}
 	rows = append([]Row{heads}, rows...)
 	var name, state, kind, version, hash int

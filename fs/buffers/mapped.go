@@ -1,4 +1,4 @@
-package fs
+package buffers
 
 import (
 	"sync"
@@ -57,7 +57,7 @@ func (m *mapped) holds(data []byte) bool { return len(data) > 0 && &data[0] == &
 // trim gives the pages behind the first size bytes back, if they are many.
 func (m *mapped) trim(size int) {
 	m.used = max(m.used, size)
-	keep := int(roundUp(uint64(size), 4096))
+	keep := wholePages(size)
 	if m.used-keep > keep/4 && unix.Madvise(m.mem[keep:], unix.MADV_DONTNEED) == nil {
 		m.used = keep
 	}

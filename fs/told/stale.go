@@ -1,4 +1,4 @@
-package fs
+package told
 
 import (
 	"sync"
@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stale chooses between ESTALE and ENOENT where a request meets a cgroup that is gone.
+// Stale chooses between ESTALE and ENOENT where a request meets a cgroup that is gone.
 //
-// The kernel holds names for cacheTime, and a new cgroup may have the name by then, for example that of a
+// The kernel holds names for a second, and a new cgroup may have the name by then, for example that of a
 // restarted service. ESTALE makes the kernel walk the path again and ask about every name (LOOKUP_REVAL,
 // do_filp_open in fs/namei.c). So the reader gets the new cgroup or a correct ENOENT. But a walk that starts
 // inside the removed directory (the working directory, a bind mount) ends at the same place the second time,
@@ -18,15 +18,18 @@ import (
 //
 // The second walk can be recognised because exactly one request fails in each walk. A LOOKUP in a removed
 // directory does not fail, because the kernel may ask twice in one walk: to revalidate the name it has, and
-// to look it up. So the LOOKUP finds a node of kindGone, whatever the name, and the kernel then asks for its
+// to look it up. So the LOOKUP finds a node of its own, whatever the name, and the kernel then asks for its
 // attributes, once. A LOOKUP in a directory that exists means that the walk leads around the removed
 // directory, and its thread begins anew.
-type stale struct {
-	window time.Duration // how long the kernel may take to come back
+type Stale struct {
+	window time.Duration
 
 	mu     sync.Mutex
 	recent [1024]staleAnswer // by thread; an overwritten one costs a reader one more ESTALE
 }
+
+// NewStale expects the kernel back within window, the time that it holds names for.
+func NewStale(window time.Duration) *Stale { return &Stale{window: window} }
 
 // staleAnswer is the last ESTALE of a thread.
 type staleAnswer struct {
@@ -34,12 +37,12 @@ type staleAnswer struct {
 	at     time.Time
 }
 
-func (s *stale) of(thread uint32) *staleAnswer { return &s.recent[thread%uint32(len(s.recent))] }
+func (s *Stale) of(thread uint32) *staleAnswer { return &s.recent[thread%uint32(len(s.recent))] }
 
-// answer returns ESTALE, or ENOENT if the thread has come back from an ESTALE. Threads that cannot be told
+// Answer returns ESTALE, or ENOENT if the thread has come back from an ESTALE. Threads that cannot be told
 // apart have number 0 and always get ESTALE, because one of them must not get ENOENT for another thread's
 // request.
-func (s *stale) answer(h *fuse.InHeader) fuse.Status {
+func (s *Stale) Answer(h *fuse.InHeader) fuse.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last, now := s.of(h.Pid), time.Now()
@@ -51,8 +54,8 @@ func (s *stale) answer(h *fuse.InHeader) fuse.Status {
 	return fuse.Status(unix.ESTALE)
 }
 
-// passed notes that a thread has looked up a name in a directory that exists.
-func (s *stale) passed(thread uint32) {
+// Passed notes that a thread has looked up a name in a directory that exists.
+func (s *Stale) Passed(thread uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if last := s.of(thread); last.thread == thread {
