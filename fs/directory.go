@@ -55,11 +55,50 @@ func (f *FS) directory(id uint64, uid uint32) (*directory, error) {
 
 // ReadDir returns the entries after an offset.
 func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	_, l, status := f.read(in)
+	if status.Ok() {
+		l.after(in.Offset, out.AddDirEntry)
+	}
+	return status
+}
+
+// mostLookups bounds the time of one READDIRPLUS to a millisecond.
+const mostLookups = 256
+
+// ReadDirPlus is ReadDir, and for child cgroups also the Lookup that a walk over the tree makes next. The kernel
+// sends it for the first entries of a directory, and for others if their names were looked up before. Files are
+// left out, because most walks do not ask for them and their inodes would take memory.
+func (f *FS) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	dir, l, status := f.read(in)
+	if !status.Ok() {
+		return status
+	}
+	lookups := 0
+	l.after(in.Offset, func(e fuse.DirEntry) bool {
+		entry := out.AddDirLookupEntry(e)
+		if entry == nil {
+			return false
+		}
+		if dir.kind != kindCgroup || e.Off < offsetCgroups || lookups == mostLookups {
+			return true
+		}
+		lookups++
+		found, attr, err := f.lookup(&in.InHeader, dir, e.Name)
+		if err == nil && found.kind == kindCgroup && found.ino() == e.Ino { // else the name is left to LOOKUP
+			f.answerLookup(found, attr, entry)
+		}
+		return true
+	})
+	return fuse.OK
+}
+
+// read returns the listing of an open directory.
+func (f *FS) read(in *fuse.ReadIn) (node, *listing, fuse.Status) {
 	d, ok := f.dirs.get(in.Fh)
 	if !ok { // opened by another server: an offset means the same in a new listing
 		opened, err := f.directory(in.NodeId, in.Uid)
 		if err != nil {
-			return errno(err)
+			return node{}, nil, errno(err)
 		}
 		var added bool
 		if d, added = f.dirs.add(in.Fh, opened); !added {
@@ -70,14 +109,13 @@ func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList)
 	defer d.mu.Unlock()
 	if in.Offset == 0 && d.begun || d.listing == nil { // rewinddir(3) lists anew
 		if err := f.fill(d); isGone(err) {
-			return fuse.ENOENT
+			return node{}, nil, fuse.ENOENT
 		} else if err != nil {
-			return errno(err)
+			return node{}, nil, errno(err)
 		}
 	}
 	d.begun = true
-	d.listing.after(in.Offset, out.AddDirEntry)
-	return fuse.OK
+	return d.maker.node, d.listing, fuse.OK
 }
 
 // ReleaseDir forgets an open directory.

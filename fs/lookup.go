@@ -22,6 +22,11 @@ func (f *FS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.
 		f.failed(h.Uid, "look up "+oneLine(name), dir.cgroup, err)
 		return errno(err)
 	}
+	f.answerLookup(found, attr, out)
+	return fuse.OK
+}
+
+func (f *FS) answerLookup(found node, attr fuse.Attr, out *fuse.EntryOut) {
 	out.NodeId = found.id()
 	out.Attr = attr
 	if found.isFile() {
@@ -31,7 +36,6 @@ func (f *FS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.
 		out.SetEntryTimeout(cacheTime)
 	}
 	out.SetAttrTimeout(cacheTime)
-	return fuse.OK
 }
 
 // goneChild is the result of every name in the directory of a removed cgroup, see told.Stale. It is a link if the

@@ -11,12 +11,10 @@ import "github.com/hanwen/go-fuse/v2/fuse"
 //     default.
 //   - xattrs, ioctl and locks do not exist; the kernel says EOPNOTSUPP and ENOTTY, and keeps flock(2) locks
 //     itself.
-//   - READDIRPLUS is not negotiated. A listing would reserve a node for every view it names, and stat(2) none
-//     of them.
 
 // Options are the mount options that the filesystem needs.
 func (f *FS) Options() *fuse.MountOptions {
-	return &fuse.MountOptions{DisabledCapabilities: fuse.CAP_READDIRPLUS}
+	return &fuse.MountOptions{ExtraCapabilities: fuse.CAP_READDIRPLUS_AUTO}
 }
 
 // The mount is read-only and the kernel answers EROFS by itself, unless root remounts it for writing (mount
