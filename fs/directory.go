@@ -65,9 +65,9 @@ func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList)
 // mostLookups bounds the time of one READDIRPLUS to a millisecond.
 const mostLookups = 256
 
-// ReadDirPlus is ReadDir, and for child cgroups also the Lookup that a walk over the tree makes next. The kernel
-// sends it for the first entries of a directory, and for others if their names were looked up before. Files are
-// left out, because most walks do not ask for them and their inodes would take memory.
+// ReadDirPlus is ReadDir, and for child cgroups also the Lookup that a walk over the tree makes next. The
+// kernel sends it for the first entries of a directory, and for others if names there were looked up before.
+// Files are left out, because most walks do not ask for them and their inodes would take memory.
 func (f *FS) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	dir, l, status := f.read(in)
 	if !status.Ok() {

@@ -26,8 +26,8 @@ type listing struct {
 	size   int64 // of all chunks, in bytes
 }
 
-// chunk is a part of a listing. An entry alone decides whether it is the last of its chunk, so a new cgroup or
-// a removed one changes one chunk, or two.
+// chunk is a part of a listing. An entry alone decides whether it is the last of its chunk, so a new cgroup
+// or a removed one changes one chunk, or two.
 type chunk struct {
 	entries []entry
 	names   []byte

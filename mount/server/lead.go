@@ -176,7 +176,8 @@ func (l *loop) attend(r handoff.Request) bool {
 	return true
 }
 
-// tick is how often the watcher looks at the leader. After so many looks without a request it ends.
+// tick is how often the watcher looks at the leader. If no other goroutine runs it is 1 ms, because Go's
+// timers then sleep in whole milliseconds. After so many looks without a request it ends.
 const (
 	tick      = 500 * time.Microsecond
 	idleTicks = 8
