@@ -17,13 +17,12 @@ enum mode {
 
 struct bpf_record {
 	enum attach_type attach_type VIEW_KEY VIEW_HELP("what it is attached to, as bpftool names it");
-	char hook[40] VIEW_KEY VIEW_WIDTH(6)
-		VIEW_HELP("lsm_cgroup: the function of the kernel it is attached to");
-	__u32 position VIEW_KEY VIEW_WIDTH(8) VIEW_HELP("its place in the order in which they run, from 0");
-	__u32 id VIEW_WIDTH(6) VIEW_HELP("id of the program");
-	__u32 link VIEW_WIDTH(6) VIEW_OPTIONAL VIEW_HELP("id of the link that attaches it, if one does");
+	char hook[40] VIEW_KEY VIEW_HELP("lsm_cgroup: the function of the kernel it is attached to");
+	__u32 position VIEW_KEY VIEW_HELP("its place in the order in which they run, from 0");
+	__u32 id VIEW_HELP("id of the program");
+	__u32 link VIEW_OPTIONAL VIEW_HELP("id of the link that attaches it, if one does");
 	enum mode mode VIEW_OPTIONAL VIEW_HELP("how it was attached: single, override or multi");
-	__u32 levels_up VIEW_WIDTH(9) VIEW_OPTIONAL
+	__u32 levels_up VIEW_OPTIONAL
 		VIEW_HELP("where it is attached: 0 for this cgroup, 1 for its parent, and so on");
 	char name[16] VIEW_HELP("name of the program");
 };

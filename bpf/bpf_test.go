@@ -115,7 +115,6 @@ var memberTags = map[string]*regexp.Regexp{
 	"kind":     regexp.MustCompile(`^(gauge|counter|histogram|address|cgroup)$`),
 	"sum":      regexp.MustCompile(`^[a-z][a-z0-9_]*$`),
 	"unit":     regexp.MustCompile(`^(ns|us|bytes|pages|ppm)$`),
-	"width":    regexp.MustCompile(`^[1-9][0-9]?$`),
 	"help":     regexp.MustCompile(`^[^\n]{3,100}$`),
 }
 

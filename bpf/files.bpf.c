@@ -29,9 +29,9 @@ enum access {
 };
 
 struct files_record {
-	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
-	__u32 tid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("first thread that has the table; /proc/PID/task/TID/fd");
-	__u32 fd VIEW_KEY VIEW_WIDTH(5) VIEW_HELP("descriptor");
+	__u32 pid VIEW_KEY VIEW_HELP("process id");
+	__u32 tid VIEW_KEY VIEW_HELP("first thread that has the table; /proc/PID/task/TID/fd");
+	__u32 fd VIEW_KEY VIEW_HELP("descriptor");
 	enum file_type type VIEW_BY
 		VIEW_HELP("kind of the open file; anon: an event, timer, epoll, pidfd, BPF object and such");
 	enum access access VIEW_HELP("what it is open for; none: O_PATH, or for ioctl alone");

@@ -28,10 +28,10 @@ enum mapping {
 #define KINDS (MAPPING_VDSO + 1)
 
 struct maps_record {
-	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
+	__u32 pid VIEW_KEY VIEW_HELP("process id");
 	enum mapping kind VIEW_KEY VIEW_BY
 		VIEW_HELP("code: of programs, libraries; shmem: shared, tmpfs; vdso: the kernel's");
-	__u64 mappings VIEW_GAUGE VIEW_ADD VIEW_WIDTH(8) VIEW_HELP("memory mappings of processes by kind");
+	__u64 mappings VIEW_GAUGE VIEW_ADD VIEW_HELP("memory mappings of processes by kind");
 	__u64 size_bytes VIEW_GAUGE VIEW_ADD VIEW_UNIT("bytes")
 		VIEW_HELP("address space of processes by the kind of mapping, in memory or not");
 	__u64 writable_bytes VIEW_GAUGE VIEW_UNIT("bytes")

@@ -19,13 +19,12 @@
 #define MEMORY(help) VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP(help)
 
 struct processes_record {
-	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
-	__u32 ppid VIEW_WIDTH(7) VIEW_HELP("process id of the parent");
-	__u32 nspid VIEW_WIDTH(7) VIEW_OPTIONAL
-		VIEW_HELP("process id in its own, the innermost, pid namespace");
-	__u32 uid VIEW_WIDTH(5) VIEW_HELP("effective user id, as the initial user namespace has it");
-	__u32 threads VIEW_WIDTH(7) VIEW_GAUGE VIEW_HELP("threads of the process that live");
-	__s32 oom_score_adj VIEW_WIDTH(13) VIEW_GAUGE
+	__u32 pid VIEW_KEY VIEW_HELP("process id");
+	__u32 ppid VIEW_HELP("process id of the parent");
+	__u32 nspid VIEW_OPTIONAL VIEW_HELP("process id in its own, the innermost, pid namespace");
+	__u32 uid VIEW_HELP("effective user id, as the initial user namespace has it");
+	__u32 threads VIEW_GAUGE VIEW_HELP("threads of the process that live");
+	__s32 oom_score_adj VIEW_GAUGE
 		VIEW_HELP("adjustment of the score that the OOM killer gives the process: -1000 to 1000");
 	__u64 user_usec VIEW_COUNTER VIEW_UNIT("us")
 		VIEW_HELP("CPU time in user mode, of all threads that the process ever had");
@@ -36,14 +35,13 @@ struct processes_record {
 	__u64 file_bytes MEMORY("resident memory of the process that files back");
 	__u64 shmem_bytes MEMORY("resident memory of the process in tmpfs and shared memory");
 	__u64 swap_bytes MEMORY("memory of the process that is swapped out");
-	__u64 major_faults VIEW_COUNTER VIEW_WIDTH(7)
-		VIEW_HELP("page faults of the process that waited for a disk");
-	__u64 open_files VIEW_GAUGE VIEW_WIDTH(7) VIEW_OPTIONAL
+	__u64 major_faults VIEW_COUNTER VIEW_HELP("page faults of the process that waited for a disk");
+	__u64 open_files VIEW_GAUGE VIEW_OPTIONAL
 		VIEW_HELP("file descriptors in the table of the first thread");
 	__u64 start_usec VIEW_GAUGE VIEW_UNIT("us")
 		VIEW_HELP("time from boot to the start of the process, as in /proc/PID/stat");
 	__u64 cgroup2_id VIEW_CGROUP VIEW_HELP("id of its cgroup in cgroup2, also where this is cgroup v1");
-	char comm[16] VIEW_WIDTH(15) VIEW_HELP("name of its main thread");
+	char comm[16] VIEW_HELP("name of its main thread");
 	char program[64] VIEW_HELP("name of the file that it executes, up to 63 bytes");
 };
 

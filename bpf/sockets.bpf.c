@@ -38,34 +38,32 @@ enum state {
 };
 
 struct sockets_record {
-	__u64 inode VIEW_KEY VIEW_WIDTH(10) VIEW_HELP("inode number of the socket, as in /proc/PID/fd");
-	__u32 descriptors VIEW_TOTAL VIEW_GAUGE VIEW_WIDTH(5)
+	__u64 inode VIEW_KEY VIEW_HELP("inode number of the socket, as in /proc/PID/fd");
+	__u32 descriptors VIEW_TOTAL VIEW_GAUGE
 		VIEW_HELP("file descriptors of the cgroup's processes for the socket");
-	__u32 pid VIEW_WIDTH(7) VIEW_HELP("first process of the cgroup that has it");
-	__u32 tid VIEW_WIDTH(7) VIEW_HELP("first thread that has the table of files; /proc/PID/task/TID/fd");
-	__u32 fd VIEW_WIDTH(5) VIEW_HELP("first file descriptor in that table");
+	__u32 pid VIEW_HELP("first process of the cgroup that has it");
+	__u32 tid VIEW_HELP("first thread that has the table of files; /proc/PID/task/TID/fd");
+	__u32 fd VIEW_HELP("first file descriptor in that table");
 	enum protocol protocol VIEW_BY
 		VIEW_HELP("tcp, mptcp, udp, udplite, unix_stream, unix_dgram, unix_seqpacket");
 	enum state state VIEW_BY VIEW_HELP("as TCP names them; the others are established, listen or close");
 	__u8 local_address[16] VIEW_ADDRESS VIEW_OPTIONAL VIEW_HELP("own address; not for Unix");
-	__u32 local_port VIEW_WIDTH(5) VIEW_OPTIONAL VIEW_HELP("own port; not for Unix");
+	__u32 local_port VIEW_OPTIONAL VIEW_HELP("own port; not for Unix");
 	__u8 remote_address[16] VIEW_ADDRESS VIEW_OPTIONAL VIEW_HELP("address connected to; not for Unix");
-	__u32 remote_port VIEW_WIDTH(5) VIEW_OPTIONAL VIEW_HELP("port connected to; not for Unix");
-	__u64 receive_bytes VIEW_GAUGE VIEW_ADD VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_WIDTH(8)
+	__u32 remote_port VIEW_OPTIONAL VIEW_HELP("port connected to; not for Unix");
+	__u64 receive_bytes VIEW_GAUGE VIEW_ADD VIEW_UNIT("bytes") VIEW_OPTIONAL
 		VIEW_HELP("bytes that sockets received and no process read, a FIN is one; UDP, MPTCP: their memory");
-	__u64 send_bytes VIEW_GAUGE VIEW_ADD VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_WIDTH(8)
+	__u64 send_bytes VIEW_GAUGE VIEW_ADD VIEW_UNIT("bytes") VIEW_OPTIONAL
 		VIEW_HELP("bytes that sockets sent, not acknowledged yet, SYN and FIN too; UDP, Unix: their memory");
-	__u32 backlog VIEW_GAUGE VIEW_OPTIONAL VIEW_WIDTH(5)
+	__u32 backlog VIEW_GAUGE VIEW_OPTIONAL
 		VIEW_HELP("connections that wait for accept, if the socket listens");
-	__u32 backlog_limit VIEW_GAUGE VIEW_OPTIONAL VIEW_WIDTH(5)
+	__u32 backlog_limit VIEW_GAUGE VIEW_OPTIONAL
 		VIEW_HELP("how many connections may wait for accept, if the socket listens");
-	__u32 rtt_usec VIEW_GAUGE VIEW_UNIT("us") VIEW_OPTIONAL VIEW_WIDTH(8)
+	__u32 rtt_usec VIEW_GAUGE VIEW_UNIT("us") VIEW_OPTIONAL
 		VIEW_HELP("smoothed round-trip time of a TCP socket");
 	__u32 netns VIEW_HELP("inode number of the network namespace, as in /proc/PID/ns/net");
-	__u64 peer_inode VIEW_OPTIONAL VIEW_WIDTH(10)
-		VIEW_HELP("Unix: inode number of the socket connected to");
-	char path[108] VIEW_WIDTH(20)
-		VIEW_HELP("Unix: path bound to; abstract: the name, with @ for each NUL");
+	__u64 peer_inode VIEW_OPTIONAL VIEW_HELP("Unix: inode number of the socket connected to");
+	char path[108] VIEW_HELP("Unix: path bound to; abstract: the name, with @ for each NUL");
 };
 
 VIEW_RECORD(struct sockets_record)

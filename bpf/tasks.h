@@ -10,12 +10,11 @@
 #include "threads.h"
 
 struct tasks_record {
-	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
-	__u32 tid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("thread id");
-	__u32 ppid VIEW_WIDTH(7) VIEW_HELP("process id of the parent");
-	__u32 nspid VIEW_WIDTH(7) VIEW_OPTIONAL
-		VIEW_HELP("process id in its own, the innermost, pid namespace");
-	__u32 uid VIEW_WIDTH(5) VIEW_HELP("effective user id, as the initial user namespace has it");
+	__u32 pid VIEW_KEY VIEW_HELP("process id");
+	__u32 tid VIEW_KEY VIEW_HELP("thread id");
+	__u32 ppid VIEW_HELP("process id of the parent");
+	__u32 nspid VIEW_OPTIONAL VIEW_HELP("process id in its own, the innermost, pid namespace");
+	__u32 uid VIEW_HELP("effective user id, as the initial user namespace has it");
 	char state VIEW_BY
 		VIEW_HELP("R running, S sleeping, D in disk sleep, T stopped, t traced, P parked, I idle");
 	__u64 user_usec VIEW_COUNTER VIEW_UNIT("us") VIEW_HELP("CPU time of the thread in user mode");

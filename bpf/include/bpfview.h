@@ -175,8 +175,6 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
  * seconds, bytes, ratios.
  */
 #define VIEW_UNIT(unit) VIEW_TAG("unit:" unit)
-/* It has no effect, and is there for older sources. */
-#define VIEW_WIDTH(chars) VIEW_TAG("width:" #chars)
 /* One line of documentation, of a member or, on a program, of the view. */
 #define VIEW_HELP(line) VIEW_TAG("help:" line)
 

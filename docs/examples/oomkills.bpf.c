@@ -9,7 +9,7 @@
 
 struct oomkills_record {
 	__u64 kills VIEW_COUNTER VIEW_HELP("processes that the OOM killer ended");
-	__u64 pid VIEW_WIDTH(7) VIEW_OPTIONAL VIEW_HELP("process id of the last");
+	__u64 pid VIEW_OPTIONAL VIEW_HELP("process id of the last");
 	char comm[16] VIEW_OPTIONAL VIEW_HELP("name of the last");
 };
 

@@ -17,8 +17,8 @@
  * metrics. When you change it, raise the version below: readers rely on it.
  */
 struct NAME_record {
-	__u32 pid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("process id");
-	__u32 tid VIEW_KEY VIEW_WIDTH(7) VIEW_HELP("thread id");
+	__u32 pid VIEW_KEY VIEW_HELP("process id");
+	__u32 tid VIEW_KEY VIEW_HELP("thread id");
 	__u64 age_usec VIEW_GAUGE VIEW_UNIT("us") VIEW_HELP("since it was started");
 	char state VIEW_HELP("as in ps: R runs or wants to, S sleeps, D waits and cannot be interrupted");
 	char comm[16] VIEW_HELP("name");
