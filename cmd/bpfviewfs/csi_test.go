@@ -49,7 +49,6 @@ func newCSINode(t testing.TB, mount string) *csiNode {
 			t.Fatal(err)
 		}
 	}
-	// As on a node, where all mounts are shared.
 	if err := unix.Mount(n.kubelet, n.kubelet, "", unix.MS_BIND, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +58,13 @@ func newCSINode(t testing.TB, mount string) *csiNode {
 		}
 		unix.Unmount(n.kubelet, unix.MNT_DETACH)
 	})
-	if err := unix.Mount("", n.kubelet, "", unix.MS_SHARED, ""); err != nil {
+	// As on a node, where all mounts are shared. Private comes first, because under systemd the root is shared.
+	// Each mount below would then be in the root once more.
+	err := unix.Mount("", n.kubelet, "", unix.MS_PRIVATE, "")
+	if err == nil {
+		err = unix.Mount("", n.kubelet, "", unix.MS_SHARED, "")
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	n.start()
