@@ -68,7 +68,7 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader) (*buf
 	a, err := f.limits.Begin(cancel, uid)
 	var r *buffers.Run
 	if err == nil {
-		r, err = f.run(request{context.Background(), cancel}, c, n.cgroup, who, f.now())
+		r, err = f.run(interruptible{context.Background(), cancel}, c, n.cgroup, who, f.now())
 		a.End()
 	}
 	f.counts.add(r, err)
@@ -102,15 +102,15 @@ func (f *FS) run(ctx context.Context, c content, cgroup uint64, who reader, time
 	return r, nil
 }
 
-// request is a context that is done when the kernel interrupts the request.
-type request struct {
+// interruptible is a context that is done when the kernel interrupts the request.
+type interruptible struct {
 	context.Context
 	cancel <-chan struct{}
 }
 
-func (r request) Done() <-chan struct{} { return r.cancel }
+func (r interruptible) Done() <-chan struct{} { return r.cancel }
 
-func (r request) Err() error {
+func (r interruptible) Err() error {
 	select {
 	case <-r.cancel:
 		return context.Canceled

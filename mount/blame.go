@@ -41,15 +41,15 @@ func (k *Keeper) accuse(p *process, why error) {
 
 // suspect returns the view on trial, or the only view with a request in work, when p died.
 func (k *Keeper) suspect(p *process) (view int, ok bool) {
-	if node := k.state.Trial(); node != 0 {
-		k.state.SetTrial(0)
+	if node := k.requests.Trial(); node != 0 {
+		k.requests.SetTrial(0)
 		return k.View(node)
 	}
 	for n := range handoff.Regions {
 		if k.leaving != nil && n != p.region {
 			continue
 		}
-		slots, _ := k.state.Region(n)
+		slots, _ := k.requests.Region(n)
 		for _, slot := range slots {
 			r := slot.Left()
 			if r == nil || r.Waits() || !r.RunsView() {

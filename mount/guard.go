@@ -29,7 +29,7 @@ const guardVar = "BPFVIEWFS_GUARD"
 // Descriptors that a guard gets from its keeper.
 const (
 	guardDevice = 3 + iota
-	guardState
+	guardRequests
 	guardSocket
 )
 
@@ -55,7 +55,7 @@ func (k *Keeper) startGuard() (post *os.File, err error) {
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", guardVar, os.Getpid()))
 	cmd.Stderr = os.Stderr
-	cmd.ExtraFiles = []*os.File{fuse, k.state.File(), far}
+	cmd.ExtraFiles = []*os.File{fuse, k.requests.File(), far}
 	if err := cmd.Start(); err != nil {
 		post.Close()
 		return nil, fmt.Errorf("start a guard: %w", err)
@@ -103,11 +103,11 @@ func stand() error {
 		return fmt.Errorf("guard the mount of process %d: %w", pid, err)
 	}
 	defer unix.Close(keeper)
-	state, err := handoff.OpenState(os.NewFile(guardState, "state"))
+	requests, err := handoff.Open(os.NewFile(guardRequests, "requests"))
 	if err != nil {
 		return err
 	}
-	at, err := state.Info()
+	at, err := requests.Info()
 	if err != nil {
 		return err
 	}

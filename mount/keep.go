@@ -17,7 +17,7 @@ func (k *Keeper) hold(files []*os.File) {
 // held returns the descriptors that the mount needs, by their names in the service manager's store.
 func (k *Keeper) held() map[string]int {
 	fds := map[string]int{
-		heldDevice: k.at.FD(), heldState: int(k.state.File().Fd()), heldMemory: int(k.memory.Fd()),
+		heldDevice: k.at.FD(), heldState: int(k.requests.File().Fd()), heldMemory: int(k.memory.Fd()),
 	}
 	if k.kept != nil {
 		fds[heldKept] = int(k.kept.Fd())

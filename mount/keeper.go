@@ -26,11 +26,11 @@ type Keeper struct {
 	// Warn, if not nil, gets a server's warnings, a line each, until the outcome of the mount is told.
 	Warn func(line string)
 
-	at     *place.Mount
-	state  *handoff.State
-	memory *os.File
-	kept   *os.File          // of a server, see Keep; may be nil
-	ready  func(error) error // nil once it was called
+	at       *place.Mount
+	requests *handoff.Memory
+	memory   *os.File
+	kept     *os.File          // of a server, see Keep; may be nil
+	ready    func(error) error // nil once it was called
 
 	path   string   // of our program at the start; its next version is found there
 	dir    string   // the working directory at the start; the arguments are relative to it
@@ -152,7 +152,7 @@ func (k *Keeper) begin() (err error) {
 	if k.at, err = place.Prepare(k.Options.Target); err != nil {
 		return err
 	}
-	if k.state, err = handoff.NewState(); err != nil {
+	if k.requests, err = handoff.NewMemory(); err != nil {
 		return err
 	}
 	k.memory, err = handoff.Memfd("bpfviewfs-files", 0)
@@ -164,7 +164,7 @@ func (k *Keeper) mount() error {
 	if err := k.at.Attach(k.Options.Source, k.Options.Flags); err != nil {
 		return err
 	}
-	if err := k.state.SetInfo(k.at.Info()); err != nil {
+	if err := k.requests.SetInfo(k.at.Info()); err != nil {
 		return err
 	}
 	k.mounted()
@@ -204,8 +204,8 @@ func (k *Keeper) release() {
 	close(k.gone)
 	k.at.Close()
 	k.at = nil
-	if k.state != nil {
-		k.state.Close()
+	if k.requests != nil {
+		k.requests.Close()
 	}
 	if k.memory != nil {
 		k.memory.Close()

@@ -30,7 +30,7 @@ func newKeeper(t *testing.T) *Keeper {
 	if k.good, err = os.Open(falseProgram(t)); err != nil {
 		t.Fatal(err)
 	}
-	if k.state, err = handoff.NewState(); err != nil {
+	if k.requests, err = handoff.NewMemory(); err != nil {
 		t.Fatal(err)
 	}
 	if k.memory, err = handoff.Memfd("files", 0); err != nil {
@@ -231,7 +231,7 @@ func (k *Keeper) mountAnew(t *testing.T) (target string) {
 	if err := at.Attach("src", 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.state.SetInfo(at.Info()); err != nil {
+	if err := k.requests.SetInfo(at.Info()); err != nil {
 		t.Fatal(err)
 	}
 	target = at.Info().Target
@@ -278,7 +278,7 @@ func TestResumeUnknown(t *testing.T) {
 		t.Fatalf("resumed %t, log: %s", resumed, log)
 	}
 	k.at.Close()
-	k.state.Close()
+	k.requests.Close()
 	k.memory.Close()
 }
 

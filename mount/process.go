@@ -84,7 +84,7 @@ func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 		Files: std.files,
 		Sys:   &syscall.SysProcAttr{Setsid: true}, // the terminal's signals are for the keeper
 	}
-	wire.Legacy{Requests: k.state.File(), Memory: k.memory, Wire: far, Kept: k.kept}.HandTo(attr, fuse)
+	wire.Legacy{Requests: k.requests.File(), Memory: k.memory, Wire: far, Kept: k.kept}.HandTo(attr, fuse)
 	started, err := k.startConfined(fmt.Sprintf("/proc/self/fd/%d", program), attr)
 	if err != nil {
 		return nil, fmt.Errorf("start a server: %w", err)

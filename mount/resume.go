@@ -87,7 +87,7 @@ func (k *Keeper) takeUp(files map[string]*os.File) error {
 	if device == nil || requests == nil || memory == nil {
 		return fmt.Errorf("it left %d descriptors of 3", len(files))
 	}
-	s, err := handoff.OpenState(requests)
+	s, err := handoff.Open(requests)
 	if err != nil {
 		return err
 	}
@@ -97,13 +97,13 @@ func (k *Keeper) takeUp(files map[string]*os.File) error {
 		return err
 	}
 	device.Close()
-	k.at, k.state, k.memory, k.kept = m, s, memory, files[heldKept]
+	k.at, k.requests, k.memory, k.kept = m, s, memory, files[heldKept]
 	return nil
 }
 
-// takeUpMount finds the mount that the state tells of. A mount that may exist is taken up, because there may
+// takeUpMount finds the mount that the memory of requests tells of. A mount that may exist is taken up, because there may
 // be one without a server.
-func (k *Keeper) takeUpMount(s *handoff.State, device *os.File) (*place.Mount, error) {
+func (k *Keeper) takeUpMount(s *handoff.Memory, device *os.File) (*place.Mount, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// FuzzState reads the first page of a state, which says where the mount is and how much of it is used, with
+// FuzzMemory reads the first page of the memory, which says where the mount is and how much of it is used, with
 // any bytes in it.
-func FuzzState(f *testing.F) {
+func FuzzMemory(f *testing.F) {
 	f.Add([]byte{})
 	for _, at := range []int{trialAt, usedAt, usedAt + 4, infoAt, initAt} {
 		page := make([]byte, at+8)
@@ -15,7 +15,7 @@ func FuzzState(f *testing.F) {
 		f.Add(page)
 	}
 	f.Fuzz(func(t *testing.T, page []byte) {
-		s, err := NewState()
+		s, err := NewMemory()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// State is memory that outlives the server. The keeper makes it, and every server of the mount maps it.
+// Memory is memory that outlives the server. The keeper makes it, and every server of the mount maps it.
 //
 //	page 0       a word that names the layout, the node on trial, how many slots of each region were ever used,
 //	             the mount (Info as JSON), the INIT message
@@ -21,7 +21,7 @@ import (
 //
 // Two servers live at once during a hand-over, and each reads into a region of its own. The region of a dead
 // server is given to the next one, which answers the requests in it.
-type State struct {
+type Memory struct {
 	file *os.File
 	mem  []byte
 }
@@ -45,33 +45,33 @@ const Regions = 2
 // read.
 const layout = 0x62707602
 
-// NewState makes memory that can be handed on.
-func NewState() (*State, error) {
+// NewMemory makes memory that can be handed on.
+func NewMemory() (*Memory, error) {
 	file, err := Memfd("bpfviewfs-requests", regionAt+Regions*regionSize)
 	if err != nil {
 		return nil, err
 	}
-	s, err := OpenState(file)
+	m, err := Open(file)
 	if err != nil {
 		return nil, err
 	}
-	binary.NativeEndian.PutUint64(s.mem[layoutAt:], layout)
-	return s, nil
+	binary.NativeEndian.PutUint64(m.mem[layoutAt:], layout)
+	return m, nil
 }
 
-// OpenState maps the memory that NewState made, in any process.
-func OpenState(file *os.File) (*State, error) {
+// Open maps the memory that NewMemory made, in any process.
+func Open(file *os.File) (*Memory, error) {
 	mem, err := unix.Mmap(int(file.Fd()), 0, regionAt+Regions*regionSize,
 		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return nil, fmt.Errorf("map the memory of requests: %w", err)
 	}
-	return &State{file, mem}, nil
+	return &Memory{file, mem}, nil
 }
 
 // Check returns an error if this version does not know the layout.
-func (s *State) Check() error {
-	if got := binary.NativeEndian.Uint64(s.mem[layoutAt:]); got != layout {
+func (m *Memory) Check() error {
+	if got := binary.NativeEndian.Uint64(m.mem[layoutAt:]); got != layout {
 		return fmt.Errorf("the mount keeps its requests in layout %#x and this version knows %#x: "+
 			"unmount and mount again", got, layout)
 	}
@@ -91,48 +91,48 @@ func Memfd(name string, size int64) (*os.File, error) {
 }
 
 // File returns the memory as a file, for a process that inherits it.
-func (s *State) File() *os.File { return s.file }
+func (m *Memory) File() *os.File { return m.file }
 
 // Unmap gives the memory back and leaves its file open.
-func (s *State) Unmap() { unix.Munmap(s.mem) }
+func (m *Memory) Unmap() { unix.Munmap(m.mem) }
 
 // Close gives both back.
-func (s *State) Close() {
-	s.Unmap()
-	s.file.Close()
+func (m *Memory) Close() {
+	m.Unmap()
+	m.file.Close()
 }
 
 // Take gives a region to a server. It returns the slots of it that were ever used, and a pool of the others.
-func (s *State) Take(region int) (used []Slot, pool Pool) {
-	used, unused := s.Region(region)
-	return used, Pool{state: s, region: region, unused: unused}
+func (m *Memory) Take(region int) (used []Slot, pool Pool) {
+	used, unused := m.Region(region)
+	return used, Pool{memory: m, region: region, unused: unused}
 }
 
 // Region returns the slots of one of the two regions: the used ones, and the others, which hold no request.
-func (s *State) Region(n int) (used, unused []Slot) {
+func (m *Memory) Region(n int) (used, unused []Slot) {
 	at := regionAt + n*regionSize
-	all := newSlots(s.mem[at : at+regionSize])
-	mark := min(int(binary.NativeEndian.Uint32(s.mem[usedAt+4*n:])), MaxSlots)
+	all := newSlots(m.mem[at : at+regionSize])
+	mark := min(int(binary.NativeEndian.Uint32(m.mem[usedAt+4*n:])), MaxSlots)
 	return all[:mark], all[mark:]
 }
 
 // First returns the first slot of a region.
-func (s *State) First(region int) Slot {
-	used, unused := s.Region(region)
+func (m *Memory) First(region int) Slot {
+	used, unused := m.Region(region)
 	if len(used) > 0 {
 		return used[0]
 	}
-	s.setUsed(region, 1)
+	m.setUsed(region, 1)
 	return unused[0]
 }
 
 // setUsed records how many slots of a region were used. Reading one of the others would allocate its page.
-func (s *State) setUsed(region, slots int) {
-	binary.NativeEndian.PutUint32(s.mem[usedAt+4*region:], uint32(slots))
+func (m *Memory) setUsed(region, slots int) {
+	binary.NativeEndian.PutUint32(m.mem[usedAt+4*region:], uint32(slots))
 }
 
 // SetInfo notes where the mount is.
-func (s *State) SetInfo(at place.Info) error {
+func (m *Memory) SetInfo(at place.Info) error {
 	text, err := json.Marshal(at)
 	if err == nil && len(text) > initAt-infoAt-4 {
 		err = errors.New("the path is too long")
@@ -140,15 +140,15 @@ func (s *State) SetInfo(at place.Info) error {
 	if err != nil {
 		return fmt.Errorf("note where the mount is: %w", err)
 	}
-	copy(s.mem[infoAt+4:], text)
-	binary.NativeEndian.PutUint32(s.mem[infoAt:], uint32(len(text)))
+	copy(m.mem[infoAt+4:], text)
+	binary.NativeEndian.PutUint32(m.mem[infoAt:], uint32(len(text)))
 	return nil
 }
 
 // Info returns where the mount is.
-func (s *State) Info() (at place.Info, err error) {
-	n := min(binary.NativeEndian.Uint32(s.mem[infoAt:]), initAt-infoAt-4)
-	if err := json.Unmarshal(s.mem[infoAt+4:][:n], &at); err != nil {
+func (m *Memory) Info() (at place.Info, err error) {
+	n := min(binary.NativeEndian.Uint32(m.mem[infoAt:]), initAt-infoAt-4)
+	if err := json.Unmarshal(m.mem[infoAt+4:][:n], &at); err != nil {
 		return at, fmt.Errorf("where the mount is: %w", err)
 	}
 	return at, nil
@@ -156,22 +156,22 @@ func (s *State) Info() (at place.Info, err error) {
 
 // SetInit keeps the INIT message. It writes the length, the first word, last, so that no reader finds half a
 // message.
-func (s *State) SetInit(r Request) {
-	copy(s.mem[initAt+4:regionAt], r[4:])
-	copy(s.mem[initAt:], r[:4])
+func (m *Memory) SetInit(r Request) {
+	copy(m.mem[initAt+4:regionAt], r[4:])
+	copy(m.mem[initAt:], r[:4])
 }
 
 // Init returns the INIT message, nil if there was none yet.
-func (s *State) Init() Request {
-	n := binary.NativeEndian.Uint32(s.mem[initAt:])
+func (m *Memory) Init() Request {
+	n := binary.NativeEndian.Uint32(m.mem[initAt:])
 	if n < RequestHeader || n > regionAt-initAt {
 		return nil
 	}
-	return Request(s.mem[initAt:][:n])
+	return Request(m.mem[initAt:][:n])
 }
 
 // Trial returns the node of the request that is tried alone, 0 if there is none.
-func (s *State) Trial() uint64 { return binary.NativeEndian.Uint64(s.mem[trialAt:]) }
+func (m *Memory) Trial() uint64 { return binary.NativeEndian.Uint64(m.mem[trialAt:]) }
 
 // SetTrial notes that node, 0 at the end of the trial.
-func (s *State) SetTrial(node uint64) { binary.NativeEndian.PutUint64(s.mem[trialAt:], node) }
+func (m *Memory) SetTrial(node uint64) { binary.NativeEndian.PutUint64(m.mem[trialAt:], node) }

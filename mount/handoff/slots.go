@@ -41,7 +41,7 @@ func newSlots(memory []byte) []Slot {
 // Pool hands out the slots of a server's region, the lowest first. So memory is touched only up to the most
 // requests that were ever held at once, and a search for requests ends there.
 type Pool struct {
-	state  *State
+	memory *Memory
 	region int
 	free   []Slot
 	unused []Slot // never used for a request
@@ -59,7 +59,7 @@ func (p *Pool) Get() Slot {
 	}
 	s := p.unused[0]
 	p.unused = p.unused[1:]
-	p.state.setUsed(p.region, MaxSlots-len(p.unused))
+	p.memory.setUsed(p.region, MaxSlots-len(p.unused))
 	s.Done()
 	return s
 }

@@ -109,7 +109,7 @@ func kernel(t *testing.T, fs fuse.RawFileSystem) (s *server, fd int) {
 	}
 	mounttest.Leaks(t)
 	c := newConn(fds[0])
-	if c.state, err = handoff.NewState(); err != nil {
+	if c.requests, err = handoff.NewMemory(); err != nil {
 		t.Fatal(err)
 	}
 	s = newServer(c, fs, nil)
@@ -118,7 +118,7 @@ func kernel(t *testing.T, fs fuse.RawFileSystem) (s *server, fd int) {
 		unix.Close(fds[1])
 		mounttest.Eventually(t, func() bool { return s.drain(0) == 0 }, func() string { return "the loops do not end" })
 		c.at.Close()
-		c.state.Close()
+		c.requests.Close()
 	})
 	return s, fds[1]
 }

@@ -17,7 +17,7 @@ var errLeft = errors.New("another server has taken over")
 // knows which request did it.
 func (s *server) begin(region int, trial bool) {
 	used := s.open(region)
-	lent, _ := s.state.Region(1 - region)
+	lent, _ := s.requests.Region(1 - region)
 	left := append(s.found(used, false), s.found(lent, true)...)
 	for start := time.Now(); trial && len(left) > 0 && time.Since(start) < trialsTime; left = left[1:] {
 		s.try(left[0])
@@ -43,7 +43,7 @@ func (s *server) withOther(unique uint64) bool {
 	if !s.beside.Load() {
 		return false
 	}
-	used, _ := s.state.Region(1 - s.region)
+	used, _ := s.requests.Region(1 - s.region)
 	return slices.ContainsFunc(slices.Concat(used, s.borrowed), func(slot handoff.Slot) bool {
 		r := slot.Left()
 		return r != nil && r.Unique() == unique
@@ -53,14 +53,14 @@ func (s *server) withOther(unique uint64) bool {
 // takeOver answers the requests that the previous server has left at its end.
 func (s *server) takeOver() {
 	s.beside.Store(false)
-	lent, _ := s.state.Region(1 - s.region)
+	lent, _ := s.requests.Region(1 - s.region)
 	s.requeue(append(s.found(s.borrowed, false), s.found(lent, true)...))
 }
 
 // open makes a region this server's, and returns the slots of it that were ever used.
 func (s *server) open(region int) (used []handoff.Slot) {
 	s.region = region
-	used, s.slots = s.state.Take(region)
+	used, s.slots = s.requests.Take(region)
 	return used
 }
 
@@ -107,7 +107,7 @@ func (s *server) try(e entry) {
 		s.requeue([]entry{e})
 		return
 	}
-	s.state.SetTrial(e.slot.Left().Node())
+	s.requests.SetTrial(e.slot.Left().Node())
 	s.mu.Lock()
 	l := s.newLoop()
 	s.mu.Unlock()
@@ -124,7 +124,7 @@ func (s *server) try(e entry) {
 	case <-done:
 	case <-time.After(trialTime):
 	}
-	s.state.SetTrial(0)
+	s.requests.SetTrial(0)
 }
 
 // unanswered reports whether the kernel still waits for the reply to a request. A server may have died

@@ -84,18 +84,18 @@ func mountHere(source, target string) (c *Conn, kept <-chan struct{}, err error)
 		c.keeper, err = wire.Open(far)
 	}
 	if err == nil {
-		c.state, err = handoff.NewState()
+		c.requests, err = handoff.NewMemory()
 	}
 	if err == nil {
 		err = at.Attach(source, 0)
 	}
 	if err == nil {
-		err = c.state.SetInfo(at.Info())
+		err = c.requests.SetInfo(at.Info())
 	}
 	giveBack := func() {
 		near.Close()
 		c.keeper.Close()
-		c.state.File().Close()
+		c.requests.File().Close()
 	}
 	if err != nil {
 		giveBack()

@@ -26,8 +26,8 @@ func Inherit() (*Conn, error) {
 	}
 	c := newConn(wire.Device)
 	c.keeper, c.memory, c.kept = keeper, l.Memory, l.Kept
-	if c.state, err = handoff.OpenState(l.Requests); err == nil {
-		err = c.state.Check()
+	if c.requests, err = handoff.Open(l.Requests); err == nil {
+		err = c.requests.Check()
 	}
 	if err != nil {
 		c.Failed(err)
@@ -78,7 +78,7 @@ func (c *Conn) await() (wire.Order, error) {
 	o := m.Order
 	c.status = o.Status
 	c.status.Server, c.status.Serving = os.Getpid(), time.Now()
-	at, err := c.state.Info()
+	at, err := c.requests.Info()
 	if err != nil {
 		return wire.Order{}, err
 	}

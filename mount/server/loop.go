@@ -16,17 +16,17 @@ const maxLoops = 512
 
 // server answers requests: see "The loop" in the package's documentation.
 type server struct {
-	conn  *Conn
-	fd    int // of the connection
-	state *handoff.State
-	fs    fuse.RawFileSystem
-	proto *fuse.ProtocolServer
-	opts  *fuse.MountOptions
-	heir  Heir                     // the filesystem, if it is one
-	owner Owner                    // the filesystem, if it is one
-	into  IntoReader               // the filesystem, if it is one
-	class func(node uint64) uint64 // groups nodes with files of about the same cost
-	began time.Time
+	conn     *Conn
+	fd       int // of the connection
+	requests *handoff.Memory
+	fs       fuse.RawFileSystem
+	proto    *fuse.ProtocolServer
+	opts     *fuse.MountOptions
+	heir     Heir                     // the filesystem, if it is one
+	owner    Owner                    // the filesystem, if it is one
+	into     IntoReader               // the filesystem, if it is one
+	class    func(node uint64) uint64 // groups nodes with files of about the same cost
+	began    time.Time
 
 	leader   atomic.Pointer[loop] // the only loop that reads
 	watching atomic.Bool          // the leader is being watched
@@ -83,16 +83,16 @@ type Classes interface {
 func newServer(c *Conn, fs fuse.RawFileSystem, given *fuse.MountOptions) *server {
 	opts := c.options(given)
 	s := &server{
-		conn:  c,
-		fd:    c.at.FD(),
-		state: c.state,
-		fs:    fs,
-		opts:  opts,
-		proto: fuse.NewProtocolServer(fs, opts),
-		class: func(node uint64) uint64 { return node },
-		began: time.Now(),
-		ended: make(chan error, 1),
-		loops: map[*loop]struct{}{},
+		conn:     c,
+		fd:       c.at.FD(),
+		requests: c.requests,
+		fs:       fs,
+		opts:     opts,
+		proto:    fuse.NewProtocolServer(fs, opts),
+		class:    func(node uint64) uint64 { return node },
+		began:    time.Now(),
+		ended:    make(chan error, 1),
+		loops:    map[*loop]struct{}{},
 	}
 	s.heir, _ = fs.(Heir)
 	s.owner, _ = fs.(Owner)

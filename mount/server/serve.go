@@ -57,7 +57,7 @@ func (c *Conn) Serve(fs fuse.RawFileSystem, opts *fuse.MountOptions) error {
 // serve runs the loops to the end.
 func (s *server) serve(o wire.Order) error {
 	c := s.conn
-	if err := s.handshake(s.state.First(o.Region)); err != nil {
+	if err := s.handshake(s.requests.First(o.Region)); err != nil {
 		c.at.Close()
 		return err
 	}
@@ -131,7 +131,7 @@ func (w logWriter) Write(line []byte) (int, error) {
 // handshake answers INIT, which the kernel sends first and alone. A later server reads the agreed values from
 // it, and answers it only if the server before died of it.
 func (s *server) handshake(first handoff.Slot) error {
-	in, again := s.state.Init(), true
+	in, again := s.requests.Init(), true
 	if left := first.Left(); in == nil || left != nil && left.Opcode() == opInit {
 		again = false
 		if left == nil {
@@ -145,7 +145,7 @@ func (s *server) handshake(first handoff.Slot) error {
 			return errors.New(
 				"the first message is not INIT: is another process serving this mount?")
 		}
-		s.state.SetInit(left)
+		s.requests.SetInit(left)
 		in = left
 	}
 	out := make([]byte, handoff.SlotSize)

@@ -88,15 +88,15 @@ type Conn struct {
 	// It is not called in a server that another one replaces.
 	OnEnd func()
 
-	status wire.Status
-	at     *place.Mount   // our mount
-	state  *handoff.State // outlives this process
-	keeper *wire.End      // to the keeper
-	memory *os.File       // see Memory
-	kept   *os.File       // see Kept; may be nil
-	server *server        // set by Serve
-	ready  chan struct{}  // closed when INIT is answered
-	served chan struct{}  // closed when Serve returns
+	status   wire.Status
+	at       *place.Mount    // our mount
+	requests *handoff.Memory // outlives this process
+	keeper   *wire.End       // to the keeper
+	memory   *os.File        // see Memory
+	kept     *os.File        // see Kept; may be nil
+	server   *server         // set by Serve
+	ready    chan struct{}   // closed when INIT is answered
+	served   chan struct{}   // closed when Serve returns
 }
 
 func newConn(device int) *Conn {

@@ -21,7 +21,7 @@ const Device = 3
 // Legacy has the files that a server inherits from its keeper, behind Device. Servers of every version find
 // them at the same descriptors.
 type Legacy struct {
-	Requests *os.File // see handoff.State
+	Requests *os.File // see handoff.Memory
 	Memory   *os.File // of open files
 	Wire     *os.File // the server's end
 	Kept     *os.File // that an earlier server has sent with Keep; nil if there is none
