@@ -39,6 +39,7 @@ type Member struct {
 	Key      bool   // identifies the record
 	Optional bool   // all bits set: not available
 	SumOf    string `json:"sum_of"` // the histogram that has this sum, or ""
+	Average  bool   // over time, of a counter that the record has, too
 	Metric   string // its name in Prometheus text, or ""
 	Help     string
 	Values   map[string]string // of an enum: the names by the numbers

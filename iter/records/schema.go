@@ -32,7 +32,8 @@ type schemaMember struct {
 	Optional bool              `json:"optional,omitempty"` // all bits set means not available
 	Total    bool              `json:"total,omitempty"`    // added up over records with the same keys
 	SumOf    string            `json:"sum_of,omitempty"`
-	Metric   string            `json:"metric,omitempty"` // in Prometheus text; members without one are labels
+	Average  bool              `json:"average,omitempty"` // over time, of a counter that the record has, too
+	Metric   string            `json:"metric,omitempty"`  // in Prometheus text; members without one are labels
 	Help     string            `json:"help,omitempty"`
 	Values   map[string]string `json:"values,omitempty"` // of an enum, by number
 }
@@ -54,10 +55,8 @@ func (t Type) Schema(view string) []byte {
 		c := &r.columns[i]
 		m := schemaMember{
 			Name: c.name, Offset: c.off, Size: c.size, Type: c.typeName(), Kind: c.metric,
-			Unit: c.unit,
-			Key:  slices.Contains(r.keys, i), Optional: c.optional, Total: c.total,
-			SumOf: c.sumOf,
-			Help:  c.help,
+			Unit: c.unit, Key: slices.Contains(r.keys, i), Optional: c.optional, Total: c.total,
+			SumOf: c.sumOf, Average: c.average, Help: c.help,
 		}
 		if c.series != "" {
 			m.Metric = "bpfview_" + view + "_" + c.series

@@ -45,6 +45,24 @@ func takeApart(b []byte) (*tree, bool) {
 	return t, bytes.Equal(t.append(make([]byte, 0, len(b))), b)
 }
 
+// leaveOutAverages makes averages over time not available. The recording has their counters, and so the average of
+// any time. An average that fades away would be a change in each snapshot, and these would be most of a file.
+func (t *tree) leaveOutAverages(s *raw.Schema) {
+	for i := range s.Members {
+		m := &s.Members[i]
+		if !m.Average || !m.Optional {
+			continue
+		}
+		for _, f := range t.frames {
+			for at := m.Offset; at+m.Size <= len(f.Records); at += t.size {
+				for k := range m.Size {
+					f.Records[at+k] = 0xff
+				}
+			}
+		}
+	}
+}
+
 // orderOf is the byte order of a header of raw output.
 func orderOf(head []byte) binary.ByteOrder {
 	if head[7]&1 != 0 {

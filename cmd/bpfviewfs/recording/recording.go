@@ -30,6 +30,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"bpfviewfs/iter/raw"
@@ -52,7 +53,7 @@ const (
 )
 
 // ErrForeign means that a file is no recording, or one of another version.
-var ErrForeign = errors.New("no recording of this version")
+var ErrForeign = errors.New("it is no recording that this program reads")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -89,7 +90,11 @@ func scan(file *os.File) (heads []head, err error) {
 		if err != nil && err != io.EOF {
 			return nil, err
 		}
-		return nil, fmt.Errorf("%s: %w", file.Name(), ErrForeign)
+		word := "it does not begin as a recording"
+		if version, ok := strings.CutPrefix(string(begin[:n]), magic[:len(magic)-2]); ok {
+			word = fmt.Sprintf("its version is %q, and not 1 or 2", strings.TrimSpace(version))
+		}
+		return nil, fmt.Errorf("%s: %w: %s", file.Name(), ErrForeign, word)
 	}
 	info, err := file.Stat()
 	if err != nil {
@@ -159,7 +164,7 @@ func (r *Reader) Close() error {
 	return r.file.Close()
 }
 
-// Parts are the views of a snapshot. They are good until the next call.
+// Parts are the views of a snapshot.
 func (r *Reader) Parts(i int) ([]Part, error) {
 	from := i
 	for from > 0 && !r.heads[from].key() && from != r.at+1 {
@@ -232,6 +237,7 @@ func pack(dst []byte, parts, before []Part) []byte {
 			field(p.Raw)
 			continue
 		}
+		now.leaveOutAverages(s)
 		dst = append(dst, 1)
 		field(packTree(nil, s, now, treeOf(old)))
 	}
@@ -371,7 +377,7 @@ func isBegin(file *os.File, size int64) bool {
 	return int64(n) == size && (string(b) == magic[:size] || string(b) == magic1[:size])
 }
 
-// Append adds a snapshot. On an error, for example a full disk, the file has all that it had before.
+// Append adds a snapshot, and makes the averages over time in it not available. On an error, for example a full disk, the file has all that it had before.
 func (w *Writer) Append(at time.Time, parts []Part) error {
 	key := w.needsKey(at)
 	before := w.before

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -196,7 +197,8 @@ func TestForeign(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(path); !errors.Is(err, ErrForeign) {
+		if _, err := Open(path); !errors.Is(err, ErrForeign) ||
+			strings.Contains(err.Error(), `"3"`) != strings.HasSuffix(text, "3\n") {
 			t.Errorf("%q: %v", text, err)
 		}
 		if _, err := Create(path, Limits{}); !errors.Is(err, ErrForeign) {
@@ -273,6 +275,47 @@ func TestVersion1(t *testing.T) {
 		parts, err := r.Parts(3 + i)
 		if want := snapshot(i); err != nil || !bytes.Equal(parts[0].Raw, want[0].Raw) {
 			t.Errorf("snapshot %d: %v", i, err)
+		}
+	}
+}
+
+// TestAverages holds that averages are left out, and nothing else.
+func TestAverages(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "r")
+	w, err := Create(path, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	tagged := strings.Replace(schema, `"type":"s32"`, `"type":"s32","optional":true,"average":true`, 1)
+	for i := range 2 {
+		if err := w.Append(at(i), []Part{{"cpu", []byte(tagged), treeOutput(i, 1, 2, 3)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	parts, err := r.Parts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := mustParse(t).Parse(parts[0].Raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := mustParse(t).Parse(treeOutput(1, 1, 2, 3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, f := range want.Frames {
+		for k := 0; k < len(f.Records); k += 24 {
+			copy(f.Records[k+12:], "\xff\xff\xff\xff")
+		}
+		if !bytes.Equal(got.Frames[i].Records, f.Records) {
+			t.Errorf("%s: %x, want %x", f.Path, got.Frames[i].Records, f.Records)
 		}
 	}
 }
