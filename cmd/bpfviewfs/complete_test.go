@@ -59,6 +59,11 @@ func TestCompletionInShells(t *testing.T) {
 				{"bpfviewfs views -o uid=daemo", "-o uid=daemon"},
 				{"bpfviewfs cat --format js", "--format json"},
 				{"bpfviewfs views --log-level warn", "--log-level warning"},
+				{"bpfviewfs show --fro", "bpfviewfs show --from"},
+				{"bpfviewfs show --from x cpu " + top[:len(top)-1], "--from x cpu " + top + "/"},
+				{"bpfviewfs record /dev/nul", "bpfviewfs record /dev/null"},
+				{"bpfviewfs record x memo", "bpfviewfs record x memory"},
+				{"bpfviewfs replay --dump open", "--dump openmetrics"},
 			} {
 				s.send("C-u")
 				s.send("-l", tt.typed)

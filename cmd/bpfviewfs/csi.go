@@ -11,7 +11,7 @@ import (
 func csiCommand(logs *logOptions) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "csi [DIR]",
-		Short: "give pods of Kubernetes volumes with their own directory of the mount at DIR",
+		Short: "give pods of Kubernetes their own directory of the mount as a volume",
 		Long: `Serve the Container Storage Interface on a node of Kubernetes. A pod with an inline volume of the
 driver bpfviewfs gets the directory of its own cgroup in DIR (/run/bpfview if not given), or of one of its
 containers, and nothing else. It needs CAP_SYS_ADMIN, to mount.`,

@@ -17,7 +17,7 @@ import (
 func doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "look for things that a mount lacks on this machine, and name the remedy",
+		Short: "find what a mount lacks on this machine, and the remedy",
 		Long: `Look at the kernel, its filesystems, the rights of this user, the installation and the mounts. Each line is
 ok, note (something works less well), unknown (only root can see it) or bad, with the remedy. It changes
 nothing and needs no root.

@@ -142,5 +142,6 @@ mount(8) calls it as well: mount -t fuse.bpfviewfs cgroup2 /run/bpfview
 		exporterCommand(log), csiCommand(log), newCommand(), checkCommand(), versionCommand(),
 		manual.Command(exitHelp))
 	complete.Command(root)
+	manual.Fit(root)
 	return root
 }

@@ -103,7 +103,7 @@ while IFS= read -r line; do
 	'bpfviewfs new '*) rm -rf blocked lives ;;
 	esac
 	case $line in
-	*--once* | *--dump*) sh -c "$line" </dev/null >out 2>&1 || code=$? ;;
+	*--once* | *--dump* | *--from*) sh -c "$line" </dev/null >out 2>&1 || code=$? ;;
 	'bpfviewfs top'* | 'bpfviewfs replay'*) # they need a terminal, and go on
 		timeout -s TERM 1 script -qec "stty rows 24 cols 80; $line" /dev/null </dev/null >out 2>&1 || code=$? ;;
 	*--max-age* | *'--count 60'* | *--every*) # they go on

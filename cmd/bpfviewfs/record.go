@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -12,6 +13,7 @@ import (
 	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/recording"
 	"bpfviewfs/cmd/bpfviewfs/replay"
+	"bpfviewfs/cmd/bpfviewfs/show"
 	"bpfviewfs/cmd/bpfviewfs/target"
 	"bpfviewfs/cmd/bpfviewfs/units"
 	"bpfviewfs/iter/records"
@@ -24,9 +26,12 @@ func recordCommand() *cobra.Command {
 		Short: "record snapshots of views to a file",
 		Long: `Record snapshots of a cgroup and all below it to FILE, until interrupted. The default is the whole tree, with the views
 cpu, memory and psi. An existing recording goes on. If the recorder is killed, at most the last snapshot is lost. Beyond
---max-size or --max-age the oldest snapshots are dropped.`,
+--max-size or --max-age the oldest snapshots are dropped. Averages over time (AVG10 of psi) are not recorded, because the
+counters are, and give the average of any time.`,
 		Example: "  bpfviewfs record /var/log/cgroups.rec --max-age 24h\n  bpfviewfs record x.rec cpu psi system.slice --count 60",
 		Args:    words(1, 100),
+
+		ValidArgsFunction: complete.FileAndViews,
 	}
 	open := readerFlags(cmd)
 	f := cmd.Flags()
@@ -59,6 +64,7 @@ cpu, memory and psi. An existing recording goes on. If the recorder is killed, a
 		defer stop()
 		ticks := time.NewTicker(*every)
 		defer ticks.Stop()
+		said := "" // the last error, which is said once for as long as it lasts
 		for n := 1; ; n++ {
 			parts, err := snapshot(r, views, cgroup, chosen)
 			if err == nil {
@@ -67,8 +73,11 @@ cpu, memory and psi. An existing recording goes on. If the recorder is killed, a
 			switch {
 			case err != nil && n == 1:
 				return failed(err)
-			case err != nil: // the mount may come back
-				fmt.Fprintf(cmd.ErrOrStderr(), "bpfviewfs: record: %v\n", err)
+			case err == nil:
+				said = ""
+			case err.Error() != said: // the mount may come back, or the disk be emptied
+				said = err.Error()
+				fmt.Fprintf(cmd.ErrOrStderr(), "bpfviewfs: record: %v: it goes on\n", err)
 			}
 			if n == *count {
 				return failed(err)
@@ -107,12 +116,15 @@ func replayCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay FILE",
 		Short: "show a recording on the screen of top, or dump it",
-		Long: `Show a recording on the screen of top: the keys . and , go one snapshot further or back. With --dump, print all of it: json and
-csv have rates between snapshots, openmetrics has the counters with their times.`,
-		Example: "  bpfviewfs replay x.rec\n  bpfviewfs replay --dump csv x.rec >x.csv",
-		Args:    words(1, 1),
+		Long: `Show a recording on the screen of top: the keys . and , go one step further or back. A step is a snapshot; + and - make it
+a minute, ten minutes or an hour. With --dump, print all of it: json and csv have rates between snapshots, openmetrics has the
+counters with their times. bpfviewfs show --from FILE shows its views.`,
+		Example: `  bpfviewfs replay x.rec
+  bpfviewfs replay --dump csv x.rec >x.csv`,
+		Args: words(1, 1),
 	}
 	screen := screenFlags(cmd)
+	when := atFlag(cmd)
 	dump := complete.ChoiceFlag(cmd, "dump", "no", "print everything as `json`, csv or openmetrics", "json", "csv",
 		"openmetrics")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -131,9 +143,48 @@ csv have rates between snapshots, openmetrics has the counters with their times.
 		if err != nil {
 			return err
 		}
+		at := min(1, r.Len()-1) // the first with rates
+		if *when != "" || *screen.once {
+			if at, err = replay.Find(r, *when); err != nil {
+				return noTarget(err)
+			}
+		}
 		options.Steps = true
-		options.Title = fmt.Sprintf("%s, %d snapshots until %s", filepath.Base(args[0]), r.Len(), r.Time(r.Len()-1).Format("Jan 2 15:04:05"))
-		return screen.run(cmd, replay.New(r), options)
+		options.Title = filepath.Base(args[0])
+		recorded := replay.New(r, at)
+		if options.Pages, err = recorded.Views(); err != nil {
+			return failed(err)
+		}
+		return screen.run(cmd, recorded, options)
 	}
 	return cmd
+}
+
+// atFlag gives a command the flag for a time in a recording.
+func atFlag(cmd *cobra.Command) *string {
+	const usage = "the snapshot at this `TIME`, for example 03:15, '2026-01-31 03:15:20', or -10m before the last"
+	when := cmd.Flags().String("at", "", usage)
+	if err := cmd.RegisterFlagCompletionFunc("at", cobra.NoFileCompletions); err != nil {
+		panic(err) // no such flag
+	}
+	return when
+}
+
+// showRecording is show of a recording.
+func showRecording(cmd *cobra.Command, path string, q replay.Query, printer *show.Printer) error {
+	for _, name := range []string{"pid", "mount", "options", "source"} {
+		if cmd.Flags().Changed(name) {
+			return usageError("show: --%s is about this machine, --from about a recording: give one", name)
+		}
+	}
+	r, err := recording.Open(path)
+	if err != nil {
+		return failed(fmt.Errorf("show: %w", err))
+	}
+	defer r.Close()
+	err = replay.Show(r, q, printer)
+	if errors.Is(err, replay.ErrNoView) {
+		return noView(err)
+	}
+	return noTarget(err)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"bpfviewfs/cmd/bpfviewfs/complete"
+	"bpfviewfs/cmd/bpfviewfs/replay"
 	"bpfviewfs/cmd/bpfviewfs/show"
 	"bpfviewfs/cmd/bpfviewfs/target"
 	"bpfviewfs/iter/raw"
@@ -32,11 +33,15 @@ The cgroup is a path below the top, a unit of systemd, the id of a container (or
 top, with the views cpu, memory and psi.
 
 If a mount is there that this user may read, it is read. Without one, root runs the views. A stateful view that is not
-running then counts for the interval.`,
+running then counts for the interval.
+
+With --from it shows a recording: the last snapshot, or the one --at a time, with rates since the snapshot before, or for
+--interval. --every then goes from there, or else from the begin, in such steps to the end.`,
 		Example: `  bpfviewfs show ssh.service
   bpfviewfs show cpu --tree --sort usage --top 10 /
   bpfviewfs show tasks --pid 1 --sort user --columns tid,user,system,comm
-  bpfviewfs show --every 5s psi system.slice`,
+  bpfviewfs show --every 5s psi system.slice
+  bpfviewfs show --from x.rec cpu --tree --sort usage --top 10`,
 	}
 	open := readerFlags(cmd)
 	f := cmd.Flags()
@@ -49,20 +54,28 @@ running then counts for the interval.`,
 	f.StringVar(&a.Sort, "sort", "", "sort by `column`, the greatest first; +column for the least first")
 	f.IntVar(&a.Top, "top", 0, "show the first `N` rows")
 	f.StringSliceVar(&a.Columns, "columns", nil, "show these `columns`, separated by commas")
+	from := f.String("from", "", "show the recording `FILE`, in place of what is now")
+	when := atFlag(cmd)
 	asJSON := jsonFlag(cmd)
 	asCSV := f.Bool("csv", false, "print comma-separated values")
-	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, begun string) ([]string,
-		cobra.ShellCompDirective) {
-		if strings.Contains(begun, "/") {
-			return complete.Cgroup(begun)
-		}
-		words := slices.Concat(complete.Views(), complete.Units(), []string{"self"})
-		slices.Sort(words)
-		return complete.StartingWith(begun, slices.Compact(words)), cobra.ShellCompDirectiveNoFileComp
-	}
+	cmd.ValidArgsFunction = complete.ViewsAndCgroup
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *interval <= 0 || *every < 0 || a.Top < 0 || *pid < 0 {
 			return usageError("show: --interval, --every, --top and --pid take no negative value")
+		}
+		printer := show.Printer{To: cmd.OutOrStdout(), Arrangement: a, JSON: *asJSON, CSV: *asCSV,
+			Width: columnsOf(os.Stdout)}
+		if *asJSON && *asCSV {
+			return usageError("show: --json and --csv are two forms: give one")
+		}
+		if *from != "" {
+			if !f.Changed("interval") {
+				*interval = 0
+			}
+			return showRecording(cmd, *from, replay.Query{Words: args, At: *when, Tree: *tree,
+				Every: *every, Interval: *interval}, &printer)
+		} else if *when != "" {
+			return usageError("show: --at is a time in a recording: give --from FILE")
 		}
 		views, word := splitWords(args)
 		if word != "" && *pid > 0 {
@@ -82,12 +95,11 @@ running then counts for the interval.`,
 		}
 		s := shower{
 			reader: r, views: views, chosen: len(args) > 0 && views[0] == args[0], cgroup: cgroup,
-			tree: *tree, interval: *interval,
-			arrangement: a, json: *asJSON, csv: *asCSV, width: columnsOf(os.Stdout),
+			tree: *tree, interval: *interval, printer: printer,
 		}
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		return s.run(ctx, cmd, *every > 0)
+		return s.run(ctx, *every > 0)
 	}
 	return cmd
 }
@@ -116,21 +128,18 @@ func columnsOf(file *os.File) int {
 
 // shower shows views again and again.
 type shower struct {
-	reader      reader
-	views       []string
-	chosen      bool // by their names: one that is not here is an error
-	cgroup      string
-	tree        bool
-	interval    time.Duration
-	arrangement show.Arrangement
-	json, csv   bool
-	width       int
+	reader   reader
+	views    []string
+	chosen   bool // by their names: one that is not here is an error
+	cgroup   string
+	tree     bool
+	interval time.Duration
+	printer  show.Printer
 
 	schemas map[string]*raw.Schema // nil for a view without records
-	heads   map[string]bool        // views of which the line of names was printed
 }
 
-func (s *shower) run(ctx context.Context, cmd *cobra.Command, again bool) error {
+func (s *shower) run(ctx context.Context, again bool) error {
 	if err := s.prepare(); err != nil {
 		return err
 	}
@@ -138,12 +147,18 @@ func (s *shower) run(ctx context.Context, cmd *cobra.Command, again bool) error 
 	if err != nil {
 		return err
 	}
+	title := func() string {
+		if again {
+			return time.Now().Format(time.TimeOnly)
+		}
+		return ""
+	}
 	once := true // nothing has a rate
 	for _, schema := range s.schemas {
 		once = once && (schema == nil || !show.HasCounters(schema))
 	}
 	if once {
-		if err := s.print(cmd, runs{}, before); err != nil || !again {
+		if err := s.print(runs{}, before, title()); err != nil || !again {
 			return err
 		}
 	}
@@ -159,7 +174,7 @@ func (s *shower) run(ctx context.Context, cmd *cobra.Command, again bool) error 
 		if err != nil {
 			return err
 		}
-		if err := s.print(cmd, before, now); err != nil || !again {
+		if err := s.print(before, now, title()); err != nil || !again {
 			return err
 		}
 		before = now
@@ -168,13 +183,13 @@ func (s *shower) run(ctx context.Context, cmd *cobra.Command, again bool) error 
 
 // prepare reads the schemas. Of views that were not chosen, those that are not here are left out.
 func (s *shower) prepare() error {
-	s.schemas, s.heads = make(map[string]*raw.Schema), make(map[string]bool)
+	s.schemas = make(map[string]*raw.Schema)
 	var here []string
 	for _, view := range s.views {
 		schema, err := schemaOf(s.reader, view)
 		switch {
-		case errors.Is(err, errNoRecords) && (s.json || s.csv || s.tree ||
-			len(s.arrangement.Columns) > 0 || s.arrangement.Sort != ""):
+		case errors.Is(err, errNoRecords) && (s.printer.JSON || s.printer.CSV || s.tree ||
+			len(s.printer.Arrangement.Columns) > 0 || s.printer.Arrangement.Sort != ""):
 			return noView(fmt.Errorf("%w, and so has no columns: bpfviewfs cat %s", err, view))
 		case errors.Is(err, errNoRecords):
 			schema = nil
@@ -190,7 +205,7 @@ func (s *shower) prepare() error {
 		return noView(fmt.Errorf("none of the views %s is here: bpfviewfs views",
 			strings.Join(s.views, ", ")))
 	}
-	s.views = here
+	s.views, s.printer.Named = here, len(here) > 1
 	return nil
 }
 
@@ -216,18 +231,11 @@ func (s *shower) read() (runs, error) {
 	return all, nil
 }
 
-func (s *shower) print(cmd *cobra.Command, before, now runs) error {
-	out, first := cmd.OutOrStdout(), true
+func (s *shower) print(before, now runs, title string) error {
+	s.printer.Title(title)
 	for _, view := range s.views {
-		head := func() {
-			if len(s.views) > 1 {
-				fmt.Fprintf(out, "%s%s\n", map[bool]string{false: "\n"}[first], view)
-			}
-			first = false
-		}
 		if s.schemas[view] == nil {
-			head()
-			if _, err := out.Write(now.text[view]); err != nil {
+			if err := s.printer.Text(view, now.text[view]); err != nil {
 				return failed(err)
 			}
 			continue
@@ -237,28 +245,11 @@ func (s *shower) print(cmd *cobra.Command, before, now runs) error {
 			continue
 		}
 		table := show.New(s.schemas[view], before.decoded[view], run)
-		err := table.Arrange(s.arrangement)
-		if err != nil {
-			return usageError("show: %v", err)
+		if len(table.Rows) == 0 && !s.chosen {
+			continue
 		}
-		switch {
-		case s.json:
-			err = table.PrintJSON(out)
-		case s.csv:
-			err = table.PrintCSV(out, !s.heads[view])
-			s.heads[view] = true
-		default:
-			if len(table.Rows) == 0 && !s.chosen {
-				continue
-			}
-			if len(s.arrangement.Columns) == 0 {
-				table.Compact()
-			}
-			head()
-			err = table.Print(out, s.width)
-		}
-		if err != nil {
-			return failed(err)
+		if err := s.printer.Table(table); err != nil {
+			return noTarget(err)
 		}
 	}
 	return nil

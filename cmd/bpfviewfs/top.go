@@ -35,17 +35,8 @@ sorted by any column. Enter shows a cgroup's processes, threads, sockets, files 
 It reads a mount if this user may, and else runs the views, which takes root. NO_COLOR turns colours off.`,
 		Example: "  bpfviewfs top\n  bpfviewfs top system.slice --sort mem\n  bpfviewfs top --once | head",
 		Args:    words(0, 1),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, begun string) ([]string,
-			cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return complete.NoWords(nil, nil, "")
-			}
-			if strings.Contains(begun, "/") {
-				return complete.Cgroup(begun)
-			}
-			return complete.StartingWith(begun, append(complete.Units(), "self")),
-				cobra.ShellCompDirectiveNoFileComp
-		},
+
+		ValidArgsFunction: complete.OneCgroup,
 	}
 	open := readerFlags(cmd)
 	screen := screenFlags(cmd)
@@ -144,16 +135,16 @@ func printOnce(cmd *cobra.Command, r top.Reader, o top.Options) error {
 	}
 	o.Color = false
 	m := top.New(r, o)
-	for i := range 2 {
-		if i > 0 && !o.Steps {
-			time.Sleep(o.Interval)
-		}
-		if err := m.Take(); err != nil {
-			return err
-		}
+	err := m.Take()
+	if err == nil && !o.Steps {
+		time.Sleep(o.Interval)
+		err = m.Take()
+	}
+	if err != nil {
+		return failed(err)
 	}
 	text := ansi.Strip(m.Text(width, height))
-	_, err := fmt.Fprintln(cmd.OutOrStdout(), text)
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
 	return failed(err)
 }
 

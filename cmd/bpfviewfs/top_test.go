@@ -76,6 +76,22 @@ func TestTop(t *testing.T) {
 		t.Errorf("colours in spite of NO_COLOR: %q", text)
 	}
 
+	// Windows of any size while it draws, and a server that is replaced, change nothing.
+	for i := range 30 {
+		s.tmux("resize-window", "-x", strconv.Itoa(1+i*53%150), "-y", strconv.Itoa(1+i*29%50))
+	}
+	s.tmux("resize-window", "-x", "100", "-y", "24")
+	s.await("▼CPU%", "busy.service", "idle.service", "q quit")
+	if out, err := exec.Command(command, "reload", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	clock := regexp.MustCompile(`\d\d:\d\d:\d\d`)
+	last := clock.FindString(s.text())
+	eventually(t, "it goes on after reload", func() bool {
+		text := s.text()
+		return clock.FindString(text) != last && strings.Contains(text, "q quit")
+	})
+
 	// The mount dies and comes back; the screen says so and goes on.
 	unix.Kill(serverOf(t, dir), unix.SIGKILL)
 	s.await("the mount is dead", "busy.service")

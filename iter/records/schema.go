@@ -46,25 +46,19 @@ func (t Type) Schema(view string) []byte {
 	if r == nil {
 		return nil
 	}
-	s := schema{View: view, Help: t.help, Version: t.version, Hash: t.Hash(), Order: "little",
-		Size: r.size, JSON: schemaJSON}
-	if bigEndian {
-		s.Order = "big"
-	}
+	s := schema{View: view, Help: t.help, Version: t.version, Hash: t.Hash(), Size: r.size, JSON: schemaJSON,
+		Order: map[bool]string{false: "little", true: "big"}[bigEndian]}
 	for i := range r.columns {
 		c := &r.columns[i]
 		m := schemaMember{
 			Name: c.name, Offset: c.off, Size: c.size, Type: c.typeName(), Kind: c.metric,
 			Unit: c.unit, Key: slices.Contains(r.keys, i), Optional: c.optional, Total: c.total,
-			SumOf: c.sumOf, Average: c.average, Help: c.help,
+			SumOf: c.sumOf, Average: c.average, Help: c.help, Values: make(map[string]string),
 		}
 		if c.series != "" {
 			m.Metric = "bpfview_" + view + "_" + c.series
 		}
 		for value, name := range c.names {
-			if m.Values == nil {
-				m.Values = make(map[string]string)
-			}
 			number := strconv.FormatUint(value, 10)
 			if c.negative {
 				number = strconv.FormatInt(int64(value), 10)

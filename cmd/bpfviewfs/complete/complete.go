@@ -63,6 +63,40 @@ func ViewAndCgroup(_ *cobra.Command, args []string, begun string) ([]string,
 	return NoWords(nil, nil, "")
 }
 
+// ViewsAndCgroup completes views, and then a cgroup.
+func ViewsAndCgroup(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return cgroupOr(Views(), begun)
+}
+
+// OneCgroup completes a cgroup.
+func OneCgroup(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return NoWords(nil, nil, "")
+	}
+	return cgroupOr(nil, begun)
+}
+
+// cgroupOr completes one of some words or a cgroup, by its unit, as self, or by its path.
+func cgroupOr(words []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if strings.Contains(begun, "/") {
+		return Cgroup(begun)
+	}
+	words = slices.Concat(words, Units(), []string{"self"})
+	slices.Sort(words)
+	if words = StartingWith(begun, slices.Compact(words)); len(words) == 0 {
+		return Cgroup(begun)
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+// FileAndViews completes a file, views, and then a cgroup.
+func FileAndViews(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return ViewsAndCgroup(cmd, args, begun)
+}
+
 // Mount completes the directory of a mount.
 func Mount(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {

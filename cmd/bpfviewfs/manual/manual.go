@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -171,22 +172,47 @@ func paragraphs(to io.Writer, text string) {
 	}
 }
 
-// fill writes words in short lines.
-func fill(to io.Writer, text string) {
-	const most = 70
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && len(line)+len(word) >= most {
-			fmt.Fprintln(to, escape(line))
-			line = ""
+// Fit has the help of a command and of its own commands fit a terminal of 80 columns.
+func Fit(c *cobra.Command) {
+	const columns = 80
+	paragraphs := strings.Split(c.Long, "\n\n")
+	for i, p := range paragraphs {
+		if !strings.HasPrefix(p, " ") && !strings.HasPrefix(p, "\t") {
+			paragraphs[i] = strings.TrimRight(wrap(p, columns), "\n")
 		}
-		if line != "" {
-			line += " "
-		}
-		line += word
 	}
-	fmt.Fprintln(to, escape(line))
+	c.Long = strings.Join(paragraphs, "\n\n")
+	for _, sub := range c.Commands() {
+		Fit(sub)
+	}
+	if !c.HasParent() {
+		c.SetUsageTemplate(strings.ReplaceAll(c.UsageTemplate(), "Flags.FlagUsages ",
+			fmt.Sprintf("Flags.FlagUsagesWrapped %d ", columns)))
+	}
 }
+
+// wrap breaks text into lines of some columns.
+func wrap(text string, columns int) string {
+	var b strings.Builder
+	width := 0
+	for _, word := range strings.Fields(text) {
+		switch n := utf8.RuneCountInString(word); {
+		case width == 0:
+			width = n
+		case width+1+n > columns:
+			b.WriteByte('\n')
+			width = n
+		default:
+			b.WriteByte(' ')
+			width += 1 + n
+		}
+		b.WriteString(word)
+	}
+	return b.String() + "\n"
+}
+
+// fill writes words in short lines.
+func fill(to io.Writer, text string) { fmt.Fprint(to, escape(wrap(text, 70))) }
 
 var special = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`)
 

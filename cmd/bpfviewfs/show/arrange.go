@@ -2,10 +2,12 @@ package show
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"slices"
 	"strings"
+
+	"bpfviewfs/internal/errno"
+	"golang.org/x/sys/unix"
 )
 
 // Arrangement chooses and orders the columns and rows of a table.
@@ -15,7 +17,7 @@ type Arrangement struct {
 	Top     int      // rows; 0 for all
 }
 
-// Arrange chooses and orders. The error names the column that there is not.
+// Arrange chooses and orders. The error wraps unix.EINVAL and names the column that there is not.
 func (t *Table) Arrange(a Arrangement) error {
 	if a.Sort != "" {
 		name, up := strings.CutPrefix(a.Sort, "+")
@@ -79,7 +81,8 @@ func (t *Table) column(name string) (int, error) {
 		}
 		names = append(names, strings.ToLower(c.Head))
 	}
-	return 0, fmt.Errorf("view %s has no column %q: it has %s", t.View, name, strings.Join(names, " "))
+	return 0, errno.Errorf(unix.EINVAL, "view %s has no column %q: it has %s", t.View, name,
+		strings.Join(names, " "))
 }
 
 // Compact leaves out the columns that have nothing in any row.

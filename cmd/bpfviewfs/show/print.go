@@ -29,6 +29,8 @@ func (t *Table) Print(to io.Writer, width int) error {
 	switch {
 	case len(t.Rows) == 0:
 		fmt.Fprintf(out, "%s: nothing to show\n", t.View)
+	case len(t.Columns) == 0:
+		fmt.Fprintf(out, "%s: nothing to show: rates need an earlier run\n", t.View)
 	case width > 0 && all > width && len(t.Rows) == 1:
 		t.printDown(out)
 	default:

@@ -21,6 +21,8 @@ type Table struct {
 	Elapsed time.Duration `json:"elapsed"` // between the runs; 0 if there was one
 	Columns []Column
 	Rows    [][]Cell
+
+	hash string // of the record
 }
 
 // Column describes the cells below it.
@@ -60,7 +62,7 @@ type maker struct {
 // New makes a table of a run, and of an earlier run if that is not nil. A counter becomes its change, in per
 // cent of the time if it is a time, otherwise per second. An earlier run with other records is not used.
 func New(s *raw.Schema, before, now *raw.Output) *Table {
-	t := &Table{View: s.View, Time: now.BeginUnix}
+	t := &Table{View: s.View, Time: now.BeginUnix, hash: s.Hash}
 	old := make(map[string][]byte)
 	if before != nil && before.Hash == now.Hash {
 		t.Elapsed = now.Begin - before.Begin

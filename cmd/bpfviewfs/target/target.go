@@ -41,9 +41,7 @@ func Find(top, word string, pid int) (string, error) {
 		if err != nil || !e.IsDir() {
 			return nil // a cgroup that vanished, or may not be searched
 		}
-		if e.Name() == word || IsUnit(e.Name()) &&
-			strings.TrimSuffix(e.Name(), filepath.Ext(e.Name())) == word ||
-			isContainer(e.Name(), word) {
+		if isMeant(e.Name(), word) {
 			if below, err := filepath.Rel(top, path); err == nil {
 				found = append(found, below)
 			}
@@ -51,17 +49,47 @@ func Find(top, word string, pid int) (string, error) {
 		}
 		return nil
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", err
-	case len(found) == 1:
-		return found[0], nil
-	case len(found) > 1:
-		return "", errno.Errorf(unix.EINVAL,
-			"%q is the name of %d cgroups below %s: give the path, for example %s",
-			word, len(found), top, found[0])
 	}
-	return "", errno.Errorf(unix.ENOENT, "%s has no cgroup, unit or container %q", top, word)
+	return only(found, top, word)
+}
+
+// Among is [Find] in a list of paths, for example of a recording. The paths are relative to the top, which is ".".
+// The name of the list is for errors.
+func Among(paths []string, name, word string) (string, error) {
+	path := strings.Trim(word, "/")
+	if path == "" {
+		path = "."
+	}
+	var found []string
+	for _, p := range paths {
+		if p == path {
+			return p, nil
+		}
+		if !strings.Contains(word, "/") && isMeant(p[strings.LastIndexByte(p, '/')+1:], word) {
+			found = append(found, p)
+		}
+	}
+	return only(found, name, word)
+}
+
+// only is the only one of the cgroups that a word may mean.
+func only(found []string, top, word string) (string, error) {
+	switch len(found) {
+	case 0:
+		return "", errno.Errorf(unix.ENOENT, "%s has no cgroup, unit or container %q", top, word)
+	case 1:
+		return found[0], nil
+	}
+	return "", errno.Errorf(unix.EINVAL, "%q is the name of %d cgroups below %s: give the path, for example %s",
+		word, len(found), top, found[0])
+}
+
+// isMeant reports whether a word means the cgroup of a name.
+func isMeant(name, word string) bool {
+	return name == word || IsUnit(name) && strings.TrimSuffix(name, filepath.Ext(name)) == word ||
+		isContainer(name, word)
 }
 
 // IsUnit reports whether a cgroup has the name of a unit in which systemd puts processes.

@@ -54,3 +54,25 @@ func TestFind(t *testing.T) {
 		}
 	}
 }
+
+// TestAmong finds cgroups in a list.
+func TestAmong(t *testing.T) {
+	const id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	paths := []string{".", "system.slice", "system.slice/ssh.service", "system.slice/docker-" + id + ".scope",
+		"a/same.service", "b/same.service"}
+	for _, tt := range []struct {
+		word, want string
+		errno      error
+	}{
+		{"", ".", nil}, {"/", ".", nil}, {".", ".", nil},
+		{"/system.slice/ssh.service/", "system.slice/ssh.service", nil},
+		{"ssh", "system.slice/ssh.service", nil}, {"system.slice", "system.slice", nil},
+		{id, paths[3], nil}, {id[:12], paths[3], nil},
+		{"same", "", unix.EINVAL}, {"none", "", unix.ENOENT}, {"slice/ssh.service", "", unix.ENOENT},
+	} {
+		got, err := Among(paths, "x.rec", tt.word)
+		if got != tt.want || !errors.Is(err, tt.errno) {
+			t.Errorf("%q: %q (%v), want %q and %v", tt.word, got, err, tt.want, tt.errno)
+		}
+	}
+}

@@ -19,11 +19,28 @@ type Options struct {
 	Interval time.Duration // between two samples
 	Sort     Column
 	Flat     bool
-	Steps    bool // samples come by the keys . and , of a recording, not by time
+	Steps    bool // samples come by the keys . and , of a recording, whose reader is a Mover
 	Color    bool
+	Pages    []string // views that are shown about one cgroup
 }
 
-// details are the pages about one cgroup.
+// Mover is a reader of a recording.
+type Mover interface {
+	Reader
+	// Move chooses the sample that is further by a time, or back, at least by one. It reports whether the
+	// samples do not go on from the present one.
+	Move(by time.Duration, back bool) (jumps bool, err error)
+	// More reports whether that sample is still to come.
+	More() bool
+}
+
+// steps are the times by which keys move in a recording. The first is one snapshot.
+var steps = []struct {
+	by   time.Duration
+	name string
+}{{0, "1 snapshot"}, {time.Minute, "1m"}, {10 * time.Minute, "10m"}, {time.Hour, "1h"}}
+
+// details are the pages about one cgroup, unless options say others.
 var details = []string{"processes", "tasks", "sockets", "files", "stacks"}
 
 // Model is the screen.
@@ -38,6 +55,7 @@ type Model struct {
 	asked         time.Time // when the sample that is under way began; zero if none is
 	paused        bool
 	help          bool
+	step          int // of steps
 
 	visible []int // rows that are shown, in order
 	depth   []int // of each of them
@@ -50,7 +68,7 @@ type Model struct {
 	filter    textinput.Model
 	filtering bool
 
-	detail  int // of details; -1 for none
+	detail  int // of Pages; -1 for none
 	about   string
 	page    viewport.Model
 	pageErr error
@@ -60,6 +78,9 @@ type Model struct {
 func New(r Reader, o Options) *Model {
 	filter := textinput.New()
 	filter.Prompt = "filter: "
+	if len(o.Pages) == 0 {
+		o.Pages = details
+	}
 	return &Model{
 		Options: o, reader: r, sampler: NewSampler(r), width: 80, height: 24,
 		folded: make(map[uint64]bool), detail: -1,
@@ -74,8 +95,9 @@ type (
 	}
 	tick     time.Time
 	detailed struct {
-		text string
-		err  error
+		view, path string
+		text       string
+		err        error
 	}
 )
 
@@ -85,10 +107,37 @@ func (m *Model) Init() tea.Cmd { return m.ask() }
 // ask takes a sample. One at a time is under way.
 func (m *Model) ask() tea.Cmd {
 	m.asked = time.Now()
+	sampler := m.sampler
 	return func() tea.Msg {
-		s, err := m.sampler.Sample()
+		s, err := take(sampler)
 		return sampled{s, err}
 	}
+}
+
+// take takes a sample. In a recording it takes those before, too.
+func take(s *Sampler) (*Sample, error) {
+	for {
+		sample, err := s.Sample()
+		if mover, ok := s.reader.(Mover); !ok || err != nil || !mover.More() {
+			return sample, err
+		}
+	}
+}
+
+// moveBy goes to another sample of a recording.
+func (m *Model) moveBy(back bool) tea.Cmd {
+	mover, ok := m.reader.(Mover)
+	if !ok || !m.asked.IsZero() {
+		return nil
+	}
+	jumps, err := mover.Move(steps[m.step].by, back)
+	if m.err = err; err != nil {
+		return nil
+	}
+	if jumps {
+		m.sampler = NewSampler(m.reader)
+	}
+	return m.ask()
 }
 
 func (m *Model) wait() tea.Cmd {
@@ -121,10 +170,15 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 			m.sample = msg.sample
 			m.arrange()
 		}
+		if m.Steps && m.detail >= 0 {
+			return m, m.look()
+		}
 		return m, m.wait()
 	case detailed:
-		m.pageErr = msg.err
-		m.page.SetContent(msg.text)
+		if m.detail >= 0 && msg.view == m.Pages[m.detail] && msg.path == m.about { // no other page came meanwhile
+			m.pageErr = msg.err
+			m.page.SetContent(msg.text)
+		}
 	case tea.KeyPressMsg:
 		return m.key(msg)
 	default:
@@ -180,22 +234,17 @@ func (m *Model) key(k tea.KeyPressMsg) (tea.Model, tea.Cmd) {
 		m.least = !m.least
 		m.arrange()
 	case "space", " ":
-		m.paused = !m.paused
-	case "+":
+		m.paused = !m.paused && !m.Steps
+	case "+", "=":
+		m.step = min(m.step+1, len(steps)-1)
 		m.Interval = min(2*m.Interval, time.Minute)
 	case "-":
+		m.step = max(m.step-1, 0)
 		m.Interval = max(m.Interval/2, 250*time.Millisecond)
 	case ".":
-		if m.Steps && m.asked.IsZero() {
-			return m, m.ask()
-		}
+		return m, m.moveBy(false)
 	case ",":
-		if back, ok := m.reader.(interface{ Back() }); ok && m.Steps && m.asked.IsZero() {
-			back.Back()
-			m.sampler = NewSampler(m.reader)
-			m.sampler.Sample() // for the rates of the next
-			return m, m.ask()
-		}
+		return m, m.moveBy(true)
 	case "/":
 		m.filtering = true
 		return m, m.filter.Focus()
@@ -238,13 +287,17 @@ func (m *Model) detailKey(k tea.KeyPressMsg) (tea.Model, tea.Cmd) {
 	case "q", "esc", "enter":
 		m.detail = -1
 	case "tab", "right", "l":
-		m.detail = (m.detail + 1) % len(details)
+		m.detail = (m.detail + 1) % len(m.Pages)
 		return m, m.look()
 	case "shift+tab", "left", "h":
-		m.detail = (m.detail + len(details) - 1) % len(details)
+		m.detail = (m.detail + len(m.Pages) - 1) % len(m.Pages)
 		return m, m.look()
 	case "r":
 		return m, m.look()
+	case ".":
+		return m, m.moveBy(false)
+	case ",":
+		return m, m.moveBy(true)
 	default:
 		m.page, cmd = m.page.Update(k)
 	}
@@ -253,13 +306,13 @@ func (m *Model) detailKey(k tea.KeyPressMsg) (tea.Model, tea.Cmd) {
 
 // look reads the page.
 func (m *Model) look() tea.Cmd {
-	view, path, width := details[m.detail], m.about, m.width
+	view, path, width := m.Pages[m.detail], m.about, m.width
 	m.page.SetContent("reading ...")
 	m.page.GotoTop()
 	m.pageErr = nil
 	return func() tea.Msg {
 		text, err := m.reader.Detail(view, path, width)
-		return detailed{text, err}
+		return detailed{view, path, text, err}
 	}
 }
 
@@ -403,7 +456,7 @@ func (m *Model) state(now time.Time) string {
 
 // Take takes a sample at once, for a screen that is printed.
 func (m *Model) Take() error {
-	s, err := m.sampler.Sample()
+	s, err := take(m.sampler)
 	if err != nil {
 		return err
 	}

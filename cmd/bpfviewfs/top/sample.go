@@ -44,8 +44,9 @@ type Row struct {
 type past struct {
 	path                           string
 	usage, user, system, throttled uint64
-	known                          bool // they are of the last sample
-	sample                         int  // the last one that had the cgroup
+	known                          bool     // they are of the last sample
+	sample                         int      // the last one that had the cgroup
+	stalls                         []uint64 // of each record of psi, ns; nil if there are averages
 	cpu                            [history]float32
 	filled                         int
 }
@@ -84,7 +85,7 @@ func NewSampler(r Reader) *Sampler {
 var members = map[string][]string{
 	"cpu":       {"usage_usec", "user_usec", "system_usec", "throttled_usec", "runnable"},
 	"memory":    {"usage_bytes", "max_bytes", "oom_kill_events"},
-	"psi":       {"kind", "avg10_ppm"},
+	"psi":       {"kind", "avg10_ppm", "total_nsec"},
 	"processes": {"threads", "open_files"},
 	"runqlat":   {"wait_usec"},
 }
@@ -200,8 +201,11 @@ func (s *Sampler) addCPU(now *Sample, schema *raw.Schema, fields []*raw.Member, 
 			}
 			value, old := m.Uint(record), *before
 			*before = value
-			if !p.known || p.sample != s.count-1 || seconds <= 0 || value < old {
+			if !p.known || p.sample != s.count-1 || seconds <= 0 {
 				return nan
+			}
+			if value < old { // the kernel divides the usage into both anew each time
+				return 0
 			}
 			return float32(float64(value-old) / 1e4 / seconds)
 		}
@@ -248,7 +252,7 @@ func (s *Sampler) addMemory(now *Sample) error {
 	})
 }
 
-// addPressure adds the greatest of the resources.
+// addPressure adds the greatest of the resources. A recording has no averages, but the time of stalls.
 func (s *Sampler) addPressure(now *Sample) error {
 	return s.each("psi", func(schema *raw.Schema, fields []*raw.Member, id uint64, _,
 		records []byte) {
@@ -263,11 +267,32 @@ func (s *Sampler) addPressure(now *Sample) error {
 				column = Full
 			}
 			share, v := number(fields[1], record)/1e4, &now.Rows[i].Values
+			if isNaN(share) {
+				share = now.Rows[i].past.stalled(n, fields[2], record, now.Elapsed)
+			}
 			if !isNaN(share) && !(v[column] >= share) {
 				v[column] = share
 			}
 		}
 	})
+}
+
+// stalled is the share of the time for which threads were stalled, by a record of psi, in per cent. The kernel adds
+// up the time every 2 s, so it may seem to be more than all.
+func (p *past) stalled(record int, total *raw.Member, b []byte, elapsed time.Duration) float32 {
+	if total == nil || total.Missing(b) {
+		return nan
+	}
+	now := total.Uint(b)
+	for len(p.stalls) <= record {
+		p.stalls = append(p.stalls, math.MaxUint64)
+	}
+	old := p.stalls[record]
+	p.stalls[record] = now
+	if now < old || elapsed <= 0 {
+		return nan
+	}
+	return float32(min(100, 100*float64(now-old)/float64(elapsed.Nanoseconds())))
 }
 
 func (s *Sampler) addWaits(now *Sample) {

@@ -91,11 +91,17 @@ func (m *Model) paint(style lipgloss.Style, text string) string {
 func (m *Model) title(width int) string {
 	parts := []string{plain.Text(m.Title)}
 	if m.sample != nil {
-		parts = append(parts, m.sample.Time.Format("15:04:05"),
-			fmt.Sprintf("%d cgroups", len(m.sample.Rows)))
+		form := time.TimeOnly
+		if m.Steps {
+			form = time.DateTime
+		}
+		parts = append(parts, m.sample.Time.Format(form), fmt.Sprintf("%d cgroups", len(m.sample.Rows)))
 	}
-	if !m.Steps {
+	switch {
+	case !m.Steps:
 		parts = append(parts, "every "+m.Interval.String())
+	case m.step > 0:
+		parts = append(parts, "step "+steps[m.step].name)
 	}
 	if m.paused {
 		parts = append(parts, "PAUSED")
@@ -106,10 +112,10 @@ func (m *Model) title(width int) string {
 	return ansi.Truncate(strings.Join(parts, "  "), width, "…")
 }
 
-const (
-	nameWidth  = 14 // at least
-	sparkWidth = 10
-)
+const sparkWidth = 10
+
+// nameWidth is the room that columns leave for names. Most names of units have less than 30 characters.
+func nameWidth(width int) int { return max(14, width/3) }
 
 // shownColumns are the columns that fit, of those that have a value. The one that sorts is always there.
 func (m *Model) shownColumns(width int) []Column {
@@ -128,7 +134,7 @@ func (m *Model) shownColumns(width int) []Column {
 		}
 		return rank(a) - rank(b)
 	})
-	room := width - nameWidth
+	room := width - nameWidth(width)
 	var shown []Column
 	for i, c := range ranked {
 		if room -= described[c].width + 1; room < 0 && i > 0 {
@@ -142,7 +148,7 @@ func (m *Model) shownColumns(width int) []Column {
 
 // hasSpark reports whether there is room for the sparklines.
 func hasSpark(shown []Column, width int) bool {
-	room := width - nameWidth
+	room := width - nameWidth(width)
 	for _, c := range shown {
 		room -= described[c].width + 1
 	}
@@ -190,7 +196,12 @@ func (m *Model) line(at int, shown []Column, width int) string {
 		b.WriteString(spark(row.past.cpu[history-sparkWidth:]) + " ")
 	}
 	if m.Flat {
-		return b.String() + plain.Text(row.Path)
+		path := shownPath(row.Path)
+		room := max(1, width-ansi.StringWidth(b.String()))
+		if wide := ansi.StringWidth(path); wide > room { // the end of a path says more than its begin
+			path = ansi.TruncateLeft(path, wide-room+1, "…")
+		}
+		return b.String() + path
 	}
 	mark := "  "
 	switch {
@@ -199,11 +210,15 @@ func (m *Model) line(at int, shown []Column, width int) string {
 	case m.hasChildren(m.visible[at]):
 		mark = "- "
 	}
-	name := plain.Text(row.Name)
-	if row.Path == "." {
-		name = "/"
+	return b.String() + strings.Repeat("  ", m.depth[at]) + mark + shownPath(row.Name)
+}
+
+// shownPath is a path, or its last part, for a terminal. The top is "/".
+func shownPath(path string) string {
+	if path == "." {
+		return "/"
 	}
-	return b.String() + strings.Repeat("  ", m.depth[at]) + mark + name
+	return plain.Text(path)
 }
 
 var blocks = []rune("▁▂▃▄▅▆▇█")
@@ -242,7 +257,7 @@ func (m *Model) plot(width int) []string {
 		}
 	}
 	lines := []string{m.paint(faint, fmt.Sprintf("CPU%% of %s, last %d samples",
-		plain.Text(row.Path), min(n, row.past.filled)))}
+		shownPath(row.Path), min(n, row.past.filled)))}
 	const high = 3
 	for level := high - 1; level >= 0; level-- {
 		label := ""
@@ -276,20 +291,20 @@ func (m *Model) footer() string {
 		return m.paint(red, plain.Text(text))
 	}
 	if m.Steps {
-		return "q quit  ? help  . next  , back  / filter  s sort  t tree  enter look"
+		return "q quit  ? help  . next  , back  + - step  / filter  s sort  t tree  enter look"
 	}
 	return "q quit  ? help  space pause  / filter  s sort  t tree  enter look"
 }
 
 func (m *Model) detailLines() []string {
 	var tabs []string
-	for i, view := range details {
+	for i, view := range m.Pages {
 		if i == m.detail {
 			view = m.paint(reverse, "["+view+"]")
 		}
 		tabs = append(tabs, view)
 	}
-	lines := []string{plain.Text(m.about) + "  " + strings.Join(tabs, " ")}
+	lines := []string{shownPath(m.about) + "  " + strings.Join(tabs, " ")}
 	if m.pageErr != nil {
 		lines = append(lines, "! "+plain.Text(m.pageErr.Error()))
 	} else {
@@ -298,7 +313,11 @@ func (m *Model) detailLines() []string {
 	for len(lines) < m.height-1 {
 		lines = append(lines, "")
 	}
-	return append(lines[:max(1, m.height-1)], "esc back  tab next page  r read again  up, down scroll")
+	keys := "esc back  tab next page  r read again  up, down scroll"
+	if m.Steps {
+		keys = "esc back  tab next page  . next  , back  up, down scroll"
+	}
+	return append(lines[:max(1, m.height-1)], keys)
 }
 
 func (m *Model) helpLines() []string {
@@ -307,7 +326,7 @@ func (m *Model) helpLines() []string {
 		"up down pgup pgdown home end   move         left right   fold, unfold",
 		"s S   sort by the next, previous column     r   the least first",
 		"t   tree or flat    /   filter by path, esc ends it    space   pause",
-		"+ -   refresh less or more often    enter   processes, sockets, files ...",
+		"+ -   refresh less or more often    enter   " + strings.Join(m.Pages[:min(3, len(m.Pages))], ", ") + " ...",
 		"q ctrl+c   quit     ?   this page; any key ends it",
 		"",
 		m.paint(bold, "Columns") + ", of a cgroup and all below it; ! marks what is high",

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"bpfviewfs/iter/raw"
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 )
@@ -232,6 +233,34 @@ func TestChanges(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestPressureWithoutAverages has a recording's view psi, which has the time of stalls alone.
+func TestPressureWithoutAverages(t *testing.T) {
+	schema, err := raw.ParseSchema([]byte(`{"view":"psi","size":8,"members":[{"name":"total_nsec","size":8}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	total := schema.Member("total_nsec")
+	p := new(past)
+	for i, want := range []float32{nan, 30, 0, 100, nan} {
+		b := binary.LittleEndian.AppendUint64(nil, []uint64{1e9, 4e9, 4e9, 19e9, 5}[i])
+		if got := p.stalled(2, total, b, 10*time.Second); got != want && !(isNaN(got) && isNaN(want)) {
+			t.Errorf("sample %d: %v, want %v", i, got, want)
+		}
+	}
+}
+
+// TestLateAnswer has the answer of a page come when another is shown.
+func TestLateAnswer(t *testing.T) {
+	m := newScreen(t, &machine{paths: hosts}, 80, 24, 3)
+	press(m, "enter")
+	_, first := m.Update(tea.KeyPressMsg{Code: tea.KeyTab})
+	press(m, "tab")
+	m.Update(first())
+	if screen := m.Screen(80, 24); !strings.Contains(screen, "sockets of .") {
+		t.Errorf("the page of another view:\n%s", screen)
 	}
 }
 
