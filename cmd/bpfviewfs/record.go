@@ -27,7 +27,9 @@ func recordCommand() *cobra.Command {
 		Long: `Record snapshots of a cgroup and all below it to FILE, until interrupted. The default is the whole tree, with the views
 cpu, memory and psi. An existing recording goes on. If the recorder is killed, at most the last snapshot is lost. Beyond
 --max-size or --max-age the oldest snapshots are dropped. Averages over time (AVG10 of psi) are not recorded, because the
-counters are, and give the average of any time.`,
+counters are, and give the average of any time.
+
+A thousand cgroups take about 30 MB a day if every tenth of them runs within 5 s, and 75 MB if four of ten do.`,
 		Example: "  bpfviewfs record /var/log/cgroups.rec --max-age 24h\n  bpfviewfs record x.rec cpu psi system.slice --count 60",
 		Args:    words(1, 100),
 

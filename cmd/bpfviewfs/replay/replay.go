@@ -44,8 +44,8 @@ func (r *Reader) More() bool {
 	return r.at < r.target
 }
 
-// Move chooses a snapshot that is further by a time, or back, at least by one. It reports whether the snapshots
-// do not go on from the present one. The error says that there is none.
+// Move chooses a snapshot that is further by a time, or back, at least by one. It reports whether the
+// snapshots do not go on from the present one. The error says that there is none.
 func (r *Reader) Move(by time.Duration, back bool) (jumps bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -74,8 +74,8 @@ func later(r *recording.Reader, from int, interval time.Duration) int {
 	return min(nearest(r, from, 1, interval), r.Len()-1)
 }
 
-// nearest goes in steps of 1 or -1 to the snapshot whose distance is next to an interval. Snapshots that are taken
-// every 5 s may be some ms nearer.
+// nearest goes in steps of 1 or -1 to the snapshot whose distance is next to an interval. Snapshots that
+// are taken every 5 s may be some ms nearer.
 func nearest(r *recording.Reader, from, step int, interval time.Duration) int {
 	distance := func(at int) time.Duration { return r.Time(at).Sub(r.Time(from)).Abs() }
 	at := from + step

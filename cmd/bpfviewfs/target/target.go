@@ -55,8 +55,8 @@ func Find(top, word string, pid int) (string, error) {
 	return only(found, top, word)
 }
 
-// Among is [Find] in a list of paths, for example of a recording. The paths are relative to the top, which is ".".
-// The name of the list is for errors.
+// Among is [Find] in a list of paths, for example of a recording. The paths are relative to the top, which
+// is ".". The name of the list is for errors.
 func Among(paths []string, name, word string) (string, error) {
 	path := strings.Trim(word, "/")
 	if path == "" {

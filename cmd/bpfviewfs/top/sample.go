@@ -277,8 +277,8 @@ func (s *Sampler) addPressure(now *Sample) error {
 	})
 }
 
-// stalled is the share of the time for which threads were stalled, by a record of psi, in per cent. The kernel adds
-// up the time every 2 s, so it may seem to be more than all.
+// stalled is the share of the time for which threads were stalled, by a record of psi, in per cent. The
+// kernel adds up the time every 2 s, so it may seem to be more than all.
 func (p *past) stalled(record int, total *raw.Member, b []byte, elapsed time.Duration) float32 {
 	if total == nil || total.Missing(b) {
 		return nan

@@ -321,12 +321,16 @@ func (m *Model) detailLines() []string {
 }
 
 func (m *Model) helpLines() []string {
+	pause, times := "    space   pause", "+ -   refresh less or more often    enter   processes, sockets, files ..."
+	if m.Steps {
+		pause, times = "", ". ,   a step further, back    + -   longer, shorter steps    enter   views"
+	}
 	lines := []string{
 		m.paint(bold, "Keys"),
 		"up down pgup pgdown home end   move         left right   fold, unfold",
 		"s S   sort by the next, previous column     r   the least first",
-		"t   tree or flat    /   filter by path, esc ends it    space   pause",
-		"+ -   refresh less or more often    enter   " + strings.Join(m.Pages[:min(3, len(m.Pages))], ", ") + " ...",
+		"t   tree or flat    /   filter by path, esc ends it" + pause,
+		times,
 		"q ctrl+c   quit     ?   this page; any key ends it",
 		"",
 		m.paint(bold, "Columns") + ", of a cgroup and all below it; ! marks what is high",

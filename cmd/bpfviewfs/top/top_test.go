@@ -252,6 +252,60 @@ func TestPressureWithoutAverages(t *testing.T) {
 	}
 }
 
+// recorded is a recording of made-up cgroups.
+type recorded struct {
+	*machine
+	moves []string
+}
+
+func (r *recorded) More() bool { return r.second < 3 }
+
+func (r *recorded) Move(by time.Duration, back bool) (jumps bool, err error) {
+	if r.moves = append(r.moves, fmt.Sprint(by, back)); len(r.moves) > 2 {
+		return false, errors.New("this is the last snapshot")
+	}
+	return back, nil
+}
+
+// TestRecorded steps through a recording.
+func TestRecorded(t *testing.T) {
+	r := &recorded{machine: &machine{paths: hosts}}
+	m := New(r, Options{Title: "x.rec", Steps: true, Pages: []string{"cpu", "psi"}})
+	m.Update(tea.WindowSizeMsg{Width: 80, Height: 24})
+	m.Update(m.ask()())
+	step := func(key rune) {
+		if _, cmd := m.Update(tea.KeyPressMsg{Code: key, Text: string(key)}); cmd != nil {
+			m.Update(cmd())
+		}
+	}
+	// It takes those before the first, for rates.
+	if screen := m.Screen(80, 24); !strings.Contains(screen, "2026-01-02 03:04:03") ||
+		strings.Contains(screen, "every") || !strings.Contains(screen, " 60.0 ") {
+		t.Errorf("the begin:\n%s", screen)
+	}
+	step(',')
+	step('+')
+	step('.')
+	if screen := m.Screen(80, 24); !strings.Contains(screen, "03:04:05") || !strings.Contains(screen, "step 1m") {
+		t.Errorf("after two steps:\n%s", screen)
+	}
+	step('.')
+	if want := "[0s true 1m0s false 1m0s false]"; fmt.Sprint(r.moves) != want {
+		t.Errorf("moves %v, want %s", r.moves, want)
+	}
+	if screen := m.Screen(80, 24); !strings.Contains(screen, "! this is the last snapshot") {
+		t.Errorf("at the end:\n%s", screen)
+	}
+	press(m, "enter", "tab")
+	if screen := ansi.Strip(m.Screen(80, 24)); !strings.Contains(screen, "cpu [psi]") || !strings.Contains(screen, "psi of .") {
+		t.Errorf("a page:\n%s", screen)
+	}
+	press(m, "esc", "?")
+	if screen := m.Screen(80, 24); !strings.Contains(screen, ". ,   a step") || strings.Contains(screen, "pause") {
+		t.Errorf("help:\n%s", screen)
+	}
+}
+
 // TestLateAnswer has the answer of a page come when another is shown.
 func TestLateAnswer(t *testing.T) {
 	m := newScreen(t, &machine{paths: hosts}, 80, 24, 3)
