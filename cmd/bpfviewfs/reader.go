@@ -67,6 +67,7 @@ func readerFlags(cmd *cobra.Command) func(views []string) (reader, error) {
 type mountReader struct {
 	dir, top string
 	files    map[string]*os.File
+	device   uint64 // of the mount that has the files
 }
 
 // openMount opens a mount, or the first in which the first of the views can be read.
@@ -96,8 +97,8 @@ func openMount(dir string, views []string) (reader, error) {
 		}
 		// Views that are not in the root's directory may be in the cgroup's.
 		if refused == nil || errors.Is(refused, unix.ENOENT) {
-			return &mountReader{m.Target, filepath.Join(m.Source, m.Root),
-				make(map[string]*os.File)}, nil
+			return &mountReader{dir: m.Target, top: filepath.Join(m.Source, m.Root),
+				files: make(map[string]*os.File)}, nil
 		}
 	}
 	if errors.Is(refused, place.ErrNotMounted) {
@@ -109,6 +110,9 @@ func openMount(dir string, views []string) (reader, error) {
 func (r *mountReader) Top() string { return r.top }
 
 func (r *mountReader) Schema(view string) ([]byte, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
 	text, err := os.ReadFile(filepath.Join(r.dir, ".bpfview/schema", view+".json"))
 	if errors.Is(err, unix.ENOENT) {
 		if _, err := os.Stat(filepath.Join(r.dir, view)); err == nil {
@@ -139,7 +143,29 @@ func (r *mountReader) Counts() bool { return false }
 // maxOpen is how many files a reader keeps open.
 const maxOpen = 64
 
+// check closes the files of a mount that was taken away, which would go on by them, so that another mount in its
+// place is read.
+func (r *mountReader) check() error {
+	var st unix.Stat_t
+	if err := unix.Stat(r.dir, &st); err != nil {
+		return r.explained(&os.PathError{Op: "stat", Path: r.dir, Err: err}, r.dir)
+	}
+	if st.Dev == r.device {
+		return nil
+	}
+	r.Close()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(r.dir, &fs); err == nil && fs.Type != unix.FUSE_SUPER_MAGIC {
+		return exit.With(exit.System, fmt.Errorf("%s: %w", r.dir, place.ErrNotMounted))
+	}
+	r.device = st.Dev
+	return nil
+}
+
 func (r *mountReader) read(path string, dst []byte) ([]byte, error) {
+	if err := r.check(); err != nil {
+		return dst, err
+	}
 	file := r.files[path]
 	if file == nil {
 		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)

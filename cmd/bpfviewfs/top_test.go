@@ -92,7 +92,16 @@ func TestTop(t *testing.T) {
 		return clock.FindString(text) != last && strings.Contains(text, "q quit")
 	})
 
-	// The mount dies and comes back; the screen says so and goes on.
+	// The mount is taken away, or dies, and comes back. The screen says so and goes on.
+	if out, err := exec.Command(command, "umount", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	s.await("is mounted there", "busy.service")
+	if out, err := exec.Command(command, "mount", dir, "-o",
+		"registry=none").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	s.await("busy.service", "q quit")
 	unix.Kill(serverOf(t, dir), unix.SIGKILL)
 	s.await("the mount is dead", "busy.service")
 	if out, err := exec.Command(command, "umount", dir).CombinedOutput(); err != nil {
