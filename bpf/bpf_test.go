@@ -123,6 +123,7 @@ var programTags = map[string]*regexp.Regexp{
 	"version":  regexp.MustCompile(`^[1-9][0-9]{0,3}$`),
 	"order":    regexp.MustCompile(`^(self|descendants_pre|descendants_post|ancestors_up)$`),
 	"requires": regexp.MustCompile(`^[a-z0-9_]+$`),
+	"wants":    regexp.MustCompile(`^[a-z0-9_]+( [a-z0-9_]+)*$`),
 	"encoded":  regexp.MustCompile(`^[a-z]+$`),
 }
 

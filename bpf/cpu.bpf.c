@@ -122,6 +122,7 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 }
 
 SEC("iter.s/cgroup") VIEW_HELP("CPU time as in cpu.stat, throttling, and threads that run or want to")
+VIEW_TAG("wants:cgroup2 cpu cpuacct") /* of cgroup v1 only these two have something to count */
 int cpu(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);

@@ -113,6 +113,7 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 	if err := v.require(o.Requires()); err != nil {
 		return err
 	}
+	v.want(o.Wants())
 	for _, why := range o.Notes() {
 		v.warn("%s", why)
 	}

@@ -40,6 +40,20 @@ func (v *View) require(program []string) error {
 	return nil
 }
 
+// want warns of a view that has no values in this hierarchy, because no cgroup of it can have one of the
+// controllers. The last of them has the reason.
+func (v *View) want(controllers []string) {
+	var lacks error
+	for _, name := range controllers {
+		if lacks = v.set.hierarchy.Lacks(name); lacks == nil {
+			return
+		}
+	}
+	if lacks != nil {
+		v.warn("it has no values here: %v", lacks)
+	}
+}
+
 // In is nil if the view has a file in the cgroup's directory. Otherwise it says why not, with unix.ENOENT. It
 // names no cgroup, because the reader of the error may have no right to know others.
 func (v *View) In(cgroup uint64) error {

@@ -54,6 +54,13 @@ func TestTasksOnV1(t *testing.T) {
 	if f := strings.Fields(strings.Split(out, "\n")[1]); strings.Join(f, "") != "--------" {
 		t.Errorf("cpu:\n%s", out)
 	}
+	if w := views["cpu"].Warning(); !strings.Contains(w, "controller cpuacct is ") ||
+		!strings.Contains(w, "bpfviewfs mount ") {
+		t.Errorf("cpu has no values, and its warning is %q", w)
+	}
+	if w := testViews(t, testHierarchy(t, ""), Options{})["cpu"].Warning(); w != "" {
+		t.Errorf("on cgroup2 cpu warns: %s", w)
+	}
 	empty := ktest.Cgroup(t, mount, "empty")
 	if out := mustRun(t, views["stacks"], ktest.CgroupID(t, empty)); out != "PID     TID     STATE COMM\n" {
 		t.Errorf("stacks of nobody: %q", out)

@@ -197,10 +197,10 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
  * Controllers, with spaces between. A cgroup without them has no such view. "cgroup2" is for views that show
  * nothing on cgroup v1.
  */
+#define VIEW_REQUIRES(controllers) VIEW_TAG("requires:" controllers)
 #define VIEW_ROWS VIEW_TAG("rows") /* see request.h */
 #define VIEW_HEADER(lines) VIEW_TAG("header:" #lines) /* of a text, at its beginning, once for all processes */
 #define VIEW_FOOTER(lines) VIEW_TAG("footer:" #lines)
-#define VIEW_REQUIRES(controllers) VIEW_TAG("requires:" controllers)
 /* Its bytes are in a final format, such as protobuf. */
 #define VIEW_ENCODED(format) VIEW_TAG("encoded:" format)
 

@@ -112,11 +112,12 @@ func (it *Iterator) Rowless() string {
 }
 
 // Requires are the controllers that a cgroup must have for the view, as VIEW_REQUIRES names them.
-func (it *Iterator) Requires() []string { return requiresOf(it.tags) }
+func (it *Iterator) Requires() []string { return listOf(it.tags, "requires:") }
 
-func requiresOf(tags []string) (names []string) {
+// listOf gives the words of the tags that begin with a prefix.
+func listOf(tags []string, prefix string) (names []string) {
 	for _, tag := range tags {
-		if list, ok := strings.CutPrefix(tag, "requires:"); ok {
+		if list, ok := strings.CutPrefix(tag, prefix); ok {
 			names = append(names, strings.Fields(list)...)
 		}
 	}

@@ -76,7 +76,11 @@ func (o *Object) Attached() []string { return o.attached }
 func (o *Object) Type() records.Type { return o.typ }
 
 // Requires are the controllers that a cgroup must have for the view, as VIEW_REQUIRES names them.
-func (o *Object) Requires() []string { return requiresOf(functionTags(o.spec.Types, o.main)) }
+func (o *Object) Requires() []string { return listOf(functionTags(o.spec.Types, o.main), "requires:") }
+
+// Wants are controllers, one of which must be in a hierarchy for the view to have values there. The view is
+// in other hierarchies, too. Its tag is "wants:CONTROLLER ...".
+func (o *Object) Wants() []string { return listOf(functionTags(o.spec.Types, o.main), "wants:") }
 
 // SetRecord makes the view one of records, for a program that has no tag: name is the struct's.
 func (o *Object) SetRecord(name string) error {

@@ -17,7 +17,7 @@ var (
 		"width": true, // of older objects; it has no effect
 	}
 	programTags = map[string]bool{"help": true, "version": true, "order": true, "encoded": true,
-		"requires": true, "header": true, "footer": true, "rows": false}
+		"requires": true, "wants": true, "header": true, "footer": true, "rows": false}
 )
 
 // checkTags tells in an error which tags of a member contradict its type, its name or each other.
