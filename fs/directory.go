@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"bpfviewfs/fs/limits"
+	"bpfviewfs/fs/listing"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +17,7 @@ type directory struct {
 
 	mu      sync.Mutex
 	begun   bool
-	listing *listing
+	listing *listing.Listing
 	charged int64
 }
 
@@ -57,7 +58,7 @@ func (f *FS) directory(id uint64, uid uint32) (*directory, error) {
 func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	_, l, status := f.read(in)
 	if status.Ok() {
-		l.after(in.Offset, out.AddDirEntry)
+		l.After(in.Offset, out.AddDirEntry)
 	}
 	return status
 }
@@ -74,7 +75,7 @@ func (f *FS) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryL
 		return status
 	}
 	lookups := 0
-	l.after(in.Offset, func(e fuse.DirEntry) bool {
+	l.After(in.Offset, func(e fuse.DirEntry) bool {
 		entry := out.AddDirLookupEntry(e)
 		if entry == nil {
 			return false
@@ -93,7 +94,7 @@ func (f *FS) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryL
 }
 
 // read returns the listing of an open directory.
-func (f *FS) read(in *fuse.ReadIn) (node, *listing, fuse.Status) {
+func (f *FS) read(in *fuse.ReadIn) (node, *listing.Listing, fuse.Status) {
 	d, ok := f.dirs.get(in.Fh)
 	if !ok { // opened by another server: an offset means the same in a new listing
 		opened, err := f.directory(in.NodeId, in.Uid)
@@ -146,16 +147,16 @@ func (f *FS) fill(d *directory) error {
 		}
 		return err
 	}
-	if err := charge(leastListing + int64(st.Nlink)*(entrySize+usualName)); err != nil {
+	if err := charge(listing.Estimate(int64(st.Nlink))); err != nil {
 		return err
 	}
-	listing, err := d.maker.get(f.list)
+	l, err := d.maker.get(f.list)
 	if err != nil {
 		return err
 	}
-	if err := charge(listing.size); err != nil {
+	if err := charge(l.Size()); err != nil {
 		return err
 	}
-	d.listing = listing
+	d.listing = l
 	return nil
 }

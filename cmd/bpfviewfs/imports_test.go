@@ -57,6 +57,7 @@ func TestImports(t *testing.T) {
 		"fs/told":     {"bpfviewfs/": room, bpf: "fs shows, it runs nothing", logrus: room, cobra: room},
 		"fs/table":    {"bpfviewfs/": room, fuse: "it is text", bpf: "it is text", logrus: room, cobra: room},
 		"fs/errorlog": {"bpfviewfs/": room, fuse: "it is text", bpf: "it is text", logrus: room, cobra: room},
+		"fs/listing":  {"bpfviewfs/": room, bpf: "fs shows, it runs nothing", logrus: room, cobra: room},
 		"fs/rights":   {"bpfviewfs/": "processes alone", fuse: "processes alone", bpf: room, logrus: room, cobra: room},
 		"fs/openfiles": {"bpfviewfs/": "it is memory", fuse: "it is memory", bpf: "it is memory",
 			logrus: "libraries return errors", cobra: "only cmd talks to people"},
