@@ -204,6 +204,14 @@ func TestKustomize(t *testing.T) {
 	if !found {
 		t.Fatal("docs/kubernetes.md has no overlay")
 	}
+	// kubectl names its kustomize since 1.24. That of Debian 12 is 1.20, which takes a directory as a base alone.
+	version, err := exec.Command("kubectl", "version", "--client").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(version, []byte("Kustomize")) {
+		overlay = strings.Replace(overlay, "\nresources:", "\nbases:", 1)
+	}
 	work := t.TempDir()
 	if err := os.CopyFS(work+"/bpfviewfs/packaging/kubernetes", os.DirFS(".")); err != nil {
 		t.Fatal(err)
