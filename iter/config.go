@@ -54,6 +54,5 @@ func (c Config) places(views func(path, stamp string, read func() ([]byte, error
 }
 
 func (c Config) runner(h *cgroups.Hierarchy) *runs.Runner {
-	return runs.NewRunner(h, c.Builtin, cmp.Or(c.MaxRun, 64<<20), cmp.Or(c.MaxSeries, 500_000),
-		cmp.Or(c.Timeout, 10*time.Second))
+	return runs.NewRunner(h, c.Builtin, cmp.Or(c.MaxRun, 64<<20), cmp.Or(c.Timeout, 10*time.Second))
 }

@@ -245,7 +245,8 @@ func (v *View) newJob() *runs.Job {
 	if help := v.settings.Description; help != "" {
 		v.typ = v.typ.WithHelp(help)
 	}
-	v.typ = v.typ.WithMetrics(records.Metrics(v.settings.Metrics))
+	v.typ = v.typ.WithMetrics(records.Metrics(v.settings.Metrics),
+		cmp.Or(v.set.config.MaxSeries, 500_000))
 	job := v.set.runner.NewJob(v.name, v.typ)
 	header, footer := v.typ.Frame()
 	job.SetFrame(runs.Frame{

@@ -25,7 +25,11 @@ type Schema struct {
 	Hash    string
 	Order   string `json:"byte_order"` // little or big
 	Size    int    // of a record in bytes
-	Members []Member
+	// Textfile says which metrics .bpfview/textfile has of the view: "rows" for those of all its records
+	// without averages, "all" for those of .bpfview/prom, "totals", or "" for none.
+	Textfile  string
+	MaxSeries int `json:"max_series"` // the most samples that it may have
+	Members   []Member
 }
 
 // Member is one value of a record.

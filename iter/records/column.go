@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"bpfviewfs/internal/baseunits"
 	"bpfviewfs/internal/decimal"
 	"bpfviewfs/internal/errno"
 	"bpfviewfs/internal/tags"
@@ -43,7 +44,7 @@ type column struct {
 	// These follow from the fields above.
 	absent     uint64   // the value of a number that means not available, if it is optional
 	firstNames []string // of an enumeration's smallest values
-	in         unit
+	in         baseunits.Unit
 	key        string // in JSON, with the quotes and colon
 	label      string // in Prometheus text, with the comma and opening quote
 }
@@ -92,7 +93,7 @@ func newColumn(m btf.Member) (c column, key bool, err error) {
 		return c, false, fmt.Errorf("member %s: %w", m.Name, err)
 	}
 	c.absent = c.extend(1<<(8*min(c.size, 8))-1, 64-8*uint(min(c.size, 8)))
-	c.in, c.key, c.label = units[c.unit], `"`+c.name+`":`, ","+c.name+`="`
+	c.in, c.key, c.label = baseunits.Units[c.unit], `"`+c.name+`":`, ","+c.name+`="`
 	return c, key, nil
 }
 

@@ -28,7 +28,7 @@ func (c *column) slots(rec []byte) histograms.Slots { return c.bytes(rec) }
 // microseconds, so its bound is 2.
 func (c *column) bound(i int) uint64 {
 	greatest := histograms.Upper(i)
-	if units[c.unit].base == "seconds" {
+	if c.in.Base == "seconds" {
 		return greatest + 1
 	}
 	return greatest

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"testing"
 
+	"bpfviewfs/internal/baseunits"
 	"github.com/cilium/ebpf/btf"
 )
 
@@ -27,11 +28,11 @@ func TestTextOfHistogram(t *testing.T) {
 // No value of a slot is above the bound of its bucket, also not a time with a fraction. All lower values are
 // in the slots up to it. The text is the one that another program makes of the number.
 func TestBoundsOfHistograms(t *testing.T) {
-	for unit, base := range map[string]float64{"": 1, "bytes": 1, "pages": float64(pageSize), "us": 1e-6,
+	for unit, base := range map[string]float64{"": 1, "bytes": 1, "pages": float64(baseunits.PageSize), "us": 1e-6,
 		"ns": 1e-9} {
-		c := column{unit: unit}
+		c := column{in: baseunits.Units[unit]}
 		for i := range maxSlots - 1 {
-			text := string(c.appendBound(nil, i))
+			text := string(c.in.AppendBound(nil, c.bound(i)))
 			bound, err := strconv.ParseFloat(text, 64)
 			if again := strconv.FormatFloat(bound, 'g', -1, 64); err != nil || again != text {
 				t.Errorf("%q: slot %d: %s is written anew as %s, %v",
@@ -39,7 +40,7 @@ func TestBoundsOfHistograms(t *testing.T) {
 			}
 			next := math.Ldexp(1, i+1) // the first value of the next slot
 			greatest := next - 1
-			if units[unit].base == "seconds" {
+			if baseunits.Units[unit].Base == "seconds" {
 				greatest = math.Nextafter(next, 0)
 			}
 			if greatest*base > bound || bound > next*base*(1+1e-15) {
@@ -48,8 +49,8 @@ func TestBoundsOfHistograms(t *testing.T) {
 			}
 		}
 	}
-	c := column{unit: "us"}
-	if got := c.appendBound(nil, 0); string(got) != "2e-06" {
+	c := column{in: baseunits.Units["us"]}
+	if got := c.in.AppendBound(nil, c.bound(0)); string(got) != "2e-06" {
 		t.Errorf("values below 2 µs have the bound %s", got)
 	}
 }

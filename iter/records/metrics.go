@@ -19,11 +19,11 @@ func (r *record) nameMetrics() error {
 			continue
 		}
 		c.series = c.name
-		if c.in.base != "" {
-			c.series = c.in.base
-			name := strings.TrimSuffix(strings.TrimSuffix(c.name, c.in.suffix), "_total")
+		if c.in.Base != "" {
+			c.series = c.in.Base
+			name := strings.TrimSuffix(strings.TrimSuffix(c.name, c.in.Suffix), "_total")
 			if name != "total" {
-				c.series = name + "_" + c.in.base
+				c.series = name + "_" + c.in.Base
 			}
 		}
 		names := []string{c.series}

@@ -61,6 +61,7 @@ type part struct {
 // rendering of more than limit bytes is an error.
 func (o *Output) Begin(view string, t Type, cgroup uint64, tree bool, limit int64) {
 	o.view, o.record, o.version, o.help, o.metrics = view, t.record, t.version, t.help, t.metrics
+	o.most = t.most
 	o.cgroup, o.tree, o.limit, o.union = cgroup, tree, limit, false
 	o.snapshot = Snapshot{BeginUnix: time.Now()}
 	o.ownTree()

@@ -59,7 +59,7 @@ func (o *Output) appendFamily(dst []byte, c *column, kind string) ([]byte, error
 				dst = o.appendBuckets(dst, c, p, rec, l)
 			default:
 				dst = o.appendLabels(append(dst, o.name...), p, rec, l)
-				dst = append(c.appendBase(append(dst, "} "...), c.value(rec)), '\n')
+				dst = append(c.in.Append(append(dst, "} "...), c.value(rec), c.negative), '\n')
 			}
 			if o.samples++; c.kind == histogram {
 				o.samples += c.size/countSize + 1 // the buckets, and the sum
@@ -88,9 +88,9 @@ func (o *Output) appendComments(dst []byte, c *column, kind string) []byte {
 	}
 	dst = append(append(dst, "\n# TYPE "...), o.name...)
 	dst = append(append(append(dst, ' '), kind...), '\n')
-	if c.in.base != "" {
+	if c.in.Base != "" {
 		dst = append(append(dst, "# UNIT "...), o.name...)
-		dst = append(append(append(dst, ' '), c.in.base...), '\n')
+		dst = append(append(append(dst, ' '), c.in.Base...), '\n')
 	}
 	return dst
 }
@@ -112,7 +112,7 @@ func (o *Output) appendBuckets(dst []byte, c *column, p *part, rec []byte, l *la
 		if i == s.Len()-1 {
 			dst = append(dst, "+Inf"...)
 		} else {
-			dst = c.appendBound(dst, i)
+			dst = c.in.AppendBound(dst, c.bound(i))
 		}
 		total += s.Count(i)
 		dst = append(decimal.Append(append(dst, `"} `...), total), '\n')
@@ -120,7 +120,7 @@ func (o *Output) appendBuckets(dst []byte, c *column, p *part, rec []byte, l *la
 	if c.sum >= 0 && !o.record.columns[c.sum].missing(rec) {
 		sum := &o.record.columns[c.sum]
 		dst = append(append(append(dst, o.name...), "_sum"...), dst[labels:end]...)
-		dst = append(sum.appendBase(append(dst, "} "...), sum.value(rec)), '\n')
+		dst = append(sum.in.Append(append(dst, "} "...), sum.value(rec), sum.negative), '\n')
 	}
 	dst = append(append(append(dst, o.name...), "_count"...), dst[labels:end]...)
 	return append(decimal.Append(append(dst, "} "...), total), '\n')

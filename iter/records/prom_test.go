@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/baseunits"
 	"bpfviewfs/internal/readers"
 	"github.com/cilium/ebpf/btf"
 )
@@ -17,7 +18,7 @@ func TestProm(t *testing.T) {
 		bytes.Join([][]byte{oneOfEach(r, 7, "b\"\\\n\xff\ufffd\u00e9"), oneOfEach(r, 7, "a"),
 			oneOfEach(r, 7, "a"), missing}, nil))
 	o.help = "everything"
-	pageSize = 4096
+	baseunits.PageSize = 4096
 	got, err := o.Render(Prom, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -105,30 +106,5 @@ func TestMetricNames(t *testing.T) {
 		if got := mustRecord(t, 8, test.member).columns[0].series; got != test.want {
 			t.Errorf("%v is metric %q, want %q", test.member, got, test.want)
 		}
-	}
-}
-
-func TestBaseUnits(t *testing.T) {
-	pageSize = 4096
-	for _, test := range []struct {
-		unit string
-		v    uint64
-		want string
-	}{
-		{"ns", 0, "0"}, {"ns", 1, "0.000000001"}, {"ns", 1e9, "1"}, {"ns", 1500000000, "1.5"},
-		{"ns", 1<<64 - 1, "18446744073.709551615"}, {"us", 100, "0.0001"},
-		{"us", 1<<64 - 1, "18446744073709.551615"},
-		{"bytes", 1<<64 - 1, "18446744073709551615"}, {"pages", 3, "12288"},
-		{"pages", 1 << 60, "4.722366482869645e+21"}, {"", 42, "42"},
-		{"ppm", 1e6, "1"}, {"ppm", 250000, "0.25"}, {"ppm", 1, "0.000001"},
-	} {
-		if got := (&column{in: units[test.unit]}).appendBase(nil, test.v); string(got) != test.want {
-			t.Errorf("%d %s are %s, want %s", test.v, test.unit, got, test.want)
-		}
-	}
-	minus := -1500
-	if got := (&column{in: units["us"], negative: true}).appendBase(nil, uint64(minus)); string(
-		got) != "-0.0015" {
-		t.Errorf("-1500 us are %s", got)
 	}
 }

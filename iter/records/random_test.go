@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"bpfviewfs/internal/baseunits"
 	"github.com/cilium/ebpf/btf"
 )
 
@@ -61,7 +62,7 @@ func randomRecord(t testing.TB, rnd *rand.Rand) *record {
 			metric("gauge", "counter")
 			if rnd.IntN(3) == 0 {
 				unit := []string{"ns", "us", "pages", "bytes", "ppm"}[rnd.IntN(5)]
-				tags, name = append(tags, "unit:"+unit), name+units[unit].suffix
+				tags, name = append(tags, "unit:"+unit), name+baseunits.Units[unit].Suffix
 			}
 			if slices.Contains(tags, "kind:gauge") {
 				sometimes("add")
@@ -107,7 +108,10 @@ func randomName(rnd *rand.Rand) string {
 // randomOutput is the output of a run, about one cgroup or a small tree.
 func randomOutput(t testing.TB, rnd *rand.Rand) *Output {
 	t.Helper()
-	r := randomRecord(t, rnd)
+	return randomOutputOf(randomRecord(t, rnd), rnd)
+}
+
+func randomOutputOf(r *record, rnd *rand.Rand) *Output {
 	o := &Output{record: r, version: 1, view: "test", cgroup: 7, limit: 1 << 30,
 		help: string(randomBytes(rnd, rnd.IntN(9)))}
 	rows := func() (from, to int) {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"bpfviewfs/internal/baseunits"
 	"bpfviewfs/internal/plain"
 )
 
@@ -52,7 +53,7 @@ func plainFamily(o *Output, c *column) string {
 		return ""
 	}
 	out := "# HELP " + name + " " + escapeLabel(help, false) + "\n# TYPE " + name + " " + kind + "\n"
-	if base := units[c.unit].base; base != "" {
+	if base := c.in.Base; base != "" {
 		out += "# UNIT " + name + " " + base + "\n"
 	}
 	return out + samples
@@ -99,7 +100,7 @@ func plainSamples(o *Output, c *column, name, labels string, rec []byte) (lines 
 	for i := range c.slots(rec).Len() {
 		upper := "+Inf"
 		if i < c.slots(rec).Len()-1 {
-			upper = string(c.appendBound(nil, i))
+			upper = string(c.in.AppendBound(nil, c.bound(i)))
 		}
 		total += c.slots(rec).Count(i)
 		lines += fmt.Sprintf("%s_bucket{%s,le=\"%s\"} %d\n", name, labels, upper, total)
@@ -116,10 +117,10 @@ func plainBase(c *column, number string) string {
 	case "us", "ppm":
 		v.Quo(v, big.NewRat(1e6, 1))
 	case "pages":
-		v.Mul(v, new(big.Rat).SetUint64(pageSize))
+		v.Mul(v, new(big.Rat).SetUint64(baseunits.PageSize))
 		if limit := new(big.Rat).SetUint64(math.MaxUint64); new(big.Rat).Abs(v).Cmp(limit) > 0 {
 			pages, _ := strconv.ParseFloat(number, 64)
-			return strconv.FormatFloat(pages*float64(pageSize), 'g', -1, 64)
+			return strconv.FormatFloat(pages*float64(baseunits.PageSize), 'g', -1, 64)
 		}
 	}
 	text := v.FloatString(9)

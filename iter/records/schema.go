@@ -11,14 +11,18 @@ import (
 
 // schema describes the structs of a record view, for readers of raw output and of the members' help.
 type schema struct {
-	View    string         `json:"view"`
-	Help    string         `json:"help,omitempty"`
-	Version int            `json:"version"`
-	Hash    string         `json:"hash"`       // as in the header of raw output
-	Order   string         `json:"byte_order"` // little or big
-	Size    int            `json:"size"`       // of a record, bytes
-	JSON    string         `json:"json"`       // rules for readers of JSON
-	Members []schemaMember `json:"members"`
+	View    string `json:"view"`
+	Help    string `json:"help,omitempty"`
+	Version int    `json:"version"`
+	Hash    string `json:"hash"`       // as in the header of raw output
+	Order   string `json:"byte_order"` // little or big
+	Size    int    `json:"size"`       // of a record, bytes
+	JSON    string `json:"json"`       // rules for readers of JSON
+	// Textfile is the metrics that [Textfile] has: rows of all records without averages, all that [Prom]
+	// has, or totals. MaxSeries is the most samples of it.
+	Textfile  string         `json:"textfile,omitempty"`
+	MaxSeries int            `json:"max_series,omitempty"`
+	Members   []schemaMember `json:"members"`
 }
 
 type schemaMember struct {
@@ -47,6 +51,7 @@ func (t Type) Schema(view string) []byte {
 		return nil
 	}
 	s := schema{View: view, Help: t.help, Version: t.version, Hash: t.Hash(), Size: r.size, JSON: schemaJSON,
+		Textfile: t.textfile(), MaxSeries: t.most,
 		Order: map[bool]string{false: "little", true: "big"}[bigEndian]}
 	for i := range r.columns {
 		c := &r.columns[i]

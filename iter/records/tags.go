@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"bpfviewfs/internal/baseunits"
 	"bpfviewfs/internal/errno"
 	"golang.org/x/sys/unix"
 )
@@ -47,8 +48,8 @@ func (c *column) checkTags(class string, key bool) error {
 func (c *column) checkUnit() error {
 	number := c.kind == integer || c.kind == histogram
 	if c.unit == "" {
-		for _, name := range slices.Sorted(maps.Keys(units)) {
-			if suffix := units[name].suffix; number && (c.metric != "" || c.kind == histogram) &&
+		for _, name := range slices.Sorted(maps.Keys(baseunits.Units)) {
+			if suffix := baseunits.Units[name].Suffix; number && (c.metric != "" || c.kind == histogram) &&
 				strings.HasSuffix(c.name, suffix) {
 				return errno.Errorf(unix.ENOEXEC,
 					"a metric that ends in %s needs VIEW_UNIT(%q)",
@@ -57,16 +58,16 @@ func (c *column) checkUnit() error {
 		}
 		return nil
 	}
-	unit, ok := units[c.unit]
+	unit, ok := baseunits.Units[c.unit]
 	switch {
 	case !ok:
 		return errno.Errorf(unix.ENOEXEC, "unit %q is none of %s",
-			c.unit, strings.Join(slices.Sorted(maps.Keys(units)), ", "))
+			c.unit, strings.Join(slices.Sorted(maps.Keys(baseunits.Units)), ", "))
 	case !number:
 		return errno.Errorf(unix.ENOEXEC, "it has a unit and is no number")
-	case !strings.HasSuffix(c.name, unit.suffix):
+	case !strings.HasSuffix(c.name, unit.Suffix):
 		return errno.Errorf(unix.ENOEXEC, "it is in %s, so its name must end in %s",
-			c.unit, unit.suffix)
+			c.unit, unit.Suffix)
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func (r *record) nameHeads() {
 }
 
 func (c *column) headsOf(named bool) []string {
-	name, suffix := strings.ToUpper(c.name), strings.ToUpper(c.in.suffix)
+	name, suffix := strings.ToUpper(c.name), strings.ToUpper(c.in.Suffix)
 	if c.kind != histogram {
 		return []string{name}
 	}

@@ -20,9 +20,6 @@ const (
 	NoMetrics Metrics = "none"   // the view has no Textfile
 )
 
-// LimitSamples sets the number of samples that [Textfile] may have; 0 is no limit.
-func (o *Output) LimitSamples(most int) { o.most = most }
-
 // appendTextfile renders records for a collector. The output then is about the totals.
 func (o *Output) appendTextfile(dst []byte) ([]byte, error) {
 	rows := o.metrics == Rows || o.metrics == "" && o.record.isBounded()
@@ -32,6 +29,19 @@ func (o *Output) appendTextfile(dst []byte) ([]byte, error) {
 		o.sort()
 	}
 	return o.appendProm(dst)
+}
+
+// textfile names the contents of [Textfile] in the schema.
+func (t Type) textfile() string {
+	switch {
+	case t.metrics == NoMetrics:
+		return ""
+	case t.metrics == Rows:
+		return "all"
+	case t.metrics == "" && t.record.isBounded():
+		return "rows"
+	}
+	return "totals"
 }
 
 // tooMany is the error for more than most samples.

@@ -124,7 +124,7 @@ bpfview_test{cgroup="/"} 2
 	}
 	record := Type{kind: "record", record: r}
 	for metrics, want := range map[Metrics]bool{"": true, Rows: true, Totals: true, NoMetrics: false} {
-		if has := slices.Contains(record.WithMetrics(metrics).Formats(true), Textfile); has != want {
+		if has := slices.Contains(record.WithMetrics(metrics, 0).Formats(true), Textfile); has != want {
 			t.Errorf("metrics: %q has a textfile: %t", metrics, has)
 		}
 	}
@@ -155,12 +155,12 @@ func TestSampleLimit(t *testing.T) {
 			}
 		}
 		o := output()
-		o.LimitSamples(samples)
+		o.most = samples
 		if _, err := o.Render(Textfile, nil); err != nil {
 			t.Errorf("%d samples, as many as allowed: %v", samples, err)
 		}
 		o = output()
-		o.LimitSamples(samples - 1)
+		o.most = samples - 1
 		_, err = o.Render(Textfile, nil)
 		ktest.Errno(t, "one sample more than allowed", err, syscall.EFBIG)
 		if err != nil && !strings.Contains(err.Error(),
@@ -168,7 +168,7 @@ func TestSampleLimit(t *testing.T) {
 			t.Error(err)
 		}
 		o = output()
-		o.LimitSamples(1)
+		o.most = 1
 		if _, err := o.Render(Prom, nil); err != nil {
 			t.Errorf("the whole page: %v", err)
 		}

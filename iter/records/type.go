@@ -35,6 +35,7 @@ type Type struct {
 	encoded string  // the format that the bytes are in, "" for text and records
 	record  *record // nil for text and encoded views
 	metrics Metrics
+	most    int // samples that Textfile may have; 0 is no limit
 
 	header, footer *int // lines of a text, nil if no tag says how many
 }
@@ -103,9 +104,9 @@ func (t Type) WithHelp(help string) Type {
 	return t
 }
 
-// WithMetrics is the type with other contents of [Textfile].
-func (t Type) WithMetrics(m Metrics) Type {
-	t.metrics = m
+// WithMetrics is the type with other contents of [Textfile], which may have that many samples; 0 is no limit.
+func (t Type) WithMetrics(m Metrics, most int) Type {
+	t.metrics, t.most = m, most
 	return t
 }
 

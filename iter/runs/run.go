@@ -46,7 +46,6 @@ func (j *Job) begin(ctx context.Context, cgroup uint64, tree bool) *run {
 	r.ctx, r.job, r.hierarchy, r.limit = ctx, j, j.runner.hierarchy, j.runner.maxRun
 	r.deadline = time.Now().Add(j.runner.timeout)
 	r.output.Begin(j.view, j.typ, cgroup, tree, r.limit)
-	r.output.LimitSamples(j.runner.maxSeries)
 	return r
 }
 

@@ -29,19 +29,17 @@ import (
 type Runner struct {
 	hierarchy *cgroups.Hierarchy
 	maxRun    int64
-	maxSeries int
 	timeout   time.Duration
 	lister    lister
 	census    census
 	unions    unions
 }
 
-// NewRunner makes a runner. Its helper programs come from objects. A run that gives more than maxRun bytes,
-// for a collector more than maxSeries samples, or takes longer than timeout, fails.
-func NewRunner(h *cgroups.Hierarchy, objects iofs.FS, maxRun int64, maxSeries int,
-	timeout time.Duration) *Runner {
+// NewRunner makes a runner. Its helper programs come from objects. A run that gives more than maxRun bytes
+// or takes longer than timeout fails.
+func NewRunner(h *cgroups.Hierarchy, objects iofs.FS, maxRun int64, timeout time.Duration) *Runner {
 	return &Runner{
-		hierarchy: h, maxRun: maxRun, maxSeries: maxSeries, timeout: timeout,
+		hierarchy: h, maxRun: maxRun, timeout: timeout,
 		lister: lister{
 			objects: objects,
 			inWalk:  newWalk("list", loadList(objects)),

@@ -23,6 +23,7 @@ import (
 	"sync"
 	"time"
 
+	"bpfviewfs/cmd/bpfviewfs/samples"
 	"github.com/klauspost/compress/gzip"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -284,11 +285,9 @@ func (e *Exporter) read(name string, way form) (*page, error) {
 	start := time.Now()
 	e.metrics.passes.WithLabelValues(name).Inc()
 	failures := e.metrics.failures.WithLabelValues(name)
-	file, err := os.Open(e.path(name))
-	var p *page
-	if err == nil {
-		p, err = newPage(file, way, &e.paths)
-		file.Close()
+	p, err := e.readRaw(name, way)
+	if errors.Is(err, samples.ErrText) {
+		p, err = e.readText(name, way)
 	}
 	e.metrics.seconds.WithLabelValues(name).Set(time.Since(start).Seconds())
 	if err != nil {
@@ -301,6 +300,16 @@ func (e *Exporter) read(name string, way form) (*page, error) {
 		return nil, e.explain(err)
 	}
 	return p, nil
+}
+
+// readText makes the page of a file.
+func (e *Exporter) readText(name string, way form) (*page, error) {
+	file, err := os.Open(e.path(name))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return newPage(file, way, &e.paths)
 }
 
 // tail is the exporter's own metrics, which come last.

@@ -15,21 +15,23 @@ var (
 
 // added are the labels that a cgroup's path tells, as they are written.
 type added struct {
-	path   string   // as it is written
+	whole  string   // the path as it is written, a quote, and all labels
+	path   string   // the begin of whole
+	all    string   // the end of whole
 	begins [][]byte // ,NAME=" of each
 	each   []string
-	all    string
 }
 
 // newAdded takes the path as it is written.
 func newAdded(path string) *added {
-	a := &added{path: path}
+	a := new(added)
 	labels.Of(unescape.Replace(path)).Each(func(name, value string) {
 		begin := "," + name + `="`
 		a.begins = append(a.begins, []byte(begin))
 		a.each = append(a.each, begin+escape.Replace(value)+`"`)
 	})
-	a.all = strings.Join(a.each, "")
+	a.whole = path + `"` + strings.Join(a.each, "")
+	a.path, a.all = a.whole[:len(path)], a.whole[len(path)+1:]
 	return a
 }
 

@@ -21,9 +21,11 @@ type form struct {
 type page struct {
 	chunks []*chunk
 	size   int
+
+	raw *rawPage // instead of chunks, for a client that takes no compressed answer
 }
 
-const chunkSize = 256 << 10
+const chunkSize = 32 << 10
 
 type chunk struct {
 	bytes [chunkSize]byte
@@ -51,6 +53,9 @@ func (p *page) Write(b []byte) (int, error) {
 }
 
 func (p *page) writeTo(w io.Writer) error {
+	if p.raw != nil {
+		return p.raw.writeTo(w)
+	}
 	for _, c := range p.chunks {
 		if _, err := w.Write(c.bytes[:c.used]); err != nil {
 			return err
@@ -64,6 +69,9 @@ func (p *page) free() {
 		chunks.Put(c)
 	}
 	p.chunks = nil
+	if p.raw != nil {
+		p.raw.free()
+	}
 }
 
 // zippers are used again, because each has a megabyte.
@@ -149,7 +157,7 @@ type place struct {
 var cgroupLabel = []byte(`{cgroup="`)
 
 // writeSize is the most that is kept in buf, but for a line.
-const writeSize = 64 << 10
+const writeSize = 32 << 10
 
 // lines writes some whole lines.
 func (w *writer) lines(b []byte) error {

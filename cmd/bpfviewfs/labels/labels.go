@@ -140,14 +140,14 @@ func isClass(qos string) bool { return qos == "burstable" || qos == "besteffort"
 // unescape undoes systemd's escape of a dash in the name of a unit.
 func unescape(name string) string { return strings.ReplaceAll(name, `\x2d`, "-") }
 
+// Names are the names of all labels.
+var Names = []string{"container_id", "pod_uid", "qos", "runtime", "slice", "unit"}
+
 // Each calls add for the labels that are known, in the order of their names.
 func (l Labels) Each(add func(name, value string)) {
-	for _, label := range [...][2]string{
-		{"container_id", l.ContainerID}, {"pod_uid", l.PodUID}, {"qos", l.QoS},
-		{"runtime", l.Runtime}, {"slice", l.Slice}, {"unit", l.Unit},
-	} {
-		if label[1] != "" {
-			add(label[0], label[1])
+	for i, value := range [...]string{l.ContainerID, l.PodUID, l.QoS, l.Runtime, l.Slice, l.Unit} {
+		if value != "" {
+			add(Names[i], value)
 		}
 	}
 }

@@ -4,12 +4,11 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"os"
-	"strconv"
 	"strings"
 
 	"bpfviewfs/cmd/bpfviewfs/recording"
 	"bpfviewfs/cmd/bpfviewfs/show"
+	"bpfviewfs/internal/baseunits"
 	"bpfviewfs/internal/histograms"
 	"bpfviewfs/internal/plain"
 	"bpfviewfs/iter/raw"
@@ -59,19 +58,6 @@ func Metrics(to io.Writer, r *recording.Reader) error {
 	return err
 }
 
-// base is how many of a unit make one of its base unit. Pages are this machine's.
-func base(unit string) float64 {
-	switch unit {
-	case "ns":
-		return 1e9
-	case "us", "ppm":
-		return 1e6
-	case "pages":
-		return 1 / float64(os.Getpagesize())
-	}
-	return 1
-}
-
 var quote = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
 
 // samples prints the samples of one metric in one run.
@@ -91,12 +77,17 @@ func samples(to io.Writer, s *raw.Schema, run *raw.Output, m *raw.Member) {
 			histogram(to, s, m, record, labels, at)
 			continue
 		}
-		value := float64(m.Uint(record))
-		if m.Signed() {
-			value = float64(m.Int(record))
-		}
-		fmt.Fprintf(to, "%s{%s} %v %.3f\n", m.Metric, labels, value/base(m.Unit), at)
+		fmt.Fprintf(to, "%s{%s} %s %.3f\n", m.Metric, labels, value(m, record), at)
 	}
+}
+
+// value is a number in its base unit.
+func value(m *raw.Member, record []byte) []byte {
+	v := m.Uint(record)
+	if m.Signed() {
+		v = uint64(m.Int(record))
+	}
+	return baseunits.Units[m.Unit].Append(nil, v, m.Signed())
 }
 
 // histogram prints one histogram. Its buckets have the bounds of Prometheus text.
@@ -106,11 +97,11 @@ func histogram(to io.Writer, s *raw.Schema, m *raw.Member, record []byte, labels
 		total += n
 		bound := "+Inf"
 		if i < len(slots)-1 {
-			greatest := float64(histograms.Upper(i))
-			if m.Unit == "us" || m.Unit == "ns" { // times were rounded down
+			unit, greatest := baseunits.Units[m.Unit], histograms.Upper(i)
+			if unit.Base == "seconds" { // times were rounded down
 				greatest++
 			}
-			bound = strconv.FormatFloat(greatest/base(m.Unit), 'g', -1, 64)
+			bound = string(unit.AppendBound(nil, greatest))
 			if !strings.ContainsAny(bound, ".e") {
 				bound += ".0"
 			}
@@ -120,7 +111,7 @@ func histogram(to io.Writer, s *raw.Schema, m *raw.Member, record []byte, labels
 	fmt.Fprintf(to, "%s_count{%s} %d %.3f\n", m.Metric, labels, total, at)
 	for i := range s.Members {
 		if sum := &s.Members[i]; sum.SumOf == m.Name && !sum.Missing(record) {
-			fmt.Fprintf(to, "%s_sum{%s} %v %.3f\n", m.Metric, labels, float64(sum.Uint(record))/base(m.Unit), at)
+			fmt.Fprintf(to, "%s_sum{%s} %s %.3f\n", m.Metric, labels, value(sum, record), at)
 		}
 	}
 }

@@ -69,13 +69,13 @@ bpfview_waits_wait_seconds_bucket{cgroup=".",le="4e-06"} 3 1000.500
 bpfview_waits_wait_seconds_bucket{cgroup=".",le="8e-06"} 5 1000.500
 bpfview_waits_wait_seconds_bucket{cgroup=".",le="+Inf"} 5 1000.500
 bpfview_waits_wait_seconds_count{cgroup="."} 5 1000.500
-bpfview_waits_wait_seconds_sum{cgroup="."} 2.1e-05 1000.500
+bpfview_waits_wait_seconds_sum{cgroup="."} 0.000021 1000.500
 bpfview_waits_wait_seconds_bucket{cgroup=".",le="2e-06"} 3 1001.500
 bpfview_waits_wait_seconds_bucket{cgroup=".",le="4e-06"} 3 1001.500
 bpfview_waits_wait_seconds_bucket{cgroup=".",le="8e-06"} 5 1001.500
 bpfview_waits_wait_seconds_bucket{cgroup=".",le="+Inf"} 6 1001.500
 bpfview_waits_wait_seconds_count{cgroup="."} 6 1001.500
-bpfview_waits_wait_seconds_sum{cgroup="."} 2.1e-05 1001.500
+bpfview_waits_wait_seconds_sum{cgroup="."} 0.000021 1001.500
 # TYPE bpfview_waits_avg10_ratio gauge
 bpfview_waits_avg10_ratio{cgroup="."} 0.25 1000.500
 bpfview_waits_avg10_ratio{cgroup="."} 0.25 1001.500
