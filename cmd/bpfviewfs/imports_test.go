@@ -36,7 +36,7 @@ func TestImports(t *testing.T) {
 		"cmd/bpfviewfs/explain": person, "cmd/bpfviewfs/report": person,
 		"cmd/bpfviewfs/show":     person,
 		"cmd/bpfviewfs/exporter": person, "cmd/bpfviewfs/top": person,
-		"cmd/bpfviewfs/csi": person, "cmd/bpfviewfs/example": person,
+		"cmd/bpfviewfs/csi": person, "cmd/bpfviewfs/example": person, "cmd/bpfviewfs/samples": person,
 		"cmd/bpfviewfs/recording": person, "cmd/bpfviewfs/replay": person,
 		"cmd/bpfviewfs/labels": {"bpfviewfs/": "a path is text", fuse: people, bpf: people,
 			logrus: people,

@@ -200,13 +200,21 @@ func (e *Exporter) scrape(ctx context.Context, w http.ResponseWriter, r *http.Re
 		read := func() (*page, error) { return e.read(name, way) }
 		pages = append(pages, e.passes.join(passKey{name, way}, read))
 	}
+	why, whole := "", make([]*pass, 0, len(pages))
 	for i, p := range pages {
-		if err := p.wait(ctx); err != nil {
-			return fmt.Errorf("%s: %w", names[i], err)
+		err := p.wait(ctx)
+		if err == nil {
+			whole = append(whole, p)
+			continue
 		}
+		err = fmt.Errorf("%s: %w", names[i], err)
+		if !errors.Is(err, unix.EFBIG) || len(query["collect[]"]) > 0 || len(names) == 1 {
+			return err
+		}
+		why = err.Error() // it is too large each time, and the other views are not to be lost with it
 	}
 	e.metrics.up.Set(1)
-	e.say("")
+	e.say(why)
 	tail, err := e.tail(format, way)
 	if err != nil {
 		return err
@@ -219,7 +227,7 @@ func (e *Exporter) scrape(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if way.gzip {
 		w.Header().Set("Content-Encoding", "gzip") // of several members (RFC 1952, section 2.2)
 	}
-	for _, p := range pages {
+	for _, p := range whole {
 		if err := p.page.writeTo(w); err != nil {
 			return nil // the client has gone
 		}

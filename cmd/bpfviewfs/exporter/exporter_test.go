@@ -3,6 +3,7 @@ package exporter
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -220,6 +221,47 @@ func TestRecovers(t *testing.T) {
 		}
 	}
 	if len(logged) != 3 || logged[2] != "scrapes fail: no more" {
+		t.Errorf("logged %q", logged)
+	}
+}
+
+// TestTooLargeView holds that a view above max_series= is left out and named in the log, and that a scrape
+// which asks for it is an error.
+func TestTooLargeView(t *testing.T) {
+	var logged []string
+	logf := func(f string, a ...any) { logged = append(logged, fmt.Sprintf(f, a...)) }
+	_, e := newMount(t, Options{Logf: logf}, map[string]string{"cpu.prom": cpuPage, "reclaim.prom": "bpfview_reclaim 1\n"})
+	done := make(chan struct{})
+	close(done)
+	e.passes.pending = map[passKey]*pass{{"reclaim", form{}}: {done: done, err: e.explain(unix.EFBIG), users: 1}}
+	w := get(e, "")
+	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "\nbpfview_cpu_running{") ||
+		strings.Contains(w.Body.String(), "bpfview_reclaim") {
+		t.Errorf("%d, %s", w.Code, w.Body)
+	}
+	if len(logged) == 0 || !strings.Contains(logged[0], "reclaim: ") ||
+		!strings.Contains(logged[0], "max_series=") {
+		t.Errorf("logged %q", logged)
+	}
+	w = get(e, "?collect[]=reclaim")
+	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "reclaim: ") {
+		t.Errorf("asked for: %d, %s", w.Code, w.Body)
+	}
+}
+
+// TestStartWithoutMount holds that the log tells why scrapes will fail.
+func TestStartWithoutMount(t *testing.T) {
+	var logged []string
+	dir := t.TempDir()
+	s := &Server{Listen: []string{"127.0.0.1:0"}, Path: "/metrics", Options: Options{Mount: dir,
+		Logf: func(f string, a ...any) { logged = append(logged, fmt.Sprintf(f, a...)) }}}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := s.Serve(ctx, func(string, ...any) {}); err != nil {
+		t.Fatal(err)
+	}
+	if len(logged) != 1 || !strings.Contains(logged[0], "scrapes fail: ") ||
+		!strings.Contains(logged[0], "nothing is mounted at "+dir) {
 		t.Errorf("logged %q", logged)
 	}
 }

@@ -26,8 +26,8 @@ type rawPage struct {
 	output *[]byte
 }
 
-// readRaw makes the page of a view from its raw output. It is the page that the view's file in textfile gives,
-// in half the time, because the mount writes no text and nothing is parsed. It is samples.ErrText if the file
+// readRaw makes the page of a view from its raw output. It is the page that the file in textfile gives, in
+// half the time, because the mount writes no text and nothing is parsed. It is samples.ErrText if the file
 // has to be read.
 func (e *Exporter) readRaw(name string, way form) (*page, error) {
 	schema, err := os.ReadFile(filepath.Join(e.options.Mount, ".bpfview/schema", name+".json"))

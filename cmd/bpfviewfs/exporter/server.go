@@ -75,6 +75,9 @@ func (s *Server) Serve(ctx context.Context, logf func(format string, args ...any
 	}
 	debug.SetGCPercent(50) // what is not garbage is small, and a scrape makes much
 	e := New(s.Options)
+	if _, err := e.list(); err != nil {
+		e.say(err.Error()) // it serves all the same, and a mount that comes later is read
+	}
 	mux := http.NewServeMux()
 	if s.Path != "/" {
 		mux.Handle("/{$}", landing)

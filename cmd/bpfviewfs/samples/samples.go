@@ -32,7 +32,8 @@ type Page struct {
 	ends     []end
 }
 
-// end is the end of the labels of a record, with the brace and the blank after them, by the bytes of the keys.
+// end is the end of the labels of a record, with the brace and the blank after them. keys are the bytes of
+// its keys.
 type end struct{ keys, text string }
 
 // family is a metric of the view.
@@ -93,8 +94,8 @@ func newFamily(s *raw.Schema, m *raw.Member) family {
 // Read takes raw output, which the page keeps. labels returns the text of a cgroup's labels from its path,
 // both as they are written: the path, a quote, and more labels.
 //
-// It is ErrText if the text has other samples than the page would have. They are in another order, equal records
-// are told apart by a label, or there are more of them than the mount allows, which is an error.
+// It is ErrText if the text has other samples than the page would have. They are in another order, equal
+// records are told apart by a label, or there are more of them than the mount allows, which is an error.
 func (p *Page) Read(output []byte, labels func(path []byte) string) error {
 	path, count := []byte{'/'}, 0
 	p.cgroups = make([]cgroup, 0, len(output)/(p.schema.Size+48)) // a guess that saves most copies
@@ -141,8 +142,8 @@ func (p *Page) check(records []byte) error {
 	return nil
 }
 
-// end finds the end of labels by the keys, or returns nil. Most cgroups have the same records in the same order,
-// so it is tried first at the record's own number. There are few.
+// end finds the end of labels by the keys, or returns nil. There are few. Most cgroups have the same records
+// in the same order, so the record's own number is tried first.
 func (p *Page) end(keys []byte, record int) *end {
 	if record < len(p.ends) && p.ends[record].keys == string(keys) {
 		return &p.ends[record]
