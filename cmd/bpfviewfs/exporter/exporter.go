@@ -1,8 +1,9 @@
 // Package exporter serves the metrics of a mount over HTTP, for Prometheus and whatever reads its formats.
 //
-// It reads the files of .bpfview/textfile as any other program does, so it needs no privilege but to be in
-// the group that may read them. One request is a scrape: it is answered with all metrics or with an error,
-// never with some of them, because series that are missing look like cgroups that have ended. Scrapes that
+// It reads the files of .bpfview as any other program does, so it needs no privilege but to be in the group
+// that may read them. One request is a scrape: it is answered with all metrics or with an error, never with
+// some of them, because series that are missing look like cgroups that have ended. Only a view that is above
+// max_series= is left out, because it would be so each time. Scrapes that
 // come while a file is read share that pass. Only labels of paths are kept between scrapes: a mount that
 // comes back is read by the next one.
 //
