@@ -60,10 +60,9 @@ func (f *FS) isShared() bool {
 	return f.leaving.Load() || !f.alone.Load() || f.memory.Servers() != f.server
 }
 
+// disable has some views disabled, and numbers all of them again: other servers may have numbered other views
+// since this one was prepared.
 func (f *FS) disable(views map[int]string) {
-	if len(views) == 0 {
-		return
-	}
 	f.viewMu.Lock()
 	f.disabled = views
 	f.viewMu.Unlock()

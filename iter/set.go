@@ -41,6 +41,8 @@ type Set struct {
 	notes atomic.Pointer[[]string]
 	below atomic.Pointer[[]string] // sub-directories of the registry
 	uses  state.Uses
+
+	pinned atomic.Bool // see Pinned
 }
 
 // Open finds the views and loads them, for cgroups of h. A view that cannot load is in Views with its Err,
@@ -81,6 +83,9 @@ func (s *Set) Views() []*View { return slices.Clone(*s.views.Load()) }
 // Notes are one line each about places and options that concern no view, for example a directory that cannot
 // be read.
 func (s *Set) Notes() []string { return slices.Clone(*s.notes.Load()) }
+
+// Pinned reports whether the programs of views outlive this process, so that another one opens them quickly.
+func (s *Set) Pinned() bool { return s.pinned.Load() }
 
 // Close waits for the runs under way and unloads the programs. Pins stay for the next start. A later run
 // fails with unix.EBADF.
@@ -132,6 +137,7 @@ func (s *Set) update(event bool) (changed bool, err error) {
 	pins, refused := s.openRegistry(said)
 	defer pins.close()
 	s.below.Store(pins.subdirectories())
+	s.pinned.Store(pins != nil && !pins.readOnly)
 	say := func(format string, args ...any) { s.say(said, format, args...) }
 	note := func(format string, args ...any) { s.note(said, format, args...) }
 	found, err := s.config.places(s.viewsIn).Scan(append(pins.foreign(), refused...),

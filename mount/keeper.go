@@ -2,6 +2,7 @@ package mount
 
 import (
 	"os"
+	"slices"
 	"time"
 
 	"bpfviewfs/mount/exit"
@@ -42,6 +43,7 @@ type Keeper struct {
 	serving *process // answers, or is about to
 	next    *process // prepares to take over
 	leaving *process // answers its requests in work
+	standby *process // see standby.go
 	crash   bool     // the last server crashed
 	blame   blame
 
@@ -51,6 +53,10 @@ type Keeper struct {
 
 	over     bool             // the connection has ended
 	deadline <-chan time.Time // of the grace period, or of the servers when it is over
+
+	dismissed    []*process       // standbys that were killed and live yet
+	standbyDue   <-chan time.Time // not nil: no standby is started before
+	standbyFails int              // in a row
 
 	pulse     *time.Ticker
 	hangups   chan os.Signal // SIGHUP
@@ -114,7 +120,7 @@ func (k *Keeper) run() error {
 		at.ClearDead()
 		return err
 	}
-	k.promote()
+	k.promote(k.next)
 	return k.keep()
 }
 
@@ -231,7 +237,7 @@ func (k *Keeper) bury() {
 }
 
 func (k *Keeper) processes() (living []*process) {
-	for _, p := range []*process{k.serving, k.next, k.leaving} {
+	for _, p := range append([]*process{k.serving, k.next, k.leaving, k.standby}, k.dismissed...) {
 		if p != nil {
 			living = append(living, p)
 		}
@@ -240,9 +246,10 @@ func (k *Keeper) processes() (living []*process) {
 }
 
 func (k *Keeper) forget(p *process) {
-	for _, place := range []**process{&k.serving, &k.next, &k.leaving} {
+	for _, place := range []**process{&k.serving, &k.next, &k.leaving, &k.standby} {
 		if *place == p {
 			*place = nil
 		}
 	}
+	k.dismissed = slices.DeleteFunc(k.dismissed, func(d *process) bool { return d == p })
 }

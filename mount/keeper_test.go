@@ -134,7 +134,7 @@ func TestNewServerDiesBeforeItServes(t *testing.T) {
 	p, _ := k.server(t)
 	answer := make(chan error, 1)
 	k.upgrades, k.reloads, k.next = true, []*reload{{answer: answer}}, p
-	k.promote()
+	k.promote(k.next)
 	k.died(p, p.killed(t))
 	answered(t, answer, "the new server does not start")
 }

@@ -22,13 +22,16 @@ func spareKeeper() error {
 	return setOOMScore("self", score-oomStep)
 }
 
-// exposeServer puts a server's score above its keeper's.
-func exposeServer(pid int) error {
+// exposeServer puts a server's score above its keeper's. A standby is one step higher.
+func exposeServer(pid int, standby bool) error {
 	score, err := oomScore("self")
 	if err != nil {
 		return err
 	}
-	return setOOMScore(strconv.Itoa(pid), min(score+oomStep, 1000))
+	if score += oomStep; standby {
+		score += oomStep
+	}
+	return setOOMScore(strconv.Itoa(pid), min(score, 1000))
 }
 
 func oomScore(pid string) (int, error) {

@@ -18,12 +18,14 @@ type process struct {
 	*os.Process
 	wire     *wire.End
 	exe      *os.File // its program
-	region   int
+	region   int      // of slots, from its begin on
 	prepared bool
 	begun    time.Time     // when it got the order to begin
 	serves   bool          // it has reported so
 	last     *wire.Message // its last report: wire.Ended or wire.Failed
 	missed   int           // beats without an answer
+
+	wantsStandby bool // it has reported that a standby is worth while
 
 	limit *time.Timer // kills it when it is too slow
 	late  atomic.Bool // limit has killed it
@@ -49,7 +51,7 @@ type event struct {
 
 // spawn starts a server process. The program is an open file, because its path may lead to another one by
 // now.
-func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
+func (k *Keeper) spawn(exe *os.File, standby bool) (_ *process, err error) {
 	near, far, err := wire.New()
 	if err != nil {
 		return nil, err
@@ -84,12 +86,14 @@ func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 		Files: std.files,
 		Sys:   &syscall.SysProcAttr{Setsid: true}, // the terminal's signals are for the keeper
 	}
-	wire.Legacy{Requests: k.requests.File(), Memory: k.memory, Wire: far, Kept: k.kept}.HandTo(attr, fuse)
-	started, err := k.startConfined(fmt.Sprintf("/proc/self/fd/%d", program), attr)
+	wire.Legacy{Requests: k.requests.File(), Memory: k.memory, Wire: far, Kept: k.kept,
+		Standby: standby}.HandTo(attr, fuse)
+	started, err := k.startConfined(fmt.Sprintf("/proc/self/fd/%d", program), attr, standby)
 	if err != nil {
 		return nil, fmt.Errorf("start a server: %w", err)
 	}
-	p := &process{Process: started, wire: near, exe: exe, region: region}
+	p := &process{Process: started, wire: near, exe: exe}
+	p.within(prepareLimit)
 	if std.said != nil {
 		go k.relay(std.said)
 	}
@@ -99,7 +103,7 @@ func (k *Keeper) spawn(exe *os.File, region int) (_ *process, err error) {
 
 // startConfined starts a program that has only the capabilities of a server, and is killed for want of memory
 // before its keeper.
-func (k *Keeper) startConfined(program string, attr *os.ProcAttr) (started *os.Process, err error) {
+func (k *Keeper) startConfined(program string, attr *os.ProcAttr, standby bool) (started *os.Process, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -115,10 +119,15 @@ func (k *Keeper) startConfined(program string, attr *os.ProcAttr) (started *os.P
 	if err != nil {
 		return nil, err
 	}
-	if err := exposeServer(started.Pid); err != nil {
+	k.expose(started.Pid, standby)
+	return started, nil
+}
+
+// expose makes a server likelier to be killed for want of memory than its keeper.
+func (k *Keeper) expose(pid int, standby bool) {
+	if err := exposeServer(pid, standby); err != nil {
 		k.Logf("the server is no likelier to be killed for want of memory than its keeper: %v", err)
 	}
-	return started, nil
 }
 
 // follow passes on a server's reports, and at last its end.

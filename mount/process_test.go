@@ -68,7 +68,7 @@ func TestSpawnFails(t *testing.T) {
 	for spare := range uint64(12) {
 		var p *process
 		var err error
-		withoutProc(t, spare, func() { p, err = k.spawn(k.good, 0) })
+		withoutProc(t, spare, func() { p, err = k.spawn(k.good, false) })
 		if err != nil {
 			failed++
 		} else {

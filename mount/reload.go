@@ -59,6 +59,7 @@ func (k *Keeper) done(err error) {
 		// The new program works, because this server runs it. The keeper that replaces this one
 		// starts another server.
 		k.replacing = r
+		k.dismissStandby()
 		k.serving.Kill()
 		return
 	}

@@ -35,13 +35,23 @@ func (k *Keeper) delay(p *process, end *os.ProcessState) {
 	k.retry = time.After(backOff(k.failures, k.killed))
 }
 
-// restart starts a server if there is none. It uses the last program that served, because a new one may not
-// run.
+// restart starts a server if there is none, or has the standby begin. It uses the last program that served,
+// because a new one may not run.
 func (k *Keeper) restart() {
 	if k.serving != nil || k.next != nil {
 		return
 	}
 	k.retry = nil
+	switch p := k.standby; {
+	case p == nil:
+	case p.prepared:
+		k.promote(p)
+		return
+	default:
+		k.next, k.standby = p, nil
+		k.expose(p.Pid, false)
+		return
+	}
 	if err := k.start(k.good); err != nil {
 		k.Logf("%v", err)
 		k.failures++
@@ -54,6 +64,7 @@ func (k *Keeper) isGood(exe *os.File) {
 	if exe != k.good {
 		k.good.Close()
 		k.good = exe
+		k.dismissStandby()
 	}
 }
 
@@ -66,17 +77,10 @@ const (
 
 // start has a server prepare itself.
 func (k *Keeper) start(exe *os.File) error {
-	region := 0
-	if k.serving != nil {
-		region = 1 - k.serving.region
-	} else if k.leaving != nil {
-		region = 1 - k.leaving.region
-	}
-	p, err := k.spawn(exe, region)
+	p, err := k.spawn(exe, false)
 	if err != nil {
 		return err
 	}
-	p.within(prepareLimit)
 	k.next = p
 	return nil
 }

@@ -3,6 +3,7 @@ package mount
 import (
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"bpfviewfs/mount/wire"
@@ -21,6 +22,9 @@ func (k *Keeper) step() (again bool, err error) {
 		k.retry = nil
 		again = true
 		k.restart()
+	case <-k.standbyDue:
+		k.standbyDue = nil
+		again = true
 	case <-k.pulse.C:
 		again = true
 		k.beat()
@@ -37,6 +41,7 @@ func (k *Keeper) step() (again bool, err error) {
 	}
 	if again {
 		k.upgrade()
+		k.prepareStandby()
 	}
 	return again, err
 }
@@ -53,9 +58,12 @@ func (k *Keeper) heard(p *process, m wire.Message) (again bool, err error) {
 			}
 		}
 		switch {
+		case p == k.standby:
+			k.standbyFails = 0
+		case p != k.next: // it was dismissed
 		case !k.at.Attached(): // see run
 		case k.serving == nil:
-			k.promote()
+			k.promote(p)
 		default:
 			k.serving.within(stopLimit)
 			k.serving.wire.Send(wire.Message{Word: wire.Stop})
@@ -68,14 +76,18 @@ func (k *Keeper) heard(p *process, m wire.Message) (again bool, err error) {
 			case k.next == nil: // it has died since
 				k.restart()
 			case k.next.prepared:
-				k.promote()
+				k.promote(k.next)
 			}
 		}
 	case wire.Serving:
-		p.serves = true
+		p.serves, p.wantsStandby = true, m.Standby
 		p.limit.Stop()
 		k.isGood(p.exe)
 		k.tellReady()
+	case wire.Changed:
+		if p == k.serving {
+			k.renewStandby()
+		}
 	case wire.Pong:
 		p.missed = 0
 	case wire.Keep:
@@ -101,15 +113,22 @@ func (k *Keeper) tellReady() {
 	}
 }
 
-// promote has the next server begin.
-func (k *Keeper) promote() {
-	p := k.next
-	k.next, k.serving = nil, p
-	p.begun = time.Now()
-	p.within(prepareLimit)
-	if k.upgrades {
+// promote has a prepared server begin.
+func (k *Keeper) promote(p *process) {
+	if k.upgrades && p == k.next {
 		k.status.Reloads++
 	}
+	if p == k.standby {
+		k.expose(p.Pid, false)
+	}
+	k.forget(p)
+	k.serving = p
+	p.region = 0
+	if k.leaving != nil {
+		p.region = 1 - k.leaving.region
+	}
+	p.begun = time.Now()
+	p.within(prepareLimit)
 	// An error means that it has died. Its end is still to be reported.
 	p.wire.Send(wire.Message{Word: wire.Go, Order: wire.Order{
 		Region: p.region, Take: k.leaving == nil, Trial: k.crash, Disabled: k.blame.disabled,
@@ -125,7 +144,11 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 		p.exe.Close()
 	}
 	why := p.why(end)
+	k.dismissed = slices.DeleteFunc(k.dismissed, func(d *process) bool { return d == p })
 	switch p {
+	case k.standby:
+		k.lostStandby(why)
+		return true, nil
 	case k.leaving:
 		k.leaving = nil
 		if k.serving != nil { // else the next one is told so when it begins
@@ -149,6 +172,7 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 		k.serving = nil
 		switch {
 		case k.replacing != nil:
+			k.bury() // the new program would not know a standby's end
 			err := k.replace()
 			k.tell(k.replacing, fmt.Errorf("reload: the keeper goes on as it is: %w", err))
 			k.replacing = nil
@@ -177,7 +201,9 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 	case k.next == nil:
 		k.delay(p, end)
 	case k.next.prepared:
-		k.promote()
+		k.promote(k.next)
+	case k.standby != nil && k.standby.prepared: // sooner than the server of a reload
+		k.promote(k.standby)
 	}
 	return true, nil
 }

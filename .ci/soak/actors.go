@@ -1,12 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"bpfviewfs/.ci/stage"
@@ -81,7 +79,7 @@ func (k *soak) replaceServers(done <-chan struct{}) error {
 		switch i % 3 {
 		case 0:
 			pid, err := k.serving()
-			if err != nil || pid == 0 { // the next one has not begun
+			if err != nil {
 				return err
 			}
 			k.counts.done("kill a server", 0)
@@ -97,28 +95,19 @@ func (k *soak) replaceServers(done <-chan struct{}) error {
 	})
 }
 
-// serving is the process id of the server, or 0 while there is none. The server is the child of another
-// process of the mount.
+// serving is the process id of the server that serves.
 func (k *soak) serving() (pid int, err error) {
-	parents := map[int]int{}
-	err = k.server.EachProcess(func(proc string) error {
-		stat, err := os.ReadFile(proc + "/stat")
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		id, _ := strconv.Atoi(filepath.Base(proc))
-		_, rest, _ := strings.Cut(string(stat), ") ")
-		parents[id], err = strconv.Atoi(strings.Fields(rest)[1])
-		return err
-	})
-	for id, parent := range parents {
-		if _, ok := parents[parent]; ok {
-			pid = id
+	text, err := os.ReadFile(k.server.Dir + "/.bpfview/status.json")
+	if err != nil {
+		return 0, err
+	}
+	var status struct {
+		Process struct {
+			Server int `json:"server_pid"`
 		}
 	}
-	return pid, err
+	err = json.Unmarshal(text, &status)
+	return status.Process.Server, err
 }
 
 // flood has a user overload the mount with 100 threads, in one way after the other. Its operations may fail

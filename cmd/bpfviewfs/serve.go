@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 
 	"bpfviewfs/cmd/bpfviewfs/complete"
@@ -81,8 +82,13 @@ func serveCommand(logs *logOptions) *cobra.Command {
 
 // serve loads the views and serves them.
 func serve(conn *server.Conn, o mount.Options, log *logrus.Logger) error {
+	warnf := func(format string, args ...any) {
+		if !conn.Waits() {
+			log.Warnf(format, args...)
+		}
+	}
 	c := config(o)
-	c.Logf = log.Warnf
+	c.Logf = warnf
 	c.Keep, c.Kept = conn.Keep, conn.Kept()
 	collect := memory.PauseCollector()
 	src, err := openSource(o.Source, c)
@@ -100,11 +106,16 @@ func serve(conn *server.Conn, o mount.Options, log *logrus.Logger) error {
 	conn.Warnings = warnings(o, src.set)
 	for _, line := range conn.Warnings {
 		if !slices.Contains(src.set.Notes(), line) { // otherwise it is logged
-			log.Warn(line)
+			warnf("%s", line)
 		}
 	}
 	if err := confine.Server(); err != nil {
-		log.Warn(err)
+		warnf("%v", err)
+	}
+	conn.Standby = src.set.Pinned()
+	conn.OnWait = func() {
+		collect()
+		debug.FreeOSMemory()
 	}
 	tree := fs.New(fs.Config{
 		Hierarchy: src.hierarchy,
@@ -125,25 +136,27 @@ func serve(conn *server.Conn, o mount.Options, log *logrus.Logger) error {
 	if err := tree.SetViews(views); err != nil {
 		return err
 	}
+	go memory.Share(tree.SetTotal)
 	watch, unwatch := context.WithCancel(context.Background())
 	defer unwatch()
-	go memory.Follow(watch, tree.SetTotal)
-	go func() {
-		err := src.set.Watch(watch, func() {
-			if err := tree.SetViews(src.views()); err != nil {
-				log.Error(err)
-			}
-		})
-		if err != nil {
-			log.Error(err)
-		}
-	}()
 	go func() {
 		err := conn.Ready(context.Background())
 		collect()
 		if err != nil {
 			return
 		}
+		go memory.Follow(watch, tree.SetTotal)
+		go func() {
+			err := src.set.Watch(watch, func() {
+				conn.Changed() // before anybody sees the new views
+				if err := tree.SetViews(src.views()); err != nil {
+					log.Error(err)
+				}
+			})
+			if err != nil {
+				log.Error(err)
+			}
+		}()
 		log.Infof("%s: %s with %d views", o.Target, src.hierarchy, len(views))
 		for _, v := range views {
 			switch {

@@ -2,11 +2,9 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -94,24 +92,8 @@ func TestWhyPath(t *testing.T) {
 	}
 
 	// A keeper that is stopped starts no next server.
-	keeper := serverOf(t, dir)
+	keeper, server := serverOf(t, dir), status(t, dir).Server
 	unix.Kill(keeper, unix.SIGSTOP)
-	server := 0
-	children, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", keeper))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, list := range children {
-		text, _ := os.ReadFile(list) // threads end
-		for _, pid := range strings.Fields(string(text)) {
-			if line, _ := os.ReadFile("/proc/" + pid + "/cmdline"); strings.Contains(string(line), "\x00serve\x00") {
-				server, _ = strconv.Atoi(pid)
-			}
-		}
-	}
-	if server == 0 {
-		t.Fatalf("process %d has no server among its children", keeper)
-	}
 	unix.Kill(server, unix.SIGKILL)
 	code, out, _ = call(t, exec.Command(command, "why", c.mirror+"/cpu"))
 	unix.Kill(keeper, unix.SIGCONT)

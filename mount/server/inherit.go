@@ -26,6 +26,10 @@ func Inherit() (*Conn, error) {
 	}
 	c := newConn(wire.Device)
 	c.keeper, c.memory, c.kept = keeper, l.Memory, l.Kept
+	if l.Standby {
+		c.waits.Store(true)
+		wire.NameProcess(wire.StandbyName)
+	}
 	if c.requests, err = handoff.Open(l.Requests); err == nil {
 		err = c.requests.Check()
 	}
@@ -42,6 +46,13 @@ func (c *Conn) Memory() *os.File { return c.memory }
 
 // Status is known when Serve has begun.
 func (c *Conn) Status() wire.Status { return c.status }
+
+// Waits reports whether this server is a standby that has not begun. The server that serves has logged all
+// that there is to say about its views.
+func (c *Conn) Waits() bool { return c.waits.Load() }
+
+// Changed tells the keeper that a standby is out of date.
+func (c *Conn) Changed() { c.keeper.Send(wire.Message{Word: wire.Changed}) }
 
 // Failed tells the keeper why this server process cannot start.
 func (c *Conn) Failed(err error) {
@@ -63,14 +74,23 @@ type Heir interface {
 // errNoKeeper ends a server process after the death of its keeper.
 var errNoKeeper = errors.New("the keeper has died: the mount is dead until the next one clears it")
 
+// idleTime is the age of a prepared server at which OnWait is called.
+const idleTime = time.Second
+
 // await waits for the order to begin.
 func (c *Conn) await() (wire.Order, error) {
 	if err := c.keeper.Send(wire.Message{Word: wire.Prepared, Warnings: c.Warnings}); err != nil {
 		return wire.Order{}, errNoKeeper
 	}
+	if c.OnWait != nil {
+		defer time.AfterFunc(idleTime, c.OnWait).Stop()
+	}
 	m, err := c.keeper.Receive()
 	if err != nil {
 		return wire.Order{}, errNoKeeper
+	}
+	if c.waits.Swap(false) {
+		wire.NameProcess(wire.ProcessName)
 	}
 	if m.Word != wire.Go {
 		return wire.Order{}, fmt.Errorf("the keeper said %q, not %s", m.Word, wire.Go)
@@ -88,7 +108,7 @@ func (c *Conn) await() (wire.Order, error) {
 
 // obey reports that the server serves, and follows the keeper's orders to the end.
 func (s *server) obey() {
-	s.conn.keeper.Send(wire.Message{Word: wire.Serving})
+	s.conn.keeper.Send(wire.Message{Word: wire.Serving, Standby: s.conn.Standby})
 	for {
 		m, err := s.conn.keeper.Receive()
 		if err != nil {

@@ -34,6 +34,9 @@ const stuck = 5 * time.Second
 func (c *Conn) Serve(fs fuse.RawFileSystem, opts *fuse.MountOptions) error {
 	defer close(c.served)
 	order, err := c.await()
+	if err == errNoKeeper && c.Waits() { // the server that serves says so
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -71,6 +71,7 @@ package server
 
 import (
 	"os"
+	"sync/atomic"
 
 	"bpfviewfs/mount/handoff"
 	"bpfviewfs/mount/place"
@@ -87,7 +88,14 @@ type Conn struct {
 	// OnEnd, if not nil, is called when the mount has ended, before Serve returns and the keeper is told.
 	// It is not called in a server that another one replaces.
 	OnEnd func()
+	// Standby has the keeper prepare another server beside this one. That one begins when this one dies.
+	// It is not worth while if nothing of what servers prepare outlives them. Set it before Serve.
+	Standby bool
+	// OnWait, if not nil, is called in a server that was prepared a second ago and has not begun. It should
+	// give up what only the preparation needed.
+	OnWait func()
 
+	waits    atomic.Bool // see Waits
 	status   wire.Status
 	at       *place.Mount    // our mount
 	requests *handoff.Memory // outlives this process

@@ -12,6 +12,9 @@ import (
 // keeper.
 const KeeperVar = "BPFVIEWFS_KEEPER"
 
+// standbyVar is in the environment of a server that is a standby.
+const standbyVar = "BPFVIEWFS_STANDBY"
+
 // keptVar holds the number of the descriptor of Legacy.Kept, in a server's environment.
 const keptVar = "BPFVIEWFS_KEPT"
 
@@ -25,6 +28,8 @@ type Legacy struct {
 	Memory   *os.File // of open files
 	Wire     *os.File // the server's end
 	Kept     *os.File // that an earlier server has sent with Keep; nil if there is none
+
+	Standby bool // the server is to wait beside the one that serves
 }
 
 // HandTo adds the connection, the files and their names to what a server process gets. It has its three
@@ -32,6 +37,9 @@ type Legacy struct {
 func (l Legacy) HandTo(server *os.ProcAttr, device *os.File) {
 	server.Env = append(server.Env, fmt.Sprintf("%s=%d", KeeperVar, os.Getpid()))
 	server.Files = append(server.Files, device, l.Requests, l.Memory, l.Wire)
+	if l.Standby {
+		server.Env = append(server.Env, standbyVar+"=1")
+	}
 	if l.Kept != nil {
 		server.Env = append(server.Env, fmt.Sprintf("%s=%d", keptVar, len(server.Files)))
 		server.Files = append(server.Files, l.Kept)
@@ -49,6 +57,8 @@ func Inherit() (l Legacy) {
 	if fd, err := strconv.Atoi(os.Getenv(keptVar)); err == nil {
 		l.Kept = take(fd, "kept")
 	}
+	l.Standby = os.Getenv(standbyVar) != ""
 	os.Unsetenv(keptVar)
+	os.Unsetenv(standbyVar)
 	return l
 }

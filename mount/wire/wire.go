@@ -33,7 +33,8 @@ const (
 // The server's reports.
 const (
 	Prepared Word = "prepared" // it can begin (Warnings)
-	Serving  Word = "serving"  // it answers
+	Serving  Word = "serving"  // it answers (Standby)
+	Changed  Word = "changed"  // what a standby has prepared is out of date
 	Stopped  Word = "stopped"  // it ends when it has answered its requests in work
 	Ended    Word = "ended"    // the connection has ended, by an unmount or with an Error
 	Failed   Word = "failed"   // it cannot start (Error)
@@ -49,6 +50,7 @@ type Message struct {
 	Code  int    `json:",omitempty"` // the exit code of Error
 
 	Warnings []string `json:",omitempty"` // for the caller of mount(8)
+	Standby  bool     `json:",omitempty"` // it is worth while to prepare another server beside this one
 
 	Files []*os.File `json:"-"` // that came with it
 }

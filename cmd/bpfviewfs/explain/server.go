@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// standbyName is the name of a server that waits to serve, as mount/wire gives it.
+const standbyName = "bpfviewfs-stdby"
+
 // restarting reports whether the process that keeps a mount is there and has no server. Both have the mount
 // point among their arguments. If the user cannot see them, the result is false.
 func restarting(target string) bool {
@@ -21,7 +24,10 @@ func restarting(target string) bool {
 		switch {
 		case len(args) < 3 || !slices.Contains(args[2:], target):
 		case args[1] == "serve":
-			return false
+			if name, err := os.ReadFile(filepath.Dir(path) + "/comm"); err == nil &&
+				strings.TrimSpace(string(name)) != standbyName {
+				return false
+			}
 		case args[1] == "mount", strings.HasPrefix(filepath.Base(args[0]), "mount."):
 			keepers++
 		}

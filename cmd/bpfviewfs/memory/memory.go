@@ -30,9 +30,7 @@ const (
 func Follow(ctx context.Context, setTotal func(bytes int64)) {
 	var spare spare
 	for every := time.NewTicker(4 * time.Second); ; {
-		limit := Limit("/proc/self")
-		setTotal(limit / heldShare)
-		debug.SetMemoryLimit(limit / heapShare)
+		Share(setTotal)
 		if spare.isLarge() {
 			debug.FreeOSMemory()
 		}
@@ -43,6 +41,13 @@ func Follow(ctx context.Context, setTotal func(bytes int64)) {
 		case <-every.C:
 		}
 	}
+}
+
+// Share does once what Follow does again and again.
+func Share(setTotal func(bytes int64)) {
+	limit := Limit("/proc/self")
+	setTotal(limit / heldShare)
+	debug.SetMemoryLimit(limit / heapShare)
 }
 
 // spare finds memory that this process has and does not need.

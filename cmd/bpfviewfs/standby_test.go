@@ -1,0 +1,87 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"bpfviewfs/internal/testenv"
+	"bpfviewfs/mount"
+	"golang.org/x/sys/unix"
+)
+
+// standby waits until another server stands by beside the one that serves, and returns its process id.
+func standby(t *testing.T, dir string) (pid int) {
+	t.Helper()
+	s := status(t, dir)
+	eventually(t, "a server stands by", func() bool {
+		others := slices.DeleteFunc(servers(s.Keeper), func(pid int) bool { return pid == s.Server })
+		if len(others) == 1 {
+			pid = others[0]
+		}
+		return len(others) == 1
+	})
+	return pid
+}
+
+// TestStandby checks that the server which stands by is the next one after a death, and that it knows the
+// views as they are then.
+func TestStandby(t *testing.T) {
+	testenv.NeedsRoot(t)
+	views := t.TempDir()
+	dir := mountDir(t, "cgroup2", "views="+views, "registry="+newRegistry(t))
+	kill := func(serving, next int) {
+		t.Helper()
+		unix.Kill(serving, unix.SIGKILL)
+		if now := status(t, dir).Server; now != next {
+			t.Errorf("server %d serves, not %d", now, next)
+		}
+	}
+	first, second := status(t, dir).Server, standby(t, dir)
+	kill(first, second)
+	third := standby(t, dir)
+	kill(second, third)
+
+	before := standby(t, dir)
+	says, err := os.ReadFile("../../iter/testdata/says.bpf.o")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(views, "says.bpf.o"), says, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the view appears", func() bool { return exists(dir + "/says") })
+	unix.Kill(third, unix.SIGKILL)
+	if text := read(t, dir+"/says"); text != "nothing 1\n" {
+		t.Errorf("after the death of the server that had the new view: %q", text)
+	}
+	if now := status(t, dir); now.Server == before {
+		t.Error("a server serves that was prepared before the view was there")
+	} else if now.Restarts != 3 {
+		t.Errorf("%d restarts, not 3", now.Restarts)
+	}
+
+	before = standby(t, dir)
+	if err := mount.ReloadKeeper(dir); err != nil {
+		t.Fatal(err)
+	}
+	after := standby(t, dir)
+	if now := status(t, dir); after == before || len(servers(now.Keeper)) != 2 {
+		t.Errorf("after the keeper runs a new program its servers are %d, and %d stood by", servers(now.Keeper), before)
+	}
+	unix.Kill(after, unix.SIGKILL) // it is no server yet
+	eventually(t, "another server stands by", func() bool { return standby(t, dir) != after })
+	if n := status(t, dir).Restarts; n != 0 {
+		t.Errorf("%d servers were restarted", n)
+	}
+}
+
+// TestNoStandbyWithoutPins checks that no server is prepared whose programs would all be verified again.
+func TestNoStandbyWithoutPins(t *testing.T) {
+	dir := mountDir(t, "cgroup2", "registry=none")
+	read(t, dir+"/cpu")
+	if s := status(t, dir); len(servers(s.Keeper)) != 1 {
+		t.Errorf("the keeper has servers %d, and %d serves", servers(s.Keeper), s.Server)
+	}
+}
