@@ -154,6 +154,12 @@ func (f *FS) failed(uid uint32, what string, cgroup uint64, err error) {
 	}
 }
 
+// Lost is told that the kernel did not take the reply to a request about a node, so that its caller gets EIO.
+func (f *FS) Lost(uid uint32, node uint64, err error) {
+	n, _ := f.node(node)
+	f.noteError(uid, "reply", n.cgroup, fmt.Errorf("write /dev/fuse, so the caller gets EIO: %w", err))
+}
+
 // appendErrors appends the last errors, oldest first.
 func appendErrors(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 	return f.errors.Append(dst), nil

@@ -35,7 +35,7 @@ func (l *loop) handle(s handoff.Slot) {
 		n = l.failure(unique, unix.EIO)
 	}
 	if n > 0 {
-		l.answer(opcode, node, n)
+		l.answer(opcode, node, r.UID(), n)
 	}
 	s.Done()
 	l.release(unique)
@@ -92,8 +92,13 @@ func (l *loop) indirect(r handoff.Request) (n int) {
 	return n
 }
 
+// Lost is a filesystem that is told of replies which the kernel does not take. The callers get EIO.
+type Lost interface {
+	Lost(uid uint32, node uint64, err error)
+}
+
 // answer writes the reply.
-func (l *loop) answer(opcode uint32, node uint64, n int) {
+func (l *loop) answer(opcode uint32, node uint64, uid uint32, n int) {
 	_, err := unix.Write(l.fd, l.reply[:n])
 	if err == nil {
 		return
@@ -101,6 +106,9 @@ func (l *loop) answer(opcode uint32, node uint64, n int) {
 	if err != unix.ENOENT {
 		// The kernel refuses some replies, for example an errno above 511. Their callers must not
 		// wait for ever.
+		if l.server.lost != nil {
+			l.server.lost.Lost(uid, node, err)
+		}
 		l.server.reply(replyUnique(l.reply), unix.EIO)
 	}
 	l.refused(opcode, node, l.reply[:n])

@@ -24,6 +24,7 @@ type server struct {
 	opts     *fuse.MountOptions
 	heir     Heir                     // the filesystem, if it is one
 	owner    Owner                    // the filesystem, if it is one
+	lost     Lost                     // the filesystem, if it is one
 	into     IntoReader               // the filesystem, if it is one
 	class    func(node uint64) uint64 // groups nodes with files of about the same cost
 	began    time.Time
@@ -96,6 +97,7 @@ func newServer(c *Conn, fs fuse.RawFileSystem, given *fuse.MountOptions) *server
 	}
 	s.heir, _ = fs.(Heir)
 	s.owner, _ = fs.(Owner)
+	s.lost, _ = fs.(Lost)
 	s.into, _ = fs.(IntoReader)
 	if c, ok := fs.(Classes); ok {
 		s.class = c.Class
