@@ -48,6 +48,10 @@ bench:
 soak:
 	go run ./.ci/soak $(FOR:%=-for %)
 
+# How long readers wait while servers are killed and replaced (root).
+kills: bpfviewfs
+	go run ./.ci/kills -command ./bpfviewfs $(KILLSFLAGS)
+
 # The benchmarks of the packages.
 microbench:
 	go test -run='^$$' -bench=. ./...
@@ -111,4 +115,4 @@ uninstall:
 clean:
 	rm -rf bpfviewfs dist
 
-.PHONY: run test test-vm bench soak microbench objects install dist uninstall clean
+.PHONY: run test test-vm bench soak kills microbench objects install dist uninstall clean

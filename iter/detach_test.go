@@ -123,6 +123,26 @@ func TestUsedBetweenTwoSets(t *testing.T) {
 	keeper.Close()
 }
 
+// A set beside another one of the same mount may not know the newest views yet, and must leave their counts.
+func TestBesideAnother(t *testing.T) {
+	c := newCounters(t)
+	var keeper *os.File
+	first := c.openAs(Config{Enable: []string{"renames"},
+		Keep: func(f *os.File) error { keeper = f; return nil }})
+	fd, err := unix.FcntlInt(keeper.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits := true
+	second := c.openAs(Config{Kept: os.NewFile(uintptr(fd), keeper.Name()),
+		Beside: func() bool { return waits }})
+	c.attached("beside a set that does not know the view", 2)
+	waits = false
+	c.detach(second)
+	c.attached("that set has taken over and ended", 0)
+	c.detach(first)
+}
+
 // A keeper that has died uses nothing.
 func TestUnusedAfterKeeper(t *testing.T) {
 	c := newCounters(t)

@@ -169,7 +169,10 @@ func (s *Set) update(event bool) (changed bool, err error) {
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		list = append(list, s.next(was[name], found[name], event, l))
 	}
-	pins.prune(list, s.config.Dirs)
+	beside := s.config.Beside != nil && s.config.Beside()
+	if !beside {
+		pins.prune(list, s.config.Dirs)
+	}
 	if slices.Equal(list, *s.views.Load()) {
 		return false, nil
 	}
@@ -183,7 +186,9 @@ func (s *Set) update(event bool) (changed bool, err error) {
 	for _, old := range was {
 		old.retire(nil)
 	}
-	s.forget(pins, list)
+	if !beside {
+		s.forget(pins, list)
+	}
 	return true, nil
 }
 

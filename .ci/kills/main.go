@@ -19,12 +19,12 @@ import (
 )
 
 var (
-	command  = flag.String("command", "bpfviewfs", "")
+	command  = flag.String("command", "bpfviewfs", "`program` to mount")
 	base     = flag.String("hierarchy", "/sys/fs/cgroup/unified", "of cgroup2")
 	cgroups  = flag.Int("cgroups", 1000, "in the tree")
 	readers  = flag.Int("readers", 16, "half of files, half of trees")
-	kills    = flag.Int("kills", 100, "")
-	upgrades = flag.Int("upgrades", 40, "")
+	kills    = flag.Int("kills", 100, "of the server that serves")
+	upgrades = flag.Int("upgrades", 40, "by bpfviewfs reload, at the same time")
 	pause    = flag.Duration("pause", 200*time.Millisecond, "between two ends of a server")
 	idle     = flag.Bool("idle", false, "one reader of a file or tree right after each kill, in place of load")
 )
@@ -63,7 +63,8 @@ func (w *waits) print(what string) {
 		}
 		return w.all[int(q*float64(len(w.all)-1))].Round(10 * time.Microsecond)
 	}
-	fmt.Printf("%-5s %7d reads, median %v, p99 %v, p99.9 %v, worst %v", what, len(w.all), at(.5), at(.99), at(.999), at(1))
+	fmt.Printf("%-5s %7d reads, median %v, p99 %v, p99.9 %v, worst %v",
+		what, len(w.all), at(.5), at(.99), at(.999), at(1))
 	for err, n := range w.failed {
 		fmt.Printf("; %d: %s", n, err)
 	}
@@ -115,7 +116,8 @@ func run() (err error) {
 			return err
 		}
 	}
-	if out, err := exec.Command(*command, "mount", *base, dir, "-o", "registry="+registry).CombinedOutput(); err != nil {
+	mount := exec.Command(*command, "mount", *base, dir, "-o", "registry="+registry)
+	if out, err := mount.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
 	server := func() (pid int) {

@@ -88,7 +88,7 @@ func serve(conn *server.Conn, o mount.Options, log *logrus.Logger) error {
 		}
 	}
 	c := config(o)
-	c.Logf = warnf
+	c.Logf, c.Beside = warnf, conn.Waits
 	c.Keep, c.Kept = conn.Keep, conn.Kept()
 	collect := memory.PauseCollector()
 	src, err := openSource(o.Source, c)
