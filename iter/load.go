@@ -196,6 +196,7 @@ func (v *View) addWalk(o *object) error {
 		}
 		return o, err
 	}
+	v.kept = v.keepWalk(o)
 	v.job.AddWalker(runs.Walker{
 		Program: o.Walk(), Shared: counted,
 		Load: func(set func(*ebpf.CollectionSpec) error) (*ebpf.Collection, error) {
@@ -206,7 +207,9 @@ func (v *View) addWalk(o *object) error {
 			if err != nil {
 				return nil, err
 			}
-			return o.Load(counted, links.KernelTypes(), o.Walk())
+			return v.kept.load(o, func() (*ebpf.Collection, error) {
+				return o.Load(counted, links.KernelTypes(), o.Walk())
+			})
 		},
 		Parse: func() (*ebpf.CollectionSpec, error) {
 			o, err := parse()

@@ -118,6 +118,7 @@ func (s *Set) Detach() error {
 	pins, _ := s.openRegistry(make(map[string]bool))
 	defer pins.close()
 	s.forget(pins, nil)
+	pins.forgetWalks(nil)
 	return err
 }
 
@@ -172,6 +173,7 @@ func (s *Set) update(event bool) (changed bool, err error) {
 	beside := s.config.Beside != nil && s.config.Beside()
 	if !beside {
 		pins.prune(list, s.config.Dirs)
+		pins.forgetWalks(list)
 	}
 	if slices.Equal(list, *s.views.Load()) {
 		return false, nil
