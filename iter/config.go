@@ -37,9 +37,6 @@ type Config struct {
 	// one may start. The next one gets it as Kept.
 	Keep func(*os.File) error
 	Kept *os.File
-	// Beside, if not nil, reports whether another set of the same mount is in use. This one then unpins
-	// nothing, because a view that it does not know may be a new one of the other set.
-	Beside func() bool
 	Options
 	// Logf gets messages about places, and about the choice between two sources. It may be nil.
 	Logf func(format string, args ...any)

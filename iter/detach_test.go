@@ -123,24 +123,15 @@ func TestUsedBetweenTwoSets(t *testing.T) {
 	keeper.Close()
 }
 
-// A set beside another one of the same mount may not know the newest views yet, and must leave their counts.
-func TestBesideAnother(t *testing.T) {
+// Views that count are not shared with another server of the mount, which would keep their state when they
+// are switched off.
+func TestShared(t *testing.T) {
 	c := newCounters(t)
-	var keeper *os.File
-	first := c.openAs(Config{Enable: []string{"renames"},
-		Keep: func(f *os.File) error { keeper = f; return nil }})
-	fd, err := unix.FcntlInt(keeper.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
+	off, on := c.openAs(Config{}), c.open()
+	if !off.Shared() || on.Shared() {
+		t.Errorf("shared: %t without a view that counts, %t with one", off.Shared(), on.Shared())
 	}
-	waits := true
-	second := c.openAs(Config{Kept: os.NewFile(uintptr(fd), keeper.Name()),
-		Beside: func() bool { return waits }})
-	c.attached("beside a set that does not know the view", 2)
-	waits = false
-	c.detach(second)
-	c.attached("that set has taken over and ended", 0)
-	c.detach(first)
+	c.detach(off, on)
 }
 
 // A keeper that has died uses nothing.

@@ -42,7 +42,7 @@ type Set struct {
 	below atomic.Pointer[[]string] // sub-directories of the registry
 	uses  state.Uses
 
-	pinned atomic.Bool // see Pinned
+	pinned atomic.Bool // the registry can be used
 }
 
 // Open finds the views and loads them, for cgroups of h. A view that cannot load is in Views with its Err,
@@ -84,8 +84,11 @@ func (s *Set) Views() []*View { return slices.Clone(*s.views.Load()) }
 // be read.
 func (s *Set) Notes() []string { return slices.Clone(*s.notes.Load()) }
 
-// Pinned reports whether the programs of views outlive this process, so that another one opens them quickly.
-func (s *Set) Pinned() bool { return s.pinned.Load() }
+// Shared reports whether another process of the same mount may open the same views beside this one, quickly:
+// their programs are pinned, and none counts. The state of a view is given up when no process has it open.
+func (s *Set) Shared() bool {
+	return s.pinned.Load() && !slices.ContainsFunc(*s.views.Load(), func(v *View) bool { return v.state != nil })
+}
 
 // Close waits for the runs under way and unloads the programs. Pins stay for the next start. A later run
 // fails with unix.EBADF.
@@ -170,11 +173,8 @@ func (s *Set) update(event bool) (changed bool, err error) {
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		list = append(list, s.next(was[name], found[name], event, l))
 	}
-	beside := s.config.Beside != nil && s.config.Beside()
-	if !beside {
-		pins.prune(list, s.config.Dirs)
-		pins.forgetWalks(list)
-	}
+	pins.prune(list, s.config.Dirs)
+	pins.forgetWalks(list)
 	if slices.Equal(list, *s.views.Load()) {
 		return false, nil
 	}
@@ -188,9 +188,7 @@ func (s *Set) update(event bool) (changed bool, err error) {
 	for _, old := range was {
 		old.retire(nil)
 	}
-	if !beside {
-		s.forget(pins, list)
-	}
+	s.forget(pins, list)
 	return true, nil
 }
 

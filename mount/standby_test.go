@@ -68,7 +68,7 @@ func TestStandbyBesideReload(t *testing.T) {
 // TestStandbyOutOfDate checks that a standby ends when the views change or another program serves.
 func TestStandbyOutOfDate(t *testing.T) {
 	for name, change := range map[string]func(k *Keeper, p *process){
-		"its views": func(k *Keeper, p *process) { k.heard(p, wire.Message{Word: wire.Changed}) },
+		"its views": func(k *Keeper, p *process) { k.heard(p, wire.Message{Word: wire.Changed, Standby: true}) },
 		"its program": func(k *Keeper, p *process) {
 			exe, err := os.Open(falseProgram(t))
 			if err != nil {
@@ -121,9 +121,19 @@ func TestStandbyDies(t *testing.T) {
 func TestNoStandby(t *testing.T) {
 	k := newKeeper(t)
 	p, _ := k.server(t)
-	k.serving = p
+	k.serving, p.exe = p, k.good
 	k.heard(p, wire.Message{Word: wire.Serving})
 	if k.prepareStandby(); k.standby != nil {
 		t.Error("somebody stands by")
+	}
+	k.heard(p, wire.Message{Word: wire.Changed, Standby: true})
+	k.standbyDue = nil
+	if k.prepareStandby(); k.standby == nil {
+		t.Error("nobody stands by when the views have changed")
+	}
+	k.heard(p, wire.Message{Word: wire.Changed})
+	k.standbyDue = nil
+	if k.prepareStandby(); k.standby != nil {
+		t.Error("somebody stands by when they have changed again")
 	}
 }

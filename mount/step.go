@@ -85,7 +85,7 @@ func (k *Keeper) heard(p *process, m wire.Message) (again bool, err error) {
 		k.isGood(p.exe)
 		k.tellReady()
 	case wire.Changed:
-		if p == k.serving {
+		if p.wantsStandby = m.Standby; p == k.serving {
 			k.renewStandby()
 		}
 	case wire.Pong:

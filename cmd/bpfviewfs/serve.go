@@ -88,7 +88,7 @@ func serve(conn *server.Conn, o mount.Options, log *logrus.Logger) error {
 		}
 	}
 	c := config(o)
-	c.Logf, c.Beside = warnf, conn.Waits
+	c.Logf = warnf
 	c.Keep, c.Kept = conn.Keep, conn.Kept()
 	collect := memory.PauseCollector()
 	src, err := openSource(o.Source, c)
@@ -112,7 +112,7 @@ func serve(conn *server.Conn, o mount.Options, log *logrus.Logger) error {
 	if err := confine.Server(); err != nil {
 		warnf("%v", err)
 	}
-	conn.Standby = src.set.Pinned()
+	conn.Standby = src.set.Shared()
 	conn.OnWait = func() {
 		collect()
 		debug.FreeOSMemory()
@@ -148,7 +148,7 @@ func serve(conn *server.Conn, o mount.Options, log *logrus.Logger) error {
 		go memory.Follow(watch, tree.SetTotal)
 		go func() {
 			err := src.set.Watch(watch, func() {
-				conn.Changed() // before anybody sees the new views
+				conn.Changed(src.set.Shared()) // before anybody sees the new views
 				if err := tree.SetViews(src.views()); err != nil {
 					log.Error(err)
 				}

@@ -51,8 +51,11 @@ func (c *Conn) Status() wire.Status { return c.status }
 // that there is to say about its views.
 func (c *Conn) Waits() bool { return c.waits.Load() }
 
-// Changed tells the keeper that a standby is out of date.
-func (c *Conn) Changed() { c.keeper.Send(wire.Message{Word: wire.Changed}) }
+// Changed tells the keeper that a standby is out of date, and whether another one is worth while (see
+// Standby).
+func (c *Conn) Changed(standby bool) {
+	c.keeper.Send(wire.Message{Word: wire.Changed, Standby: standby})
+}
 
 // Failed tells the keeper why this server process cannot start.
 func (c *Conn) Failed(err error) {

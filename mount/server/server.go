@@ -89,7 +89,8 @@ type Conn struct {
 	// It is not called in a server that another one replaces.
 	OnEnd func()
 	// Standby has the keeper prepare another server beside this one. That one begins when this one dies.
-	// It is not worth while if nothing of what servers prepare outlives them. Set it before Serve.
+	// It is not worth while if nothing of what servers prepare outlives them. Set it before Serve, or
+	// call Changed.
 	Standby bool
 	// OnWait, if not nil, is called in a server that was prepared a second ago and has not begun. It should
 	// give up what only the preparation needed.

@@ -34,7 +34,7 @@ const (
 const (
 	Prepared Word = "prepared" // it can begin (Warnings)
 	Serving  Word = "serving"  // it answers (Standby)
-	Changed  Word = "changed"  // what a standby has prepared is out of date
+	Changed  Word = "changed"  // what a standby has prepared is out of date (Standby)
 	Stopped  Word = "stopped"  // it ends when it has answered its requests in work
 	Ended    Word = "ended"    // the connection has ended, by an unmount or with an Error
 	Failed   Word = "failed"   // it cannot start (Error)
