@@ -102,7 +102,7 @@ func (f *FS) childCgroup(parent uint64, name string, k kind) (node, fuse.Attr, e
 	return child, f.attr(child, &st), nil
 }
 
-// attr returns the attributes of a node, from those of its cgroup's directory st.
+// attr returns the attributes of a node, made of the attributes st of its cgroup's directory.
 func (f *FS) attr(n node, st *unix.Stat_t) fuse.Attr {
 	a := fuse.Attr{
 		Ino:   n.ino(),

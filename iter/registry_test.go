@@ -142,7 +142,7 @@ func TestProgramsAreReused(t *testing.T) {
 	ktest.Words(t, "pins", pins(t, registry), "cgroup renamed")
 }
 
-// The program of a view may have any name, also that of another view.
+// The program of a view may have any name, also the name of another view.
 func TestPinsHaveTheViewsName(t *testing.T) {
 	h := testHierarchy(t, "")
 	registry, dir := testRegistry(t), t.TempDir()

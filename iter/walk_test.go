@@ -25,7 +25,7 @@ func walking(t testing.TB, v *View, tasks *View) *View {
 	t.Cleanup(done)
 	small.job = job
 	if err := job.Walks(); err != nil {
-		// The view tasks needs functions that are younger than those of a walk.
+		// The view tasks needs functions that are younger than what a walk needs.
 		if tasks.job.Program(runs.PerCgroup) != nil {
 			t.Fatalf("this kernel refuses the walk of %s: %+v", v.Name(), err)
 		}

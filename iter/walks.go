@@ -16,7 +16,7 @@ import (
 // The program of a walk and its maps outlive their server: the program is pinned in a directory of its view.
 // So the first tree after a server's death needs neither the verifier nor the kernel's types. A walk fills
 // its maps, and two servers must not fill the same. So a server has the directory locked (flock(2)) as long
-// as the view lives. Another one, for example that of a second mount, loads a walk for itself.
+// as the view lives. Another server, for example of a second mount, loads a walk for itself.
 
 // keptWalk is the place of a view's walk. A nil one keeps nothing.
 type keptWalk struct {

@@ -46,7 +46,7 @@ func TestStandbyBegins(t *testing.T) {
 	}
 }
 
-// TestStandbyBesideReload checks that the server of a reload that is not prepared keeps nobody waiting.
+// TestStandbyBesideReload checks that no reader waits for the server of a reload that is not prepared.
 func TestStandbyBesideReload(t *testing.T) {
 	k := newKeeper(t)
 	serving, standby, _ := k.withStandby(t)

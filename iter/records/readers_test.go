@@ -121,7 +121,7 @@ func goReader(t *testing.T, control, file string) (lines []byte) {
 }
 
 // inOneForm gives lines of JSON a form in which those of different writers can be compared: numbers are
-// numbers, and a histogram is the number of its values. The order of the lines is theirs.
+// numbers, and a histogram is the number of its values. The lines keep their order.
 func inOneForm(t *testing.T, lines []byte, tree bool) string {
 	t.Helper()
 	var all []string

@@ -13,7 +13,7 @@ const maxWidth, maxLine = 64, 128
 
 var blanks = bytes.Repeat([]byte{' '}, maxLine)
 
-// measure finds the widths of all columns of text. Each is that of the head or of the widest value in this
+// measure finds the widths of all columns of text. Each is as wide as the head or the widest value in this
 // run. The whole run is in memory before its first byte is shown, so no width must be guessed, and none is
 // too small. The room after dst is used to render values.
 func (o *Output) measure(dst []byte) {

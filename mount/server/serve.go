@@ -92,7 +92,7 @@ func (s *server) serve(o wire.Order) error {
 	return nil
 }
 
-// options sets the options that this mount needs, over those of the caller.
+// options sets the options that this mount needs, and overrides the caller's.
 func (c *Conn) options(given *fuse.MountOptions) *fuse.MountOptions {
 	var o fuse.MountOptions
 	if given != nil {

@@ -41,7 +41,7 @@ func decode(text []byte) (objects []runtime.Object, err error) {
 	return objects, nil
 }
 
-// find returns the object of a type among those of a file.
+// find returns the object of a type in a file.
 func find[T runtime.Object](t *testing.T, file string) (object T) {
 	t.Helper()
 	text, err := os.ReadFile(file)

@@ -163,7 +163,7 @@ func mountPoints() (dirs []string) {
 	return dirs
 }
 
-// Views are the views that are compiled in, the views of the usual directories, and those of the mounts.
+// Views are the views that are compiled in, and the views of the usual directories and of the mounts.
 func Views() (names []string) {
 	builtin, _ := fs.Glob(bpf.Objects, "*.bpf.o")
 	for _, dir := range ViewsDirectories {

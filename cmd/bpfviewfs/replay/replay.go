@@ -92,7 +92,7 @@ func (r *Reader) part(view string) (*recording.Part, error) {
 	return nil, fmt.Errorf("the recording has no view %s", view)
 }
 
-// Schema is that of the present snapshot.
+// Schema is the schema of the present snapshot.
 func (r *Reader) Schema(view string) ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
