@@ -42,12 +42,18 @@ static __always_inline void set_times(struct cpu_record *r, const struct cputime
 	r->system_usec = t->system / 1000;
 }
 
-static __always_inline void count_times(struct cgroup *cgrp, struct cpu_record *r)
+/* A walk is over cgroup2, and need not look. */
+static __always_inline bool is_v1(struct seq_file *seq, struct cgroup *cgrp)
+{
+	return seq && cgrp->root->hierarchy_id;
+}
+
+static __always_inline void count_times(struct seq_file *seq, struct cgroup *cgrp, struct cpu_record *r)
 {
 	struct cpuacct_times acct = {};
 	struct cputime *t = &acct.time;
 
-	if (cgrp->root->hierarchy_id) { /* v1, with the cpuacct controller alone */
+	if (is_v1(seq, cgrp)) { /* v1, with the cpuacct controller alone */
 		if (!cpuacct_times(cgroup_css(cgrp, cpuacct_cgrp_id), &acct))
 			return;
 		cputime_adjust(t, &cgrp->prev_cputime);
@@ -67,7 +73,7 @@ static __always_inline void count_times(struct cgroup *cgrp, struct cpu_record *
 
 static __always_inline void count_throttling(struct cgroup *cgrp, struct cpu_record *r)
 {
-	struct task_group *tg = (struct task_group *)cgroup_css(cgrp, cpu_cgrp_id);
+	struct task_group *tg = (struct task_group *)cgroup_css_loaded(cgrp, cpu_cgrp_id);
 
 	if (!tg || !bpf_core_field_exists(tg->cfs_bandwidth.nr_periods))
 		return;
@@ -82,7 +88,7 @@ static __always_inline void count_threads(struct seq_file *seq, struct cgroup *c
 	struct task_struct *task;
 
 	/* Not on v1, because there this runs under cgroup_mutex. */
-	if (!bpf_ksym_exists(bpf_iter_css_task_new) || cgrp->root->hierarchy_id)
+	if (!bpf_ksym_exists(bpf_iter_css_task_new) || is_v1(seq, cgrp))
 		return;
 	r->runnable = r->running = 0;
 	if (!cgroup_has_tasks(cgrp))
@@ -108,7 +114,7 @@ static __noinline int show_flushed(struct seq_file *seq, struct cgroup *cgrp)
 	struct cpu_record r;
 
 	__builtin_memset(&r, 0xff, sizeof(r));
-	count_times(cgrp, &r);
+	count_times(seq, cgrp, &r);
 	count_throttling(cgrp, &r);
 	count_threads(seq, cgrp, &r);
 	return view_emit(seq, &r);
@@ -116,7 +122,7 @@ static __noinline int show_flushed(struct seq_file *seq, struct cgroup *cgrp)
 
 static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 {
-	if (!cgrp->root->hierarchy_id)
+	if (!is_v1(seq, cgrp))
 		flush(cgrp);
 	return show_flushed(seq, cgrp);
 }

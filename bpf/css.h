@@ -11,6 +11,12 @@
 		 css_at((cgrp)->subsys, bpf_core_enum_value(enum cgroup_subsys_id, ssid)) :                  \
 		 NULL)
 
+/* The same of a cgroup whose type the verifier knows, without a call. */
+#define cgroup_css_loaded(cgrp, ssid)                                                                        \
+	(bpf_core_enum_value_exists(enum cgroup_subsys_id, ssid) ?                                           \
+		 (cgrp)->subsys[bpf_core_enum_value(enum cgroup_subsys_id, ssid)] :                          \
+		 NULL)
+
 static __always_inline struct cgroup_subsys_state *css_at(struct cgroup_subsys_state **subsys, __u32 ssid)
 {
 	struct cgroup_subsys_state *css = NULL;

@@ -95,8 +95,7 @@ static __always_inline void task_rss(struct seq_file *seq, struct task_struct *t
 		if (!known)
 			rss->bytes[i] = RSS_UNKNOWN;
 		else if (rss->pages[i] > 0)
-			/* The buffer has eight pages (bpf_seq_read). */
-			rss->bytes[i] = rss->pages[i] * (seq->size >> 3);
+			rss->bytes[i] = rss->pages[i] * view_page_size(seq);
 }
 
 static __always_inline __u64 rss_resident(const struct rss *rss)

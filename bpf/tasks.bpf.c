@@ -2,8 +2,8 @@
 //go:build ignore
 
 /* One record for each thread that lives in the cgroup. 512 fit one run; more come from the task flavour. */
+#include "tree.h"
 #include "tasks.h"
-#include "batches.h"
 
 VIEW_RECORD(struct tasks_record)
 
@@ -15,4 +15,4 @@ int tasks(struct bpf_iter__cgroup *ctx)
 
 VIEW_TASK(tasks, show_task)
 
-VIEW_BATCHES(tasks, show_tasks)
+VIEW_TREE(tasks, show_tasks)

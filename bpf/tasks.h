@@ -63,12 +63,16 @@ static __noinline int show_tasks(struct seq_file *seq, struct cgroup *cgrp)
 
 	if (!cgroup_has_tasks(cgrp)) /* quicker than the iterator, which takes css_set_lock */
 		return 0;
+	cgrp = bpf_cgroup_from_id(cgrp->kn->id); /* in a walk it is not held */
+	if (!cgrp)
+		return 0;
 	if (bpf_iter_css_task_new(&it, &cgrp->self, 0))
 		view_fail(seq);
 	while (!view_full(seq) && (task = bpf_iter_css_task_next(&it)))
 		if (!view_task_is_dead(task))
 			show_task(seq, task);
 	bpf_iter_css_task_destroy(&it);
+	bpf_cgroup_release(cgrp);
 	return 0;
 }
 

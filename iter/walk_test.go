@@ -48,7 +48,7 @@ func TestWalkShowsTheSame(t *testing.T) {
 	views := testViews(t, h, Options{})
 	top := testTree(t, h, 250)
 	ktest.Helper{Cgroup: filepath.Join(top, "parent-0", "child 1"), Children: 2}.Start(t)
-	for _, name := range []string{"cpu", "memory", "psi"} {
+	for _, name := range []string{"cpu", "memory", "psi", "tasks"} {
 		if name == "memory" && views[name] == nil {
 			continue // the controller is on another hierarchy
 		}
@@ -194,7 +194,7 @@ func TestWalkOfBuiltinViews(t *testing.T) {
 	if walking(t, views["psi"], views["tasks"]) == nil {
 		return
 	}
-	walked := []string{"cpu", "memory", "psi", "runqlat"}
+	walked := []string{"cpu", "memory", "psi", "runqlat", "tasks"}
 	for name, v := range views {
 		if v.job.Program(runs.PerTree) == nil {
 			continue // it is for no tree

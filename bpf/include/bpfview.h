@@ -75,6 +75,12 @@ static __always_inline bool view_full(struct seq_file *seq)
 	return seq->count == seq->size;
 }
 
+/* The kernel's page size. A seq_file's buffer has eight pages (bpf_seq_read). */
+static __always_inline __u64 view_page_size(struct seq_file *seq)
+{
+	return seq->size >> 3;
+}
+
 /* The cgroup of a read, from the walk to the epilogue of the same read(2). */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

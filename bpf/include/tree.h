@@ -10,7 +10,7 @@
  * It defines two programs. NAME___walk shows all cgroups in one pass, into memory that user space maps (see
  * walk.h). It needs Linux 6.4, and a show with two properties.
  *
- * - It writes with view_emit alone, because seq is NULL here.
+ * - It writes with view_emit alone, because seq is NULL here. Rows of one cgroup above 256 KiB end the walk.
  * - It reads cgrp, and does not give it to a function of the kernel, because the cgroup is untrusted. If a
  *   function needs it, ask for bpf_cgroup_from_id(cgrp->kn->id), and if possible only if the cgroup has
  *   something to show.
@@ -26,6 +26,7 @@
 #include "walk.h"
 
 #define VIEW_ROWS_SIZE 4096
+#define VIEW_WALK_ROWS (256 << 10) /* bytes about one cgroup, because the CPU does nothing else meanwhile */
 
 /*
  * The rows that the view writes in a walk, one cgroup after the other. A union has the list of cgroups once, and
@@ -57,6 +58,8 @@ struct view_shown {
 
 const volatile __u32 view_rows_size = VIEW_ROWS_SIZE;
 
+static __u32 view_walk_from; /* where the rows of this cgroup begin */
+
 /* Writes one row, to memory in a walk. */
 static __always_inline long view_walk_write(struct seq_file *seq, const void *row, __u32 size)
 {
@@ -69,6 +72,10 @@ static __always_inline long view_walk_write(struct seq_file *seq, const void *ro
 	at = view_shown.rows;
 	if (!rows || view_rows_size < size || at > view_rows_size - size) {
 		view_shown.state = VIEW_WALK_FULL;
+		return -1;
+	}
+	if (at - view_walk_from > VIEW_WALK_ROWS) {
+		view_shown.state = VIEW_WALK_FAILED;
 		return -1;
 	}
 	if (size > 512)
@@ -85,6 +92,11 @@ static __always_inline void view_walk_fail(struct seq_file *seq)
 		view_fail(seq);
 	else
 		view_shown.state = VIEW_WALK_FAILED;
+}
+
+static __always_inline bool view_walk_full(struct seq_file *seq)
+{
+	return seq ? view_full(seq) : view_shown.state != VIEW_WALK_MORE;
 }
 
 /* Ends the rows of a cgroup; not 0 if the walk cannot go on. */
@@ -107,21 +119,23 @@ static __always_inline int view_walk_shown(void)
 
 const volatile __u32 view_tree_page_size = 4096; /* set by user space */
 
-/* The kernel's page size. A seq_file's buffer has eight pages (bpf_seq_read). */
-static __always_inline __u64 view_page_size(struct seq_file *seq)
+static __always_inline __u64 view_walk_page_size(struct seq_file *seq)
 {
-	return seq ? seq->size >> 3 : view_tree_page_size;
+	return seq ? view_page_size(seq) : view_tree_page_size;
 }
 
 #undef VIEW_WRITE
 #define VIEW_WRITE view_walk_write
 #define view_fail view_walk_fail
+#define view_full view_walk_full
+#define view_page_size view_walk_page_size
 
 #define VIEW_TREE(name, show)                                                                               \
 	VIEW_BATCHES(name, show)                                                                            \
                                                                                                             \
 	__noinline int name##_walk_show(__u64 address)                                                      \
 	{                                                                                                   \
+		view_walk_from = view_shown.rows;                                                           \
 		show(NULL, view_walk_cast(struct cgroup, address));                                         \
 		return view_walk_shown();                                                                   \
 	}                                                                                                   \

@@ -75,6 +75,25 @@ struct {
 	__uint(value_size, VIEW_WALK_NAME_SIZE); /* set by user space, with view_names_size */
 } view_names SEC(".maps");
 
+/*
+ * The addresses of the cgroups in the last pass, in its order. Each cgroup is some lines of memory that no cache
+ * may have, and a list can only be followed one miss after the other. The lines of eight known addresses are on
+ * their way together. Nothing is done with what is loaded. So an address may be anything by now, and a bad one
+ * reads as 0.
+ */
+#define VIEW_AHEAD 8
+
+struct view_ahead {
+	__u64 address[VIEW_AHEAD];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* set by user space */
+	__type(key, __u32);
+	__type(value, struct view_ahead);
+} view_ahead SEC(".maps");
+
 const volatile __u32 view_names_size = VIEW_WALK_NAME_SIZE;
 const volatile __u64 view_piece_nsec = 500000; /* a piece ends after this time, or a little later */
 
@@ -229,6 +248,46 @@ __noinline int view_walk_remember(__u64 last, __u64 top)
 	return 0;
 }
 
+/* A word of memory at an address that need not be right, as a number. */
+#define view_walk_word(address, type, member)                                                                \
+	(view_walk_cast(struct task_cputime, (address) + bpf_core_field_offset(type, member))->stime)
+
+/* Loads the lines of an element of view_ahead that the walk reads, and those that its views read most. */
+__noinline int view_walk_fetch(__u32 nr)
+{
+	struct view_ahead *ahead = bpf_map_lookup_elem(&view_ahead, &nr);
+	__u64 words = 0, at;
+
+	if (!ahead)
+		return 0;
+	for (int i = 0; i < VIEW_AHEAD; i++) {
+		at = ahead->address[i];
+		if (!at)
+			break;
+		words += view_walk_word(at, struct cgroup, self.sibling);
+		words += view_walk_word(at, struct cgroup_subsys_state___serial, serial_nr);
+		words += view_walk_word(at, struct cgroup, level);
+		words += view_walk_word(at, struct cgroup, bstat);
+		words += view_walk_word(at, struct cgroup, prev_cputime);
+	}
+	view_walk_spilled = words; /* or the compiler leaves the loads out */
+	return 0;
+}
+
+/* Keeps the address of the cgroup with the number nr, and looks ahead. */
+__noinline int view_walk_note(__u32 nr, __u64 address)
+{
+	__u32 element = nr / VIEW_AHEAD;
+	struct view_ahead *ahead = bpf_map_lookup_elem(&view_ahead, &element);
+
+	if (!ahead)
+		return 0;
+	ahead->address[nr % VIEW_AHEAD] = address;
+	if (nr % VIEW_AHEAD == 0)
+		view_walk_fetch(element + 1);
+	return 0;
+}
+
 /* Takes the next element for a cgroup; not 0 if there is none. */
 __noinline int view_walk_enter(__u64 address)
 {
@@ -263,6 +322,7 @@ __noinline int view_walk_enter(__u64 address)
 		node->serial = serial;
 	}
 	node->pass = view_walk.pass;
+	view_walk_note(nr, address);
 	return 0;
 }
 
@@ -304,6 +364,8 @@ static __always_inline int view_walk_piece(int (*one)(__u64 address))
 	}
 	pos = view_walk_css(start);
 	end = view_walk_css(top);
+	parent = pos->parent; /* kept, because it is in a line that is not needed otherwise */
+	view_walk_fetch(view_walk.nodes / VIEW_AHEAD);
 	bpf_iter_num_new(&it, 0, VIEW_WALK_STEPS);
 	while ((i = bpf_iter_num_next(&it))) {
 		if (!climb) {
@@ -317,6 +379,7 @@ static __always_inline int view_walk_piece(int (*one)(__u64 address))
 			}
 			next = pos->children.next;
 			if (next != &pos->children) {
+				parent = pos;
 				pos = view_walk_css(view_walk_of_sibling(next));
 				continue;
 			}
@@ -324,9 +387,10 @@ static __always_inline int view_walk_piece(int (*one)(__u64 address))
 		if (pos == end)
 			break;
 		next = pos->sibling.next;
-		parent = pos->parent;
 		climb = next == &parent->children;
 		pos = view_walk_css(climb ? (__u64)parent : view_walk_of_sibling(next));
+		if (climb)
+			parent = pos->parent;
 	}
 	view_walk.state = VIEW_WALK_DONE;
 out:

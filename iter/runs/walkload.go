@@ -69,6 +69,7 @@ func (w *walk) expect(cgroups uint64) {
 const (
 	walkNodes     = "view_nodes"
 	walkNames     = "view_names"
+	walkAhead     = "view_ahead"
 	walkVariable  = "view_walk"
 	walkEnds      = "view_ends"
 	walkRows      = "view_rows"
@@ -82,11 +83,11 @@ const (
 	keepNodes    = 65536 // memory for more is giant
 	keepRows     = 32 << 20
 	giantTime    = 10 * time.Second
-	nameRoom     = 64  // for a cgroup's name, on average
-	rowRoom      = 128 // for its rows
-	longestName  = 256 // NAME_MAX and a NUL
-	longestRows  = 32 << 10
-	maxWalkBytes = 1 << 29 // the largest offset that the verifier takes
+	nameRoom     = 64        // for a cgroup's name, on average
+	rowRoom      = 128       // for its rows
+	longestName  = 256       // NAME_MAX and a NUL
+	longestRows  = 256 << 10 // VIEW_WALK_ROWS
+	maxWalkBytes = 1 << 29   // the largest offset that the verifier takes
 )
 
 // grow makes more room, after a walk that found some room full. Rows of more than limit bytes are not kept, so
@@ -162,6 +163,9 @@ func (w *walk) set(spec *ebpf.CollectionSpec) error {
 	}
 	spec.Maps[walkNodes].MaxEntries = uint32(w.room.nodes)
 	spec.Maps[walkNames].ValueSize = uint32(w.room.names)
+	if ahead := spec.Maps[walkAhead]; ahead != nil { // a view of earlier headers has none
+		ahead.MaxEntries = uint32(w.room.nodes/(uint64(ahead.ValueSize)/8) + 2)
+	}
 	for i := range w.shows {
 		s := &w.shows[i]
 		spec.Maps[s.name(walkEnds)].MaxEntries = uint32(w.room.nodes)
