@@ -38,7 +38,7 @@ func (b *bench) beside(r *result, name string, c *stage.Client, j, crowd stage.J
 func besideRow(kind string, n, files int, limit float64) func(*bench, *result) error {
 	return func(b *bench, r *result) error {
 		peers := []string{thisBuild, olderBuild, stock, single, cgroupfs}
-		for range b.rounds(5) {
+		for range b.rounds(4) {
 			err := b.each(peers, func(s *subject) error {
 				crowd := stage.Job{Kind: kind, Threads: b.many(n),
 					Paths: b.files(s, cpuFile(s), files)}

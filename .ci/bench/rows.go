@@ -68,11 +68,14 @@ func (r row) prepare(b *bench) (undo func(), err error) {
 	return undo, nil
 }
 
-// rounds counts to n. It ends early after a minute, and after two rounds in a quick run.
+// longestRow is when no more rounds of a row begin. So all rows take a quarter of an hour at most.
+const longestRow = 40 * time.Second
+
+// rounds counts to n. It ends early after longestRow, and after two rounds in a quick run.
 func (b *bench) rounds(n int) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for i, begin := 0, time.Now(); i < n; i++ {
-			if i >= 2 && (b.quick || time.Since(begin) > time.Minute) || !yield(i) {
+			if i >= 2 && (b.quick || time.Since(begin) > longestRow) || !yield(i) {
 				return
 			}
 		}
