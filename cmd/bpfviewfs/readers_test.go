@@ -71,6 +71,46 @@ func TestSteadyOpen(t *testing.T) {
 	}
 }
 
+// TestListedNames holds that a walk looks up few of the child cgroups that it has just listed. The kernel
+// holds names for a second, so a walk on a busy machine may be too slow.
+func TestListedNames(t *testing.T) {
+	dir := mountMadeUp(t)
+	top := newCgroup(t, dir)
+	const children = 50
+	for attempt := 1; ; attempt++ {
+		parent := top.child(fmt.Sprint(time.Now().UnixNano()))
+		for i := range children {
+			parent.child(fmt.Sprint(i))
+		}
+		before := countRequests(t, dir)
+		entries, err := os.ReadDir(parent.mirror)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := 0
+		for _, e := range entries {
+			if !e.IsDir() {
+				continue
+			}
+			fi, err := os.Stat(parent.mirror + "/" + e.Name())
+			if err != nil || inode(t, parent.path+"/"+e.Name()) != fi.Sys().(*syscall.Stat_t).Ino {
+				t.Errorf("%s: %v, %v", e.Name(), fi, err)
+			}
+			seen++
+		}
+		if seen != children {
+			t.Errorf("listed %d children of %d", seen, children)
+		}
+		lookups := countRequests(t, dir).lookup - before.lookup
+		if lookups < children/2 {
+			return
+		}
+		if attempt == 10 {
+			t.Fatalf("%d LOOKUPs in a walk over %d children", lookups, children)
+		}
+	}
+}
+
 // TestExactSize holds that fstat of a file that is open once gives the length of its run.
 func TestExactSize(t *testing.T) {
 	dir := mountMadeUp(t)
