@@ -134,7 +134,11 @@ func TestCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	rnd := rand.New(rand.NewPCG(3, 4))
-	for range 200 {
+	cuts := 200
+	if testing.Short() { // as with the race detector, which takes ten times as long
+		cuts = 40
+	}
+	for range cuts {
 		cut := rnd.IntN(len(whole))
 		want := 0
 		for want < len(heads) && heads[want].end() <= int64(cut) {
