@@ -3,6 +3,7 @@ package recording
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -231,7 +232,11 @@ func TestForeign(t *testing.T) {
 
 // TestVersion1 reads a recording of version 1, and goes on with it.
 func TestVersion1(t *testing.T) {
-	whole, err := os.ReadFile("testdata/version1")
+	text, err := os.ReadFile("testdata/version1.base64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := base64.StdEncoding.DecodeString(string(text)) // line breaks are ignored
 	if err != nil {
 		t.Fatal(err)
 	}
