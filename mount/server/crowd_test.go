@@ -213,6 +213,34 @@ func TestReadAheadBlocks(t *testing.T) {
 	}
 }
 
+// A request is answered that was slow when the leader read it, and quick when it was queued, because another
+// loop has learned that meanwhile.
+func TestQuickAfterAll(t *testing.T) {
+	s, fd := kernel(t, mounttest.NewFS(mounttest.Direct("x", "x")))
+	limit := unix.NsecToTimeval(mounttest.Hang.Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+		t.Fatal(err)
+	}
+	const slow, quick = 1, 2
+	asked := 0
+	s.class = func(uint64) uint64 {
+		if asked++; asked == 1 {
+			return slow
+		}
+		return quick
+	}
+	s.prices.of(newRequest(opOpen, 2, 0, 0, 0, 0, 0), func(uint64) uint64 { return slow }).Store(2 * slowAt)
+	go s.run()
+	mounttest.Eventually(t, func() bool {
+		l := s.leader.Load()
+		return l != nil && l.turn.Load()%2 == 0
+	}, func() string { return "the leader does not read" })
+	send(t, fd, opOpen, 0, 100, 1)
+	if got := replies(t, fd, 1); len(got) != 1 {
+		t.Error("no reply")
+	}
+}
+
 // countingFS reports GETATTRs and LOOKUPs.
 type countingFS struct {
 	*mounttest.FS

@@ -30,9 +30,11 @@ func (l *loop) lead() {
 		l.alone()
 	}
 	l.help()
+	l.stop()
 }
 
-// alone answers each request before it reads the next, until many are waiting.
+// alone answers each request before it reads the next, until many are waiting. It reads only if no quick
+// request waits, because no other loop might look at the queue.
 func (l *loop) alone() {
 	end := l.clock()
 	for ready := 0; ready < crowdAt && l.leads(); {
@@ -55,6 +57,9 @@ func (l *loop) alone() {
 		switch r := handoff.Request(l.slot[:n]); {
 		case l.attend(r):
 		case l.mustWait(r) && l.putOff(r):
+			if l.anyWaits() { // another loop has just learned that it is quick
+				return
+			}
 		default:
 			end, _ = l.work(l.slot, start)
 		}

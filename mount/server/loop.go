@@ -145,7 +145,8 @@ func (s *server) newLoop() *loop {
 // maxIdle is how many ended loops are kept for their buffers.
 const maxIdle = 4
 
-// stop ends a loop. A watcher may still look at it, or take it for the leader again; neither does harm.
+// stop ends a loop. Requests for which there was no loop are served then. A watcher may still look at the loop
+// or take it for the leader again, and neither does harm.
 func (l *loop) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -158,6 +159,9 @@ func (l *loop) stop() {
 		l.idle = append(l.idle, l)
 	}
 	l.startSlow()
+	if l.queue.length > 0 {
+		l.startHelper()
+	}
 }
 
 // work answers a request in a slot. It returns the time it took, in ns, and learns from it.

@@ -157,23 +157,33 @@ func (s *server) giveBack(e entry) {
 	}
 }
 
+// anyWaits reports whether a quick request is in the queue.
+func (s *server) anyWaits() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.length > 0
+}
+
+// mostHelpers is how many threads help the leader at once.
+var mostHelpers = max(1, runtime.NumCPU()-1)
+
 // startHelper is called with mu held.
 func (s *server) startHelper() {
-	if s.helpers < runtime.NumCPU()-1 && len(s.loops) <= maxLoops {
+	if s.helpers < mostHelpers && len(s.loops) <= maxLoops && !s.over.Load() {
 		s.helpers++
 		l := s.newLoop()
 		go func() {
 			l.help()
 			s.mu.Lock()
-			s.helpers--
+			s.helpers-- // first: a loop that stops may start the next helper
 			s.mu.Unlock()
+			l.stop()
 		}()
 	}
 }
 
 // help answers queued requests until none is left.
 func (l *loop) help() {
-	defer l.stop()
 	for {
 		e, u, ok := l.next()
 		if !ok {
