@@ -38,27 +38,11 @@ func rawOf(at time.Time, values ...uint64) []byte {
 
 // TestMetrics dumps two snapshots, and has Prometheus read the result.
 func TestMetrics(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "x.rec")
-	w, err := recording.Create(file, recording.Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 2 {
+	r := recordingOf(t, 2, func(i int) (time.Time, []recording.Part) {
 		at := time.Unix(int64(1000+i), 5e8)
-		part := recording.Part{View: "waits", Schema: []byte(schema),
-			Raw: rawOf(at, 3, 0, 2, uint64(i), 21, 250000)}
-		if err := w.Append(at, []recording.Part{part}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	r, err := recording.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+		return at, []recording.Part{{View: "waits", Schema: []byte(schema),
+			Raw: rawOf(at, 3, 0, 2, uint64(i), 21, 250000)}}
+	})
 	var got strings.Builder
 	if err := Metrics(&got, r); err != nil {
 		t.Fatal(err)

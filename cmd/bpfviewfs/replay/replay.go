@@ -178,11 +178,7 @@ func (r *Reader) Detail(view, path string, width int) (string, error) {
 func eachRun(r *recording.Reader, f func(s *raw.Schema, before, now *raw.Output) error) error {
 	before := make(map[string]*raw.Output)
 	for i := range r.Len() {
-		parts, err := r.Parts(i)
-		if err != nil {
-			return err
-		}
-		runs, err := runsOf(parts)
+		runs, err := runsAt(r, i)
 		if err != nil {
 			return err
 		}

@@ -45,10 +45,26 @@ func Show(r *recording.Reader, q Query, p *show.Printer) error {
 	default:
 		from = earlier(r, at, q.Interval)
 	}
+	var before []viewRun
+	if from >= 0 {
+		if before, err = runsAt(r, from); err != nil {
+			return err
+		}
+	}
 	var gone error // of a cgroup that lived for a part of the time
 	shown := false
 	for {
-		err := q.print(r, from, at, p)
+		now, err := runsAt(r, at)
+		if err != nil {
+			return err
+		}
+		title := r.Time(at).Format(time.DateTime)
+		if from >= 0 {
+			title += ", rates of " +
+				units.Seconds(r.Time(at).Sub(r.Time(from)).Round(100*time.Millisecond).Seconds())
+		}
+		err = q.print(p, title, before, now)
+		before = now
 		if q.Every == 0 || err != nil && !errors.Is(err, unix.ENOENT) {
 			return err
 		}
@@ -90,45 +106,23 @@ func nearest(r *recording.Reader, from, step int, interval time.Duration) int {
 	return at
 }
 
-// print prints the tables of one snapshot.
-func (q Query) print(r *recording.Reader, from, at int, p *show.Printer) error {
-	before := make(map[string]*raw.Output)
-	if from >= 0 {
-		parts, err := r.Parts(from)
-		if err != nil {
-			return err
-		}
-		olds, err := runsOf(parts)
-		if err != nil {
-			return err
-		}
-		for _, old := range olds {
-			before[old.schema.View] = old.run
-		}
-	}
-	parts, err := r.Parts(at)
+// print prints the tables of one snapshot, with rates since another one.
+func (q Query) print(p *show.Printer, title string, before, now []viewRun) error {
+	views, cgroup, err := q.divide(now)
 	if err != nil {
 		return err
 	}
-	runs, err := runsOf(parts)
-	if err != nil {
-		return err
-	}
-	views, cgroup, err := q.divide(runs)
-	if err != nil {
-		return err
-	}
-	p.Title(r.Time(at).Format(time.DateTime))
-	if from >= 0 {
-		p.Title(fmt.Sprintf("%s, rates of %s", r.Time(at).Format(time.DateTime),
-			units.Seconds(r.Time(at).Sub(r.Time(from)).Round(100*time.Millisecond).Seconds())))
-	}
+	p.Title(title)
 	p.Named = len(views) > 1
-	for _, run := range runs {
+	for _, run := range now {
 		if !slices.Contains(views, run.schema.View) {
 			continue
 		}
-		table := show.New(run.schema, before[run.schema.View], below(run.run, cgroup, q.Tree))
+		var old *raw.Output
+		if i := slices.IndexFunc(before, run.sameView); i >= 0 {
+			old = before[i].run
+		}
+		table := show.New(run.schema, old, below(run.run, cgroup, q.Tree))
 		if err := p.Table(table); err != nil {
 			return err
 		}
@@ -170,6 +164,17 @@ func (q Query) divide(runs []viewRun) (views []string, cgroup string, err error)
 type viewRun struct {
 	schema *raw.Schema
 	run    *raw.Output
+}
+
+func (v viewRun) sameView(other viewRun) bool { return v.schema.View == other.schema.View }
+
+// runsAt reads and parses a snapshot.
+func runsAt(r *recording.Reader, at int) ([]viewRun, error) {
+	parts, err := r.Parts(at)
+	if err != nil {
+		return nil, err
+	}
+	return runsOf(parts)
 }
 
 func runsOf(parts []recording.Part) (runs []viewRun, err error) {

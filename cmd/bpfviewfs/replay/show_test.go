@@ -42,12 +42,7 @@ func treeOf(i int, at time.Time, paths []string) []byte {
 // recorded is a recording of six snapshots, one each 5 s. The last cgroup lives in the first four.
 func recorded(t *testing.T) *recording.Reader {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "x.rec")
-	w, err := recording.Create(file, recording.Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 6 {
+	return recordingOf(t, 6, func(i int) (time.Time, []recording.Part) {
 		at := start.Add(time.Duration(5*i) * time.Second)
 		if i%2 > 0 {
 			at = at.Add(-time.Millisecond) // no clock is exact
@@ -58,6 +53,20 @@ func recorded(t *testing.T) *recording.Reader {
 		}
 		parts := []recording.Part{{View: "cpu", Schema: []byte(schemaOfCPU), Raw: treeOf(i, at, paths)},
 			{View: "waits", Schema: []byte(schema), Raw: rawOf(at, 3, 0, 2, uint64(i), 21, 250000)}}
+		return at, parts
+	})
+}
+
+// recordingOf is a recording of n snapshots.
+func recordingOf(t *testing.T, n int, snapshot func(i int) (time.Time, []recording.Part)) *recording.Reader {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "x.rec")
+	w, err := recording.Create(file, recording.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		at, parts := snapshot(i)
 		if err := w.Append(at, parts); err != nil {
 			t.Fatal(err)
 		}
