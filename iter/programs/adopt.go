@@ -47,9 +47,13 @@ func (o *Object) Adopt(name string, p *ebpf.Program) (*ebpf.Collection, error) {
 			return nil, fmt.Errorf("open a map of %s: %w", name, err)
 		}
 		info, err := m.Info()
-		if err != nil || found[info.Name] != nil {
+		if err != nil {
 			m.Close()
-			return nil, fmt.Errorf("a map of %s has no name of its own: %w", name, err)
+			return nil, fmt.Errorf("look at a map of %s: %w", name, err)
+		}
+		if found[info.Name] != nil {
+			m.Close()
+			return nil, fmt.Errorf("two maps of %s are called %s", name, info.Name)
 		}
 		found[info.Name] = m
 	}
