@@ -22,8 +22,8 @@ var forms = []struct {
 }
 
 // Find is the snapshot at a time: the first one within that second or minute, or else the last one before.
-// The time is that of this machine: with a date, without one (the last such time in the recording), or as
-// -10m, which is before the last snapshot. No word is the last snapshot. The error wraps unix.EINVAL.
+// The time is in this machine's time zone. Without a date it is the last such time in the recording, and -10m
+// is ten minutes before the last snapshot. No word is the last snapshot. The error wraps unix.EINVAL.
 func Find(r *recording.Reader, word string) (int, error) {
 	n := r.Len()
 	first, last := r.Time(0), r.Time(n-1)
@@ -35,7 +35,6 @@ func Find(r *recording.Reader, word string) (int, error) {
 		return 0, errno.Errorf(unix.EINVAL, "%q is no time: give one as 15:04, 15:04:05, "+
 			"'2006-01-02 15:04', or -10m, before the last snapshot", word)
 	}
-	// The first one within the second or minute, or else the last one before.
 	i := sort.Search(n, func(i int) bool { return !r.Time(i).Before(at) })
 	if i < n && (r.Time(i).Equal(at) || r.Time(i).Before(at.Add(precision))) {
 		return i, nil

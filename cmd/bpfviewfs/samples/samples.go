@@ -121,7 +121,7 @@ func (p *Page) Read(output []byte, labels func(path []byte) string) error {
 	return err
 }
 
-// check finds the labels of some records. Those of one cgroup are in the order of their keys.
+// check adds the labels of a cgroup's records to the page. The records have to be in the order of their keys.
 func (p *Page) check(records []byte) error {
 	var before, key []byte
 	for at := 0; at < len(records); at += p.schema.Size {
