@@ -101,8 +101,8 @@ func (k *Keeper) takeUp(files map[string]*os.File) error {
 	return nil
 }
 
-// takeUpMount finds the mount that the memory of requests tells of. A mount that may exist is taken up, because there may
-// be one without a server.
+// takeUpMount finds the mount that the memory of requests tells of. A mount that may exist is taken up, because
+// there may be one without a server.
 func (k *Keeper) takeUpMount(s *handoff.Memory, device *os.File) (*place.Mount, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
