@@ -75,8 +75,8 @@ func TestWalksAreKept(t *testing.T) {
 		t.Error("the walk of the server before is not there")
 	}
 	large := object()
-	large.Spec().Maps["view_nodes"].MaxEntries = 1 << 20
-	large.Spec().Maps["view_nodes"].ValueSize = 1
+	large.Spec().Maps["view_cgroups"].MaxEntries = 1 << 20
+	large.Spec().Maps["view_cgroups"].ValueSize = 1
 	if taken(large) {
 		t.Error("a walk with less room is used")
 	}

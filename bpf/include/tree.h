@@ -51,9 +51,9 @@ struct {
 
 /* How far the view came. User space zeroes it before a walk. */
 struct view_shown {
-	__u32 state; /* enum view_walk_state */
-	__u32 nodes; /* elements of view_ends in use */
-	__u32 rows;  /* bytes of view_rows in use */
+	__u32 result;  /* enum view_walk_result */
+	__u32 cgroups; /* elements of view_ends in use */
+	__u32 rows;    /* bytes of view_rows in use */
 } view_shown;
 
 const volatile __u32 view_rows_size = VIEW_ROWS_SIZE;
@@ -71,11 +71,11 @@ static __always_inline long view_walk_write(struct seq_file *seq, const void *ro
 	rows = bpf_map_lookup_elem(&view_rows, &zero);
 	at = view_shown.rows;
 	if (!rows || view_rows_size < size || at > view_rows_size - size) {
-		view_shown.state = VIEW_WALK_FULL;
+		view_shown.result = VIEW_WALK_FULL;
 		return -1;
 	}
 	if (at - view_walk_from > VIEW_WALK_ROWS) {
-		view_shown.state = VIEW_WALK_FAILED;
+		view_shown.result = VIEW_WALK_FAILED;
 		return -1;
 	}
 	if (size > 512)
@@ -91,29 +91,29 @@ static __always_inline void view_walk_fail(struct seq_file *seq)
 	if (seq)
 		view_fail(seq);
 	else
-		view_shown.state = VIEW_WALK_FAILED;
+		view_shown.result = VIEW_WALK_FAILED;
 }
 
 static __always_inline bool view_walk_full(struct seq_file *seq)
 {
-	return seq ? view_full(seq) : view_shown.state != VIEW_WALK_MORE;
+	return seq ? view_full(seq) : view_shown.result != VIEW_WALK_MORE;
 }
 
 /* Ends the rows of a cgroup; not 0 if the walk cannot go on. */
 static __always_inline int view_walk_shown(void)
 {
-	__u32 nr = view_shown.nodes;
+	__u32 nr = view_shown.cgroups;
 	__u64 *end;
 
-	if (view_shown.state != VIEW_WALK_MORE)
+	if (view_shown.result != VIEW_WALK_MORE)
 		return 1;
 	end = bpf_map_lookup_elem(&view_ends, &nr);
 	if (!end) {
-		view_shown.state = VIEW_WALK_FULL;
+		view_shown.result = VIEW_WALK_FULL;
 		return 1;
 	}
 	*end = view_shown.rows;
-	view_shown.nodes = nr + 1;
+	view_shown.cgroups = nr + 1;
 	return 0;
 }
 

@@ -5,7 +5,7 @@
  * kernel's lists itself, because the kernel's own iterator (bpf_iter_css) cannot begin in the middle of a
  * tree.
  *
- * The list goes to memory that user space maps, with an element of view_nodes for each cgroup and its name in
+ * The list goes to memory that user space maps, with an element of view_cgroups for each cgroup, its name in
  * view_names. Views add their rows (see tree.h). Serial numbers are never used again. So an element that still
  * holds a cgroup's serial number from the last walk also holds its id, level and name, and they are not read
  * again.
@@ -25,7 +25,7 @@
 #define VIEW_WALK_STEPS (1 << 23) /* more than any tree has; the verifier wants a bound */
 #define VIEW_CSS_ONLINE 2	   /* a bit of flags; the enum has no name to look it up by */
 
-enum view_walk_state {
+enum view_walk_result {
 	VIEW_WALK_MORE,   /* the next piece goes on */
 	VIEW_WALK_DONE,
 	VIEW_WALK_GONE,   /* there is no such topmost cgroup */
@@ -40,17 +40,17 @@ struct view_step {
 
 /* The request and the answer of iter/runs/walk.go. For the first piece all but top and pass is zero. */
 struct view_walk {
-	__u64 top;    /* id */
-	__u32 state;  /* enum view_walk_state */
-	__u32 nodes;  /* elements of view_nodes in use */
-	__u32 names;  /* bytes of view_names in use */
-	__u32 wanted; /* cgroups that the tree has, about */
-	__u32 depth;  /* steps of the path in use */
-	__u32 pass;   /* its number, one more than that of the pass before */
+	__u64 top;     /* id */
+	__u32 result;  /* enum view_walk_result */
+	__u32 cgroups; /* elements of view_cgroups in use */
+	__u32 names;   /* bytes of view_names in use */
+	__u32 wanted;  /* cgroups that the tree has, about */
+	__u32 depth;   /* steps of the path in use */
+	__u32 pass;    /* its number, one more than that of the pass before */
 	struct view_step path[VIEW_WALK_DEPTH]; /* from the topmost cgroup to the last that was shown */
 } view_walk;
 
-struct view_node {
+struct view_cgroup {
 	__u64 serial;
 	__u64 id; /* 0 in an element that was never used */
 	__u32 level;
@@ -64,8 +64,8 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1); /* set by user space */
 	__type(key, __u32);
-	__type(value, struct view_node);
-} view_nodes SEC(".maps");
+	__type(value, struct view_cgroup);
+} view_cgroups SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -231,7 +231,7 @@ __noinline int view_walk_remember(__u64 last, __u64 top)
 	struct cgroup_subsys_state *css = view_walk_css(last);
 
 	if (level >= VIEW_WALK_DEPTH) {
-		view_walk.state = VIEW_WALK_DEEP;
+		view_walk.result = VIEW_WALK_DEEP;
 		return 0;
 	}
 	view_walk.depth = level + 1;
@@ -293,14 +293,14 @@ __noinline int view_walk_enter(__u64 address)
 {
 	struct cgroup *cgrp = view_walk_cast(struct cgroup, address);
 	__u64 serial = view_walk_serial(&cgrp->self);
-	__u32 nr = view_walk.nodes, at, zero = 0;
-	struct view_node *node;
+	__u32 nr = view_walk.cgroups, at, zero = 0;
+	struct view_cgroup *e;
 	char *names;
 	long size;
 
-	node = bpf_map_lookup_elem(&view_nodes, &nr);
-	if (!node) {
-		view_walk.state = VIEW_WALK_FULL;
+	e = bpf_map_lookup_elem(&view_cgroups, &nr);
+	if (!e) {
+		view_walk.result = VIEW_WALK_FULL;
 		return 1;
 	}
 	at = view_walk.names;
@@ -308,20 +308,20 @@ __noinline int view_walk_enter(__u64 address)
 	 * The element is right if the pass before has left it: that pass wrote no name over this one's, and this
 	 * pass has written names before it only. An older one's name may be overwritten. The root's number is 0.
 	 */
-	if (!node->id || node->serial != serial || node->name != at || node->pass + 1 != view_walk.pass) {
+	if (!e->id || e->serial != serial || e->name != at || e->pass + 1 != view_walk.pass) {
 		names = bpf_map_lookup_elem(&view_names, &zero);
 		if (!names || at > view_names_size - VIEW_WALK_NAME_SIZE) {
-			view_walk.state = VIEW_WALK_FULL;
+			view_walk.result = VIEW_WALK_FULL;
 			return 1;
 		}
 		size = bpf_probe_read_kernel_str(names + at, VIEW_WALK_NAME_SIZE, cgrp->kn->name);
-		node->id = cgrp->kn->id;
-		node->level = cgrp->level;
-		node->name = at;
-		node->name_size = size > 0 ? size : VIEW_WALK_NAME_SIZE;
-		node->serial = serial;
+		e->id = cgrp->kn->id;
+		e->level = cgrp->level;
+		e->name = at;
+		e->name_size = size > 0 ? size : VIEW_WALK_NAME_SIZE;
+		e->serial = serial;
 	}
-	node->pass = view_walk.pass;
+	e->pass = view_walk.pass;
 	view_walk_note(nr, address);
 	return 0;
 }
@@ -329,13 +329,13 @@ __noinline int view_walk_enter(__u64 address)
 /* Ends the element that view_walk_enter began. */
 __noinline int view_walk_leave(void)
 {
-	__u32 nr = view_walk.nodes;
-	struct view_node *node = bpf_map_lookup_elem(&view_nodes, &nr);
+	__u32 nr = view_walk.cgroups;
+	struct view_cgroup *e = bpf_map_lookup_elem(&view_cgroups, &nr);
 
-	if (view_walk.state != VIEW_WALK_MORE || !node)
+	if (view_walk.result != VIEW_WALK_MORE || !e)
 		return 1;
-	view_walk.names += node->name_size;
-	view_walk.nodes = nr + 1;
+	view_walk.names += e->name_size;
+	view_walk.cgroups = nr + 1;
 	return 0;
 }
 
@@ -352,20 +352,20 @@ static __always_inline int view_walk_piece(int (*one)(__u64 address))
 	stop = bpf_ktime_get_boot_ns() + view_piece_nsec;
 	top = view_walk_living(view_walk.top);
 	if (!top) {
-		view_walk.state = VIEW_WALK_GONE;
+		view_walk.result = VIEW_WALK_GONE;
 		return 0;
 	}
 	view_walk.wanted = view_walk_cast(struct cgroup, top)->nr_descendants + 1;
-	view_walk.state = VIEW_WALK_MORE;
+	view_walk.result = VIEW_WALK_MORE;
 	start = view_walk_begin(top);
 	if (!start) {
-		view_walk.state = VIEW_WALK_DONE;
+		view_walk.result = VIEW_WALK_DONE;
 		return 0;
 	}
 	pos = view_walk_css(start);
 	end = view_walk_css(top);
 	parent = pos->parent; /* kept, because it is in a line that is not needed otherwise */
-	view_walk_fetch(view_walk.nodes / VIEW_AHEAD);
+	view_walk_fetch(view_walk.cgroups / VIEW_AHEAD);
 	bpf_iter_num_new(&it, 0, VIEW_WALK_STEPS);
 	while ((i = bpf_iter_num_next(&it))) {
 		if (!climb) {
@@ -392,10 +392,10 @@ static __always_inline int view_walk_piece(int (*one)(__u64 address))
 		if (climb)
 			parent = pos->parent;
 	}
-	view_walk.state = VIEW_WALK_DONE;
+	view_walk.result = VIEW_WALK_DONE;
 out:
 	bpf_iter_num_destroy(&it);
-	if (view_walk.state == VIEW_WALK_MORE)
+	if (view_walk.result == VIEW_WALK_MORE)
 		view_walk_remember(last, top);
 	return 0;
 }

@@ -13,7 +13,7 @@
 #define NAME_SIZE 256 /* NAME_MAX and a NUL */
 
 /* Read by iter/runs/walker.go. */
-struct node {
+struct listed {
 	__u64 id;
 	__u32 level;
 	__u32 name; /* where it begins in names; it ends with a NUL */
@@ -45,8 +45,8 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1); /* set by user space */
 	__type(key, __u32);
-	__type(value, struct node);
-} walk_nodes SEC(".maps");
+	__type(value, struct listed);
+} walk_cgroups SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -58,39 +58,39 @@ struct {
 
 const volatile __u32 names_size = NAME_SIZE;
 
-__u32 nodes_needed, names_needed; /* set to zero by user space */
-__u32 with_rights;		  /* set by user space to find mode and owner, too */
+__u32 cgroups_needed, names_needed; /* set to zero by user space */
+__u32 with_rights;		    /* set by user space to find mode and owner, too */
 
 SEC("iter/cgroup")
 int walk(struct bpf_iter__cgroup *ctx)
 {
 	struct cgroup *cgrp = ctx->cgroup;
-	__u32 zero = 0, nr = nodes_needed, at = names_needed;
+	__u32 zero = 0, nr = cgroups_needed, at = names_needed;
 	struct kernfs_node___rights *rights;
 	struct kernfs_iattrs *owner;
-	struct node *node;
+	struct listed *e;
 	char *names;
 	long len;
 
 	if (!cgrp)
 		return 0;
-	nodes_needed = nr + 1;
-	node = bpf_map_lookup_elem(&walk_nodes, &nr);
+	cgroups_needed = nr + 1;
+	e = bpf_map_lookup_elem(&walk_cgroups, &nr);
 	names = bpf_map_lookup_elem(&walk_names, &zero);
-	if (!node || !names || at > names_size - NAME_SIZE) {
+	if (!e || !names || at > names_size - NAME_SIZE) {
 		names_needed = at + NAME_SIZE;
 		return 0;
 	}
 	len = bpf_probe_read_kernel_str(names + at, NAME_SIZE, BPF_CORE_READ(cgrp, kn, name));
-	node->id = cgrp->kn->id;
-	node->level = cgrp->level;
-	node->name = at;
+	e->id = cgrp->kn->id;
+	e->level = cgrp->level;
+	e->name = at;
 	if (with_rights) {
 		rights = (struct kernfs_node___rights *)cgrp->kn;
 		owner = rights->iattr;
-		node->mode = rights->mode;
-		node->uid = owner ? BPF_CORE_READ(owner, ia_uid.val) : 0;
-		node->gid = owner ? BPF_CORE_READ(owner, ia_gid.val) : 0;
+		e->mode = rights->mode;
+		e->uid = owner ? BPF_CORE_READ(owner, ia_uid.val) : 0;
+		e->gid = owner ? BPF_CORE_READ(owner, ia_gid.val) : 0;
 	}
 	names_needed = at + (len > 0 ? len : NAME_SIZE);
 	return 0;

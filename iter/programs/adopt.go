@@ -76,7 +76,7 @@ func (o *Object) Adopt(name string, p *ebpf.Program) (*ebpf.Collection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take up %s: %w", name, err)
 	}
-	if err := empty(coll.Maps[nodesMap]); err != nil {
+	if err := empty(coll.Maps[cgroupsMap]); err != nil {
 		coll.Close()
 		return nil, fmt.Errorf("take up %s: empty its list: %w", name, err)
 	}
@@ -84,8 +84,8 @@ func (o *Object) Adopt(name string, p *ebpf.Program) (*ebpf.Collection, error) {
 	return coll, nil
 }
 
-// nodesMap has the cgroups that a walk has listed. The next pass takes names from there.
-const nodesMap = "view_nodes"
+// cgroupsMap has the cgroups that a walk has listed. The next pass takes names from there.
+const cgroupsMap = "view_cgroups"
 
 // empty fills a map with zeros.
 func empty(m *ebpf.Map) error {

@@ -27,15 +27,15 @@ func BenchmarkRender(b *testing.B) {
 	o := &Output{record: pressure(b), version: 1, view: "psi", tree: true, limit: 1 << 30}
 	parent := o.Add(1, 0, ".")
 	for i := range 10000 {
-		node := o.Add(uint64(2+i), parent, fmt.Sprintf("user-%d.slice", i))
+		number := o.Add(uint64(2+i), parent, fmt.Sprintf("user-%d.slice", i))
 		if i%100 == 0 {
-			parent = node
+			parent = number
 		}
 		raw := o.Bytes()
 		for k := range 6 {
 			raw = append(raw, put(o.record, k/2, k%2, i%7, 0, 1000000, -1, i*i*i)...)
 		}
-		o.Write(node, raw)
+		o.Write(number, raw)
 	}
 	for _, f := range []Format{Text, JSON, Prom, Raw} {
 		b.Run(f.String(), func(b *testing.B) {

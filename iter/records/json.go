@@ -28,7 +28,7 @@ func (o *Output) appendJSON(dst []byte) ([]byte, error) {
 				whose.from = len(dst)
 				dst = append(o.appendPath(append(dst, `"cgroup":"`...), p, JSON),
 					`","cgroup_id":`...)
-				dst = append(appendInteger(dst, o.Cgroup(p.node)), ',')
+				dst = append(appendInteger(dst, o.Cgroup(p.number)), ',')
 				whose.to = len(dst)
 			}
 			dst = append(o.record.appendMembers(dst, o.at(p, n)), "}\n"...)

@@ -42,7 +42,7 @@ func (o *Output) appendLabels(dst []byte, p *part, rec []byte, l *label) []byte 
 	// The path begins at the cgroup that was asked for, as in a cgroup namespace. The owner of a part of
 	// the tree must not learn of cgroups above it.
 	dst = append(dst, `{cgroup="/`...)
-	if o.tree && p.node > 0 {
+	if o.tree && p.number > 0 {
 		dst = o.appendPath(dst, p, Prom)
 	}
 	dst = append(dst, '"')

@@ -22,7 +22,7 @@ type Output struct {
 	help    string
 	cgroup  uint64 // the one that was asked for
 	tree    bool
-	shared  bool // nodes and names are those of another output
+	shared  bool // cgroups and names are those of another output
 
 	raw   []byte
 	parts []part
@@ -36,8 +36,8 @@ type Output struct {
 	widths  []int // of the columns of text
 	idWidth int   // of the column CGROUP_ID
 
-	walked  []byte // nodes, as a walk left them
-	parents []int  // of the node that is looked at, from the first on
+	walked  []byte // the list, as a walk left it
+	parents []int  // of the cgroup that is looked at, from the first on
 
 	from     int   // where the rendering begins
 	limit    int64 // bytes that it may have
@@ -52,7 +52,7 @@ type Output struct {
 
 // part is the output about one cgroup.
 type part struct {
-	node             int // in Tree
+	number           int // of the cgroup in Tree
 	raw, rawEnd      int // in raw
 	first, firstNext int // in order
 }
@@ -76,7 +76,7 @@ func (o *Output) End() {
 	o.record = nil
 	o.ownTree()
 	o.raw, o.parts, o.order = within(o.raw, keep), within(o.parts, keep), within(o.order, keep)
-	o.nodes, o.names, o.whole = within(o.nodes, keep), within(o.names, keep), within(o.whole, keep)
+	o.cgroups, o.names, o.whole = within(o.cgroups, keep), within(o.names, keep), within(o.whole, keep)
 	o.walked = within(o.walked, keep)
 	o.labels, o.above.text = within(o.labels, keep), within(o.above.text, keep)
 	o.sums = within(o.sums, keep)
@@ -85,7 +85,7 @@ func (o *Output) End() {
 // ownTree leaves a shared tree to the other output.
 func (o *Output) ownTree() {
 	if o.shared {
-		o.nodes, o.names, o.shared = nil, nil, false
+		o.cgroups, o.names, o.shared = nil, nil, false
 	}
 }
 
@@ -104,14 +104,14 @@ func (o *Output) Clear() { o.raw, o.parts = o.raw[:0], o.parts[:0] }
 // Bytes are the output so far. A caller appends to them, for [Output.Write] or [Output.Split].
 func (o *Output) Bytes() []byte { return o.raw }
 
-// Write takes raw, which is Bytes with the output about a node of the tree at its end.
-func (o *Output) Write(node int, raw []byte) {
-	o.parts = append(o.parts, part{node: node, raw: len(o.raw), rawEnd: len(raw)})
+// Write takes raw, which is Bytes with the output about a cgroup of the tree, by its number, at its end.
+func (o *Output) Write(number int, raw []byte) {
+	o.parts = append(o.parts, part{number: number, raw: len(o.raw), rawEnd: len(raw)})
 	o.raw = raw
 }
 
 // Split takes raw, which is Bytes with the output of a tree's program at its end. The program was run for
-// count nodes from first on, in order. The output about each ends with struct view_tree_end of
+// count cgroups from first on, in order. The output about each ends with struct view_tree_end of
 // bpf/include/tree.h, which has the cgroup's id and the number of bytes. A cgroup that had died has none.
 func (o *Output) Split(raw []byte, first, count int) error {
 	const endSize = 16
@@ -133,21 +133,21 @@ func (o *Output) Split(raw []byte, first, count int) error {
 				"output of %d bytes for cgroup %d, which is not in its place",
 				size, id)
 		}
-		o.parts = append(o.parts, part{node: i, raw: end - int(size), rawEnd: end})
+		o.parts = append(o.parts, part{number: i, raw: end - int(size), rawEnd: end})
 		end -= int(size)
 	}
 	slices.Reverse(o.parts[parts:])
 	return nil
 }
 
-// Wrote reports whether anything was written about a node of the tree, be it nothing.
-func (o *Output) Wrote(node int) bool {
-	return slices.ContainsFunc(o.parts, func(p part) bool { return p.node == node })
+// Wrote reports whether anything was written about a cgroup of the tree, by its number, be it nothing.
+func (o *Output) Wrote(number int) bool {
+	return slices.ContainsFunc(o.parts, func(p part) bool { return p.number == number })
 }
 
-// Keep drops the output about all nodes of the tree but those that keep names.
-func (o *Output) Keep(keep func(node int) bool) {
-	o.parts = slices.DeleteFunc(o.parts, func(p part) bool { return !keep(p.node) })
+// Keep drops the output about all cgroups of the tree but those that keep names.
+func (o *Output) Keep(keep func(number int) bool) {
+	o.parts = slices.DeleteFunc(o.parts, func(p part) bool { return !keep(p.number) })
 }
 
 // records are the numbers of a part's records, sorted.

@@ -4,7 +4,7 @@ import "bpfviewfs/internal/plain"
 
 // abovePath is the escaped path of the parent of the last cgroup shown. Most siblings follow each other.
 type abovePath struct {
-	parent int // among the nodes; 0 if none is kept
+	parent int // the number in Tree; 0 if none is kept
 	format Format
 	text   []byte // with a slash at its end
 }
@@ -14,7 +14,7 @@ type span struct{ from, to int }
 
 // appendPath appends a part's path, escaped for the format.
 func (o *Output) appendPath(dst []byte, p *part, f Format) []byte {
-	n := &o.nodes[p.node]
+	n := &o.cgroups[p.number]
 	if n.parent > 0 {
 		a := &o.above
 		if a.parent != n.parent || a.format != f {

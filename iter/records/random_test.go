@@ -134,10 +134,10 @@ func randomOutputOf(r *record, rnd *rand.Rand) *Output {
 	for i := range rnd.IntN(20) {
 		o.Add(8+rnd.Uint64()>>rnd.IntN(64), rnd.IntN(i+1), randomName(rnd))
 	}
-	for n := range o.nodes {
+	for n := range o.cgroups {
 		if rnd.IntN(5) > 0 { // otherwise it has died
 			from, to := rows()
-			o.parts = append(o.parts, part{node: n, raw: from, rawEnd: to})
+			o.parts = append(o.parts, part{number: n, raw: from, rawEnd: to})
 		}
 	}
 	return o

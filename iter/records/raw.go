@@ -51,8 +51,8 @@ func (o *Output) appendRaw(dst []byte) ([]byte, error) {
 	for i := range o.parts {
 		p := &o.parts[i]
 		if o.tree {
-			path := o.path(p.node)
-			dst = binary.NativeEndian.AppendUint64(dst, o.Cgroup(p.node))
+			path := o.path(p.number)
+			dst = binary.NativeEndian.AppendUint64(dst, o.Cgroup(p.number))
 			dst = binary.NativeEndian.AppendUint32(dst, uint32(len(path)))
 			dst = binary.NativeEndian.AppendUint32(dst, uint32((p.rawEnd-p.raw)/o.recordSize()))
 			dst = o.appendPadding(append(dst, path...))

@@ -48,9 +48,9 @@ func plainRecords(o *Output, p *part) [][]byte {
 }
 
 func plainPath(o *Output, p *part) string {
-	path := string(o.names[o.nodes[p.node].name:o.nodes[p.node].nameEnd])
-	for at := o.nodes[p.node].parent; at > 0; at = o.nodes[at].parent {
-		path = string(o.names[o.nodes[at].name:o.nodes[at].nameEnd]) + "/" + path
+	path := string(o.names[o.cgroups[p.number].name:o.cgroups[p.number].nameEnd])
+	for at := o.cgroups[p.number].parent; at > 0; at = o.cgroups[at].parent {
+		path = string(o.names[o.cgroups[at].name:o.cgroups[at].nameEnd]) + "/" + path
 	}
 	return path
 }
@@ -136,7 +136,7 @@ func plainText(o *Output) string {
 				cells = append(cells, plainCells(c, rec, !o.tree && k == len(o.record.columns)-1)...)
 			}
 			if o.tree {
-				cells = append(cells, fmt.Sprint(o.Cgroup(o.parts[i].node)),
+				cells = append(cells, fmt.Sprint(o.Cgroup(o.parts[i].number)),
 					escapeText(plainPath(o, &o.parts[i]), false))
 			}
 			lines = append(lines, cells)
@@ -197,7 +197,7 @@ func plainJSON(o *Output) (out string) {
 			var members []string
 			if o.tree {
 				members = append(members, `"cgroup":`+jsonString(plainPath(o, p)),
-					`"cgroup_id":`+jsonNumber(fmt.Sprint(o.Cgroup(p.node))))
+					`"cgroup_id":`+jsonNumber(fmt.Sprint(o.Cgroup(p.number))))
 			}
 			for i := range o.record.columns {
 				c := &o.record.columns[i]

@@ -88,7 +88,7 @@ func (o *Output) appendTreeHeader(dst []byte) []byte {
 	o.idWidth = len("CGROUP_ID")
 	for i := range o.parts {
 		if p := &o.parts[i]; p.raw < p.rawEnd {
-			o.idWidth = max(o.idWidth, decimal.Digits(o.Cgroup(p.node)))
+			o.idWidth = max(o.idWidth, decimal.Digits(o.Cgroup(p.number)))
 		}
 	}
 	dst = append(dst, blanks[:o.idWidth-len("CGROUP_ID")]...)
@@ -102,7 +102,7 @@ func (o *Output) appendWhose(dst []byte, p *part, before span) ([]byte, span) {
 		return append(dst, dst[before.from:before.to]...), before
 	}
 	from := len(dst)
-	dst = decimal.AppendField(dst, o.Cgroup(p.node), o.idWidth, ' ')
+	dst = decimal.AppendField(dst, o.Cgroup(p.number), o.idWidth, ' ')
 	dst = append(o.appendPath(dst, p, Text), '\n')
 	return dst, span{from, len(dst)}
 }

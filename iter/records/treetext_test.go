@@ -145,15 +145,15 @@ func FuzzSplit(f *testing.F) {
 		if o.Split(raw, 1, 4) != nil {
 			return
 		}
-		if first := o.parts[0]; first.node != 0 || first.raw != 0 || first.rawEnd != 1 {
+		if first := o.parts[0]; first.number != 0 || first.raw != 0 || first.rawEnd != 1 {
 			t.Fatalf("the first batch's part is now %+v", first)
 		}
-		at, node := before, 0
+		at, number := before, 0
 		for _, p := range o.parts[1:] {
-			if p.raw != at || p.rawEnd < at || p.rawEnd > len(raw)-16 || p.node <= node {
+			if p.raw != at || p.rawEnd < at || p.rawEnd > len(raw)-16 || p.number <= number {
 				t.Fatalf("parts %+v of %d bytes", o.parts, len(raw))
 			}
-			at, node = p.rawEnd+16, p.node
+			at, number = p.rawEnd+16, p.number
 		}
 		if at != len(raw) {
 			t.Fatalf("%d bytes of %d", at, len(raw))

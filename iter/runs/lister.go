@@ -29,12 +29,12 @@ type lister struct {
 }
 
 const (
-	firstNodes = 4096
+	firstCgroups = 4096
 
 	// Cgroups in one walk. The kernel interrupts a silent walk after that many (MAX_ITER_OBJECTS).
-	maxNodes = 999999
+	maxCgroups = 999999
 
-	nodeSize = 32
+	elementSize = 32
 )
 
 // list makes the output's tree of the cgroup and all below it. It gives false if there is no program, or this
@@ -66,11 +66,11 @@ func (l *lister) walk(r *run, cgroup uint64, take func(*walker) error) (walked b
 			return false, err
 		}
 		room := l.walker.room
-		if n.nodes <= room.nodes && n.names <= room.names {
+		if n.cgroups <= room.cgroups && n.names <= room.names {
 			return true, take(l.walker)
 		}
 		w, err := newWalker(l.spec, needed{
-			max(min(n.nodes+n.nodes/4, maxNodes), room.nodes),
+			max(min(n.cgroups+n.cgroups/4, maxCgroups), room.cgroups),
 			max(n.names+n.names/4+longestName, room.names),
 		})
 		if err != nil {
@@ -92,7 +92,7 @@ func (l *lister) load() (err error) {
 	if l.refused != nil {
 		return l.refused
 	}
-	l.walker, err = newWalker(l.spec, needed{firstNodes, firstNodes * nameRoom})
+	l.walker, err = newWalker(l.spec, needed{firstCgroups, firstCgroups * nameRoom})
 	if err != nil && !errors.Is(err, unix.ENOMEM) && !errors.Is(err, unix.EMFILE) &&
 		!errors.Is(err, unix.ENFILE) {
 		l.refused = err
@@ -115,7 +115,7 @@ func loadList(objects iofs.FS) LoadWalk {
 }
 
 func (l *lister) forgetGiant() {
-	if l.walker.room.nodes > keepNodes {
+	if l.walker.room.cgroups > keepCgroups {
 		l.close()
 	}
 }

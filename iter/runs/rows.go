@@ -39,11 +39,11 @@ func (r *run) collectRows(cgroup uint64, in func(cgroup uint64) error) error {
 		return err
 	}
 	o := &r.output
-	nodes := make(map[uint64]int, o.Len())
+	numbers := make(map[uint64]int, o.Len())
 	for i := range o.Len() {
-		nodes[o.Cgroup(i)] = i
+		numbers[o.Cgroup(i)] = i
 	}
-	all, err := r.readRows(nodes)
+	all, err := r.readRows(numbers)
 	if err == nil {
 		err = all.SetFrame(frame, r.job.typ.Kind() == "text")
 	}
@@ -52,7 +52,7 @@ func (r *run) collectRows(cgroup uint64, in func(cgroup uint64) error) error {
 	}
 	rows := make([][][]byte, o.Len())
 	all.Rows(func(cgroup uint64, below bool, text []byte) {
-		for i, more := nodes[cgroup], true; more; i = o.Parent(i) {
+		for i, more := numbers[cgroup], true; more; i = o.Parent(i) {
 			rows[i] = append(rows[i], text)
 			more = below && i > 0
 		}
@@ -79,8 +79,8 @@ func (r *run) collectRows(cgroup uint64, in func(cgroup uint64) error) error {
 	return err
 }
 
-// readRows reads the output about all cgroups, and keeps that about the nodes.
-func (r *run) readRows(nodes map[uint64]int) (*requests.Output, error) {
+// readRows reads the output about all cgroups, and keeps that about those with numbers.
+func (r *run) readRows(numbers map[uint64]int) (*requests.Output, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	m, reader := r.job.requests, uint32(unix.Gettid())
@@ -100,7 +100,7 @@ func (r *run) readRows(nodes map[uint64]int) (*requests.Output, error) {
 			return r.buf[:n], err
 		},
 		Wanted: func(cgroup uint64) bool {
-			_, ok := nodes[cgroup]
+			_, ok := numbers[cgroup]
 			return ok
 		},
 	}

@@ -83,7 +83,7 @@ func (u *Union) collect(all []*run) (skew time.Duration, err error) {
 		one, err := collectCgroup(all, i, cgroup, u.In)
 		if i > 0 && errors.Is(err, unix.ENOENT) {
 			for _, r := range all { // it has vanished: no view shows it
-				r.output.Keep(func(node int) bool { return node != i })
+				r.output.Keep(func(number int) bool { return number != i })
 			}
 		} else if err != nil {
 			return 0, err
@@ -93,9 +93,9 @@ func (u *Union) collect(all []*run) (skew time.Duration, err error) {
 	return skew, nil
 }
 
-// collectCgroup runs all jobs for one cgroup, which is a node of the outputs' trees, and returns the time
+// collectCgroup runs all jobs for one cgroup, which has a number in the outputs' trees, and returns the time
 // that they took.
-func collectCgroup(all []*run, node int, cgroup uint64, in []func(uint64) error) (time.Duration, error) {
+func collectCgroup(all []*run, number int, cgroup uint64, in []func(uint64) error) (time.Duration, error) {
 	begin := time.Now()
 	left := all[0].job.runner.maxRun
 	for _, r := range all {
@@ -118,7 +118,7 @@ func collectCgroup(all []*run, node int, cgroup uint64, in []func(uint64) error)
 			return 0, ofView(r.job, err)
 		}
 		left -= int64(len(raw) - len(r.output.Bytes()))
-		r.output.Write(node, raw)
+		r.output.Write(number, raw)
 	}
 	return time.Since(begin), nil
 }

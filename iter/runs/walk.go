@@ -69,13 +69,13 @@ var errNoWalk = errors.New("no walk")
 
 // walkStatus is struct view_walk of bpf/include/walk.h.
 type walkStatus struct {
-	Top                                      uint64
-	State, Nodes, Names, Wanted, Depth, Pass uint32
-	Path                                     [32]struct{ ID, Serial uint64 }
+	Top                                         uint64
+	Result, Cgroups, Names, Wanted, Depth, Pass uint32
+	Path                                        [32]struct{ ID, Serial uint64 }
 }
 
 // showStatus is struct view_shown of bpf/include/tree.h.
-type showStatus struct{ State, Nodes, Rows uint32 }
+type showStatus struct{ Result, Cgroups, Rows uint32 }
 
 // The states of a walk are those of enum view_walk_state.
 const (
@@ -102,7 +102,7 @@ func (w *walk) fill(cgroup uint64, all ...*run) error {
 	}
 	defer w.forgetGiant()
 	for {
-		state, err := w.pass(r, cgroup)
+		result, err := w.pass(r, cgroup)
 		if err != nil {
 			return err
 		}
@@ -113,7 +113,7 @@ func (w *walk) fill(cgroup uint64, all ...*run) error {
 		if rows > r.limit {
 			return records.TooLong(r.limit)
 		}
-		switch state {
+		switch result {
 		case walkDone:
 			return w.take(all)
 		case walkGone:
@@ -128,8 +128,8 @@ func (w *walk) fill(cgroup uint64, all ...*run) error {
 	}
 }
 
-// pass walks once, piece by piece, to the end or until it cannot go on, and returns the last state.
-func (w *walk) pass(r *run, cgroup uint64) (state uint32, err error) {
+// pass walks once, piece by piece, to the end or until it cannot go on, and returns the last result.
+func (w *walk) pass(r *run, cgroup uint64) (result uint32, err error) {
 	w.status = walkStatus{Top: cgroup, Pass: w.status.Pass + 1}
 	if err := w.loaded.Variables[walkVariable].Set(w.status); err != nil {
 		return 0, err
@@ -155,7 +155,7 @@ func (w *walk) pass(r *run, cgroup uint64) (state uint32, err error) {
 		if err := w.next(r, link); err != nil {
 			return 0, err
 		}
-		before := w.status.Nodes
+		before := w.status.Cgroups
 		if err := w.loaded.Variables[walkVariable].Get(&w.status); err != nil {
 			return 0, err
 		}
@@ -164,14 +164,14 @@ func (w *walk) pass(r *run, cgroup uint64) (state uint32, err error) {
 			if err := w.shown(s).Get(&s.status); err != nil {
 				return 0, err
 			}
-			if s.status.State != walkMore { // the view has stopped the walk
-				return s.status.State, nil
+			if s.status.Result != walkMore { // the view has stopped the walk
+				return s.status.Result, nil
 			}
 		}
-		if w.status.State != walkMore {
-			return w.status.State, nil
+		if w.status.Result != walkMore {
+			return w.status.Result, nil
 		}
-		if w.status.Nodes == before {
+		if w.status.Cgroups == before {
 			return 0, errno.Errorf(unix.EIO,
 				"the iterator that walks trees stays at cgroup %d", before)
 		}
@@ -196,9 +196,9 @@ func (w *walk) take(all []*run) error {
 		return err
 	}
 	all[0].skew = skew
-	list := records.Walked{NrNodes: int(w.status.Nodes), SizeNames: int(w.status.Names)}
+	list := records.Walked{NrCgroups: int(w.status.Cgroups), SizeNames: int(w.status.Names)}
 	var err2 error
-	list.Nodes, err = w.loaded.Maps[walkNodes].Memory()
+	list.Cgroups, err = w.loaded.Maps[walkCgroups].Memory()
 	list.Names, err2 = w.loaded.Maps[walkNames].Memory()
 	if err := errors.Join(err, err2); err != nil {
 		return fmt.Errorf("map the list of cgroups: %w", err)
@@ -222,9 +222,9 @@ func (w *walk) take(all []*run) error {
 
 // takeShown copies what a view has shown to a run's output.
 func (w *walk) takeShown(s *walkShow, r *run) error {
-	if s.status.Nodes != w.status.Nodes {
+	if s.status.Cgroups != w.status.Cgroups {
 		return errno.Errorf(unix.EIO, "view %s has shown %d of %d cgroups",
-			s.view, s.status.Nodes, w.status.Nodes)
+			s.view, s.status.Cgroups, w.status.Cgroups)
 	}
 	ends, err := w.loaded.Maps[s.name(walkEnds)].Memory()
 	rows, err2 := w.loaded.Maps[s.name(walkRows)].Memory()

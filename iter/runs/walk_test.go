@@ -20,7 +20,7 @@ func TestWalkGrows(t *testing.T) {
 		ktest.Cgroup(t, top, strings.Repeat("n", 254)+fmt.Sprint(i))
 	}
 	for _, room := range []listRoom{
-		{1, longestName}, {100, longestName}, {1, 100 * longestName}, {keepNodes + 1, 1 << 20},
+		{1, longestName}, {100, longestName}, {1, 100 * longestName}, {keepCgroups + 1, 1 << 20},
 	} {
 		l := lister{objects: bpf.Objects, inWalk: newWalk("list", loadList(bpf.Objects))}
 		l.inWalk.room = room
@@ -37,7 +37,7 @@ func TestWalkGrows(t *testing.T) {
 			t.Errorf("room for %+v: %d cgroups of 10, %v", room, tree.Len(), err)
 		}
 		l.inWalk.endGiant()
-		if kept := l.inWalk.loaded != nil; kept != (room.nodes <= keepNodes) {
+		if kept := l.inWalk.loaded != nil; kept != (room.cgroups <= keepCgroups) {
 			t.Errorf("room for %+v: the memory is kept: %t", room, kept)
 		}
 		l.close()

@@ -15,19 +15,19 @@ import (
 
 // walker is the program and the memory that it fills.
 type walker struct {
-	coll         *ebpf.Collection
-	nodes, names *ebpf.Memory
-	room         needed
-	used         int // nodes
-	usedNames    int // bytes
+	coll           *ebpf.Collection
+	cgroups, names *ebpf.Memory
+	room           needed
+	used           int // cgroups
+	usedNames      int // bytes
 }
 
 // needed is how much a walk takes.
-type needed struct{ nodes, names uint32 }
+type needed struct{ cgroups, names uint32 }
 
 func newWalker(spec *ebpf.CollectionSpec, room needed) (*walker, error) {
 	spec = spec.Copy()
-	spec.Maps["walk_nodes"].MaxEntries = room.nodes
+	spec.Maps["walk_cgroups"].MaxEntries = room.cgroups
 	spec.Maps["walk_names"].ValueSize = room.names
 	if err := spec.Variables["names_size"].Set(room.names); err != nil {
 		return nil, fmt.Errorf("load the program that lists cgroups: %w", err)
@@ -38,7 +38,7 @@ func newWalker(spec *ebpf.CollectionSpec, room needed) (*walker, error) {
 	}
 	w := &walker{coll: coll, room: room}
 	var err2 error
-	w.nodes, err = coll.Maps["walk_nodes"].Memory()
+	w.cgroups, err = coll.Maps["walk_cgroups"].Memory()
 	w.names, err2 = coll.Maps["walk_names"].Memory()
 	if err := errors.Join(err, err2); err != nil {
 		coll.Close()
@@ -51,13 +51,13 @@ func (w *walker) close() { w.coll.Close() }
 
 // walk lists a cgroup of a cgroup2 hierarchy and all below it, and gives the room that the list needed.
 func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
-	nodes, names := w.coll.Variables["nodes_needed"], w.coll.Variables["names_needed"]
+	count, size := w.coll.Variables["cgroups_needed"], w.coll.Variables["names_needed"]
 	var withRights uint32
 	if r.rights != nil {
 		withRights = 1
 	}
 	err = errors.Join(
-		nodes.Set(uint32(0)), names.Set(uint32(0)), w.coll.Variables["with_rights"].Set(withRights),
+		count.Set(uint32(0)), size.Set(uint32(0)), w.coll.Variables["with_rights"].Set(withRights),
 	)
 	if err != nil {
 		return n, err
@@ -75,36 +75,36 @@ func (w *walker) walk(r *run, cgroup uint64) (n needed, err error) {
 	if err != nil && !interrupted {
 		return n, err
 	}
-	if err := errors.Join(nodes.Get(&n.nodes), names.Get(&n.names)); err != nil {
+	if err := errors.Join(count.Get(&n.cgroups), size.Get(&n.names)); err != nil {
 		return n, err
 	}
-	if interrupted || n.nodes > maxNodes {
+	if interrupted || n.cgroups > maxCgroups {
 		return n, errno.Errorf(unix.EFBIG, "there are more than %d cgroups: read a part of the tree",
-			maxNodes)
+			maxCgroups)
 	}
-	if n.nodes == 0 { // died between link and walk
+	if n.cgroups == 0 { // died between link and walk
 		return n, cgroups.Gone(cgroup)
 	}
-	w.used, w.usedNames = int(min(n.nodes, w.room.nodes)), int(min(n.names, w.room.names))
+	w.used, w.usedNames = int(min(n.cgroups, w.room.cgroups)), int(min(n.names, w.room.names))
 	return n, nil
 }
 
 // list makes the output's tree from the program's memory.
 func (w *walker) list(r *run) error {
-	nodes := make([]byte, w.used*nodeSize)
+	elements := make([]byte, w.used*elementSize)
 	names := make([]byte, w.usedNames)
-	_, err := w.nodes.ReadAt(nodes, 0)
+	_, err := w.cgroups.ReadAt(elements, 0)
 	_, err2 := w.names.ReadAt(names, 0)
 	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
 	r.output.Reset()
 	r.bits = r.bits[:0]
-	var above []int // the nodes from the first to the parent of the last
+	var above []int // the cgroups from the first to the parent of the last
 	for i := range w.used {
-		entry := nodes[i*nodeSize:]
+		entry := elements[i*elementSize:]
 		depth := int(binary.NativeEndian.Uint32(entry[8:])) - int(
-			binary.NativeEndian.Uint32(nodes[8:]))
+			binary.NativeEndian.Uint32(elements[8:]))
 		name, _, _ := bytes.Cut(names[binary.NativeEndian.Uint32(entry[12:]):], []byte{0})
 		if depth < 0 || depth > len(above) || depth == 0 != (i == 0) {
 			return errno.Errorf(unix.EIO, "cgroup %d of %d is at depth %d below %d others",
@@ -125,13 +125,13 @@ func (w *walker) list(r *run) error {
 
 // permitted returns the permissions in each listed cgroup, by id.
 func (w *walker) permitted(rights Rights) (map[uint64]uint32, error) {
-	nodes := make([]byte, w.used*nodeSize)
-	if _, err := w.nodes.ReadAt(nodes, 0); err != nil {
+	elements := make([]byte, w.used*elementSize)
+	if _, err := w.cgroups.ReadAt(elements, 0); err != nil {
 		return nil, err
 	}
 	bits := make(map[uint64]uint32, w.used)
-	for ; len(nodes) > 0; nodes = nodes[nodeSize:] {
-		bits[binary.NativeEndian.Uint64(nodes)] = entryRights(nodes, rights)
+	for ; len(elements) > 0; elements = elements[elementSize:] {
+		bits[binary.NativeEndian.Uint64(elements)] = entryRights(elements, rights)
 	}
 	return bits, nil
 }

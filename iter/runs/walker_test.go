@@ -70,7 +70,7 @@ func TestWalkerGrows(t *testing.T) {
 		l.close()
 	}
 	// The memory for a giant list is given back when it was read.
-	room := needed{keepNodes + 1, firstNodes * nameRoom}
+	room := needed{keepCgroups + 1, firstCgroups * nameRoom}
 	giant, err := newWalker(spec, room)
 	if err != nil {
 		t.Fatal(err)

@@ -49,7 +49,7 @@ func newWalk(program string, open LoadWalk, views ...string) *walk {
 
 // first sets the room to its size before a tree is read.
 func (w *walk) first() {
-	w.room = listRoom{nodes: 512, names: 512 * nameRoom}
+	w.room = listRoom{cgroups: 512, names: 512 * nameRoom}
 	for i := range w.shows {
 		w.shows[i].room = 512 * rowRoom
 	}
@@ -58,16 +58,16 @@ func (w *walk) first() {
 // expect makes room for a tree of so many cgroups, before the program is loaded, because each load has it
 // verified anew. Rows may still need more.
 func (w *walk) expect(cgroups uint64) {
-	nodes := min(cgroups+cgroups/4, maxWalkBytes/rowRoom)
-	w.room = listRoom{nodes: max(nodes, w.room.nodes), names: max(nodes*nameRoom, w.room.names)}
+	cgroups = min(cgroups+cgroups/4, maxWalkBytes/rowRoom)
+	w.room = listRoom{cgroups: max(cgroups, w.room.cgroups), names: max(cgroups*nameRoom, w.room.names)}
 	for i := range w.shows {
-		w.shows[i].room = max(nodes*rowRoom, w.shows[i].room)
+		w.shows[i].room = max(cgroups*rowRoom, w.shows[i].room)
 	}
 }
 
 // The maps and variables in which a walk leaves its results, as walk.h and tree.h of bpf/include declare them.
 const (
-	walkNodes     = "view_nodes"
+	walkCgroups   = "view_cgroups"
 	walkNames     = "view_names"
 	walkAhead     = "view_ahead"
 	walkVariable  = "view_walk"
@@ -77,10 +77,10 @@ const (
 )
 
 // listRoom is the memory of a list of cgroups.
-type listRoom struct{ nodes, names uint64 } // of cgroups, of bytes
+type listRoom struct{ cgroups, names uint64 } // of cgroups, of bytes
 
 const (
-	keepNodes    = 65536 // memory for more is giant
+	keepCgroups  = 65536 // memory for more is giant
 	keepRows     = 32 << 20
 	giantTime    = 10 * time.Second
 	nameRoom     = 64        // for a cgroup's name, on average
@@ -93,19 +93,19 @@ const (
 // grow makes more room, after a walk that found some room full. Rows of more than limit bytes are not kept, so
 // they get no room.
 func (w *walk) grow(limit int64) error {
-	nodes := uint64(max(w.status.Wanted, w.status.Nodes+1))
-	nodes += nodes / 4
+	cgroups := uint64(max(w.status.Wanted, w.status.Cgroups+1))
+	cgroups += cgroups / 4
 	enough := func(used, of uint32, longest uint64) uint64 {
-		return uint64(used)*nodes/uint64(max(of, 1)) + longest
+		return uint64(used)*cgroups/uint64(max(of, 1)) + longest
 	}
 	w.room = listRoom{
-		nodes: max(nodes, w.room.nodes),
-		names: max(enough(w.status.Names, w.status.Nodes, longestName), w.room.names),
+		cgroups: max(cgroups, w.room.cgroups),
+		names:   max(enough(w.status.Names, w.status.Cgroups, longestName), w.room.names),
 	}
 	largest := w.room.names
 	for i := range w.shows {
 		s := &w.shows[i]
-		rows := min(enough(s.status.Rows, s.status.Nodes, longestRows), uint64(limit)+longestRows)
+		rows := min(enough(s.status.Rows, s.status.Cgroups, longestRows), uint64(limit)+longestRows)
 		s.room = max(rows, s.room)
 		largest = max(largest, s.room)
 	}
@@ -141,7 +141,7 @@ func (w *walk) set(spec *ebpf.CollectionSpec) error {
 	variables := map[string]any{
 		"view_names_size": uint32(w.room.names), "view_piece_nsec": uint64(w.piece),
 	}
-	maps := []string{walkNodes, walkNames}
+	maps := []string{walkCgroups, walkNames}
 	for i := range w.shows {
 		s := &w.shows[i]
 		variables[s.name("view_rows_size")] = uint32(s.room)
@@ -161,14 +161,14 @@ func (w *walk) set(spec *ebpf.CollectionSpec) error {
 				"no map %s: build the object with the headers of this version", name)
 		}
 	}
-	spec.Maps[walkNodes].MaxEntries = uint32(w.room.nodes)
+	spec.Maps[walkCgroups].MaxEntries = uint32(w.room.cgroups)
 	spec.Maps[walkNames].ValueSize = uint32(w.room.names)
 	if ahead := spec.Maps[walkAhead]; ahead != nil { // a view of earlier headers has none
-		ahead.MaxEntries = uint32(w.room.nodes/(uint64(ahead.ValueSize)/8) + 2)
+		ahead.MaxEntries = uint32(w.room.cgroups/(uint64(ahead.ValueSize)/8) + 2)
 	}
 	for i := range w.shows {
 		s := &w.shows[i]
-		spec.Maps[s.name(walkEnds)].MaxEntries = uint32(w.room.nodes)
+		spec.Maps[s.name(walkEnds)].MaxEntries = uint32(w.room.cgroups)
 		spec.Maps[s.name(walkRows)].ValueSize = uint32(s.room)
 	}
 	return nil
@@ -187,7 +187,7 @@ func (w *walk) forgetGiant() {
 }
 
 func (w *walk) isGiant() bool {
-	return w.room.nodes > keepNodes ||
+	return w.room.cgroups > keepCgroups ||
 		slices.ContainsFunc(w.shows, func(s walkShow) bool { return s.room > keepRows })
 }
 
