@@ -4,15 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io"
-	"net/http"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/internal/readers"
 	"bpfviewfs/internal/testenv"
 	rawreader "bpfviewfs/iter/raw"
@@ -31,7 +29,7 @@ func TestEveryRenderingOverZoo(t *testing.T) {
 	}
 	ktest.StartAnimal(t, alone, "headless+pair")
 	pages := make(map[records.Format][]byte) // of all views together, for programs that take a while to start
-	collected := t.TempDir()
+	collected := mounttest.TempDir(t)
 	for name, v := range views {
 		for _, f := range v.Formats() {
 			for _, dir := range []string{zoo, alone} {
@@ -79,33 +77,7 @@ func TestEveryRenderingOverZoo(t *testing.T) {
 // all of them together, and no other.
 func checkCollector(t *testing.T, dir string, page []byte) {
 	t.Helper()
-	address := testenv.FreeAddress(t)
-	exporter := exec.Command("prometheus-node-exporter", "--web.listen-address="+address,
-		"--web.disable-exporter-metrics", "--collector.disable-defaults", "--collector.textfile",
-		"--collector.textfile.directory="+dir)
-	var said bytes.Buffer
-	exporter.Stderr = &said
-	if err := exporter.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var served []byte
-	for deadline := time.Now().Add(time.Minute); served == nil && time.Now().Before(deadline); time.Sleep(
-		10 * time.Millisecond) {
-		res, err := http.Get("http://" + address + "/metrics")
-		if err != nil {
-			continue
-		}
-		served, err = io.ReadAll(res.Body)
-		res.Body.Close()
-		if err != nil || res.StatusCode != http.StatusOK {
-			t.Fatalf("node_exporter: %s, %v\n%s", res.Status, err, served)
-		}
-	}
-	exporter.Process.Kill()
-	exporter.Wait()
-	if bytes.Contains(said.Bytes(), []byte("level=error")) || !bytes.Contains(served, []byte("\nnode_textfile_scrape_error 0\n")) {
-		t.Errorf("node_exporter says %s", &said)
-	}
+	served := readers.NodeExporter(t, dir, 0)
 	got := readers.Prom(t, served)
 	for name, want := range readers.Prom(t, page) {
 		if a, b := got[name].GetMetric(), want.Metric; len(a) != len(b) ||

@@ -2,14 +2,13 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"bpfviewfs/internal/readers"
 	"bpfviewfs/internal/testenv"
 )
 
@@ -47,44 +46,30 @@ func TestPromtool(t *testing.T) {
 	}
 }
 
-// TestNodeExporter has a node_exporter collect the metrics of all cgroups, as a user of a group that may read
-// them.
+// TestNodeExporter has a node_exporter collect the metrics of all cgroups of a mount, as a user of a group
+// that may read them.
 func TestNodeExporter(t *testing.T) {
 	testenv.Needs(t, "prometheus-node-exporter")
-	dir := mountDir(t, "cgroup2", everything, "registry="+newRegistry(t), "gid=12")
+	c := newCgroup(t, "")
+	dir := mountDir(t, c.path, everything, "registry="+newRegistry(t), "gid=12")
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	c := newCgroup(t, dir)
-	stop(t, c.sleep(2))
-	threads := fmt.Sprint(strings.Count(read(t, c.path+"/cgroup.threads"), "\n"))
-	address := testenv.FreeAddress(t)
-	daemon(t, "prometheus-node-exporter", "--web.listen-address="+address,
-		"--collector.disable-defaults",
-		"--collector.textfile", "--collector.textfile.directory="+dir+"/.bpfview/textfile")
-	var page []byte
-	eventually(t, "node_exporter answers", func() bool {
-		res, err := http.Get("http://" + address + "/metrics")
-		if err != nil {
-			return false
-		}
-		defer res.Body.Close()
-		page, err = io.ReadAll(res.Body)
-		return err == nil && res.StatusCode == http.StatusOK
-	})
+	unit := c.child("web.service")
+	stop(t, unit.sleep(2))
+	threads := fmt.Sprint(strings.Count(read(t, unit.path+"/cgroup.threads"), "\n"))
+	page := string(readers.NodeExporter(t, dir+"/.bpfview/textfile", 12))
 	for _, want := range []string{
-		"\nnode_textfile_scrape_error 0\n",
 		"\nbpfview_cpu_usage_seconds_total{cgroup=\"/\"} ",
 		"\n# TYPE bpfview_runqlat_wait_seconds histogram\n",
-		"\nbpfview_tasks{cgroup=\"/" + filepath.Base(c.path) + "\",state=\"T\"} " + threads + "\n",
+		"\nbpfview_tasks{cgroup=\"/web.service\",state=\"T\"} " + threads + "\n",
 	} {
-		if !strings.Contains(string(page), want) {
+		if !strings.Contains(page, want) {
 			t.Errorf("no %q among what it serves", want)
 		}
 	}
 	for _, view := range builtin(t) {
-		if exists(c.mirror+"/.bpfview/textfile/"+view+".prom") &&
-			!strings.Contains(string(page), "/"+view+".prom\"}") {
+		if exists(dir+"/.bpfview/textfile/"+view+".prom") && !strings.Contains(page, "/"+view+".prom\"}") {
 			t.Errorf("it did not read %s.prom", view)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/readers"
+	"bpfviewfs/mount"
 	dto "github.com/prometheus/client_model/go"
 )
 
@@ -28,8 +29,12 @@ func TestTextfile(t *testing.T) {
 	}
 	families := make(map[string]*dto.MetricFamily)
 	for _, page := range pages {
-		for name, family := range readers.Prom(t, []byte(read(t, page))) {
+		text := read(t, page)
+		for name, family := range readers.Prom(t, []byte(text)) {
 			families[name] = family
+		}
+		if n := strings.Count(text, `{cgroup="/a"`); n > mount.DefaultMaxSeries/10000 {
+			t.Errorf("%s has %d samples of one cgroup: 10,000 cgroups are above max_series=", page, n)
 		}
 	}
 	// Each label here has a bounded number of values, whatever processes do.

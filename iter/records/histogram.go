@@ -23,6 +23,17 @@ func (c *column) setHistogram(t btf.Type) error {
 
 func (c *column) slots(rec []byte) histograms.Slots { return c.bytes(rec) }
 
+// maxBuckets bounds the buckets of a histogram that a collector gets. Each is a series of each cgroup.
+const maxBuckets = 16
+
+// step is the number of slots that a bucket of Prometheus text takes together.
+func (o *Output) step(c *column) int {
+	if o.bounded {
+		return (c.size/8 + maxBuckets - 1) / maxBuckets
+	}
+	return 1
+}
+
 // bound is the upper bound of the values of slot i, in the column's unit. Counts are whole numbers, so it is
 // the greatest value of the slot. Times were rounded down by the program. For example 1.9 µs are in slot 0 of
 // microseconds, so its bound is 2.

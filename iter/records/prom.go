@@ -1,6 +1,8 @@
 package records
 
 import (
+	"cmp"
+
 	"bpfviewfs/internal/decimal"
 	"bpfviewfs/internal/plain"
 )
@@ -17,12 +19,8 @@ func (o *Output) appendProm(dst []byte) ([]byte, error) {
 		if c.series == "" || c.average && o.bounded {
 			continue
 		}
-		kind := c.metric
-		if c.kind == histogram {
-			kind = "histogram"
-		}
 		var err error
-		if dst, err = o.appendFamily(dst, c, kind); err != nil {
+		if dst, err = o.appendFamily(dst, c, cmp.Or(c.metric, "histogram")); err != nil {
 			return nil, err
 		}
 	}
@@ -61,8 +59,8 @@ func (o *Output) appendFamily(dst []byte, c *column, kind string) ([]byte, error
 				dst = o.appendLabels(append(dst, o.name...), p, rec, l)
 				dst = append(c.in.Append(append(dst, "} "...), c.value(rec), c.negative), '\n')
 			}
-			if o.samples++; c.kind == histogram {
-				o.samples += c.size/countSize + 1 // the buckets, and the sum
+			if o.samples++; c.kind == histogram { // the buckets, and the sum
+				o.samples += (c.slots(rec).Len()+o.step(c)-1)/o.step(c) + 1
 			}
 			if err := o.fits(dst); err != nil {
 				return nil, err
@@ -102,19 +100,22 @@ func (o *Output) appendBuckets(dst []byte, c *column, p *part, rec []byte, l *la
 	dst = o.appendLabels(append(append(dst, o.name...), "_bucket"...), p, rec, l)
 	end := len(dst)
 	labels := from + len(o.name) + len("_bucket")
-	s := c.slots(rec)
-	total := uint64(0)
+	s, step, total := c.slots(rec), o.step(c), uint64(0)
 	for i := range s.Len() {
-		if i > 0 {
+		total += s.Count(i)
+		last := i == s.Len()-1
+		if (i+1)%step > 0 && !last {
+			continue
+		}
+		if i >= step {
 			dst = append(dst, dst[from:end]...)
 		}
 		dst = append(dst, `,le="`...)
-		if i == s.Len()-1 {
+		if last {
 			dst = append(dst, "+Inf"...)
 		} else {
 			dst = c.in.AppendBound(dst, c.bound(i))
 		}
-		total += s.Count(i)
 		dst = append(decimal.Append(append(dst, `"} `...), total), '\n')
 	}
 	if c.sum >= 0 && !o.record.columns[c.sum].missing(rec) {

@@ -11,7 +11,7 @@ import (
 
 // Metrics says which part of a record view [Textfile] has. The zero value is Rows if all keys have few values
 // (enums, bools, single chars), otherwise Totals. Then averages over time and the labels of the info metric
-// are left out, because a collector has no use for them.
+// are left out, because a collector has no use for them, and a histogram has at most 16 buckets.
 type Metrics string
 
 const (

@@ -1,6 +1,7 @@
 package records
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -140,6 +141,8 @@ func TestSampleLimit(t *testing.T) {
 		filesRecord(t),
 		mustRecord(t, 40, member("wait", 0, &btf.Array{Index: u32, Type: u64, Nelems: 4},
 			"kind:histogram"), member("sum", 32, u64, "sum:wait")),
+		mustRecord(t, 28*8, member("wait", 0, &btf.Array{Index: u32, Type: u64, Nelems: 27},
+			"kind:histogram"), member("sum", 27*8, u64, "sum:wait")),
 	} {
 		output := func() *Output {
 			return treeOf(r, ".", string(make([]byte, r.size)), "a", string(make([]byte, r.size)))
@@ -171,6 +174,56 @@ func TestSampleLimit(t *testing.T) {
 		o.most = 1
 		if _, err := o.Render(Prom, nil); err != nil {
 			t.Errorf("the whole page: %v", err)
+		}
+	}
+}
+
+// TestBucketsForCollectors holds that a collector gets at most 16 buckets with the same counts as in the whole
+// page, and the same sum and count. The page of "metrics: rows" has all buckets.
+func TestBucketsForCollectors(t *testing.T) {
+	for _, test := range []struct {
+		slots   uint32
+		buckets int
+		last    string // the greatest bound
+	}{{16, 16, "32767"}, {17, 9, "65535"}, {27, 14, "6.7108863e+07"}, {64, 16, "1.152921504606847e+18"}} {
+		size := 8*test.slots + 8
+		r := mustRecord(t, size, member("wait", 0, &btf.Array{Index: u32, Type: u64, Nelems: test.slots},
+			"kind:histogram"), member("sum", 8*test.slots, u64, "sum:wait"))
+		var rec []byte
+		for i := range test.slots + 1 {
+			rec = binary.NativeEndian.AppendUint64(rec, uint64(i*i+1))
+		}
+		page := func(f Format, m Metrics) (buckets map[string]string, rest string) {
+			o := treeOf(r, ".", string(rec))
+			o.metrics = m
+			text, err := o.Render(f, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			buckets = make(map[string]string)
+			for line := range strings.Lines(string(text)) {
+				if _, bound, ok := strings.Cut(line, `,le="`); ok {
+					bound, count, _ := strings.Cut(bound, `"`)
+					buckets[bound] = count
+				} else {
+					rest += line
+				}
+			}
+			return buckets, rest
+		}
+		all, rest := page(Prom, "")
+		some, same := page(Textfile, "")
+		if len(all) != int(test.slots) || len(some) != test.buckets || rest != same || some[test.last] == "" {
+			t.Errorf("%d slots: %d buckets, for a collector %d, want %d to %s: %v\n%s\n%s", test.slots,
+				len(all), len(some), test.buckets, test.last, some, rest, same)
+		}
+		for bound, count := range some {
+			if all[bound] != count {
+				t.Errorf("%d slots: le=%q has %s, want %s", test.slots, bound, count, all[bound])
+			}
+		}
+		if rows, _ := page(Textfile, Rows); len(rows) != len(all) {
+			t.Errorf("%d slots: %d buckets with metrics: rows", test.slots, len(rows))
 		}
 	}
 }
