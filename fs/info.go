@@ -33,8 +33,8 @@ func init() {
 	}
 }
 
-// appendViews lists every view with its state in this directory and its help text, or for root the reason why
-// it is absent.
+// appendViews lists every view with its presence in this directory and its help text, or for root the reason
+// why it is absent.
 func appendViews(f *FS, cgroup uint64, root bool, dst []byte) ([]byte, error) {
 	views := f.views.Load()
 	hidden := make(map[string]bool)
@@ -44,38 +44,38 @@ func appendViews(f *FS, cgroup uint64, root bool, dst []byte) ([]byte, error) {
 	}
 	var rows []table.Row
 	for _, v := range views.all {
-		state, about := v.state(cgroup, root)
-		if state == table.Here && hidden[v.Name] {
+		presence, about := v.presence(cgroup, root)
+		if presence == table.Here && hidden[v.Name] {
 			about += fmt.Sprintf(" (the child cgroup of this name is at %s/cgroup/%s)",
 				controlName, v.Name)
 		}
-		rows = append(rows, table.Row{Name: ShownName(v.Name), State: state, Kind: v.Kind, Version: v.Version,
+		rows = append(rows, table.Row{Name: ShownName(v.Name), Presence: presence, Kind: v.Kind, Version: v.Version,
 			Hash: v.Hash, About: about})
 	}
 	if root {
 		for _, warning := range f.warnings() {
-			rows = append(rows, table.Row{Name: "-", State: "warning", About: oneLine(warning)})
+			rows = append(rows, table.Row{Name: "-", Presence: "warning", About: oneLine(warning)})
 		}
 	}
 	return table.Append(dst, rows), nil
 }
 
-// state returns the state of the view in a cgroup's directory, and its help text or the reason why it has no
-// file. Only root sees a reason, because it can have the path of a views directory, or names of cgroups.
-func (v *View) state(cgroup uint64, root bool) (state, about string) {
+// presence returns the presence of the view in a cgroup's directory, and its help text or the reason why it has
+// no file. Only root sees a reason, because it can have the path of a views directory, or names of cgroups.
+func (v *View) presence(cgroup uint64, root bool) (presence, about string) {
 	if v.Err != nil {
-		return table.State(v.Err, v.Off), reason(v.Err, root)
+		return table.Presence(v.Err, v.Off), reason(v.Err, root)
 	}
-	state, about = table.Here, oneLine(v.Help)
+	presence, about = table.Here, oneLine(v.Help)
 	if v.In != nil {
 		if err := v.In(cgroup); err != nil {
-			state, about = table.Elsewhere, reason(err, root)
+			presence, about = table.Elsewhere, reason(err, root)
 		}
 	}
 	if v.Warning != "" && root {
 		about += " (warning: " + oneLine(v.Warning) + ")"
 	}
-	return state, about
+	return presence, about
 }
 
 func reason(err error, root bool) string {

@@ -90,8 +90,8 @@ func TestUnusableFiles(t *testing.T) {
 	s := openSet(t, h, Config{Dirs: []string{dir}})
 	for _, v := range s.Views() {
 		if v.Name() == "cpu" {
-			if v.Err() != nil || v.Origin() != path("cpu.bpf.o") {
-				t.Errorf("cpu: %v, from %s", v.Err(), v.Origin())
+			if v.Err() != nil || v.Source() != path("cpu.bpf.o") {
+				t.Errorf("cpu: %v, from %s", v.Err(), v.Source())
 			}
 			continue
 		}
@@ -120,8 +120,8 @@ func TestUntrustedDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := openSet(t, h, Config{Builtin: only(t, "cpu"), Dirs: []string{dir, filepath.Join(dir, "none")}})
-	if v := find(t, s, "cpu"); v.Err() != nil || v.Origin() != "built in" {
-		t.Errorf("cpu: %v, from %s", v.Err(), v.Origin())
+	if v := find(t, s, "cpu"); v.Err() != nil || v.Source() != "built in" {
+		t.Errorf("cpu: %v, from %s", v.Err(), v.Source())
 	}
 	ktest.Errno(t, "tasks", find(t, s, "tasks").Err(), unix.EPERM)
 

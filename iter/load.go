@@ -21,7 +21,7 @@ import (
 
 // make loads a view. Its life ends with drop.
 func (s *Set) make(src *sources.Source, l *loading) *View {
-	v := &View{name: src.Name(), set: s, origin: src.Origin(), key: src.Key(), life: newLife()}
+	v := &View{name: src.Name(), set: s, source: src.String(), key: src.Key(), life: newLife()}
 	s.alive.Add(1)
 	if src.Hides() != "" {
 		v.warning = "hides the one that is " + src.Hides()

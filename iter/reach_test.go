@@ -262,7 +262,7 @@ func TestDirectoriesInRegistry(t *testing.T) {
 			t.Fatal(v.Err())
 		}
 		if out := mustRun(t, v, s.hierarchy.Root()); len(out) != want*512 {
-			t.Errorf("%s: %d bytes, want %d", v.Origin(), len(out), want*512)
+			t.Errorf("%s: %d bytes, want %d", v.Source(), len(out), want*512)
 		}
 	}
 	size("below", 10)

@@ -219,8 +219,8 @@ func TestForeignPins(t *testing.T) {
 	}
 	for name, size := range map[string]int{"cpu": 512, "new": 1024} {
 		v := find(t, s, name)
-		if v.Err() != nil || v.Origin() != path(name) || v.Kind() != "text" || !v.Everywhere() {
-			t.Errorf("%s: %v, from %s, %s", name, v.Err(), v.Origin(), v.Kind())
+		if v.Err() != nil || v.Source() != path(name) || v.Kind() != "text" || !v.Everywhere() {
+			t.Errorf("%s: %v, from %s, %s", name, v.Err(), v.Source(), v.Kind())
 			continue
 		}
 		if out := mustRun(t, v, id); len(out) != size {
@@ -248,8 +248,8 @@ func TestForeignPins(t *testing.T) {
 		t.Fatal(err)
 	}
 	reload(t, s, true)
-	if v := find(t, s, "cpu"); v.Err() != nil || v.Origin() != "built in" {
-		t.Errorf("%v, from %s", v.Err(), v.Origin())
+	if v := find(t, s, "cpu"); v.Err() != nil || v.Source() != "built in" {
+		t.Errorf("%v, from %s", v.Err(), v.Source())
 	}
 	ktest.Words(t, "pins", pins(t, registry),
 		"Upper amap cgroup cgroup___task cpu dir filter lonely___task new")

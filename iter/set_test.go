@@ -124,15 +124,15 @@ func TestReload(t *testing.T) {
 	reload(t, s, true)
 	v := find(t, s, "tasks")
 	if v.Mode() != 0o444 || *v.UID() != 7 || *v.GID() != 0 || v.Help() != "mine" ||
-		v.Origin() != "built in" || v.Warning() != "" {
+		v.Source() != "built in" || v.Warning() != "" {
 		t.Errorf("settings: %o %v %v %q %q %q",
-			v.Mode(), v.UID(), v.GID(), v.Help(), v.Origin(), v.Warning())
+			v.Mode(), v.UID(), v.GID(), v.Help(), v.Source(), v.Warning())
 	}
 	write(t, object, builtin(t, "tasks"))
 	reload(t, s, true)
 	v = find(t, s, "tasks")
-	if v.Origin() != object || v.Help() != "mine" || !strings.Contains(v.Warning(), "hides") {
-		t.Errorf("from %s, %q, %q", v.Origin(), v.Help(), v.Warning())
+	if v.Source() != object || v.Help() != "mine" || !strings.Contains(v.Warning(), "hides") {
+		t.Errorf("from %s, %q, %q", v.Source(), v.Help(), v.Warning())
 	}
 
 	// A source that does not load leaves the running view alone.
@@ -158,8 +158,8 @@ func TestReload(t *testing.T) {
 		}
 	}
 	reload(t, s, true)
-	if v := find(t, s, "tasks"); v.Err() != nil || v.Origin() != "built in" {
-		t.Errorf("%v, from %s", v.Err(), v.Origin())
+	if v := find(t, s, "tasks"); v.Err() != nil || v.Source() != "built in" {
+		t.Errorf("%v, from %s", v.Err(), v.Source())
 	}
 	mustRun(t, builtIn, h.Root())
 	if find(t, s, "cpu") != cpu {

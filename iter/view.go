@@ -24,7 +24,7 @@ type View struct {
 	failure error // why its source did not load; err, unless an older source goes on
 	retry   retry
 
-	origin    string
+	source    string
 	warning   string
 	key       string // of its source
 	settings  sources.Settings
@@ -93,8 +93,8 @@ func (v *View) Description() []byte {
 	return v.Schema()
 }
 
-// Origin is "built in", the path of the object, or the path of a foreign pin.
-func (v *View) Origin() string { return v.origin }
+// Source is "built in", the path of the object, or the path of a foreign pin.
+func (v *View) Source() string { return v.source }
 
 // Warning is one line that whoever looks after the views should know, or "".
 func (v *View) Warning() string {

@@ -53,10 +53,10 @@ func (w *watched) gone(name string) func() bool {
 	return func() bool { return lookUp(w.set, name) == nil }
 }
 
-func (w *watched) from(name, origin string) func() bool {
+func (w *watched) from(name, source string) func() bool {
 	return func() bool {
 		v := lookUp(w.set, name)
-		return v != nil && v.Err() == nil && v.Origin() == origin
+		return v != nil && v.Err() == nil && v.Source() == source
 	}
 }
 

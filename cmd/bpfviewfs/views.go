@@ -47,7 +47,7 @@ here, off (not enabled), or absent. If it is not here, ABOUT has the reason.`,
 			if d.Why != "" {
 				about = d.Why
 			}
-			rows = append(rows, table.Row{Name: fs.ShownName(d.View), State: d.State, Kind: d.Kind,
+			rows = append(rows, table.Row{Name: fs.ShownName(d.View), Presence: d.Presence, Kind: d.Kind,
 				Version: d.Version, Hash: d.Hash, About: about})
 		}
 		_, err = cmd.OutOrStdout().Write(table.Append(nil, rows))
@@ -58,23 +58,23 @@ here, off (not enabled), or absent. If it is not here, ABOUT has the reason.`,
 
 // description is a view in JSON.
 type description struct {
-	View    string `json:"view"`
-	State   string `json:"state"`
-	Kind    string `json:"kind,omitempty"`
-	Version int    `json:"version,omitempty"`
-	Hash    string `json:"hash,omitempty"`
-	About   string `json:"about,omitempty"`
-	Origin  string `json:"origin"`
-	Why     string `json:"why,omitempty"` // it is not here
-	Warning string `json:"warning,omitempty"`
+	View     string `json:"view"`
+	Presence string `json:"state"`
+	Kind     string `json:"kind,omitempty"`
+	Version  int    `json:"version,omitempty"`
+	Hash     string `json:"hash,omitempty"`
+	About    string `json:"about,omitempty"`
+	Source   string `json:"source"`
+	Why      string `json:"why,omitempty"` // it is not here
+	Warning  string `json:"warning,omitempty"`
 }
 
 // describe describes a view. If long is set, the reason why it is absent has the verifier's whole log.
 func describe(v *iter.View, long bool) description {
 	d := description{
-		View: v.Name(), State: table.State(v.Err(), v.Off()), Kind: v.Kind(), Version: v.Version(),
+		View: v.Name(), Presence: table.Presence(v.Err(), v.Off()), Kind: v.Kind(), Version: v.Version(),
 		Hash:  v.Hash(),
-		About: v.Help(), Origin: v.Origin(), Warning: v.Warning(),
+		About: v.Help(), Source: v.Source(), Warning: v.Warning(),
 	}
 	if err := v.Err(); err != nil {
 		d.Why = err.Error()

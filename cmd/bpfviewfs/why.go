@@ -20,11 +20,11 @@ import (
 func whyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "why PATH | VIEW [CGROUP]",
-		Short: "explain a path or a view: its origin, or why it is not there",
+		Short: "explain a path or a view: its source, or why it is not there",
 		Long: `Explain PATH, in or below a mount. If it is not there, is empty, or cannot be read by this user, tell why, and
 the remedy. A word with a slash is a path. It needs no root.
 
-With VIEW, tell the origin of a view. If it is absent or has no file in the directory of CGROUP, tell why,
+With VIEW, tell the source of a view. If it is absent or has no file in the directory of CGROUP, tell why,
 with the whole log of the kernel's verifier. It looks at the views as a mount with these options would have
 them. Users other than root are told about the file in the first mount.
 
@@ -72,7 +72,7 @@ The exit code is 0 if the path or view is there and readable.`,
 				}
 			}
 			if err := v.In(cgroup); errors.Is(err, unix.ENOENT) {
-				d.State, d.Why = table.Elsewhere, err.Error()
+				d.Presence, d.Why = table.Elsewhere, err.Error()
 			} else if err != nil {
 				return noCgroup(err)
 			}
@@ -81,7 +81,7 @@ The exit code is 0 if the path or view is there and readable.`,
 		if *asJSON {
 			err = printJSON(out, d)
 		} else {
-			fmt.Fprintf(out, "view %s, %s\n", v.Name(), v.Origin())
+			fmt.Fprintf(out, "view %s, %s\n", v.Name(), v.Source())
 			if d.Warning != "" {
 				fmt.Fprintf(out, "warning: %s\n", d.Warning)
 			}
@@ -92,7 +92,7 @@ The exit code is 0 if the path or view is there and readable.`,
 			}
 		}
 		if err == nil && d.Why != "" {
-			err = noView(fmt.Errorf("view %s is %s", v.Name(), d.State))
+			err = noView(fmt.Errorf("view %s is %s", v.Name(), d.Presence))
 		}
 		return err
 	}
@@ -114,8 +114,8 @@ func whyPath(cmd *cobra.Command, path string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	err = fmt.Errorf("%s: %s", a.Path, a.State)
-	switch a.State {
+	err = fmt.Errorf("%s: %s", a.Path, a.Verdict)
+	switch a.Verdict {
 	case explain.Here, explain.Empty:
 		return nil
 	case explain.NoCgroup:

@@ -119,8 +119,8 @@ func TestJSON(t *testing.T) {
 	}{
 		{"version", map[string]any{"version": "test"}},
 		{"views", map[string]any{"view": "bpf", "state": "here", "kind": "record",
-			"origin": "built in"}},
-		{"why cpu", map[string]any{"view": "cpu", "state": "here", "origin": "built in"}},
+			"source": "built in"}},
+		{"why cpu", map[string]any{"view": "cpu", "state": "here", "source": "built in"}},
 		{"why runqlat", map[string]any{"view": "runqlat", "state": "off", "why": "view runqlat: off: enable it with -o enable=runqlat or \"enabled: true\" in runqlat.yaml"}},
 		{"check ../../iter/testdata/says.bpf.o",
 			map[string]any{"view": "says", "target": "cgroup", "kind": "text"}},

@@ -9,15 +9,15 @@ import (
 
 // Row is one line of a list of views.
 type Row struct {
-	Name    string
-	State   string // see State
-	Kind    string // "text", "record" or "encoded"; "" if it is not known
-	Version int    // of its record; 0 if it has none
-	Hash    string // of its record's type; "" if it has none
-	About   string // its help text, or the reason why it is not here
+	Name     string
+	Presence string // see Presence
+	Kind     string // "text", "record" or "encoded"; "" if it is not known
+	Version  int    // of its record; 0 if it has none
+	Hash     string // of its record's type; "" if it has none
+	About    string // its help text, or the reason why it is not here
 }
 
-// States of a view in a directory.
+// Presence of a view in a directory, which users see as its STATE.
 const (
 	Here      = "here"
 	Elsewhere = "elsewhere" // not in this cgroup
@@ -25,8 +25,8 @@ const (
 	Absent    = "absent"    // this kernel, or a fault, keeps it away
 )
 
-// State is the state of a view that is absent because of err, or the state Here if err is nil.
-func State(err error, off bool) string {
+// Presence is the presence of a view that is absent because of err, or Here if err is nil.
+func Presence(err error, off bool) string {
 	switch {
 	case err == nil:
 		return Here
@@ -38,18 +38,18 @@ func State(err error, off bool) string {
 
 // Append appends a list of views with a line of heads. A column is as wide as its widest word.
 func Append(dst []byte, rows []Row) []byte {
-	heads := Row{Name: "VIEW", State: "STATE", Kind: "KIND", Version: -1, Hash: "HASH", About: "ABOUT"}
+	heads := Row{Name: "VIEW", Presence: "STATE", Kind: "KIND", Version: -1, Hash: "HASH", About: "ABOUT"}
 	rows = append([]Row{heads}, rows...)
-	var name, state, kind, version, hash int
+	var name, presence, kind, version, hash int
 	for i := range rows {
 		r := &rows[i]
 		r.Kind, r.Hash = cmp.Or(r.Kind, "-"), cmp.Or(r.Hash, "-")
-		name, state, kind = max(name, len(r.Name)), max(state, len(r.State)), max(kind, len(r.Kind))
+		name, presence, kind = max(name, len(r.Name)), max(presence, len(r.Presence)), max(kind, len(r.Kind))
 		version, hash = max(version, len(r.version())), max(hash, len(r.Hash))
 	}
 	for _, r := range rows {
 		dst = fmt.Appendf(dst, "%-*s %-*s %-*s %*s %-*s %s\n",
-			name, r.Name, state, r.State, kind, r.Kind, version, r.version(), hash, r.Hash, r.About)
+			name, r.Name, presence, r.Presence, kind, r.Kind, version, r.version(), hash, r.Hash, r.About)
 	}
 	return dst
 }

@@ -22,7 +22,7 @@ func testLayer(place string, names ...string) layer {
 }
 
 func inWordsOf(src *Source) string {
-	line := src.name + "=" + src.Origin()
+	line := src.name + "=" + src.String()
 	if src.masked != "" {
 		line = src.name + "=masked " + src.masked
 	}
@@ -46,7 +46,7 @@ func TestChoose(t *testing.T) {
 	refused.err = errors.New("refused")
 	for name, test := range map[string]struct {
 		layers []layer
-		want   string // view=object[+settings][>hidden origin], by name
+		want   string // view=object[+settings][>hidden source], by name
 	}{
 		"one place": {[]layer{testLayer("", "a.bpf.o", "b.bpf.o")},
 			"a=built in b=built in"},

@@ -25,7 +25,7 @@ func (p *Pin) claim(found map[string]*Source) {
 		case old.masked != "" || p.Err != nil:
 			return
 		case old.object != nil:
-			src.hides = old.Origin()
+			src.hides = old.String()
 		default:
 			src.settings = old.settings
 		}

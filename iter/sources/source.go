@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Source is the origin of one view. It is an object or a foreign pin, with settings.
+// Source is where one view comes from: an object or a foreign pin, with settings.
 type Source struct {
 	name     string
 	object   *file    // nil if the source is a pin
@@ -19,7 +19,7 @@ type Source struct {
 	pin      *Pin     // nil if the source is an object
 	masked   string   // path of the link to /dev/null that takes the view away, or ""
 	err      error    // why it must not be used
-	hides    string   // the origin of the hidden view of the same name, "" if there is none
+	hides    string   // the source of the hidden view of the same name, "" if there is none
 	parts    []string // names of the views that the object holds, none of which is called as the file is
 	of       string   // name of the object, if it holds several views
 
@@ -33,7 +33,7 @@ func (src *Source) Name() string { return src.name }
 // Key changes when any part of the source changes. Equal keys make equal views.
 func (src *Source) Key() string { return src.key }
 
-// Hides is the origin of the hidden view of the same name, or "".
+// Hides is the source of the hidden view of the same name, or "".
 func (src *Source) Hides() string { return src.hides }
 
 // Pin is the foreign pin that the view is made of; nil if an object is.
@@ -47,8 +47,8 @@ func (src *Source) ObjectPath() string {
 	return src.object.path
 }
 
-// Origin is where the view comes from, in words.
-func (src *Source) Origin() string {
+// String is where the view comes from, in words.
+func (src *Source) String() string {
 	switch {
 	case src.pin != nil:
 		return src.pin.Path
@@ -99,7 +99,7 @@ func (l layer) choose(found map[string]*Source) {
 		if name, ok := strings.CutSuffix(base, ObjectSuffix); ok {
 			src := get(name)
 			if src.object != nil {
-				src.hides = src.Origin()
+				src.hides = src.String()
 			}
 			src.object, src.settings, src.proto, src.masked = f, nil, nil, ""
 			if f.masks {

@@ -62,7 +62,7 @@ func (p Places) Scan(pins []*Pin, strict bool, say, note func(format string, arg
 		src.seal()
 		if src.hides != "" {
 			say("view %s: the one that is %s hides the one that is %s",
-				name, src.Origin(), src.hides)
+				name, src.String(), src.hides)
 		}
 	}
 	for _, name := range p.Enable {

@@ -33,7 +33,7 @@ const podDirectory = "pod"
 // containerName is the form of a container's name (RFC 1123).
 var containerName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
-// node publishes volumes. Each failed call has one code:
+// nodeService publishes volumes. Each failed call has one code:
 //
 //	InvalidArgument     the request is wrong, and will be for ever
 //	NotFound            there is no such pod
@@ -42,7 +42,7 @@ var containerName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 //	Unavailable         bpfviewfs is not mounted, or the pod of a published volume is gone: try again
 //	Aborted             another call about the volume is under way
 //	Internal            the kernel refuses
-type node struct {
+type nodeService struct {
 	csi.UnimplementedNodeServer
 	name  string // of the node
 	pods  string // directory of the targets
@@ -54,17 +54,17 @@ type node struct {
 	busy map[string]bool // target paths of calls under way
 }
 
-func (n *node) NodeGetInfo(context.Context, *csi.NodeGetInfoRequest) (*csi.NodeGetInfoResponse, error) {
+func (n *nodeService) NodeGetInfo(context.Context, *csi.NodeGetInfoRequest) (*csi.NodeGetInfoResponse, error) {
 	return &csi.NodeGetInfoResponse{NodeId: n.name}, nil
 }
 
-func (n *node) NodeGetCapabilities(context.Context, *csi.NodeGetCapabilitiesRequest) (
+func (n *nodeService) NodeGetCapabilities(context.Context, *csi.NodeGetCapabilitiesRequest) (
 	*csi.NodeGetCapabilitiesResponse, error) {
 	return &csi.NodeGetCapabilitiesResponse{}, nil
 }
 
 // NodePublishVolume makes a volume, or mends the volume that is there.
-func (n *node) NodePublishVolume(ctx context.Context, r *csi.NodePublishVolumeRequest) (
+func (n *nodeService) NodePublishVolume(ctx context.Context, r *csi.NodePublishVolumeRequest) (
 	*csi.NodePublishVolumeResponse, error) {
 	uid, container, err := wanted(r)
 	if err != nil {
@@ -114,7 +114,7 @@ func (n *node) NodePublishVolume(ctx context.Context, r *csi.NodePublishVolumeRe
 }
 
 // NodeUnpublishVolume removes a volume and its target path.
-func (n *node) NodeUnpublishVolume(_ context.Context, r *csi.NodeUnpublishVolumeRequest) (
+func (n *nodeService) NodeUnpublishVolume(_ context.Context, r *csi.NodeUnpublishVolumeRequest) (
 	*csi.NodeUnpublishVolumeResponse, error) {
 	switch {
 	case r.GetVolumeId() == "":
@@ -189,7 +189,7 @@ func wanted(r *csi.NodePublishVolumeRequest) (uid, container string, err error) 
 
 // find returns the path of the cgroup of a pod, or of its container; "" if the container does not run. The
 // cgroup of a pod whose volume is new may not be there yet.
-func (n *node) find(ctx context.Context, uid, container string, again bool) (string, error) {
+func (n *nodeService) find(ctx context.Context, uid, container string, again bool) (string, error) {
 	if mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(n.tree.mount)); err != nil {
 		return "", err
 	} else if !slices.ContainsFunc(mounts, func(m *mountinfo.Info) bool { return m.FSType == viewType }) {
@@ -221,7 +221,7 @@ func (n *node) find(ctx context.Context, uid, container string, again bool) (str
 }
 
 // unavailable is the error that the mount of bpfviewfs cannot be read; nil of nil.
-func (n *node) unavailable(err error) error {
+func (n *nodeService) unavailable(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -230,7 +230,7 @@ func (n *node) unavailable(err error) error {
 }
 
 // lock lets one call at a time work on a target path.
-func (n *node) lock(path string) (unlock func(), err error) {
+func (n *nodeService) lock(path string) (unlock func(), err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.busy[path] {

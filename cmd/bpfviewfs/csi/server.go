@@ -99,7 +99,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	server := grpc.NewServer(grpc.UnaryInterceptor(s.intercept))
 	csi.RegisterIdentityServer(server, identity{version: s.Version})
-	csi.RegisterNodeServer(server, &node{
+	csi.RegisterNodeServer(server, &nodeService{
 		name: name, pods: pods, wait: s.Wait, infof: s.Infof,
 		tree: tree{mount: s.Mount, logs: s.Logs},
 		busy: make(map[string]bool),

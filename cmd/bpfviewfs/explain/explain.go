@@ -29,33 +29,33 @@ type Mount struct {
 	Source string // directory of the cgroup that the tree's root shows
 }
 
-// State is the kind of an Answer.
-type State string
+// Verdict is an Answer in a word.
+type Verdict string
 
-// States of a path.
+// Verdicts about a path.
 const (
-	Here         State = "here"
-	Empty        State = "empty"
-	Off          State = "off"
-	Absent       State = "absent"
-	Elsewhere    State = "elsewhere"
-	NoCgroup     State = "no such cgroup"
-	Taken        State = "name taken"
-	NotPermitted State = "not permitted"
-	Dead         State = "dead"
-	NoAnswer     State = "no answer"
-	Restarting   State = "server restarting"
-	NotMounted   State = "not mounted"
-	Failed       State = "failed"
+	Here         Verdict = "here"
+	Empty        Verdict = "empty"
+	Off          Verdict = "off"
+	Absent       Verdict = "absent"
+	Elsewhere    Verdict = "elsewhere"
+	NoCgroup     Verdict = "no such cgroup"
+	Taken        Verdict = "name taken"
+	NotPermitted Verdict = "not permitted"
+	Dead         Verdict = "dead"
+	NoAnswer     Verdict = "no answer"
+	Restarting   Verdict = "server restarting"
+	NotMounted   Verdict = "not mounted"
+	Failed       Verdict = "failed"
 )
 
 // Answer is the explanation of a path.
 type Answer struct {
-	Path   string `json:"path"`
-	State  State  `json:"state"`
-	What   string `json:"what"`             // it is
-	Why    string `json:"why,omitempty"`    // it is not as expected
-	Remedy string `json:"remedy,omitempty"` // the next step
+	Path    string  `json:"path"`
+	Verdict Verdict `json:"state"`
+	What    string  `json:"what"`             // it is
+	Why     string  `json:"why,omitempty"`    // it is not as expected
+	Remedy  string  `json:"remedy,omitempty"` // the next step
 }
 
 // String is the answer as a paragraph.
@@ -93,7 +93,7 @@ var control = map[string]string{
 func Path(path string, mounts []Mount) Answer {
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		return Answer{Path: path, State: Failed, What: "its absolute path is not known",
+		return Answer{Path: path, Verdict: Failed, What: "its absolute path is not known",
 			Why: err.Error()}
 	}
 	e := explainer{Answer: Answer{Path: abs}}
@@ -103,7 +103,7 @@ func Path(path string, mounts []Mount) Answer {
 		}
 	}
 	if e.mount.Target == "" {
-		e.State, e.What = NotMounted, "no bpfviewfs is mounted there"
+		e.Verdict, e.What = NotMounted, "no bpfviewfs is mounted there"
 		e.Remedy = "mount one with: bpfviewfs mount DIRECTORY"
 		if len(mounts) > 0 {
 			e.Remedy = "it is mounted at " + mounts[0].Target
@@ -176,7 +176,7 @@ func (e *explainer) walk(below string) {
 			return
 		case fi.Mode().IsRegular():
 			if filepath.Join(at, name) != e.Path {
-				e.State, e.What = Taken,
+				e.Verdict, e.What = Taken,
 					fmt.Sprintf("%s is a view in %s, and no directory", name, cgroup)
 				if _, err := stat(filepath.Join(e.cgroupfs(cgroup), name)); err == nil {
 					e.Why = "a child cgroup has the same name, which the view takes"
@@ -193,7 +193,7 @@ func (e *explainer) walk(below string) {
 		at = filepath.Join(at, name)
 	}
 	if len(rest) == 0 {
-		e.State, e.What = Here, fmt.Sprintf("the directory of the cgroup %s", e.cgroupfs(cgroup))
+		e.Verdict, e.What = Here, fmt.Sprintf("the directory of the cgroup %s", e.cgroupfs(cgroup))
 		return
 	}
 	e.below(cgroup, rest)
@@ -203,26 +203,26 @@ func (e *explainer) walk(below string) {
 func (e *explainer) fault(err error) {
 	switch {
 	case errors.Is(err, unix.ENOTCONN):
-		e.State, e.What = Dead,
+		e.Verdict, e.What = Dead,
 			"the mount at "+e.mount.Target+" is dead: the process that kept it was killed"
 		e.Remedy = "clear it with: bpfviewfs umount " + e.mount.Target
 	case errors.Is(err, unix.ETIMEDOUT) && restarting(e.mount.Target):
-		e.State, e.What = Restarting, fmt.Sprintf("the server of the mount at %s is being restarted",
+		e.Verdict, e.What = Restarting, fmt.Sprintf("the server of the mount at %s is being restarted",
 			e.mount.Target)
 		e.Why, e.Remedy = "the last one died, and readers wait for the next one",
 			"try again in 10 s; the log of the mount has the cause"
 	case errors.Is(err, unix.ETIMEDOUT):
-		e.State, e.What = NoAnswer, fmt.Sprintf("the mount at %s did not answer for %v",
+		e.Verdict, e.What = NoAnswer, fmt.Sprintf("the mount at %s did not answer for %v",
 			e.mount.Target, Patience)
 		e.Why, e.Remedy = "its server is busy or stuck, or a run takes long",
 			"try again in 20 s, by when a stuck server is replaced"
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		e.State, e.What = NotPermitted, "a directory above it may not be searched by this user"
+		e.Verdict, e.What = NotPermitted, "a directory above it may not be searched by this user"
 		e.Remedy = "be root or the owner of the cgroup, or mount with uid= or gid="
 	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ESTALE):
-		e.State, e.What = NoCgroup, "its cgroup was removed meanwhile"
+		e.Verdict, e.What = NoCgroup, "its cgroup was removed meanwhile"
 	default:
-		e.State, e.What, e.Why = Failed, "it cannot be looked at", err.Error()
+		e.Verdict, e.What, e.Why = Failed, "it cannot be looked at", err.Error()
 	}
 }
 
@@ -236,15 +236,15 @@ func (e *explainer) missing(cgroup string, rest []string, err error) {
 	view, _, _ := strings.Cut(name, ".")
 	if len(rest) == 1 || rest[1] != "cgroup" && rest[1] != "id" {
 		if row := e.row(cgroup, view); row != nil {
-			e.State, e.What = State(row[0]),
+			e.Verdict, e.What = Verdict(row[0]),
 				fmt.Sprintf("%s is a view that is %s in %s", view, row[0], cgroup)
 			e.Why = row[1]
 			switch {
-			case e.State == Here: // but not in this rendering
-				e.State, e.What = Absent,
+			case e.Verdict == Here: // but not in this rendering
+				e.Verdict, e.What = Absent,
 					fmt.Sprintf("the view %s has no such rendering", view)
 				e.Why = "it writes no records, or iterates over something that has no tree"
-			case e.State == Off:
+			case e.Verdict == Off:
 				e.Remedy = fmt.Sprintf("mount with -o enable=%s", view)
 			case strings.Contains(e.Why, "requires controller"):
 				e.Remedy = fmt.Sprintf(
@@ -255,7 +255,7 @@ func (e *explainer) missing(cgroup string, rest []string, err error) {
 		}
 	}
 	if len(rest) > 1 {
-		e.State, e.What = Absent, fmt.Sprintf("%s has no %s",
+		e.Verdict, e.What = Absent, fmt.Sprintf("%s has no %s",
 			filepath.Join(append([]string{cgroup}, rest[:len(rest)-1]...)...), name)
 		if cgroup != e.mount.Target &&
 			slices.Contains([]string{"self", "version", "status.json", "metrics", "errors"},
@@ -265,12 +265,12 @@ func (e *explainer) missing(cgroup string, rest []string, err error) {
 		}
 		return
 	}
-	e.State = NoCgroup
+	e.Verdict = NoCgroup
 	e.What = fmt.Sprintf("%s has no child cgroup and no view called %s", e.cgroupfs(cgroup), name)
 	e.Remedy = "the views are listed in " + filepath.Join(cgroup, ".bpfview/views")
 }
 
-// row is the state and the rest of a view's line in the list of a cgroup's views, or nil.
+// row is the presence and the rest of a view's line in the list of a cgroup's views, or nil.
 func (e *explainer) row(cgroup, view string) []string {
 	text, err := readFile(filepath.Join(cgroup, ".bpfview/views"))
 	if err != nil {
@@ -295,14 +295,14 @@ func (e *explainer) row(cgroup, view string) []string {
 func (e *explainer) below(cgroup string, rest []string) {
 	name := strings.Join(rest[1:], "/")
 	if what, ok := control[name]; ok {
-		e.State, e.What = Here, what
+		e.Verdict, e.What = Here, what
 		if fi, err := stat(e.Path); err == nil && fi.Mode().IsRegular() {
 			e.readable(fi)
 		}
 		return
 	}
 	if rest[1] == "cgroup" || rest[1] == "id" {
-		e.State, e.What = Here, "a link to the directory of a cgroup"
+		e.Verdict, e.What = Here, "a link to the directory of a cgroup"
 		return
 	}
 	view, _, _ := strings.Cut(rest[len(rest)-1], ".")
@@ -311,7 +311,7 @@ func (e *explainer) below(cgroup string, rest []string) {
 
 // view explains the file of a view that is there.
 func (e *explainer) view(cgroup, view string) {
-	e.State, e.What = Here, fmt.Sprintf("the view %s of the cgroup %s", view, e.cgroupfs(cgroup))
+	e.Verdict, e.What = Here, fmt.Sprintf("the view %s of the cgroup %s", view, e.cgroupfs(cgroup))
 	fi, err := stat(e.Path)
 	if err != nil {
 		e.fault(err)
@@ -328,10 +328,10 @@ func (e *explainer) view(cgroup, view string) {
 	case errors.Is(err, unix.ETIMEDOUT) && restarting(e.mount.Target):
 		e.fault(err)
 	case errors.Is(err, unix.ETIMEDOUT):
-		e.State, e.Why = NoAnswer, fmt.Sprintf("it did not answer for %v", Patience)
+		e.Verdict, e.Why = NoAnswer, fmt.Sprintf("it did not answer for %v", Patience)
 		e.Remedy = "a run is given up after 10 s"
 	case err != nil:
-		e.State, e.Why = Failed, fmt.Sprintf("reading it fails: %v", errno(err))
+		e.Verdict, e.Why = Failed, fmt.Sprintf("reading it fails: %v", errno(err))
 		if line := e.lastError(view); line != "" {
 			e.Why += ": " + line
 		}
@@ -339,7 +339,7 @@ func (e *explainer) view(cgroup, view string) {
 			filepath.Join(e.mount.Target, ".bpfview/errors") + ", for root"
 	case strings.Count(string(text), "\n") < 2 && !strings.Contains(e.Path, "/.bpfview/") ||
 		len(text) == 0:
-		e.State = Empty
+		e.Verdict = Empty
 		e.Why, e.Remedy = e.emptiness(cgroup, view)
 	}
 }
@@ -360,7 +360,7 @@ func (e *explainer) readable(fi os.FileInfo) bool {
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
 		owner = fmt.Sprintf("user %d and group %d", st.Uid, st.Gid)
 	}
-	e.State = NotPermitted
+	e.Verdict = NotPermitted
 	e.Why = fmt.Sprintf("it has mode %04o and belongs to %s, and this is user %d",
 		fi.Mode().Perm(), owner, os.Geteuid())
 	e.Remedy = "be root or its owner, or mount with uid=, gid= or mode="

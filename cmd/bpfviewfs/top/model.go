@@ -442,8 +442,8 @@ func (m *Model) descend(siblings []int, children [][]int, depth int) {
 	}
 }
 
-// state is one line about the sample, with its error or its age.
-func (m *Model) state(now time.Time) string {
+// trouble is one line about the sample, with its error or its age.
+func (m *Model) trouble(now time.Time) string {
 	switch {
 	case m.err != nil:
 		return "! " + strings.Join(strings.Fields(m.err.Error()), " ")

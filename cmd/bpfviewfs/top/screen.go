@@ -287,7 +287,7 @@ func (m *Model) footer() string {
 	if m.filtering {
 		return m.filter.View()
 	}
-	if text := m.state(time.Now()); text != "" {
+	if text := m.trouble(time.Now()); text != "" {
 		return m.paint(red, plain.Text(text))
 	}
 	if m.Steps {
