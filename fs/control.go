@@ -29,7 +29,7 @@ func (f *FS) controlChild(h *fuse.InHeader, dir node, name string) (node, error)
 		// The kernel allows a directory one place in the tree. So this is a link if the cgroup's name
 		// is not taken.
 		n.kind = kindLink
-		if f.views.Load().takes(dir.cgroup, name) {
+		if f.views.Load().shadows(dir.cgroup, name) {
 			n.kind = kindCgroup
 		}
 		return n, nil

@@ -63,7 +63,7 @@ func (f *FS) open(n node, r *buffers.Run, in *fuse.OpenIn, out *fuse.OpenOut) er
 		r.Done()
 		return err
 	}
-	entry := f.memory.Take(requester(&in.InHeader))
+	entry := f.memory.Allocate(requester(&in.InHeader))
 	if entry == nil {
 		r.Done()
 		account.Release(1, charge)
@@ -183,7 +183,7 @@ func (o *file) keep(force bool) {
 	if o.account.Charge(charge-o.charged, force) != nil {
 		return
 	}
-	if word, ok := o.fs.memory.Keep(o.entry, o.word, o.run.Data); ok {
+	if word, ok := o.fs.memory.Save(o.entry, o.word, o.run.Data); ok {
 		o.word, o.charged = word, charge
 		o.drop()
 	} else {
@@ -306,10 +306,10 @@ func (o *file) end() {
 	o.fs.newest.Released(o.shown)
 }
 
-// Release forgets an open file.
-func (f *FS) Release(_ <-chan struct{}, in *fuse.ReleaseIn) { f.forget(in.Fh) }
+// Release ends an open file.
+func (f *FS) Release(_ <-chan struct{}, in *fuse.ReleaseIn) { f.release(in.Fh) }
 
-func (f *FS) forget(fh uint64) {
+func (f *FS) release(fh uint64) {
 	if o := f.file(fh); o != nil && f.files.remove(o) {
 		o.end()
 		f.files.trim()

@@ -85,7 +85,7 @@ func (f *FS) undoOpen(h *fuse.InHeader) {
 		return
 	}
 	if fh := e.Handle(); fh != 0 {
-		f.forget(fh)
+		f.release(fh)
 	} else {
 		f.memory.Drop(e)
 	}

@@ -144,7 +144,7 @@ func (f *FS) way(cgroup uint64, depth int, may Rights) (string, error) {
 	}
 	for i, name := range names {
 		if i >= depth {
-			if views.takes(at, name) {
+			if views.shadows(at, name) {
 				way = append(way, controlName, controlDirs[controlCgroups])
 			}
 			way = append(way, name)

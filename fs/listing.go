@@ -66,7 +66,7 @@ func (f *FS) listChildren(d *listing.Draft, cgroup uint64, taken, free kind) err
 	views := f.views.Load()
 	return f.hierarchy.Children(cgroup, func(id uint64, name string) {
 		k := free
-		if views.takes(cgroup, name) {
+		if views.shadows(cgroup, name) {
 			k = taken
 		}
 		switch k {

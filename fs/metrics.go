@@ -75,8 +75,8 @@ func (m *metrics) meter(view string) *meter {
 	}
 }
 
-// forget ends the series of a view that was removed.
-func (m *metrics) forget(view string) {
+// remove ends the series of a view that was removed.
+func (m *metrics) remove(view string) {
 	m.seconds.DeleteLabelValues(view)
 	m.bytes.DeleteLabelValues(view)
 	m.failures.DeleteLabelValues(view)

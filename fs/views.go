@@ -66,7 +66,7 @@ func (f *FS) SetViews(list []View) error {
 	}
 	for name, number := range now.numbers {
 		if now.meters[number] != nil && next.meters[number] == nil {
-			f.metrics.forget(name)
+			f.metrics.remove(name)
 		}
 	}
 	slices.SortFunc(next.all, func(a, b *View) int { return strings.Compare(a.Name, b.Name) })
@@ -93,9 +93,9 @@ func (v *views) file(cgroup uint64, name string, as Rendering) (n node, ok bool)
 	return viewNode(cgroup, v.numbers[name], as), true
 }
 
-// takes reports whether a cgroup's directory uses a name itself, so that a child cgroup of that name is
+// shadows reports whether a cgroup's directory uses a name itself, so that a child cgroup of that name is
 // reached through .bpfview/cgroup.
-func (v *views) takes(cgroup uint64, name string) bool {
+func (v *views) shadows(cgroup uint64, name string) bool {
 	_, isView := v.file(cgroup, name, Plain)
 	return isView || name == controlName
 }

@@ -145,7 +145,7 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 		it, err := o.obtain(o.Tree(), v.state, cache)
 		if err == nil { // a tree is read without it, too
 			v.job.AddTree(it.Program(), it.Map)
-			v.state.Keep(o.Tree(), v.job.Program(runs.PerTree))
+			v.state.Pin(o.Tree(), v.job.Program(runs.PerTree))
 		}
 		o.refuse(o.Tree(), err)
 	}
@@ -177,7 +177,7 @@ func (v *View) loadIterator(o *object, program string, cache *btf.Cache) error {
 		err = v.add(it)
 	}
 	if err == nil {
-		v.state.Keep(program, it.Program())
+		v.state.Pin(program, it.Program())
 	}
 	return err
 }

@@ -95,8 +95,8 @@ func (r *registry) stateDir(view string) string {
 	return filepath.Join(r.dir, programs.FlavourMark+"state", view)
 }
 
-// forget removes the states that no view of a list uses, unless another mount does.
-func (s *Set) forget(r *registry, list []*View) {
+// removeStates removes the states that no view of a list uses, unless another mount does.
+func (s *Set) removeStates(r *registry, list []*View) {
 	if r == nil || r.readOnly {
 		return
 	}
@@ -112,7 +112,7 @@ func (s *Set) forget(r *registry, list []*View) {
 		if used[e.Name()] {
 			continue
 		}
-		if err := s.uses.Forget(r.stateDir(e.Name())); err != nil {
+		if err := s.uses.Remove(r.stateDir(e.Name())); err != nil {
 			r.say("view %s: %v", e.Name(), err)
 		}
 	}

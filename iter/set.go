@@ -120,8 +120,8 @@ func (s *Set) Detach() error {
 	err := s.close()
 	pins, _ := s.openRegistry(make(map[string]bool))
 	defer pins.close()
-	s.forget(pins, nil)
-	pins.forgetWalks(nil)
+	s.removeStates(pins, nil)
+	pins.unpinWalks(nil)
 	return err
 }
 
@@ -174,7 +174,7 @@ func (s *Set) update(event bool) (changed bool, err error) {
 		list = append(list, s.next(was[name], found[name], event, l))
 	}
 	pins.prune(list, s.config.Dirs)
-	pins.forgetWalks(list)
+	pins.unpinWalks(list)
 	if slices.Equal(list, *s.views.Load()) {
 		return false, nil
 	}
@@ -188,7 +188,7 @@ func (s *Set) update(event bool) (changed bool, err error) {
 	for _, old := range was {
 		old.retire(nil)
 	}
-	s.forget(pins, list)
+	s.removeStates(pins, list)
 	return true, nil
 }
 

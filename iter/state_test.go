@@ -148,7 +148,7 @@ func TestLoadedByTwoAtOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := new(state.Uses).Forget(dir); err != nil {
+		if err := new(state.Uses).Remove(dir); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -278,7 +278,7 @@ func TestForgottenStateIsDetached(t *testing.T) {
 	if len(ids) != 2 {
 		t.Errorf("attached: %v", ids)
 	}
-	if err := errors.Join(v.close(), new(state.Uses).Forget(dir)); err != nil {
+	if err := errors.Join(v.close(), new(state.Uses).Remove(dir)); err != nil {
 		t.Fatal(err)
 	}
 	checkGone(t, ids)

@@ -138,7 +138,7 @@ func (v *View) close() error {
 	stateful := v.state != nil
 	errs := []error{v.state.Close()}
 	if stateful && v.stateDir != "" && v.life.retired.Load() && !v.set.config.ReadOnly {
-		errs = append(errs, v.set.uses.Forget(v.stateDir))
+		errs = append(errs, v.set.uses.Remove(v.stateDir))
 	}
 	defer v.kept.close()
 	return errors.Join(append(errs, v.job.Close())...)

@@ -106,8 +106,8 @@ func (k *keptWalk) close() {
 	}
 }
 
-// forgetWalks unpins walks of views that are not in a list and that no other server uses now.
-func (r *registry) forgetWalks(list []*View) {
+// unpinWalks unpins walks of views that are not in a list and that no other server uses now.
+func (r *registry) unpinWalks(list []*View) {
 	if r == nil || r.readOnly {
 		return
 	}

@@ -226,7 +226,7 @@ func (k *Keeper) bury() {
 		select {
 		case e := <-k.events:
 			if e.end != nil {
-				k.forget(e.from)
+				k.drop(e.from)
 			}
 		case <-limit:
 			k.Logf("server %d was killed and does not die: one of its threads is stuck in the kernel",
@@ -245,7 +245,7 @@ func (k *Keeper) processes() (living []*process) {
 	return living
 }
 
-func (k *Keeper) forget(p *process) {
+func (k *Keeper) drop(p *process) {
 	for _, place := range []**process{&k.serving, &k.next, &k.leaving, &k.standby} {
 		if *place == p {
 			*place = nil

@@ -80,7 +80,7 @@ func (k *Keeper) server(t *testing.T) (p *process, said *wire.End) {
 	p = &process{Process: sleep.Process, wire: near}
 	p.within(time.Hour)
 	t.Cleanup(func() {
-		k.forget(p)
+		k.drop(p)
 		p.limit.Stop()
 		p.Kill()
 		p.Wait()
@@ -416,7 +416,7 @@ func TestProgramsAreClosed(t *testing.T) {
 		p.exe = exe
 		k.serving = p
 		k.heard(p, wire.Message{Word: wire.Serving})
-		k.forget(p)
+		k.drop(p)
 		end := p.killed(t)
 		if exe, err = os.Open(k.good.Name()); err != nil {
 			t.Fatal(err)

@@ -121,7 +121,7 @@ func (k *Keeper) promote(p *process) {
 	if p == k.standby {
 		k.expose(p.Pid, false)
 	}
-	k.forget(p)
+	k.drop(p)
 	k.serving = p
 	p.region = 0
 	if k.leaving != nil {

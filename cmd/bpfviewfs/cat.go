@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"bpfviewfs/cmd/bpfviewfs/complete"
-	"bpfviewfs/cmd/bpfviewfs/target"
+	"bpfviewfs/cmd/bpfviewfs/resolve"
 	"bpfviewfs/iter/records"
 	"github.com/spf13/cobra"
 )
@@ -41,9 +41,9 @@ running then counts for the interval. A cgroup that the view's settings leave ou
 			return err
 		}
 		defer r.Close()
-		cgroup, err := target.Find(r.Top(), args[1], 0)
+		cgroup, err := resolve.Cgroup(r.Top(), args[1], 0)
 		if err != nil {
-			return noTarget(err)
+			return unresolved(err)
 		}
 		if r.Counts() {
 			select {

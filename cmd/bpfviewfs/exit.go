@@ -46,8 +46,8 @@ func noCgroup(err error) error {
 	return failed(err)
 }
 
-// noTarget is failed for an error of [target.Find].
-func noTarget(err error) error {
+// unresolved is failed for an error of [resolve.Cgroup].
+func unresolved(err error) error {
 	if errors.Is(err, unix.EINVAL) {
 		return exit.With(exit.Usage, err)
 	}

@@ -41,7 +41,7 @@ func TestImports(t *testing.T) {
 		"cmd/bpfviewfs/labels": {"bpfviewfs/": "a path is text", fuse: people, bpf: people,
 			logrus: people,
 			cobra:  people},
-		"cmd/bpfviewfs/memory": person, "cmd/bpfviewfs/target": person,
+		"cmd/bpfviewfs/memory": person, "cmd/bpfviewfs/resolve": person,
 		"cmd/bpfviewfs/manual": {"bpfviewfs/": "commands are text and flags", fuse: people, bpf: people,
 			logrus: people},
 		"fs": {

@@ -13,8 +13,8 @@ import (
 	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/recording"
 	"bpfviewfs/cmd/bpfviewfs/replay"
+	"bpfviewfs/cmd/bpfviewfs/resolve"
 	"bpfviewfs/cmd/bpfviewfs/show"
-	"bpfviewfs/cmd/bpfviewfs/target"
 	"bpfviewfs/cmd/bpfviewfs/units"
 	"bpfviewfs/iter/records"
 	"github.com/spf13/cobra"
@@ -52,9 +52,9 @@ A thousand cgroups take about 30 MB a day if every tenth of them runs within 5 s
 			return err
 		}
 		defer r.Close()
-		cgroup, err := target.Find(r.Top(), word, 0)
+		cgroup, err := resolve.Cgroup(r.Top(), word, 0)
 		if err != nil {
-			return noTarget(err)
+			return unresolved(err)
 		}
 		w, err := recording.Create(args[0], recording.Limits{Bytes: *size << 20, Age: *age})
 		if err != nil {
@@ -148,7 +148,7 @@ counters with their times. bpfviewfs show --from FILE shows its views.`,
 		at := min(1, r.Len()-1) // the first with rates
 		if *when != "" || *screen.once {
 			if at, err = replay.Find(r, *when); err != nil {
-				return noTarget(err)
+				return unresolved(err)
 			}
 		}
 		options.Steps = true
@@ -188,5 +188,5 @@ func showRecording(cmd *cobra.Command, path string, q replay.Query, printer *sho
 	if errors.Is(err, replay.ErrNoView) {
 		return noView(err)
 	}
-	return noTarget(err)
+	return unresolved(err)
 }

@@ -13,8 +13,8 @@ import (
 
 	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/replay"
+	"bpfviewfs/cmd/bpfviewfs/resolve"
 	"bpfviewfs/cmd/bpfviewfs/show"
-	"bpfviewfs/cmd/bpfviewfs/target"
 	"bpfviewfs/iter/raw"
 	"bpfviewfs/iter/records"
 	"github.com/spf13/cobra"
@@ -86,9 +86,9 @@ With --from it shows a recording: the last snapshot, or the one --at a time, wit
 			return err
 		}
 		defer r.Close()
-		cgroup, err := target.Find(r.Top(), word, *pid)
+		cgroup, err := resolve.Cgroup(r.Top(), word, *pid)
 		if err != nil {
-			return noTarget(err)
+			return unresolved(err)
 		}
 		if *every > 0 {
 			*interval = *every
@@ -249,7 +249,7 @@ func (s *shower) print(before, now runs, title string) error {
 			continue
 		}
 		if err := s.printer.Table(table); err != nil {
-			return noTarget(err)
+			return unresolved(err)
 		}
 	}
 	return nil

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"bpfviewfs/cmd/bpfviewfs/complete"
+	"bpfviewfs/cmd/bpfviewfs/resolve"
 	"bpfviewfs/cmd/bpfviewfs/show"
-	"bpfviewfs/cmd/bpfviewfs/target"
 	"bpfviewfs/cmd/bpfviewfs/top"
 	"bpfviewfs/internal/plain"
 	"bpfviewfs/iter/raw"
@@ -54,9 +54,9 @@ It reads a mount if this user may, and else runs the views, which takes root. NO
 			return err
 		}
 		defer r.Close()
-		cgroup, err := target.Find(r.Top(), strings.Join(args, ""), 0)
+		cgroup, err := resolve.Cgroup(r.Top(), strings.Join(args, ""), 0)
 		if err != nil {
-			return noTarget(err)
+			return unresolved(err)
 		}
 		options.Title = "bpfviewfs top " + filepath.Join(r.Top(), cgroup)
 		return screen.run(cmd, &liveReader{reader: r, cgroup: cgroup}, options)
@@ -135,10 +135,10 @@ func printOnce(cmd *cobra.Command, r top.Reader, o top.Options) error {
 	}
 	o.Color = false
 	m := top.New(r, o)
-	err := m.Take()
+	err := m.Sample()
 	if err == nil && !o.Steps {
 		time.Sleep(o.Interval)
-		err = m.Take()
+		err = m.Sample()
 	}
 	if err != nil {
 		return failed(err)

@@ -136,7 +136,7 @@ func (l *Limiter) Hold(uid uint32, files, bytes int64) (*Account, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := l.account(uid)
-	err := a.take(files, bytes)
+	err := a.reserve(files, bytes)
 	if err != nil {
 		a.left()
 		return nil, err
@@ -161,7 +161,7 @@ func (a *Account) Charge(bytes int64, force bool) error {
 		a.add(0, bytes)
 		return nil
 	}
-	return a.take(0, bytes)
+	return a.reserve(0, bytes)
 }
 
 // Release undoes Hold.
@@ -172,7 +172,7 @@ func (a *Account) Release(files, bytes int64) {
 	a.left()
 }
 
-func (a *Account) take(files, bytes int64) error {
+func (a *Account) reserve(files, bytes int64) error {
 	l := a.limiter
 	switch {
 	case files > 0 && !l.files.grants(a.uid, a.files, files):

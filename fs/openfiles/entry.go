@@ -62,8 +62,8 @@ func (m *Memory) Handle(e *Entry) uint64 {
 	return m.head.handles.Add(1)<<entryBits | index
 }
 
-// Take finds an entry for the file that an OPEN opens; nil if too many are open.
-func (m *Memory) Take(open uint64) *Entry {
+// Allocate finds an entry for the file that an OPEN opens; nil if too many are open.
+func (m *Memory) Allocate(open uint64) *Entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for fresh := false; ; fresh = true {

@@ -42,10 +42,10 @@ func (m *Memory) Hold(e *Entry, handle uint64, size int, time int64) (next RunWo
 	}
 }
 
-// Keep writes the bytes of the entry's run to a place without the bytes of the run before. Another server
+// Save writes the bytes of the entry's run to a place without the bytes of the run before. Another server
 // with the same open file writes elsewhere. It returns false if there is no room, or the entry holds another
 // run.
-func (m *Memory) Keep(e *Entry, word RunWord, data []byte) (kept RunWord, ok bool) {
+func (m *Memory) Save(e *Entry, word RunWord, data []byte) (kept RunWord, ok bool) {
 	if m.file == nil || len(data) > LargestKept {
 		return word, false
 	}

@@ -145,8 +145,8 @@ func (o *Output) Wrote(number int) bool {
 	return slices.ContainsFunc(o.parts, func(p part) bool { return p.number == number })
 }
 
-// Keep drops the output about all cgroups of the tree but those that keep names.
-func (o *Output) Keep(keep func(number int) bool) {
+// Filter drops the output about all cgroups of the tree but those that keep names.
+func (o *Output) Filter(keep func(number int) bool) {
 	o.parts = slices.DeleteFunc(o.parts, func(p part) bool { return !keep(p.number) })
 }
 

@@ -34,9 +34,9 @@ const None = ^uint64(0)
 // request.h know one cgroup alone.
 func Sortable(m *ebpf.Map) bool { return int(m.ValueSize()) == requestSize }
 
-// Forget removes the requests of threads that are gone. A process that is killed in a run leaves its request in
+// Prune removes the requests of threads that are gone. A process that is killed in a run leaves its request in
 // the map, and a pinned program keeps the map. A nil map has none.
-func Forget(m *ebpf.Map) {
+func Prune(m *ebpf.Map) {
 	if m == nil {
 		return
 	}

@@ -225,7 +225,7 @@ func (j *Job) Close() error {
 	if j == nil {
 		return nil
 	}
-	j.runner.unions.forget(j)
+	j.runner.unions.drop(j)
 	j.walk.end()
 	j.walker.close()
 	var errs []error

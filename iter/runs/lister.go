@@ -59,7 +59,7 @@ func (l *lister) walk(r *run, cgroup uint64, take func(*walker) error) (walked b
 	if l.load() != nil {
 		return false, nil
 	}
-	defer l.forgetGiant()
+	defer l.freeGiant()
 	for {
 		n, err := l.walker.walk(r, cgroup)
 		if err != nil {
@@ -114,7 +114,7 @@ func loadList(objects iofs.FS) LoadWalk {
 	}
 }
 
-func (l *lister) forgetGiant() {
+func (l *lister) freeGiant() {
 	if l.walker.room.cgroups > keepCgroups {
 		l.close()
 	}

@@ -35,7 +35,7 @@ func (j *Job) AddTree(p *ebpf.Program, maps Maps) {
 		batches.Close()
 		return
 	}
-	requests.Forget(batches)
+	requests.Prune(batches)
 	j.programs[PerTree], j.batches = p, batches
 }
 

@@ -28,7 +28,7 @@ func (j *Job) addWhole(p *ebpf.Program, target, mapPath string, m *ebpf.Map) err
 		return errno.Errorf(unix.EXDEV,
 			"it knows its reader by its thread id; run in the host's pid namespace")
 	}
-	requests.Forget(m)
+	requests.Prune(m)
 	if mapPath != "" {
 		elements, err := ebpf.LoadPinnedMap(mapPath, nil)
 		if err != nil {

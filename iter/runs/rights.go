@@ -35,7 +35,7 @@ func (r *run) hide(cgroup uint64) error {
 			r.bits[i] = bits &^ mayEnter
 		}
 	}
-	o.Keep(func(number int) bool { return r.bits[number]&mayEnter != 0 })
+	o.Filter(func(number int) bool { return r.bits[number]&mayEnter != 0 })
 	return nil
 }
 

@@ -83,7 +83,7 @@ func (u *Union) collect(all []*run) (skew time.Duration, err error) {
 		one, err := collectCgroup(all, i, cgroup, u.In)
 		if i > 0 && errors.Is(err, unix.ENOENT) {
 			for _, r := range all { // it has vanished: no view shows it
-				r.output.Keep(func(number int) bool { return number != i })
+				r.output.Filter(func(number int) bool { return number != i })
 			}
 		} else if err != nil {
 			return 0, err
@@ -230,8 +230,8 @@ func (s *unions) make(jobs []*Job) union {
 	return union{jobs: jobs, walk: newWalk(unionProgram, load, views...)}
 }
 
-// forget ends the walks that a job is part of. No run of the job may be under way.
-func (s *unions) forget(j *Job) {
+// drop ends the walks that a job is part of. No run of the job may be under way.
+func (s *unions) drop(j *Job) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.kept = slices.DeleteFunc(s.kept, func(u union) bool {

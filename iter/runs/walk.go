@@ -100,7 +100,7 @@ func (w *walk) fill(cgroup uint64, all ...*run) error {
 	if err := w.load(); err != nil {
 		return err
 	}
-	defer w.forgetGiant()
+	defer w.freeGiant()
 	for {
 		result, err := w.pass(r, cgroup)
 		if err != nil {
@@ -115,7 +115,7 @@ func (w *walk) fill(cgroup uint64, all ...*run) error {
 		}
 		switch result {
 		case walkDone:
-			return w.take(all)
+			return w.read(all)
 		case walkGone:
 			return cgroups.Gone(cgroup)
 		case walkFull:
@@ -189,8 +189,8 @@ func (w *walk) next(r *run, link int) error {
 	return err
 }
 
-// take copies the result to the runs' outputs. The views of a union share one list of cgroups.
-func (w *walk) take(all []*run) error {
+// read copies the result to the runs' outputs. The views of a union share one list of cgroups.
+func (w *walk) read(all []*run) error {
 	skew, err := w.readSkew()
 	if err != nil {
 		return err
@@ -212,7 +212,7 @@ func (w *walk) take(all []*run) error {
 			r.output.ShareTree(&all[0].output)
 		}
 		if i < len(w.shows) {
-			if err := w.takeShown(&w.shows[i], r); err != nil {
+			if err := w.readShown(&w.shows[i], r); err != nil {
 				return err
 			}
 		}
@@ -220,8 +220,8 @@ func (w *walk) take(all []*run) error {
 	return nil
 }
 
-// takeShown copies what a view has shown to a run's output.
-func (w *walk) takeShown(s *walkShow, r *run) error {
+// readShown copies what a view has shown to a run's output.
+func (w *walk) readShown(s *walkShow, r *run) error {
 	if s.status.Cgroups != w.status.Cgroups {
 		return errno.Errorf(unix.EIO, "view %s has shown %d of %d cgroups",
 			s.view, s.status.Cgroups, w.status.Cgroups)

@@ -174,9 +174,9 @@ func (w *walk) set(spec *ebpf.CollectionSpec) error {
 	return nil
 }
 
-// forgetGiant gives back the memory that only a giant tree needed, if no tree is read for a while. To load the
+// freeGiant gives back the memory that only a giant tree needed, if no tree is read for a while. To load the
 // program again takes as long as a pass over 50,000 cgroups.
-func (w *walk) forgetGiant() {
+func (w *walk) freeGiant() {
 	if !w.isGiant() {
 		return
 	}

@@ -40,9 +40,9 @@ func Lock(dir string, how int) (*os.File, error) {
 	}
 }
 
-// Forget detaches the programs of a view that is disabled or gone, and frees its maps. It does nothing while
+// Remove detaches the programs of a view that is disabled or gone, and frees its maps. It does nothing while
 // another mount, or the next server of this one, uses the view.
-func (u *Uses) Forget(dir string) error {
+func (u *Uses) Remove(dir string) error {
 	lock, err := os.Open(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -105,7 +105,7 @@ func TestEveryKindOfProgramCounts(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-		if err := new(Uses).Forget(dir); err != nil {
+		if err := new(Uses).Remove(dir); err != nil {
 			t.Error(err)
 		}
 	}

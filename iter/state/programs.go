@@ -84,8 +84,8 @@ func (s *State) usedBy(p *ebpf.Program, spec *ebpf.ProgramSpec) bool {
 	return true
 }
 
-// Keep has an iterator pinned when all is attached. The view still owns it.
-func (s *State) Keep(name string, iterator *ebpf.Program) {
+// Pin has an iterator pinned when all is attached. The view still owns it.
+func (s *State) Pin(name string, iterator *ebpf.Program) {
 	if s != nil && iterator != nil {
 		s.iterators[name] = iterator
 	}

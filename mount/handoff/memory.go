@@ -102,8 +102,8 @@ func (m *Memory) Close() {
 	m.file.Close()
 }
 
-// Take gives a region to a server. It returns the slots of it that were ever used, and a pool of the others.
-func (m *Memory) Take(region int) (used []Slot, pool Pool) {
+// Claim gives a region to a server. It returns the slots of it that were ever used, and a pool of the others.
+func (m *Memory) Claim(region int) (used []Slot, pool Pool) {
 	used, unused := m.Region(region)
 	return used, Pool{memory: m, region: region, unused: unused}
 }

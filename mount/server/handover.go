@@ -60,7 +60,7 @@ func (s *server) takeOver() {
 // open makes a region this server's, and returns the slots of it that were ever used.
 func (s *server) open(region int) (used []handoff.Slot) {
 	s.region = region
-	used, s.slots = s.requests.Take(region)
+	used, s.slots = s.requests.Claim(region)
 	return used
 }
 

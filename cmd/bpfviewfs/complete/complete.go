@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"bpfviewfs/bpf"
-	"bpfviewfs/cmd/bpfviewfs/target"
+	"bpfviewfs/cmd/bpfviewfs/resolve"
 	"bpfviewfs/mount/place"
 	"github.com/moby/sys/mountinfo"
 	"github.com/spf13/cobra"
@@ -146,7 +146,7 @@ func Units() []string {
 	}
 	var units []string
 	filepath.WalkDir(mounts[0].Mountpoint, func(_ string, e fs.DirEntry, err error) error {
-		if err == nil && e.IsDir() && target.IsUnit(e.Name()) && len(units) < 10000 {
+		if err == nil && e.IsDir() && resolve.IsUnit(e.Name()) && len(units) < 10000 {
 			units = append(units, e.Name())
 		}
 		return nil

@@ -35,8 +35,8 @@ type tree struct {
 	frames []raw.Frame
 }
 
-// takeApart reports whether raw output is a tree that [tree.append] makes again bit by bit.
-func takeApart(b []byte) (*tree, bool) {
+// parseTree reports whether raw output is a tree that [tree.append] makes again bit by bit.
+func parseTree(b []byte) (*tree, bool) {
 	o, err := raw.Parse(b)
 	if err != nil || !o.Tree {
 		return nil, false
@@ -291,7 +291,7 @@ type source struct {
 	err error
 }
 
-func (s *source) take(n uint64) []byte {
+func (s *source) next(n uint64) []byte {
 	if n > uint64(len(s.b)) {
 		s.b, s.err = nil, errCut
 		return nil
@@ -311,7 +311,7 @@ func (s *source) number() uint64 {
 	return v
 }
 
-func (s *source) field() []byte { return s.take(s.number()) }
+func (s *source) field() []byte { return s.next(s.number()) }
 
 // unpackTree is the reverse of packTree. It uses all of the bytes.
 func unpackTree(b []byte, s *raw.Schema, old *tree) (*tree, error) {
@@ -334,7 +334,7 @@ func unpackTree(b []byte, s *raw.Schema, old *tree) (*tree, error) {
 	})
 	columns := columnsOf(s, now.size)
 	size := (len(news) + 7) / 8
-	bitmaps := in.take(uint64(size * len(columns)))
+	bitmaps := in.next(uint64(size * len(columns)))
 	if in.err != nil {
 		return nil, in.err
 	}
@@ -347,12 +347,12 @@ func unpackTree(b []byte, s *raw.Schema, old *tree) (*tree, error) {
 			changed += bits.OnesCount8(bitmap[k])
 		}
 		folded = append(folded[:0], make([]uint64, changed)...)
-		planes := in.take(1)
+		planes := in.next(1)
 		if in.err != nil || planes[0] > 8 {
 			return nil, errCut
 		}
 		for p := range planes[0] {
-			for k, b := range in.take(uint64(changed)) {
+			for k, b := range in.next(uint64(changed)) {
 				folded[k] |= uint64(b) << (8 * p)
 			}
 		}

@@ -231,7 +231,7 @@ func pack(dst []byte, parts, before []Part) []byte {
 			field(p.Schema)
 		}
 		s, err := raw.ParseSchema(p.Schema)
-		now, ok := takeApart(p.Raw)
+		now, ok := parseTree(p.Raw)
 		if err != nil || !ok {
 			dst = append(dst, 0)
 			field(p.Raw)
@@ -249,7 +249,7 @@ func treeOf(p *Part) *tree {
 	if p == nil {
 		return nil
 	}
-	t, ok := takeApart(p.Raw)
+	t, ok := parseTree(p.Raw)
 	if !ok {
 		return nil
 	}
@@ -267,7 +267,7 @@ func unpack(payload []byte, before []Part) (parts []Part, err error) {
 		} else if old != nil {
 			p.Schema = old.Schema
 		}
-		kind := in.take(1)
+		kind := in.next(1)
 		packed := in.field()
 		if in.err != nil {
 			return nil, in.err
@@ -405,7 +405,7 @@ func (w *Writer) Append(at time.Time, parts []Part) error {
 	if key {
 		w.since = 0
 	}
-	w.keep(parts)
+	w.copyParts(parts)
 	return w.bound(at)
 }
 
@@ -420,8 +420,8 @@ func (w *Writer) needsKey(now time.Time) bool {
 		w.limits.Age > 0 && now.Sub(last.time) >= w.limits.Age/4
 }
 
-// keep copies a snapshot, for the difference to the next.
-func (w *Writer) keep(parts []Part) {
+// copyParts copies a snapshot, for the difference to the next.
+func (w *Writer) copyParts(parts []Part) {
 	w.before = w.before[:0]
 	for _, p := range parts {
 		w.before = append(w.before, Part{p.View, slices.Clone(p.Schema), slices.Clone(p.Raw)})

@@ -345,7 +345,7 @@ func TestNoise(t *testing.T) {
 	b := treeOutput(0, ids...)
 	const changes, n = 300, 20
 	for i := range n + 1 {
-		now, ok := takeApart(b)
+		now, ok := parseTree(b)
 		if !ok {
 			t.Fatal("no tree")
 		}
@@ -377,8 +377,8 @@ func mustParse(t testing.TB) *raw.Schema {
 // FuzzUnpack holds that any bytes are an error or a tree, which packs and unpacks to itself.
 func FuzzUnpack(f *testing.F) {
 	s := mustParse(f)
-	old, ok := takeApart(treeOutput(1, 1, 2, 3, 5, 6))
-	now, ok2 := takeApart(treeOutput(2, 1, 3, 4, 6, 7))
+	old, ok := parseTree(treeOutput(1, 1, 2, 3, 5, 6))
+	now, ok2 := parseTree(treeOutput(2, 1, 3, 4, 6, 7))
 	if !ok || !ok2 {
 		f.Fatal("no tree")
 	}

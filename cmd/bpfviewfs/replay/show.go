@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"bpfviewfs/cmd/bpfviewfs/recording"
+	"bpfviewfs/cmd/bpfviewfs/resolve"
 	"bpfviewfs/cmd/bpfviewfs/show"
-	"bpfviewfs/cmd/bpfviewfs/target"
 	"bpfviewfs/cmd/bpfviewfs/units"
 	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/raw"
@@ -150,7 +150,7 @@ func (q Query) divide(runs []viewRun) (views []string, cgroup string, err error)
 			return nil, "", fmt.Errorf("view %s: %w: the recording has %s", view, ErrNoView, strings.Join(all, " "))
 		}
 	}
-	cgroup, err = target.Among(paths, "the recording", word)
+	cgroup, err = resolve.Among(paths, "the recording", word)
 	if errors.Is(err, unix.ENOENT) && len(q.Words) == 1 {
 		err = errno.Errorf(unix.ENOENT, "%w; its views are %s", err, strings.Join(all, " "))
 	}

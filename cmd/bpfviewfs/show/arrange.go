@@ -47,7 +47,7 @@ func (t *Table) Arrange(a Arrangement) error {
 		}
 		chosen = append(chosen, i)
 	}
-	t.keep(chosen)
+	t.choose(chosen)
 	return nil
 }
 
@@ -95,10 +95,10 @@ func (t *Table) Compact() {
 			used = append(used, i)
 		}
 	}
-	t.keep(used)
+	t.choose(used)
 }
 
-func (t *Table) keep(chosen []int) {
+func (t *Table) choose(chosen []int) {
 	columns := make([]Column, 0, len(chosen))
 	for _, i := range chosen {
 		columns = append(columns, t.Columns[i])

@@ -109,13 +109,13 @@ func (m *Model) ask() tea.Cmd {
 	m.asked = time.Now()
 	sampler := m.sampler
 	return func() tea.Msg {
-		s, err := take(sampler)
+		s, err := latest(sampler)
 		return sampled{s, err}
 	}
 }
 
-// take takes a sample. In a recording it takes those before, too.
-func take(s *Sampler) (*Sample, error) {
+// latest takes a sample, of a recording the last one that is due.
+func latest(s *Sampler) (*Sample, error) {
 	for {
 		sample, err := s.Sample()
 		if mover, ok := s.reader.(Mover); !ok || err != nil || !mover.More() {
@@ -454,9 +454,9 @@ func (m *Model) trouble(now time.Time) string {
 	return ""
 }
 
-// Take takes a sample at once, for a screen that is printed.
-func (m *Model) Take() error {
-	s, err := take(m.sampler)
+// Sample takes a sample at once, for a screen that is printed.
+func (m *Model) Sample() error {
+	s, err := latest(m.sampler)
 	if err != nil {
 		return err
 	}

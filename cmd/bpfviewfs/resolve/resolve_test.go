@@ -1,4 +1,4 @@
-package target
+package resolve
 
 import (
 	"errors"
@@ -48,7 +48,7 @@ func TestFind(t *testing.T) {
 		{"../" + filepath.Base(top), "", unix.ENOENT},
 		{"none", "", unix.ENOENT},
 	} {
-		got, err := Find(top, tt.word, 0)
+		got, err := Cgroup(top, tt.word, 0)
 		if got != tt.want || !errors.Is(err, tt.errno) {
 			t.Errorf("%q: %q (%v), want %q and %v", tt.word, got, err, tt.want, tt.errno)
 		}

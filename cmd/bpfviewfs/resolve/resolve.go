@@ -1,5 +1,5 @@
-// Package target finds the cgroup that a person means by a word.
-package target
+// Package resolve finds the cgroup that a person means by a word.
+package resolve
 
 import (
 	"errors"
@@ -16,11 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Find finds a cgroup below the directory top in cgroupfs. It is the cgroup of process pid, if that is not 0.
+// Cgroup finds a cgroup below the directory top in cgroupfs. It is the cgroup of process pid, if that is not 0.
 // Otherwise word is its path, "self" for the caller's, the name of a unit of systemd, or the id of a
 // container. The result is relative to top. The error wraps unix.ENOENT if there is none, and unix.EINVAL if
 // several have the name.
-func Find(top, word string, pid int) (string, error) {
+func Cgroup(top, word string, pid int) (string, error) {
 	switch {
 	case pid > 0:
 		return cgroupOf(top, pid)
@@ -55,7 +55,7 @@ func Find(top, word string, pid int) (string, error) {
 	return only(found, top, word)
 }
 
-// Among is [Find] in a list of paths, for example of a recording. The paths are relative to the top, which
+// Among is [Cgroup] in a list of paths, for example of a recording. The paths are relative to the top, which
 // is ".". The name of the list is for errors.
 func Among(paths []string, name, word string) (string, error) {
 	path := strings.Trim(word, "/")
