@@ -30,15 +30,7 @@ func TestEveryView(t *testing.T) {
 	for i, name := range names {
 		names[i] = strings.TrimSuffix(name, sources.ObjectSuffix)
 	}
-	s, err := Open(h, Config{Builtin: bpf.Objects, Enable: names})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := openSet(t, h, Config{Builtin: bpf.Objects, Enable: names})
 	if len(s.Views()) != len(names) {
 		t.Errorf("%d views of %d objects", len(s.Views()), len(names))
 	}

@@ -36,15 +36,7 @@ func testHierarchy(t testing.TB, source string) *cgroups.Hierarchy {
 // testViews opens the built-in views. enable names those to enable that are off by default.
 func testViews(t testing.TB, h *cgroups.Hierarchy, o Options, enable ...string) map[string]*View {
 	t.Helper()
-	s, err := Open(h, Config{Builtin: bpf.Objects, Enable: enable, Options: o})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := openSet(t, h, Config{Builtin: bpf.Objects, Enable: enable, Options: o})
 	views := make(map[string]*View)
 	for _, v := range s.Views() {
 		if errors.Is(v.Err(), unix.ENOENT) { // off

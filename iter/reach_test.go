@@ -125,17 +125,8 @@ func setOf(t *testing.T, registry string, files map[string]string) *Set {
 			t.Fatal(err)
 		}
 	}
-	s, err := Open(testHierarchy(t, ""), Config{Builtin: noViews{bpf.Objects}, Dirs: []string{dir},
+	return openSet(t, testHierarchy(t, ""), Config{Builtin: noViews{bpf.Objects}, Dirs: []string{dir},
 		Registry: registry})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
 }
 
 // viewOf gives the view of a name, or fails the test.

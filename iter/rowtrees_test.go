@@ -40,15 +40,8 @@ func asking(t *testing.T, name string, o Options) *View {
 	for _, object := range []string{"asks", "below", "inside", "under"} {
 		write(t, filepath.Join(dir, object+".bpf.o"), testdata(t, object))
 	}
-	s, err := Open(testHierarchy(t, ""), Config{Builtin: noViews{bpf.Objects}, Dirs: []string{dir}, Options: o})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := openSet(t, testHierarchy(t, ""),
+		Config{Builtin: noViews{bpf.Objects}, Dirs: []string{dir}, Options: o})
 	return viewOf(t, s, name)
 }
 

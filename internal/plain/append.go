@@ -41,14 +41,8 @@ func upTo(text []byte, in uint8) int {
 	return len(text)
 }
 
-// AppendField appends text so that it can be neither a second line nor a second column. Newline and tab
-// become \n and \t, and a backslash is doubled. Characters that are not printable, and bytes that are not
-// UTF-8, become \xNN for each byte. So does a space unless spaces are allowed, as in the last column.
-func AppendField(dst, text []byte, spaces bool) []byte {
-	in := uint8(inColumn)
-	if spaces {
-		in = inLastColumn
-	}
+// appendEscaped appends text. escape appends a character that needs a closer look, of which raw are the bytes.
+func appendEscaped(dst, text []byte, in uint8, escape func(dst []byte, r rune, raw []byte) []byte) []byte {
 	for {
 		n := upTo(text, in)
 		dst, text = append(dst, text[:n]...), text[n:]
@@ -56,22 +50,36 @@ func AppendField(dst, text []byte, spaces bool) []byte {
 			return dst
 		}
 		r, n := utf8.DecodeRune(text)
-		switch {
-		case r == '\\':
-			dst = append(dst, `\\`...)
-		case r == '\n':
-			dst = append(dst, `\n`...)
-		case r == '\t':
-			dst = append(dst, `\t`...)
-		case r == ' ', r == utf8.RuneError && n == 1, !Rune(r):
-			for _, b := range text[:n] {
-				dst = append(dst, '\\', 'x', hex[b>>4], hex[b&15])
-			}
-		default:
-			dst = append(dst, text[:n]...)
-		}
+		dst = escape(dst, r, text[:n])
 		text = text[n:]
 	}
+}
+
+// AppendField appends text so that it can be neither a second line nor a second column. Newline and tab
+// become \n and \t, and a backslash is doubled. Characters that are not printable, and bytes that are not
+// UTF-8, become \xNN for each byte. So does a space unless spaces are allowed, as in the last column.
+func AppendField(dst, text []byte, spaces bool) []byte {
+	if spaces {
+		return appendEscaped(dst, text, inLastColumn, escapeField)
+	}
+	return appendEscaped(dst, text, inColumn, escapeField)
+}
+
+func escapeField(dst []byte, r rune, raw []byte) []byte {
+	switch {
+	case r == '\\':
+		return append(dst, `\\`...)
+	case r == '\n':
+		return append(dst, `\n`...)
+	case r == '\t':
+		return append(dst, `\t`...)
+	case r == ' ', r == utf8.RuneError && len(raw) == 1, !Rune(r):
+		for _, b := range raw {
+			dst = append(dst, '\\', 'x', hex[b>>4], hex[b&15])
+		}
+		return dst
+	}
+	return append(dst, raw...)
 }
 
 // AppendString appends a JSON string (RFC 8259).
@@ -82,29 +90,23 @@ func AppendString(dst, text []byte) []byte {
 // AppendStringText appends the text between the quotes of a JSON string. Bytes that are not UTF-8 become
 // U+FFFD, as with encoding/json, which cannot append. Characters that are not printable become \uNNNN.
 func AppendStringText(dst, text []byte) []byte {
-	for {
-		n := upTo(text, inString)
-		dst, text = append(dst, text[:n]...), text[n:]
-		if len(text) == 0 {
-			return dst
-		}
-		r, n := utf8.DecodeRune(text)
-		switch {
-		case r == '"' || r == '\\':
-			dst = append(dst, '\\', byte(r))
-		case r == '\n':
-			dst = append(dst, `\n`...)
-		case r == '\t':
-			dst = append(dst, `\t`...)
-		case r == utf8.RuneError:
-			dst = utf8.AppendRune(dst, utf8.RuneError)
-		case !Rune(r):
-			dst = AppendRune(dst, r)
-		default:
-			dst = append(dst, text[:n]...)
-		}
-		text = text[n:]
+	return appendEscaped(dst, text, inString, escapeString)
+}
+
+func escapeString(dst []byte, r rune, raw []byte) []byte {
+	switch {
+	case r == '"' || r == '\\':
+		return append(dst, '\\', byte(r))
+	case r == '\n':
+		return append(dst, `\n`...)
+	case r == '\t':
+		return append(dst, `\t`...)
+	case r == utf8.RuneError:
+		return utf8.AppendRune(dst, utf8.RuneError)
+	case !Rune(r):
+		return AppendRune(dst, r)
 	}
+	return append(dst, raw...)
 }
 
 // AppendLabel appends text escaped as a label's value or, without quotes, a help line's. The format has
@@ -112,35 +114,29 @@ func AppendStringText(dst, text []byte) []byte {
 // U+FFFD and its hexadecimal number, and U+FFFD itself is doubled. Two names never become one, because one
 // doubled sample spoils the whole page.
 func AppendLabel(dst, text []byte, quotes bool) []byte {
-	in := uint8(inHelp)
 	if quotes {
-		in = inLabel
+		return appendEscaped(dst, text, inLabel, escapeLabel)
 	}
-	for {
-		n := upTo(text, in)
-		dst, text = append(dst, text[:n]...), text[n:]
-		if len(text) == 0 {
-			return dst
+	return appendEscaped(dst, text, inHelp, escapeLabel)
+}
+
+func escapeLabel(dst []byte, r rune, raw []byte) []byte {
+	switch {
+	case r == '\\':
+		return append(dst, `\\`...)
+	case r == '\n':
+		return append(dst, `\n`...)
+	case r == '"':
+		return append(dst, `\"`...)
+	case r == utf8.RuneError && len(raw) > 1:
+		return utf8.AppendRune(utf8.AppendRune(dst, r), r)
+	case r == utf8.RuneError, !Rune(r):
+		for _, b := range raw {
+			dst = append(utf8.AppendRune(dst, utf8.RuneError), hex[b>>4], hex[b&15])
 		}
-		r, n := utf8.DecodeRune(text)
-		switch {
-		case r == '\\':
-			dst = append(dst, `\\`...)
-		case r == '\n':
-			dst = append(dst, `\n`...)
-		case r == '"' && quotes:
-			dst = append(dst, `\"`...)
-		case r == utf8.RuneError && n > 1:
-			dst = utf8.AppendRune(utf8.AppendRune(dst, r), r)
-		case r == utf8.RuneError, !Rune(r):
-			for _, b := range text[:n] {
-				dst = append(utf8.AppendRune(dst, utf8.RuneError), hex[b>>4], hex[b&15])
-			}
-		default:
-			dst = append(dst, text[:n]...)
-		}
-		text = text[n:]
+		return dst
 	}
+	return append(dst, raw...)
 }
 
 const hex = "0123456789abcdef"
