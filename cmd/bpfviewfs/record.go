@@ -64,36 +64,49 @@ A thousand cgroups take about 30 MB a day if every tenth of them runs within 5 s
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM,
 			syscall.SIGHUP)
 		defer stop()
-		ticks := time.NewTicker(*every)
-		defer ticks.Stop()
-		said := "" // the last error, which is said once for as long as it lasts
-		for n := 1; ; n++ {
-			parts, err := snapshot(r, views, cgroup, chosen)
-			if err == nil {
-				err = w.Append(time.Now(), parts)
-			}
-			switch {
-			case err != nil && n == 1:
-				return failed(err)
-			case err == nil:
-				said = ""
-			case err.Error() != said: // the mount may come back, or the disk be emptied
-				said = err.Error()
-				fmt.Fprintf(cmd.ErrOrStderr(), "bpfviewfs: record: %v: it goes on\n", err)
-			}
-			if n == *count {
-				return failed(err)
-			}
-			select {
-			case <-ctx.Done():
-				fmt.Fprintf(cmd.ErrOrStderr(), "bpfviewfs: %s has %d snapshots, %s\n",
-					args[0], w.Len(), units.Bytes(float64(w.Size())))
-				return nil
-			case <-ticks.C:
-			}
+		read := func() ([]recording.Part, error) { return snapshot(r, views, cgroup, chosen) }
+		err = recordUntil(ctx, w, *every, *count, read, func(format string, args ...any) {
+			fmt.Fprintf(cmd.ErrOrStderr(), "bpfviewfs: record: "+format+"\n", args...)
+		})
+		if err == nil && ctx.Err() != nil {
+			fmt.Fprintf(cmd.ErrOrStderr(), "bpfviewfs: %s has %d snapshots, %s\n",
+				args[0], w.Len(), units.Bytes(float64(w.Size())))
 		}
+		return err
 	}
 	return cmd
+}
+
+// recordUntil appends a snapshot after each such time, until the context ends or there are count of them. An
+// error of a later one is not the end, because the mount may come back, or the disk be emptied.
+func recordUntil(ctx context.Context, w *recording.Writer, every time.Duration, count int,
+	read func() ([]recording.Part, error), warnf func(format string, args ...any)) error {
+	ticks := time.NewTicker(every)
+	defer ticks.Stop()
+	said := "" // the last error, which is said once for as long as it lasts
+	for n := 1; ; n++ {
+		parts, err := read()
+		if err == nil {
+			err = w.Append(time.Now(), parts)
+		}
+		switch {
+		case err != nil && n == 1:
+			return failed(err)
+		case err == nil:
+			said = ""
+		case err.Error() != said:
+			said = err.Error()
+			warnf("%v: it goes on", err)
+		}
+		if n == count {
+			return failed(err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticks.C:
+		}
+	}
 }
 
 // snapshot reads views about a tree. If they were not chosen by name, those that are not here are left out.

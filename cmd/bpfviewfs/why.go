@@ -10,6 +10,7 @@ import (
 	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/explain"
 	"bpfviewfs/fs/table"
+	"bpfviewfs/iter"
 	"bpfviewfs/mount/exit"
 	"bpfviewfs/mount/place"
 	"github.com/moby/sys/mountinfo"
@@ -63,40 +64,47 @@ The exit code is 0 if the path or view is there and readable.`,
 			return err
 		}
 		defer src.Close()
-		d := describe(v, true)
-		if d.Why == "" {
-			cgroup := src.hierarchy.Root()
-			if len(args) == 2 {
-				if cgroup, err = src.hierarchy.Find(args[1]); err != nil {
-					return noCgroup(err)
-				}
-			}
-			if err := v.In(cgroup); errors.Is(err, unix.ENOENT) {
-				d.Presence, d.Why = table.Elsewhere, err.Error()
-			} else if err != nil {
+		return whyView(cmd, src, v, args[1:], *asJSON)
+	}
+	return cmd
+}
+
+// whyView explains a view, in a cgroup if its path is given, with the exit code of the answer.
+func whyView(cmd *cobra.Command, src *source, v *iter.View, at []string, asJSON bool) error {
+	d := describe(v, true)
+	if d.Why == "" {
+		cgroup := src.hierarchy.Root()
+		if len(at) == 1 {
+			var err error
+			if cgroup, err = src.hierarchy.Find(at[0]); err != nil {
 				return noCgroup(err)
 			}
 		}
-		out := cmd.OutOrStdout()
-		if *asJSON {
-			err = printJSON(out, d)
-		} else {
-			fmt.Fprintf(out, "view %s, %s\n", v.Name(), v.Source())
-			if d.Warning != "" {
-				fmt.Fprintf(out, "warning: %s\n", d.Warning)
-			}
-			if d.Why == "" {
-				fmt.Fprintln(out, "it is there")
-			} else {
-				fmt.Fprintln(out, d.Why)
-			}
+		if err := v.In(cgroup); errors.Is(err, unix.ENOENT) {
+			d.Presence, d.Why = table.Elsewhere, err.Error()
+		} else if err != nil {
+			return noCgroup(err)
 		}
-		if err == nil && d.Why != "" {
-			err = noView(fmt.Errorf("view %s is %s", v.Name(), d.Presence))
-		}
-		return err
 	}
-	return cmd
+	out := cmd.OutOrStdout()
+	var err error
+	if asJSON {
+		err = printJSON(out, d)
+	} else {
+		fmt.Fprintf(out, "view %s, %s\n", v.Name(), v.Source())
+		if d.Warning != "" {
+			fmt.Fprintf(out, "warning: %s\n", d.Warning)
+		}
+		if d.Why == "" {
+			fmt.Fprintln(out, "it is there")
+		} else {
+			fmt.Fprintln(out, d.Why)
+		}
+	}
+	if err == nil && d.Why != "" {
+		err = noView(fmt.Errorf("view %s is %s", v.Name(), d.Presence))
+	}
+	return err
 }
 
 // whyPath explains a path, with the exit code of the answer.
