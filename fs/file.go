@@ -95,8 +95,8 @@ func (f *FS) ran(s *told.File, size uint64, time int64) {
 }
 
 // Read answers from the run that the open file holds, or from a new one. A READ for the page cache has no
-// lock owner and is EINVAL. splice(2) and sendfile(2) then return EINVAL, too, and their callers read
-// instead.
+// lock owner and is EINVAL. splice(2) and sendfile(2) then return EINVAL, too (EIO on Linux 7.3), and their
+// callers read instead.
 func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
 	n, status := f.ReadInto(cancel, in, buf)
 	if !status.Ok() {

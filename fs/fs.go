@@ -21,7 +21,7 @@
 //
 // No page is ever given out, because all readers share the pages of an inode and each of them holds another
 // run. A READ for the page cache is EINVAL. Callers of splice(2), sendfile(2) or copy_file_range(2) then read
-// instead.
+// instead. Kernels that read pages through iomap (7.3) give these callers EIO, on which fewer of them read.
 //
 // # Errors
 //

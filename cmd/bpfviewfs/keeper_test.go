@@ -137,9 +137,13 @@ func readForTest(dir string) error {
 // inRunc is readLoops in a container that has dir at /view and its own cgroup below group.
 func inRunc(t *testing.T, dir string, group *cgroup) (stop func()) {
 	t.Helper()
+	refusal, err := pageErrno()
+	if err != nil {
+		t.Fatal(err)
+	}
 	i := isolation{runtime: "runc", cgroups: true}
 	bundle := i.bundle(t, dir, "/"+filepath.Base(group.path)+"/container", []string{"/bin/reader"},
-		readVar+"=/view")
+		readVar+"=/view", fmt.Sprintf("%s=%d", pageErrnoVar, refusal))
 	build := exec.Command("go", "test", "-c", "-o", bundle+"/rootfs/bin/reader", ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // there are no libraries in the container
 	if out, err := build.CombinedOutput(); err != nil {

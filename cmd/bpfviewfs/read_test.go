@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,12 +17,17 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/internal/testenv"
 )
 
 // TestTools has ordinary programs read a view, each in its own way. The cgroup's process is stopped, so every
 // run gives the same and each program has to show the whole of it.
 func TestTools(t *testing.T) {
+	refusal, err := pageErrno()
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir := mountDir(t, "cgroup2")
 	many := 3000
 	if testing.Short() {
@@ -108,7 +114,13 @@ except OSError as e: print(e.strerror)'`, "No such device\n"},
 			t.Fatal(err)
 		}
 		got, err := io.ReadAll(res.Body)
-		if res.Body.Close(); err != nil || string(got) != want {
+		res.Body.Close()
+		whole := err == nil && string(got) == want
+		if refusal == unix.EIO && len(want) > 512 {
+			// Go reads the first 512 bytes for the type and does not read after EIO. The client notices.
+			whole = err == io.ErrUnexpectedEOF && string(got) == want[:512]
+		}
+		if !whole {
 			t.Errorf("http.ServeFile: %v: %d bytes, want %d", err, len(got), len(want))
 		}
 		server.Close()
@@ -251,9 +263,25 @@ func byRead(f *os.File) (string, error) {
 	return string(b), err
 }
 
-// bySplice and bySendfile do as the programs that use these system calls do. They read if the first gives
-// EINVAL. Before v6.5 splice(2) reads.
+// pageErrnoVar is the answer of pageErrno for a process that cannot mount.
+const pageErrnoVar = "BPFVIEWFS_TEST_PAGE_ERRNO"
+
+// pageErrno is the errno that this kernel's splice(2) and sendfile(2) must give at the first byte of a view, or
+// 0 if they read it.
+func pageErrno() (unix.Errno, error) {
+	if n, err := strconv.Atoi(os.Getenv(pageErrnoVar)); err == nil {
+		return unix.Errno(n), nil
+	}
+	return mounttest.PageErrno()
+}
+
+// bySplice and bySendfile use these system calls as programs do, and read if the first is refused. It must be
+// refused with the errno that this kernel makes of our answer. Before v6.5 they read a view themselves.
 func bySplice(f *os.File) (string, error) {
+	refusal, err := pageErrno()
+	if err != nil {
+		return "", err
+	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return "", err
@@ -267,7 +295,7 @@ func bySplice(f *os.File) (string, error) {
 		switch {
 		case err == unix.EINTR:
 			continue
-		case err == unix.EINVAL && all.Len() == 0:
+		case err == refusal && all.Len() == 0:
 			return byRead(f)
 		case err != nil, n == 0:
 			return all.String(), err
@@ -280,6 +308,10 @@ func bySplice(f *os.File) (string, error) {
 }
 
 func bySendfile(f *os.File) (string, error) {
+	refusal, err := pageErrno()
+	if err != nil {
+		return "", err
+	}
 	to, err := os.CreateTemp("", "bpfviewfs")
 	if err != nil {
 		return "", err
@@ -291,7 +323,7 @@ func bySendfile(f *os.File) (string, error) {
 		switch {
 		case err == unix.EINTR:
 			continue
-		case err == unix.EINVAL && sent == 0:
+		case err == refusal && sent == 0:
 			return byRead(f)
 		case err != nil:
 			return "", err

@@ -6,8 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/http/httptest"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -199,25 +198,30 @@ func TestMixedReaders(t *testing.T) {
 		loop("copyfile", true, program("python3", "-c",
 			"import shutil,sys; shutil.copyfile(sys.argv[1], sys.argv[2]); sys.stdout.write(open(sys.argv[2]).read())",
 			path, filepath.Join(t.TempDir(), "copy")))
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// no length in advance, because that is another run's
-			w.Header().Set("Content-Encoding", "x")
-			f, err := os.Open(path)
-			if err != nil {
-				t.Error(err)
-				return
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				if err := send(conn, path); err != nil {
+					t.Error(err)
+				}
+				conn.Close()
 			}
-			defer f.Close()
-			io.Copy(w, f) // sendfile(2)
-		}))
-		defer server.Close()
-		loop("http", true, func() (string, error) {
-			res, err := http.Get(server.URL)
+		}()
+		loop("tcp", true, func() (string, error) {
+			conn, err := net.Dial("tcp", listener.Addr().String())
 			if err != nil {
 				return "", err
 			}
-			defer res.Body.Close()
-			text, err := io.ReadAll(res.Body)
+			defer conn.Close()
+			text, err := io.ReadAll(conn)
 			return string(text), err
 		})
 	}
@@ -233,6 +237,29 @@ func TestMixedReaders(t *testing.T) {
 	loop("sendfile", true, byPath(bySendfile)(path))
 	readers.Wait()
 	t.Log(results)
+}
+
+// send writes a file to a TCP connection, for which Go calls sendfile(2). Go reads after EINVAL. After EIO the
+// program has to ask for that.
+func send(conn net.Conn, path string) error {
+	refusal, err := pageErrno()
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	n, err := io.Copy(conn, f)
+	if refusal != unix.EIO {
+		return err
+	}
+	if n != 0 || !errors.Is(err, unix.EIO) {
+		return fmt.Errorf("sendfile: %d bytes, %v; want EIO", n, err)
+	}
+	_, err = io.Copy(struct{ io.Writer }{conn}, f)
+	return err
 }
 
 // TestRestartLoop makes a cgroup anew all the time, as a service that restarts does. A reader by path never

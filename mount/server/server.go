@@ -56,6 +56,8 @@
 //   - mmap of such a file first drops its stored pages. They come back by READ.
 //   - It is enough to store the last page: the pages before it come by READ.
 //   - A READ for the page cache that is answered short lowers i_size to where it ended.
+//   - splice(2) and sendfile(2) give the errno of such a READ at their first byte; kernels that read pages
+//     through iomap (7.3) give EIO for any errno.
 //
 // # Deadlocks
 //
