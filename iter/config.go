@@ -37,6 +37,9 @@ type Config struct {
 	// one may start. The next one gets it as Kept.
 	Keep func(*os.File) error
 	Kept *os.File
+	// CloseLater, if not nil, is given a file of this process that the kernel frees slowly. The process that
+	// starts the next one holds the file until this one has ended, so that it ends at once.
+	CloseLater func(*os.File) error
 	Options
 	// Logf gets messages about places, and about the choice between two sources. It may be nil.
 	Logf func(format string, args ...any)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,7 +35,10 @@ func (s *Set) Watch(ctx context.Context, changed func()) error {
 		return fmt.Errorf("watch the views directories (too many watchers: sysctl fs.inotify.max_user_instances): %w", err)
 	}
 	defer w.Close()
-	due := time.NewTimer(0) // the first look
+	if err := s.closeLater(inotify); err != nil {
+		s.config.Logf("the next server may have to wait for the end of this one: %v", err)
+	}
+	due := time.NewTimer(quiet) // the first look, when the first readers have what they wait for
 	defer due.Stop()
 	var first time.Time // change that was not looked at yet
 	for {
@@ -70,6 +75,38 @@ func (s *Set) Watch(ctx context.Context, changed func()) error {
 		}
 		due.Reset(min(quiet, time.Until(first.Add(latest))))
 	}
+}
+
+// inotify is what the kernel calls an inotify instance in /proc. To free one with watches takes the kernel some
+// 20 ms, because it waits for a grace period.
+const inotify = "anon_inode:inotify"
+
+// closeLater gives files of this process, by the name that they have in /proc, to Config.CloseLater.
+func (s *Set) closeLater(name string) error {
+	if s.config.CloseLater == nil {
+		return nil
+	}
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("find %s: %w", name, err)
+	}
+	for _, e := range open {
+		if to, _ := os.Readlink("/proc/self/fd/" + e.Name()); to != name {
+			continue
+		}
+		fd, err := strconv.Atoi(e.Name())
+		if err == nil {
+			fd, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+		}
+		if err != nil {
+			return fmt.Errorf("duplicate %s: %w", name, err)
+		}
+		f := os.NewFile(uintptr(fd), name)
+		if err := errors.Join(s.config.CloseLater(f), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // places are the directories that views come from, and the pins of maps that they are about.

@@ -132,16 +132,24 @@ func (k *Keeper) expose(pid int, standby bool) {
 
 // follow passes on a server's reports, and at last its end.
 func (k *Keeper) follow(p *process) {
+	var later []*os.File // see wire.Close
 	for {
 		m, err := p.wire.Receive()
 		if err != nil {
 			break
+		}
+		if m.Word == wire.Close {
+			later = append(later, m.Files...)
+			continue
 		}
 		k.report(event{from: p, said: m})
 	}
 	end, _ := p.Wait()
 	p.wire.Close()
 	k.report(event{from: p, end: end})
+	for _, f := range later {
+		f.Close()
+	}
 }
 
 func (k *Keeper) report(e event) {

@@ -89,7 +89,7 @@ func serve(conn *server.Conn, o mount.Options, log *logrus.Logger) error {
 	}
 	c := config(o)
 	c.Logf = warnf
-	c.Keep, c.Kept = conn.Keep, conn.Kept()
+	c.Keep, c.Kept, c.CloseLater = conn.Keep, conn.Kept(), conn.CloseLater
 	collect := memory.PauseCollector()
 	src, err := openSource(o.Source, c)
 	if err != nil {

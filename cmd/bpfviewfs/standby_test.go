@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"bpfviewfs/internal/testenv"
@@ -74,6 +76,33 @@ func TestStandby(t *testing.T) {
 	eventually(t, "another server stands by", func() bool { return standby(t, dir) != after })
 	if n := status(t, dir).Restarts; n != 0 {
 		t.Errorf("%d servers were restarted", n)
+	}
+}
+
+// watches returns the watches of each inotify instance that a process has open, as proc_pid_fdinfo(5) has them.
+func watches(pid int) (instances []string) {
+	open, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, fd := range open {
+		if to, _ := os.Readlink(fd); to == "anon_inode:inotify" {
+			info, _ := os.ReadFile(filepath.Join(filepath.Dir(fd), "../fdinfo", filepath.Base(fd)))
+			_, list, _ := strings.Cut(string(info), "inotify wd:")
+			instances = append(instances, list)
+		}
+	}
+	return instances
+}
+
+// TestServersEndAtOnce checks that the keeper holds the watches of the server that serves, and no others. The
+// kernel frees an inotify instance slowly, and readers would wait for that after the death of a server.
+func TestServersEndAtOnce(t *testing.T) {
+	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
+	for range 3 {
+		s := status(t, dir)
+		eventually(t, "the keeper holds the server's watches", func() bool {
+			held, own := watches(s.Keeper), watches(s.Server)
+			return len(own) == 1 && own[0] != "" && slices.Equal(held, own)
+		})
+		unix.Kill(s.Server, unix.SIGKILL)
 	}
 }
 

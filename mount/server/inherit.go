@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -28,6 +30,7 @@ func Inherit() (*Conn, error) {
 	c.keeper, c.memory, c.kept = keeper, l.Memory, l.Kept
 	if l.Standby {
 		c.waits.Store(true)
+		runtime.GOMAXPROCS(1) // readers may wait for the server that serves
 		wire.NameProcess(wire.StandbyName)
 	}
 	if c.requests, err = handoff.Open(l.Requests); err == nil {
@@ -38,6 +41,15 @@ func Inherit() (*Conn, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// allProcessors lets the process use as many CPUs as it would have from its start on.
+func allProcessors() {
+	if n, err := strconv.Atoi(os.Getenv("GOMAXPROCS")); err == nil && n > 0 {
+		runtime.GOMAXPROCS(n)
+		return
+	}
+	runtime.SetDefaultGOMAXPROCS()
 }
 
 // Memory is a file that every server of the mount inherits. Its contents outlive the server, and this package
@@ -93,6 +105,7 @@ func (c *Conn) await() (wire.Order, error) {
 		return wire.Order{}, errNoKeeper
 	}
 	if c.waits.Swap(false) {
+		allProcessors()
 		wire.NameProcess(wire.ProcessName)
 	}
 	if m.Word != wire.Go {
@@ -151,6 +164,15 @@ func (s *server) pong() {
 func (c *Conn) Keep(f *os.File) error {
 	if err := c.keeper.Send(wire.Message{Word: wire.Keep}, int(f.Fd())); err != nil {
 		return fmt.Errorf("hand %s to the keeper: %w", f.Name(), err)
+	}
+	return nil
+}
+
+// CloseLater has the keeper hold an open file, too, until this process has ended. The kernel frees some files
+// slowly, and the process would end only then. The caller still owns f.
+func (c *Conn) CloseLater(f *os.File) error {
+	if err := c.keeper.Send(wire.Message{Word: wire.Close}, int(f.Fd())); err != nil {
+		return fmt.Errorf("hand a file to the keeper: %w", err)
 	}
 	return nil
 }

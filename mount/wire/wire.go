@@ -40,6 +40,7 @@ const (
 	Failed   Word = "failed"   // it cannot start (Error)
 	Keep     Word = "keep"     // hold the file that comes with this
 	Pong     Word = "pong"     // it answers still
+	Close    Word = "close"    // close the file that comes with this when the server has ended
 )
 
 // Message is one order or report.
