@@ -29,12 +29,16 @@ type Page struct {
 	keys     []*raw.Member
 	families []family
 	cgroups  []cgroup
-	ends     []end
+	rows     map[string]*rows // by the keys of their records
+	last     *rows            // of the last cgroup
+	room     []byte
 }
 
-// end is the end of the labels of a record, with the brace and the blank after them. keys are the bytes of
-// its keys.
-type end struct{ keys, text string }
+// rows are the labels of a cgroup's records. Most cgroups have the same.
+type rows struct {
+	keys string   // of all records
+	ends []string // of each record's labels, with the brace and the blank after them
+}
 
 // family is a metric of the view.
 type family struct {
@@ -47,6 +51,7 @@ type family struct {
 type cgroup struct {
 	labels  string
 	records []byte
+	rows    *rows
 }
 
 // New makes a page of a view from its schema. reserved are labels that the caller adds.
@@ -105,9 +110,11 @@ func (p *Page) Read(output []byte, labels func(path []byte) string) error {
 		if string(below) != "." {
 			path = plain.AppendLabel(path, below, true)
 		}
-		p.cgroups = append(p.cgroups, cgroup{labels(path), records})
-		count += len(records) / p.schema.Size
-		err = p.check(records)
+		var r *rows
+		if r, err = p.rowsOf(records); err == nil {
+			p.cgroups = append(p.cgroups, cgroup{labels(path), records, r})
+			count += len(r.ends)
+		}
 		return err == nil
 	})
 	switch {
@@ -121,39 +128,38 @@ func (p *Page) Read(output []byte, labels func(path []byte) string) error {
 	return err
 }
 
-// check adds the labels of a cgroup's records to the page. The records have to be in the order of their keys.
-func (p *Page) check(records []byte) error {
-	var before, key []byte
+// rowsOf returns the labels of a cgroup's records, which have to be in the order of their keys.
+func (p *Page) rowsOf(records []byte) (*rows, error) {
+	keys := p.room[:0]
 	for at := 0; at < len(records); at += p.schema.Size {
-		record := records[at : at+p.schema.Size]
-		if before != nil && p.compare(before, record) >= 0 {
-			return ErrText
-		}
-		before = record
-		key = p.appendKey(key[:0], record)
-		if p.end(key, at/p.schema.Size) == nil {
-			text, err := p.keyLabels(record)
-			if err != nil {
-				return err
-			}
-			p.ends = append(p.ends, end{string(key), text})
+		keys = append(keys, 0) // one for each record, because a record may have no keys
+		for _, k := range p.keys {
+			keys = append(keys, records[at+k.Offset:at+k.Offset+k.Size]...)
 		}
 	}
-	return nil
-}
-
-// end finds the end of labels by the keys, or returns nil. There are few. Most cgroups have the same records
-// in the same order, so the record's own number is tried first.
-func (p *Page) end(keys []byte, record int) *end {
-	if record < len(p.ends) && p.ends[record].keys == string(keys) {
-		return &p.ends[record]
+	p.room = keys
+	if p.last != nil && p.last.keys == string(keys) {
+		return p.last, nil
 	}
-	for i := range p.ends {
-		if p.ends[i].keys == string(keys) {
-			return &p.ends[i]
+	if p.last = p.rows[string(keys)]; p.last != nil {
+		return p.last, nil
+	}
+	p.last = &rows{keys: string(keys)}
+	for at := 0; at < len(records); at += p.schema.Size {
+		if at > 0 && p.compare(records[at-p.schema.Size:], records[at:]) >= 0 {
+			return nil, ErrText
 		}
+		text, err := p.keyLabels(records[at:])
+		if err != nil {
+			return nil, err
+		}
+		p.last.ends = append(p.last.ends, text)
 	}
-	return nil
+	if p.rows == nil {
+		p.rows = make(map[string]*rows)
+	}
+	p.rows[p.last.keys] = p.last
+	return p.last, nil
 }
 
 func (p *Page) compare(a, b []byte) int {
@@ -163,13 +169,6 @@ func (p *Page) compare(a, b []byte) int {
 		}
 	}
 	return 0
-}
-
-func (p *Page) appendKey(key, record []byte) []byte {
-	for _, k := range p.keys {
-		key = append(key, record[k.Offset:k.Offset+k.Size]...)
-	}
-	return key
 }
 
 // keyLabels is the end of the labels of a record.
@@ -205,7 +204,7 @@ func (p *Page) Blocks(samples int) (blocks []Block) {
 	var parts [][]cgroup
 	from, count := 0, 0
 	for i := range p.cgroups {
-		if count += len(p.cgroups[i].records) / p.schema.Size; count >= samples {
+		if count += len(p.cgroups[i].rows.ends); count >= samples {
 			parts, from, count = append(parts, p.cgroups[from:i+1]), i+1, 0
 		}
 	}
@@ -255,15 +254,14 @@ func (p *Page) Write(to io.Writer, buf []byte, b Block) error {
 }
 
 func (p *Page) appendCgroup(dst []byte, f *family, c *cgroup) []byte {
-	var room [32]byte
-	for at := 0; at < len(c.records); at += p.schema.Size {
-		record := c.records[at : at+p.schema.Size]
+	signed := f.member.Signed()
+	for i, end := range c.rows.ends {
+		record := c.records[i*p.schema.Size:]
 		if f.member.Missing(record) {
 			continue
 		}
-		end := p.end(p.appendKey(room[:0], record), at/p.schema.Size)
-		dst = append(append(append(dst, f.begin...), c.labels...), end.text...)
-		v, signed := f.member.Uint(record), f.member.Signed()
+		dst = append(append(append(dst, f.begin...), c.labels...), end...)
+		v := f.member.Uint(record)
 		if signed {
 			v = uint64(f.member.Int(record))
 		}
