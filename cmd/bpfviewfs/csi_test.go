@@ -527,6 +527,10 @@ func TestCSIRefuses(t *testing.T) {
 	}
 	target := n.target("view")
 	above := filepath.Dir(target)
+	unknown := n.kubelet + "/pods/00000000-4c5f-4e0b-9d4e-2f1a7c3b5d60/mount"
+	if err := os.Mkdir(filepath.Dir(unknown), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	with := func(change func(*csi.NodePublishVolumeRequest)) *csi.NodePublishVolumeRequest {
 		r := n.request(target)
 		change(r)
@@ -554,18 +558,20 @@ func TestCSIRefuses(t *testing.T) {
 		"mount flags": {with(func(r *csi.NodePublishVolumeRequest) {
 			r.VolumeCapability.GetMount().MountFlags = []string{"suid"}
 		}), codes.InvalidArgument, "suid"},
-		"no pod":                {attribute("csi.storage.k8s.io/pod.uid", ""), codes.InvalidArgument, "podInfoOnMount"},
-		"a pod that is a path":  {attribute("csi.storage.k8s.io/pod.uid", "../../../etc"), codes.InvalidArgument, "no uid"},
-		"a persistent volume":   {attribute("csi.storage.k8s.io/ephemeral", "false"), codes.InvalidArgument, "inline"},
-		"an unknown attribute":  {attribute("containers", "app"), codes.InvalidArgument, `"containers"`},
-		"a container's path":    {attribute("container", "../app"), codes.InvalidArgument, "no name"},
-		"an empty container":    {attribute("container", ""), codes.InvalidArgument, "no name"},
-		"an unknown pod":        {attribute("csi.storage.k8s.io/pod.uid", "00000000-4c5f-4e0b-9d4e-2f1a7c3b5d60"), codes.NotFound, "no such cgroup"},
+		"no pod":               {attribute("csi.storage.k8s.io/pod.uid", ""), codes.InvalidArgument, "podInfoOnMount"},
+		"a pod that is a path": {attribute("csi.storage.k8s.io/pod.uid", "../../../etc"), codes.InvalidArgument, "no uid"},
+		"a persistent volume":  {attribute("csi.storage.k8s.io/ephemeral", "false"), codes.InvalidArgument, "inline"},
+		"an unknown attribute": {attribute("containers", "app"), codes.InvalidArgument, `"containers"`},
+		"a container's path":   {attribute("container", "../app"), codes.InvalidArgument, "no name"},
+		"an empty container":   {attribute("container", ""), codes.InvalidArgument, "no name"},
+		"an unknown pod": {with(func(r *csi.NodePublishVolumeRequest) {
+			r.TargetPath = unknown
+			r.VolumeContext["csi.storage.k8s.io/pod.uid"] = filepath.Base(filepath.Dir(unknown))
+		}), codes.NotFound, "no such cgroup"},
 		"a path elsewhere":      {at(outside + "/mount"), codes.InvalidArgument, "--root-dir"},
 		"kubelet's directory":   {at(n.kubelet + "/pods"), codes.InvalidArgument, "--root-dir"},
 		"a path with dots":      {at(n.kubelet + "/pods/../../mount"), codes.InvalidArgument, "--root-dir"},
 		"a path through a link": {at(n.kubelet + "/pods/link/mount"), codes.InvalidArgument, "directories alone"},
-		"a link":                {at(n.kubelet + "/pods/link"), codes.InvalidArgument, "no directory"},
 		"no directory above":    {at(n.kubelet + "/pods/none/mount"), codes.FailedPrecondition, "no such file"},
 	} {
 		code, why := n.publish(tt.request)

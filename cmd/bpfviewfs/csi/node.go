@@ -80,6 +80,11 @@ func (n *nodeService) NodePublishVolume(ctx context.Context, r *csi.NodePublishV
 		return nil, coded(err)
 	}
 	defer t.Close()
+	if !t.of(uid) {
+		return nil, status.Errorf(codes.InvalidArgument,
+			"target path %.256q is not of the pod %s: CSIDriver %s needs podInfoOnMount: true",
+			r.GetTargetPath(), uid, Name)
+	}
 	again := t.published()
 	path, err := n.find(ctx, uid, container, again)
 	if err != nil {
@@ -144,7 +149,8 @@ func (n *nodeService) NodeUnpublishVolume(_ context.Context, r *csi.NodeUnpublis
 	return &csi.NodeUnpublishVolumeResponse{}, nil
 }
 
-// wanted returns the pod that a request names, and the container, or "".
+// wanted returns the pod that a request names, and the container, or "". Its errors quote a part of long
+// values, because their author is a pod's, and they are logged at each try.
 func wanted(r *csi.NodePublishVolumeRequest) (uid, container string, err error) {
 	attributes := r.GetVolumeContext()
 	capability := r.GetVolumeCapability()
@@ -161,27 +167,27 @@ func wanted(r *csi.NodePublishVolumeRequest) (uid, container string, err error) 
 	case capability.GetMount() == nil:
 		return no("this is no block device: want a volume of mode Filesystem")
 	case capability.GetMount().GetFsType() != "":
-		return no("fsType %q: the driver has no choice of filesystems",
+		return no("fsType %.80q: the driver has no choice of filesystems",
 			capability.GetMount().GetFsType())
 	case len(capability.GetMount().GetMountFlags()) > 0:
-		return no("mount flags %q: the driver takes none", capability.GetMount().GetMountFlags())
+		return no("mount flag %.80q: the driver takes none", capability.GetMount().GetMountFlags()[0])
 	}
 	for key := range attributes {
 		if key != keyContainer && !strings.HasPrefix(key, kubeletKeys) {
-			return no("volume attribute %q is unknown: there is %q alone", key, keyContainer)
+			return no("volume attribute %.80q is unknown: there is %q alone", key, keyContainer)
 		}
 	}
 	container, named := attributes[keyContainer]
 	if named && !containerName.MatchString(container) {
-		return no("volume attribute %s=%q is no name of a container", keyContainer, container)
+		return no("volume attribute %s=%.80q is no name of a container", keyContainer, container)
 	}
 	switch uid = attributes[keyPod]; {
 	case uid == "":
 		return no("%s is missing: CSIDriver %s needs podInfoOnMount: true", keyPod, Name)
 	case !labels.IsUID(uid):
-		return no("%s=%q is no uid of a pod", keyPod, uid)
+		return no("%s=%.80q is no uid of a pod", keyPod, uid)
 	case attributes[keyEphemeral] != "true":
-		return no("this is no inline volume of a pod (%s=%q): the driver has no others",
+		return no("this is no inline volume of a pod (%s=%.80q): the driver has no others",
 			keyEphemeral, attributes[keyEphemeral])
 	}
 	return uid, container, nil
@@ -252,6 +258,8 @@ func coded(err error) error {
 		return has.GRPCStatus().Err()
 	case errors.Is(err, os.ErrNotExist):
 		return status.Error(codes.FailedPrecondition, err.Error())
+	case errors.Is(err, unix.ENAMETOOLONG):
+		return status.Errorf(codes.InvalidArgument, "target path: %v", unix.ENAMETOOLONG)
 	case errors.Is(err, unix.EPERM):
 		return status.Errorf(codes.Internal, "%v: the plugin needs CAP_SYS_ADMIN", err)
 	}

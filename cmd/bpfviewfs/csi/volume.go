@@ -110,17 +110,22 @@ func (d dir) uncover() error { return unix.Unmount(d.path(), unix.MNT_DETACH) }
 type target struct {
 	above dir
 	name  string
+	path  string // below the directory of pods
 }
 
 func (t target) Close() { t.above.Close() }
+
+// of reports whether the target is in kubelet's directory of the pod. Without a CSIDriver the author of a pod
+// could write any uid into it, and kubelet would pass it on.
+func (t target) of(uid string) bool { return strings.HasPrefix(t.path, uid+"/") }
 
 // openTarget finds the place of a path, which must be below root and lead there without a symbolic link. The
 // error is os.ErrNotExist if there is no directory for it.
 func openTarget(root, path string) (target, error) {
 	rest, below := strings.CutPrefix(path, root+"/")
-	if !below || filepath.Clean(path) != path {
+	if !below || filepath.Clean(path) != path || strings.Contains(path, "\x00") {
 		return target{}, status.Errorf(codes.InvalidArgument,
-			"target path %q is not below %s: --kubelet-dir must be kubelet's --root-dir",
+			"target path %.256q is not below %s: --kubelet-dir must be kubelet's --root-dir",
 			path, root)
 	}
 	top, err := openDir(root)
@@ -134,10 +139,10 @@ func openTarget(root, path string) (target, error) {
 	})
 	switch err {
 	case nil:
-		return target{dir(above), filepath.Base(rest)}, nil
+		return target{dir(above), filepath.Base(rest), rest}, nil
 	case unix.ELOOP, unix.ENOTDIR, unix.EXDEV:
 		return target{}, status.Errorf(codes.InvalidArgument,
-			"target path %q: %v: it must lead through directories alone", path, err)
+			"target path %.256q: %v: it must lead through directories alone", path, err)
 	}
 	return target{}, &os.PathError{Op: "open", Path: filepath.Dir(path), Err: err}
 }
