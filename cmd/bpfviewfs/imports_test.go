@@ -5,7 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -143,46 +143,35 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestPackagesAreSmall holds that a package can be read in an afternoon.
+// TestPackagesAreSmall holds that a package can be read in an afternoon, and that ARCHITECTURE.md lists it.
 func TestPackagesAreSmall(t *testing.T) {
-	const maxFiles, maxLines = 25, 2700
-	packages, err := filepath.Glob("../../iter/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	mounts, err := filepath.Glob("../../mount/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	trees, err := filepath.Glob("../../fs/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	people, err := filepath.Glob("*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, dir := range slices.Concat(packages, mounts, trees, people,
-		[]string{"../../iter", "../../mount", "../../fs", "../../bpf", "../bpfviewfs"}) {
-		files, lines := 0, 0
-		sources, err := filepath.Glob(filepath.Join(dir, "*.go"))
-		if err != nil {
-			t.Fatal(err)
+	const maxFiles, maxLines = 25, 2700 // without tests
+	files, lines := make(map[string]int), make(map[string]int)
+	err := filepath.WalkDir("../..", func(path string, e os.DirEntry, err error) error {
+		switch name := e.Name(); {
+		case err != nil:
+			return err
+		case e.IsDir() && (name == "testdata" || strings.HasPrefix(name, ".") && name != ".."):
+			return filepath.SkipDir
+		case e.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
 		}
-		for _, path := range sources {
-			if strings.HasSuffix(path, "_test.go") {
-				continue
-			}
-			text, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			files++
-			lines += bytes.Count(text, []byte{'\n'})
-		}
-		if files > maxFiles || lines > maxLines {
+		text, err := os.ReadFile(path)
+		files[filepath.Dir(path)]++
+		lines[filepath.Dir(path)] += bytes.Count(text, []byte{'\n'})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	house := read(t, "../../ARCHITECTURE.md")
+	for dir := range files {
+		if files[dir] > maxFiles || lines[dir] > maxLines {
 			t.Errorf("%s has %d files of %d lines: at most %d and %d",
-				dir, files, lines, maxFiles, maxLines)
+				dir, files[dir], lines[dir], maxFiles, maxLines)
+		}
+		if !regexp.MustCompile(`(?m)^ +(cmd/)?` + filepath.Base(dir) + `/ `).MatchString(house) {
+			t.Errorf("ARCHITECTURE.md does not list %s", dir)
 		}
 	}
 }
