@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"bpfviewfs/fs/buffers"
+	"bpfviewfs/fs/openfiles"
 	words "bpfviewfs/internal/errno"
 	"golang.org/x/sys/unix"
 )
@@ -58,8 +59,9 @@ func (c content) append(ctx context.Context, f *FS, cgroup uint64, who reader, d
 }
 
 // start makes one run of the file of a node, with the rights of a reader, within the limits of user uid. It
-// waits no longer than the reader does.
-func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader) (*buffers.Run, error) {
+// waits no longer than the reader does. entry is nil if the file is not open yet.
+func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader, entry *openfiles.Entry) (*buffers.Run,
+	error) {
 	c, err := f.content(n)
 	if err != nil {
 		return nil, err
@@ -68,7 +70,7 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader) (*buf
 	a, err := f.limits.Begin(cancel, uid)
 	var r *buffers.Run
 	if err == nil {
-		r, err = f.run(interruptible{context.Background(), cancel}, c, n.cgroup, who, f.now())
+		r, err = f.run(interruptible{context.Background(), cancel}, c, n.cgroup, who, entry)
 		a.End()
 	}
 	f.counts.add(r, err)
@@ -83,8 +85,14 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader) (*buf
 	return r, err
 }
 
-func (f *FS) run(ctx context.Context, c content, cgroup uint64, who reader, time int64) (r *buffers.Run, err error) {
-	s, room := buffers.Begin(c.as.isTree())
+func (f *FS) run(ctx context.Context, c content, cgroup uint64, who reader, entry *openfiles.Entry) (r *buffers.Run,
+	err error) {
+	time := f.now()
+	var room *openfiles.Room
+	if c.as.isTree() {
+		room = f.memory.Room(entry)
+	}
+	s, empty := buffers.Begin(room)
 	defer func() {
 		if p := recover(); p != nil { // the scratch buffer may still be in use
 			place := f.panics.Recovered(f.logf, "read "+c.name(), p)
@@ -92,7 +100,7 @@ func (f *FS) run(ctx context.Context, c content, cgroup uint64, who reader, time
 			err = fmt.Errorf("panic in %s: %v: please report it with the stack in the log", place, p)
 		}
 	}()
-	data, err := c.append(ctx, f, cgroup, who, room)
+	data, err := c.append(ctx, f, cgroup, who, empty)
 	if err != nil {
 		s.Fail()
 		return nil, err

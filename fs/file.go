@@ -42,7 +42,7 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	if err != nil {
 		return errno(err)
 	}
-	r, err := f.start(cancel, n, in.Uid, f.reader(&in.InHeader))
+	r, err := f.start(cancel, n, in.Uid, f.reader(&in.InHeader), nil)
 	switch {
 	case errors.Is(err, unix.ENODEV): // the view was removed just now
 		return fuse.ENOENT
@@ -57,13 +57,13 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 // open makes an open file that holds the run.
 func (f *FS) open(n node, r *buffers.Run, in *fuse.OpenIn, out *fuse.OpenOut) error {
 	size, time := len(r.Data), r.Time // share may give r to another run
-	charge := buffers.Cost(size)
+	charge := r.Cost()
 	account, err := f.limits.Hold(in.Uid, 1, charge)
 	if err != nil {
 		r.Done()
 		return err
 	}
-	entry := f.memory.Allocate(requester(&in.InHeader))
+	entry := f.memory.Allocate(requester(&in.InHeader), r.Room())
 	if entry == nil {
 		r.Done()
 		account.Release(1, charge)
@@ -71,7 +71,7 @@ func (f *FS) open(n node, r *buffers.Run, in *fuse.OpenIn, out *fuse.OpenOut) er
 	}
 	out.Fh = f.memory.Handle(entry)
 	o := &file{fs: f, node: n, handle: out.Fh, entry: entry, account: account, charged: charge, run: r}
-	o.word, _ = f.memory.Hold(entry, 0, size, time)
+	o.word, _ = f.memory.Hold(entry, 0, size, time, r.Room())
 	o.shown = f.newest.Opened(in.NodeId)
 	f.memory.Complete(entry, out.Fh, in.NodeId, in.Uid)
 	f.files.add(o)
@@ -98,31 +98,36 @@ func (f *FS) ran(s *told.File, size uint64, time int64) {
 // lock owner and is EINVAL. splice(2) and sendfile(2) then return EINVAL, too (EIO on Linux 7.3), and their
 // callers read instead.
 func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
-	n, status := f.ReadInto(cancel, in, buf)
+	data, lent, status := f.ReadInto(cancel, in, buf)
 	if !status.Ok() {
 		return nil, status
 	}
-	return fuse.ReadResultData(buf[:n]), fuse.OK
+	if lent != nil {
+		data = buf[:copy(buf, data)]
+		lent.Done()
+	}
+	return fuse.ReadResultData(data), fuse.OK
 }
 
-// ReadInto is Read into the caller's buffer, which is at least as long as the READ. It returns the number of
-// bytes written, and allocates nothing unless it starts a new run.
-func (f *FS) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (n int, _ fuse.Status) {
+// ReadInto returns the bytes of a READ in buf, which is at least as long, and allocates nothing unless it starts a
+// new run. If lent is not nil, the bytes are elsewhere, and stay there until it is done.
+func (f *FS) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (data []byte, lent interface{ Done() },
+	_ fuse.Status) {
 	if in.ReadFlags&fuse.READ_LOCKOWNER == 0 {
-		return 0, fuse.EINVAL
+		return nil, nil, fuse.EINVAL
 	}
 	o := f.file(in.Fh)
 	if o == nil {
-		return 0, fuse.Status(unix.ESTALE)
+		return nil, nil, fuse.Status(unix.ESTALE)
 	}
 	fresh := in.Offset == 0 && !o.entry.Begins(requester(&in.InHeader))
 	for {
 		if fresh {
 			if err := o.again(cancel, &in.InHeader); err != nil {
-				return 0, errno(err)
+				return nil, nil, errno(err)
 			}
 		}
-		n, err := o.read(in.Offset, buf[:in.Size])
+		data, run, err := o.read(in.Offset, buf[:in.Size])
 		if err == errLost && !fresh && (in.Offset == 0 || o.entry.Unread()) {
 			fresh = true // no reader has seen any of the lost run
 			continue
@@ -130,7 +135,10 @@ func (f *FS) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (n in
 		if err != nil && err != errLost && err != errClosed {
 			o.failed(err)
 		}
-		return n, errno(err)
+		if run != nil {
+			lent = run
+		}
+		return data, lent, errno(err)
 	}
 }
 
@@ -143,13 +151,13 @@ func (o *file) failed(err error) {
 	o.fs.failed(o.entry.UID(), name, o.node.cgroup, err)
 }
 
-// read copies a part of the held run, and nothing beyond its end.
-func (o *file) read(off uint64, into []byte) (int, error) {
+// read returns a part of the held run, and nothing beyond its end. The part is a copy in into, or lent by the run.
+func (o *file) read(off uint64, into []byte) (data []byte, lent *buffers.Run, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for {
 		if o.entry.Handle() != o.handle {
-			return 0, errClosed
+			return nil, nil, errClosed
 		}
 		if word := o.entry.Run(); word != o.word { // another server has made a run
 			o.drop()
@@ -157,28 +165,33 @@ func (o *file) read(off uint64, into []byte) (int, error) {
 		}
 		switch {
 		case !o.word.Held():
-			return 0, errLost
+			return nil, nil, errLost
 		case off >= o.word.Size():
-			return 0, nil
+			return nil, nil, nil
+		case o.run != nil && o.run.Room() != nil && o.word.Kept():
+			return o.run.Lend(off, len(into)), o.run, nil
 		case o.run != nil:
 			n := copy(into, o.run.Data[off:])
 			if n < len(o.run.Data) {
 				o.keep(false)
 			}
-			return n, nil
+			return into[:n], nil, nil
 		case !o.word.Kept():
-			return 0, errLost
+			return nil, nil, errLost
 		}
 		n, err := o.fs.memory.Load(o.entry, o.word, off, into)
 		if err != openfiles.ErrReplaced {
-			return n, err
+			return into[:n], nil, err
 		}
 	}
 }
 
 // keep moves the run from the heap to the memory that outlives the server. The run stays on the heap if there
-// is no room, or if the user may not hold whole pages for it and force is false.
+// is no room, or if the user may not hold whole pages for it and force is false. A run that was made there stays.
 func (o *file) keep(force bool) {
+	if o.word.Kept() {
+		return
+	}
 	charge := buffers.KeptCost(len(o.run.Data))
 	if o.account.Charge(charge-o.charged, force) != nil {
 		return
@@ -203,7 +216,7 @@ func (o *file) again(cancel <-chan struct{}, h *fuse.InHeader) error {
 		return err
 	}
 	defer o.leave()
-	r, err := o.fs.start(cancel, o.node, h.Uid, o.opener(h))
+	r, err := o.fs.start(cancel, o.node, h.Uid, o.opener(h), o.entry)
 	if isGone(err) || errors.Is(err, unix.ENODEV) {
 		return unix.ENODEV // the reader's path is right, but its cgroup is gone
 	} else if err != nil {
@@ -224,12 +237,12 @@ func (o *file) replace(r *buffers.Run, h *fuse.InHeader) error {
 	if o.ended {
 		return errClosed
 	}
-	charge := buffers.Cost(len(r.Data))
+	charge := r.Cost()
 	if err := o.account.Charge(charge-o.charged, false); err != nil {
 		return err
 	}
 	o.charged = charge
-	word, held := o.fs.memory.Hold(o.entry, o.handle, len(r.Data), r.Time)
+	word, held := o.fs.memory.Hold(o.entry, o.handle, len(r.Data), r.Time, r.Room())
 	if !held {
 		return errClosed
 	}

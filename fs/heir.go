@@ -48,6 +48,7 @@ func (f *FS) Leave() {
 // closed at its end, whichever of the two had opened them.
 func (f *FS) Alone() {
 	f.alone.Store(true)
+	f.memory.Alone()
 	f.files.all(func(o *file) {
 		if f.memory.Find(o.handle) == nil && f.files.remove(o) {
 			o.end()

@@ -153,7 +153,8 @@ func (c *counter) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fus
 	return c.FS.Read(cancel, in, buf)
 }
 
-func (c *counter) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (int, fuse.Status) {
+func (c *counter) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) ([]byte, interface{ Done() },
+	fuse.Status) {
 	c.read.Add(1)
 	return c.FS.ReadInto(cancel, in, buf)
 }

@@ -1,19 +1,26 @@
 // Package buffers holds the results of runs: small ones in buffers that are used again, large ones of trees in
-// mappings outside of the heap.
+// the memory that outlives the server.
 package buffers
 
 import (
 	"math/bits"
 	"sync"
+	"sync/atomic"
+
+	"bpfviewfs/fs/openfiles"
 )
 
-// Run is the result of one run of a file. One open file holds it. READs copy, so none that is under way needs
-// it.
+// Run is the result of one run of a file. One open file holds it. READs copy from it, or borrow it if it is in a
+// room.
 type Run struct {
-	Data   []byte
-	Time   int64   // when it began, in seconds of Unix time
-	mapped *mapped // nil: Data is on the heap
+	Data []byte
+	Time int64           // when it began, in seconds of Unix time
+	room *openfiles.Room // nil: Data is on the heap
+	lent atomic.Int32    // how often, of one in a room
 }
+
+// Room is the memory that outlives the server if the run is there, else nil.
+func (r *Run) Room() *openfiles.Room { return r.room }
 
 // Runs live in buffers of 2^n bytes, which are used again. Larger ones of trees are mapped, and others are left
 // to the garbage collector: most runs are small, and a large buffer must not be held for ever.
@@ -34,20 +41,20 @@ func room(size int) int {
 
 // Hold makes a run of a scratch buffer's content.
 func (s *Scratch) Hold(data []byte, time int64) *Run {
-	if s.mapped == nil {
+	if s.room == nil {
 		s.data = data
 	}
 	if len(data) > 1<<mostBuffer {
-		if m := s.mapped; m != nil && m.holds(data) {
-			s.mapped = nil
-			m.trim(len(data))
-			return &Run{data[:len(data):len(data)], time, m}
+		if r := s.room; r.Holds(data) {
+			s.room = nil
+			r.Hold(len(data))
+			return &Run{Data: data[:len(data):len(data)], Time: time, room: r}
 		}
 		s.data = nil // a large one is not held for ever
 		if cap(data)-len(data) > len(data)/4 {
 			data = append(make([]byte, 0, len(data)), data...)
 		}
-		return &Run{data, time, nil}
+		return &Run{Data: data, Time: time}
 	}
 	size := room(len(data))
 	r, _ := runs[bits.Len(uint(size))-1].Get().(*Run)
@@ -58,60 +65,68 @@ func (s *Scratch) Hold(data []byte, time int64) *Run {
 	return r
 }
 
+// Lend returns up to size bytes of a run in a room, which stay until one more Done.
+func (r *Run) Lend(off uint64, size int) []byte {
+	r.lent.Add(1)
+	data := r.Data[off:]
+	return data[:min(size, len(data))]
+}
+
 // Done gives the run's buffer to later runs. A nil run has none.
 func (r *Run) Done() {
 	switch {
 	case r == nil:
-	case r.mapped != nil:
-		r.mapped.end()
+	case r.room != nil:
+		if r.lent.Add(-1) < 0 {
+			r.room.Done()
+		}
 	case cap(r.Data) <= 1<<mostBuffer:
 		runs[bits.Len(uint(cap(r.Data)))-1].Put(r)
 	}
+}
+
+// Cost is how many bytes are charged for an open file with the run.
+func (r *Run) Cost() int64 {
+	if r.room != nil {
+		return KeptCost(len(r.Data))
+	}
+	return Cost(len(r.Data))
 }
 
 // Cost is how many bytes are charged for an open file with a run of size bytes on the heap.
 func Cost(size int) int64 { return int64(room(size)) + fileCost }
 
 // KeptCost is the charge, in whole pages, if the run is in the memory that outlives the server.
-func KeptCost(size int) int64 { return int64(wholePages(size)) + fileCost }
-
-func wholePages(size int) int { return (size + 4095) &^ 4095 }
+func KeptCost(size int) int64 { return int64(openfiles.WholePages(size)) + fileCost }
 
 // fileCost is the cost of an open file without its run, in bytes: its entry, its state, and garbage.
 const fileCost = 1024
 
 // Scratch is the buffer that a run is made in, before its size is known.
 type Scratch struct {
-	data   []byte
-	mapped *mapped // for a tree
+	data []byte
+	room *openfiles.Room // used in place of data if not nil
 }
 
 var scratches = sync.Pool{New: func() any { return new(Scratch) }}
 
-// Begin returns an empty buffer.
-func Begin(tree bool) (_ *Scratch, room []byte) {
-	s := scratches.Get().(*Scratch)
-	return s, s.room(tree)
-}
-
-func (s *Scratch) room(tree bool) []byte {
-	if tree {
-		if s.mapped = newMapped(); s.mapped != nil {
-			return s.mapped.mem[:0]
-		}
+// Begin returns an empty buffer, which is the room if that is not nil.
+func Begin(room *openfiles.Room) (s *Scratch, empty []byte) {
+	s = scratches.Get().(*Scratch)
+	if s.room = room; room != nil {
+		return s, room.Bytes()[:0]
 	}
-	return s.data[:0]
+	return s, s.data[:0]
 }
 
 // Fail takes the buffer back after a run that failed. It may have written to all of it.
-func (s *Scratch) Fail() { s.End(mappedSize) }
+func (s *Scratch) Fail() { s.End(openfiles.LargestKept) }
 
 // End takes the buffer back after the run was held. It was written up to written bytes.
 func (s *Scratch) End(written int) {
-	if s.mapped != nil {
-		s.mapped.used = max(s.mapped.used, min(written, mappedSize))
-		s.mapped.end()
-		s.mapped = nil
+	if s.room != nil {
+		s.room.Drop(written)
+		s.room = nil
 	}
 	scratches.Put(s)
 }

@@ -62,15 +62,33 @@ func (m *Memory) Handle(e *Entry) uint64 {
 	return m.head.handles.Add(1)<<entryBits | index
 }
 
-// Allocate finds an entry for the file that an OPEN opens; nil if too many are open.
-func (m *Memory) Allocate(open uint64) *Entry {
+// Allocate finds an entry for the file that an OPEN opens; nil if too many are open. A run in a room is in the
+// entry's place, unless all entries are in use or another server has the entry. room may be nil.
+func (m *Memory) Allocate(open uint64, room *Room) *Entry {
+	var e *Entry
+	if room != nil && room.chosen {
+		room.chosen = false
+		e = &m.entries[room.index]
+	}
+	for {
+		if e != nil && e.opener.CompareAndSwap(0, open) {
+			return e
+		}
+		if e = m.choose(); e == nil {
+			return nil
+		}
+	}
+}
+
+// choose removes an entry from the list of free ones; nil if there is none. Another server may still allocate it.
+func (m *Memory) choose() *Entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for fresh := false; ; fresh = true {
 		for len(m.free) > 0 {
 			e := &m.entries[m.free[len(m.free)-1]]
 			m.free = m.free[:len(m.free)-1]
-			if e.opener.CompareAndSwap(0, open) {
+			if e.opener.Load() == 0 {
 				return e
 			}
 		}
@@ -83,6 +101,12 @@ func (m *Memory) Allocate(open uint64) *Entry {
 			}
 		}
 	}
+}
+
+func (m *Memory) unchoose(index uint32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.free = append(m.free, index)
 }
 
 // All are the entries that may be in use.
@@ -133,9 +157,7 @@ func (m *Memory) Drop(e *Entry) {
 		word.Store(0)
 	}
 	e.time.Store(0)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.free = append(m.free, m.index(e))
+	m.unchoose(m.index(e))
 }
 
 // RunWord describes an open file's run in one word, and so atomically. It has a number that changes with each

@@ -22,15 +22,18 @@ func placeAt(index uint32, place int) int64 {
 	return bytesAt + (int64(index)*places+int64(place))<<placeBits
 }
 
-// Hold replaces the run of an entry. It returns false if the file was closed and the entry belongs to
-// another handle.
-func (m *Memory) Hold(e *Entry, handle uint64, size int, time int64) (next RunWord, held bool) {
+// Hold replaces the run of an entry. A run in a room of the entry is kept by that. It returns false if the file
+// was closed and the entry belongs to another handle.
+func (m *Memory) Hold(e *Entry, handle uint64, size int, time int64, room *Room) (next RunWord, held bool) {
 	for {
 		old := e.Run()
 		if e.handle.Load() != handle {
 			return 0, false
 		}
 		next = old.next(size)
+		if room != nil && room.index == m.index(e) {
+			next = next.keptAt(room.place)
+		}
 		if !e.run.CompareAndSwap(uint64(old), uint64(next)) {
 			continue // a run of another server, or of another file
 		}
@@ -49,10 +52,11 @@ func (m *Memory) Save(e *Entry, word RunWord, data []byte) (kept RunWord, ok boo
 	if m.file == nil || len(data) > LargestKept {
 		return word, false
 	}
-	place := m.side * 2
-	if word.place() == place {
-		place++
+	place, ok := m.borrow(e, word)
+	if !ok {
+		return word, false
 	}
+	defer m.giveBack(e, place)
 	if _, err := m.file.WriteAt(data, placeAt(m.index(e), place)); err != nil {
 		m.punch(m.index(e), place)
 		return word, false
@@ -85,15 +89,35 @@ func (m *Memory) Load(e *Entry, word RunWord, off uint64, into []byte) (n int, e
 	return n, nil
 }
 
-// empty frees the room of a run that is no longer held.
+// empty frees the room of a run that is no longer held. The pages of another server's places stay until that
+// server is gone, because it may be writing a reply from there.
 func (m *Memory) empty(e *Entry, word RunWord) {
-	if index := m.index(e); index >= keepEntries || word.Size() > keepPlace {
-		m.punch(index, word.place())
+	index, place := m.index(e), word.place()
+	if index < keepEntries && word.Size() <= keepPlace || place/2 != m.side && !m.alone.Load() {
+		return
 	}
+	m.rooms.mu.Lock()
+	defer m.rooms.mu.Unlock()
+	if !m.rooms.inUse(index, place) {
+		m.punch(index, place)
+	}
+}
+
+// nextPlace is the place of the run after another one, which keeps its own.
+func (m *Memory) nextPlace(word RunWord) int {
+	place := m.side * 2
+	if word.place() == place {
+		place++
+	}
+	return place
 }
 
 // punch frees the pages of a place.
 func (m *Memory) punch(index uint32, place int) {
-	_ = unix.Fallocate(int(m.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE,
-		placeAt(index, place), LargestKept)
+	_ = m.punchAt(placeAt(index, place), LargestKept)
+}
+
+func (m *Memory) punchAt(at int64, size int) error {
+	return unix.Fallocate(int(m.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, at,
+		int64(size))
 }

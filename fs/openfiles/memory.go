@@ -32,6 +32,9 @@ type Memory struct {
 
 	mu   sync.Mutex
 	free []uint32 // entries; some may have been taken by another server
+
+	alone atomic.Bool // no other server works for the mount
+	rooms rooms
 }
 
 type header struct {

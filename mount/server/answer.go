@@ -99,7 +99,7 @@ type Lost interface {
 
 // answer writes the reply.
 func (l *loop) answer(opcode uint32, node uint64, uid uint32, n int) {
-	_, err := unix.Write(l.fd, l.reply[:n])
+	err := l.write(n)
 	if err == nil {
 		return
 	}
@@ -112,6 +112,24 @@ func (l *loop) answer(opcode uint32, node uint64, uid uint32, n int) {
 		l.server.reply(replyUnique(l.reply), unix.EIO)
 	}
 	l.refused(opcode, node, l.reply[:n])
+}
+
+// lent is memory of the filesystem with the bytes of a READ. Without an owner they are in the reply.
+type lent struct {
+	bytes []byte
+	owner interface{ Done() }
+}
+
+// write writes the reply. The kernel copies lent bytes from where they are.
+func (l *loop) write(n int) (err error) {
+	if l.lent.owner == nil {
+		_, err = unix.Write(l.fd, l.reply[:n])
+		return err
+	}
+	_, err = unix.Writev(l.fd, [][]byte{l.reply[:n-len(l.lent.bytes)], l.lent.bytes})
+	l.lent.owner.Done()
+	l.lent = lent{}
+	return err
 }
 
 func (l *loop) failure(unique uint64, errno unix.Errno) int {

@@ -74,7 +74,9 @@ func (l *loop) call(h *fuse.InHeader, r handoff.Request) (n int, status fuse.Sta
 		in := (*fuse.ReadIn)(in)
 		buf := l.reply[replyHeader:][:in.Size]
 		if l.into != nil {
-			return l.into.ReadInto(l.cancel, in, buf)
+			data, owner, status := l.into.ReadInto(l.cancel, in, buf)
+			l.lent = lent{data, owner}
+			return len(data), status
 		}
 		result, status := l.fs.Read(l.cancel, in, buf)
 		return fill(buf, result, status)

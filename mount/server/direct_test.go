@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -172,14 +173,59 @@ func TestDirectAllocatesNothing(t *testing.T) {
 // reading is a filesystem that also reads into the loop's buffer.
 type reading struct{ replier }
 
-func (f reading) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (int, fuse.Status) {
+func (f reading) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) ([]byte, interface{ Done() },
+	fuse.Status) {
 	result, status := f.Read(cancel, in, buf)
-	return fill(buf, result, status)
+	n, status := fill(buf, result, status)
+	return buf[:n], nil, status
 }
 
 // quiet allocates nothing for a READ into the loop's buffer.
 type quiet struct{ replier }
 
-func (f quiet) ReadInto(_ <-chan struct{}, _ *fuse.ReadIn, buf []byte) (int, fuse.Status) {
-	return copy(buf, "text"), fuse.OK
+func (f quiet) ReadInto(_ <-chan struct{}, _ *fuse.ReadIn, buf []byte) ([]byte, interface{ Done() }, fuse.Status) {
+	return buf[:copy(buf, "text")], nil, fuse.OK
+}
+
+// lending is a filesystem that lends the bytes of READs.
+type lending struct {
+	replier
+	text []byte
+}
+
+func (f lending) ReadInto(_ <-chan struct{}, in *fuse.ReadIn, _ []byte) ([]byte, interface{ Done() }, fuse.Status) {
+	return f.text[in.Offset:][:in.Size], sliced{nil, f.done}, fuse.OK
+}
+
+// Lent bytes stand in the reply behind its header, and are given back once.
+func TestLentReply(t *testing.T) {
+	var done int
+	fs := lending{replier{fuse.NewDefaultRawFileSystem(), &done}, bytes.Repeat([]byte("0123456789abcdef"), 4096)}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	c := newConn(-1)
+	s := newServer(c, fs, nil)
+	s.fd = int(w.Fd())
+	l := &loop{server: s, cancel: make(chan struct{})}
+	for _, size := range []uint64{0, 1, 4096, 30_000} {
+		request := newRequest(opRead, 20, 1, 1000, 5, 7, size, 0, 0)
+		l.makeRoom(replySize(request))
+		n, _ := l.direct(request)
+		done = 0
+		l.answer(opRead, 1, 1000, n)
+		reply := make([]byte, n+1)
+		got, err := r.Read(reply)
+		if want := fs.text[7:][:size]; err != nil || got != n || n != replyHeader+int(size) ||
+			!bytes.Equal(reply[replyHeader:n], want) || replyError(reply) != 0 || replyUnique(reply) != 20 {
+			t.Errorf("%d bytes: %d of %d, %x: %v", size, got, n, reply[:min(got, 32)], err)
+		}
+		if l.answer(opRead, 1, 1000, replyHeader); done != 1 {
+			t.Errorf("given back %d times", done)
+		}
+		r.Read(reply)
+	}
 }

@@ -62,6 +62,7 @@ type loop struct {
 	unique atomic.Uint64 // of the request in work, 0 when none; see interrupt
 	cancel chan struct{} // closed when that request is interrupted
 	reply  []byte
+	lent   lent
 }
 
 // Owner is a filesystem that knows the user of an open file or directory. RELEASE and RELEASEDIR do not name
@@ -70,10 +71,12 @@ type Owner interface {
 	Owner(handle uint64) (uid uint32, ok bool)
 }
 
-// IntoReader is a filesystem that puts the bytes of a READ into the loop's buffer, which is as long as the
-// READ. The result of Read is an allocation.
+// IntoReader is a filesystem that returns the bytes of a READ in the loop's buffer, which is as long as the READ,
+// or lends its own memory. Then lent is not nil, and done when the reply is written. The result of Read is an
+// allocation.
 type IntoReader interface {
-	ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (n int, status fuse.Status)
+	ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (data []byte, lent interface{ Done() },
+		status fuse.Status)
 }
 
 // Classes is a filesystem that groups its files by the cost of OPEN.
