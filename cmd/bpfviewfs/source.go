@@ -7,6 +7,7 @@ import (
 
 	"bpfviewfs/bpf"
 	"bpfviewfs/cmd/bpfviewfs/complete"
+	"bpfviewfs/cmd/bpfviewfs/memory"
 	"bpfviewfs/fs"
 	"bpfviewfs/iter"
 	"bpfviewfs/iter/cgroups"
@@ -83,7 +84,7 @@ func (s *source) counts() bool { return slices.ContainsFunc(s.set.Views(), (*ite
 // config returns the part of a mount's options that is about views.
 func config(o mount.Options) iter.Config {
 	return iter.Config{Dirs: o.Views, Registry: o.Registry, Enable: o.Enable,
-		Options: iter.Options{MaxRun: o.MaxRun, MaxSeries: o.MaxSeries}}
+		Options: iter.Options{MaxRun: cmp.Or(o.MaxRun, memory.LongestRun()), MaxSeries: o.MaxSeries}}
 }
 
 // look gives a command the flags that choose the views, and a function to open them as a mount with these

@@ -214,7 +214,7 @@ func (o *Output) sorted(p *part) bool {
 
 // TooLong is the error for output of more than limit bytes.
 func TooLong(limit int64) error {
-	return errno.Errorf(unix.EFBIG, "output is above the bound of %d bytes", limit)
+	return errno.Errorf(unix.EFBIG, "output is above %d bytes: mount with a larger max_run=", limit)
 }
 
 // fits reports whether the rendering is within its limits so far. It is asked once a record, so that a

@@ -58,3 +58,10 @@ func TestLimit(t *testing.T) {
 		t.Error("no hierarchy here has the memory controller")
 	}
 }
+
+func TestLongestRun(t *testing.T) {
+	size, limit := LongestRun(), Limit("/proc/self")
+	if size < 64<<20 || size > 256<<20 || size > 64<<20 && size > limit/64 {
+		t.Errorf("%d bytes of %d for one run", size, limit)
+	}
+}
