@@ -267,6 +267,7 @@ __noinline int view_walk_fetch(__u32 nr)
 		words += view_walk_word(at, struct cgroup, self.sibling);
 		words += view_walk_word(at, struct cgroup_subsys_state___serial, serial_nr);
 		words += view_walk_word(at, struct cgroup, level);
+		words += view_walk_word(at, struct cgroup, subsys);
 		words += view_walk_word(at, struct cgroup, bstat);
 		words += view_walk_word(at, struct cgroup, prev_cputime);
 	}
