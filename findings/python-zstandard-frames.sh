@@ -24,7 +24,7 @@ for text in one two; do
 done >both.zst
 printf '\x50\x2a\x4d\x18\x04\x00\x00\x00abcd' | cat - both.zst >skippable.zst
 {
-	echo "zstd:" $(zstd -qdc both.zst)
+	echo "zstd: $(zstd -qdc both.zst | paste -sd " ")"
 	PYTHONPATH=root/usr/lib/python3/dist-packages /usr/bin/python3 - <<-'END'
 		import io, zstandard
 
