@@ -39,7 +39,15 @@ func daemon(t testing.TB, args ...string) {
 }
 
 func page(address string) (code int, body string) {
-	res, err := http.Get(address)
+	r, err := http.NewRequest(http.MethodGet, address, nil)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return fetch(r)
+}
+
+func fetch(r *http.Request) (code int, body string) {
+	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return 0, err.Error()
 	}
@@ -130,6 +138,62 @@ func TestExporter(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	says(`up{job="bpfviewfs"}`, "1")
+}
+
+// TestExporterOfHungMount stops the processes of a mount. Scrapes end in time and say so. The next mount at
+// the same place is scraped, though reads of the old one still hang.
+func TestExporterOfHungMount(t *testing.T) {
+	registry := "registry=" + newRegistry(t)
+	c := newCgroup(t, "")
+	dir := mountDir(t, c.path, registry)
+	address := testenv.FreeAddress(t)
+	exporter := exec.Command(command, "exporter", dir, "--web.listen-address="+address)
+	var log strings.Builder
+	exporter.Stderr = &log
+	if err := exporter.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { exporter.Process.Kill(); exporter.Wait() })
+	scrape := func(timeout string) (code int, text string) {
+		r, err := http.NewRequest(http.MethodGet, "http://"+address+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", timeout)
+		return fetch(r)
+	}
+	serves := func() bool { code, _ := scrape("20"); return code == http.StatusOK }
+	eventually(t, "the exporter serves", serves)
+
+	now := status(t, dir)
+	cont := func() {
+		for _, pid := range []int{now.Keeper, now.Server} {
+			syscall.Kill(pid, syscall.SIGCONT)
+		}
+	}
+	t.Cleanup(cont)
+	for _, pid := range []int{now.Keeper, now.Server} { // the keeper first, so that it replaces nothing
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		code, text := scrape("0.2")
+		if code != http.StatusServiceUnavailable || !strings.Contains(text, "the mount does not answer") {
+			t.Errorf("a mount that hangs: %d, %.300s", code, text)
+		}
+	}
+	must(t, "umount", "-l", dir)
+	must(t, command, "mount", c.path, dir, "-o", registry)
+	eventually(t, "the exporter serves the next mount", serves)
+	cont()
+	exporter.Process.Signal(syscall.SIGTERM)
+	exporter.Wait()
+	for _, want := range []string{"scrapes fail: ", "scrapes are whole again"} {
+		if strings.Count(log.String(), want) != 1 {
+			t.Errorf("want one line with %q:\n%s", want, &log)
+		}
+	}
 }
 
 // prometheusAt is the address of a running Prometheus server.

@@ -22,6 +22,9 @@ func (e *Exporter) explain(err error) error {
 	case errors.Is(err, unix.EFBIG):
 		return fmt.Errorf("%w: the view has more than max_series= or max_run= allow: mount with more, "+
 			"or leave cgroups out with match: in its settings; .bpfview/errors says which", err)
+	case errors.Is(err, unix.ETIMEDOUT):
+		return fmt.Errorf("%w: a run of the view takes more than 10 s: leave it out with exclude[], "+
+			"or with metrics: none in its settings", err)
 	case errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("%w: this user has too many runs under way: scrape less often", err)
 	}

@@ -17,7 +17,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,15 +49,14 @@ type Options struct {
 // Exporter answers scrapes. Safe for use by many goroutines.
 type Exporter struct {
 	options  Options
-	passes   passes
 	paths    paths
 	slots    chan struct{} // of scrapes
-	reading  chan struct{} // of files that are read at once
 	registry *prometheus.Registry
 	metrics  metrics
 
-	saying sync.Mutex
-	said   string
+	mu     sync.Mutex
+	passes *passes           // over the mount that was there last
+	said   map[string]string // by the query of scrapes that fail, or lack a view
 }
 
 // metrics are about the exporter itself.
@@ -71,9 +69,6 @@ type metrics struct {
 
 // mountMetrics is the name of the mount's own metrics among those of views, which have no dash.
 const mountMetrics = "bpfviewfs-mount"
-
-// maxReading bounds the files that are read at once. Each takes memory, a CPU here, and one in the mount.
-const maxReading = 4
 
 // New makes an exporter. It reads nothing yet.
 func New(o Options) *Exporter {
@@ -89,8 +84,8 @@ func New(o Options) *Exporter {
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}
-	e := &Exporter{options: o, slots: make(chan struct{}, o.MaxScrapes),
-		reading: make(chan struct{}, min(runtime.NumCPU(), maxReading)), registry: prometheus.NewRegistry()}
+	e := &Exporter{options: o, slots: make(chan struct{}, o.MaxScrapes), registry: prometheus.NewRegistry(),
+		said: make(map[string]string)}
 	e.metrics = metrics{
 		up: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "bpfview_exporter_up",
@@ -144,26 +139,41 @@ func (e *Exporter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if r.Context().Err() != nil {
 			return // no client waits for the answer
 		}
-		e.metrics.up.Set(0)
-		e.say(err.Error())
+		if !errors.As(err, new(requestError)) {
+			e.metrics.up.Set(0)
+		}
+		e.say(r.URL.RawQuery, "fail: "+err.Error())
 		refuse(w, err)
 	}
 }
 
-// say logs why scrapes fail, once as long as they do. "" means that one did not.
-func (e *Exporter) say(why string) {
-	e.saying.Lock()
-	defer e.saying.Unlock()
-	if why == e.said {
+// requestError is about the scrape and not about the mount.
+type requestError struct{ error }
+
+// maxSaid bounds the queries that the log has told of.
+const maxSaid = 64
+
+// say logs that scrapes with the query fail or lack a view, once for as long as it lasts. "" is its end.
+func (e *Exporter) say(query, what string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if what == e.said[query] {
 		return
 	}
-	if e.said = why; why == "" {
-		why = "no more"
+	if len(e.said) == maxSaid {
+		clear(e.said)
 	}
-	e.options.Logf("scrapes fail: %s", why)
+	if e.said[query] = what; what == "" {
+		delete(e.said, query)
+		what = "are whole again"
+	}
+	if query != "" {
+		query = fmt.Sprintf(" with ?%.200s", query)
+	}
+	e.options.Logf("scrapes%s %s", query, what)
 }
 
-// refuse answers 503 with the reason, which Prometheus shows beside the target.
+// refuse answers 503 with the reason. Prometheus shows the code alone, so the reason is logged as well.
 func refuse(w http.ResponseWriter, err error) {
 	http.Error(w, err.Error(), http.StatusServiceUnavailable)
 }
@@ -184,8 +194,12 @@ func (e *Exporter) timeout(header string) (time.Duration, error) {
 
 // scrape writes all metrics, or writes nothing and returns why.
 func (e *Exporter) scrape(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
-	query := r.URL.Query()
-	names, err := e.choose(query["collect[]"], query["exclude[]"])
+	query, passes := r.URL.Query(), e.current()
+	here, err := e.list(ctx, passes)
+	if err != nil {
+		return err
+	}
+	names, err := choose(here, query["collect[]"], query["exclude[]"])
 	if err != nil {
 		return err
 	}
@@ -194,16 +208,20 @@ func (e *Exporter) scrape(ctx context.Context, w http.ResponseWriter, r *http.Re
 	var pages []*pass
 	defer func() {
 		for _, p := range pages {
-			e.passes.release(p)
+			passes.release(p)
 		}
 	}()
 	for _, name := range names {
-		read := func() (*page, error) { return e.read(name, way) }
-		pages = append(pages, e.passes.join(passKey{name, way}, read))
+		pages = append(pages, passes.join(passKey{name, way}, func() (*page, error) {
+			passes.reading <- struct{}{}
+			defer func() { <-passes.reading }()
+			return e.read(name, way)
+		}))
 	}
 	why, whole := "", make([]*pass, 0, len(pages))
 	for i, p := range pages {
-		err := p.wait(ctx)
+		err := p.wait(ctx, "the machine has many cgroups or is slow: raise scrape_timeout, "+
+			"or leave views out with exclude[]")
 		if err == nil {
 			whole = append(whole, p)
 			continue
@@ -212,10 +230,10 @@ func (e *Exporter) scrape(ctx context.Context, w http.ResponseWriter, r *http.Re
 		if !errors.Is(err, unix.EFBIG) || len(query["collect[]"]) > 0 || len(names) == 1 {
 			return err
 		}
-		why = err.Error() // it is too large each time, and the other views are not to be lost with it
+		why = "lack a view: " + err.Error() // which is too large each time
 	}
 	e.metrics.up.Set(1)
-	e.say(why)
+	e.say(r.URL.RawQuery, why)
 	tail, err := e.tail(format, way)
 	if err != nil {
 		return err
@@ -237,47 +255,67 @@ func (e *Exporter) scrape(ctx context.Context, w http.ResponseWriter, r *http.Re
 	return nil
 }
 
-// choose returns the names of the files to be read, sorted.
-func (e *Exporter) choose(collect, exclude []string) ([]string, error) {
-	here, err := e.list()
-	if err != nil {
-		return nil, err
-	}
+// choose returns those names that a scrape wants.
+func choose(here, collect, exclude []string) ([]string, error) {
 	if len(collect) > 0 && len(exclude) > 0 {
-		return nil, errors.New("collect[] and exclude[] together: give one of them")
+		return nil, requestError{errors.New("collect[] and exclude[] together: give one of them")}
 	}
 	for _, name := range slices.Concat(collect, exclude) {
 		if !slices.Contains(here, name) {
-			return nil, fmt.Errorf("view %q has no metrics in this mount: bpfviewfs views shows why; "+
-				"here are %s", name, strings.Join(here, ", "))
+			return nil, requestError{fmt.Errorf("view %.80q has no metrics in this mount: "+
+				"bpfviewfs views shows why; here are %s", name, strings.Join(here, ", "))}
 		}
 	}
-	if len(collect) > 0 {
-		here = slices.DeleteFunc(here, func(name string) bool {
-			return !slices.Contains(collect, name)
-		})
+	var names []string
+	for _, name := range here {
+		if (len(collect) == 0 || slices.Contains(collect, name)) && !slices.Contains(exclude, name) {
+			names = append(names, name)
+		}
 	}
-	return slices.DeleteFunc(here, func(name string) bool { return slices.Contains(exclude, name) }), nil
+	return names, nil
 }
 
-// list returns the names of all files with metrics: of views, and the mount's own.
-func (e *Exporter) list() ([]string, error) {
+// current returns the passes over the mount that is there now. A pass over a mount that was replaced may
+// never end, so no later scrape waits for it.
+func (e *Exporter) current() *passes {
+	mount := mountAt(e.options.Mount)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.passes == nil || e.passes.mount != mount {
+		e.passes = newPasses(mount)
+	}
+	return e.passes
+}
+
+// list returns the names of all files with metrics, which are those of views and the mount's own. They are
+// sorted, and shared with other scrapes.
+func (e *Exporter) list(ctx context.Context, passes *passes) ([]string, error) {
+	p := passes.join(passKey{}, e.readNames)
+	defer passes.release(p)
+	err := p.wait(ctx, "the mount does not answer: bpfviewfs status tells of its server")
+	if err != nil {
+		return nil, err
+	}
+	return p.page.names, nil
+}
+
+func (e *Exporter) readNames() (*page, error) {
 	dir := filepath.Join(e.options.Mount, ".bpfview/textfile")
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, e.explain(err)
 	}
-	var names []string
+	p := new(page)
 	for _, entry := range entries {
 		if view, ok := strings.CutSuffix(entry.Name(), ".prom"); ok {
-			names = append(names, view)
+			p.names = append(p.names, view)
 		}
 	}
 	if _, err := os.Stat(e.path(mountMetrics)); err == nil { // the directory of one cgroup has none
-		names = append(names, mountMetrics)
+		p.names = append(p.names, mountMetrics)
 	}
-	slices.Sort(names)
-	return names, nil
+	slices.Sort(p.names)
+	return p, nil
 }
 
 func (e *Exporter) path(name string) string {
@@ -289,8 +327,6 @@ func (e *Exporter) path(name string) string {
 
 // read reads one file.
 func (e *Exporter) read(name string, way form) (*page, error) {
-	e.reading <- struct{}{}
-	defer func() { <-e.reading }()
 	start := time.Now()
 	e.metrics.passes.WithLabelValues(name).Inc()
 	failures := e.metrics.failures.WithLabelValues(name)

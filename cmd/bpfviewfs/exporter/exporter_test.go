@@ -177,6 +177,68 @@ func TestChoice(t *testing.T) {
 	}
 }
 
+// up is what the exporter says of itself.
+func up(e *Exporter) string {
+	w := httptest.NewRecorder()
+	e.Own().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	_, after, _ := strings.Cut(w.Body.String(), "\nbpfview_exporter_up ")
+	return after[:1]
+}
+
+// TestLog holds that each kind of scrape has a line when it begins to fail and one when that ends, whatever
+// other scrapes do, and that a wrong scrape says nothing of the mount.
+func TestLog(t *testing.T) {
+	var logged []string
+	logf := func(f string, a ...any) { logged = append(logged, fmt.Sprintf(f, a...)) }
+	dir, e := newMount(t, Options{Logf: logf}, map[string]string{"cpu.prom": cpuPage})
+	for range 3 {
+		if w := get(e, ""); w.Code != http.StatusOK {
+			t.Errorf("%d, %s", w.Code, w.Body)
+		}
+		if w := get(e, "?collect[]=new"); w.Code != http.StatusServiceUnavailable || up(e) != "1" {
+			t.Errorf("%d, %s, up is %s", w.Code, w.Body, up(e))
+		}
+	}
+	if err := os.WriteFile(dir+"/.bpfview/textfile/new.prom", []byte("bpfview_new 1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		get(e, "?collect[]=new")
+	}
+	const scrapes = "scrapes with ?collect[]=new "
+	if len(logged) != 2 || !strings.HasPrefix(logged[0], scrapes+`fail: view "new" has no metrics`) ||
+		logged[1] != scrapes+"are whole again" {
+		t.Errorf("logged %q", logged)
+	}
+	for i := range 1000 { // of a client that asks for anything
+		get(e, fmt.Sprintf("?collect[]=x%d", i))
+	}
+	if len(e.said) > maxSaid {
+		t.Errorf("%d queries are kept", len(e.said))
+	}
+}
+
+// TestNoAnswer holds that scrapes of a mount that hangs end in time, keep no place, and wait for one pass.
+func TestNoAnswer(t *testing.T) {
+	_, e := newMount(t, Options{MaxScrapes: 1}, map[string]string{"cpu.prom": cpuPage})
+	hangs := &pass{done: make(chan struct{}), users: 1}
+	e.current().pending[passKey{}] = hangs
+	for range 3 {
+		w := get(e, "", "X-Prometheus-Scrape-Timeout-Seconds", "0.05")
+		if w.Code != http.StatusServiceUnavailable || up(e) != "0" ||
+			!strings.Contains(w.Body.String(), "the mount does not answer: bpfviewfs status") {
+			t.Fatalf("%d, %s, up is %s", w.Code, w.Body, up(e))
+		}
+	}
+	if hangs.users != 1 {
+		t.Errorf("%d scrapes still wait", hangs.users-1)
+	}
+	e.passes.mount-- // another mount has come
+	if w := get(e, ""); w.Code != http.StatusOK || up(e) != "1" {
+		t.Errorf("a new mount: %d, %s, up is %s", w.Code, w.Body, up(e))
+	}
+}
+
 // A scrape is whole or an error, and the next one is right as soon as the mount is.
 func TestRecovers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "mount")
@@ -184,12 +246,7 @@ func TestRecovers(t *testing.T) {
 	e := New(Options{Mount: dir, Logf: func(f string, a ...any) {
 		logged = append(logged, fmt.Sprintf(f, a...))
 	}})
-	up := func() string {
-		w := httptest.NewRecorder()
-		e.Own().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
-		_, after, _ := strings.Cut(w.Body.String(), "\nbpfview_exporter_up ")
-		return after[:1]
-	}
+	up := func() string { return up(e) }
 	w := get(e, "")
 	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(),
 		"nothing is mounted at "+dir+": systemctl start bpfviewfs") {
@@ -220,7 +277,7 @@ func TestRecovers(t *testing.T) {
 			t.Errorf("with a mount: %d, %s, up is %s", w.Code, w.Body, up())
 		}
 	}
-	if len(logged) != 3 || logged[2] != "scrapes fail: no more" {
+	if len(logged) != 3 || logged[2] != "scrapes are whole again" {
 		t.Errorf("logged %q", logged)
 	}
 }
@@ -233,7 +290,7 @@ func TestTooLargeView(t *testing.T) {
 	_, e := newMount(t, Options{Logf: logf}, map[string]string{"cpu.prom": cpuPage, "reclaim.prom": "bpfview_reclaim 1\n"})
 	done := make(chan struct{})
 	close(done)
-	e.passes.pending = map[passKey]*pass{{"reclaim", form{}}: {done: done, err: e.explain(unix.EFBIG), users: 1}}
+	e.current().pending[passKey{"reclaim", form{}}] = &pass{done: done, err: e.explain(unix.EFBIG), users: 1}
 	w := get(e, "")
 	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "\nbpfview_cpu_running{") ||
 		strings.Contains(w.Body.String(), "bpfview_reclaim") {
@@ -274,7 +331,9 @@ func TestExplain(t *testing.T) {
 		unix.ENOENT:   "nothing is mounted at /m",
 		unix.EFBIG:    "mount with more",
 		unix.EBUSY:    "scrape less often",
-		unix.EIO:      ".bpfview/errors in /m",
+
+		unix.ETIMEDOUT: "leave it out with exclude[]",
+		unix.EIO:       ".bpfview/errors in /m",
 	} {
 		err := e.explain(&os.PathError{Op: "open", Path: "/m/x", Err: errno})
 		if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), errno.Error()) ||
@@ -332,7 +391,7 @@ func TestOnePass(t *testing.T) {
 	for i := range answers {
 		all.Go(func() { answers[i] = get(e, "") })
 	}
-	eventually(t, "all of them wait", func() bool { return e.passes.users() == scrapers+1 })
+	eventually(t, "all of them wait", func() bool { return e.current().users() == scrapers+1 })
 	text := "bpfview_slow 1\n" + strings.Repeat("# x\n", chunkSize)
 	write(text)
 	all.Wait()
@@ -365,7 +424,7 @@ func TestSlow(t *testing.T) {
 			t.Errorf("%d, %s", w.Code, w.Body)
 		}
 	})
-	eventually(t, "it waits for the pass", func() bool { return e.passes.users() == 2 })
+	eventually(t, "it waits for the pass", func() bool { return e.current().users() == 2 })
 	if w := get(e, ""); w.Code != http.StatusServiceUnavailable ||
 		!strings.Contains(w.Body.String(), "1 scrapes are under way") {
 		t.Errorf("one scrape too many: %d, %s", w.Code, w.Body)

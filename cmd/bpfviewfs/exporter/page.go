@@ -22,7 +22,8 @@ type page struct {
 	chunks []*chunk
 	size   int
 
-	raw *rawPage // instead of chunks, for a client that takes no compressed answer
+	raw   *rawPage // instead of chunks, for a client that takes no compressed answer
+	names []string // instead of chunks, of files
 }
 
 const chunkSize = 32 << 10

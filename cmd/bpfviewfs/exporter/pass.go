@@ -3,17 +3,45 @@ package exporter
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
+
+	"github.com/moby/sys/mountinfo"
 )
 
 // passes shares the reading of a file among the scrapes that want it at the same time. The pass goes on if
 // they all give up, because a read of the mount ends by itself (after 10 s), and a second one beside it would
 // only make it slower.
 type passes struct {
+	mount   int           // that is read
+	reading chan struct{} // has an element for each file that is read at this moment
+
 	mu      sync.Mutex
 	pending map[passKey]*pass
 }
 
+// maxReading bounds the files that are read at once. Each takes memory, a CPU here, and one in the mount.
+const maxReading = 4
+
+func newPasses(mount int) *passes {
+	return &passes{mount: mount, pending: make(map[passKey]*pass),
+		reading: make(chan struct{}, min(runtime.NumCPU(), maxReading))}
+}
+
+// mountAt is the id of the mount that has the path, 0 if it is not known. It asks no filesystem, because one
+// that hangs would not answer.
+func mountAt(path string) (id int) {
+	list, _ := mountinfo.GetMounts(mountinfo.ParentsFilter(path))
+	longest := 0
+	for _, m := range list { // a later one covers an earlier one at the same place
+		if len(m.Mountpoint) >= longest {
+			longest, id = len(m.Mountpoint), m.ID
+		}
+	}
+	return id
+}
+
+// passKey says what a pass reads. The zero value is the names of files.
 type passKey struct {
 	name string
 	form form
@@ -37,9 +65,6 @@ func (p *passes) join(key passKey, read func() (*page, error)) *pass {
 		return under
 	}
 	begun := &pass{done: make(chan struct{}), users: 2}
-	if p.pending == nil {
-		p.pending = make(map[passKey]*pass)
-	}
 	p.pending[key] = begun
 	go func() {
 		begun.page, begun.err = read()
@@ -63,13 +88,12 @@ func (p *passes) release(done *pass) {
 	}
 }
 
-// wait waits for the end of the pass, but no longer than the scrape may take.
-func (p *pass) wait(ctx context.Context) error {
+// wait waits for the end of the pass, but no longer than the scrape may take. The error then has the remedy.
+func (p *pass) wait(ctx context.Context, remedy string) error {
 	select {
 	case <-p.done:
 		return p.err
 	case <-ctx.Done():
-		return fmt.Errorf("not read in the time of the scrape (%w): the machine has many cgroups or is slow: "+
-			"raise scrape_timeout, or leave views out with exclude[]", ctx.Err())
+		return fmt.Errorf("not read in the time of the scrape (%w): %s", ctx.Err(), remedy)
 	}
 }

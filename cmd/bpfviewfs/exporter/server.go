@@ -75,9 +75,7 @@ func (s *Server) Serve(ctx context.Context, logf func(format string, args ...any
 	}
 	debug.SetGCPercent(50) // what is not garbage is small, and a scrape makes much
 	e := New(s.Options)
-	if _, err := e.list(); err != nil {
-		e.say(err.Error()) // it serves all the same, and a mount that comes later is read
-	}
+	e.look()
 	mux := http.NewServeMux()
 	if s.Path != "/" {
 		mux.Handle("/{$}", landing)
@@ -104,6 +102,16 @@ func (s *Server) Serve(ctx context.Context, logf func(format string, args ...any
 		return nil
 	}
 	return err
+}
+
+// look logs why the first scrape would fail. The exporter serves all the same, and a mount that comes later
+// is read.
+func (e *Exporter) look() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if _, err := e.list(ctx, e.current()); err != nil {
+		e.say("", "fail: "+err.Error())
+	}
 }
 
 // logHandler writes a log's lines with a function.
