@@ -64,5 +64,8 @@ func (p *Pool) Get() Slot {
 	return s
 }
 
+// Empty reports whether Get would return nil.
+func (p *Pool) Empty() bool { return len(p.free)+len(p.unused) == 0 }
+
 // Put takes a slot back that holds no request.
 func (p *Pool) Put(s Slot) { p.free = append(p.free, s) }

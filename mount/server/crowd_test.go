@@ -213,6 +213,30 @@ func TestReadAheadBlocks(t *testing.T) {
 	}
 }
 
+// Requests that come when no slot is left, because an earlier server's requests are in them, are dropped or
+// answered, and the server goes on.
+func TestNoSlotLeft(t *testing.T) {
+	const requests = 100
+	s, fd := kernel(t, mounttest.NewFS(mounttest.Direct("x", "x")))
+	limit := unix.NsecToTimeval(mounttest.Hang.Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+		t.Fatal(err)
+	}
+	for range handoff.MaxSlots - 4 {
+		s.slots.Get()
+	}
+	send(t, fd, opGetattr, 1001, 100, requests)
+	send(t, fd, opRelease, 1001, 1000, requests) // may not be dropped
+	s.helpers = runtime.NumCPU()                 // no more, because the slots would not run out
+	go s.run()
+	if got := replies(t, fd, 2*requests); len(got) != 2*requests {
+		t.Errorf("%d replies", len(got))
+	}
+	if s.over.Load() {
+		t.Error("the server has ended")
+	}
+}
+
 // A request is answered that was slow when the leader read it, and quick when it was queued, because another
 // loop has learned that meanwhile.
 func TestQuickAfterAll(t *testing.T) {

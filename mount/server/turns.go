@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxQueued is how many requests may wait. The other slots are for requests in work.
+// maxQueued is how many requests may wait. The other slots are for requests in work. Fewer may wait while the
+// server before has requests in slots of this one's region.
 const maxQueued = handoff.MaxSlots - maxLoops - 64
 
 // helpAt is how many requests must wait before another thread helps.
@@ -35,12 +36,12 @@ func (s *server) full() bool {
 }
 
 // putOff queues the request that the leader has read, and gives the leader another slot. It returns false if
-// the queue is full of requests that must not be dropped.
+// no slot is left and the queue is full of requests that must not be dropped.
 func (l *loop) putOff(r handoff.Request) bool {
 	e := entry{slot: l.slot, unique: r.Unique(), uid: l.user(r)}
 	r.SetWaits(true)
 	l.mu.Lock()
-	if l.queue.length+l.queue.slow >= maxQueued {
+	if l.queue.length+l.queue.slow >= maxQueued || l.slots.Empty() {
 		dropped, ok := l.queue.drop(entry.mayFail)
 		if !ok {
 			l.mu.Unlock()
