@@ -31,7 +31,12 @@ func (s *server) interrupted(r handoff.Request) {
 		return
 	}
 	time.AfterFunc(interruptGrace, func() {
-		if s.withdraw(unique) || !s.waits(unique) {
+		if s.withdraw(unique) {
+			return
+		}
+		if !s.waits(unique) {
+			// It is done, or a loop has read it and has had no CPU since.
+			s.interruptAgain(unique)
 			return
 		}
 		s.interrupt(unique)

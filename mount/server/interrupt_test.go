@@ -136,3 +136,24 @@ func TestInterruptBetweenQueueAndWork(t *testing.T) {
 		t.Errorf("in work at the end: %v", s.inWork())
 	}
 }
+
+// An INTERRUPT is asked for again if its request is neither in the queue nor in work. A loop may have read the
+// request and had no CPU since.
+func TestInterruptBeforeItsRequest(t *testing.T) {
+	s, fd := kernel(t, mounttest.NewFS())
+	limit := unix.NsecToTimeval(mounttest.Hang.Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Write(fd, newRequest(opInterrupt, 101, 0, 0, 100)); err != nil {
+		t.Fatal(err)
+	}
+	go s.run()
+	reply := make([]byte, handoff.SlotSize)
+	if _, err := unix.Read(fd, reply); err != nil {
+		t.Fatalf("the INTERRUPT is forgotten: %v", err)
+	}
+	if replyUnique(reply) != 101 || replyError(reply) != -int32(unix.EAGAIN) {
+		t.Errorf("reply %d, error %d; want 101 and EAGAIN", replyUnique(reply), replyError(reply))
+	}
+}
