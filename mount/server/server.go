@@ -32,6 +32,24 @@
 // have 1 MiB, so that a large file takes few requests. BenchmarkLoop compares with the loops of go-fuse and
 // libfuse.
 //
+// # Why no request is lost
+//
+// A request is with the kernel, in the hands of the loop that has read it, in the queue, or in work. It may be
+// lost where it goes from one place to the next:
+//
+//   - From the kernel to a loop. A loop that has read a request answers or queues it, also if it leads no more.
+//   - From a loop to the queue. The leader looks at the queue again before it blocks in read(2). A loop that
+//     leads no more answers what is queued before it ends, and requeue starts a helper. Slow requests get a
+//     goroutine at once, or when one of those that they wait for has ended or has taken a second.
+//   - Out of the queue. A loop that finds nothing there, or too many loops, may miss a request that is queued
+//     just then. It ends with stop, which looks once more under the same lock.
+//   - A leader that blocks in read(2) with requests in the queue, because another server has cleared
+//     O_NONBLOCK. It counts as one in a request, so the watcher leads in its place. The watcher ends only
+//     while the leader waits for its next request. It says so first and then looks at the leader's counter
+//     once more. The leader first changes the counter and then looks for a watcher, so one sees the other.
+//   - From one server to the next. A slot is emptied after the reply is written, so the next server finds the
+//     request there. It asks the kernel first whether the caller still waits.
+//
 // # Interrupts
 //
 // A request may still wait for its turn a moment (interruptGrace) after its reader got a signal. It is then
