@@ -68,17 +68,11 @@ func newCSINode(t testing.TB, mount string) *csiNode {
 		t.Fatal(err)
 	}
 	n.start()
-	connection, err := grpc.NewClient("unix:"+n.socket,
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { connection.Close() })
-	n.NodeClient, n.identity = csi.NewNodeClient(connection), csi.NewIdentityClient(connection)
 	return n
 }
 
-// start starts the plugin, which ends with the test.
+// start starts the plugin, which ends with the test. Each has a connection of its own, because a call may go out
+// on the old one before its end is known.
 func (n *csiNode) start() {
 	n.t.Helper()
 	n.said.Reset()
@@ -96,6 +90,13 @@ func (n *csiNode) start() {
 			n.t.Logf("the plugin: %s", &n.said)
 		}
 	})
+	connection, err := grpc.NewClient("unix:"+n.socket,
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { connection.Close() })
+	n.NodeClient, n.identity = csi.NewNodeClient(connection), csi.NewIdentityClient(connection)
 }
 
 // mounts are the mounts below kubelet's directory.
