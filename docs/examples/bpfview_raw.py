@@ -17,6 +17,7 @@ import collections
 import ipaddress
 import json
 import os
+import signal
 import struct
 import sys
 
@@ -141,6 +142,7 @@ def main(arguments):
     tree = arguments[:1] == ["--tree"]
     if len(arguments) != 2 + tree:
         sys.exit(__doc__)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head(1) may end first
     for line in lines(*read(*arguments[tree:], tree=tree)):
         print(line)
 

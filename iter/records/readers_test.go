@@ -60,6 +60,18 @@ func TestReadersAgreeWithJSON(t *testing.T) {
 			t.Errorf("%s: Go reads\n%swant\n%s", test.file, got, want)
 		}
 	}
+	closed, to, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	closed.Close()
+	var said strings.Builder
+	python := exec.Command("python3", "../../docs/examples/bpfview_raw.py", dir, "v")
+	python.Stdout, python.Stderr = to, &said
+	if python.Run() == nil || said.Len() > 0 {
+		t.Errorf("into a closed pipe it says %q", &said)
+	}
 	whole, err := os.ReadFile(control + "/tree/v.raw")
 	if err != nil {
 		t.Fatal(err)

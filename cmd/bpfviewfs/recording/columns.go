@@ -223,23 +223,20 @@ func packTree(dst []byte, s *raw.Schema, now, old *tree) []byte {
 	return append(dst, values...)
 }
 
-// packFrames appends the list of cgroups. It gives the frame of the tree before for each.
-func packFrames(dst []byte, now, old *tree) (_ []byte, before []*raw.Frame) {
+// matches gives, for each frame of now, the number of the same frame in old, or -1 if it is new, has moved, or
+// has more or fewer records. The numbers rise.
+func matches(now, old *tree) []int {
 	var frames []raw.Frame
 	if old != nil && old.size == now.size {
 		frames = old.frames
 	}
-	var index map[uint64]int
-	at := 0 // in frames
-	before = make([]*raw.Frame, len(now.frames))
-	places := make([]int, len(now.frames))
-	same := func(i, k int) bool {
-		a, b := &now.frames[i], &frames[k]
-		return a.Cgroup == b.Cgroup && a.Path == b.Path && len(a.Records) == len(b.Records)
-	}
+	var index map[uint64]int // made if a cgroup is not at its place
+	next := 0                // in frames
+	numbers := make([]int, len(now.frames))
 	for i := range now.frames {
-		k := at
-		if k >= len(frames) || frames[k].Cgroup != now.frames[i].Cgroup {
+		f, k := &now.frames[i], next
+		numbers[i] = -1
+		if k >= len(frames) || frames[k].Cgroup != f.Cgroup {
 			if index == nil {
 				index = make(map[uint64]int)
 				for k := range frames {
@@ -247,27 +244,38 @@ func packFrames(dst []byte, now, old *tree) (_ []byte, before []*raw.Frame) {
 				}
 			}
 			var ok bool
-			if k, ok = index[now.frames[i].Cgroup]; !ok || k < at {
+			if k, ok = index[f.Cgroup]; !ok || k < next {
 				continue
 			}
 		}
-		if same(i, k) {
-			before[i], places[i], at = &frames[k], k, k+1
+		if frames[k].Path == f.Path && len(frames[k].Records) == len(f.Records) {
+			numbers[i], next = k, k+1
 		}
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(now.frames)))
-	at = 0
-	id := uint64(0)
-	for i := 0; i < len(now.frames); {
+	return numbers
+}
+
+// packFrames appends the list of cgroups. It gives the frame of the tree before for each.
+func packFrames(dst []byte, now, old *tree) (_ []byte, before []*raw.Frame) {
+	numbers := matches(now, old)
+	before = make([]*raw.Frame, len(numbers))
+	for i, k := range numbers {
+		if k >= 0 {
+			before[i] = &old.frames[k]
+		}
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(numbers)))
+	at, id := 0, uint64(0)
+	for i := 0; i < len(numbers); {
 		skip, take := 0, 0
-		if before[i] != nil {
-			skip = places[i] - at
-			for at = places[i]; i < len(now.frames) && before[i] != nil && places[i] == at; i++ {
+		if numbers[i] >= 0 {
+			skip = numbers[i] - at
+			for at = numbers[i]; i < len(numbers) && numbers[i] == at; i++ {
 				take, at = take+1, at+1
 			}
 		}
 		fresh := i
-		for fresh < len(now.frames) && before[fresh] == nil {
+		for fresh < len(numbers) && numbers[fresh] < 0 {
 			fresh++
 		}
 		for _, n := range []int{skip, take, fresh - i} {
