@@ -1,12 +1,13 @@
 #!/bin/bash
-# Guess:     a process whose first thread has ended while others run is moved by writing its PID to cgroup.procs
-#            like any other. Then the PID is in cgroup.procs of the new cgroup and in no other, and
-#            /proc/PID/cgroup says the same.
-# Behaviour: the running threads move, and the PID stays behind. cgroup.procs of the new cgroup is empty, though
-#            it is populated. cgroup.procs of the old one has the PID, though it is not populated. The old
-#            cgroup can be removed all the same, and /proc/PID/cgroup names it from then on, with
+# Guess:     a process whose first thread has ended while others run is moved by writing its PID to
+#            cgroup.procs like any other. Then the PID is in cgroup.procs of the new cgroup and in no other,
+#            and /proc/PID/cgroup says the same.
+# Behaviour: the running threads move, and the PID stays behind. cgroup.procs of the new cgroup is empty,
+#            though it is populated. cgroup.procs of the old one has the PID, though it is not populated. The
+#            old cgroup can be removed all the same, and /proc/PID/cgroup names it from then on, with
 #            "(deleted)". Only cgroup.threads and /proc/PID/task/TID/cgroup are right.
-# Versions:  Linux 6.18. Needs root, python3, and two cgroups below a cgroup2 mount, which it makes and removes.
+# Versions:  Linux 6.18. Needs root, python3, and two cgroups below a cgroup2 mount, which it makes and
+#            removes.
 # Seen:      old: procs 1, threads 1, populated 1; new: procs 0, threads 0, populated 0
 #            moved
 #            old: procs 1, threads 0, populated 0; new: procs 0, threads 1, populated 1

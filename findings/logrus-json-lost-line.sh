@@ -7,7 +7,7 @@
 # Versions:  github.com/sirupsen/logrus v1.10.2 (Go 1.26). Needs go.
 # Seen:      text: 4 of 4 lines
 #            JSON: 2 of 4 lines, errors=[{}]
-#            standard error: Failed to format entry: failed to marshal fields to JSON, json: unsupported value: NaN
+#            standard error: Failed to format entry: ... json: unsupported value: NaN
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,9 +1,9 @@
 #!/bin/bash
 # Guess:     pread(2) on a pinned iterator gives the bytes at the offset, as it does for files of /proc, or
 #            ESPIPE, as lseek(2) does there.
-# Behaviour: it ignores the offset and gives the next bytes, with no error. Two calls with the same offset give
-#            different bytes, one with an offset of a gigabyte the first. A program that reads blocks by
-#            pread, or asks again after a short read, puts the wrong bytes together.
+# Behaviour: it ignores the offset and gives the next bytes, with no error. Two calls with the same offset
+#            give different bytes, and one with an offset of a gigabyte gives those that come next. A program
+#            that reads blocks by pread, or asks again after a short read, puts the wrong bytes together.
 # Versions:  Linux 6.18, bpftool 7.1.0, libbpf 1.1, clang 19. Needs root, bpftool, clang-19, libbpf-dev,
 #            python3.
 # Seen:      /proc/self/maps: offset 0 twice: the same; a gigabyte: 0 bytes

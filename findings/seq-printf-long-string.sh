@@ -1,9 +1,9 @@
 #!/bin/bash
 # Guess:     a string of any length goes through BPF_SEQ_PRINTF with %s, as it does through seq_printf() in
 #            the kernel: the buffer of a read has 32 KiB. If there is no room, the call fails.
-# Behaviour: all strings of one call share 512 bytes. A longer one is cut at 511 and the call gives 0, so that a
-#            long path or command line is another one that looks whole. Behind it a second string, even of one
-#            letter, makes the call fail with ENOSPC, and the line is missing. bpf_seq_write takes the
+# Behaviour: all strings of one call share 512 bytes. A longer one is cut at 511 and the call gives 0, so that
+#            a long path or command line is another one that looks whole. Behind it a second string, even of
+#            one letter, makes the call fail with ENOSPC, and the line is missing. bpf_seq_write takes the
 #            string as it is.
 # Versions:  Linux 6.18, libbpf 1.1, clang 19, bpftool 7.1.0. Needs root, bpftool, clang-19, libbpf-dev.
 # Seen:      one string of 600: 511 bytes printed, result 0
