@@ -12,9 +12,6 @@ import (
 	"bpfviewfs/mount/place"
 )
 
-// DefaultMaxRun is the bound of one run's output in bytes when no max_run= is given.
-const DefaultMaxRun = 64 << 20
-
 // DefaultMaxSeries is the bound of the samples of one file in .bpfview/textfile when no max_series= is given.
 const DefaultMaxSeries = 500_000
 
@@ -25,7 +22,7 @@ type Options struct {
 
 	UID, GID *uint32 // uid=, gid=: owner of everything, in place of the owner of the cgroup directory
 	Mode     *uint32 // mode=: mode of view files, at most 0777
-	MaxRun   int64   // max_run=: bound of one run's output in bytes
+	MaxRun   int64   // max_run=: bound of one run's output in bytes; 0 if it is not given
 	// MaxSeries is max_series=: the bound of one run's samples in .bpfview/textfile.
 	MaxSeries int
 	Flags     uintptr // flags for mount(2): always read-only, nosuid, nodev, noexec
@@ -62,7 +59,7 @@ func ParseOptions(lists ...string) (Options, error) {
 }
 
 func newOptions() Options {
-	return Options{MaxRun: DefaultMaxRun, MaxSeries: DefaultMaxSeries, Flags: place.Flags}
+	return Options{MaxSeries: DefaultMaxSeries, Flags: place.Flags}
 }
 
 func (o *Options) parse(lists []string) error {

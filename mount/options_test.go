@@ -172,7 +172,7 @@ func checkOptions(t *testing.T, o Options, err error) {
 		t.Errorf("exit code %d: %v", exit.Code(err), err)
 	case o.Flags&place.Flags != place.Flags:
 		t.Errorf("flags %#x lack one of ro,nosuid,nodev,noexec", o.Flags)
-	case o.MaxRun <= 0:
+	case o.MaxRun < 0:
 		t.Errorf("max_run %d", o.MaxRun)
 	case o.Mode != nil && *o.Mode > 0o777:
 		t.Errorf("mode %o", *o.Mode)

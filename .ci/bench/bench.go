@@ -58,6 +58,7 @@ func run(o options, s *stage.Stage, chosen []row) error {
 		return fmt.Errorf("%s", strings.Join(b.missing, "; "))
 	}
 	report := newReport(b)
+	all := time.Now()
 	for _, r := range chosen {
 		begin := time.Now()
 		result, err := b.row(r)
@@ -69,6 +70,7 @@ func run(o options, s *stage.Stage, chosen []row) error {
 		fmt.Printf("-- %s: %.0f s, others took %.1f %% of the machine\n", r.name, took,
 			100*result.Disturbed)
 	}
+	fmt.Printf("-- all rows: %.0f s\n", time.Since(all).Seconds())
 	return report.write(o)
 }
 

@@ -1,6 +1,7 @@
 package records
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
@@ -54,7 +55,9 @@ func AppendUnion(dst []byte, f Format, outputs []*Output, skew time.Duration,
 			dst = append(append(append(dst, "# "...), o.view...), '\n')
 		}
 		o.limit, o.union, o.snapshot = limit-int64(len(dst)-start), true, s
-		if dst, err = o.Render(f, dst); err != nil {
+		if dst, err = o.Render(f, dst); errors.Is(err, unix.EFBIG) {
+			return nil, TooLong(limit)
+		} else if err != nil {
 			return nil, err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -197,6 +198,7 @@ func (w *walk) endGiant() {
 	if w.isGiant() {
 		w.unload()
 		w.first()
+		debug.FreeOSMemory() // mappings of its maps end with a garbage collection
 	}
 }
 
