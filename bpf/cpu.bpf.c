@@ -26,6 +26,8 @@ struct cpu_record {
 
 VIEW_RECORD(struct cpu_record)
 
+#define V1_SHIFT 48 /* ids are smaller */
+
 /* Brings the CPUs' own counts into the bstat of the cgroup and all below it. */
 static __always_inline void flush(struct cgroup *cgrp)
 {
@@ -48,6 +50,35 @@ static __always_inline bool is_v1(struct seq_file *seq, struct cgroup *cgrp)
 	return seq && cgrp->root->hierarchy_id;
 }
 
+/* The last answers about cgroups that have used a CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 131072); /* at 100 bytes each, and two megabytes at once */
+	__type(key, __u64); /* cgroup id; above it, the hierarchy's on cgroup v1 */
+	__type(value, struct cputime_record);
+} cgroup_times SEC(".maps") VIEW_KEPT("cgroup");
+
+static __always_inline struct cputime_record *record_of(struct seq_file *seq, struct cgroup *cgrp)
+{
+	struct cputime_record *record, new = {};
+	__u64 id = cgrp->kn->id;
+
+	if (is_v1(seq, cgrp))
+		id |= (__u64)cgrp->root->hierarchy_id << V1_SHIFT;
+	record = bpf_map_lookup_elem(&cgroup_times, &id);
+	if (record)
+		return record;
+	bpf_map_update_elem(&cgroup_times, &id, &new, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&cgroup_times, &id);
+}
+
+static __always_inline void divide(struct seq_file *seq, struct cgroup *cgrp, struct cputime *t)
+{
+	if (t->runtime) /* else nothing was counted so far */
+		cputime_adjust(t, &cgrp->prev_cputime, record_of(seq, cgrp));
+}
+
 static __always_inline void count_times(struct seq_file *seq, struct cgroup *cgrp, struct cpu_record *r)
 {
 	struct cpuacct_times acct = {};
@@ -56,7 +87,7 @@ static __always_inline void count_times(struct seq_file *seq, struct cgroup *cgr
 	if (is_v1(seq, cgrp)) { /* v1, with the cpuacct controller alone */
 		if (!cpuacct_times(cgroup_css(cgrp, cpuacct_cgrp_id), &acct))
 			return;
-		cputime_adjust(t, &cgrp->prev_cputime);
+		divide(seq, cgrp, t);
 	/* The root's time is the machine's, and not counted per cgroup (root_cgroup_cputime). */
 	} else if (!cgrp->level) {
 		if (!cpuacct_times(root_cpuacct(), &acct))
@@ -66,7 +97,7 @@ static __always_inline void count_times(struct seq_file *seq, struct cgroup *cgr
 		t->user = cgrp->bstat.cputime.utime;
 		t->system = cgrp->bstat.cputime.stime;
 		t->runtime = cgrp->bstat.cputime.sum_exec_runtime;
-		cputime_adjust(t, &cgrp->prev_cputime);
+		divide(seq, cgrp, t);
 	}
 	set_times(r, t);
 }

@@ -47,6 +47,14 @@ struct processes_record {
 
 VIEW_RECORD(struct processes_record)
 
+/* The last answers about processes, by their first threads. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct cputime_record);
+} process_times SEC(".maps") VIEW_KEPT("task");
+
 /* The sums over all threads of a process. */
 struct sum {
 	struct threads walk;
@@ -154,7 +162,9 @@ static __noinline void set_sums(struct task_struct *task, struct processes_recor
 	struct process p = {.task = task};
 
 	bpf_loop(8, sum_threads, &p, 0);
-	cputime_adjust(&p.sum.cpu, &task->signal->prev_cputime);
+	cputime_adjust(&p.sum.cpu, &task->signal->prev_cputime,
+		       bpf_task_storage_get(&process_times, task->group_leader, NULL,
+					    BPF_LOCAL_STORAGE_GET_F_CREATE));
 	r->threads = p.sum.living;
 	r->major_faults = p.sum.major_faults;
 	r->user_usec = p.sum.cpu.user / 1000;

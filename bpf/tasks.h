@@ -24,6 +24,14 @@ struct tasks_record {
 	char comm[16] VIEW_HELP("name of the thread");
 };
 
+/* The last answers about threads. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct cputime_record);
+} thread_times SEC(".maps") VIEW_KEPT("task");
+
 static int view_emit(struct seq_file *seq, const struct tasks_record *record);
 
 static __noinline __u64 resident(struct seq_file *seq, struct task_struct *task)
@@ -40,7 +48,8 @@ static __noinline int show_task(struct seq_file *seq, struct task_struct *task)
 	struct tasks_record r;
 
 	__builtin_memset(&r, 0, sizeof(r));
-	cputime_adjust(&t, &task->prev_cputime);
+	cputime_adjust(&t, &task->prev_cputime,
+		       bpf_task_storage_get(&thread_times, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE));
 	r.pid = task->tgid;
 	r.tid = task->pid;
 	r.ppid = task->real_parent->tgid;

@@ -84,8 +84,12 @@ func (v *View) load(src *sources.Source, l *loading) (err error) {
 		v.warn("without its schema: %v", err)
 	}
 	v.stateDir = l.pins.stateDir(v.name)
-	o := &object{Object: parsed, raw: c.raw, view: v.name, pins: l.pins}
-	shared := parsed.SharedIDs()
+	kept, ids, err := v.set.keep(l.pins, parsed)
+	if err != nil {
+		return err
+	}
+	o := &object{Object: parsed, raw: c.raw, view: v.name, pins: l.pins, kept: kept}
+	shared := parsed.SharedIDs() + ids
 	o.origin = func(program string) programs.Origin {
 		return programs.OriginOf(src.ObjectPath(), program, c.raw, settings.Parameters, shared)
 	}
@@ -222,12 +226,12 @@ func (v *View) addWalk(o *object) error {
 	return nil
 }
 
-// counted holds the maps that the walk shares with the object's attached programs. Without CAP_SYS_ADMIN they
-// cannot be found later.
+// counted holds the maps that the walk shares with other programs. They are those of the state, and kept maps.
+// Without CAP_SYS_ADMIN they cannot be found later.
 func (o *object) counted(s *state.State) (map[string]*ebpf.Map, error) {
 	held := make(map[string]*ebpf.Map)
 	for name := range programs.UsedMaps(o.Spec().Programs[o.Walk()]) {
-		m := s.Maps()[name]
+		m := cmp.Or(s.Maps()[name], o.kept[name])
 		if m == nil || strings.HasPrefix(name, ".") { // global variables are the walk's own
 			continue
 		}

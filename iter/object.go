@@ -2,6 +2,7 @@ package iter
 
 import (
 	"fmt"
+	"maps"
 
 	"bpfviewfs/iter/programs"
 	"bpfviewfs/iter/requests"
@@ -18,6 +19,7 @@ type object struct {
 	view   string
 	pins   *registry // nil for nowhere
 	origin func(program string) programs.Origin
+	kept   map[string]*ebpf.Map // see Set.keep
 
 	refused []error // why flavours are left out
 }
@@ -27,7 +29,7 @@ type object struct {
 // because one that this kernel refuses would fail the whole collection.
 func (o *object) obtain(program string, s *state.State, cache *btf.Cache) (*programs.Iterator, error) {
 	var p *ebpf.Program
-	var maps map[string]*ebpf.Map
+	var loaded map[string]*ebpf.Map
 	var origin programs.Origin
 	switch {
 	case s != nil:
@@ -37,20 +39,23 @@ func (o *object) obtain(program string, s *state.State, cache *btf.Cache) (*prog
 		p = o.pins.take(o.pin(program), origin)
 	}
 	if p == nil {
-		coll, err := o.Load(s.Maps(), cache, program)
+		shared := make(map[string]*ebpf.Map)
+		maps.Copy(shared, o.kept)
+		maps.Copy(shared, s.Maps())
+		coll, err := o.Load(shared, cache, program)
 		if err != nil {
 			return nil, err
 		}
 		defer coll.Close()
-		p, maps = coll.DetachProgram(program), map[string]*ebpf.Map{}
+		p, loaded = coll.DetachProgram(program), map[string]*ebpf.Map{}
 		for _, name := range []string{requests.Map, runs.BatchMap} {
-			maps[name] = coll.DetachMap(name)
+			loaded[name] = coll.DetachMap(name)
 		}
 		if s == nil {
 			o.pins.put(o.pin(program), p, origin)
 		}
 	}
-	return o.Iterator(program, p, maps), nil
+	return o.Iterator(program, p, loaded), nil
 }
 
 // refuse notes why a flavour is left out, if err is not nil.

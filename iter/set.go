@@ -43,6 +43,8 @@ type Set struct {
 	uses  state.Uses
 
 	pinned atomic.Bool // the registry can be used
+
+	kept map[string]*kept // maps that programs share, by the names of their pins
 }
 
 // Open finds the views and loads them, for cgroups of h. A view that cannot load is in Views with its Err,
@@ -107,6 +109,7 @@ func (s *Set) close() error {
 		v.retire(nil)
 	}
 	s.alive.Wait()
+	s.closeKept()
 	s.runner.Close()
 	return s.closeErr
 }

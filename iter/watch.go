@@ -40,6 +40,8 @@ func (s *Set) Watch(ctx context.Context, changed func()) error {
 	}
 	due := time.NewTimer(quiet) // the first look, when the first readers have what they wait for
 	defer due.Stop()
+	tidy := time.NewTicker(tidyTime)
+	defer tidy.Stop()
 	var first time.Time // change that was not looked at yet
 	for {
 		select {
@@ -50,6 +52,9 @@ func (s *Set) Watch(ctx context.Context, changed func()) error {
 				continue
 			}
 		case <-w.Errors: // events were lost
+		case <-tidy.C:
+			s.tidy()
+			continue
 		case <-due.C:
 			event := !first.IsZero()
 			first = time.Time{}

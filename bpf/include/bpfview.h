@@ -207,6 +207,15 @@ static __always_inline bool view_at_header(struct bpf_iter__task *ctx)
 #define VIEW_ROWS VIEW_TAG("rows") /* see request.h */
 #define VIEW_HEADER(lines) VIEW_TAG("header:" #lines) /* of a text, at its beginning, once for all processes */
 #define VIEW_FOOTER(lines) VIEW_TAG("footer:" #lines)
+/*
+ * Property of a map, after SEC(".maps"). The map is pinned in the registry. All programs that declare it alike
+ * use the same one, also those of other views, of the next server and of other mounts. So programs on several
+ * CPUs may write it at once. by tells what an entry belongs to:
+ *
+ * "cgroup"	a hash table by cgroup id (__u64). An entry is removed some minutes after its cgroup.
+ * "task"	a map of type BPF_MAP_TYPE_TASK_STORAGE. The kernel removes an entry with its task.
+ */
+#define VIEW_KEPT(by) VIEW_TAG("kept:" by)
 /* Its bytes are in a final format, such as protobuf. */
 #define VIEW_ENCODED(format) VIEW_TAG("encoded:" format)
 

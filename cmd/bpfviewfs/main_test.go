@@ -38,6 +38,9 @@ func roleOf() func() error {
 	if dir := os.Getenv(readVar); dir != "" {
 		return func() error { return readForTest(dir) }
 	}
+	if os.Getenv(burstsVar) != "" {
+		return bursts
+	}
 	dir := os.Getenv(serveVar)
 	switch {
 	case dir == "":

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"bpfviewfs/internal/errno"
@@ -26,7 +27,7 @@ func (h *Hierarchy) Of(thread uint32) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	full, ok := findMembership(text, controllers)
+	_, full, ok := findMembership(text, controllers)
 	if !ok {
 		return 0, errno.Errorf(unix.ENOENT, "thread %d is in no cgroup of this hierarchy", thread)
 	}
@@ -35,6 +36,27 @@ func (h *Hierarchy) Of(thread uint32) (uint64, error) {
 		return 0, errno.Errorf(unix.ENOENT, "thread %d is not below %q", thread, h.path)
 	}
 	return h.Find(below)
+}
+
+// Number is the kernel's number of the hierarchy, 0 for cgroup2 (cgroups(7) on /proc/PID/cgroup).
+func (h *Hierarchy) Number() (uint64, error) {
+	if !h.v1 {
+		return 0, nil
+	}
+	text, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return 0, fmt.Errorf("the number of hierarchy %q: %w", h.path, err)
+	}
+	controllers, _, err := h.identity()
+	if err != nil {
+		return 0, err
+	}
+	id, _, _ := findMembership(text, controllers)
+	number, err := strconv.ParseUint(id, 10, 64)
+	if err != nil {
+		return 0, errno.Errorf(unix.ENOENT, "hierarchy %q is not in /proc/self/cgroup", h.path)
+	}
+	return number, nil
 }
 
 // identity tells which line of /proc/PID/cgroup is about this hierarchy (see findMembership), and the path
@@ -56,10 +78,10 @@ func (h *Hierarchy) identity() (controllers []string, top string, err error) {
 	return nil, "", errno.Errorf(unix.ENOENT, "%q is in no cgroup mount of this process", h.path)
 }
 
-// findMembership finds the path of a hierarchy in /proc/PID/cgroup, which has lines ID:CONTROLLERS:PATH
-// (cgroups(7)). options are the hierarchy's mount options. If they are nil, it is cgroup2, which has no
-// controllers in its line.
-func findMembership(text []byte, options []string) (string, bool) {
+// findMembership finds the number and the path of a hierarchy in /proc/PID/cgroup, which has lines
+// ID:CONTROLLERS:PATH (cgroups(7)). options are the hierarchy's mount options. If they are nil, it is cgroup2,
+// which has no controllers in its line.
+func findMembership(text []byte, options []string) (id, path string, ok bool) {
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
 		id, rest, _ := strings.Cut(lines.Text(), ":")
 		controllers, at, ok := strings.Cut(rest, ":")
@@ -68,8 +90,8 @@ func findMembership(text []byte, options []string) (string, bool) {
 		}
 		first, _, _ := strings.Cut(controllers, ",") // a controller is in one hierarchy only
 		if options == nil || slices.Contains(options, first) {
-			return at, true
+			return id, at, true
 		}
 	}
-	return "", false
+	return "", "", false
 }

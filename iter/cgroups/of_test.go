@@ -23,7 +23,7 @@ func TestFindMembership(t *testing.T) {
 		"a named one":     {[]string{"rw", "xattr", "name=systemd"}, "/s", true},
 		"none":            {[]string{"rw", "pids"}, "", false},
 	} {
-		if got, ok := findMembership([]byte(text), tt.options); got != tt.want || ok != tt.ok {
+		if _, got, ok := findMembership([]byte(text), tt.options); got != tt.want || ok != tt.ok {
 			t.Errorf("%s: %q %t, want %q", name, got, ok, tt.want)
 		}
 	}

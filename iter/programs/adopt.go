@@ -21,7 +21,7 @@ func (o *Object) UsualPieces() bool {
 // MapBytes is about how much memory the maps of a program take.
 func (o *Object) MapBytes(program string) (bytes uint64) {
 	for name := range UsedMaps(o.spec.Programs[program]) {
-		if m := o.spec.Maps[name]; m != nil {
+		if m := o.spec.Maps[name]; m != nil && o.Kept()[name] == "" {
 			bytes += uint64(m.MaxEntries) * uint64(m.ValueSize)
 		}
 	}

@@ -29,6 +29,25 @@ func (o *Object) PinnedByName() (paths []string) {
 	return paths
 }
 
+// KeptByCgroup is what [Object.Kept] gives for a map whose keys are ids of cgroups.
+const KeptByCgroup = "cgroup"
+
+// Kept are the kept maps of the view's iterators by name, and what an entry belongs to (VIEW_KEPT of
+// bpf/include/bpfview.h).
+func (o *Object) Kept() map[string]string {
+	kept := make(map[string]string)
+	for name := range o.mapsOf(o.own()...) {
+		if m := o.spec.Maps[name]; m != nil {
+			for _, tag := range m.Tags {
+				if by, ok := strings.CutPrefix(tag, "kept:"); ok {
+					kept[name] = by
+				}
+			}
+		}
+	}
+	return kept
+}
+
 func pinPath(name string) string { return filepath.Join(PinDirectory, name) }
 
 func (o *Object) isPinnedByName(name string) bool {

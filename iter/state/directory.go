@@ -85,9 +85,9 @@ func unpin(path string) error {
 	return os.Remove(path)
 }
 
-// mapPin names a map by all that makes it fit for a program, for example its kind, sizes, flags, and the
+// MapPin names a map by all that makes it fit for a program, for example its kind, sizes, flags, and the
 // types of key and value.
-func mapPin(m *ebpf.MapSpec) string {
+func MapPin(m *ebpf.MapSpec) string {
 	return pinName("map", m.Name, m.Type, m.KeySize, m.ValueSize, m.MaxEntries, m.Flags, layout(m.Key),
 		layout(m.Value))
 }

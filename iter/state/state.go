@@ -66,7 +66,7 @@ func Load(o *programs.Object, origin func(program string) programs.Origin, dir s
 			if strings.HasPrefix(name, ".") || o.IsShared(name) {
 				continue
 			}
-			s.pins[name] = mapPin(o.Spec().Maps[name])
+			s.pins[name] = MapPin(o.Spec().Maps[name])
 			if m, err := ebpf.LoadPinnedMap(filepath.Join(dir, s.pins[name]), nil); err == nil {
 				s.maps[name] = m
 			}
