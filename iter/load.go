@@ -128,6 +128,11 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 		}
 	}()
 	if len(o.Attached()) > 0 {
+		if v.stateDir != "" {
+			if err := sources.TrustPins(v.stateDir); err != nil {
+				return err
+			}
+		}
 		if v.stateDir != "" && !v.set.config.ReadOnly {
 			loading, err := state.Lock(filepath.Dir(v.stateDir), unix.LOCK_EX)
 			if err != nil {
@@ -200,8 +205,7 @@ func (v *View) addWalk(o *object) error {
 		}
 		return o, err
 	}
-	v.kept = v.keepWalk(o)
-	v.job.AddWalker(runs.Walker{
+	walker := runs.Walker{
 		Program: o.Walk(), Shared: counted,
 		Load: func(set func(*ebpf.CollectionSpec) error) (*ebpf.Collection, error) {
 			o, err := parse()
@@ -211,7 +215,7 @@ func (v *View) addWalk(o *object) error {
 			if err != nil {
 				return nil, err
 			}
-			return v.kept.load(o, func() (*ebpf.Collection, error) {
+			return v.walk.load(o, func() (*ebpf.Collection, error) {
 				return o.Load(counted, links.KernelTypes(), o.Walk())
 			})
 		},
@@ -222,7 +226,11 @@ func (v *View) addWalk(o *object) error {
 			}
 			return o.Spec(), nil
 		},
-	})
+	}
+	if v.walk = v.pinnedWalk(o); v.walk != nil {
+		walker.Enter, walker.Leave = v.walk.enter, v.walk.leave
+	}
+	v.job.AddWalker(walker)
 	return nil
 }
 

@@ -44,7 +44,7 @@ type Set struct {
 
 	pinned atomic.Bool // the registry can be used
 
-	kept map[string]*kept // maps that programs share, by the names of their pins
+	kept  map[string]*kept // maps that programs share, by the names of their pins
 }
 
 // Open finds the views and loads them, for cgroups of h. A view that cannot load is in Views with its Err,
@@ -124,7 +124,7 @@ func (s *Set) Detach() error {
 	pins, _ := s.openRegistry(make(map[string]bool))
 	defer pins.close()
 	s.removeStates(pins, nil)
-	pins.unpinWalks(nil)
+	s.unpinWalks(pins, nil)
 	return err
 }
 
@@ -177,7 +177,7 @@ func (s *Set) update(event bool) (changed bool, err error) {
 		list = append(list, s.next(was[name], found[name], event, l))
 	}
 	pins.prune(list, s.config.Dirs)
-	pins.unpinWalks(list)
+	defer s.unpinWalks(pins, list) // when removed views are retired
 	if slices.Equal(list, *s.views.Load()) {
 		return false, nil
 	}

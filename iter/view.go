@@ -39,7 +39,7 @@ type View struct {
 	state    *state.State // nil if no program of the object is attached
 	stateDir string       // where that is pinned; "" keeps it with this process
 	idle     bool         // nothing counts
-	kept     *keptWalk    // see walks.go
+	walk     *pinnedWalk  // see walks.go
 }
 
 // Name is the object's file name without .bpf.o, or the pin's.
@@ -140,7 +140,7 @@ func (v *View) close() error {
 	if stateful && v.stateDir != "" && v.life.retired.Load() && !v.set.config.ReadOnly {
 		errs = append(errs, v.set.uses.Remove(v.stateDir))
 	}
-	defer v.kept.close()
+	defer v.walk.close()
 	return errors.Join(append(errs, v.job.Close())...)
 }
 

@@ -87,6 +87,7 @@ func TestImports(t *testing.T) {
 			"bpfviewfs/bpf":          "objects are handed to it", fuse: room, logrus: room,
 			cobra: room,
 		},
+		"iter/join": {"bpfviewfs/": room, fuse: room, logrus: room, cobra: room},
 		"iter/raw": {"bpfviewfs/": "it is for programs of others", bpf: "bytes alone", fuse: room,
 			logrus: room, cobra: room},
 		"iter/requests": {"bpfviewfs/": room, fuse: room, logrus: room, cobra: room},

@@ -137,6 +137,7 @@ func serve(conn *server.Conn, o mount.Options, log *logrus.Logger) error {
 		return err
 	}
 	go memory.Share(tree.SetTotal)
+	go src.set.Prepare()
 	watch, unwatch := context.WithCancel(context.Background())
 	defer unwatch()
 	go func() {

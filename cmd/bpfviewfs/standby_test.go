@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"bpfviewfs/internal/testenv"
 	"bpfviewfs/mount"
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -103,6 +105,50 @@ func TestServersEndAtOnce(t *testing.T) {
 			return len(own) == 1 && own[0] != "" && slices.Equal(held, own)
 		})
 		unix.Kill(s.Server, unix.SIGKILL)
+	}
+}
+
+// TestWalksOutliveServers checks that each server of a mount reads trees with the program that the first one
+// has loaded.
+func TestWalksOutliveServers(t *testing.T) {
+	registry := newRegistry(t)
+	dir := mountDir(t, "cgroup2", "registry="+registry)
+	read(t, dir+"/.bpfview/tree/cpu")
+	p, err := ebpf.LoadPinnedProgram(filepath.Join(registry, "___walks/cpu/cpu___walk"), nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return // this kernel does not walk
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	info, err := p.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _ := info.ID()
+	has := func(pid int) bool {
+		open, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+		return slices.ContainsFunc(open, func(fd string) bool {
+			info, _ := os.ReadFile(fd)
+			return strings.Contains(string(info), fmt.Sprintf("prog_id:\t%d\n", id))
+		})
+	}
+	for what, replace := range map[string]func() error{
+		"a reload":               func() error { return mount.Reload(dir) },
+		"a reload of the keeper": func() error { return mount.ReloadKeeper(dir) },
+		"a kill":                 func() error { return unix.Kill(status(t, dir).Server, unix.SIGKILL) },
+	} {
+		before := status(t, dir).Server
+		if err := replace(); err != nil {
+			t.Fatal(err)
+		}
+		read(t, dir+"/.bpfview/tree/cpu")
+		if now := status(t, dir).Server; now == before || !has(now) {
+			t.Errorf("after %s server %d reads trees with another program", what, now)
+		}
+		next := standby(t, dir)
+		eventually(t, "the standby takes the program", func() bool { return has(next) })
 	}
 }
 

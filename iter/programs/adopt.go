@@ -29,7 +29,7 @@ func (o *Object) MapBytes(program string) (bytes uint64) {
 }
 
 // Adopt is Load for a walk that was loaded earlier from the same object. It fails if a map of the program is
-// smaller than the object's. The list of cgroups in it is emptied. The program belongs to the result.
+// smaller than the object's. The program belongs to the result.
 func (o *Object) Adopt(name string, p *ebpf.Program) (*ebpf.Collection, error) {
 	ids, err := links.MapIDs(p)
 	if err != nil {
@@ -76,22 +76,6 @@ func (o *Object) Adopt(name string, p *ebpf.Program) (*ebpf.Collection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take up %s: %w", name, err)
 	}
-	if err := empty(coll.Maps[cgroupsMap]); err != nil {
-		coll.Close()
-		return nil, fmt.Errorf("take up %s: empty its list: %w", name, err)
-	}
 	coll.Programs = map[string]*ebpf.Program{name: p}
 	return coll, nil
-}
-
-// cgroupsMap has the cgroups that a walk has listed. The next pass takes names from there.
-const cgroupsMap = "view_cgroups"
-
-// empty fills a map with zeros.
-func empty(m *ebpf.Map) error {
-	memory, err := m.Memory()
-	if err == nil {
-		_, err = memory.WriteAt(make([]byte, memory.Size()), 0)
-	}
-	return err
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"bpfviewfs/internal/errno"
+	"bpfviewfs/iter/join"
 	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -157,7 +158,7 @@ func (u *Union) Walks() error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return errors.Join(w.load(), w.refused)
+	return errors.Join(w.load(time.Minute), w.refused)
 }
 
 // unionSkew is the variable of bpf/walk/union.bpf.c, in nanoseconds.
@@ -227,7 +228,7 @@ func (s *unions) make(jobs []*Job) union {
 	load := func(set func(*ebpf.CollectionSpec) error) (*ebpf.Collection, error) {
 		return loadUnion(s.objects, jobs, set)
 	}
-	return union{jobs: jobs, walk: newWalk(unionProgram, load, views...)}
+	return union{jobs: jobs, walk: newWalk(join.Program, load, views...)}
 }
 
 // drop ends the walks that a job is part of. No run of the job may be under way.
@@ -245,23 +246,23 @@ func (s *unions) drop(j *Job) {
 
 // loadUnion loads a program that walks for all jobs.
 func loadUnion(objects iofs.FS, jobs []*Job, set func(*ebpf.CollectionSpec) error) (*ebpf.Collection, error) {
-	spec, err := parseObjectOf(objects, unionObject)
+	spec, err := parseObjectOf(objects, "walk/union.bpf.o")
 	if err != nil {
 		return nil, err
 	}
-	var parsed []joined
+	var parsed []join.Object
 	shared := make(map[string]*ebpf.Map)
 	for _, j := range jobs {
 		spec, err := j.walker.Parse()
 		if err != nil {
 			return nil, ofView(j, err)
 		}
-		parsed = append(parsed, joined{j.view, spec, j.walk.program})
+		parsed = append(parsed, join.Object{View: j.view, Spec: spec, Walk: j.walk.program})
 		for name, m := range j.walker.Shared {
-			shared[joinedName(j.view, name)] = m
+			shared[join.Name(j.view, name)] = m
 		}
 	}
-	if err := errors.Join(join(spec, parsed), set(spec)); err != nil {
+	if err := errors.Join(join.Objects(spec, parsed), set(spec)); err != nil {
 		return nil, err
 	}
 	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return spec.Maps[name] == nil })

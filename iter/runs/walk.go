@@ -7,8 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"bpfviewfs/internal/await"
 	"bpfviewfs/internal/errno"
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/join"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
@@ -21,10 +23,15 @@ import (
 type walk struct {
 	program string
 	open    LoadWalk
+	enter   func() bool // see Walker; nil if no other process uses the program
+	leave   func()
 	piece   time.Duration
 
+	patience time.Duration // see load
+
 	mu      sync.Mutex
-	refused error            // why there is no program
+	refused error // why there is no program
+	loading *await.Making[*ebpf.Collection]
 	loaded  *ebpf.Collection // nil before the first tree is read, and after a giant one
 	room    listRoom
 	status  walkStatus
@@ -46,10 +53,19 @@ func (j *Job) Walks() error {
 	}
 	j.walk.mu.Lock()
 	defer j.walk.mu.Unlock()
-	if err := j.walk.load(); err != nil {
+	if err := j.walk.load(time.Minute); err != nil {
 		return errors.Join(err, j.walk.refused)
 	}
 	return nil
+}
+
+// Prepare begins to load the walk, so that the first tree need not wait for all of that.
+func (j *Job) Prepare() {
+	if j.walk != nil {
+		j.walk.mu.Lock()
+		defer j.walk.mu.Unlock()
+		_ = j.walk.load(0)
+	}
 }
 
 // InPieces is the job with a walk of its own, in the shortest possible pieces. The function closes that walk.
@@ -94,43 +110,66 @@ func (w *walk) fill(cgroup uint64, all ...*run) error {
 	if err := r.overdue(); err != nil {
 		return err
 	}
-	if w.loaded == nil {
+	if w.loaded == nil && w.loading == nil {
 		w.expect(r.hierarchy.Descendants(cgroup))
 	}
-	if err := w.load(); err != nil {
+	if err := w.load(w.patience); err != nil {
 		return err
 	}
 	defer w.freeGiant()
 	for {
-		result, err := w.pass(r, cgroup)
-		if err != nil {
-			return err
-		}
-		rows := int64(0)
-		for i := range w.shows {
-			rows += int64(w.shows[i].status.Rows)
-		}
-		if rows > r.limit {
-			return records.TooLong(r.limit)
-		}
-		switch result {
-		case walkDone:
-			return w.read(all)
-		case walkGone:
-			return cgroups.Gone(cgroup)
-		case walkFull:
-			if err := w.grow(r.limit); err != nil {
+		if w.enter != nil && !w.enter() { // the next one is this process's alone
+			w.unload()
+			if err := w.load(w.patience); err != nil {
 				return err
 			}
-		default: // the tree is too deep, or a view failed
-			return errNoWalk
+			continue
+		}
+		full, err := w.show(cgroup, all)
+		if w.leave != nil {
+			w.leave()
+		}
+		if err != nil || !full {
+			return err
+		}
+		if err := w.grow(r.limit); err != nil {
+			return err
 		}
 	}
 }
 
+// show makes one pass and reads its result. It reports whether more room is needed.
+func (w *walk) show(cgroup uint64, all []*run) (full bool, err error) {
+	r := all[0]
+	result, err := w.pass(r, cgroup)
+	if err != nil {
+		return false, err
+	}
+	rows := int64(0)
+	for i := range w.shows {
+		rows += int64(w.shows[i].status.Rows)
+	}
+	if rows > r.limit {
+		return false, records.TooLong(r.limit)
+	}
+	switch result {
+	case walkDone:
+		return false, w.read(all)
+	case walkGone:
+		return false, cgroups.Gone(cgroup)
+	case walkFull:
+		return true, nil
+	}
+	return false, errNoWalk // the tree is too deep, or a view failed
+}
+
 // pass walks once, piece by piece, to the end or until it cannot go on, and returns the last result.
 func (w *walk) pass(r *run, cgroup uint64) (result uint32, err error) {
-	w.status = walkStatus{Top: cgroup, Pass: w.status.Pass + 1}
+	var last walkStatus // perhaps of another process
+	if err := w.loaded.Variables[walkVariable].Get(&last); err != nil {
+		return 0, err
+	}
+	w.status = walkStatus{Top: cgroup, Pass: last.Pass + 1}
 	if err := w.loaded.Variables[walkVariable].Set(w.status); err != nil {
 		return 0, err
 	}
@@ -241,5 +280,5 @@ func (s *walkShow) name(name string) string {
 	if s.view == "" {
 		return name
 	}
-	return joinedName(s.view, name)
+	return join.Name(s.view, name)
 }

@@ -24,7 +24,7 @@ func TestWalkGrows(t *testing.T) {
 	} {
 		l := lister{objects: bpf.Objects, inWalk: newWalk("list", loadList(bpf.Objects))}
 		l.inWalk.room = room
-		if err := l.inWalk.load(); err != nil {
+		if err := l.inWalk.load(time.Minute); err != nil {
 			old := lister{objects: bpf.Objects}
 			if !errors.Is(err, errNoWalk) || old.load() != nil {
 				t.Fatal(err, l.inWalk.refused)
@@ -66,5 +66,44 @@ func TestWalkExpects(t *testing.T) {
 	}
 	if err != nil || r.output.Len() != many+1 || loads != 1 {
 		t.Errorf("%d loads, %d cgroups of %d, %v", loads, r.output.Len(), many+1, err)
+	}
+}
+
+// TestWalkLoadsLong checks that a tree is read another way while its program is being loaded, and that the
+// program is used from then on.
+func TestWalkLoadsLong(t *testing.T) {
+	h := testHierarchy(t)
+	top := ktest.CgroupID(t, ktest.Cgroup(t, h.String(), "bpfviewfs-test-*"))
+	verified := make(chan struct{})
+	l := lister{objects: bpf.Objects}
+	defer l.close()
+	l.inWalk = newWalk("list", func(set func(*ebpf.CollectionSpec) error) (*ebpf.Collection, error) {
+		<-verified
+		return loadList(bpf.Objects)(set)
+	})
+	defer l.inWalk.end()
+	l.inWalk.patience = 0
+	list := func() (cgroups int) {
+		t.Helper()
+		r := &run{ctx: t.Context(), hierarchy: h, deadline: time.Now().Add(time.Minute), limit: 1 << 20}
+		if ok, err := l.list(r, top); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		return r.output.Len()
+	}
+	for range 2 {
+		if n := list(); n != 1 || l.walker == nil {
+			t.Errorf("while the program is loaded: %d cgroups, not 1", n)
+		}
+	}
+	close(verified)
+	if err := l.inWalk.load(time.Minute); errors.Is(err, errNoWalk) && l.inWalk.refused != nil {
+		return // before v6.4
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	l.close()
+	if n := list(); n != 1 || l.walker != nil {
+		t.Errorf("with the program: %d cgroups, not 1, or listed another way", n)
 	}
 }

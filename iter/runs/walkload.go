@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"bpfviewfs/internal/await"
 	"bpfviewfs/internal/errno"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -23,6 +24,10 @@ type Walker struct {
 	Parse func() (*ebpf.CollectionSpec, error)
 	// Shared are the maps of the view's attached programs that the walk uses, by name.
 	Shared map[string]*ebpf.Map
+	// Enter and Leave are called before and after each pass, if they are not nil. Enter reports false if
+	// another process uses the loaded program for long. Load then gives another one.
+	Enter func() bool
+	Leave func()
 }
 
 // LoadWalk loads the program of a walk, after set has changed its object.
@@ -36,11 +41,12 @@ func (j *Job) AddWalker(w Walker) {
 		return
 	}
 	j.walk = newWalk(w.Program, w.Load, "")
+	j.walk.enter, j.walk.leave = w.Enter, w.Leave
 }
 
 // newWalk makes a walk that shows the views of a union, a view that is called "", or none.
 func newWalk(program string, open LoadWalk, views ...string) *walk {
-	w := &walk{program: program, open: open, piece: walkPiece}
+	w := &walk{program: program, open: open, piece: walkPiece, patience: loadPatience}
 	for _, v := range views {
 		w.shows = append(w.shows, walkShow{view: v})
 	}
@@ -114,19 +120,30 @@ func (w *walk) grow(limit int64) error {
 		return errNoWalk
 	}
 	w.unload()
-	return w.load()
+	return w.load(w.patience)
 }
 
-// load loads the program with the memory of its parts, if it is not loaded.
-func (w *walk) load() error {
+// loadPatience is how long readers wait for a program. The verifier may take longer, and then refuse it. So
+// trees are read another way while it goes on.
+const loadPatience = 3 * time.Second
+
+// load loads the program with the memory of its parts, if it is not loaded. The error is errNoWalk while that
+// takes longer than patience.
+func (w *walk) load(patience time.Duration) error {
 	if w.loaded != nil {
 		return nil
 	}
 	if w.refused != nil || w.open == nil {
 		return errNoWalk
 	}
-	var err error
-	w.loaded, err = w.open(w.set)
+	if w.loading == nil {
+		w.loading = await.Begin(func() (*ebpf.Collection, error) { return w.open(w.set) })
+	}
+	loaded, ok, err := w.loading.Within(patience)
+	if !ok {
+		return errNoWalk
+	}
+	w.loading, w.loaded = nil, loaded
 	switch {
 	case err == nil:
 		return nil
@@ -195,7 +212,7 @@ func (w *walk) isGiant() bool {
 func (w *walk) endGiant() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.isGiant() {
+	if w.isGiant() && w.loading == nil {
 		w.unload()
 		w.first()
 		debug.FreeOSMemory() // mappings of its maps end with a garbage collection
@@ -209,13 +226,17 @@ func (w *walk) unload() {
 	}
 }
 
-// end unloads the program for good. It waits for its present reader. A nil walk has no program.
+// end unloads the program for good. It waits for its present reader, and for the verifier. A nil walk has no
+// program.
 func (w *walk) end() {
 	if w == nil {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.loading != nil {
+		w.loaded, _ = w.loading.End()
+	}
 	w.unload()
 	w.refused = errNoWalk
 }

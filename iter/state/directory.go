@@ -115,3 +115,23 @@ func layout(t btf.Type) string {
 	}
 	return text
 }
+
+// RemovePins removes a directory with its pins. Another process may do the same, or pin anew.
+func RemovePins(dir string) error {
+	pins, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, pin := range pins {
+		if e := os.Remove(filepath.Join(dir, pin.Name())); !errors.Is(e, os.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	if e := os.Remove(dir); !errors.Is(e, os.ErrNotExist) && !errors.Is(e, unix.ENOTEMPTY) {
+		err = errors.Join(err, e)
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", dir, err)
+	}
+	return nil
+}

@@ -62,6 +62,12 @@ func (u *Uses) unuse(view string) {
 	u.lockUse(view, unix.F_OFD_SETLK, unix.F_UNLCK, nil)
 }
 
+// Drop takes the mark of use away, and reports whether no other mount uses the view.
+func (u *Uses) Drop(view string) (last bool) {
+	u.unuse(view)
+	return !u.usedByOthers(view)
+}
+
 // usedByOthers reports whether another mount uses a view. A view is used if that cannot be found out.
 func (u *Uses) usedByOthers(view string) bool {
 	if u.file.Load() == nil {

@@ -1,4 +1,5 @@
-package runs
+// Package join puts the program of a union together, of the walks of several views, before it is loaded.
+package join
 
 import (
 	"slices"
@@ -12,43 +13,44 @@ import (
 
 // The names of bpf/walk/union.bpf.c and of VIEW_TREE in bpf/include/tree.h.
 const (
-	unionObject  = "walk/union.bpf.o"
-	unionProgram = "walk_union" // walks for several views
-	unionShow    = "union_show"
-	walkShown    = "_walk_show"
+	// Program walks for several views.
+	Program = "walk_union"
+
+	unionShow = "union_show"
+	walkShown = "_walk_show"
 )
 
-// joined is the object of one of the views of a union.
-type joined struct {
-	view string
-	spec *ebpf.CollectionSpec
-	walk string // the program
+// Object is the object of one of the views of a union.
+type Object struct {
+	View string
+	Spec *ebpf.CollectionSpec
+	Walk string // the program
 }
 
-// joinedName is the name of a view's map, function or variable in a union.
-func joinedName(view, name string) string { return name + "." + view }
+// Name is the name of a view's map, function or variable in a union.
+func Name(view, name string) string { return name + "." + view }
 
-// join adds the walks of objects to the object of unions. Its program then shows each cgroup by one view
+// Objects adds the walks of objects to the object of unions. Its program then shows each cgroup by one view
 // after the other, in their order. Each view keeps its own maps and variables. No two objects may be of one
 // view.
-func join(union *ebpf.CollectionSpec, objects []joined) error {
-	program := union.Programs[unionProgram]
+func Objects(union *ebpf.CollectionSpec, objects []Object) error {
+	program := union.Programs[Program]
 	if program == nil {
-		return errno.Errorf(unix.ENOEXEC, "the object of unions has no program %s", unionProgram)
+		return errno.Errorf(unix.ENOEXEC, "the object of unions has no program %s", Program)
 	}
 	var called []string
 	for _, o := range objects {
-		walk := o.spec.Programs[o.walk]
+		walk := o.Spec.Programs[o.Walk]
 		if walk == nil {
-			return errno.Errorf(unix.ENOEXEC, "view %s has no program that walks", o.view)
+			return errno.Errorf(unix.ENOEXEC, "view %s has no program that walks", o.View)
 		}
-		shown, err := reachable(walk.Instructions, o.view+walkShown)
+		shown, err := reachable(walk.Instructions, o.View+walkShown)
 		if err != nil {
 			return err
 		}
 		o.addTo(union, shown)
 		program.Instructions = append(program.Instructions, shown...)
-		called = append(called, joinedName(o.view, o.view+walkShown))
+		called = append(called, Name(o.View, o.View+walkShown))
 	}
 	return replaceBody(program, unionShow, callEach(called))
 }
@@ -65,31 +67,31 @@ func callEach(functions []string) asm.Instructions {
 }
 
 // addTo renames the functions and the symbols that they use, and adds them to the union.
-func (o *joined) addTo(union *ebpf.CollectionSpec, functions asm.Instructions) {
+func (o *Object) addTo(union *ebpf.CollectionSpec, functions asm.Instructions) {
 	used := make(map[string]bool)
 	for i := range functions {
 		ins := &functions[i]
 		if name := ins.Symbol(); name != "" {
-			*ins = ins.WithSymbol(joinedName(o.view, name))
+			*ins = ins.WithSymbol(Name(o.View, name))
 		}
 		switch name := ins.Reference(); {
 		case name == "":
 		case ins.IsLoadFromMap():
 			used[name] = true
-			*ins = ins.WithReference(joinedName(o.view, name))
+			*ins = ins.WithReference(Name(o.View, name))
 		default:
-			*ins = ins.WithReference(joinedName(o.view, name))
+			*ins = ins.WithReference(Name(o.View, name))
 		}
 	}
-	for name, m := range o.spec.Maps {
+	for name, m := range o.Spec.Maps {
 		if used[name] { // it keeps its own Name, by which the loader tells sections
-			union.Maps[joinedName(o.view, name)] = m.Copy()
+			union.Maps[Name(o.View, name)] = m.Copy()
 		}
 	}
-	for name, v := range o.spec.Variables {
+	for name, v := range o.Spec.Variables {
 		if used[v.SectionName] {
 			v = v.Copy()
-			v.Name, v.SectionName = joinedName(o.view, name), joinedName(o.view, v.SectionName)
+			v.Name, v.SectionName = Name(o.View, name), Name(o.View, v.SectionName)
 			union.Variables[v.Name] = v
 		}
 	}
