@@ -37,6 +37,10 @@ type Config struct {
 	// one may start. The next one gets it as Kept.
 	Keep func(*os.File) error
 	Kept *os.File
+	// Waits is for a process that may have to go on in place of another one, which has opened the same views.
+	// The counts of stateful views stay with that process until Begin. A view has state.ErrOther if that
+	// process has attached other programs.
+	Waits bool
 	// CloseLater, if not nil, is given a file of this process that the kernel frees slowly. The process that
 	// starts the next one holds the file until this one has ended, so that it ends at once.
 	CloseLater func(*os.File) error

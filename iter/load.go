@@ -171,6 +171,9 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 		v.idle = v.state != nil && !exists(v.stateDir)
 		return v.state.Close()
 	}
+	if v.set.waits.Load() {
+		return v.state.Wait()
+	}
 	return v.state.Attach()
 }
 

@@ -45,6 +45,7 @@ type Set struct {
 	pinned atomic.Bool // the registry can be used
 
 	kept  map[string]*kept // maps that programs share, by the names of their pins
+	waits atomic.Bool      // see Config.Waits
 }
 
 // Open finds the views and loads them, for cgroups of h. A view that cannot load is in Views with its Err,
@@ -66,6 +67,7 @@ func Open(h *cgroups.Hierarchy, c Config) (*Set, error) {
 	s.views.Store(new([]*View))
 	s.notes.Store(new([]string))
 	s.uses.Kept, s.uses.Keep = c.Kept, c.Keep
+	s.waits.Store(c.Waits)
 	if _, err := s.reload(); err != nil {
 		return nil, err
 	}
@@ -87,9 +89,25 @@ func (s *Set) Views() []*View { return slices.Clone(*s.views.Load()) }
 func (s *Set) Notes() []string { return slices.Clone(*s.notes.Load()) }
 
 // Shared reports whether another process of the same mount may open the same views beside this one, quickly:
-// their programs are pinned, and none counts. The state of a view is given up when no process has it open.
+// their programs are pinned, with all that counts.
 func (s *Set) Shared() bool {
-	return s.pinned.Load() && !slices.ContainsFunc(*s.views.Load(), func(v *View) bool { return v.state != nil })
+	return s.pinned.Load() && !slices.ContainsFunc(*s.views.Load(), func(v *View) bool { return !v.state.Outlives() })
+}
+
+// Begin ends Config.Waits. The error is about views that cannot go on as they are.
+func (s *Set) Begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	if s.waits.Swap(false) {
+		for _, v := range *s.views.Load() {
+			if err := v.state.Hold(); err != nil {
+				v.key = "" // it is loaded anew
+				errs = append(errs, fmt.Errorf("view %s: %w", v.name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Close waits for the runs under way and unloads the programs. Pins stay for the next start. A later run

@@ -90,8 +90,12 @@ func serve(conn *server.Conn, o mount.Options, log *logrus.Logger) error {
 	c := config(o)
 	c.Logf = warnf
 	c.Keep, c.Kept, c.CloseLater = conn.Keep, conn.Kept(), conn.CloseLater
+	c.Waits = conn.Waits()
 	collect := memory.PauseCollector()
 	src, err := openSource(o.Source, c)
+	if err == nil {
+		err = src.outdated()
+	}
 	if err != nil {
 		return err
 	}
@@ -145,6 +149,9 @@ func serve(conn *server.Conn, o mount.Options, log *logrus.Logger) error {
 		collect()
 		if err != nil {
 			return
+		}
+		if err := src.set.Begin(); err != nil {
+			log.Errorf("some counts begin anew: %v", err)
 		}
 		go memory.Follow(watch, tree.SetTotal)
 		go func() {

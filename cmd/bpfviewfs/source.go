@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -11,6 +12,7 @@ import (
 	"bpfviewfs/fs"
 	"bpfviewfs/iter"
 	"bpfviewfs/iter/cgroups"
+	"bpfviewfs/iter/state"
 	"bpfviewfs/mount"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -80,6 +82,16 @@ func openSource(name string, c iter.Config) (*source, error) {
 
 // counts reports whether a view of the source is attached to the kernel.
 func (s *source) counts() bool { return slices.ContainsFunc(s.set.Views(), (*iter.View).Counts) }
+
+// outdated returns the reason why a standby cannot go on with the counts of the server that serves.
+func (s *source) outdated() error {
+	for _, v := range s.set.Views() {
+		if err := v.Err(); errors.Is(err, state.ErrOther) {
+			return err
+		}
+	}
+	return nil
+}
 
 // config returns the part of a mount's options that is about views.
 func config(o mount.Options) iter.Config {

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"bpfviewfs/internal/testenv"
@@ -149,6 +151,36 @@ func TestWalksOutliveServers(t *testing.T) {
 		}
 		next := standby(t, dir)
 		eventually(t, "the standby takes the program", func() bool { return has(next) })
+	}
+}
+
+// TestStandbyCounts checks that a view that counts goes on with its counts in the server that stood by, and
+// that the counts end with the mount although a server stands by.
+func TestStandbyCounts(t *testing.T) {
+	testenv.NeedsRoot(t)
+	pins, dir := newRegistry(t), t.TempDir()
+	must(t, command, "mount", dir, "-o", "enable=runqlat", "-o", "registry="+pins)
+	end := sync.OnceFunc(func() { unmount(t, dir) })
+	t.Cleanup(end)
+	busy := newCgroup(t, dir)
+	busy.run(exec.Command("sh", "-c", "while :; do sleep 0.01; done"))
+	for range 3 {
+		before := waitsOf(t, busy).Count
+		eventually(t, "waits are counted", func() bool { return waitsOf(t, busy).Count > before })
+		before = waitsOf(t, busy).Count
+		next := standby(t, dir)
+		unix.Kill(status(t, dir).Server, unix.SIGKILL)
+		if now := waitsOf(t, busy).Count; now < before {
+			t.Errorf("%d waits are counted after %d", now, before)
+		}
+		if now := status(t, dir).Server; now != next {
+			t.Errorf("server %d serves, not %d", now, next)
+		}
+	}
+	standby(t, dir)
+	end()
+	if exists(pins + "/___state/runqlat") {
+		t.Error("the counts outlive their mount")
 	}
 }
 

@@ -2,7 +2,6 @@ package state
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,21 +13,26 @@ import (
 )
 
 // namePrograms names the pins of all programs of a stateful view's object. They are kept beside their maps,
-// so that the next start verifies nothing. A name has all that a program is made of. The programs of an
-// object with global variables have no pins, because they share the variables. They start anew with each
-// load.
+// so that the next start verifies nothing. A name has all that a program is made of. Programs that count in
+// global variables have no pins, because they share the variables. They start anew with each load.
 func (s *State) namePrograms(o *programs.Object, origin func(program string) programs.Origin) {
 	if origin == nil {
 		return
 	}
-	for name := range programs.UsedMaps(slices.Collect(maps.Values(o.Spec().Programs))...) {
+	var counting []*ebpf.ProgramSpec
+	for _, name := range o.Attached() {
+		counting = append(counting, o.Spec().Programs[name])
+	}
+	for name := range programs.UsedMaps(counting...) {
 		if strings.HasPrefix(name, ".bss") || strings.HasPrefix(name, ".data") {
 			return
 		}
 	}
 	s.programPins = make(map[string]string)
 	for name := range o.Spec().Programs {
-		s.programPins[name] = pinName("program", name, origin(name).Sum())
+		if name != o.Walk() {
+			s.programPins[name] = pinName("program", name, origin(name).Sum())
+		}
 	}
 }
 

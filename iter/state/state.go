@@ -43,6 +43,9 @@ type State struct {
 	lock     *os.File // of dir, shared by all that use it (see Forget)
 	use      func() error
 
+	found bool        // all of it is pinned, and was found
+	seen  os.FileInfo // of dir, in Wait
+
 	programPins map[string]string        // names of the programs' pins, by program; see namePrograms
 	iterators   map[string]*ebpf.Program // of the view, to be pinned
 }
@@ -72,7 +75,7 @@ func Load(o *programs.Object, origin func(program string) programs.Origin, dir s
 			}
 		}
 		s.namePrograms(o, origin)
-		if s.takeAll(o) {
+		if s.found = s.takeAll(o); s.found {
 			return s, nil
 		}
 	}
@@ -133,13 +136,55 @@ func (s *State) Attach() (err error) {
 	return s.settle(kept)
 }
 
+// ErrOther says that another object counts now, or none does.
+var ErrOther = errors.New("its programs that count are not those of the server that serves")
+
+// Wait is Attach for a process that may have to go on in place of another one, which has attached the
+// programs. It changes nothing, and the state can still be removed. See Hold.
+func (s *State) Wait() error {
+	if s == nil {
+		return nil
+	}
+	closeAll(s.programs)
+	closeAll(s.maps)
+	s.programs, s.maps, s.iterators = nil, nil, nil
+	if !s.found {
+		return ErrOther
+	}
+	var err error
+	if s.seen, err = os.Stat(s.dir); err != nil {
+		return fmt.Errorf("look at the view's state: %w", err)
+	}
+	return nil
+}
+
+// Hold keeps the state from being removed, after Wait. Attach does so, too. The error is ErrOther if the state
+// has been removed since Wait, for example with its bpffs.
+func (s *State) Hold() (err error) {
+	if s == nil || s.lock != nil || s.dir == "" {
+		return nil
+	}
+	if s.lock, err = Lock(s.dir, unix.LOCK_SH); err != nil || s.seen == nil {
+		return err
+	}
+	now, err := s.lock.Stat()
+	if err == nil && !os.SameFile(now, s.seen) {
+		err = ErrOther
+	}
+	return err
+}
+
+// Outlives reports whether all of the state is pinned, so that another process finds it without loading a
+// program.
+func (s *State) Outlives() bool { return s == nil || s.programPins != nil }
+
 // pinMaps pins the maps that are not pinned yet.
 func (s *State) pinMaps(kept map[string]bool) error {
 	if s.dir == "" {
 		return nil
 	}
-	var err error
-	if s.lock, err = Lock(s.dir, unix.LOCK_SH); err == nil && s.use != nil {
+	err := s.Hold()
+	if err == nil && s.use != nil {
 		err = s.use()
 	}
 	if err != nil {
