@@ -233,4 +233,7 @@ func (f *FS) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fu
 }
 
 // SetTotal sets how many bytes the open files and directories of all users may hold. Bytes already held stay.
-func (f *FS) SetTotal(bytes int64) { f.limits.SetTotal(bytes) }
+func (f *FS) SetTotal(bytes int64) {
+	f.limits.SetTotal(bytes)
+	f.memory.SetTotal(bytes)
+}

@@ -71,7 +71,7 @@ const (
 // Open takes up the state of earlier servers in file. Without a file it begins an empty memory of this server
 // alone.
 func Open(file *os.File) (*Memory, error) {
-	m := &Memory{file: file}
+	m := &Memory{file: file, rooms: rooms{spare: spareSize}}
 	var mem []byte
 	if file == nil {
 		mem = make([]byte, memorySize)

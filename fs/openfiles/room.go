@@ -24,9 +24,10 @@ type Room struct {
 }
 
 const (
-	spareTime = 5 * time.Second
-	spareSize = 64 << 20 // bytes that all rooms have and do not need
-	mostRooms = 4096     // the kernel has no more than 65530 mappings for a process
+	spareTime  = 5 * time.Second
+	spareSize  = 64 << 20 // bytes that all rooms may have and do not need, unless memory is short
+	spareShare = 8        // and the part of the bytes of open files that they may have
+	mostRooms  = 4096     // the kernel has no more than 65530 mappings for a process
 )
 
 // rooms are the places that this server has mapped, or is writing to.
@@ -34,6 +35,15 @@ type rooms struct {
 	mu    sync.Mutex
 	at    map[int64]*Room // by placeAt
 	timer *time.Timer     // ends spares
+	spare int             // bytes that all rooms may have and do not need
+}
+
+// SetTotal is told how many bytes the runs of all open files may have. Pages that no run needs are few beside
+// those.
+func (m *Memory) SetTotal(bytes int64) {
+	m.rooms.mu.Lock()
+	defer m.rooms.mu.Unlock()
+	m.rooms.spare = int(min(bytes/spareShare, spareSize))
 }
 
 // A shared mapping has no reserved memory. If the kernel refuses memory that is not reserved, a write to a new
@@ -133,7 +143,7 @@ func (s *rooms) keepSpare(r *Room) {
 	for _, r := range s.at {
 		spare += max(r.used-r.size, 0)
 	}
-	if spare > spareSize {
+	if spare > s.spare {
 		r.trim()
 		return
 	}

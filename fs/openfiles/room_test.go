@@ -112,6 +112,32 @@ func TestRooms(t *testing.T) {
 	}
 }
 
+// If open files may hold little, the pages that no run needs are few, too.
+func TestSparesWithLittleMemory(t *testing.T) {
+	const total = 8 << 20
+	m := testMemory(t)
+	m.SetTotal(total)
+	var rooms []*Room
+	for range 4 {
+		_, r, _ := hold(t, m, nil, total/spareShare/2)
+		rooms = append(rooms, r)
+	}
+	for _, r := range rooms {
+		r.Done()
+	}
+	if size := m.pages(t); size == 0 || size > total/spareShare {
+		t.Errorf("spares hold %d bytes", size)
+	}
+	m.SetTotal(1 << 40)
+	e, huge, _ := hold(t, m, nil, spareSize+1)
+	huge.Done()
+	m.Drop(e)
+	if size := m.pages(t); size > spareSize {
+		t.Errorf("spares hold %d bytes", size)
+	}
+	m.endSpares()
+}
+
 // A place has one writer: a run in a room, or bytes that are copied from the heap.
 func TestOneWriterOfAPlace(t *testing.T) {
 	m := testMemory(t)
