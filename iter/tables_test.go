@@ -141,6 +141,33 @@ func checkMemoryOfTheZoo(t *testing.T, v, foreign *View, dir string) {
 	}
 }
 
+// A process whose first thread has ended is moved without that thread. The kernel goes on to name it in
+// cgroup.procs of the old cgroup, and not in that of the new one.
+func TestTablesOfTheMoved(t *testing.T) {
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	foreign := mustLoad(t, h, "fds", "", same)
+	before := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	after := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	var moved, all []int
+	for _, kind := range []string{"", "headless", "headless+pair"} {
+		pid := ktest.StartAnimal(t, before, kind)
+		ktest.MoveThread(t, after, "cgroup.procs", pid)
+		moved = append(moved, pid)
+		all = append(all, pid, ktest.StartAnimal(t, before, kind))
+	}
+	for _, dir := range []string{before, after} {
+		checkTables(t, views, foreign, h, dir, all)
+	}
+	pids := make(map[string]bool)
+	for _, row := range rows(t, mustRun(t, views["maps"], ktest.CgroupID(t, after))) {
+		pids[row["pid"]] = true
+	}
+	if len(pids) != len(moved) {
+		t.Errorf("address spaces of %v, want those of %v", slices.Sorted(maps.Keys(pids)), moved)
+	}
+}
+
 // If the threads of a process live in several cgroups, each table is in the cgroup of the first thread that
 // holds it.
 func TestTablesOfThreadedCgroups(t *testing.T) {

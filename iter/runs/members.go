@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 
 	"bpfviewfs/iter/cgroups"
 	"golang.org/x/sys/unix"
@@ -15,35 +16,35 @@ import (
 // runs the program for one of them.
 //
 // A process is asked as a whole if all its threads live in one cgroup. If threads may live apart from their
-// process, cgroup.procs does not tell the members. That is so in threaded cgroups and their domain
-// (cgroup-v2.rst, "Threads"), in the root, and on v1. There each thread is asked. Shared tables are asked of
-// one thread; see askHolders.
+// process, each thread is asked. That is so in threaded cgroups and their domain (cgroup-v2.rst, "Threads"), in
+// the root, and on v1. Shared tables are asked of one thread; see askHolders.
 func (r *run) members(dir int) (ask func(id uint32, from int, dst []byte) ([]byte, error), err error) {
 	kind, err := r.kind(dir)
+	if err != nil {
+		return nil, err
+	}
 	threads := "cgroup.threads"
 	if kind == "v1" {
 		threads = "tasks"
 	}
-	switch {
-	case err != nil:
+	if err := r.readIDs(dir, threads); err != nil {
 		return nil, err
-	case r.job.taskTarget == "task" && kind == "domain":
-		return r.askProcess, r.readIDs(dir, "cgroup.procs")
-	case r.job.taskTarget == "task":
-		return r.askThread, r.readIDs(dir, threads)
 	}
-	r.here = r.here[:0]
 	r.apart = kind != "domain"
-	if r.apart {
-		if err := r.readIDs(dir, threads); err != nil {
+	ask = r.askHolders
+	if r.job.taskTarget == "task" {
+		if r.apart {
+			return r.askThread, nil
+		}
+		ask = r.askProcess
+	}
+	r.here, r.ids = append(r.here[:0], r.ids...), r.ids[:0]
+	if kind != "threaded" { // it has no cgroup.procs
+		if err := r.readIDs(dir, "cgroup.procs"); err != nil {
 			return nil, err
 		}
-		r.here = append(r.here, r.ids...)
 	}
-	if kind == "threaded" { // it has no cgroup.procs
-		return r.askHolders, r.toProcesses()
-	}
-	return r.askHolders, r.readIDs(dir, "cgroup.procs")
+	return ask, r.toProcesses()
 }
 
 // kind is the content of cgroup.type; v1, or root, which has no such file.
@@ -66,28 +67,70 @@ func (r *run) kind(dir int) (string, error) {
 	return string(bytes.TrimSpace(r.buf[:n])), nil
 }
 
-// toProcesses turns r.ids from threads into their processes, each once. A thread that is gone has none.
+// toProcesses makes r.ids the processes of the threads r.here, each once. Before, it has the content of
+// cgroup.procs, which saves questions and is no answer. If the first thread of a process has ended, it stays in
+// its cgroup when the process is moved, and cgroup.procs names the process there and not where its threads are.
 func (r *run) toProcesses() error {
-	processes := r.ids[:0]
-	for _, tid := range r.ids {
+	leaders, processes := slices.Clone(r.ids), r.ids[:0]
+	known := make(map[uint32]bool) // threads of processes that have several
+	for _, tid := range r.here {
 		if err := r.overdue(); err != nil {
 			return err
 		}
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+		if known[tid] {
 			continue
 		}
-		if err != nil {
-			return fmt.Errorf("find the process of a thread: %w", err)
+		pid := tid
+		if _, leads := slices.BinarySearch(leaders, tid); !leads {
+			var err error
+			if pid, err = processOf(tid); err != nil {
+				return err
+			}
 		}
-		var pid uint32
-		_, tgid, _ := bytes.Cut(status, []byte("\nTgid:"))
-		if _, err := fmt.Fscan(bytes.NewReader(tgid), &pid); err == nil {
-			processes = append(processes, pid)
+		if pid == 0 {
+			continue
+		}
+		processes = append(processes, pid)
+		if isAlone(pid) {
+			continue
+		}
+		if err := threadsOf(pid, known); err != nil {
+			return err
 		}
 	}
 	slices.Sort(processes)
 	r.ids = slices.Compact(processes)
+	return nil
+}
+
+// processOf is the process of a thread, or 0 if the thread is gone.
+func processOf(tid uint32) (uint32, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find the process of a thread: %w", err)
+	}
+	var pid uint32
+	_, tgid, _ := bytes.Cut(status, []byte("\nTgid:"))
+	if _, err := fmt.Fscan(bytes.NewReader(tgid), &pid); err != nil {
+		return 0, nil // it is being removed
+	}
+	return pid, nil
+}
+
+// threadsOf adds the threads of a process to known.
+func threadsOf(pid uint32, known map[uint32]bool) error {
+	names, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("list the threads of a process: %w", err)
+	}
+	for _, name := range names {
+		if tid, err := strconv.ParseUint(name.Name(), 10, 32); err == nil {
+			known[uint32(tid)] = true
+		}
+	}
 	return nil
 }
 

@@ -66,9 +66,9 @@ func TestProcessesOfThreads(t *testing.T) {
 	r := &run{ctx: context.Background(), deadline: time.Now().Add(time.Minute)}
 	pid := uint32(os.Getpid())
 	for _, tid := range ktest.Threads(t, os.Getpid()) {
-		r.ids = append(r.ids, uint32(tid))
+		r.here = append(r.here, uint32(tid))
 	}
-	r.ids = append(r.ids, nobody)
+	r.here = append(r.here, nobody)
 	if err := r.toProcesses(); err != nil || !slices.Equal(r.ids, []uint32{pid}) {
 		t.Errorf("%v, %v", r.ids, err)
 	}

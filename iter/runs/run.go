@@ -26,7 +26,7 @@ type run struct {
 	buf    [readSize]byte
 	output records.Output
 	ids    []uint32      // of processes or threads
-	here   []uint32      // threads of the cgroup, if apart
+	here   []uint32      // threads of the cgroup
 	apart  bool          // threads of one process may live in different cgroups
 	asked  []holder      // of one process
 	starts []int         // of the output of each member that has any
