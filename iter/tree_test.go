@@ -306,7 +306,7 @@ func treeUsage(t testing.TB, v *View, top, id uint64) uint64 {
 // Cgroups that come and go are there or not, and nothing else.
 func TestTreeWhileCgroupsVanish(t *testing.T) {
 	h := testHierarchy(t, "")
-	views := testViews(t, h, Options{})
+	ways := ways(t, testViews(t, h, Options{})["cpu"])
 	top := testTree(t, h, 50)
 	stay := walkDir(t, top)
 	stop, done := make(chan struct{}), make(chan error, 1)
@@ -330,7 +330,7 @@ func TestTreeWhileCgroupsVanish(t *testing.T) {
 		}
 	}()
 	for range 100 {
-		for way, v := range ways(t, views["cpu"]) {
+		for way, v := range ways {
 			seen := 0
 			for _, l := range treeLines(t, mustTree(t, v, records.JSON, ktest.CgroupID(t, top))) {
 				if id, ok := stay[l.Cgroup]; ok {
