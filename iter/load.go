@@ -268,7 +268,7 @@ func (v *View) newJob() *runs.Job {
 	job := v.set.runner.NewJob(v.name, v.typ)
 	header, footer := v.typ.Frame()
 	job.SetFrame(runs.Frame{
-		Header: cmp.Or(v.settings.Header, header), Footer: cmp.Or(v.settings.Footer, footer),
+		Header: cmp.Or((*int)(v.settings.Header), header), Footer: cmp.Or((*int)(v.settings.Footer), footer),
 	})
 	return job
 }

@@ -50,10 +50,20 @@ type Settings struct {
 	Record string `yaml:"record"`
 	// Header and Footer are how many lines of a text are there once, though the program is run for each
 	// process.
-	Header *int `yaml:"header"`
-	Footer *int `yaml:"footer"`
+	Header *Lines `yaml:"header"`
+	Footer *Lines `yaml:"footer"`
 
 	warning string
+}
+
+// Lines is a number of lines. The decoder alone would take 1.9 for 1.
+type Lines int
+
+func (l *Lines) UnmarshalYAML(n *yaml.Node) error {
+	if n.ShortTag() != "!!int" {
+		return fmt.Errorf("line %d: header, footer: %s is no number of lines", n.Line, n.Value)
+	}
+	return n.Decode((*int)(l))
 }
 
 // Warning is one line about a setting that is valid and probably not meant, or "".
@@ -111,7 +121,7 @@ func (s *Settings) check() error {
 			return fmt.Errorf("requires: %q is no controller's name", name)
 		}
 	}
-	for _, lines := range []*int{s.Header, s.Footer} {
+	for _, lines := range []*Lines{s.Header, s.Footer} {
 		if lines != nil && (*lines < 0 || *lines > 1000) {
 			return fmt.Errorf("header, footer: %d is no number of lines", *lines)
 		}

@@ -29,7 +29,7 @@ func TestSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	on, header, footer := true, 1, 0
+	on, header, footer := true, Lines(1), Lines(0)
 	want := Settings{
 		Description: "runnable tasks of the web servers", Enabled: &on,
 		Owner: &Account{"root", 0}, Group: &Account{"0", 0}, Mode: 0o440,
@@ -115,6 +115,11 @@ var wrongSettings = map[string]struct {
 	"no value":          {"parameters: {a: }", "a is neither", both},
 	"date":              {"parameters: {a: 2001-01-01}", "a is neither", structOnly},
 	"metrics":           {"metrics: rowz", `metrics: "rowz" is none of rows, totals, none`, both},
+	"part of a line":    {"header: 1.9", "1.9 is no number of lines", both},
+	"minus half a line": {"footer: -0.5", "-0.5 is no number of lines", both},
+	"lines in words":    {"header: one", "one is no number of lines", both},
+	"list of lines":     {"header: [1]", "no number of lines", both},
+	"minus one line":    {"header: -1", "-1 is no number of lines", both},
 	"relative map":      {"map: pins/a", "no absolute path", both},
 }
 
@@ -184,7 +189,7 @@ func TestSchemaIsTheStruct(t *testing.T) {
 	}
 	kinds := map[reflect.Type]string{
 		reflect.TypeFor[string](): "string", reflect.TypeFor[*bool](): "boolean",
-		reflect.TypeFor[*int]():     "integer",
+		reflect.TypeFor[*Lines]():   "integer",
 		reflect.TypeFor[*Account](): "integer string",
 		reflect.TypeFor[FileMode](): "string", reflect.TypeFor[[]string](): "array",
 		reflect.TypeFor[map[string]any](): "object",
