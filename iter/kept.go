@@ -10,6 +10,7 @@ import (
 
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/programs"
+	"bpfviewfs/iter/sources"
 	"bpfviewfs/iter/state"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -29,12 +30,15 @@ type kept struct {
 // keep opens the kept maps of an object, by name. They belong to the set. ids tells them from all other maps,
 // because a program that was loaded with others is another program.
 func (s *Set) keep(r *registry, o *programs.Object) (named map[string]*ebpf.Map, ids string, err error) {
-	named = make(map[string]*ebpf.Map)
+	named, declared := make(map[string]*ebpf.Map), o.Kept()
 	dir, readOnly := "", false
 	if r != nil {
 		dir, readOnly = filepath.Join(r.dir, programs.FlavourMark+"maps"), r.readOnly
+		if err := sources.TrustPins(dir); err != nil {
+			s.config.Logf("what views remember is this server's alone: %v", err)
+			dir = ""
+		}
 	}
-	declared := o.Kept()
 	for _, name := range slices.Sorted(maps.Keys(declared)) {
 		spec := o.Spec().Maps[name]
 		pin := state.MapPin(spec)
@@ -81,17 +85,15 @@ func (s *Set) tidy() {
 		s.config.Logf("entries of removed cgroups stay: %v", err)
 		return
 	}
+	lives := func(id uint64) bool { // or it cannot be told
+		_, err := s.hierarchy.Stat(id)
+		return !errors.Is(err, unix.ENOENT)
+	}
 	for _, m := range s.kept {
 		if m.byCgroup {
-			m.tidy(number, s.lives)
+			m.tidy(number, lives)
 		}
 	}
-}
-
-// lives reports whether a cgroup is there, or it cannot be told.
-func (s *Set) lives(id uint64) bool {
-	_, err := s.hierarchy.Stat(id)
-	return !errors.Is(err, unix.ENOENT)
 }
 
 const hierarchyShift = 48 // of a key; V1_SHIFT of bpf/cpu.bpf.c

@@ -72,6 +72,30 @@ func keptID(t *testing.T, s *Set) ebpf.MapID {
 	return ids[0]
 }
 
+// What views remember is not looked for in a directory that others can write, and the views are there.
+func TestKeptMapsOfOthers(t *testing.T) {
+	h := testHierarchy(t, "")
+	dir := filepath.Join(ktest.BPFFS(t), "views")
+	pinned := keptID(t, cpuSet(t, h, dir, false))
+	if err := os.Chmod(filepath.Join(dir, "___maps"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(h, Config{Builtin: bpf.Objects, Registry: dir, Only: []string{"cpu"}, Logf: t.Logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	v := s.Views()[0]
+	m, err := links.Map(v.job.Program(runs.PerCgroup), "cgroup_times")
+	if err != nil || m == nil {
+		t.Fatalf("map %v, %v, view %v", m, err, v.Err())
+	}
+	defer m.Close()
+	if id, err := links.MapID(m); err != nil || id == pinned {
+		t.Errorf("the map is %d, %v", id, err)
+	}
+}
+
 // The last answers belong to the registry: all ways to run a view, all servers of it, and the next one, have the
 // same.
 func TestKeptMapsAreShared(t *testing.T) {
