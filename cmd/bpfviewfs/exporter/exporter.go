@@ -255,12 +255,13 @@ func (e *Exporter) scrape(ctx context.Context, w http.ResponseWriter, r *http.Re
 	return nil
 }
 
-// choose returns those names that a scrape wants.
+// choose returns those names that a scrape wants. A view that is left out need not be here, because machines
+// that have one scrape configuration may have different views.
 func choose(here, collect, exclude []string) ([]string, error) {
 	if len(collect) > 0 && len(exclude) > 0 {
 		return nil, requestError{errors.New("collect[] and exclude[] together: give one of them")}
 	}
-	for _, name := range slices.Concat(collect, exclude) {
+	for _, name := range collect {
 		if !slices.Contains(here, name) {
 			return nil, requestError{fmt.Errorf("view %.80q has no metrics in this mount: "+
 				"bpfviewfs views shows why; here are %s", name, strings.Join(here, ", "))}

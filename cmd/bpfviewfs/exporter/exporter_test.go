@@ -154,7 +154,8 @@ func TestChoice(t *testing.T) {
 		"?collect[]=psi&collect[]=io":       "bpfview_io bpfview_psi",
 		"?exclude[]=cpu":                    "bpfview_io bpfview_psi",
 		"?collect[]=nope":                   `view "nope" has no metrics in this mount: bpfviewfs views shows why; here are cpu, io, psi`,
-		"?exclude[]=../cpu":                 `view "../cpu" has no metrics`,
+		"?collect[]=../cpu":                 `view "../cpu" has no metrics`,
+		"?exclude[]=nope&exclude[]=psi":     "bpfview_cpu bpfview_io",
 		"?collect[]=cpu&exclude[]=io":       "give one of them",
 		"?collect[]=cpu&collect[]=cpu&x=y&": "bpfview_cpu",
 	} {
