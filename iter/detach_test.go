@@ -123,15 +123,20 @@ func TestUsedBetweenTwoSets(t *testing.T) {
 	keeper.Close()
 }
 
-// Views that count are not shared with another server of the mount, which would keep their state when they
-// are switched off.
+// Another server of the mount shares the views if all that they have is pinned, also counts.
 func TestShared(t *testing.T) {
 	c := newCounters(t)
 	off, on := c.openAs(Config{}), c.open()
-	if !off.Shared() || on.Shared() {
+	if !off.Shared() || !on.Shared() {
 		t.Errorf("shared: %t without a view that counts, %t with one", off.Shared(), on.Shared())
 	}
 	c.detach(off, on)
+	c.registry = ""
+	unpinned := c.open()
+	if unpinned.Shared() {
+		t.Error("shared: counts of one server alone")
+	}
+	c.detach(unpinned)
 }
 
 // A keeper that has died uses nothing.
