@@ -93,13 +93,17 @@ func (m *Memory) Load(e *Entry, word RunWord, off uint64, into []byte) (n int, e
 // server is gone, because it may be writing a reply from there.
 func (m *Memory) empty(e *Entry, word RunWord) {
 	index, place := m.index(e), word.place()
-	if index < keepEntries && word.Size() <= keepPlace || place/2 != m.side && !m.alone.Load() {
+	if index < keepEntries && word.Size() <= keepPlace {
 		return
 	}
 	m.rooms.mu.Lock()
 	defer m.rooms.mu.Unlock()
-	if !m.rooms.inUse(index, place) {
+	switch {
+	case m.rooms.inUse(index, place):
+	case place/2 == m.side:
 		m.punch(index, place)
+	default:
+		m.whileAlone(func() { m.punch(index, place) })
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -28,12 +29,13 @@ type Memory struct {
 	names   *[Views]name
 	unions  *[Views]name
 	entries *[Entries]Entry
-	side    int // 0 or 1: the two of an entry's four places that this server writes to
+	number  uint64 // of this server
+	side    int    // 0 or 1: the two of an entry's four places that this server writes to
 
 	mu   sync.Mutex
 	free []uint32 // entries; some may have been taken by another server
 
-	alone atomic.Bool // no other server works for the mount
+	alone atomic.Bool // no server before this one works for the mount
 	rooms rooms
 }
 
@@ -44,6 +46,7 @@ type header struct {
 	entries atomic.Uint64 // no entry above has been used
 	lists   uint64        // of views that there were; under lock
 	unions  uint64        // how often one was looked up; under lock
+	freeing atomic.Uint64 // a server that is alone frees pages; the next one waits
 }
 
 const (
@@ -114,9 +117,24 @@ func (m *Memory) lock() (unlock func()) {
 
 // Begin counts one more server of the mount, and returns its number. The caller is that server.
 func (m *Memory) Begin() uint64 {
-	number := m.head.servers.Add(1)
-	m.side = int(number & 1)
-	return number
+	m.number = m.head.servers.Add(1)
+	m.side = int(m.number & 1)
+	const most = 100 // ms; a server that has died goes on for ever
+	for i := 0; i < most && m.head.freeing.Load() != 0; i++ {
+		time.Sleep(time.Millisecond)
+	}
+	m.head.freeing.Store(0)
+	return m.number
+}
+
+// whileAlone calls free unless another server works for the mount. The next one begins after that, because it
+// may write to pages before anything shows that they are in use.
+func (m *Memory) whileAlone(free func()) {
+	m.head.freeing.Store(1)
+	defer m.head.freeing.Store(0)
+	if m.alone.Load() && m.Servers() == m.number {
+		free()
+	}
 }
 
 // Servers is how many servers there have been.

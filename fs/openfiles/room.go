@@ -218,6 +218,9 @@ func (m *Memory) Alone() {
 		n := (data - bytesAt) >> placeBits
 		index, place := uint32(n/places), int(n%places)
 		m.freeUnused(index, place)
+		if m.Servers() != m.number {
+			return
+		}
 		at = placeAt(index, place) + LargestKept
 	}
 }
@@ -227,7 +230,7 @@ func (m *Memory) freeUnused(index uint32, place int) {
 	defer m.rooms.mu.Unlock()
 	word := m.entries[index].Run()
 	if !m.rooms.inUse(index, place) && !(word.Kept() && word.place() == place) {
-		m.punch(index, place)
+		m.whileAlone(func() { m.punch(index, place) })
 	}
 }
 

@@ -184,3 +184,21 @@ func TestAlone(t *testing.T) {
 		t.Errorf("the run that is held: %q, %v; this server's: %d", into, err, mine.Bytes()[0])
 	}
 }
+
+// A server that is told late that it is alone frees nothing of the one after it, which has written a run and not
+// said so yet. The one after it does not wait for a server that died meanwhile.
+func TestAloneTooLate(t *testing.T) {
+	m := testMemory(t)
+	m.Begin()
+	next := &Memory{file: m.file, head: m.head, entries: m.entries}
+	m.head.freeing.Store(1)
+	next.Begin()
+	run := next.Room(nil)
+	run.Bytes()[0] = 1
+	m.Alone()
+	m.empty(&m.entries[run.index], RunWord(0).next(1<<20).keptAt(run.place))
+	if run.Bytes()[0] != 1 {
+		t.Error("the other server's run is gone")
+	}
+	run.Drop(1)
+}
