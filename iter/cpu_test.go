@@ -1,6 +1,7 @@
 package iter
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/records"
 )
 
 // oneRow gives a view's one row by its header.
@@ -114,6 +116,51 @@ func TestCPUPartsTimeAsTheKernelDoes(t *testing.T) {
 			if v := number(t, row[key]); v < stat[key]-1 || v > stat[key]+1 {
 				t.Errorf("%s %d, but cpu.stat has %v", key, v, stat)
 			}
+		}
+	}
+}
+
+// A walk remembers times in the order of its cgroups. If one is gone, the others still have their own.
+func TestTimesInAShiftedTree(t *testing.T) {
+	h := testHierarchy(t, "")
+	view := testViews(t, h, Options{})["cpu"]
+	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	work := func(name string, steps int) {
+		t.Helper()
+		script := `echo 0 >"$0"; i=0; while [ $i -lt "$1" ]; do i=$((i+1)); done`
+		if out, err := exec.Command("sh", "-c", script, filepath.Join(top, name, "cgroup.procs"),
+			strconv.Itoa(steps)).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	for i := range 5 {
+		ktest.Cgroup(t, top, fmt.Sprint(i))
+		work(fmt.Sprint(i), i*5000)
+	}
+	differences := func() (all []string) {
+		for _, row := range rows(t, string(mustTree(t, view, records.Text, ktest.CgroupID(t, top)))) {
+			file := oneRow(t, mustRun(t, view, uint64(number(t, row["cgroup_id"]))))
+			for _, key := range []string{"usage_usec", "user_usec", "system_usec"} {
+				if row[key] != file[key] || file["usage_usec"] == "0" {
+					all = append(all, fmt.Sprint(row["path"], ": ", key, " ", row[key], ", the file has ", file[key]))
+				}
+			}
+		}
+		return all
+	}
+	for left := 5; left > 0; left-- {
+		var all []string
+		for range 200 { // a thread may still be exiting
+			if all = differences(); len(all) == 0 {
+				break
+			}
+		}
+		if len(all) > 0 {
+			t.Errorf("with %d cgroups: %s", left, strings.Join(all, "\n"))
+		}
+		ktest.RemoveCgroup(t, filepath.Join(top, strconv.Itoa(5-left)))
+		if left > 1 {
+			work("4", 5000)
 		}
 	}
 }

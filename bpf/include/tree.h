@@ -117,6 +117,23 @@ static __always_inline int view_walk_shown(void)
 	return 0;
 }
 
+/*
+ * VIEW_LAST(element) gives a walk an element for each cgroup, in its order. It is as the last pass left it, so it
+ * may be that of another cgroup. view_last_of(view_shown.cgroups) is that of the present one.
+ */
+#define VIEW_LAST(element)                                                                                  \
+	struct {                                                                                            \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                           \
+		__uint(max_entries, 1); /* set by user space */                                             \
+		__type(key, __u32);                                                                         \
+		__type(value, element);                                                                     \
+	} view_last SEC(".maps");                                                                           \
+                                                                                                            \
+	static __always_inline element *view_last_of(__u32 nr)                                              \
+	{                                                                                                   \
+		return bpf_map_lookup_elem(&view_last, &nr);                                                \
+	}
+
 const volatile __u32 view_tree_page_size = 4096; /* set by user space */
 
 static __always_inline __u64 view_walk_page_size(struct seq_file *seq)

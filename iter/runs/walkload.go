@@ -80,6 +80,7 @@ const (
 	walkVariable  = "view_walk"
 	walkEnds      = "view_ends"
 	walkRows      = "view_rows"
+	walkLast      = "view_last"
 	shownVariable = "view_shown"
 )
 
@@ -188,6 +189,9 @@ func (w *walk) set(spec *ebpf.CollectionSpec) error {
 		s := &w.shows[i]
 		spec.Maps[s.name(walkEnds)].MaxEntries = uint32(w.room.cgroups)
 		spec.Maps[s.name(walkRows)].ValueSize = uint32(s.room)
+		if last := spec.Maps[s.name(walkLast)]; last != nil {
+			last.MaxEntries = uint32(w.room.cgroups)
+		}
 	}
 	return nil
 }
