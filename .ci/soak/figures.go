@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"bpfviewfs/.ci/stage"
 	"golang.org/x/sys/unix"
 )
 
@@ -113,6 +114,13 @@ type figure struct {
 
 // figures reads them when the load is over and things had time to settle.
 func (k *soak) figures() ([]figure, error) {
+	if err := k.readTrees(); err != nil {
+		return nil, err
+	}
+	// A standby has the programs of the trees that were read before it was made.
+	if err := stage.Command(k.stage.Dir+"/bpfviewfs", "reload", k.server.Dir); err != nil {
+		return nil, err
+	}
 	if err := k.readTrees(); err != nil {
 		return nil, err
 	}
