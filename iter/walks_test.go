@@ -52,12 +52,7 @@ func pinnedID(t *testing.T, dir string) ebpf.ProgramID {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	info, err := p.Info()
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, _ := info.ID()
-	return id
+	return programID(t, p)
 }
 
 // TestWalksArePinned has one server after the other, and two at once, read a tree. All of them use the walk
