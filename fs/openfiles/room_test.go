@@ -76,6 +76,17 @@ func hold(t *testing.T, m *Memory, e *Entry, size int) (*Entry, *Room, RunWord) 
 	return e, r, word
 }
 
+// fewSpares checks that the pages of a run that is larger than all spares may be do not stay.
+func fewSpares(t *testing.T, m *Memory) {
+	t.Helper()
+	e, huge, _ := hold(t, m, nil, spareSize+1)
+	huge.Done()
+	m.Drop(e)
+	if size := m.pages(t); size > spareSize {
+		t.Errorf("spares hold %d bytes", size)
+	}
+}
+
 // A run in a room is in the memory from the start. Its pages are used by the next run, and free soon.
 func TestRooms(t *testing.T) {
 	m := testMemory(t)
@@ -100,12 +111,7 @@ func TestRooms(t *testing.T) {
 	}
 	next.Done()
 	m.Drop(e)
-	e, huge, _ := hold(t, m, nil, spareSize+1)
-	huge.Done()
-	m.Drop(e)
-	if size := m.pages(t); size > spareSize {
-		t.Errorf("spares hold %d bytes", size)
-	}
+	fewSpares(t, m)
 	m.endSpares()
 	if size := m.pages(t); size > 0 || len(m.rooms.at) > 0 {
 		t.Errorf("spares hold %d bytes for ever", size)
@@ -129,12 +135,7 @@ func TestSparesWithLittleMemory(t *testing.T) {
 		t.Errorf("spares hold %d bytes", size)
 	}
 	m.SetTotal(1 << 40)
-	e, huge, _ := hold(t, m, nil, spareSize+1)
-	huge.Done()
-	m.Drop(e)
-	if size := m.pages(t); size > spareSize {
-		t.Errorf("spares hold %d bytes", size)
-	}
+	fewSpares(t, m)
 	m.endSpares()
 }
 
