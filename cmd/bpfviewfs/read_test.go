@@ -88,6 +88,7 @@ except OSError as e: print(e.strerror)'`, "No such device\n"},
 			{"curl", `curl -s file://$F`, want},
 			{"tac", `tac $F | tac`, want},
 			{"tar", `tar cf - -C $D tasks | tar xOf -`, want},
+			{"tar --sparse", `tar cf - --sparse -C $D tasks | tar xOf -`, want},
 			{"rg", `rg -c . $F`, lines},
 			{"lsattr", `lsattr $F 2>&1 | grep -c 'not supported'`, "1\n"},
 		} {

@@ -174,18 +174,24 @@ func (s *File) shows() uint64 {
 
 func roundUp(n, unit uint64) uint64 { return (n + unit - 1) / unit * unit }
 
+// setSize also sets the blocks of 512 bytes. A file with less room than its size has holes, and tar --sparse
+// writes zeros for a file without any blocks, and does not read it.
+func setSize(attr *fuse.Attr, size uint64) {
+	attr.Size, attr.Blocks = size, (size+511)/512
+}
+
 // Show fills in the values of stat(2) for a file, and notes that the kernel gets them. It returns false for
 // an unknown file.
 func (a *Attributes) Show(id uint64, attr *fuse.Attr) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	attr.Size = NoSize
+	setSize(attr, NoSize)
 	s := a.files[id]
 	if s == nil || s.time == 0 {
 		return false
 	}
 	s.used = true
-	attr.Size = s.shows()
+	setSize(attr, s.shows())
 	attr.Mtime, attr.Mtimensec = uint64(s.time), 0
 	s.kernel, s.toldSize, s.toldTime = toldLast, attr.Size, s.time
 	return true
