@@ -40,13 +40,13 @@ func giveUp(needed []int) error {
 		}
 		// A unit may have dropped it already. Dropping it again would take CAP_SETPCAP.
 		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(c), 0, 0, 0)
+		if errors.Is(err, unix.EINVAL) { // one beyond the kernel's last
+			return nil
+		}
 		if err == nil && has == 0 {
 			continue
 		}
-		switch err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); {
-		case errors.Is(err, unix.EINVAL): // one beyond the kernel's last
-			return nil
-		case err != nil:
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); err != nil {
 			return fmt.Errorf("drop capability %d from the bounding set: %w", c, err)
 		}
 	}
