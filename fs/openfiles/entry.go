@@ -153,10 +153,10 @@ func (m *Memory) Drop(e *Entry) {
 		m.empty(e, word)
 	}
 	e.run.Store(uint64(word.none()))
+	e.time.Store(0)
 	for _, word := range []*atomic.Uint64{&e.first, &e.uid, &e.node, &e.handle, &e.opener} {
 		word.Store(0)
 	}
-	e.time.Store(0)
 	m.unchoose(m.index(e))
 }
 
