@@ -73,8 +73,10 @@ func (f *FS) open(n node, r *buffers.Run, in *fuse.OpenIn, out *fuse.OpenOut) er
 	o := &file{fs: f, node: n, handle: out.Fh, entry: entry, account: account, charged: charge, run: r}
 	o.word, _ = f.memory.Hold(entry, 0, size, time, r.Room())
 	o.shown = f.newest.Opened(in.NodeId)
+	o.mu.Lock()    // see forget
+	f.files.add(o) // before the handle can be found in the memory, and taken up
 	f.memory.Complete(entry, out.Fh, in.NodeId, in.Uid)
-	f.files.add(o)
+	o.mu.Unlock()
 	o.share()
 	f.ran(o.shown, uint64(size), time)
 	// Direct I/O brings every read(2) here.
@@ -323,10 +325,17 @@ func (o *file) end() {
 func (f *FS) Release(_ <-chan struct{}, in *fuse.ReleaseIn) { f.release(in.Fh) }
 
 func (f *FS) release(fh uint64) {
-	if o := f.file(fh); o != nil && f.files.remove(o) {
-		o.end()
+	if o := f.file(fh); o != nil {
+		f.remove(o)
 		f.files.trim()
 	}
+}
+
+// remove ends an open file. Its entry is dropped first, so that no thread that looks for the handle in between
+// takes the file up again.
+func (f *FS) remove(o *file) {
+	o.end()
+	f.files.remove(o)
 }
 
 var (

@@ -37,16 +37,19 @@ func (o *openFiles) get(fh uint64) *file {
 	return nil
 }
 
-// add returns the open file of the handle: f, or an earlier one.
+// add returns the open file of the handle: f, or an earlier one; nil if the handle was closed meanwhile.
 func (o *openFiles) add(f *file) (_ *file, added bool) {
 	at := &o.at[openfiles.Index(f.handle)]
 	for {
 		there := at.Load()
-		if there != nil && there.handle == f.handle {
+		switch {
+		case there != nil && there.handle == f.handle:
 			return there, false
+		case there != nil && there.handle > f.handle: // handles grow, so the entry is this file's by now
+			return nil, false
 		}
-		// The file of another handle was closed by another server. It ends when another file replaces
-		// it.
+		// The file of an earlier handle was closed by another server. It ends when another file
+		// replaces it.
 		if at.CompareAndSwap(there, f) {
 			if count := o.count.Add(1); count > o.peak.Load() {
 				o.peak.Store(count)

@@ -49,11 +49,18 @@ func (f *FS) Leave() {
 func (f *FS) Alone() {
 	f.alone.Store(true)
 	f.memory.Alone()
-	f.files.all(func(o *file) {
-		if f.memory.Find(o.handle) == nil && f.files.remove(o) {
-			o.end()
-		}
-	})
+	f.files.all(func(o *file) { f.forget(o) })
+}
+
+// forget removes an open file if another server has closed it, or another thread.
+func (f *FS) forget(o *file) (closed bool) {
+	o.mu.Lock() // an OPEN may be about to give the entry its handle
+	closed = o.entry.Handle() != o.handle
+	o.mu.Unlock()
+	if closed {
+		f.remove(o)
+	}
+	return closed
 }
 
 // isShared reports whether an earlier or a later server may work for the mount at the same time.
@@ -114,9 +121,12 @@ func (f *FS) file(fh uint64) *file {
 	o.shown = f.newest.Opened(id)
 	f.newest.Found(o.shown, word.Size(), e.Time())
 	there, added := f.files.add(o)
-	if !added {
+	switch {
+	case !added:
 		o.account.Release(1, o.charged)
 		f.newest.Released(o.shown)
+	case f.forget(o): // it was closed before it was added
+		return nil
 	}
 	return there
 }

@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"os"
+	"sync"
 	"testing"
 
 	"bpfviewfs/fs/openfiles"
@@ -107,6 +108,61 @@ func TestReleasedByAnother(t *testing.T) {
 	next.Alone()
 	if n := next.left(); n != 0 {
 		t.Errorf("%d things left at the server that did not see the close", n)
+	}
+}
+
+// TestTakenUpTooLate: a file that is closed while a thread takes it up does not replace the next file of its
+// entry.
+func TestTakenUpTooLate(t *testing.T) {
+	old, next := newServers(t, text("v", "run"))
+	f := old.open("v")
+	late := next.file(f.fh)
+	f.at(next).close()
+	g := next.open("v")
+	if openfiles.Index(g.fh) != openfiles.Index(f.fh) {
+		t.Fatal("the entry is not used again: nothing is tested")
+	}
+	next.files.add(late)
+	if got, st := g.pread(0, 100); got != "run" {
+		t.Errorf("the next file reads %q (%v)", got, st)
+	}
+}
+
+// TestTakenUpMeanwhile opens and closes files while other threads look for them, as GETATTR does as long as
+// two servers work for the mount.
+func TestTakenUpMeanwhile(t *testing.T) {
+	_, m := newServers(t, text("v", "run"))
+	f := m.open("v")
+	f.close()
+	closed := make(chan bool)
+	var group sync.WaitGroup
+	for range 2 {
+		group.Go(func() {
+			for {
+				select {
+				case <-closed:
+					return
+				default:
+					in := &fuse.GetAttrIn{InHeader: m.header(f.id)}
+					m.GetAttr(nil, in, new(fuse.AttrOut))
+				}
+			}
+		})
+	}
+	for range 20_000 {
+		f := m.open("v")
+		for off := range uint64(3) {
+			if got, st := f.pread(off, 1); got != "run"[off:off+1] {
+				t.Errorf("at %d: %q (%v)", off, got, st)
+			}
+		}
+		f.close()
+	}
+	close(closed)
+	group.Wait()
+	m.Alone()
+	if n := m.left(); n != 0 {
+		t.Errorf("%d things left after the last close", n)
 	}
 }
 
