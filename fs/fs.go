@@ -156,7 +156,7 @@ type FS struct {
 	viewMu sync.Mutex // serialises SetViews
 
 	memory   *openfiles.Memory
-	openers  map[uint64]*openfiles.Entry // OPENs that an earlier server may not have answered, see Begin
+	openers  atomic.Pointer[map[uint64]*openfiles.Entry] // see noteOpeners
 	disabled map[int]string
 
 	server  uint64      // the number of this server among the mount's servers
@@ -203,6 +203,7 @@ func New(c Config) *FS {
 		f.warnings = func() []string { return nil }
 	}
 	f.memory, _ = openfiles.Open(nil)
+	f.noteOpeners()
 	f.alone.Store(true)
 	f.now = func() int64 { return time.Now().Unix() }
 	f.newest = told.NewAttributes()

@@ -27,14 +27,22 @@ func ViewNumber(id uint64) (number int, ok bool) {
 func (f *FS) Begin(disabled map[int]string) {
 	f.server = f.memory.Begin()
 	f.alone.Store(f.server == 1)
-	f.openers = make(map[uint64]*openfiles.Entry)
+	f.noteOpeners()
 	for e := range f.memory.All() {
-		if opener := e.Opener(); opener != 0 {
-			f.openers[opener] = e
-		}
 		f.file(e.Handle())
 	}
 	f.disable(disabled)
+}
+
+// noteOpeners notes the OPENs that an earlier server may not have answered.
+func (f *FS) noteOpeners() {
+	openers := make(map[uint64]*openfiles.Entry)
+	for e := range f.memory.All() {
+		if opener := e.Opener(); opener != 0 {
+			openers[opener] = e
+		}
+	}
+	f.openers.Store(&openers)
 }
 
 // Leave is called when another server is about to replace this one. It keeps all that the next server needs
@@ -45,8 +53,9 @@ func (f *FS) Leave() {
 }
 
 // Alone is called when no other server works for this mount. It forgets files that the other server has
-// closed at its end, whichever of the two had opened them.
+// closed at its end, whichever of the two had opened them. Requests that the other has left come after this.
 func (f *FS) Alone() {
+	f.noteOpeners() // again, because the other may have died in an OPEN that it began later
 	f.alone.Store(true)
 	f.memory.Alone()
 	f.files.all(func(o *file) { f.forget(o) })
@@ -88,7 +97,7 @@ func requester(h *fuse.InHeader) uint64 { return h.Unique | 1 }
 
 // undoOpen undoes an OPEN of a server that died before it could answer, because the OPEN comes again.
 func (f *FS) undoOpen(h *fuse.InHeader) {
-	e := f.openers[requester(h)]
+	e := (*f.openers.Load())[requester(h)]
 	if e == nil || e.Opener() != requester(h) {
 		return
 	}

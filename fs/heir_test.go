@@ -285,6 +285,46 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// TestReplayedOpen: an OPEN that another server had not answered at its end comes again, and leaves one open file.
+func TestReplayedOpen(t *testing.T) {
+	for name, begun := range map[string]func(m *FS, in *fuse.OpenIn) bool{
+		"before its reply": func(m *FS, in *fuse.OpenIn) bool { return m.Open(nil, in, new(fuse.OpenOut)).Ok() },
+		"within the OPEN": func(m *FS, in *fuse.OpenIn) bool {
+			return m.memory.Allocate(requester(&in.InHeader), nil) != nil
+		},
+	} {
+		for _, kill := range []bool{true, false} {
+			old, begin := newServer(t, text("v", "run"))
+			next := (*mount)(nil)
+			if !kill {
+				next = begin(text("v", "run"))
+			}
+			out, _ := old.walk("v")
+			in := &fuse.OpenIn{InHeader: old.header(out.NodeId)}
+			if !begun(old.FS, in) {
+				t.Fatal("no OPEN is left")
+			}
+			if kill {
+				next = begin(text("v", "run"))
+			}
+			next.Alone()
+			var opened fuse.OpenOut
+			if st := next.Open(nil, in, &opened); !st.Ok() {
+				t.Fatal(st)
+			}
+			(&openFile{next, out.NodeId, opened.Fh}).close()
+			for e := range next.memory.All() {
+				if e.Opener() != 0 {
+					t.Errorf("%s, after a kill %v: an entry is left", name, kill)
+				}
+			}
+			if n := next.left(); n != 0 {
+				t.Errorf("%s, after a kill %v: %d things left", name, kill, n)
+			}
+		}
+	}
+}
+
 // TestNothingKept checks that a run that one READ takes whole is not written to the memory.
 func TestNothingKept(t *testing.T) {
 	m, _ := newServer(t, text("v", "x"))

@@ -72,11 +72,19 @@ func (m *Memory) Allocate(open uint64, room *Room) *Entry {
 	}
 	for {
 		if e != nil && e.opener.CompareAndSwap(0, open) {
+			m.used(m.index(e))
 			return e
 		}
 		if e = m.choose(); e == nil {
 			return nil
 		}
+	}
+}
+
+// used has All go as far as an entry.
+func (m *Memory) used(index uint32) {
+	for high := m.head.entries.Load(); uint64(index) > high; high = m.head.entries.Load() {
+		m.head.entries.CompareAndSwap(high, uint64(index))
 	}
 }
 
@@ -126,10 +134,6 @@ func (m *Memory) index(e *Entry) uint32 {
 
 // Complete gives an entry that already has its run its handle.
 func (m *Memory) Complete(e *Entry, handle, node uint64, uid uint32) {
-	index := uint64(m.index(e))
-	for high := m.head.entries.Load(); index > high; high = m.head.entries.Load() {
-		m.head.entries.CompareAndSwap(high, index)
-	}
 	e.node.Store(node)
 	e.uid.Store(uint64(uid))
 	e.handle.Store(handle)

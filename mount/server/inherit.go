@@ -82,7 +82,8 @@ type Heir interface {
 	Begin(disabled map[int]string)
 	// Leave is called when another server is about to begin. Requests still come.
 	Leave()
-	// Alone is called when no other server works for the mount any more.
+	// Alone is called when no other server works for the mount any more, before the first request that
+	// another one has left.
 	Alone()
 }
 
@@ -133,10 +134,10 @@ func (s *server) obey() {
 		}
 		switch m.Word {
 		case wire.Take:
-			s.takeOver()
 			if s.heir != nil {
 				s.heir.Alone()
 			}
+			s.takeOver()
 		case wire.Ping:
 			go s.pong()
 		case wire.Stop:
