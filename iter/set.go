@@ -132,8 +132,7 @@ func (s *Set) close() error {
 	return s.closeErr
 }
 
-// Detach is Close for the end of a mount. It detaches the programs of stateful views and removes their state,
-// unless another mount of the same registry uses them.
+// Detach is Close for the end of a mount. It removes states that no other mount of the same registry uses.
 func (s *Set) Detach() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,6 +140,7 @@ func (s *Set) Detach() error {
 	err := s.close()
 	pins, _ := s.openRegistry(make(map[string]bool))
 	defer pins.close()
+	s.uses.End()
 	s.removeStates(pins, nil)
 	s.unpinWalks(pins, nil)
 	return err

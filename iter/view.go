@@ -133,7 +133,7 @@ func (v *View) warn(format string, args ...any) {
 	v.warning += fmt.Sprintf(format, args...)
 }
 
-// close closes the programs and the state. Pinned state stays until [state.Uses.Forget].
+// close closes the programs and the state. Pinned state stays until [state.Uses.Remove].
 func (v *View) close() error {
 	stateful := v.state != nil
 	errs := []error{v.state.Close()}

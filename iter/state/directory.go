@@ -7,14 +7,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
 
-// Lock makes a directory and locks it. The users of a view share the lock of its directory, so that Forget
-// does not remove it. A loader has the lock of the directory above alone. Otherwise two loaders that find
+// Lock makes a directory and locks it. The users of a view share the lock of its directory, so that Remove
+// leaves it. A loader has the lock of the directory above alone. Otherwise two loaders that find
 // nothing pinned would each count in maps of their own.
 func Lock(dir string, how int) (*os.File, error) {
 	for {
@@ -31,9 +32,7 @@ func Lock(dir string, how int) (*os.File, error) {
 		if err := unix.Flock(int(lock.Fd()), how); err != nil {
 			return nil, errors.Join(fmt.Errorf("lock the view's state: %w", err), lock.Close())
 		}
-		ours, err1 := lock.Stat()
-		there, err2 := os.Stat(dir)
-		if err1 == nil && err2 == nil && os.SameFile(ours, there) {
+		if isAt(lock, dir) {
 			return lock, nil
 		}
 		lock.Close() // it was removed before it was locked
@@ -43,18 +42,15 @@ func Lock(dir string, how int) (*os.File, error) {
 // Remove detaches the programs of a view that is disabled or gone, and frees its maps. It does nothing while
 // another mount, or the next server of this one, uses the view.
 func (u *Uses) Remove(dir string) error {
-	lock, err := os.Open(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
+	view := filepath.Base(dir)
+	if u.over {
+		u.unuse(view)
 	}
-	if err != nil {
-		return fmt.Errorf("open a view's state: %w", err)
+	lock, err := u.lockAlone(dir)
+	if lock == nil {
+		return err
 	}
 	defer lock.Close()
-	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return nil
-	}
-	view := filepath.Base(dir)
 	defer u.unuse(view)
 	if u.usedByOthers(view) {
 		return nil
@@ -71,6 +67,38 @@ func (u *Uses) Remove(dir string) error {
 		return fmt.Errorf("remove a view's state: %w", err)
 	}
 	return nil
+}
+
+// removeTime is how long Remove waits for another mount that ends, too, and looks at the same state.
+const removeTime = time.Second
+
+// lockAlone locks a view's directory if no server uses it. It returns nil if one does, or the directory is gone.
+func (u *Uses) lockAlone(dir string) (*os.File, error) {
+	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+		lock, err := os.Open(dir)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("open a view's state: %w", err)
+		}
+		locked := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil
+		if locked && isAt(lock, dir) {
+			return lock, nil
+		}
+		lock.Close()
+		ends := u.over && !u.usedByOthers(filepath.Base(dir)) // whoever has the lock
+		if !locked && !ends || time.Since(begun) > removeTime {
+			return nil, nil
+		}
+	}
+}
+
+// isAt reports whether an open directory is the one at a path, and has not been removed or made anew.
+func isAt(open *os.File, path string) bool {
+	ours, err1 := open.Stat()
+	there, err2 := os.Stat(path)
+	return err1 == nil && err2 == nil && os.SameFile(ours, there)
 }
 
 // unpin removes a pin. The kernel frees an unpinned link with a delay, so the slot is emptied first, which

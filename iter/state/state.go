@@ -4,7 +4,7 @@
 // The program attached to the kernel is a gate, a small one that goes on to the object's program by a tail
 // call. A new object takes over with one update of the gate's slot. So each event is seen by the old program
 // or by the new one. Gates, maps and programs are pinned in the view's directory. Their names have all that
-// must be equal for them to be used again. They outlive this process until [Uses.Forget]. A map with another
+// must be equal for them to be used again. They outlive this process until [Uses.Remove]. A map with another
 // type starts anew.
 //
 // [Load] loads the programs or finds them pinned, [State.Attach] pins and attaches them. [Uses] tells which
@@ -40,7 +40,7 @@ type State struct {
 	pins     map[string]string // names of the maps' pins, by map
 	gates    []*gate
 	pinned   []string // paths of the pins of this process
-	lock     *os.File // of dir, shared by all that use it (see Forget)
+	lock     *os.File // of dir, shared by all that use it (see Remove)
 	use      func() error
 
 	found bool        // all of it is pinned, and was found

@@ -21,7 +21,12 @@ type Uses struct {
 	Keep func(*os.File) error // is given a new one; may be nil
 
 	file atomic.Pointer[os.File] // nil if nothing is pinned
+	over bool                    // see End
 }
+
+// End is called at the end of the mount, when none of its servers uses a view any more. Remove then takes the
+// mark of use away first. So if several mounts end at once, the last of them finds no mark of another.
+func (u *Uses) End() { u.over = true }
 
 // Open opens the registry's directory, or takes the open file of an earlier server over.
 func (u *Uses) Open(dir string) error {
