@@ -145,6 +145,7 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 	}
 	why := p.why(end)
 	k.dismissed = slices.DeleteFunc(k.dismissed, func(d *process) bool { return d == p })
+	again = true
 	switch p {
 	case k.standby:
 		k.lostStandby(why)
@@ -156,48 +157,74 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 		}
 		return true, nil
 	case k.next:
-		k.next = nil
-		if k.ready != nil {
-			return false, why
-		}
-		if k.upgrades {
-			k.done(why)
-		} else {
-			k.Logf("%v: starting another", why)
-		}
-		if k.serving == nil && k.at.Over() { // a living server would have reported it
-			return false, why
-		}
+		again, err = k.lostNext(why)
 	case k.serving:
-		k.serving = nil
-		switch {
-		case k.replacing != nil:
-			k.bury() // the new program would not know a standby's end
-			err := k.replace()
-			k.tell(k.replacing, fmt.Errorf("reload: the keeper goes on as it is: %w", err))
-			k.replacing = nil
-			k.restart()
+		if k.replacing != nil {
+			k.diedToReplace()
 			return true, nil
-		case p.last != nil && p.last.Word == wire.Ended:
-			return false, p.last.Err()
-		case k.ready != nil:
-			return false, why
 		}
-		k.Logf("%v: starting another", why)
-		k.status.Restarts++
-		k.crash = crashed(end)
-		if k.crash {
-			k.accuse(p, why)
-		}
-		if k.upgrades && !p.serves {
-			k.done(why)
-		}
-		if k.leaving != nil {
-			k.leaving.Kill() // else the dead server's requests are not known before it ends
-		}
+		again, err = k.lostServing(p, end, why)
 	}
+	if again && k.serving == nil {
+		k.succeed(p, end)
+	}
+	return again, err
+}
+
+// lostNext acts on the end of a server that prepared itself to serve.
+func (k *Keeper) lostNext(why error) (again bool, err error) {
+	k.next = nil
+	if k.ready != nil {
+		return false, why
+	}
+	if k.upgrades {
+		k.done(why)
+	} else {
+		k.Logf("%v: starting another", why)
+	}
+	if k.serving == nil && k.at.Over() { // a living server would have reported it
+		return false, why
+	}
+	return true, nil
+}
+
+// lostServing acts on the end of the server that served.
+func (k *Keeper) lostServing(p *process, end *os.ProcessState, why error) (again bool, err error) {
+	k.serving = nil
 	switch {
-	case k.serving != nil:
+	case p.last != nil && p.last.Word == wire.Ended:
+		return false, p.last.Err()
+	case k.ready != nil:
+		return false, why
+	}
+	k.Logf("%v: starting another", why)
+	k.status.Restarts++
+	k.crash = crashed(end)
+	if k.crash {
+		k.accuse(p, why)
+	}
+	if k.upgrades && !p.serves {
+		k.done(why)
+	}
+	if k.leaving != nil {
+		k.leaving.Kill() // else the dead server's requests are not known before it ends
+	}
+	return true, nil
+}
+
+// diedToReplace acts on the end of the server that the keeper has ended to run a new program in its own place.
+func (k *Keeper) diedToReplace() {
+	k.serving = nil
+	k.bury() // the new program would not know a standby's end
+	err := k.replace()
+	k.tell(k.replacing, fmt.Errorf("reload: the keeper goes on as it is: %w", err))
+	k.replacing = nil
+	k.restart()
+}
+
+// succeed has another server serve after the end of p: one that is prepared, or else a new one.
+func (k *Keeper) succeed(p *process, end *os.ProcessState) {
+	switch {
 	case k.next == nil:
 		k.delay(p, end)
 	case k.next.prepared:
@@ -205,5 +232,4 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 	case k.standby != nil && k.standby.prepared: // sooner than the server of a reload
 		k.promote(k.standby)
 	}
-	return true, nil
 }
