@@ -88,11 +88,11 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader, entry
 func (f *FS) run(ctx context.Context, c content, cgroup uint64, who reader, entry *openfiles.Entry) (r *buffers.Run,
 	err error) {
 	time := f.now()
-	var room *openfiles.Room
+	var mapping *openfiles.Mapping
 	if c.as.isTree() {
-		room = f.memory.Room(entry)
+		mapping = f.memory.Mapping(entry)
 	}
-	s, empty := buffers.Begin(room)
+	s, empty := buffers.Begin(mapping)
 	defer func() {
 		if p := recover(); p != nil { // the scratch buffer may still be in use
 			place := f.panics.Recovered(f.logf, "read "+c.name(), p)

@@ -63,7 +63,7 @@ func (f *FS) open(n node, r *buffers.Run, in *fuse.OpenIn, out *fuse.OpenOut) er
 		r.Done()
 		return err
 	}
-	entry := f.memory.Allocate(requester(&in.InHeader), r.Room())
+	entry := f.memory.Allocate(requester(&in.InHeader), r.Mapping())
 	if entry == nil {
 		r.Done()
 		account.Release(1, charge)
@@ -71,7 +71,7 @@ func (f *FS) open(n node, r *buffers.Run, in *fuse.OpenIn, out *fuse.OpenOut) er
 	}
 	out.Fh = f.memory.Handle(entry)
 	o := &file{fs: f, node: n, handle: out.Fh, entry: entry, account: account, charged: charge, run: r}
-	o.word, _ = f.memory.Hold(entry, 0, size, time, r.Room())
+	o.word, _ = f.memory.Hold(entry, 0, size, time, r.Mapping())
 	o.shown = f.newest.Opened(in.NodeId)
 	o.mu.Lock()    // see forget
 	f.files.add(o) // before the handle can be found in the memory, and taken up
@@ -170,7 +170,7 @@ func (o *file) read(off uint64, into []byte) (data []byte, lent *buffers.Run, er
 			return nil, nil, errLost
 		case off >= o.word.Size():
 			return nil, nil, nil
-		case o.run != nil && o.run.Room() != nil && o.word.Kept():
+		case o.run != nil && o.run.Mapping() != nil && o.word.Kept():
 			return o.run.Lend(off, len(into)), o.run, nil
 		case o.run != nil:
 			n := copy(into, o.run.Data[off:])
@@ -244,7 +244,7 @@ func (o *file) replace(r *buffers.Run, h *fuse.InHeader) error {
 		return err
 	}
 	o.charged = charge
-	word, held := o.fs.memory.Hold(o.entry, o.handle, len(r.Data), r.Time, r.Room())
+	word, held := o.fs.memory.Hold(o.entry, o.handle, len(r.Data), r.Time, r.Mapping())
 	if !held {
 		return errClosed
 	}

@@ -11,16 +11,16 @@ import (
 )
 
 // Run is the result of one run of a file. One open file holds it. READs copy from it, or borrow it if it is in a
-// room.
+// mapping.
 type Run struct {
-	Data []byte
-	Time int64           // when it began, in seconds of Unix time
-	room *openfiles.Room // nil: Data is on the heap
-	lent atomic.Int32    // how often, of one in a room
+	Data    []byte
+	Time    int64              // when it began, in seconds of Unix time
+	mapping *openfiles.Mapping // nil: Data is on the heap
+	lent    atomic.Int32       // how often, of one in a mapping
 }
 
-// Room is the memory that outlives the server if the run is there, else nil.
-func (r *Run) Room() *openfiles.Room { return r.room }
+// Mapping is the memory that outlives the server if the run is there, else nil.
+func (r *Run) Mapping() *openfiles.Mapping { return r.mapping }
 
 // Runs live in buffers of 2^n bytes, which are used again. Larger ones of trees are mapped, and others are left
 // to the garbage collector: most runs are small, and a large buffer must not be held for ever.
@@ -41,14 +41,14 @@ func room(size int) int {
 
 // Hold makes a run of a scratch buffer's content.
 func (s *Scratch) Hold(data []byte, time int64) *Run {
-	if s.room == nil {
+	if s.mapping == nil {
 		s.data = data
 	}
 	if len(data) > 1<<mostBuffer {
-		if r := s.room; r.Holds(data) {
-			s.room = nil
+		if r := s.mapping; r.Holds(data) {
+			s.mapping = nil
 			r.Hold(len(data))
-			return &Run{Data: data[:len(data):len(data)], Time: time, room: r}
+			return &Run{Data: data[:len(data):len(data)], Time: time, mapping: r}
 		}
 		s.data = nil // a large one is not held for ever
 		if cap(data)-len(data) > len(data)/4 {
@@ -65,7 +65,7 @@ func (s *Scratch) Hold(data []byte, time int64) *Run {
 	return r
 }
 
-// Lend returns up to size bytes of a run in a room, which stay until one more Done.
+// Lend returns up to size bytes of a run in a mapping, which stay until one more Done.
 func (r *Run) Lend(off uint64, size int) []byte {
 	r.lent.Add(1)
 	data := r.Data[off:]
@@ -76,9 +76,9 @@ func (r *Run) Lend(off uint64, size int) []byte {
 func (r *Run) Done() {
 	switch {
 	case r == nil:
-	case r.room != nil:
+	case r.mapping != nil:
 		if r.lent.Add(-1) < 0 {
-			r.room.Done()
+			r.mapping.Done()
 		}
 	case cap(r.Data) <= 1<<mostBuffer:
 		runs[bits.Len(uint(cap(r.Data)))-1].Put(r)
@@ -87,7 +87,7 @@ func (r *Run) Done() {
 
 // Cost is how many bytes are charged for an open file with the run.
 func (r *Run) Cost() int64 {
-	if r.room != nil {
+	if r.mapping != nil {
 		return KeptCost(len(r.Data))
 	}
 	return Cost(len(r.Data))
@@ -104,17 +104,17 @@ const fileCost = 1024
 
 // Scratch is the buffer that a run is made in, before its size is known.
 type Scratch struct {
-	data []byte
-	room *openfiles.Room // used in place of data if not nil
+	data    []byte
+	mapping *openfiles.Mapping // used in place of data if not nil
 }
 
 var scratches = sync.Pool{New: func() any { return new(Scratch) }}
 
-// Begin returns an empty buffer, which is the room if that is not nil.
-func Begin(room *openfiles.Room) (s *Scratch, empty []byte) {
+// Begin returns an empty buffer, which is the mapping if that is not nil.
+func Begin(mapping *openfiles.Mapping) (s *Scratch, empty []byte) {
 	s = scratches.Get().(*Scratch)
-	if s.room = room; room != nil {
-		return s, room.Bytes()[:0]
+	if s.mapping = mapping; mapping != nil {
+		return s, mapping.Bytes()[:0]
 	}
 	return s, s.data[:0]
 }
@@ -124,9 +124,9 @@ func (s *Scratch) Fail() { s.End(openfiles.LargestKept) }
 
 // End takes the buffer back after the run was held. It was written up to written bytes.
 func (s *Scratch) End(written int) {
-	if s.room != nil {
-		s.room.Drop(written)
-		s.room = nil
+	if s.mapping != nil {
+		s.mapping.Drop(written)
+		s.mapping = nil
 	}
 	scratches.Put(s)
 }

@@ -62,13 +62,13 @@ func (m *Memory) Handle(e *Entry) uint64 {
 	return m.head.handles.Add(1)<<entryBits | index
 }
 
-// Allocate finds an entry for the file that an OPEN opens; nil if too many are open. A run in a room is in the
-// entry's place, unless all entries are in use or another server has the entry. room may be nil.
-func (m *Memory) Allocate(open uint64, room *Room) *Entry {
+// Allocate finds an entry for the file that an OPEN opens; nil if too many are open. A run in a mapping is in the
+// entry's place, unless all entries are in use or another server has the entry. mapping may be nil.
+func (m *Memory) Allocate(open uint64, mapping *Mapping) *Entry {
 	var e *Entry
-	if room != nil && room.chosen {
-		room.chosen = false
-		e = &m.entries[room.index]
+	if mapping != nil && mapping.chosen {
+		mapping.chosen = false
+		e = &m.entries[mapping.index]
 	}
 	for {
 		if e != nil && e.opener.CompareAndSwap(0, open) {

@@ -22,17 +22,17 @@ func placeAt(index uint32, place int) int64 {
 	return bytesAt + (int64(index)*places+int64(place))<<placeBits
 }
 
-// Hold replaces the run of an entry. A run in a room of the entry is kept by that. It returns false if the file
+// Hold replaces the run of an entry. A run in a mapping of the entry is kept by that. It returns false if the file
 // was closed and the entry belongs to another handle.
-func (m *Memory) Hold(e *Entry, handle uint64, size int, time int64, room *Room) (next RunWord, held bool) {
+func (m *Memory) Hold(e *Entry, handle uint64, size int, time int64, mapping *Mapping) (next RunWord, held bool) {
 	for {
 		old := e.Run()
 		if e.handle.Load() != handle {
 			return 0, false
 		}
 		next = old.next(size)
-		if room != nil && room.index == m.index(e) {
-			next = next.keptAt(room.place)
+		if mapping != nil && mapping.index == m.index(e) {
+			next = next.keptAt(mapping.place)
 		}
 		if !e.run.CompareAndSwap(uint64(old), uint64(next)) {
 			continue // a run of another server, or of another file
@@ -89,17 +89,17 @@ func (m *Memory) Load(e *Entry, word RunWord, off uint64, into []byte) (n int, e
 	return n, nil
 }
 
-// empty frees the room of a run that is no longer held. The pages of another server's places stay until that
+// empty frees the place of a run that is no longer held. The pages of another server's places stay until that
 // server is gone, because it may be writing a reply from there.
 func (m *Memory) empty(e *Entry, word RunWord) {
 	index, place := m.index(e), word.place()
 	if index < keepEntries && word.Size() <= keepPlace {
 		return
 	}
-	m.rooms.mu.Lock()
-	defer m.rooms.mu.Unlock()
+	m.mappings.mu.Lock()
+	defer m.mappings.mu.Unlock()
 	switch {
-	case m.rooms.inUse(index, place):
+	case m.mappings.inUse(index, place):
 	case place/2 == m.side:
 		m.punch(index, place)
 	default:

@@ -35,8 +35,8 @@ type Memory struct {
 	mu   sync.Mutex
 	free []uint32 // entries; some may have been taken by another server
 
-	alone atomic.Bool // no server before this one works for the mount
-	rooms rooms
+	alone    atomic.Bool // no server before this one works for the mount
+	mappings mappings
 }
 
 type header struct {
@@ -74,7 +74,7 @@ const (
 // Open takes up the state of earlier servers in file. Without a file it begins an empty memory of this server
 // alone.
 func Open(file *os.File) (*Memory, error) {
-	m := &Memory{file: file, rooms: rooms{spare: spareSize}}
+	m := &Memory{file: file, mappings: mappings{spare: spareSize}}
 	var mem []byte
 	if file == nil {
 		mem = make([]byte, memorySize)

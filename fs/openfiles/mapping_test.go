@@ -13,11 +13,11 @@ func testMemory(t *testing.T) *Memory {
 	if strictOvercommit() {
 		t.Skip("vm.overcommit_memory is 2")
 	}
-	fd, err := unix.MemfdCreate("room", 0)
+	fd, err := unix.MemfdCreate("mapping", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := os.NewFile(uintptr(fd), "room")
+	file := os.NewFile(uintptr(fd), "mapping")
 	t.Cleanup(func() { file.Close() })
 	m, err := Open(file)
 	if err != nil {
@@ -46,11 +46,11 @@ func (m *Memory) pages(t *testing.T) (size int64) {
 }
 
 // hold makes a run of size bytes in a new open file, or one that is open.
-func hold(t *testing.T, m *Memory, e *Entry, size int) (*Entry, *Room, RunWord) {
+func hold(t *testing.T, m *Memory, e *Entry, size int) (*Entry, *Mapping, RunWord) {
 	t.Helper()
-	r := m.Room(e)
+	r := m.Mapping(e)
 	if r == nil {
-		t.Fatal("no room")
+		t.Fatal("no mapping")
 	}
 	copy(r.Bytes(), bytes.Repeat([]byte{'x'}, size))
 	r.Hold(size)
@@ -87,8 +87,8 @@ func fewSpares(t *testing.T, m *Memory) {
 	}
 }
 
-// A run in a room is in the memory from the start. Its pages are used by the next run, and free soon.
-func TestRooms(t *testing.T) {
+// A run in a mapping is in the memory from the start. Its pages are used by the next run, and free soon.
+func TestMappings(t *testing.T) {
 	m := testMemory(t)
 	e, r, _ := hold(t, m, nil, 8<<20)
 	_, again, _ := hold(t, m, e, 1<<20)
@@ -113,7 +113,7 @@ func TestRooms(t *testing.T) {
 	m.Drop(e)
 	fewSpares(t, m)
 	m.endSpares()
-	if size := m.pages(t); size > 0 || len(m.rooms.at) > 0 {
+	if size := m.pages(t); size > 0 || len(m.mappings.at) > 0 {
 		t.Errorf("spares hold %d bytes for ever", size)
 	}
 }
@@ -123,12 +123,12 @@ func TestSparesWithLittleMemory(t *testing.T) {
 	const total = 8 << 20
 	m := testMemory(t)
 	m.SetTotal(total)
-	var rooms []*Room
+	var mappings []*Mapping
 	for range 4 {
 		_, r, _ := hold(t, m, nil, total/spareShare/2)
-		rooms = append(rooms, r)
+		mappings = append(mappings, r)
 	}
-	for _, r := range rooms {
+	for _, r := range mappings {
 		r.Done()
 	}
 	if size := m.pages(t); size == 0 || size > total/spareShare {
@@ -139,12 +139,12 @@ func TestSparesWithLittleMemory(t *testing.T) {
 	m.endSpares()
 }
 
-// A place has one writer: a run in a room, or bytes that are copied from the heap.
+// A place has one writer: a run in a mapping, or bytes that are copied from the heap.
 func TestOneWriterOfAPlace(t *testing.T) {
 	m := testMemory(t)
 	e, r, word := hold(t, m, nil, 100)
-	other := m.Room(e)
-	if m.Room(e) != nil {
+	other := m.Mapping(e)
+	if m.Mapping(e) != nil {
 		t.Error("two runs are made in one place")
 	}
 	if _, ok := m.Save(e, word, []byte("heap")); ok {
@@ -167,14 +167,14 @@ func TestOneWriterOfAPlace(t *testing.T) {
 func TestAlone(t *testing.T) {
 	m := testMemory(t)
 	e, _, word := hold(t, m, nil, 1<<20)
-	_, _, _ = e, m.Room(e), m.Room(nil)
-	copy(m.Room(nil).Bytes()[1<<20:], "a run that was never ended")
+	_, _, _ = e, m.Mapping(e), m.Mapping(nil)
+	copy(m.Mapping(nil).Bytes()[1<<20:], "a run that was never ended")
 	if m.pages(t) <= 1<<20 {
 		t.Fatal("there is nothing to free")
 	}
 	next := &Memory{file: m.file, head: m.head, entries: m.entries}
 	next.Begin()
-	mine := next.Room(nil)
+	mine := next.Mapping(nil)
 	mine.Bytes()[0] = 1
 	next.Alone()
 	if size := m.pages(t); size > 1<<20+4096 {
@@ -194,7 +194,7 @@ func TestAloneTooLate(t *testing.T) {
 	next := &Memory{file: m.file, head: m.head, entries: m.entries}
 	m.head.freeing.Store(1)
 	next.Begin()
-	run := next.Room(nil)
+	run := next.Mapping(nil)
 	run.Bytes()[0] = 1
 	m.Alone()
 	m.empty(&m.entries[run.index], RunWord(0).next(1<<20).keptAt(run.place))

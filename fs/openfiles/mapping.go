@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Room is a place of an entry that this server has mapped, for a run of a tree. A run that is made there is in
+// Mapping is a place of an entry that this server has mapped, for a run of a tree. A run that is made there is in
 // the memory that outlives the server from its first byte on, and is not copied to it. Pages that no run needs
 // any more stay for a moment, because the next run is quicker in pages that are there.
-type Room struct {
+type Mapping struct {
 	memory *Memory
 	index  uint32
 	place  int
@@ -24,26 +24,26 @@ type Room struct {
 }
 
 const (
-	spareTime  = 5 * time.Second
-	spareSize  = 64 << 20 // bytes that all rooms may have and do not need, unless memory is short
-	spareShare = 8        // and the part of the bytes of open files that they may have
-	mostRooms  = 4096     // the kernel has no more than 65530 mappings for a process
+	spareTime    = 5 * time.Second
+	spareSize    = 64 << 20 // bytes that all mappings may have and do not need, unless memory is short
+	spareShare   = 8        // and the part of the bytes of open files that they may have
+	mostMappings = 4096     // the kernel has no more than 65530 mappings for a process
 )
 
-// rooms are the places that this server has mapped, or is writing to.
-type rooms struct {
+// mappings are the places that this server has mapped, or is writing to.
+type mappings struct {
 	mu    sync.Mutex
-	at    map[int64]*Room // by placeAt
-	timer *time.Timer     // ends spares
-	spare int             // bytes that all rooms may have and do not need
+	at    map[int64]*Mapping // by placeAt
+	timer *time.Timer        // ends spares
+	spare int                // bytes that all mappings may have and do not need
 }
 
 // SetTotal is told how many bytes the runs of all open files may have. Pages that no run needs are few beside
 // those.
 func (m *Memory) SetTotal(bytes int64) {
-	m.rooms.mu.Lock()
-	defer m.rooms.mu.Unlock()
-	m.rooms.spare = int(min(bytes/spareShare, spareSize))
+	m.mappings.mu.Lock()
+	defer m.mappings.mu.Unlock()
+	m.mappings.spare = int(min(bytes/spareShare, spareSize))
 }
 
 // A shared mapping has no reserved memory. If the kernel refuses memory that is not reserved, a write to a new
@@ -53,9 +53,9 @@ var strictOvercommit = sync.OnceValue(func() bool {
 	return err != nil || bytes.HasPrefix(mode, []byte{'2'})
 })
 
-// Room returns room for the next run of an open file, or, if e is nil, of a file that will be opened with
-// [Memory.Allocate]. It is nil if there is none. The caller ends it with Done.
-func (m *Memory) Room(e *Entry) *Room {
+// Mapping maps a place for the next run of an open file, or, if e is nil, of a file that will be opened with
+// [Memory.Allocate]. It returns nil if that cannot be done. The caller ends it with Done.
+func (m *Memory) Mapping(e *Entry) *Mapping {
 	if m.file == nil || strictOvercommit() {
 		return nil
 	}
@@ -65,9 +65,9 @@ func (m *Memory) Room(e *Entry) *Room {
 			return nil
 		}
 	}
-	m.rooms.mu.Lock()
-	defer m.rooms.mu.Unlock()
-	r := m.rooms.take(m, m.index(e), m.nextPlace(e.Run()))
+	m.mappings.mu.Lock()
+	defer m.mappings.mu.Unlock()
+	r := m.mappings.take(m, m.index(e), m.nextPlace(e.Run()))
 	if chosen && r == nil {
 		m.unchoose(m.index(e))
 	} else if r != nil {
@@ -76,12 +76,12 @@ func (m *Memory) Room(e *Entry) *Room {
 	return r
 }
 
-// take marks the room of a place as taken. It is nil if it is taken already, or cannot be mapped.
-func (s *rooms) take(m *Memory, index uint32, place int) *Room {
+// take marks the mapping of a place as taken. It is nil if it is taken already, or cannot be mapped.
+func (s *mappings) take(m *Memory, index uint32, place int) *Mapping {
 	at := placeAt(index, place)
 	r := s.at[at]
 	if r == nil {
-		if len(s.at) >= mostRooms {
+		if len(s.at) >= mostMappings {
 			return nil
 		}
 		mem, err := unix.Mmap(int(m.file.Fd()), at, LargestKept, unix.PROT_READ|unix.PROT_WRITE,
@@ -89,9 +89,9 @@ func (s *rooms) take(m *Memory, index uint32, place int) *Room {
 		if err != nil {
 			return nil
 		}
-		r = &Room{memory: m, index: index, place: place, bytes: mem, used: keepPlace}
+		r = &Mapping{memory: m, index: index, place: place, bytes: mem, used: keepPlace}
 		if s.at == nil {
-			s.at = make(map[int64]*Room)
+			s.at = make(map[int64]*Mapping)
 		}
 		s.at[at] = r
 	}
@@ -103,14 +103,16 @@ func (s *rooms) take(m *Memory, index uint32, place int) *Room {
 }
 
 // Bytes is the memory, which is as long as the longest run.
-func (r *Room) Bytes() []byte { return r.bytes }
+func (r *Mapping) Bytes() []byte { return r.bytes }
 
-// Holds reports whether data begins where the room does.
-func (r *Room) Holds(data []byte) bool { return r != nil && len(data) > 0 && &data[0] == &r.bytes[0] }
+// Holds reports whether data begins where the mapping does.
+func (r *Mapping) Holds(data []byte) bool {
+	return r != nil && len(data) > 0 && &data[0] == &r.bytes[0]
+}
 
 // Hold ends the making of a run of size bytes.
-func (r *Room) Hold(size int) {
-	s := &r.memory.rooms
+func (r *Mapping) Hold(size int) {
+	s := &r.memory.mappings
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.size = WholePages(size)
@@ -118,15 +120,15 @@ func (r *Room) Hold(size int) {
 	s.keepSpare(r)
 }
 
-// Drop is Done for a room that was written to up to size bytes, and holds no run.
-func (r *Room) Drop(size int) {
+// Drop is Done for a mapping that was written to up to size bytes, and holds no run.
+func (r *Mapping) Drop(size int) {
 	r.Hold(min(size, LargestKept))
 	r.Done()
 }
 
-// Done ends the use of the room.
-func (r *Room) Done() {
-	s := &r.memory.rooms
+// Done ends the use of the mapping.
+func (r *Mapping) Done() {
+	s := &r.memory.mappings
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.chosen {
@@ -137,8 +139,8 @@ func (r *Room) Done() {
 	s.keepSpare(r)
 }
 
-// keepSpare keeps the pages that the room does not need for a while, unless they are too many.
-func (s *rooms) keepSpare(r *Room) {
+// keepSpare keeps the pages that the mapping does not need for a while, unless they are too many.
+func (s *mappings) keepSpare(r *Mapping) {
 	spare := 0
 	for _, r := range s.at {
 		spare += max(r.used-r.size, 0)
@@ -153,12 +155,12 @@ func (s *rooms) keepSpare(r *Room) {
 	s.timer.Reset(spareTime)
 }
 
-// trim frees the pages that the room does not need, or all of it.
-func (r *Room) trim() {
+// trim frees the pages that the mapping does not need, or all of it.
+func (r *Mapping) trim() {
 	at := placeAt(r.index, r.place)
 	switch {
 	case !r.taken:
-		delete(r.memory.rooms.at, at)
+		delete(r.memory.mappings.at, at)
 		_ = unix.Munmap(r.bytes)
 		r.memory.punch(r.index, r.place)
 	case r.used > r.size && r.memory.punchAt(at+int64(r.size), r.used-r.size) == nil:
@@ -167,9 +169,9 @@ func (r *Room) trim() {
 }
 
 func (m *Memory) endSpares() {
-	m.rooms.mu.Lock()
-	defer m.rooms.mu.Unlock()
-	for _, r := range m.rooms.at {
+	m.mappings.mu.Lock()
+	defer m.mappings.mu.Unlock()
+	for _, r := range m.mappings.at {
 		r.trim()
 	}
 }
@@ -179,29 +181,29 @@ func (m *Memory) endSpares() {
 func (m *Memory) borrow(e *Entry, word RunWord) (place int, ok bool) {
 	place = m.nextPlace(word)
 	at := placeAt(m.index(e), place)
-	m.rooms.mu.Lock()
-	defer m.rooms.mu.Unlock()
-	r := m.rooms.at[at]
+	m.mappings.mu.Lock()
+	defer m.mappings.mu.Unlock()
+	r := m.mappings.at[at]
 	if r != nil && r.taken || e.Run() != word {
 		return place, false
 	}
 	if r != nil {
 		_ = unix.Munmap(r.bytes)
-	} else if m.rooms.at == nil {
-		m.rooms.at = make(map[int64]*Room)
+	} else if m.mappings.at == nil {
+		m.mappings.at = make(map[int64]*Mapping)
 	}
-	m.rooms.at[at] = &Room{taken: true} // with nothing to trim
+	m.mappings.at[at] = &Mapping{taken: true} // with nothing to trim
 	return place, true
 }
 
 func (m *Memory) giveBack(e *Entry, place int) {
-	m.rooms.mu.Lock()
-	defer m.rooms.mu.Unlock()
-	delete(m.rooms.at, placeAt(m.index(e), place))
+	m.mappings.mu.Lock()
+	defer m.mappings.mu.Unlock()
+	delete(m.mappings.at, placeAt(m.index(e), place))
 }
 
 // inUse reports whether a place is mapped or written to. Then its pages are freed later.
-func (s *rooms) inUse(index uint32, place int) bool { return s.at[placeAt(index, place)] != nil }
+func (s *mappings) inUse(index uint32, place int) bool { return s.at[placeAt(index, place)] != nil }
 
 // Alone is called when no other server works for the mount. It frees the pages that others have left, because
 // they died in the middle of runs, or because this server did not know whether they still read them.
@@ -226,10 +228,10 @@ func (m *Memory) Alone() {
 }
 
 func (m *Memory) freeUnused(index uint32, place int) {
-	m.rooms.mu.Lock()
-	defer m.rooms.mu.Unlock()
+	m.mappings.mu.Lock()
+	defer m.mappings.mu.Unlock()
 	word := m.entries[index].Run()
-	if !m.rooms.inUse(index, place) && !(word.Kept() && word.place() == place) {
+	if !m.mappings.inUse(index, place) && !(word.Kept() && word.place() == place) {
 		m.whileAlone(func() { m.punch(index, place) })
 	}
 }
