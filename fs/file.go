@@ -120,7 +120,9 @@ func (f *FS) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (data
 	}
 	o := f.file(in.Fh)
 	if o == nil {
-		return nil, nil, fuse.Status(unix.ESTALE)
+		n, _ := f.node(in.NodeId)
+		f.noteError(in.Uid, "read", n.cgroup, errNotOpen)
+		return nil, nil, errno(errNotOpen)
 	}
 	fresh := in.Offset == 0 && !o.entry.Begins(requester(&in.InHeader))
 	for {
@@ -134,7 +136,7 @@ func (f *FS) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (data
 			fresh = true // no reader has seen any of the lost run
 			continue
 		}
-		if err != nil && err != errLost && err != errClosed {
+		if err != nil && err != errClosed {
 			o.failed(err)
 		}
 		if run != nil {
@@ -150,7 +152,7 @@ func (o *file) failed(err error) {
 	if c, err := o.fs.content(o.node); err == nil {
 		name = c.name()
 	}
-	o.fs.failed(o.entry.UID(), name, o.node.cgroup, err)
+	o.fs.noteError(o.entry.UID(), name, o.node.cgroup, err)
 }
 
 // read returns a part of the held run, and nothing beyond its end. The part is a copy in into, or lent by the run.
@@ -342,5 +344,7 @@ var (
 	// errClosed reaches no reader, because the loop has answered EINTR and the file is closed.
 	errClosed = unix.EBADF
 	// errLost is for a reader in the middle of a run that died with its server.
-	errLost = words.Errorf(unix.ESTALE, "the server that held the run has died")
+	errLost = words.Errorf(unix.ESTALE, "the server that held the run has died: read it again from the start")
+	// errNotOpen is for a READ that the kernel never sends.
+	errNotOpen = words.Errorf(unix.ESTALE, "the file is not open: open it again, and please report it")
 )

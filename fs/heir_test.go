@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -109,6 +110,21 @@ func TestReleasedByAnother(t *testing.T) {
 	if n := next.left(); n != 0 {
 		t.Errorf("%d things left at the server that did not see the close", n)
 	}
+	if _, st := f.pread(0, 1); st != fuse.Status(unix.ESTALE) {
+		t.Errorf("the closed file: %v", st)
+	}
+	next.wantNoted("read of", "not open")
+}
+
+// wantNoted checks the last line of .bpfview/errors.
+func (m *mount) wantNoted(words ...string) {
+	m.t.Helper()
+	lines := strings.Split(strings.TrimSpace(string(m.errors.Append(nil))), "\n")
+	for _, word := range words {
+		if last := lines[len(lines)-1]; !strings.Contains(last, word) {
+			m.t.Errorf("%q is the last error, want %q in it", last, word)
+		}
+	}
 }
 
 // TestTakenUpTooLate: a file that is closed while a thread takes it up does not replace the next file of its
@@ -213,6 +229,7 @@ func TestDeath(t *testing.T) {
 				got, st := f.pread(r.off, r.size)
 				if st == fuse.Status(unix.ESTALE) {
 					got = estale
+					f.m.wantNoted("v of", "has died")
 				}
 				if got != r.want {
 					t.Errorf("%s: %d bytes at %d: %q (%v), want %q", name, r.size, r.off, got, st, r.want)

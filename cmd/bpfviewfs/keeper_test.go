@@ -101,7 +101,8 @@ func readUntil(stopped <-chan struct{}, dirs ...string) error {
 					err = whole(text)
 				}
 				if err != nil {
-					errs[i] = fmt.Errorf("reader of kind %d: %w", kind, err)
+					noted, _ := os.ReadFile(dirs[0] + "/.bpfview/errors") // at once: they end with the server
+					errs[i] = fmt.Errorf("reader of kind %d: %w: errors are %q", kind, err, noted)
 					return
 				}
 				if last {
