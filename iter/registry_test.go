@@ -47,19 +47,6 @@ func pins(t testing.TB, dir string) (names []string) {
 	return names
 }
 
-func programID(t testing.TB, p *ebpf.Program) ebpf.ProgramID {
-	t.Helper()
-	info, err := p.Info()
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, ok := info.ID()
-	if !ok {
-		t.Fatal("a program without an id")
-	}
-	return id
-}
-
 // pinForeign pins a program as another tool may.
 func pinForeign(t testing.TB, path string, spec *ebpf.ProgramSpec) *ebpf.Program {
 	t.Helper()
@@ -87,7 +74,7 @@ func TestProgramsAreReused(t *testing.T) {
 				t.Fatal(v.Err())
 			}
 			mustRun(t, v, h.Root())
-			ids = append(ids, programID(t, programIn(v, runs.PerCgroup, runs.Whole)))
+			ids = append(ids, ktest.ProgramID(t, programIn(v, runs.PerCgroup, runs.Whole)))
 		}
 		return ids
 	}
@@ -116,9 +103,9 @@ func TestProgramsAreReused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pinned.Close()
-	now := programID(t, find(t, second, "cpu").job.Program(runs.PerCgroup))
-	if programID(t, pinned) != now || slices.Contains(was, now) {
-		t.Errorf("program %v is pinned, %v runs, %v were before", programID(t, pinned), now, was)
+	now := ktest.ProgramID(t, find(t, second, "cpu").job.Program(runs.PerCgroup))
+	if ktest.ProgramID(t, pinned) != now || slices.Contains(was, now) {
+		t.Errorf("program %v is pinned, %v runs, %v were before", ktest.ProgramID(t, pinned), now, was)
 	}
 
 	// A pin that a user removes takes nothing away. A pin goes if its object is gone.
@@ -152,8 +139,8 @@ func TestPinsHaveTheViewsName(t *testing.T) {
 	var was []ebpf.ProgramID
 	for range 2 {
 		s := openSet(t, h, Config{Dirs: []string{dir}, Registry: registry})
-		is := []ebpf.ProgramID{programID(t, find(t, s, "a").job.Program(runs.Whole)),
-			programID(t, find(t, s, "b").job.Program(runs.Whole))}
+		is := []ebpf.ProgramID{ktest.ProgramID(t, find(t, s, "a").job.Program(runs.Whole)),
+			ktest.ProgramID(t, find(t, s, "b").job.Program(runs.Whole))}
 		if was != nil && !slices.Equal(is, was) {
 			t.Errorf("programs %v, were %v", is, was)
 		}
@@ -242,7 +229,7 @@ func TestForeignPins(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pinned.Close()
-	if programID(t, pinned) != programID(t, foreign) {
+	if ktest.ProgramID(t, pinned) != ktest.ProgramID(t, foreign) {
 		t.Error("another program is pinned as cpu")
 	}
 	if err := os.Remove(path("cpu")); err != nil {
@@ -391,12 +378,12 @@ func TestFlavoursArePinned(t *testing.T) {
 	want := ""
 	if v.job.Program(runs.PerCgroup) != nil { // some kernels cannot
 		want = "tasks "
-		if programID(t, again.job.Program(runs.PerCgroup)) != programID(t,
+		if ktest.ProgramID(t, again.job.Program(runs.PerCgroup)) != ktest.ProgramID(t,
 			v.job.Program(runs.PerCgroup)) {
 			t.Error("tasks was loaded twice")
 		}
 	}
-	if programID(t, again.job.Program(runs.PerTask)) != programID(t, v.job.Program(runs.PerTask)) {
+	if ktest.ProgramID(t, again.job.Program(runs.PerTask)) != ktest.ProgramID(t, v.job.Program(runs.PerTask)) {
 		t.Error("tasks___task was loaded twice")
 	}
 	ktest.Words(t, "pins", pins(t, registry), want+"tasks___task")

@@ -64,7 +64,7 @@ func TestStatefulProgramsAreReused(t *testing.T) {
 		wait()
 		events += 10
 		checkCount(t, v, cgroup, events)
-		p = programs{slotPrograms(t, state), programID(t, v.job.Program(runs.PerCgroup))}
+		p = programs{slotPrograms(t, state), ktest.ProgramID(t, v.job.Program(runs.PerCgroup))}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -382,8 +382,8 @@ func TestRequestsOfTheDead(t *testing.T) {
 	}
 	second := find(t, openSet(t, h, config), "inside")
 	mustRun(t, second, h.Root())
-	if n := countEntries(t, requestsOf(t, second)); programID(t,
-		first.job.Program(runs.Whole)) != programID(t, second.job.Program(runs.Whole)) || n != 1 {
+	if n := countEntries(t, requestsOf(t, second)); ktest.ProgramID(t,
+		first.job.Program(runs.Whole)) != ktest.ProgramID(t, second.job.Program(runs.Whole)) || n != 1 {
 		t.Errorf("%d requests are left", n)
 	}
 }

@@ -44,15 +44,7 @@ func walkOf(t *testing.T, h *cgroups.Hierarchy, dir string) (s *Set, v *View,
 // pinnedID is the id of the program that is pinned as the walk of the view cpu, 0 if there is none.
 func pinnedID(t *testing.T, dir string) ebpf.ProgramID {
 	t.Helper()
-	p, err := ebpf.LoadPinnedProgram(filepath.Join(dir, "___walks/cpu/cpu___walk"), nil)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	return programID(t, p)
+	return ktest.PinnedID(t, filepath.Join(dir, "___walks/cpu/cpu___walk"))
 }
 
 // TestWalksArePinned has one server after the other, and two at once, read a tree. All of them use the walk

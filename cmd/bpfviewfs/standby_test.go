@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,9 +10,9 @@ import (
 	"sync"
 	"testing"
 
+	"bpfviewfs/internal/ktest"
 	"bpfviewfs/internal/testenv"
 	"bpfviewfs/mount"
-	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -116,19 +115,10 @@ func TestWalksOutliveServers(t *testing.T) {
 	registry := newRegistry(t)
 	dir := mountDir(t, "cgroup2", "registry="+registry)
 	read(t, dir+"/.bpfview/tree/cpu")
-	p, err := ebpf.LoadPinnedProgram(filepath.Join(registry, "___walks/cpu/cpu___walk"), nil)
-	if errors.Is(err, os.ErrNotExist) {
+	id := ktest.PinnedID(t, filepath.Join(registry, "___walks/cpu/cpu___walk"))
+	if id == 0 {
 		return // this kernel does not walk
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	info, err := p.Info()
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, _ := info.ID()
 	has := func(pid int) bool {
 		open, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
 		return slices.ContainsFunc(open, func(fd string) bool {

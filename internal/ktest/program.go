@@ -1,6 +1,10 @@
 package ktest
 
 import (
+	"errors"
+	"os"
+	"testing"
+
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 )
@@ -36,4 +40,32 @@ func Writing(name, target string, n int) *ebpf.ProgramSpec {
 	p := Iterator(name, target)
 	p.License, p.Instructions = "GPL", append(ins, asm.Mov.Imm(asm.R0, 0).WithSymbol("end"), asm.Return())
 	return p
+}
+
+// ProgramID is the kernel's id of a program.
+func ProgramID(t testing.TB, p *ebpf.Program) ebpf.ProgramID {
+	t.Helper()
+	info, err := p.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, ok := info.ID()
+	if !ok {
+		t.Fatal("a program without an id")
+	}
+	return id
+}
+
+// PinnedID is the id of the program that is pinned at a path, 0 if there is none.
+func PinnedID(t testing.TB, path string) ebpf.ProgramID {
+	t.Helper()
+	p, err := ebpf.LoadPinnedProgram(path, nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	return ProgramID(t, p)
 }
