@@ -50,6 +50,8 @@ struct view_walk {
 	struct view_step path[VIEW_WALK_DEPTH]; /* from the topmost cgroup to the last that was shown */
 } view_walk;
 
+__u64 view_changes; /* elements that were written so far; while there is no new one, a list stays the same */
+
 struct view_cgroup {
 	__u64 serial;
 	__u64 id; /* 0 in an element that was never used */
@@ -321,6 +323,7 @@ __noinline int view_walk_enter(__u64 address)
 		e->name = at;
 		e->name_size = size > 0 ? size : VIEW_WALK_NAME_SIZE;
 		e->serial = serial;
+		view_changes++;
 	}
 	e->pass = view_walk.pass;
 	view_walk_note(nr, address);

@@ -22,7 +22,7 @@ type Output struct {
 	help    string
 	cgroup  uint64 // the one that was asked for
 	tree    bool
-	shared  bool // cgroups and names are those of another output
+	shared  bool // cgroups and names are those of another tree
 
 	raw   []byte
 	parts []part
@@ -36,8 +36,7 @@ type Output struct {
 	widths  []int // of the columns of text
 	idWidth int   // of the column CGROUP_ID
 
-	walked  []byte // the list, as a walk left it
-	parents []int  // of the cgroup that is looked at, from the first on
+	ends []byte // of the rows of each cgroup, as a walk left them
 
 	from     int   // where the rendering begins
 	limit    int64 // bytes that it may have
@@ -64,7 +63,6 @@ func (o *Output) Begin(view string, t Type, cgroup uint64, tree bool, limit int6
 	o.most = t.most
 	o.cgroup, o.tree, o.limit, o.union = cgroup, tree, limit, false
 	o.snapshot = Snapshot{BeginUnix: time.Now()}
-	o.ownTree()
 	o.Reset()
 	o.Add(cgroup, 0, ".")
 	o.Clear()
@@ -74,19 +72,12 @@ func (o *Output) Begin(view string, t Type, cgroup uint64, tree bool, limit int6
 func (o *Output) End() {
 	const keep = 4 << 20 // bytes, so that 10,000 cgroups fit
 	o.record = nil
-	o.ownTree()
+	o.Reset()
 	o.raw, o.parts, o.order = within(o.raw, keep), within(o.parts, keep), within(o.order, keep)
 	o.cgroups, o.names, o.whole = within(o.cgroups, keep), within(o.names, keep), within(o.whole, keep)
-	o.walked = within(o.walked, keep)
+	o.ends = within(o.ends, keep)
 	o.labels, o.above.text = within(o.labels, keep), within(o.above.text, keep)
 	o.sums = within(o.sums, keep)
-}
-
-// ownTree leaves a shared tree to the other output.
-func (o *Output) ownTree() {
-	if o.shared {
-		o.cgroups, o.names, o.shared = nil, nil, false
-	}
 }
 
 // within is s, or nil if it holds more bytes than that.

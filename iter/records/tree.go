@@ -18,9 +18,6 @@ type listed struct {
 	name, nameEnd int // in names
 }
 
-// Reset makes the tree empty.
-func (t *Tree) Reset() { t.cgroups, t.names = t.cgroups[:0], t.names[:0] }
-
 // Add appends a cgroup below the one with the number parent, and gives its number. The first is called
 // ".".
 func (t *Tree) Add(cgroup uint64, parent int, name string) int {
@@ -31,10 +28,15 @@ func (t *Tree) Add(cgroup uint64, parent int, name string) int {
 	return len(t.cgroups) - 1
 }
 
-// ShareTree takes the tree of another output, for runs of several views. Both must be rendered before the other
-// one changes.
-func (o *Output) ShareTree(other *Output) {
-	o.cgroups, o.names, o.shared = other.cgroups, other.names, true
+// ShareTree takes a tree that does not change before the output is rendered.
+func (o *Output) ShareTree(t *Tree) { o.cgroups, o.names, o.shared = t.cgroups, t.names, true }
+
+// Reset makes the tree empty. A shared one stays as it is.
+func (o *Output) Reset() {
+	if o.shared {
+		o.cgroups, o.names, o.shared = nil, nil, false
+	}
+	o.cgroups, o.names = o.cgroups[:0], o.names[:0]
 }
 
 // Len is the number of cgroups.

@@ -36,7 +36,9 @@ type walk struct {
 	room    listRoom
 	status  walkStatus
 	giant   *time.Timer // ends a giant walk
-	shows   []walkShow  // of the view, of each view of a union, or none if the program only lists
+	tree    *records.Tree
+	changes uint64     // of the list, up to the tree
+	shows   []walkShow // of the view, of each view of a union, or none if the program only lists
 }
 
 // walkShow is the memory that one view fills.
@@ -235,21 +237,13 @@ func (w *walk) read(all []*run) error {
 		return err
 	}
 	all[0].skew = skew
-	list := records.Walked{NrCgroups: int(w.status.Cgroups), SizeNames: int(w.status.Names)}
-	var err2 error
-	list.Cgroups, err = w.loaded.Maps[walkCgroups].Memory()
-	list.Names, err2 = w.loaded.Maps[walkNames].Memory()
-	if err := errors.Join(err, err2); err != nil {
-		return fmt.Errorf("map the list of cgroups: %w", err)
-	}
-	if err := all[0].output.Walked(list); err != nil {
+	if err := w.list(); err != nil {
 		return err
 	}
 	for i, r := range all {
 		r.bits = r.bits[:0]
-		if i > 0 {
-			r.output.ShareTree(&all[0].output)
-		}
+		r.output.Clear()
+		r.output.ShareTree(w.tree)
 		if i < len(w.shows) {
 			if err := w.readShown(&w.shows[i], r); err != nil {
 				return err
@@ -257,6 +251,30 @@ func (w *walk) read(all []*run) error {
 		}
 	}
 	return nil
+}
+
+// list makes the tree. It is that of an earlier pass if no pass has changed the list since.
+func (w *walk) list() (err error) {
+	var changes uint64
+	v := w.loaded.Variables[walkChanges]
+	if v != nil { // a view of earlier headers does not tell
+		if err := v.Get(&changes); err != nil {
+			return err
+		}
+		if w.tree != nil && w.changes == changes && w.tree.Len() == int(w.status.Cgroups) {
+			return nil
+		}
+	}
+	list := records.Walked{NrCgroups: int(w.status.Cgroups), SizeNames: int(w.status.Names)}
+	var err2 error
+	list.Cgroups, err = w.loaded.Maps[walkCgroups].Memory()
+	list.Names, err2 = w.loaded.Maps[walkNames].Memory()
+	if err := errors.Join(err, err2); err != nil {
+		return fmt.Errorf("map the list of cgroups: %w", err)
+	}
+	w.changes = changes
+	w.tree, err = list.Tree()
+	return err
 }
 
 // readShown copies what a view has shown to a run's output.

@@ -3,12 +3,14 @@ package runs
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/iter/records"
 	"github.com/cilium/ebpf"
 )
 
@@ -105,5 +107,61 @@ func TestWalkLoadsLong(t *testing.T) {
 	l.close()
 	if n := list(); n != 1 || l.walker != nil {
 		t.Errorf("with the program: %d cgroups, not 1, or listed another way", n)
+	}
+}
+
+// TestWalkKeepsList holds that the tree of a list is made once while the list stays the same, and again after
+// each change.
+func TestWalkKeepsList(t *testing.T) {
+	h := testHierarchy(t)
+	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	w := newWalk("list", loadList(bpf.Objects))
+	defer w.end()
+	list := func(path string) (tree *records.Tree, names string) {
+		t.Helper()
+		r := &run{ctx: t.Context(), hierarchy: h, deadline: time.Now().Add(time.Minute), limit: 1 << 20}
+		if err := w.fill(ktest.CgroupID(t, path), r); err != nil {
+			t.Fatal(err)
+		}
+		for i := range r.output.Len() {
+			names += fmt.Sprint(r.output.Cgroup(i), " ")
+		}
+		return w.tree, names
+	}
+	if err := w.load(time.Minute); errors.Is(err, errNoWalk) && (&lister{objects: bpf.Objects}).load() == nil {
+		return // before v6.4
+	}
+	want := func(paths ...string) (ids string) {
+		for _, path := range paths {
+			ids += fmt.Sprint(ktest.CgroupID(t, path), " ")
+		}
+		return ids
+	}
+	a := ktest.Cgroup(t, top, "a")
+	b := ktest.Cgroup(t, top, "b")
+	first, ids := list(top)
+	if w := want(top, a, b); ids != w {
+		t.Errorf("cgroups %s, not %s", ids, w)
+	}
+	if again, _ := list(top); again != first {
+		t.Error("a list that stays the same is made a tree again")
+	}
+	if _, ids := list(b); ids != want(b) {
+		t.Errorf("cgroups %s, not %s", ids, want(b))
+	}
+	if _, ids := list(top); ids != want(top, a, b) {
+		t.Errorf("cgroups %s after those of another top, not %s", ids, want(top, a, b))
+	}
+	if err := errors.Join(os.Remove(b), os.Mkdir(b, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if _, ids := list(top); ids != want(top, a, b) {
+		t.Errorf("cgroups %s after a new one of an old name, not %s", ids, want(top, a, b))
+	}
+	if err := os.Remove(b); err != nil {
+		t.Fatal(err)
+	}
+	if _, ids := list(top); ids != want(top, a) {
+		t.Errorf("cgroups %s after one has gone, not %s", ids, want(top, a))
 	}
 }

@@ -78,6 +78,7 @@ const (
 	walkNames     = "view_names"
 	walkAhead     = "view_ahead"
 	walkVariable  = "view_walk"
+	walkChanges   = "view_changes"
 	walkEnds      = "view_ends"
 	walkRows      = "view_rows"
 	walkLast      = "view_last"
@@ -226,7 +227,7 @@ func (w *walk) endGiant() {
 func (w *walk) unload() {
 	if w.loaded != nil {
 		w.loaded.Close()
-		w.loaded = nil
+		w.loaded, w.tree = nil, nil
 	}
 }
 
