@@ -12,9 +12,17 @@ func AppendField(dst []byte, v uint64, width int, end byte) []byte {
 	n := max(Digits(v), width)
 	from := len(dst)
 	dst = extend(dst, n+1)
-	field := dst[from:]
-	field[n] = end
-	n--
+	field := dst[from : from+n]
+	dst[from+n] = end
+	for i := range Put(field, v) {
+		field[i] = ' '
+	}
+	return dst
+}
+
+// Put writes v in decimal at the end of field, which has room for it. It returns where the number begins.
+func Put(field []byte, v uint64) int {
+	n := len(field) - 1
 	for ; v >= 100; n -= 2 {
 		pair := pairs[2*(v%100):]
 		v /= 100
@@ -26,10 +34,7 @@ func AppendField(dst []byte, v uint64, width int, end byte) []byte {
 		n--
 	}
 	field[n] = '0' + byte(v)
-	for i := range field[:n] {
-		field[i] = ' '
-	}
-	return dst
+	return n
 }
 
 // Append appends v in decimal.

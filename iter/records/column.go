@@ -164,8 +164,15 @@ func (c *column) bytes(rec []byte) []byte { return rec[c.off : c.off+c.size] }
 
 // value is a number of one record, sign extended to 64 bits.
 func (c *column) value(rec []byte) uint64 {
-	b := c.bytes(rec)
-	switch c.size {
+	if c.size == 8 {
+		return binary.NativeEndian.Uint64(rec[c.off:])
+	}
+	return c.small(rec)
+}
+
+// small is value for other sizes. It is apart, so that value is no call.
+func (c *column) small(rec []byte) uint64 {
+	switch b := rec[c.off:]; c.size {
 	case 1:
 		return c.extend(uint64(b[0]), 56)
 	case 2:

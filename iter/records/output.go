@@ -33,8 +33,9 @@ type Output struct {
 	sums   []byte  // room for totals
 	name   []byte  // of the metric that is being written
 
-	widths  []int // of the columns of text
-	idWidth int   // of the column CGROUP_ID
+	widths  []int  // of the columns of text
+	idWidth int    // of the column CGROUP_ID
+	blank   []byte // a row of text without values
 
 	ends []byte // of the rows of each cgroup, as a walk left them
 
@@ -54,6 +55,14 @@ type part struct {
 	number           int // of the cgroup in Tree
 	raw, rawEnd      int // in raw
 	first, firstNext int // in order
+}
+
+// count is the number of records of size bytes. Most parts have one, and a division takes long.
+func (p *part) count(size int) int {
+	if n := p.rawEnd - p.raw; n != size {
+		return n / size
+	}
+	return 1
 }
 
 // Begin makes the output empty, for a view of type t and a cgroup, or for a tree also all cgroups below it. A
@@ -152,7 +161,7 @@ func (o *Output) at(p *part, i uint32) []byte {
 // sort orders the records of each part by their keys, then as they came. It merges records if the type has
 // totals.
 func (o *Output) sort() {
-	o.order = o.order[:0]
+	o.order = slices.Grow(o.order[:0], len(o.raw)/o.record.size)
 	for i := range o.parts {
 		p := &o.parts[i]
 		o.sortPart(p)
@@ -166,7 +175,8 @@ func (o *Output) sort() {
 // check refuses parts of records.
 func (o *Output) check() error {
 	for i := range o.parts {
-		if size := o.parts[i].rawEnd - o.parts[i].raw; size%o.record.size != 0 {
+		p := &o.parts[i]
+		if size := p.rawEnd - p.raw; size != p.count(o.record.size)*o.record.size {
 			return errno.Errorf(unix.EIO,
 				"output of %d bytes is no whole number of records of %d bytes",
 				size, o.record.size)
@@ -177,7 +187,7 @@ func (o *Output) check() error {
 
 func (o *Output) sortPart(p *part) {
 	p.first = len(o.order)
-	for n := range (p.rawEnd - p.raw) / o.record.size {
+	for n := range p.count(o.record.size) {
 		o.order = append(o.order, uint32(n))
 	}
 	p.firstNext = len(o.order)

@@ -46,16 +46,18 @@ const (
 )
 
 func (o *Output) appendRaw(dst []byte) ([]byte, error) {
-	begin := len(dst)
+	begin, size := len(dst), o.recordSize()
 	dst = o.appendRawHeader(dst)
 	for i := range o.parts {
 		p := &o.parts[i]
 		if o.tree {
-			path := o.path(p.number)
 			dst = binary.NativeEndian.AppendUint64(dst, o.Cgroup(p.number))
-			dst = binary.NativeEndian.AppendUint32(dst, uint32(len(path)))
-			dst = binary.NativeEndian.AppendUint32(dst, uint32((p.rawEnd-p.raw)/o.recordSize()))
-			dst = o.appendPadding(append(dst, path...))
+			dst = binary.NativeEndian.AppendUint32(dst, 0) // the length of the path
+			dst = binary.NativeEndian.AppendUint32(dst, uint32(p.count(size)))
+			from := len(dst)
+			dst = o.appendPath(dst, p, Raw)
+			binary.NativeEndian.PutUint32(dst[from-8:], uint32(len(dst)-from))
+			dst = o.appendPadding(dst)
 		}
 		dst = append(dst, o.raw[p.raw:p.rawEnd]...)
 		if o.tree {
@@ -109,6 +111,6 @@ func (o *Output) recordSize() int {
 }
 
 func (o *Output) appendPadding(dst []byte) []byte {
-	var zeros [8]byte
-	return append(dst, zeros[:-(len(dst)-o.from)&7]...)
+	n := len(dst) + -(len(dst)-o.from)&7
+	return binary.NativeEndian.AppendUint64(dst, 0)[:n]
 }

@@ -23,7 +23,11 @@ func (o *Output) appendText(dst []byte) ([]byte, error) {
 		p := &o.parts[i]
 		whose := span{}
 		for _, n := range o.records(p) {
-			dst = o.appendRow(dst, o.at(p, n))
+			if o.record.numbers {
+				dst = o.appendNumbers(dst, o.at(p, n))
+			} else {
+				dst = o.appendRow(dst, o.at(p, n))
+			}
 			if o.tree {
 				dst, whose = o.appendWhose(dst, p, whose)
 			}
@@ -36,7 +40,7 @@ func (o *Output) appendText(dst []byte) ([]byte, error) {
 }
 
 func (o *Output) appendHeader(dst []byte) []byte {
-	at := 0
+	begin, at := len(dst), 0
 	for i := range o.record.columns {
 		c := &o.record.columns[i]
 		for _, head := range c.heads {
@@ -44,6 +48,10 @@ func (o *Output) appendHeader(dst []byte) []byte {
 			dst = pad(append(dst, head...), from, o.widths[at], c.left(), o.end(at))
 			at++
 		}
+	}
+	o.blank = append(o.blank[:0], dst[begin:]...)
+	for i := range o.blank[:len(o.blank)-1] {
+		o.blank[i] = ' '
 	}
 	if o.tree {
 		dst = o.appendTreeHeader(dst)
@@ -87,12 +95,35 @@ func (c *column) left() bool {
 	return c.kind == characters || c.kind == address || c.kind == enumeration
 }
 
+// isPlain reports whether a column has numbers, none below zero, and a head that is not too wide for it.
+func (c *column) isPlain() bool {
+	return c.kind != histogram && !c.left() && !c.negative && len(c.name) <= maxWidth
+}
+
 // end is the byte after the column with the number at.
 func (o *Output) end(at int) byte {
 	if at == len(o.widths)-1 && !o.tree {
 		return '\n'
 	}
 	return ' '
+}
+
+// appendNumbers is appendRow for plain columns. It fills in a blank row, so no number is padded.
+func (o *Output) appendNumbers(dst, rec []byte) []byte {
+	dst = append(dst, o.blank...)
+	row := dst[len(dst)-len(o.blank):]
+	at := 0
+	for i := range o.record.columns {
+		c := &o.record.columns[i]
+		at += o.widths[i]
+		if v := c.value(rec); c.optional && v == c.absent {
+			row[at-1] = '-'
+		} else {
+			decimal.Put(row[:at], v)
+		}
+		at++
+	}
+	return dst
 }
 
 func (o *Output) appendRow(dst, rec []byte) []byte {

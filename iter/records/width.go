@@ -50,15 +50,17 @@ func (o *Output) all(yield func(rec []byte) bool) {
 }
 
 func (o *Output) widestNumber(c *column) int {
-	least, most := int64(0), uint64(0)
-	for rec := range o.all {
-		v := c.value(rec)
-		switch {
-		case c.optional && v == c.absent:
-		case c.negative && int64(v) < 0:
-			least = min(least, int64(v))
-		default:
-			most = max(most, v)
+	least, most, size := int64(0), uint64(0), o.record.size
+	for i := range o.parts {
+		for at := o.parts[i].raw; at < o.parts[i].rawEnd; at += size { // all would be a call for each
+			v := c.value(o.raw[at : at+size])
+			switch {
+			case c.optional && v == c.absent:
+			case c.negative && int64(v) < 0:
+				least = min(least, int64(v))
+			default:
+				most = max(most, v)
+			}
 		}
 	}
 	if least < 0 {
