@@ -140,6 +140,11 @@ static __always_inline void psi_copy(struct psi_group *group, struct psi_copy *p
 	__u32 size = bpf_core_field_size(group->avg); /* behind it are other members */
 
 	bpf_probe_read_kernel(psi->total, sizeof(psi->total), group->total);
+	for (int i = 0; i < PSI_STATES; i++)
+		any |= psi->total[i];
+	if (!any) /* the averages are made of the totals, and they are other lines of memory */
+		return;
+	any = 0;
 	bpf_probe_read_kernel(psi->avg, size < sizeof(psi->avg) ? size : sizeof(psi->avg), group->avg);
 	for (int i = 0; i < PSI_STATES * PSI_AVERAGES; i++)
 		any |= psi->avg[i];

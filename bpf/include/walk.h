@@ -271,7 +271,6 @@ __noinline int view_walk_fetch(__u32 nr)
 		words += view_walk_word(at, struct cgroup, level);
 		words += view_walk_word(at, struct cgroup, subsys);
 		words += view_walk_word(at, struct cgroup, bstat);
-		words += view_walk_word(at, struct cgroup, prev_cputime);
 	}
 	view_walk_spilled = words; /* or the compiler leaves the loads out */
 	return 0;
