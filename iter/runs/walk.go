@@ -29,16 +29,17 @@ type walk struct {
 
 	patience time.Duration // see load
 
-	mu      sync.Mutex
-	refused error // why there is no program
-	loading *await.Making[*ebpf.Collection]
-	loaded  *ebpf.Collection // nil before the first tree is read, and after a giant one
-	room    listRoom
-	status  walkStatus
-	giant   *time.Timer // ends a giant walk
-	tree    *records.Tree
-	changes uint64     // of the list, up to the tree
-	shows   []walkShow // of the view, of each view of a union, or none if the program only lists
+	mu       sync.Mutex
+	refused  error // why there is no program
+	loading  *await.Making[*ebpf.Collection]
+	loaded   *ebpf.Collection // nil before the first tree is read, and after a giant one
+	room     listRoom
+	status   walkStatus
+	nameRoom uint64      // bytes of a cgroup's name, on average
+	giant    *time.Timer // ends a giant walk
+	tree     *records.Tree
+	changes  uint64     // of the list, up to the tree
+	shows    []walkShow // of the view, of each view of a union, or none if the program only lists
 }
 
 // walkShow is the memory that one view fills.
@@ -46,6 +47,8 @@ type walkShow struct {
 	view   string // in a union; "" for a view alone
 	room   uint64 // bytes of rows
 	status showStatus
+
+	rowRoom uint64 // bytes of a cgroup's rows, on average
 }
 
 // Walks returns the reason why trees are not walked, nil if they are.
@@ -156,6 +159,7 @@ func (w *walk) show(cgroup uint64, all []*run) (full bool, err error) {
 	}
 	switch result {
 	case walkDone:
+		w.learn()
 		return false, w.read(all)
 	case walkGone:
 		return false, cgroups.Gone(cgroup)

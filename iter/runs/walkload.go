@@ -46,9 +46,9 @@ func (j *Job) AddWalker(w Walker) {
 
 // newWalk makes a walk that shows the views of a union, a view that is called "", or none.
 func newWalk(program string, open LoadWalk, views ...string) *walk {
-	w := &walk{program: program, open: open, piece: walkPiece, patience: loadPatience}
+	w := &walk{program: program, open: open, piece: walkPiece, patience: loadPatience, nameRoom: nameRoom}
 	for _, v := range views {
-		w.shows = append(w.shows, walkShow{view: v})
+		w.shows = append(w.shows, walkShow{view: v, rowRoom: rowRoom})
 	}
 	w.first()
 	return w
@@ -66,9 +66,25 @@ func (w *walk) first() {
 // verified anew. Rows may still need more.
 func (w *walk) expect(cgroups uint64) {
 	cgroups = min(cgroups+cgroups/4, maxWalkBytes/rowRoom)
-	w.room = listRoom{cgroups: max(cgroups, w.room.cgroups), names: max(cgroups*nameRoom, w.room.names)}
+	enough := func(each, room uint64) uint64 { return min(max(cgroups*each, room), maxWalkBytes) }
+	w.room = listRoom{cgroups: max(cgroups, w.room.cgroups), names: enough(w.nameRoom, w.room.names)}
 	for i := range w.shows {
-		w.shows[i].room = max(cgroups*rowRoom, w.shows[i].room)
+		s := &w.shows[i]
+		s.room = enough(s.rowRoom, s.room)
+	}
+}
+
+// learn remembers how much room the cgroups of a giant tree took. So the next one, whose memory was given back,
+// needs one load and no more memory than that.
+func (w *walk) learn() {
+	n := w.status.Cgroups
+	if n <= keepCgroups {
+		return
+	}
+	w.nameRoom = uint64(w.status.Names/n + 1)
+	for i := range w.shows {
+		s := &w.shows[i]
+		s.rowRoom = uint64(s.status.Rows/n + 1)
 	}
 }
 
@@ -92,7 +108,7 @@ const (
 	keepCgroups  = 65536 // memory for more is giant
 	keepRows     = 32 << 20
 	giantTime    = 10 * time.Second
-	nameRoom     = 64        // for a cgroup's name, on average
+	nameRoom     = 64        // for a cgroup's name, on average, before one is known
 	rowRoom      = 128       // for its rows
 	longestName  = 256       // NAME_MAX and a NUL
 	longestRows  = 256 << 10 // VIEW_WALK_ROWS
