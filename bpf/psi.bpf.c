@@ -83,12 +83,39 @@ static __noinline int show_state(struct seq_file *seq, const struct psi_copy *ps
 	if (bpf_core_enum_value_exists(enum psi_states, state))                                              \
 	show_state(seq, &psi, bpf_core_enum_value(enum psi_states, state) % PSI_STATES, resource << 1 | stall)
 
+/* The groups in the order of a walk. A cgroup has the same one all its life. */
+struct last_group {
+	__u64 serial, group;
+};
+
+VIEW_LAST(struct last_group)
+
+static __always_inline struct psi_group *group_of(struct seq_file *seq, struct cgroup *cgrp)
+{
+	struct psi_group *group;
+	struct last_group *last;
+	__u64 serial;
+
+	if (seq)
+		return cgroup_psi(cgrp);
+	last = view_last_of(view_shown.cgroups);
+	serial = view_walk_serial(&cgrp->self);
+	if (last && last->serial == serial && last->group)
+		return (struct psi_group *)last->group;
+	group = cgroup_psi(cgrp);
+	if (last) {
+		last->serial = serial;
+		last->group = view_walk_number(group);
+	}
+	return group;
+}
+
 static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 {
 	struct psi_copy psi = {};
 	struct psi_group *group;
 
-	group = cgroup_psi(cgrp);
+	group = group_of(seq, cgrp);
 	if (!group || !BPF_CORE_READ(group, enabled))
 		return 0;
 	psi_copy(group, &psi);
@@ -112,4 +139,32 @@ int psi(struct bpf_iter__cgroup *ctx)
 	return view_in_epilogue(ctx, show);
 }
 
-VIEW_TREE(psi, show)
+/* Loads the lines of the next groups that are always read, as view_walk_fetch does those of cgroups. */
+__noinline int psi_fetch(__u32 nr)
+{
+	struct last_group *next;
+	__u64 words = 0;
+
+	for (int i = 0; i < VIEW_AHEAD; i++) {
+		next = view_last_of(nr + i);
+		if (!next || !next->group)
+			break;
+		words += view_walk_word(next->group, struct psi_group, enabled);
+		words += view_walk_word(next->group, struct psi_group, total[0]);
+		words += view_walk_word(next->group, struct psi_group, total[PSI_STATES - 1]);
+	}
+	view_walk_spilled = words;
+	return 0;
+}
+
+static __always_inline int show_and_fetch(struct seq_file *seq, struct cgroup *cgrp)
+{
+	__u32 nr = view_shown.cgroups;
+
+	if (nr % VIEW_AHEAD == 0)
+		psi_fetch(nr + VIEW_AHEAD);
+	return show(seq, cgrp);
+}
+
+VIEW_BATCHES(psi, show)
+VIEW_WALK(psi, show_and_fetch)

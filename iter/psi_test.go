@@ -1,6 +1,7 @@
 package iter
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -71,6 +72,41 @@ func TestPSIAgreesWithPressureFiles(t *testing.T) {
 	writeFile(t, dir, "cgroup.pressure", "0")
 	if rows := psiRows(t, v, dir); len(rows) > 0 {
 		t.Errorf("pressure is off: %v", rows)
+	}
+}
+
+// TestPSIOfTreeFollowsChanges holds that each cgroup of a tree is shown with its own pressure, also if an
+// earlier read met others in its place. Pressure that is off tells them apart.
+func TestPSIOfTreeFollowsChanges(t *testing.T) {
+	h := testHierarchy(t, "")
+	v := testViews(t, h, Options{})["psi"]
+	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	a, b := ktest.Cgroup(t, top, "a"), ktest.Cgroup(t, top, "b")
+	ways := ways(t, v)
+	for _, step := range []struct {
+		change func() error
+		want   string
+	}{
+		{func() error { return nil }, ". a b "},
+		{func() error { writeFile(t, a, "cgroup.pressure", "0"); return nil }, ". b "},
+		{func() error { return errors.Join(os.Remove(a), os.Mkdir(a, 0o755)) }, ". b a "},
+		{func() error { writeFile(t, b, "cgroup.pressure", "0"); return nil }, ". a "},
+		{func() error { return os.Remove(b) }, ". a "},
+	} {
+		if err := step.change(); err != nil {
+			t.Fatal(err)
+		}
+		for way, v := range ways {
+			got := ""
+			for _, row := range rows(t, string(mustTree(t, v, records.Text, ktest.CgroupID(t, top)))) {
+				if row["resource"]+row["kind"] == "cpusome" {
+					got += row["path"] + " "
+				}
+			}
+			if got != step.want {
+				t.Errorf("%s: pressure of %q, not %q", way, got, step.want)
+			}
+		}
 	}
 }
 

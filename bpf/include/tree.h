@@ -17,7 +17,8 @@
  *
  * If the verifier refuses NAME___walk, NAME___tree shows the cgroups in batches (see batches.h, also for the
  * flushing of statistics, which holds for both). A show that can never be walked belongs in VIEW_BATCHES alone:
- * then each program of the object loads, as tools want that load all of them or none.
+ * then each program of the object loads, as tools want that load all of them or none. A walk with a show of its
+ * own is VIEW_WALK(NAME, show) beside VIEW_BATCHES.
  */
 #ifndef BPFVIEW_TREE_H
 #define BPFVIEW_TREE_H
@@ -147,9 +148,9 @@ static __always_inline __u64 view_walk_page_size(struct seq_file *seq)
 #define view_full view_walk_full
 #define view_page_size view_walk_page_size
 
-#define VIEW_TREE(name, show)                                                                               \
-	VIEW_BATCHES(name, show)                                                                            \
-                                                                                                            \
+#define VIEW_TREE(name, show) VIEW_BATCHES(name, show) VIEW_WALK(name, show)
+
+#define VIEW_WALK(name, show)                                                                               \
 	__noinline int name##_walk_show(__u64 address)                                                      \
 	{                                                                                                   \
 		view_walk_from = view_shown.rows;                                                           \
