@@ -136,7 +136,7 @@ func TestCSIChangedTargets(t *testing.T) {
 		return r
 	}
 	n.log("app", "a")
-	pod.child("cri-containerd-" + strings.Repeat("a", 64) + ".scope")
+	app := pod.child("cri-containerd-" + strings.Repeat("a", 64) + ".scope")
 	n.mustPublish(named("app", true))
 	first := n.mounts()
 	n.mustPublish(named("app", false))
@@ -205,12 +205,22 @@ func TestCSIChangedTargets(t *testing.T) {
 
 	// A user's cgroup with the name of the pod is not found before the pod's own.
 	top := &cgroup{t: t, path: filepath.Dir(filepath.Dir(filepath.Dir(pod.path))), fd: -1}
-	top.child("a.slice").child("kubepods").child("pod" + n.uid).sleep(1)
+	users := top.child("a.slice")
+	users.child("kubepods").child("pod" + n.uid).sleep(1)
 	n.mustPublish(n.request(target))
 	if text := read(t, target+"/pod/cgroup"); !strings.Contains(text, filepath.Base(pod.path)) {
 		t.Errorf("the volume shows %s", text)
 	}
 	n.mustUnpublish(target)
+
+	// Nor is it found in place of the pod's own, which is not there.
+	app.remove()
+	pod.remove()
+	if err := os.Chown(users.path, 1000, 1000); err != nil { // as systemd does it for Delegate=
+		t.Fatal(err)
+	}
+	code, why = n.publish(n.request(target))
+	want("a user's cgroup", codes.NotFound, "others than root", code, why)
 }
 
 // TestCSIAtOnce has 64 calls at once, for one target and for 64. Then the volume's directory and a link to a

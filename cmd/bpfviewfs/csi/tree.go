@@ -22,35 +22,86 @@ type tree struct {
 var errGone = errors.New("no such cgroup")
 
 // pod returns the path of a pod's cgroup, with a slash at its begin, in the layouts of kubelet's drivers
-// systemd and cgroupfs. Directories of kubelet are searched first, the others level by level, because kubelet's
-// --cgroup-root may be anywhere.
+// systemd and cgroupfs. Directories of kubelet are searched first, the others level by level, because
+// kubelet's --cgroup-root may be anywhere.
+//
+// A name is believed only if root alone could give it. The directories of users are not searched, because a
+// user can call a cgroup like a pod. In a container root may be anyone. So containers are searched only where
+// kubelet has no directory outside of them, as on a node that is a container itself.
 func (t tree) pod(uid string) (string, error) {
-	near, far := []string{"/"}, []string(nil)
-	for len(near)+len(far) > 0 {
+	var near, far, inside []string
+	kubelet, skipped := false, 0
+	for near = append(near, "/"); len(near)+len(far)+len(inside) > 0; {
 		from := &near
-		if len(near) == 0 {
+		switch {
+		case len(near) > 0:
+		case len(far) > 0:
 			from = &far
+		case kubelet:
+			return "", t.gone(uid, skipped)
+		default:
+			from = &inside
 		}
 		above := (*from)[0]
 		*from = (*from)[1:]
+		if trusted, err := t.trusted(above); err != nil {
+			return "", err
+		} else if !trusted {
+			skipped++
+			continue
+		}
 		names, err := t.children(above)
 		if err != nil {
 			return "", err
 		}
+		// It may have become a user's before its children were listed.
+		if still, err := t.trusted(above); err != nil {
+			return "", err
+		} else if !still {
+			skipped++
+			continue
+		}
 		for _, name := range names {
 			path := filepath.Join(above, name)
-			switch in := labels.Of(path).PodUID; {
-			case in == uid:
+			switch in := labels.Of(path); {
+			case in.PodUID == uid:
 				return path, nil
-			case in != "": // another pod
+			case in.PodUID != "": // another pod
+			case in.ContainerID != "" && !ofKubelet(path):
+				inside = append(inside, path)
 			case ofKubelet(path):
+				kubelet = kubelet || in.ContainerID == ""
 				near = append(near, path)
 			default:
 				far = append(far, path)
 			}
 		}
 	}
-	return "", fmt.Errorf("%w of pod %s in %s", errGone, uid, t.mount)
+	return "", t.gone(uid, skipped)
+}
+
+// gone is the error that no cgroup of the pod was found.
+func (t tree) gone(uid string, skipped int) error {
+	if skipped == 0 {
+		return fmt.Errorf("%w of pod %s in %s", errGone, uid, t.mount)
+	}
+	return fmt.Errorf("%w of pod %s in %s; %d directories were not searched, because others than root "+
+		"can make cgroups there", errGone, uid, t.mount, skipped)
+}
+
+// trusted reports whether root alone, or the plugin's own user, can make cgroups in the directory. The
+// directory's own name is no matter of that, so a pod or a container may belong to another user. It is false
+// for a directory that is gone.
+func (t tree) trusted(path string) (bool, error) {
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, filepath.Join(t.mount, path), unix.AT_STATX_FORCE_SYNC,
+		unix.STATX_UID|unix.STATX_MODE, &st) // the kernel remembers a state that may be a second old
+	if path != "/" && (errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESTALE)) {
+		return false, nil
+	} else if err != nil {
+		return false, &os.PathError{Op: "statx", Path: path, Err: err}
+	}
+	return (st.Uid == 0 || int(st.Uid) == os.Geteuid()) && st.Mode&0o022 == 0, nil
 }
 
 // ofKubelet reports whether the path is in kubelet's directory of pods.
@@ -69,6 +120,12 @@ func (t tree) container(pod, uid, name string) (string, error) {
 	ids, err := t.ids(uid, name)
 	if err != nil {
 		return "", err
+	}
+	if trusted, err := t.trusted(pod); err != nil {
+		return "", err
+	} else if !trusted {
+		return "", fmt.Errorf("%w of container %s of pod %s: others than root can make cgroups there",
+			errGone, name, uid)
 	}
 	names, err := t.children(pod)
 	if err != nil {
