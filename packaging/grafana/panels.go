@@ -113,19 +113,19 @@ var rows = []row{
 	}},
 	{"Units and containers", []panel{
 		{lines, "CPUs in use, by unit", "", short, nil,
-			most(`max by (job, instance, unit) (rate(bpfview_cpu_usage_seconds_total{#,unit!=""}[time]))`,
-				"{{instance}} {{unit}}")},
+			most(`max by (job, instance, user, unit) (rate(bpfview_cpu_usage_seconds_total{#,unit!=""}[time]))`,
+				"{{instance}} {{user}} {{unit}}")},
 		{lines, "CPUs in use, by container", "", short, nil,
-			most(`max by (job, instance, pod_uid, container_id) (
+			most(`max by (job, instance, user, pod_uid, container_id) (
   rate(bpfview_cpu_usage_seconds_total{#,container_id!=""}[time]))`,
-				"{{instance}} {{pod_uid}} {{container_id}}")},
+				"{{instance}} {{user}} {{pod_uid}} {{container_id}}")},
 		{lines, "Memory, by unit", "", bytes, nil,
-			most(`max by (job, instance, unit) (avg_over_time(bpfview_memory_usage_bytes{#,unit!=""}[time]))`,
-				"{{instance}} {{unit}}")},
+			most(`max by (job, instance, user, unit) (avg_over_time(bpfview_memory_usage_bytes{#,unit!=""}[time]))`,
+				"{{instance}} {{user}} {{unit}}")},
 		{lines, "Memory, by container", "", bytes, nil,
-			most(`max by (job, instance, pod_uid, container_id) (
+			most(`max by (job, instance, user, pod_uid, container_id) (
   avg_over_time(bpfview_memory_usage_bytes{#,container_id!=""}[time]))`,
-				"{{instance}} {{pod_uid}} {{container_id}}")},
+				"{{instance}} {{user}} {{pod_uid}} {{container_id}}")},
 	}},
 	{"bpfviewfs itself", []panel{
 		{lines, "Reading a file of the mount", "Time that the exporter took for a view.", seconds, nil,

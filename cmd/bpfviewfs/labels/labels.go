@@ -14,6 +14,7 @@ type Labels struct {
 	QoS         string // of the pod: guaranteed, burstable or besteffort
 	ContainerID string // as the runtime has it; of LXC and nspawn the name
 	Runtime     string // docker, containerd, cri-o, podman, lxc, nspawn, runc or crun
+	User        string // number of the user of the slice; all other labels may be that user's choice
 }
 
 // scopes are the names of containers' cgroups: PREFIX ID SUFFIX. The cgroupfs driver leaves the suffix out.
@@ -36,6 +37,9 @@ var scopes = []struct {
 // Of tells the labels of a cgroup's path, which begins with a slash at the top of the hierarchy.
 func Of(path string) (l Labels) {
 	names := strings.Split(strings.Trim(path, "/"), "/")
+	if len(names) > 1 && names[0] == "user.slice" {
+		l.User = user(names[1])
+	}
 	for i, name := range names {
 		parent := ""
 		if i > 0 {
@@ -60,6 +64,16 @@ func Of(path string) (l Labels) {
 		}
 	}
 	return l
+}
+
+// user tells the number of a user from the name of a slice, which systemd alone makes.
+func user(name string) string {
+	number, begins := strings.CutPrefix(name, "user-")
+	number, ends := strings.CutSuffix(number, ".slice")
+	if !begins || !ends || strings.Trim(number, "0123456789") != "" {
+		return ""
+	}
+	return number
 }
 
 // container tells the id of a container from the name of its cgroup, "" if it is none.
@@ -141,11 +155,12 @@ func isClass(qos string) bool { return qos == "burstable" || qos == "besteffort"
 func unescape(name string) string { return strings.ReplaceAll(name, `\x2d`, "-") }
 
 // Names are the names of all labels.
-var Names = []string{"container_id", "pod_uid", "qos", "runtime", "slice", "unit"}
+var Names = []string{"container_id", "pod_uid", "qos", "runtime", "slice", "unit", "user"}
 
 // Each calls add for the labels that are known, in the order of their names.
 func (l Labels) Each(add func(name, value string)) {
-	for i, value := range [...]string{l.ContainerID, l.PodUID, l.QoS, l.Runtime, l.Slice, l.Unit} {
+	all := [...]string{l.ContainerID, l.PodUID, l.QoS, l.Runtime, l.Slice, l.Unit, l.User}
+	for i, value := range all {
 		if value != "" {
 			add(Names[i], value)
 		}
