@@ -9,6 +9,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 )
 
 const waitSchema = `{"view":"wait","hash":"0102030405060708","byte_order":"little","size":16,
@@ -101,5 +104,80 @@ func TestRaw(t *testing.T) {
 	write("tree/wait.raw", string(bytes.TrimRight(raw, "\x00")[:len(raw)-9]))
 	if w := get(e, ""); w.Code != 503 || !strings.Contains(w.Body.String(), "wait: ") {
 		t.Errorf("raw output that is cut: %d, %.200s", w.Code, w.Body)
+	}
+}
+
+// TestNamesOfUsers has cgroups with names that are meant to forge samples, labels and lines. Prometheus's own
+// parser finds the samples of the cgroups alone, each with the path that was made.
+func TestNamesOfUsers(t *testing.T) {
+	dir, e := newMount(t, Options{}, map[string]string{"wait.prom": ""})
+	for _, sub := range []string{"schema", "tree"} {
+		if err := os.Mkdir(dir+"/.bpfview/"+sub, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	raw, _ := waitOutput(0)
+	paths := map[string]string{ // as the label has them
+		"a\nbpfview_wait_cpus{cgroup=\"/b\"} 7": "/a\nbpfview_wait_cpus{cgroup=\"/b\"} 7",
+		`a",unit="ssh`:                          `/a",unit="ssh`,
+		`a"} 7 # `:                              `/a"} 7 # `,
+		`a\`:                                    `/a\`,
+		`a\"`:                                   `/a\"`,
+		"a\n# EOF\n":                            "/a\n# EOF\n",
+		"a\xff":                                 "/a\ufffdff",
+		"a\xfe":                                 "/a\ufffdfe",
+		"user.slice/user-1000.slice/kubepods/pod" + strings.Repeat("a", 36): "/user.slice/user-1000.slice/kubepods/pod" +
+			strings.Repeat("a", 36),
+		strings.Repeat(strings.Repeat("\xff", 255)+"/", 16): "",
+	}
+	for path, shown := range paths {
+		raw = binary.LittleEndian.AppendUint64(raw, 1)
+		raw = binary.LittleEndian.AppendUint32(raw, uint32(len(path)))
+		raw = binary.LittleEndian.AppendUint32(raw, 1)
+		raw = append(append(raw, path...), make([]byte, -len(path)&7)...)
+		raw = append(raw, make([]byte, 16)...)
+		if shown == "" {
+			paths[path] = "/" + strings.ReplaceAll(path, "\xff", "\ufffdff")
+		}
+	}
+	binary.LittleEndian.PutUint64(raw[64:], uint64(len(raw)))
+	for file, text := range map[string]string{"schema/wait.json": waitSchema, "tree/wait.raw": string(raw)} {
+		if err := os.WriteFile(dir+"/.bpfview/"+file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	z, err := gzip.NewReader(get(e, "", "Accept-Encoding", "gzip").Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]string) // the other labels
+	for _, m := range families["bpfview_wait_cpus"].GetMetric() {
+		var path, others string
+		for _, l := range m.GetLabel() {
+			if l.GetName() == "cgroup" {
+				path = l.GetValue()
+			} else {
+				others += l.GetName() + "=" + l.GetValue() + " "
+			}
+		}
+		got[path] = others
+	}
+	for _, path := range paths {
+		want := "kind=some "
+		if strings.HasPrefix(path, "/user.slice/") {
+			want = "pod_uid=" + strings.Repeat("a", 36) + " qos=guaranteed slice=user-1000.slice " +
+				"user=1000 " + want
+		}
+		if others, ok := got[path]; !ok || others != want {
+			t.Errorf("%.300q has %q, want %q", path, others, want)
+		}
+	}
+	if len(got) != len(paths) {
+		t.Errorf("%d cgroups, want %d: %.1000q", len(got), len(paths), got)
 	}
 }
