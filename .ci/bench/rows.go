@@ -36,6 +36,8 @@ var rows = []row{
 		unexpectedRow, nil},
 	{"find", "`find -type d` over 60,000 cgroups", findRow, []tree{{"wide", 245, 244}}},
 	{"tree", "10,000 cgroups in one read, and cpu.stat of each", treeRow, []tree{{"tree", 100, 99}}},
+	{"scrape", "a scrape of CPU times, memory and pressure of 10,000 cgroups", scrapeRow,
+		[]tree{{"tree", 100, 99}}},
 	{"mkdir", "mkdir and rmdir beside endless reads of 10,000 cgroups", mkdirRow,
 		[]tree{{"tree", 100, 99}}},
 	{"growth", "1,000 and 100,000 cgroups in one read", growthRow,

@@ -64,6 +64,14 @@ func (stage *Stage) Serve(name, program string, args ...string) (*Server, error)
 	}
 }
 
+// Program starts a program in a new cgroup. It ends with the stage.
+func (stage *Stage) Program(name, program string, args ...string) (*Server, error) {
+	s := &Server{Name: name, Cgroup: stage.Cgroup + "/" + name}
+	cmd := exec.Command(program, args...)
+	cmd.Stderr = os.Stderr
+	return s, stage.start(name, cmd)
+}
+
 // Mount mounts a build of this program with mode 0444, the stage's views directory, and a registry of its
 // own.
 func (stage *Stage) Mount(name, binary, source, options string) (*Server, error) {

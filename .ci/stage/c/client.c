@@ -139,8 +139,8 @@ static int do_run(struct worker *w) { return run(w, 3, BPF_CGROUP_ITER_SELF_ONLY
 static int do_descend(struct worker *w) { return run(w, 4, BPF_CGROUP_ITER_DESCENDANTS_PRE); }
 
 /*
- * Reads cpu.stat of every cgroup in a tree, or its three files of pressure. The paths are known before, so
- * that no listing is counted.
+ * Reads cpu.stat of every cgroup in a tree, or its three files of pressure, or those of CPU times, memory and
+ * pressure of CPUs. The paths are known before, so that no listing is counted.
  */
 static char **paths;
 static size_t path_count;
@@ -162,6 +162,17 @@ static int note_pressure(const char *path, const struct stat *st, int type, stru
 				 note_file(path, "io.pressure"));
 }
 
+static int note_metrics(const char *path, const struct stat *st, int type, struct FTW *f)
+{
+	char memory[4096];
+
+	if (type != FTW_D)
+		return 0;
+	snprintf(memory, sizeof memory, "%s/memory.current", path);
+	return note_file(path, "cpu.stat") || note_file(path, "cpu.pressure") ||
+	       (!access(memory, R_OK) && note_file(path, "memory.current"));
+}
+
 static int note(struct worker *w, __nftw_func_t each)
 {
 	path_count = 0;
@@ -169,6 +180,7 @@ static int note(struct worker *w, __nftw_func_t each)
 }
 
 static int prepare_walk(struct worker *w) { return note(w, note_cpu); }
+static int prepare_metrics(struct worker *w) { return note(w, note_metrics); }
 static int prepare_pressure(struct worker *w) { return note(w, note_pressure); }
 
 static int do_walk(struct worker *w)
@@ -187,6 +199,7 @@ static const struct kind kinds[] = {
 	{ "mkdir", NULL, do_mkdir }, { "run", hold, do_run }, { "descend", hold, do_descend },
 	{ "walk", prepare_walk, do_walk },
 	{ "walk-pressure", prepare_pressure, do_walk },
+	{ "walk-metrics", prepare_metrics, do_walk },
 };
 
 static void *work(void *arg)
