@@ -11,6 +11,7 @@
 package exporter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,6 @@ import (
 	"time"
 
 	"bpfviewfs/cmd/bpfviewfs/samples"
-	"github.com/klauspost/compress/gzip"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -238,20 +238,26 @@ func (e *Exporter) scrape(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if err != nil {
 		return err
 	}
+	defer tail.free()
 	// A client that does not read must not keep its pages and its place among the scrapes for ever. A
 	// writer without deadlines, as in tests, has no such client.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(e.options.Timeout))
 	w.Header().Set("Content-Type", string(format))
 	w.Header().Add("Vary", "Accept, Accept-Encoding")
-	if way.gzip {
-		w.Header().Set("Content-Encoding", "gzip") // of several members (RFC 1952, section 2.2)
-	}
+	parts := make([]*page, 0, len(whole)+1)
 	for _, p := range whole {
-		if err := p.page.writeTo(w); err != nil {
+		parts = append(parts, p.page)
+	}
+	if parts = append(parts, tail); way.gzip {
+		w.Header().Set("Content-Encoding", "gzip")
+		_ = writeGzip(w, parts) // the client has gone
+		return nil
+	}
+	for _, p := range parts {
+		if err := p.writeTo(w); err != nil {
 			return nil // the client has gone
 		}
 	}
-	_, _ = w.Write(tail)
 	return nil
 }
 
@@ -359,13 +365,13 @@ func (e *Exporter) readText(name string, way form) (*page, error) {
 }
 
 // tail is the exporter's own metrics, which come last.
-func (e *Exporter) tail(format expfmt.Format, way form) ([]byte, error) {
+func (e *Exporter) tail(format expfmt.Format, way form) (*page, error) {
 	families, err := e.registry.Gather()
 	if err != nil {
 		return nil, err
 	}
-	var out strings.Builder
-	encoder := expfmt.NewEncoder(&out, format)
+	var text bytes.Buffer
+	encoder := expfmt.NewEncoder(&text, format)
 	for _, family := range families {
 		if err := encoder.Encode(family); err != nil {
 			return nil, err
@@ -376,14 +382,11 @@ func (e *Exporter) tail(format expfmt.Format, way form) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if !way.gzip {
-		return []byte(out.String()), nil
-	}
-	var packed strings.Builder
-	zip, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
-	_, _ = zip.Write([]byte(out.String()))
-	_ = zip.Close()
-	return []byte(packed.String()), nil
+	p := new(page)
+	out, end := p.writer(way)
+	_, _ = text.WriteTo(out) // a page takes all
+	end()
+	return p, nil
 }
 
 // negotiate chooses the format: OpenMetrics if the client asks for it, else Prometheus text.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-
-	"github.com/klauspost/compress/gzip"
 )
 
 // form is how a page is written.
@@ -21,6 +19,9 @@ type form struct {
 type page struct {
 	chunks []*chunk
 	size   int
+
+	sum  uint32 // CRC-32 of the text, if it is compressed
+	text int64  // bytes of that
 
 	raw   *rawPage // instead of chunks, for a client that takes no compressed answer
 	names []string // instead of chunks, of files
@@ -75,12 +76,6 @@ func (p *page) free() {
 	}
 }
 
-// zippers are used again, because each has a megabyte.
-var zippers = sync.Pool{New: func() any {
-	z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed)
-	return z
-}}
-
 // buffers hold bytes that were read and are not written yet.
 var buffers = sync.Pool{New: func() any { return new([readSize]byte) }}
 
@@ -99,13 +94,8 @@ func newPage(from io.Reader, way form, paths *paths) (_ *page, err error) {
 			p.free()
 		}
 	}()
-	var out io.Writer = p
-	if way.gzip {
-		z := zippers.Get().(*gzip.Writer)
-		defer zippers.Put(z)
-		z.Reset(p)
-		out = z
-	}
+	out, end := p.writer(way)
+	defer end()
 	w := &writer{out: out, open: way.open, paths: paths, known: make(map[string]*place)}
 	w.last = w.place(nil)
 	buf := buffers.Get().(*[readSize]byte)
@@ -126,9 +116,6 @@ func newPage(from io.Reader, way form, paths *paths) (_ *page, err error) {
 		case err == io.EOF && held > 0:
 			return nil, fmt.Errorf("the last line has no end: %w", io.ErrUnexpectedEOF)
 		case err == io.EOF:
-			if z, ok := out.(*gzip.Writer); ok {
-				return p, z.Close()
-			}
 			return p, nil
 		case held == readSize:
 			return nil, errLine

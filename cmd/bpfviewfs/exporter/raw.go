@@ -12,7 +12,6 @@ import (
 
 	"bpfviewfs/cmd/bpfviewfs/labels"
 	"bpfviewfs/cmd/bpfviewfs/samples"
-	"github.com/klauspost/compress/gzip"
 )
 
 // outputs are used again, because each has some megabytes.
@@ -104,7 +103,7 @@ func (p *rawPage) writeBlock(w io.Writer, buf []byte, block samples.Block) error
 	return p.Write(w, append(buf, comments...), block)
 }
 
-// compress makes a compressed page on all CPUs. Members of gzip can be put one after the other.
+// compress makes a compressed page on all CPUs.
 func (p *rawPage) compress() *page {
 	pages := make([]page, len(p.blocks))
 	var next atomic.Int64
@@ -112,12 +111,10 @@ func (p *rawPage) compress() *page {
 	for range min(runtime.GOMAXPROCS(0), len(pages)) {
 		all.Go(func() {
 			var text [2 * writeSize]byte
-			z := zippers.Get().(*gzip.Writer)
-			defer zippers.Put(z)
 			for i := next.Add(1) - 1; i < int64(len(pages)); i = next.Add(1) - 1 {
-				z.Reset(&pages[i])
+				z := newPacker(&pages[i])
 				_ = p.writeBlock(z, text[:0], p.blocks[i]) // a page takes all
-				_ = z.Close()
+				z.end()
 			}
 		})
 	}
@@ -126,6 +123,7 @@ func (p *rawPage) compress() *page {
 	for i := range pages {
 		whole.chunks = append(whole.chunks, pages[i].chunks...)
 		whole.size += pages[i].size
+		whole.sumUp(&pages[i])
 	}
 	return whole
 }
