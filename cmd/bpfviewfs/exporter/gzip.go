@@ -48,7 +48,8 @@ func (z *packer) end() {
 // writeGzip writes compressed pages as one member.
 func writeGzip(w io.Writer, pages []*page) error {
 	all := &page{}
-	if _, err := w.Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255}); err != nil { // deflate, no time, quick
+	header := []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255} // deflate, no time, quick, any system
+	if _, err := w.Write(header); err != nil {
 		return err
 	}
 	for _, p := range pages {
@@ -69,7 +70,7 @@ func (p *page) sumUp(next *page) {
 	p.text += next.text
 }
 
-// writer returns what writes to a page, and what ends it.
+// writer returns a writer to the page, and a function that ends the page.
 func (p *page) writer(way form) (out io.Writer, end func()) {
 	if !way.gzip {
 		return p, func() {}
@@ -81,7 +82,7 @@ func (p *page) writer(way form) (out io.Writer, end func()) {
 // joinSums returns the CRC-32 of two texts, one after the other, from those of each and the length of the
 // second. A sum is a polynomial modulo that of CRC-32, and n zero bytes multiply it by x to the power of 8n.
 func joinSums(first, second uint32, n int64) uint32 {
-	power := uint32(1 << 30) // x to the power of 1, 2, 4, 8 ...; the highest bit is that of x to the power of 0
+	power := uint32(1 << 30) // x to the power of 1, 2, 4, 8 ...; the highest bit is 1
 	for range 3 {
 		power = multiply(power, power)
 	}

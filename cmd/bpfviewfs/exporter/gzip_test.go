@@ -14,8 +14,8 @@ import (
 	"bpfviewfs/internal/testenv"
 )
 
-// TestGzipIsOneMember reads pages in Go, which can be told to stop after the first member, and with curl, which
-// always does.
+// TestGzipIsOneMember reads pages in Go, which can be told to stop after the first member, and with curl,
+// which always does.
 func TestGzipIsOneMember(t *testing.T) {
 	testenv.Needs(t, "curl")
 	for _, texts := range [][]string{
@@ -46,7 +46,8 @@ func TestGzipIsOneMember(t *testing.T) {
 		}
 		z.Multistream(false)
 		if got, err := io.ReadAll(z); err != nil || string(got) != want || packed.Len() > 0 {
-			t.Errorf("%d pages: %d of %d bytes, %d left (%v)", len(texts), len(got), len(want), packed.Len(), err)
+			t.Errorf("%d pages: %d of %d bytes, %d left (%v)", len(texts), len(got), len(want),
+				packed.Len(), err)
 		}
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
@@ -67,7 +68,8 @@ func FuzzJoinSums(f *testing.F) {
 	f.Add([]byte("bpfview"), bytes.Repeat([]byte{0}, 70_000))
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		sum := crc32.ChecksumIEEE
-		if got, want := joinSums(sum(a), sum(b), int64(len(b))), sum(append(a[:len(a):len(a)], b...)); got != want {
+		got, want := joinSums(sum(a), sum(b), int64(len(b))), sum(append(a[:len(a):len(a)], b...))
+		if got != want {
 			t.Errorf("%q and %q: %#x, want %#x", a, b, got, want)
 		}
 	})
