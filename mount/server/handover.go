@@ -90,7 +90,7 @@ func (s *server) requeue(left []entry) {
 		s.add(e)
 	}
 	if s.queue.length > 0 {
-		s.startHelper()
+		s.startHelper(1)
 	}
 }
 

@@ -163,7 +163,7 @@ func (l *loop) stop() {
 	}
 	l.startSlow()
 	if l.queue.length > 0 {
-		l.startHelper()
+		l.startHelper(1)
 	}
 }
 

@@ -13,9 +13,9 @@
 //     ends a few milliseconds after the last request, and an idle server has one sleeping thread and no
 //     timer.
 //   - Requests that find others waiting are a crowd. The leader then sets O_NONBLOCK, reads all requests that
-//     the kernel has into slots of the shared memory, and serves the user with the least time (queue.go). A
-//     helper on each other CPU takes from the same queue. When the queue is empty, the leader blocks in
-//     read(2) again.
+//     the kernel has into slots of the shared memory, and serves the user with the least time (queue.go).
+//     Helpers take from the same queue, so that the server has half of the CPUs, and the readers the other
+//     half. When the queue is empty, the leader blocks in read(2) again.
 //   - Requests that are known to take long (prices.go) go to goroutines of their own, so that no reader waits
 //     behind them. A user has at most one fewer of them at once than there are CPUs. The same limit holds for
 //     all users but root together, except for requests that have taken a second. A BPF program is not

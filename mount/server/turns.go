@@ -70,7 +70,7 @@ func (s *server) add(e entry) {
 	}
 	s.queue.push(e)
 	if s.queue.length >= helpAt {
-		s.startHelper()
+		s.startHelper(mostHelpers)
 	}
 }
 
@@ -165,12 +165,13 @@ func (s *server) anyWaits() bool {
 	return s.queue.length > 0
 }
 
-// mostHelpers is how many threads help the leader at once.
-var mostHelpers = max(1, runtime.NumCPU()-1)
+// mostHelpers is how many threads help the leader with a crowd. Readers take about as much CPU time as the
+// server, so half of the CPUs is left to them. On two CPUs a helper would take theirs.
+var mostHelpers = runtime.NumCPU()/2 - 1
 
-// startHelper is called with mu held.
-func (s *server) startHelper() {
-	if s.helpers < mostHelpers && len(s.loops) <= maxLoops && !s.over.Load() {
+// startHelper starts a helper if fewer than most are there. It is called with mu held.
+func (s *server) startHelper(most int) {
+	if s.helpers < most && len(s.loops) <= maxLoops && !s.over.Load() {
 		s.helpers++
 		l := s.newLoop()
 		go func() {
