@@ -26,7 +26,9 @@ func spin(d time.Duration) {
 // The requests of one user are not served after all requests of a second one. The test counts how many
 // requests of the second are served meanwhile. In order of arrival there would be at least as many as there
 // are callers.
-func TestFairInACrowd(t *testing.T) {
+func TestFairInACrowd(t *testing.T) { helped(t, testFairInACrowd) }
+
+func testFairInACrowd(t *testing.T) {
 	for _, op := range []string{"GETATTR", "OPEN", "READ", "LOOKUP"} {
 		t.Run(op, func(t *testing.T) {
 			const callers, few = 64, 50

@@ -79,8 +79,20 @@ func TestMoreThanMaxLoops(t *testing.T) {
 	group.Wait()
 }
 
-func TestManyReaders(t *testing.T) {
-	m := serve(t, mounttest.NewFS(mounttest.Direct("a", strings.Repeat("a", 5000)), mounttest.Direct("b", strings.Repeat("b", 300_000))))
+// helped runs a test as on machines with few CPUs and with more.
+func helped(t *testing.T, test func(t *testing.T)) {
+	before := mostHelpers
+	t.Cleanup(func() { mostHelpers = before })
+	for _, mostHelpers = range []int{0, 2} {
+		t.Run(fmt.Sprint("helpers ", mostHelpers), test)
+	}
+}
+
+func TestManyReaders(t *testing.T) { helped(t, testManyReaders) }
+
+func testManyReaders(t *testing.T) {
+	a, b := strings.Repeat("a", 5000), strings.Repeat("b", 300_000)
+	m := serve(t, mounttest.NewFS(mounttest.Direct("a", a), mounttest.Direct("b", b)))
 	var group sync.WaitGroup
 	for i := range 16 {
 		group.Go(func() {
@@ -107,7 +119,8 @@ func (m *mounted) sleeps(tb testing.TB) {
 	mounttest.Eventually(tb, func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return !s.watching.Load() && len(s.loops) == 1 && s.leader.Load().turn.Load()%2 == 0 && s.queue.length+s.queue.slow == 0
+		return !s.watching.Load() && len(s.loops) == 1 && s.leader.Load().turn.Load()%2 == 0 &&
+			s.queue.length+s.queue.slow == 0
 	}, func() string { return "the server does not come to rest" })
 }
 

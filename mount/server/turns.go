@@ -166,7 +166,7 @@ func (s *server) anyWaits() bool {
 }
 
 // mostHelpers is how many threads help the leader with a crowd. Readers take about as much CPU time as the
-// server, so half of the CPUs is left to them. On two CPUs a helper would take theirs.
+// server, so half of the CPUs is left to them. On two CPUs there is no helper.
 var mostHelpers = runtime.NumCPU()/2 - 1
 
 // startHelper starts a helper if fewer than most are there. It is called with mu held.
