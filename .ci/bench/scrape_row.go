@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -35,6 +36,10 @@ func scrapeRow(b *bench, r *result) error {
 	}
 	var exporters []scraped
 	err := b.each([]string{thisBuild, olderBuild}, func(s *subject) error {
+		if s.Name == olderBuild && exec.Command(b.program(s), "exporter", "--help").Run() != nil {
+			r.Notes = append(r.Notes, "the older build has no exporter")
+			return nil
+		}
 		e, err := b.export(s, views)
 		exporters = append(exporters, e)
 		return err
@@ -85,10 +90,9 @@ func (b *bench) export(s *subject, views []string) (e scraped, err error) {
 	}
 	address := free.Addr().String()
 	free.Close()
-	program := b.stage.Dir + "/" + map[string]string{thisBuild: "bpfviewfs", olderBuild: "older"}[s.Name]
 	query := "?collect[]=" + strings.Join(views, "&collect[]=")
 	e = scraped{s.Name, nil, "http://" + address + "/metrics" + query}
-	e.server, err = b.stage.Program(s.Name+"-exporter", program, "exporter",
+	e.server, err = b.stage.Program(s.Name+"-exporter", b.program(s), "exporter",
 		s.file(b.stage.Name+"/tree", "", 0), "--log-level=warning", "--web.listen-address="+address)
 	if err != nil {
 		return e, err
@@ -98,6 +102,11 @@ func (b *bench) export(s *subject, views []string) (e scraped, err error) {
 			return e, err
 		}
 	}
+}
+
+// program is the binary of a build.
+func (b *bench) program(s *subject) string {
+	return b.stage.Dir + "/" + map[string]string{thisBuild: "bpfviewfs", olderBuild: "older"}[s.Name]
 }
 
 // measure scrapes once.
