@@ -449,3 +449,37 @@ func TestAbortDropsTheQueue(t *testing.T) {
 		t.Error("Serve returned nil after an abort")
 	}
 }
+
+// Many closes come before the next open, because the kernel does not hold them back. In a crowd closes would
+// fall behind opens otherwise, until too many files are open.
+func TestClosesComeFirst(t *testing.T) {
+	const files = 1000
+	before := int64(0) // closes before the last open
+	for attempt := 0; attempt < 5 && before < files; attempt++ {
+		t.Run(fmt.Sprint("attempt ", attempt), func(t *testing.T) {
+			f := mounttest.Direct("f", "x")
+			fs := mounttest.NewFS(f)
+			f.Open = func(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status {
+				atomic.StoreInt64(&before, fs.Releases.Load())
+				return fuse.OK
+			}
+			m := serve(t, fs)
+			fds := make([]int, files+1)
+			for i := range fds {
+				if i == files {
+					for _, fd := range fds[:files] {
+						unix.Close(fd)
+					}
+				}
+				var err error
+				if fds[i], err = mounttest.Open(m.at("f")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			unix.Close(fds[files])
+		})
+	}
+	if before < files {
+		t.Errorf("%d of %d closes came before an open", before, files)
+	}
+}

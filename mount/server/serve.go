@@ -100,7 +100,9 @@ func (c *Conn) options(given *fuse.MountOptions) *fuse.MountOptions {
 	}
 	o.MaxWrite = place.MaxRead // go-fuse derives the pages of a READ from it; see handshake
 	if o.MaxBackground == 0 {
-		o.MaxBackground = 64 // RELEASE and read-ahead count here; the kernel's 12 delay many closes
+		// RELEASE counts here. In a crowd as many closes wait as there are readers. If fewer may, closes fall
+		// behind opens, until no more files may be open. More would fill the queue.
+		o.MaxBackground = 2048
 	}
 	o.DisableXAttrs = true
 	o.ExplicitDataCacheControl = true // the page cache has nothing to drop when a file's mtime changes
