@@ -36,7 +36,7 @@ func scrapeRow(b *bench, r *result) error {
 	}
 	var exporters []scraped
 	err := b.each([]string{thisBuild, olderBuild}, func(s *subject) error {
-		if s.Name == olderBuild && exec.Command(b.program(s), "exporter", "--help").Run() != nil {
+		if s.Name == olderBuild && exec.Command(b.program(s.Name), "exporter", "--help").Run() != nil {
 			r.Notes = append(r.Notes, "the older build has no exporter")
 			return nil
 		}
@@ -92,7 +92,7 @@ func (b *bench) export(s *subject, views []string) (e scraped, err error) {
 	free.Close()
 	query := "?collect[]=" + strings.Join(views, "&collect[]=")
 	e = scraped{s.Name, nil, "http://" + address + "/metrics" + query}
-	e.server, err = b.stage.Program(s.Name+"-exporter", b.program(s), "exporter",
+	e.server, err = b.stage.Program(s.Name+"-exporter", b.program(s.Name), "exporter",
 		s.file(b.stage.Name+"/tree", "", 0), "--log-level=warning", "--web.listen-address="+address)
 	if err != nil {
 		return e, err
@@ -102,11 +102,6 @@ func (b *bench) export(s *subject, views []string) (e scraped, err error) {
 			return e, err
 		}
 	}
-}
-
-// program is the binary of a build.
-func (b *bench) program(s *subject) string {
-	return b.stage.Dir + "/" + map[string]string{thisBuild: "bpfviewfs", olderBuild: "older"}[s.Name]
 }
 
 // measure scrapes once.

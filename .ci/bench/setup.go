@@ -32,13 +32,18 @@ func (b *bench) start() error {
 	return b.startClients()
 }
 
+// program is the binary of a build.
+func (b *bench) program(build string) string {
+	return b.stage.Dir + "/" + map[string]string{thisBuild: "bpfviewfs", olderBuild: "older"}[build]
+}
+
 // mountBuilds mounts this build and the older one, of cgroup2 and of the v1 memory hierarchy.
 func (b *bench) mountBuilds() error {
 	if b.stage.Memory == "" {
 		b.lacks(errors.New("no v1 memory hierarchy, and so no comparison with lxcfs"))
 	}
-	for name, binary := range map[string]string{thisBuild: b.stage.Dir + "/bpfviewfs",
-		olderBuild: b.stage.Dir + "/older"} {
+	for _, name := range []string{thisBuild, olderBuild} {
+		binary := b.program(name)
 		if _, err := os.Stat(binary); err != nil {
 			continue
 		}
