@@ -64,7 +64,7 @@ func writeGzip(w io.Writer, pages []*page) error {
 	return err
 }
 
-// sumUp makes the sum of the text of p and then that of next.
+// sumUp adds the text of next, which comes after p, to the sum of p.
 func (p *page) sumUp(next *page) {
 	p.sum = joinSums(p.sum, next.sum, next.text)
 	p.text += next.text
@@ -79,8 +79,7 @@ func (p *page) writer(way form) (out io.Writer, end func()) {
 	return z, z.end
 }
 
-// joinSums returns the CRC-32 of two texts, one after the other, from those of each and the length of the
-// second. A sum is a polynomial modulo that of CRC-32, and n zero bytes multiply it by x to the power of 8n.
+// joinSums returns the CRC-32 of two texts in a row, from their sums and the length of the second. A sum is a polynomial modulo that of CRC-32, and n zero bytes multiply it by x to the power of 8n.
 func joinSums(first, second uint32, n int64) uint32 {
 	power := uint32(1 << 30) // x to the power of 1, 2, 4, 8 ...; the highest bit is 1
 	for range 3 {
