@@ -128,8 +128,8 @@ int tagged(struct bpf_iter__cgroup *ctx)
 	}
 }
 
-// The kernel's printf prints nothing for a format that it does not know. VIEW_PRINTF then fails the run, and of
-// a program without it check says that it wrote nothing.
+// The kernel's printf prints nothing for a format that it does not know. VIEW_PRINTF then fails the run, and
+// of a program without it check says that it wrote nothing.
 func TestCheckOfSilentFormat(t *testing.T) {
 	testenv.NeedsRoot(t)
 	for print, want := range map[string]string{

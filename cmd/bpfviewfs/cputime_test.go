@@ -21,8 +21,8 @@ import (
 // burstsVar makes this test binary the process bursts.
 const burstsVar = "BPFVIEWFS_TEST_BURSTS"
 
-// bursts is a process that moves to the cgroup at each path it reads, or runs for some milliseconds in the mode
-// that it reads, and says so.
+// bursts is a process that moves to the cgroup at each path it reads, or runs for some milliseconds in the
+// mode that it reads, and says so.
 func bursts() error {
 	for words := bufio.NewScanner(os.Stdin); words.Scan(); fmt.Println("done") {
 		var end, now unix.Timespec

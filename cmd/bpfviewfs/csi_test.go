@@ -58,8 +58,8 @@ func newCSINode(t testing.TB, mount string) *csiNode {
 		}
 		unix.Unmount(n.kubelet, unix.MNT_DETACH)
 	})
-	// As on a node, where all mounts are shared. Private comes first, because under systemd the root is shared.
-	// Each mount below would then be in the root once more.
+	// As on a node, where all mounts are shared. Private comes first, because under systemd the root is
+	// shared. Each mount below would then be in the root once more.
 	err := unix.Mount("", n.kubelet, "", unix.MS_PRIVATE, "")
 	if err == nil {
 		err = unix.Mount("", n.kubelet, "", unix.MS_SHARED, "")
@@ -71,8 +71,8 @@ func newCSINode(t testing.TB, mount string) *csiNode {
 	return n
 }
 
-// start starts the plugin, which ends with the test. Each has a connection of its own, because a call may go out
-// on the old one before its end is known.
+// start starts the plugin, which ends with the test. Each has a connection of its own, because a call may go
+// out on the old one before its end is known.
 func (n *csiNode) start() {
 	n.t.Helper()
 	n.said.Reset()
@@ -186,8 +186,8 @@ func (n *csiNode) log(name, digit string) (cgroup string) {
 	return "cri-containerd-" + id + ".scope"
 }
 
-// sidecar is a mount namespace like that of a container. It has the volume at another place. If propagation is
-// slave, which Kubernetes calls HostToContainer, it gets mounts that come later.
+// sidecar is a mount namespace like that of a container. It has the volume at another place. If propagation
+// is slave, which Kubernetes calls HostToContainer, it gets mounts that come later.
 type sidecar struct {
 	t    testing.TB
 	pid  int
@@ -376,7 +376,8 @@ func TestCSI(t *testing.T) {
 	says(follower, true)
 	says(private, false) // and so docs/kubernetes.md says
 
-	// Without bpfviewfs the volume waits for a new mount. Unmounted, the old one serves volumes on until then.
+	// Without bpfviewfs the volume waits for a new mount. Unmounted, the old one serves volumes on until
+	// then.
 	for what, end := range map[string]struct {
 		do  func()
 		cat string
@@ -472,8 +473,8 @@ func TestCSIContainer(t *testing.T) {
 	}
 }
 
-// TestCSILayouts finds pods of all classes as both of kubelet's drivers make them, also one that is made while
-// kubelet waits for the volume.
+// TestCSILayouts finds pods of all classes as both of kubelet's drivers make them, also one that is made
+// while kubelet waits for the volume.
 func TestCSILayouts(t *testing.T) {
 	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	n := newCSINode(t, dir)

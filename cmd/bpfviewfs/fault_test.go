@@ -36,8 +36,8 @@ func traced(t *testing.T, pid int, what []string, do func()) string {
 	}
 	go io.Copy(io.Discard, said)
 	do()
-	// Its log has each call once that has returned. On SIGINT it detaches, and waits for ever for a thread
-	// that is in vfork(2), as a keeper is that starts a server.
+	// Its log has each call once that has returned. On SIGINT it detaches, and waits for ever for a
+	// thread that is in vfork(2), as a keeper is that starts a server.
 	cmd.Process.Kill()
 	cmd.Wait()
 	return read(t, log)

@@ -159,7 +159,8 @@ func TestManualExamples(t *testing.T) {
 		ran++
 		code, example, _ := strings.Cut(strings.TrimSpace(line), " ")
 		explains := strings.HasPrefix(example, "bpfviewfs why")
-		// 124: its time was over. 4: the view is not there, and it said why. 2: a line of doctor is bad.
+		// 124: its time was over. 4: the view is not there, and it said why. 2: a line of doctor is
+		// bad.
 		if code != "0" && !(code == "124" && endless.MatchString(example)) && !(code == "4" && explains) &&
 			!(code == "2" && example == "bpfviewfs doctor") {
 			t.Errorf("%s: exit %s\n%s", example, code, out)

@@ -24,8 +24,8 @@ func spin(d time.Duration) {
 }
 
 // The requests of one user are not served after all requests of a second one. The test counts how many
-// requests of the second are served until the server takes up the first one's. In order of arrival there would
-// be at least as many as there are callers.
+// requests of the second are served until the server takes up the first one's. In order of arrival there
+// would be at least as many as there are callers.
 func TestFairInACrowd(t *testing.T) { helped(t, testFairInACrowd) }
 
 func testFairInACrowd(t *testing.T) {
@@ -86,7 +86,8 @@ func testFairInACrowd(t *testing.T) {
 				})
 			}
 			mounttest.Eventually(t, func() bool { return many.Load() > 4*callers }, func() string { return "there is no crowd" })
-			// The median, because a thread that has just read the count can lose the CPU before it sends.
+			// The median, because a thread that has just read the count can lose the CPU before
+			// it sends.
 			var served []int64 // of the crowd, for each request of the second user
 			mounttest.As(1002, func() {
 				for range few {
@@ -199,8 +200,8 @@ func TestOrderInACrowd(t *testing.T) {
 	}
 }
 
-// A server that hands over may clear O_NONBLOCK after the next leader has set it. That leader then blocks with
-// requests in the queue, and another loop answers them.
+// A server that hands over may clear O_NONBLOCK after the next leader has set it. That leader then blocks
+// with requests in the queue, and another loop answers them.
 func TestReadAheadBlocks(t *testing.T) {
 	const requests = 100
 	s, fd := kernel(t, mounttest.NewFS(mounttest.Direct("x", "x")))

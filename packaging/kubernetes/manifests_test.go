@@ -21,8 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 )
 
-// decode decodes each document of the text as the API server does that validates strictly. Unknown, misspelt and
-// repeated fields are errors.
+// decode decodes each document of the text as the API server does that validates strictly. Unknown, misspelt
+// and repeated fields are errors.
 func decode(text []byte) (objects []runtime.Object, err error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, corev1.AddToScheme, storagev1.AddToScheme} {
@@ -204,7 +204,8 @@ func TestKustomize(t *testing.T) {
 	if !found {
 		t.Fatal("docs/kubernetes.md has no overlay")
 	}
-	// kubectl names its kustomize since 1.24. That of Debian 12 is 1.20, which takes a directory as a base alone.
+	// kubectl names its kustomize since 1.24. That of Debian 12 is 1.20, which takes a directory as a
+	// base alone.
 	version, err := exec.Command("kubectl", "version", "--client").Output()
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,5 @@
-// Package complete completes the words of a command line: views, cgroups, units, mounts, options and their values.
+// Package complete completes the words of a command line: views, cgroups, units, mounts, options and their
+// values.
 package complete
 
 import (
@@ -40,7 +41,8 @@ func Command(root *cobra.Command) {
 	}
 }
 
-// ViewsDirectories hold views beside the built-in ones and the directories that options name. A later directory wins.
+// ViewsDirectories hold views beside the built-in ones and the directories that options name. A later
+// directory wins.
 var ViewsDirectories = []string{"/usr/lib/bpfviewfs/views.d", "/etc/bpfviewfs/views.d"}
 
 // Registry is the usual directory of a bpffs for pinned views.

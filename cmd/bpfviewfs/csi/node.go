@@ -89,7 +89,8 @@ func (n *nodeService) NodePublishVolume(ctx context.Context, r *csi.NodePublishV
 	path, err := n.find(ctx, uid, container, again)
 	if err != nil {
 		if again && status.Code(coded(err)) == codes.NotFound {
-			// To kubelet NotFound is final. It then forgets what it needs to unpublish the volume.
+			// To kubelet NotFound is final. It then forgets what it needs to unpublish the
+			// volume.
 			err = status.Errorf(codes.Unavailable, "the volume stays as it is: %s",
 				status.Convert(err).Message())
 		}

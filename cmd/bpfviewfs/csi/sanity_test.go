@@ -44,8 +44,8 @@ func serve(t *testing.T, change func(*Server)) (endpoint string) {
 
 var sanityRan atomic.Bool
 
-// TestSanity runs the tests of csi-test that are not about controllers. A driver that refuses all requests passes
-// most of them, so the tests of the command say what this driver does.
+// TestSanity runs the tests of csi-test that are not about controllers. A driver that refuses all requests
+// passes most of them, so the tests of the command say what this driver does.
 func TestSanity(t *testing.T) {
 	if sanityRan.Swap(true) {
 		return // with -count: ginkgo runs its tests once a process

@@ -46,8 +46,8 @@ func openDir(path string) (dir, error) {
 	return dir(fd), nil
 }
 
-// openView opens a directory of bpfviewfs, and asks its server. The kernel alone would find a removed cgroup by
-// a cached name, up to a second after a cgroup of the same name was made.
+// openView opens a directory of bpfviewfs, and asks its server. The kernel alone would find a removed cgroup
+// by a cached name, up to a second after a cgroup of the same name was made.
 func openView(path string) (dir, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -79,7 +79,8 @@ func (p *page) writer(way form) (out io.Writer, end func()) {
 	return z, z.end
 }
 
-// joinSums returns the CRC-32 of two texts in a row, from their sums and the length of the second. A sum is a polynomial modulo that of CRC-32, and n zero bytes multiply it by x to the power of 8n.
+// joinSums returns the CRC-32 of two texts in a row, from their sums and the length of the second. A sum is a
+// polynomial modulo that of CRC-32, and n zero bytes multiply it by x to the power of 8n.
 func joinSums(first, second uint32, n int64) uint32 {
 	power := uint32(1 << 30) // x to the power of 1, 2, 4, 8 ...; the highest bit is 1
 	for range 3 {

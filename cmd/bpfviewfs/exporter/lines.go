@@ -63,7 +63,8 @@ func (p *paths) of(path []byte) *added {
 }
 
 // without returns the labels that a sample does not have already, because a view may have a member of such a
-// name. sample is the text after the label cgroup. A quote inside a value is escaped, so each match is a label.
+// name. sample is the text after the label cgroup. A quote inside a value is escaped, so each match is a
+// label.
 func (a *added) without(sample []byte) string {
 	var left []string
 	for i, begin := range a.begins {

@@ -51,7 +51,8 @@ func (p *prioritized) Format(e *logrus.Entry) ([]byte, error) {
 		"\n"+mark) + "\n"), err
 }
 
-// Formatter is a formatter whose lines have their priorities if stderr is the journal, else the formatter itself.
+// Formatter is a formatter whose lines have their priorities if stderr is the journal, else the formatter
+// itself.
 func Formatter(f logrus.Formatter) logrus.Formatter {
 	if toJournal() {
 		return &prioritized{f}
@@ -59,8 +60,8 @@ func Formatter(f logrus.Formatter) logrus.Formatter {
 	return f
 }
 
-// Plain is a hook that keeps messages on one line that cannot act on a terminal. Hooks are called in the order
-// in which they were added, so that of syslog gets the same.
+// Plain is a hook that keeps messages on one line that cannot act on a terminal. Hooks are called in the
+// order in which they were added, so that of syslog gets the same.
 type Plain struct{}
 
 // Levels are all.

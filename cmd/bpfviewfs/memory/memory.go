@@ -50,9 +50,9 @@ func Share(setTotal func(bytes int64)) {
 	debug.SetMemoryLimit(limit / heapShare)
 }
 
-// LongestRun is the limit in bytes of one run's output, unless options have another: a 64th of the memory that
-// this process may use, so that the runs of one user take an eighth. The least is 64 MiB, which is 100,000
-// cgroups in most renderings, and the most is what the memory of open files takes.
+// LongestRun is the limit in bytes of one run's output, unless options have another: a 64th of the memory
+// that this process may use, so that the runs of one user take an eighth. The least is 64 MiB, which is
+// 100,000 cgroups in most renderings, and the most is what the memory of open files takes.
 func LongestRun() int64 {
 	const least, most, share = 64 << 20, 256 << 20, 64
 	return min(max(Limit("/proc/self")/share, least), most)

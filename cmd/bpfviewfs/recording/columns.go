@@ -45,8 +45,9 @@ func parseTree(b []byte) (*tree, bool) {
 	return t, bytes.Equal(t.append(make([]byte, 0, len(b))), b)
 }
 
-// leaveOutAverages makes averages over time not available. The recording has their counters, and so the average of
-// any time. An average that fades away would be a change in each snapshot, and these would be most of a file.
+// leaveOutAverages makes averages over time not available. The recording has their counters, and so the
+// average of any time. An average that fades away would be a change in each snapshot, and these would be most
+// of a file.
 func (t *tree) leaveOutAverages(s *raw.Schema) {
 	for i := range s.Members {
 		m := &s.Members[i]
@@ -223,8 +224,8 @@ func packTree(dst []byte, s *raw.Schema, now, old *tree) []byte {
 	return append(dst, values...)
 }
 
-// matches gives, for each frame of now, the number of the same frame in old, or -1 if it is new, has moved, or
-// has more or fewer records. The numbers rise.
+// matches gives, for each frame of now, the number of the same frame in old, or -1 if it is new, has moved,
+// or has more or fewer records. The numbers rise.
 func matches(now, old *tree) []int {
 	var frames []raw.Frame
 	if old != nil && old.size == now.size {

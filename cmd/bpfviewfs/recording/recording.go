@@ -377,8 +377,8 @@ func isBegin(file *os.File, size int64) bool {
 	return int64(n) == size && (string(b) == magic[:size] || string(b) == magic1[:size])
 }
 
-// Append adds a snapshot, and makes the averages over time in it not available. On an error, for example a full
-// disk, the file has all that it had before.
+// Append adds a snapshot, and makes the averages over time in it not available. On an error, for example a
+// full disk, the file has all that it had before.
 func (w *Writer) Append(at time.Time, parts []Part) error {
 	key := w.needsKey(at)
 	before := w.before
