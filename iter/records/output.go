@@ -245,6 +245,9 @@ func (o *Output) Render(f Format, dst []byte) ([]byte, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	if f == Text || f == JSON || f == Prom { // the others show cgroups without records, too
+		o.parts = slices.DeleteFunc(o.parts, func(p part) bool { return p.raw == p.rawEnd })
+	}
 	if f != Raw || len(o.record.totals) > 0 { // raw records stay in the order in which they came
 		o.sort()
 	}
