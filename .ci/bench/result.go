@@ -158,6 +158,9 @@ func (r *result) quotient(b bound, text, what, peer, peerWhat string) {
 
 func median(p pool, m *measure) float64 { return quantile(sorted(p(m)), 0.5) }
 
+// drawnSamples are enough of a round for a p99.
+const drawnSamples = 2000
+
 // interval is the 90 % bootstrap interval of f: it draws rounds with replacement, 200 times.
 func interval(f func(pool) float64) (low, high float64) {
 	const draws = 200
@@ -168,7 +171,7 @@ func interval(f func(pool) float64) (low, high float64) {
 			if drawn[m] == nil {
 				for range m.rounds {
 					drawn[m] = append(drawn[m],
-						thin(m.rounds[rand.IntN(len(m.rounds))], 100)...)
+						thin(m.rounds[rand.IntN(len(m.rounds))], drawnSamples)...)
 				}
 			}
 			return drawn[m]

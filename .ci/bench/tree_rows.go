@@ -133,22 +133,40 @@ func skewOf(b *bench, r *result) error {
 	return nil
 }
 
+// mkdirRow is mkdir beside a reader of trees, a walk through cgroupfs, and a reader that looks at no cgroup. The
+// last one shows what two busy processes cost.
 func mkdirRow(b *bench, r *result) error {
 	j := stage.Does("mkdir", b.stage.Cgroup+"/new").Lasting(b.span(400 * time.Millisecond))
+	crowd := func(s *subject) stage.Job {
+		switch s.Name {
+		case cgroupfs:
+			return stage.Does("walk", b.stage.Cgroup+"/tree")
+		case stock:
+			return stage.Reads(s.file("", "", 0))
+		}
+		return large(b.treeFile(s, "tree", "cpu.raw")).Times(0)
+	}
 	for range b.rounds(4) {
-		err := b.each([]string{thisBuild, olderBuild}, func(s *subject) error {
-			return b.beside(r, s.Name, b.root, j,
-				large(b.treeFile(s, "tree", "cpu.raw")).Times(0))
+		err := b.each([]string{thisBuild, olderBuild, stock, cgroupfs}, func(s *subject) error {
+			return b.beside(r, s.Name, b.root, j, crowd(s))
 		})
 		if err != nil {
 			return err
 		}
 	}
-	p99 := func(samples []float64) float64 { return quantile(sorted(samples), 0.99) }
-	beside, alone := r.get(thisBuild, "beside"), r.get(thisBuild, "alone")
-	r.hold(atMost(2), "p99, in that alone", beside, alone, func(build string, p pool) float64 {
-		return p99(p(r.get(build, "beside"))) / p99(p(r.get(build, "alone")))
-	})
+	p99 := func(subject string, p pool) float64 {
+		return quantile(sorted(p(r.get(subject, "beside"))), 0.99)
+	}
+	beside := r.get(thisBuild, "beside")
+	r.hold(atMost(2), "p99, in that alone", beside, r.get(thisBuild, "alone"),
+		func(build string, p pool) float64 {
+			return p99(build, p) / quantile(sorted(p(r.get(build, "alone"))), 0.99)
+		})
+	r.hold(atMost(1000).in("µs"), "p99", beside, nil, p99)
+	r.hold(atMost(2), "p99, in that beside go-fuse", beside, r.get(stock, "beside"),
+		func(build string, p pool) float64 { return p99(build, p) / p99(stock, p) })
+	r.hold(atMost(1), "p99, in that beside a walk of cpu.stat", beside, r.get(cgroupfs, "beside"),
+		func(build string, p pool) float64 { return p99(build, p) / p99(cgroupfs, p) })
 	return nil
 }
 
