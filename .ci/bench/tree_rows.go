@@ -133,8 +133,8 @@ func skewOf(b *bench, r *result) error {
 	return nil
 }
 
-// mkdirRow is mkdir beside a reader of trees, a walk through cgroupfs, and a reader that looks at no cgroup. The
-// last one shows what two busy processes cost.
+// mkdirRow is mkdir beside a reader of trees, a walk through cgroupfs, and a reader that looks at no cgroup.
+// The last one shows what two busy processes cost.
 func mkdirRow(b *bench, r *result) error {
 	j := stage.Does("mkdir", b.stage.Cgroup+"/new").Lasting(b.span(400 * time.Millisecond))
 	crowd := func(s *subject) stage.Job {
