@@ -138,13 +138,14 @@ func appendStatus(f *FS, _ uint64, _ bool, dst []byte) ([]byte, error) {
 	return append(append(dst, plain.JSON(text)...), '\n'), err
 }
 
-// noteError keeps an error of a reader for .bpfview/errors. what names the file, or another operation.
+// noteError keeps an error of a reader for .bpfview/errors. what names the file, or another operation. A file
+// that is not there may have any name.
 func (f *FS) noteError(uid uint32, what string, cgroup uint64, err error) {
 	path, pathErr := f.hierarchy.Path(cgroup)
 	if pathErr != nil {
 		path = fmt.Sprintf("cgroup %d", cgroup)
 	}
-	f.errors.Add(uid, fmt.Sprintf("%s of %q: %s", what, path, oneLine(err.Error())))
+	f.errors.Add(uid, fmt.Sprintf("%s of %q: %s", plain.Text(what), path, oneLine(err.Error())))
 }
 
 // failed is noteError, but for errors that are no fault of a reader or view.

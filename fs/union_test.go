@@ -86,6 +86,12 @@ func TestNoUnion(t *testing.T) {
 			t.Errorf("%s: %q is not twice in %q", name, why, text)
 		}
 	}
+	m.walk("a", ".bpfview", "all", "cpu+\n\x1b[2J of \"/\"")
+	errors := m.open(".bpfview", "errors")
+	if text, _ := errors.pread(0, 1<<16); !strings.HasSuffix(text,
+		`.bpfview/all/cpu+\x0a\x1b[2J of "/" of "/a": no view is called "\n\x1b[2J of \"/\""`+"\n") {
+		t.Errorf("a name of several lines: %q", text)
+	}
 	for _, name := range [][2]string{
 		{"all", "cpu+psi.txt"}, {"textfile", "cpu+psi.prom"}, {"json", "all.json"}, {"tree", ""},
 	} {
