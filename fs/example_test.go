@@ -69,7 +69,7 @@ func Example() {
 	fmt.Println("OPEN", tree.Open(nil, &fuse.OpenIn{InHeader: header}, &open))
 	buf := make([]byte, 4096)
 	read := fuse.ReadIn{InHeader: header, Fh: open.Fh, Size: uint32(len(buf)), ReadFlags: fuse.READ_LOCKOWNER}
-	data, _, status := tree.ReadInto(nil, &read, buf)
+	data, _, status := tree.ReadInto(nil, nil, &read, buf)
 	fmt.Println("READ", status)
 	fmt.Printf("%s", data)
 	tree.Release(nil, &fuse.ReleaseIn{InHeader: header, Fh: open.Fh})

@@ -100,7 +100,7 @@ func (f *FS) ran(s *told.File, size uint64, time int64) {
 // lock owner and is EINVAL. splice(2) and sendfile(2) then return EINVAL, too (EIO on Linux 7.3), and their
 // callers read instead.
 func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
-	data, lent, status := f.ReadInto(cancel, in, buf)
+	data, lent, status := f.ReadInto(cancel, nil, in, buf)
 	if !status.Ok() {
 		return nil, status
 	}
@@ -111,10 +111,12 @@ func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.Rea
 	return fuse.ReadResultData(data), fuse.OK
 }
 
-// ReadInto returns the bytes of a READ in buf, which is at least as long, and allocates nothing unless it starts a
-// new run. If lent is not nil, the bytes are elsewhere, and stay there until it is done.
-func (f *FS) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (data []byte, lent interface{ Done() },
-	_ fuse.Status) {
+// ReadInto returns the bytes of a READ in buf, which is at least as long, and allocates nothing unless it starts
+// a new run. If lent is not nil, the bytes are elsewhere, and stay there until it is done. A new run replaces the
+// one that the file holds unless decide returns false. Then the reader has got EINTR, and may read the earlier
+// run on. decide may be nil.
+func (f *FS) ReadInto(cancel <-chan struct{}, decide func() bool, in *fuse.ReadIn, buf []byte) (data []byte,
+	lent interface{ Done() }, _ fuse.Status) {
 	if in.ReadFlags&fuse.READ_LOCKOWNER == 0 {
 		return nil, nil, fuse.EINVAL
 	}
@@ -127,7 +129,7 @@ func (f *FS) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (data
 	fresh := in.Offset == 0 && !o.entry.Begins(requester(&in.InHeader))
 	for {
 		if fresh {
-			if err := o.again(cancel, &in.InHeader); err != nil {
+			if err := o.again(cancel, decide, &in.InHeader); err != nil {
 				return nil, nil, errno(err)
 			}
 		}
@@ -215,7 +217,7 @@ func (o *file) drop() {
 }
 
 // again replaces the run by a new one.
-func (o *file) again(cancel <-chan struct{}, h *fuse.InHeader) error {
+func (o *file) again(cancel <-chan struct{}, decide func() bool, h *fuse.InHeader) error {
 	if err := o.enter(cancel); err != nil {
 		return err
 	}
@@ -227,7 +229,7 @@ func (o *file) again(cancel <-chan struct{}, h *fuse.InHeader) error {
 		return err
 	}
 	size, time := len(r.Data), r.Time
-	if err := o.replace(r, h); err != nil {
+	if err := o.replace(r, decide, h); err != nil {
 		r.Done()
 		return err
 	}
@@ -235,9 +237,12 @@ func (o *file) again(cancel <-chan struct{}, h *fuse.InHeader) error {
 	return nil
 }
 
-func (o *file) replace(r *buffers.Run, h *fuse.InHeader) error {
+func (o *file) replace(r *buffers.Run, decide func() bool, h *fuse.InHeader) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if decide != nil && !decide() {
+		return context.Canceled
+	}
 	if o.ended {
 		return errClosed
 	}

@@ -207,7 +207,7 @@ func TestAllocations(t *testing.T) {
 		read.Fh, release.Fh = opened.Fh, opened.Fh
 	}
 	pread := func() {
-		if data, _, st := m.ReadInto(nil, read, buf); len(data) != 1000 || !st.Ok() {
+		if data, _, st := m.ReadInto(nil, nil, read, buf); len(data) != 1000 || !st.Ok() {
 			t.Fatal(len(data), st)
 		}
 	}

@@ -100,6 +100,51 @@ func TestReadAfterRelease(t *testing.T) {
 	}
 }
 
+// TestInterruptedRead gives up a READ at offset 0 while its run goes on. The loop has answered EINTR, and the
+// reader reads on at the same or the next server. The late run replaces nothing.
+func TestInterruptedRead(t *testing.T) {
+	slow, entered, let := blocking("slow_run")
+	old, begin := newServer(t, slow)
+	f := old.open("slow_run")
+	f.pread(0, 4)
+	old.Leave()
+	next := begin(text("slow_run", "next one"))
+	done := make(chan fuse.Status)
+	late := func() {
+		in := &fuse.ReadIn{InHeader: old.header(f.id), Fh: f.fh, Size: 100, ReadFlags: fuse.READ_LOCKOWNER}
+		_, _, st := old.ReadInto(nil, func() bool { return false }, in, make([]byte, 100))
+		done <- st
+	}
+	before := f.m.memory.Find(f.fh).Run()
+	for _, c := range []struct {
+		at         *openFile
+		head, rest string
+	}{{f, "", "_run"}, {f.at(next), "next", " one"}} {
+		go late()
+		<-entered
+		if c.head != "" {
+			if got, st := c.at.pread(0, 4); got != c.head {
+				t.Fatalf("the beginning is %q (%v), want %q", got, st, c.head)
+			}
+		}
+		let <- true
+		if st := <-done; st != fuse.EINTR {
+			t.Errorf("the late READ: %v", st)
+		}
+		if got, st := c.at.pread(4, 100); got != c.rest {
+			t.Errorf("after %q comes %q (%v), want %q", c.head, got, st, c.rest)
+		}
+	}
+	if f.m.memory.Find(f.fh).Run() == before {
+		t.Error("the next server has made no run: nothing is tested")
+	}
+	f.at(next).close()
+	old.Alone()
+	if n := old.left() + next.left(); n != 0 {
+		t.Errorf("%d things left after the close", n)
+	}
+}
+
 // TestReleasedByAnother: a leaving server may take a last request, for example the RELEASE of a file of the
 // next server.
 func TestReleasedByAnother(t *testing.T) {
@@ -289,12 +334,12 @@ func TestReplay(t *testing.T) {
 		f := old.open("v")
 		in := &fuse.ReadIn{InHeader: old.header(f.id), Fh: f.fh, Size: size, ReadFlags: fuse.READ_LOCKOWNER}
 		buf := make([]byte, size)
-		if _, _, st := old.ReadInto(nil, in, buf); !st.Ok() {
+		if _, _, st := old.ReadInto(nil, nil, in, buf); !st.Ok() {
 			t.Fatal(st)
 		}
 		next := begin(text("v", "new run"))
 		next.Alone()
-		data, _, st := next.ReadInto(nil, in, buf)
+		data, _, st := next.ReadInto(nil, nil, in, buf)
 		rest, _ := f.at(next).pread(uint64(len(data)), 100)
 		if got := string(data) + rest; !st.Ok() || got != "old run" && got != "new run" {
 			t.Errorf("asked again for %d bytes: %q and then %q (%v)", size, data, rest, st)

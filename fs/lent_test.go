@@ -25,7 +25,7 @@ func (f *openFile) lends(off uint64) (data []byte, lent interface{ Done() }) {
 	f.m.t.Helper()
 	in := &fuse.ReadIn{InHeader: f.m.header(f.id), Fh: f.fh, Offset: off, Size: largeRun,
 		ReadFlags: fuse.READ_LOCKOWNER}
-	data, lent, st := f.m.ReadInto(nil, in, make([]byte, largeRun))
+	data, lent, st := f.m.ReadInto(nil, nil, in, make([]byte, largeRun))
 	if !st.Ok() || lent == nil || len(data) != int(largeRun-off) {
 		f.m.t.Fatalf("%d bytes, lent %v: %v", len(data), lent != nil, st)
 	}

@@ -153,10 +153,10 @@ func (c *counter) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fus
 	return c.FS.Read(cancel, in, buf)
 }
 
-func (c *counter) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) ([]byte, interface{ Done() },
-	fuse.Status) {
+func (c *counter) ReadInto(cancel <-chan struct{}, decide func() bool, in *fuse.ReadIn, buf []byte) ([]byte,
+	interface{ Done() }, fuse.Status) {
 	c.read.Add(1)
-	return c.FS.ReadInto(cancel, in, buf)
+	return c.FS.ReadInto(cancel, decide, in, buf)
 }
 
 func large() string {

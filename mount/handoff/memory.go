@@ -116,6 +116,19 @@ func (m *Memory) Region(n int) (used, unused []Slot) {
 	return all[:mark], all[mark:]
 }
 
+// Decide is [Request.Decide] for a request that a server has in work. It returns false if there is none.
+func (m *Memory) Decide(unique uint64) bool {
+	for n := range Regions {
+		used, _ := m.Region(n)
+		for _, slot := range used {
+			if r := slot.Left(); r != nil && r.Decide(unique) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // First returns the first slot of a region.
 func (m *Memory) First(region int) Slot {
 	used, unused := m.Region(region)

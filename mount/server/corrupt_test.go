@@ -41,7 +41,7 @@ func FuzzSlot(f *testing.F) {
 		if len(r) < handoff.RequestHeader || len(r) > handoff.SlotSize {
 			t.Fatalf("a request of %d bytes", len(r))
 		}
-		l := &loop{server: s, cancel: make(chan struct{})}
+		l := s.makeLoop()
 		handleOf(r)
 		starts(r)
 		s.user(r)

@@ -25,7 +25,7 @@ func (l *loop) direct(r handoff.Request) (n int, ok bool) {
 		n = 0
 	}
 	n += replyHeader
-	putReply(l.reply, n, -int32(max(status, 0)), header.Unique)
+	putReply(l.reply, n, -int32(max(status, 0)), r.Unique())
 	return n, true
 }
 
@@ -71,14 +71,15 @@ func (l *loop) call(h *fuse.InHeader, r handoff.Request) (n int, status fuse.Sta
 		out := cleared[fuse.OpenOut](out)
 		return int(unsafe.Sizeof(*out)), l.fs.OpenDir(l.cancel, (*fuse.OpenIn)(in), out)
 	case opRead:
-		in := (*fuse.ReadIn)(in)
-		buf := l.reply[replyHeader:][:in.Size]
+		l.at, l.args = r, *(*fuse.ReadIn)(in)
+		l.args.Unique = r.Unique()
+		buf := l.reply[replyHeader:][:l.args.Size]
 		if l.into != nil {
-			data, owner, status := l.into.ReadInto(l.cancel, in, buf)
+			data, owner, status := l.into.ReadInto(l.cancel, l.decide, &l.args, buf)
 			l.lent = lent{data, owner}
 			return len(data), status
 		}
-		result, status := l.fs.Read(l.cancel, in, buf)
+		result, status := l.fs.Read(l.cancel, &l.args, buf)
 		return fill(buf, result, status)
 	case opRelease:
 		l.fs.Release(l.cancel, (*fuse.ReleaseIn)(in))

@@ -98,7 +98,7 @@ func testDirectReplies(t *testing.T, fs fuse.RawFileSystem, done *int) {
 	c := newConn(-1)
 	c.Logf = func(string, ...any) {}
 	s := newServer(c, fs, nil)
-	l := &loop{server: s, cancel: make(chan struct{})}
+	l := s.makeLoop()
 	named := func(node uint64, name string) handoff.Request {
 		r := append(newRequest(opLookup, 10, node, 1000), name+"\x00"...)
 		binary.NativeEndian.PutUint32(r, uint32(len(r)))
@@ -139,7 +139,8 @@ func testDirectReplies(t *testing.T, fs fuse.RawFileSystem, done *int) {
 // Unusual requests are left to go-fuse.
 func TestDirectLeavesTheRest(t *testing.T) {
 	s := newServer(newConn(-1), mounttest.NewFS(), nil)
-	l := &loop{server: s, cancel: make(chan struct{}), reply: make([]byte, handoff.SlotSize)}
+	l := s.makeLoop()
+	l.reply = make([]byte, handoff.SlotSize)
 	extended := newRequest(opOpen, 2, 1, 0, 0)
 	binary.NativeEndian.PutUint16(extended[36:], 1)
 	for what, r := range map[string]handoff.Request{
@@ -156,7 +157,8 @@ func TestDirectLeavesTheRest(t *testing.T) {
 func TestDirectAllocatesNothing(t *testing.T) {
 	var done int
 	s := newServer(newConn(-1), quiet{replier{fuse.NewDefaultRawFileSystem(), &done}}, nil)
-	l := &loop{server: s, cancel: make(chan struct{}), reply: make([]byte, keepReply)}
+	l := s.makeLoop()
+	l.reply = make([]byte, keepReply)
 	requests := []handoff.Request{
 		newRequest(opGetattr, 10, 1, 1000, 1, 77), newRequest(opOpen, 12, 1, 1000, 0x8000),
 		newRequest(opRead, 22, 1, 1000, 5, 0, 128<<10, 0, 0), newRequest(opRelease, 16, 1, 0, 5, 0, 0),
@@ -173,8 +175,8 @@ func TestDirectAllocatesNothing(t *testing.T) {
 // reading is a filesystem that also reads into the loop's buffer.
 type reading struct{ replier }
 
-func (f reading) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) ([]byte, interface{ Done() },
-	fuse.Status) {
+func (f reading) ReadInto(cancel <-chan struct{}, _ func() bool, in *fuse.ReadIn, buf []byte) ([]byte,
+	interface{ Done() }, fuse.Status) {
 	result, status := f.Read(cancel, in, buf)
 	n, status := fill(buf, result, status)
 	return buf[:n], nil, status
@@ -183,7 +185,8 @@ func (f reading) ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (
 // quiet allocates nothing for a READ into the loop's buffer.
 type quiet struct{ replier }
 
-func (f quiet) ReadInto(_ <-chan struct{}, _ *fuse.ReadIn, buf []byte) ([]byte, interface{ Done() }, fuse.Status) {
+func (f quiet) ReadInto(_ <-chan struct{}, _ func() bool, _ *fuse.ReadIn, buf []byte) ([]byte,
+	interface{ Done() }, fuse.Status) {
 	return buf[:copy(buf, "text")], nil, fuse.OK
 }
 
@@ -193,7 +196,8 @@ type lending struct {
 	text []byte
 }
 
-func (f lending) ReadInto(_ <-chan struct{}, in *fuse.ReadIn, _ []byte) ([]byte, interface{ Done() }, fuse.Status) {
+func (f lending) ReadInto(_ <-chan struct{}, _ func() bool, in *fuse.ReadIn, _ []byte) ([]byte,
+	interface{ Done() }, fuse.Status) {
 	return f.text[in.Offset:][:in.Size], sliced{nil, f.done}, fuse.OK
 }
 
@@ -210,7 +214,7 @@ func TestLentReply(t *testing.T) {
 	c := newConn(-1)
 	s := newServer(c, fs, nil)
 	s.fd = int(w.Fd())
-	l := &loop{server: s, cancel: make(chan struct{})}
+	l := s.makeLoop()
 	for _, size := range []uint64{0, 1, 4096, 30_000} {
 		request := newRequest(opRead, 20, 1, 1000, 5, 7, size, 0, 0)
 		l.makeRoom(replySize(request))

@@ -52,6 +52,8 @@ func (s *server) withOther(unique uint64) bool {
 
 // takeOver answers the requests that the previous server has left at its end.
 func (s *server) takeOver() {
+	s.ends.Lock()
+	defer s.ends.Unlock()
 	s.beside.Store(false)
 	lent, _ := s.requests.Region(1 - s.region)
 	s.requeue(append(s.found(s.borrowed, false), s.found(lent, true)...))
@@ -71,6 +73,7 @@ func (s *server) found(slots []handoff.Slot, lent bool) (left []entry) {
 		r := slot.Left()
 		switch {
 		case r != nil:
+			r.SetUndecided()
 			left = append(left,
 				entry{slot: slot, unique: r.Unique(), uid: s.user(r), lent: lent, found: true})
 		case !lent:

@@ -79,9 +79,11 @@ func (s *server) waits(unique uint64) bool {
 	return slices.Contains(s.inWork(), unique) || s.withOther(unique)
 }
 
-// giveUp answers EINTR to a request that is still in work.
+// giveUp answers EINTR to a request that is still in work, unless the filesystem has decided to answer it.
 func (s *server) giveUp(unique uint64) {
-	if s.waits(unique) {
+	s.ends.Lock()
+	defer s.ends.Unlock()
+	if s.waits(unique) && s.requests.Decide(unique) {
 		s.reply(unique, unix.EINTR) // ENOENT: answered just now
 	}
 }

@@ -157,3 +157,73 @@ func TestInterruptBeforeItsRequest(t *testing.T) {
 		t.Errorf("reply %d, error %d; want 101 and EAGAIN", replyUnique(reply), replyError(reply))
 	}
 }
+
+// deciding is a filesystem with READs that wait, and then tell what they may do.
+type deciding struct {
+	fuse.RawFileSystem
+	entered, let chan bool
+}
+
+func (f deciding) ReadInto(_ <-chan struct{}, decide func() bool, _ *fuse.ReadIn, buf []byte) ([]byte,
+	interface{ Done() }, fuse.Status) {
+	for f.entered <- true; <-f.let; f.entered <- decide() {
+	}
+	return buf[:copy(buf, "run")], nil, fuse.OK
+}
+
+// TestOneDecides: a READ is either answered EINTR or may change its file, whichever of two servers answers so.
+func TestOneDecides(t *testing.T) {
+	fs := deciding{fuse.NewDefaultRawFileSystem(), make(chan bool), make(chan bool)}
+	s, fd := kernel(t, fs)
+	go s.run()
+	defer func() { s.end(nil) }()
+	c := newConn(s.fd)
+	c.requests = s.requests
+	next := newServer(c, fs, nil)
+	next.beginBeside(1)
+	reply := make([]byte, handoff.SlotSize)
+	wantReply := func(unique uint64, errno unix.Errno) {
+		t.Helper()
+		if _, err := unix.Read(fd, reply); err != nil {
+			t.Fatal(err)
+		}
+		if replyUnique(reply) != unique || replyError(reply) != -int32(errno) {
+			t.Errorf("reply to %d: error %d; want %d, %v", replyUnique(reply), replyError(reply), unique, errno)
+		}
+	}
+	for i, giver := range []*server{s, next} {
+		for j, late := range []bool{false, true} {
+			unique := uint64(100 + 4*i + 2*j)
+			send(t, fd, opRead, 0, unique, 1)
+			<-fs.entered
+			if !late {
+				giver.giveUp(unique)
+				wantReply(unique, unix.EINTR)
+			}
+			fs.let <- true
+			if may := <-fs.entered; may != late {
+				t.Errorf("after EINTR %t the READ may change its file: %t", !late, may)
+			}
+			giver.giveUp(unique)
+			fs.let <- false
+			wantReply(unique, 0)
+		}
+	}
+}
+
+// TestDecidedAgain: a READ that was decided by a server that died comes again, and is decided again.
+func TestDecidedAgain(t *testing.T) {
+	s, _ := kernel(t, mounttest.NewFS())
+	slot := s.slots.Get()
+	copy(slot, newRequest(opRead, 100, rootNode+1, 0, 0, 0, 0, 0, 0))
+	for range 2 {
+		r := slot.Left()
+		if !r.Decide(100) || r.Decide(100) || s.requests.Decide(100) {
+			t.Error("it is not decided once")
+		}
+		if left := s.found([]handoff.Slot{slot}, true); len(left) != 1 || left[0].unique != 100 {
+			t.Errorf("the next server finds %v", left)
+		}
+	}
+	slot.Done()
+}

@@ -37,6 +37,7 @@ type server struct {
 	ended    chan error // the reason why the loops stopped reading
 	region   int
 	beside   atomic.Bool    // another server may still answer requests in its slots
+	ends     sync.Mutex     // held while requests are answered EINTR, or taken over from that server
 	borrowed []handoff.Slot // the slots of our region among them
 	prices   prices
 
@@ -59,6 +60,10 @@ type loop struct {
 
 	yielded int64 // when it yielded last
 
+	at     handoff.Request // the READ in work, in its slot
+	args   fuse.ReadIn     // its arguments
+	decide func() bool     // see IntoReader
+
 	unique atomic.Uint64 // of the request in work, 0 when none; see interrupt
 	cancel chan struct{} // closed when that request is interrupted
 	reply  []byte
@@ -73,10 +78,11 @@ type Owner interface {
 
 // IntoReader is a filesystem that returns the bytes of a READ in the loop's buffer, which is as long as the READ,
 // or lends its own memory. Then lent is not nil, and done when the reply is written. The result of Read is an
-// allocation.
+// allocation. ReadInto calls decide before it changes the open file. If that returns false the reader has got
+// EINTR, and no effect of the READ may be seen.
 type IntoReader interface {
-	ReadInto(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (data []byte, lent interface{ Done() },
-		status fuse.Status)
+	ReadInto(cancel <-chan struct{}, decide func() bool, in *fuse.ReadIn, buf []byte) (data []byte,
+		lent interface{ Done() }, status fuse.Status)
 }
 
 // Classes is a filesystem that groups its files by the cost of OPEN.
@@ -139,9 +145,15 @@ func (s *server) newLoop() *loop {
 		l = s.idle[last]
 		s.idle = s.idle[:last]
 	} else {
-		l = &loop{server: s, cancel: make(chan struct{})}
+		l = s.makeLoop()
 	}
 	s.loops[l] = struct{}{}
+	return l
+}
+
+func (s *server) makeLoop() *loop {
+	l := &loop{server: s, cancel: make(chan struct{})}
+	l.decide = func() bool { return l.at.Decide(l.args.Unique) }
 	return l
 }
 

@@ -60,8 +60,10 @@
 // requests in work are cancelled.
 //
 // The kernel refuses a reply if its request is gone. That does no harm, but after a refused OPEN the kernel
-// sends no RELEASE; the loop sends one. A panic in the filesystem becomes EIO for the one request. The first
-// at each place goes to Logf with its stack.
+// sends no RELEASE; the loop sends one. The late run of a READ must not replace a run that its reader reads on,
+// at this server or the next. So loop and filesystem decide in the slot, which servers share, who answers a READ.
+//
+// A panic in the filesystem becomes EIO for the one request. The first at each place goes to Logf with its stack.
 //
 // # The page cache
 //
