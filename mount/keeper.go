@@ -50,6 +50,7 @@ type Keeper struct {
 	retry    <-chan time.Time
 	failures int // starts in a row that failed
 	killed   int // starts in a row that were killed
+	slow     int // servers that took too long to be ready, since the last quick one
 
 	over     bool             // the connection has ended
 	deadline <-chan time.Time // of the grace period, or of the servers when it is over

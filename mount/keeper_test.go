@@ -381,6 +381,48 @@ func TestKilledAtTheirStart(t *testing.T) {
 	}
 }
 
+// TestSlowToBeReady checks that servers which are too slow do not die in a row for ever: the next one has more time.
+func TestSlowToBeReady(t *testing.T) {
+	k := newKeeper(t)
+	log := &mounttest.Logbook{}
+	k.Logf = log.Printf
+	tooSlow := func(p *process) {
+		t.Helper()
+		p.within(0)
+		before := k.readyLimit()
+		if again, err := k.died(p, p.ends(t)); !again || err != nil {
+			t.Fatalf("%v, %v", again, err)
+		}
+		if want := min(2*before, 32*time.Minute); k.readyLimit() != want {
+			t.Errorf("the next server may take %v, want %v", k.readyLimit(), want)
+		}
+	}
+	for range 3 {
+		p, _ := k.server(t)
+		k.next = p
+		tooSlow(p)
+		p, _ = k.server(t)
+		k.promote(p)
+		if p.allowed != k.readyLimit() {
+			t.Errorf("it may take %v to begin, want %v", p.allowed, k.readyLimit())
+		}
+		tooSlow(p)
+	}
+	if !strings.Contains(log.String(), "the next one may take 8m0s: starting another") {
+		t.Errorf("the log does not tell: %s", log)
+	}
+	for _, c := range []struct{ took, want time.Duration }{{prepareLimit, 32 * time.Minute}, {0, prepareLimit}} {
+		p, _ := k.server(t)
+		k.serving, p.begun, p.took = p, time.Now(), c.took
+		p.exe = k.good
+		k.heard(p, wire.Message{Word: wire.Serving})
+		if k.readyLimit() != c.want {
+			t.Errorf("after one that took %v the next may take %v, want %v", c.took, k.readyLimit(), c.want)
+		}
+		k.serving = nil
+	}
+}
+
 // TestEndsWithoutServer checks that a keeper without a mount ends, whatever its servers do.
 func TestEndsWithoutServer(t *testing.T) {
 	for name, over := range map[string]func(k *Keeper, p *process){

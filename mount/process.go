@@ -19,7 +19,9 @@ type process struct {
 	wire     *wire.End
 	exe      *os.File // its program
 	region   int      // of slots, from its begin on
+	started  time.Time
 	prepared bool
+	took     time.Duration // to be prepared
 	begun    time.Time     // when it got the order to begin
 	serves   bool          // it has reported so
 	last     *wire.Message // its last report: wire.Ended or wire.Failed
@@ -27,8 +29,9 @@ type process struct {
 
 	wantsStandby bool // it has reported that a standby is worth while
 
-	limit *time.Timer // kills it when it is too slow
-	late  atomic.Bool // limit has killed it
+	limit   *time.Timer   // kills it when it is too slow
+	allowed time.Duration // until then
+	late    atomic.Bool   // limit has killed it
 }
 
 // within kills the process after d, unless limit is stopped or set anew.
@@ -36,6 +39,7 @@ func (p *process) within(d time.Duration) {
 	if p.limit != nil {
 		p.limit.Stop()
 	}
+	p.allowed = d
 	p.limit = time.AfterFunc(d, func() {
 		p.late.Store(true)
 		p.Kill()
@@ -92,8 +96,8 @@ func (k *Keeper) spawn(exe *os.File, standby bool) (_ *process, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("start a server: %w", err)
 	}
-	p := &process{Process: started, wire: near, exe: exe}
-	p.within(prepareLimit)
+	p := &process{Process: started, wire: near, exe: exe, started: time.Now()}
+	p.within(k.readyLimit())
 	if std.said != nil {
 		go k.relay(std.said)
 	}
@@ -172,7 +176,7 @@ func (p *process) why(end *os.ProcessState) error {
 	case p.last != nil && p.last.Error != "":
 		return p.last.Err()
 	case p.late.Load():
-		return fmt.Errorf("server %d did not get on and was killed", p.Pid)
+		return fmt.Errorf("server %d did not get on in %v and was killed", p.Pid, p.allowed)
 	}
 	return exit.With(exit.System, fmt.Errorf("server %d ended: %v", p.Pid, end))
 }

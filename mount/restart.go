@@ -68,12 +68,28 @@ func (k *Keeper) isGood(exe *os.File) {
 	}
 }
 
-// Limits for a server: to prepare itself, to stop reading requests, and to answer the requests it has.
+// Limits for a server: to prepare itself and then to begin, to stop reading requests, and to answer the requests
+// it has.
 const (
 	prepareLimit = time.Minute
 	stopLimit    = 2 * time.Second
 	leaveLimit   = 15 * time.Second
 )
+
+// mostDoublings bounds readyLimit, at 32 minutes.
+const mostDoublings = 5
+
+// readyLimit is how long a server may take to prepare itself, and then to begin. Each server that is killed for
+// taking longer doubles it, because the next one begins from zero. Otherwise no server would ever serve on a
+// machine that has too little CPU time for one.
+func (k *Keeper) readyLimit() time.Duration { return prepareLimit << min(k.slow, mostDoublings) }
+
+// wasReady notes how long a server took that serves now. A quick one ends the doubling.
+func (k *Keeper) wasReady(p *process) {
+	if max(p.took, time.Since(p.begun)) < prepareLimit/2 {
+		k.slow = 0
+	}
+}
 
 // start has a server prepare itself.
 func (k *Keeper) start(exe *os.File) error {

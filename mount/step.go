@@ -50,7 +50,7 @@ func (k *Keeper) step() (again bool, err error) {
 func (k *Keeper) heard(p *process, m wire.Message) (again bool, err error) {
 	switch m.Word {
 	case wire.Prepared:
-		p.prepared = true
+		p.prepared, p.took = true, time.Since(p.started)
 		p.limit.Stop()
 		if k.ready != nil && k.Warn != nil {
 			for _, line := range m.Warnings {
@@ -83,6 +83,7 @@ func (k *Keeper) heard(p *process, m wire.Message) (again bool, err error) {
 		p.serves, p.wantsStandby = true, m.Standby
 		p.limit.Stop()
 		k.isGood(p.exe)
+		k.wasReady(p)
 		k.tellReady()
 	case wire.Changed:
 		if p.wantsStandby = m.Standby; p == k.serving {
@@ -128,7 +129,7 @@ func (k *Keeper) promote(p *process) {
 		p.region = 1 - k.leaving.region
 	}
 	p.begun = time.Now()
-	p.within(prepareLimit)
+	p.within(k.readyLimit())
 	// An error means that it has died. Its end is still to be reported.
 	p.wire.Send(wire.Message{Word: wire.Go, Order: wire.Order{
 		Region: p.region, Take: k.leaving == nil, Trial: k.crash, Disabled: k.blame.disabled,
@@ -144,6 +145,10 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 		p.exe.Close()
 	}
 	why := p.why(end)
+	if p.late.Load() && !p.serves {
+		k.slow++
+		why = fmt.Errorf("%w: the next one may take %v", why, k.readyLimit())
+	}
 	k.dismissed = slices.DeleteFunc(k.dismissed, func(d *process) bool { return d == p })
 	again = true
 	switch p {
