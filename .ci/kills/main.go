@@ -1,5 +1,5 @@
 // Command kills has readers read a mount while its servers are killed and replaced, and tells how long they
-// waited. It mounts the command at -command.
+// waited. It mounts the command at -command. It fails if a read does, or if a result is not whole.
 package main
 
 import (
@@ -37,47 +37,52 @@ func main() {
 	}
 }
 
-type waits struct {
+// file is a file of the mount, and how long its readers waited.
+type file struct {
+	path  string
+	lines int // of every result
+
 	mu     sync.Mutex
 	all    []time.Duration
 	failed map[string]int
 }
 
-func (w *waits) add(d time.Duration, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.all = append(w.all, d)
+func (f *file) add(d time.Duration, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all = append(f.all, d)
 	if err != nil {
-		if w.failed == nil {
-			w.failed = map[string]int{}
+		if f.failed == nil {
+			f.failed = map[string]int{}
 		}
-		w.failed[err.Error()]++
+		f.failed[err.Error()]++
 	}
 }
 
-func (w *waits) print(what string) {
-	slices.Sort(w.all)
+func (f *file) print(what string) {
+	slices.Sort(f.all)
 	at := func(q float64) time.Duration {
-		if len(w.all) == 0 {
+		if len(f.all) == 0 {
 			return 0
 		}
-		return w.all[int(q*float64(len(w.all)-1))].Round(10 * time.Microsecond)
+		return f.all[int(q*float64(len(f.all)-1))].Round(10 * time.Microsecond)
 	}
 	fmt.Printf("%-5s %7d reads, median %v, p99 %v, p99.9 %v, worst %v",
-		what, len(w.all), at(.5), at(.99), at(.999), at(1))
-	for err, n := range w.failed {
+		what, len(f.all), at(.5), at(.99), at(.999), at(1))
+	for err, n := range f.failed {
 		fmt.Printf("; %d: %s", n, err)
 	}
 	fmt.Println()
 }
 
-func timed(path string) (time.Duration, error) {
+// read reads the file, and notes the time.
+func (f *file) read() {
 	start := time.Now()
-	text, err := os.ReadFile(path)
-	if err == nil && len(text) == 0 {
-		err = errors.New("empty")
+	text, err := os.ReadFile(f.path)
+	if lines := bytes.Count(text, []byte{'\n'}); err == nil && lines != f.lines {
+		err = fmt.Errorf("%d lines in place of %d", lines, f.lines)
 	}
-	return time.Since(start), err
+	f.add(time.Since(start), err)
 }
 
 func run() (err error) {
@@ -120,42 +125,55 @@ func run() (err error) {
 	if out, err := mount.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
-	server := func() (pid int) {
-		var s struct {
-			Process struct {
-				Server int `json:"server_pid"`
-			}
-		}
-		text, _ := os.ReadFile(dir + "/.bpfview/status.json")
-		json.Unmarshal(text, &s)
-		return s.Process.Server
-	}
 	group := filepath.Join(dir, filepath.Base(top))
-	paths := []string{group + "/cpu", group + "/.bpfview/tree/cpu"}
-	var all [2]waits
-	for _, p := range paths {
-		for range 3 {
-			if _, err := timed(p); err != nil {
-				return err
-			}
-		}
+	rows := 1 + min(100, *cgroups) + *cgroups
+	files := []*file{
+		{path: group + "/cpu", lines: 2}, {path: group + "/.bpfview/tree/cpu", lines: 1 + rows},
 	}
 	if *idle {
 		for i := range *kills {
 			time.Sleep(*pause)
-			unix.Kill(server(), unix.SIGKILL)
-			d, err := timed(paths[i%2])
-			all[i%2].add(d, err)
+			if err := kill(dir); err != nil {
+				return err
+			}
+			files[i%2].read()
 		}
-	} else {
-		load(paths, all[:], server, dir)
+	} else if err := load(files, dir); err != nil {
+		return err
 	}
-	all[0].print("file")
-	all[1].print("tree")
+	files[0].print("file")
+	files[1].print("tree")
+	if len(files[0].failed)+len(files[1].failed) > 0 {
+		return errors.New("reads failed")
+	}
 	return nil
 }
 
-func load(paths []string, all []waits, server func() int, dir string) {
+// kill kills the server that serves, if it lives still.
+func kill(dir string) error {
+	text, err := os.ReadFile(dir + "/.bpfview/status.json")
+	if err != nil {
+		return err
+	}
+	var status struct {
+		Process struct {
+			Server int `json:"server_pid"`
+		}
+	}
+	if err := json.Unmarshal(text, &status); err != nil {
+		return err
+	}
+	pid := status.Process.Server
+	if pid <= 0 {
+		return fmt.Errorf("the server's pid is %d", pid)
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil && err != unix.ESRCH {
+		return err
+	}
+	return nil
+}
+
+func load(files []*file, dir string) error {
 	done := make(chan struct{})
 	var group sync.WaitGroup
 	for i := range *readers {
@@ -166,13 +184,12 @@ func load(paths []string, all []waits, server func() int, dir string) {
 					return
 				default:
 				}
-				d, err := timed(paths[i%2])
-				all[i%2].add(d, err)
+				files[i%2].read()
 			}
 		})
 	}
 	start := time.Now()
-	killed, upgraded := 0, 0
+	upgraded := 0
 	var upgrading sync.WaitGroup
 	upgrading.Go(func() {
 		for range *upgrades {
@@ -185,15 +202,15 @@ func load(paths []string, all []waits, server func() int, dir string) {
 			}
 		}
 	})
+	var failed error
 	for range *kills {
 		time.Sleep(*pause)
-		if unix.Kill(server(), unix.SIGKILL) == nil {
-			killed++
-		}
+		failed = errors.Join(failed, kill(dir))
 	}
 	upgrading.Wait()
 	close(done)
 	group.Wait()
-	fmt.Printf("%d kills and %d upgrades in %v, %d readers, %d cgroups\n", killed, upgraded,
+	fmt.Printf("%d kills and %d upgrades in %v, %d readers, %d cgroups\n", *kills, upgraded,
 		time.Since(start).Round(time.Second), *readers, *cgroups)
+	return failed
 }
