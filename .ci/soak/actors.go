@@ -14,7 +14,7 @@ import (
 
 // makeCgroups makes and removes a cgroup with a child. Readers look at it all the time.
 func (k *soak) makeCgroups(done <-chan struct{}) error {
-	path := k.stage.Cgroup2 + "/" + k.top + "/passing"
+	path := k.stage.Cgroup + "/" + k.top + "/passing"
 	defer stage.RemoveTree(path)
 	return every(50*time.Millisecond, done, func(int) error {
 		if err := os.MkdirAll(path+"/child", 0o755); err != nil {
