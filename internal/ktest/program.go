@@ -7,6 +7,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
 )
 
 // Iterator is an iterator program without instructions.
@@ -54,6 +55,17 @@ func ProgramID(t testing.TB, p *ebpf.Program) ebpf.ProgramID {
 		t.Fatal("a program without an id")
 	}
 	return id
+}
+
+// HasFunction reports whether the kernel's types have a function.
+func HasFunction(t testing.TB, name string) bool {
+	t.Helper()
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var function *btf.Func
+	return kernel.TypeByName(name, &function) == nil
 }
 
 // PinnedID is the id of the program that is pinned at a path, 0 if there is none.
