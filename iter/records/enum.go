@@ -21,11 +21,9 @@ func (c *column) setEnum(t *btf.Enum) (err error) {
 
 // listNames lists the names of the values below 256. Most enumerations have no other.
 func (c *column) listNames() {
-	const most = 256
-	for v := range uint64(most) {
+	for v := range uint64(256) {
 		if name, ok := c.names[v]; ok {
-			c.firstNames = append(c.firstNames, make([]string, int(v)-len(c.firstNames))...)
-			c.firstNames = append(c.firstNames, name)
+			c.firstNames = append(append(c.firstNames, make([]string, int(v)-len(c.firstNames))...), name)
 		}
 	}
 }
