@@ -75,14 +75,20 @@ func TestCPUAgreesWithCPUStat(t *testing.T) {
 			}
 		}
 	}
-	row := oneRow(t, mustRun(t, views["cpu"], ktest.CgroupID(t, dir)))
-	if row["runnable"] == "-" {
-		t.Log("this kernel cannot count threads here")
-	} else if n := number(t, row["runnable"]) + number(t, row["running"]); n < 4 || n > 12 {
-		t.Errorf("%d threads run or wait, of 4 that spin: %v", n, row)
-	}
-	if row["running"] != "-" && number(t, row["running"]) > int64(runtime.NumCPU()) {
-		t.Errorf("%s threads run at once on %d CPUs", row["running"], runtime.NumCPU())
+	// Threads may come and go while they are counted, but not each time.
+	for try := 1; ; try++ {
+		row := oneRow(t, mustRun(t, views["cpu"], ktest.CgroupID(t, dir)))
+		if row["runnable"] == "-" {
+			t.Log("this kernel cannot count threads here")
+			break
+		}
+		running, most := number(t, row["running"]), int64(runtime.NumCPU())
+		if n := running + number(t, row["runnable"]); n >= 4 && n <= 12 && running <= most {
+			break
+		} else if try == 20 {
+			t.Errorf("of 4 threads that spin on %d CPUs: %v", runtime.NumCPU(), row)
+			break
+		}
 	}
 	if row := oneRow(t, mustRun(t, views["cpu"], ktest.CgroupID(t, parent))); row["runnable"] != "-" &&
 		row["runnable"]+row["running"] != "00" {
@@ -186,7 +192,20 @@ func TestCgroupAgreesWithFiles(t *testing.T) {
 	base := filepath.Base(dir)
 	check := func(dir string, level int, name string) map[string]string {
 		t.Helper()
-		row := oneRow(t, mustRun(t, views["cgroup"], ktest.CgroupID(t, dir)))
+		descendants := func() string {
+			return fmt.Sprint(ktest.Value(t, filepath.Join(dir, "cgroup.stat"), "nr_descendants"))
+		}
+		var row map[string]string
+		for try := 1; ; try++ { // cgroups of other tests come and go below the root
+			before := descendants()
+			row = oneRow(t, mustRun(t, views["cgroup"], ktest.CgroupID(t, dir)))
+			if before == row["descendants"] && before == descendants() {
+				break
+			} else if try == 1000 {
+				t.Errorf("%s: descendants is %s, want %s", dir, row["descendants"], before)
+				break
+			}
+		}
 		controllers, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
 		if err != nil {
 			t.Fatal(err)
@@ -196,10 +215,8 @@ func TestCgroupAgreesWithFiles(t *testing.T) {
 			names = "-"
 		}
 		want := map[string]string{
-			"id":    strconv.FormatUint(ktest.CgroupID(t, dir), 10),
-			"level": strconv.Itoa(level),
-			"descendants": strconv.FormatInt(
-				ktest.Value(t, filepath.Join(dir, "cgroup.stat"), "nr_descendants"), 10),
+			"id":          strconv.FormatUint(ktest.CgroupID(t, dir), 10),
+			"level":       strconv.Itoa(level),
 			"controllers": names,
 			"name":        name,
 		}
