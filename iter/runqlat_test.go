@@ -47,25 +47,35 @@ func TestRunqlatRisesInTheRightCgroup(t *testing.T) {
 		row := oneRow(t, mustRun(t, view, ktest.CgroupID(t, dir)))
 		return number(t, row["count"]), number(t, row["wait_sum_usec"])
 	}
-	_, idleBefore := see(idle)
-	delayBefore := runDelay(t, pid)
-	countBefore, sumBefore := see(busy)
-	count, sum := countBefore, sumBefore
-	for deadline := time.Now().Add(30 * time.Second); count < countBefore+100 ||
-		sum < sumBefore+1e6; count, sum = see(busy) {
+	// The kernel counts at the end of a wait, too. It is read before and after the view.
+	type reading struct{ before, count, sum, after int64 }
+	both := func(dir string) (r reading) {
+		for _, pid := range ktest.IDs(t, dir, "cgroup.procs") {
+			r.before += runDelay(t, pid)
+		}
+		r.count, r.sum = see(dir)
+		for _, pid := range ktest.IDs(t, dir, "cgroup.procs") {
+			r.after += runDelay(t, pid)
+		}
+		return r
+	}
+	idleFirst, first := both(idle), both(busy)
+	last := both(busy)
+	for deadline := time.Now().Add(30 * time.Second); last.count < first.count+100 ||
+		last.sum < first.sum+1e6; last = both(busy) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d waits of %d µs", count-countBefore, sum-sumBefore)
+			t.Fatalf("%d waits of %d µs", last.count-first.count, last.sum-first.sum)
 		}
 	}
-	// The kernel counts at the end of a wait, too. It was read before and after, so it has seen all these
-	// waits and few more.
-	delay, sum := runDelay(t, pid)-delayBefore, sum-sumBefore
-	if sum > delay+delay/10 || sum < delay-delay/4 {
-		t.Errorf("waits of %d µs, but schedstat has %d", sum, delay)
+	agree := func(first, last reading) {
+		t.Helper()
+		sum, least, most := last.sum-first.sum, last.before-first.after, last.after-first.before
+		if sum < least-least/10-1000 || sum > most+most/10+1000 {
+			t.Errorf("waits of %d µs, but schedstat has %d to %d", sum, least, most)
+		}
 	}
-	if count, sum := see(idle); sum-idleBefore > 1e5 {
-		t.Errorf("%d waits of %d µs in a cgroup that sleeps", count, sum)
-	}
+	agree(first, last)
+	agree(idleFirst, both(idle))
 	if count, _ := see(parent); count != 0 {
 		t.Errorf("%d waits in a cgroup without threads", count)
 	}
