@@ -3,6 +3,7 @@
 package testenv
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -49,10 +50,12 @@ func exists(program string) bool {
 	return err == nil
 }
 
-// FreeAddress is an address that nothing listens on.
+// FreeAddress is an address that nothing listens on. Its host belongs to this process. Of a host that all
+// share, the port could be given to a connection of another process at any time.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	pid := os.Getpid()
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", pid>>16&0xff, pid>>8&0xff, pid&0xff))
 	if err != nil {
 		t.Fatal(err)
 	}
