@@ -248,7 +248,7 @@ func TestLimits(t *testing.T) {
 		<-leave
 		return dst, ctx.Err()
 	}}
-	m := newMount(t, Config{Limits: limits.Limits{Runs: 2, Wait: 50 * time.Millisecond, Held: 3 * buffers.Cost(800)}}, slow, text("v", strings.Repeat("x", 800)))
+	m := newMount(t, Config{Limits: limits.Limits{Runs: 2, Wait: time.Second, Held: 3 * buffers.Cost(800)}}, slow, text("v", strings.Repeat("x", 800)))
 	m.uid = 1000
 	cancel := make(chan struct{})
 	results := make(chan fuse.Status)

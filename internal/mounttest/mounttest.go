@@ -16,7 +16,7 @@ import (
 )
 
 // Hang is how long a test waits. If it takes longer, it has found a hang.
-const Hang = 20 * time.Second
+const Hang = time.Minute
 
 // TempDir is t.TempDir without symbolic links in its path, and open to every user.
 func TempDir(tb testing.TB) string {
