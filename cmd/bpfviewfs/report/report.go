@@ -16,6 +16,7 @@ import (
 	"bpfviewfs/cmd/bpfviewfs/explain"
 	"bpfviewfs/cmd/bpfviewfs/metrics"
 	"bpfviewfs/cmd/bpfviewfs/units"
+	"bpfviewfs/internal/plain"
 	"golang.org/x/sys/unix"
 )
 
@@ -88,10 +89,10 @@ func Read(target, source string) (s Mount) {
 
 // Print prints it for people.
 func (s Mount) Print(to io.Writer, now time.Time) error {
-	out := tabwriter.NewWriter(to, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(out, "%s shows %s\n", s.Target, s.Source)
+	out := tabwriter.NewWriter(to, 0, 8, 2, ' ', 0) // which takes the byte 0xff for its own
+	fmt.Fprintf(out, "%s shows %s\n", plain.Text(s.Target), plain.Text(s.Source))
 	if s.Error != "" {
-		fmt.Fprintf(out, "  error\t%s\n", s.Error)
+		fmt.Fprintf(out, "  error\t%s\n", plain.Text(s.Error))
 	}
 	if p := s.Server; p != nil {
 		fmt.Fprintf(out, "  version\t%s\n", p.Version)
