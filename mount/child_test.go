@@ -33,7 +33,13 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	release, err := mounttest.Leash()
+	if err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	release()
+	os.Exit(code)
 }
 
 var roles = map[string]func(args []string) error{
