@@ -209,7 +209,7 @@ func (v *View) addWalk(o *object) error {
 		return o, err
 	}
 	walker := runs.Walker{
-		Program: o.Walk(), Shared: counted,
+		Program: o.Walk(), Shared: counted, Flushes: o.Spec().Programs[o.Main()].Flags&unix.BPF_F_SLEEPABLE != 0,
 		Load: func(set func(*ebpf.CollectionSpec) error) (*ebpf.Collection, error) {
 			o, err := parse()
 			if err == nil {

@@ -14,6 +14,7 @@ import (
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -205,6 +206,37 @@ func TestWalkOfBuiltinViews(t *testing.T) {
 		// bpftool and libbpf load all programs of an object, or none.
 		if has := readObject(t, name).Walk() != ""; has != slices.Contains(walked, name) {
 			t.Errorf("%s: its object has a walk: %t", name, has)
+		}
+	}
+}
+
+// TestTreesRunViewsThatSleep counts the runs of views' own programs while trees are read. Only one that sleeps
+// can flush statistics, so only that is run.
+func TestTreesRunViewsThatSleep(t *testing.T) {
+	if _, v := walkingCPU(t); v == nil {
+		return
+	}
+	h := testHierarchy(t, "")
+	views := testViews(t, h, Options{})
+	stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stats.Close()
+	id := ktest.CgroupID(t, ktest.Cgroup(t, h.String(), "bpfviewfs-test-*"))
+	for name, sleeps := range map[string]bool{"cpu": true, "tasks": false, "psi": false} {
+		v := views[name]
+		count := func() uint64 {
+			s, err := v.job.Program(runs.PerCgroup).Stats()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.RunCount
+		}
+		before := count()
+		mustTree(t, v, records.Text, id)
+		if ran := count() > before; ran != sleeps {
+			t.Errorf("%s was run for the topmost cgroup: %v, want %v", name, ran, sleeps)
 		}
 	}
 }

@@ -67,9 +67,10 @@ func (r *run) collectPass(cgroup uint64) error {
 }
 
 // flush runs the view for the topmost cgroup of a tree. If the view flushes the kernel's statistics, that
-// covers all below. The programs for trees cannot flush, because flushing sleeps.
+// covers all below. The programs for trees cannot flush, because flushing sleeps. A view that does not sleep
+// is not run, because the kernel takes cgroup_mutex for each run.
 func (r *run) flush(cgroup uint64) error {
-	if r.job.programs[PerCgroup] == nil {
+	if j := r.job; j.programs[PerCgroup] == nil || j.walk != nil && !j.walker.Flushes {
 		return nil
 	}
 	_, err := r.once(cgroup, r.output.Bytes())

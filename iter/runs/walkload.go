@@ -19,6 +19,7 @@ import (
 type Walker struct {
 	Program string
 	Load    LoadWalk
+	Flushes bool // the view's own program sleeps, and so may flush statistics
 	// Parse takes the object apart, for unions. The result is not kept, because most starts need no
 	// trees.
 	Parse func() (*ebpf.CollectionSpec, error)
