@@ -117,7 +117,7 @@ func (s *server) try(e entry) {
 	done := make(chan struct{})
 	go func() {
 		defer l.stop()
-		l.answerEntry(e)
+		l.answerEntry(e, l.clock())
 		s.mu.Lock()
 		s.giveBack(e)
 		s.mu.Unlock()

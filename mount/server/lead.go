@@ -61,24 +61,38 @@ func (l *loop) alone() {
 				return
 			}
 		default:
-			end, _ = l.work(l.slot, start)
+			end = l.work(l.slot, start)
 		}
 	}
 }
 
+// readEvery is how long the leader answers a crowd of one user before it looks for further requests. Each look
+// ends with a read(2) that finds none. When another user comes, the leader looks after each request, and then
+// less and less often, because that user's next request follows soon.
+const readEvery = int64(50 * time.Microsecond)
+
 // crowd reads ahead and answers the users in turn, until nothing waits.
 func (l *loop) crowd() {
 	l.setNonblock(true)
-	for l.leads() {
+	every, uid := readEvery, uint32(0)
+	for served := true; served && l.leads(); {
 		l.yield(l.clock())
 		l.readAhead()
-		e, u, ok := l.next()
-		if !ok {
-			break
+		now := l.clock()
+		served = false
+		for end := now + every; now < end && l.leads(); served = true {
+			e, u, ok := l.next()
+			if !ok {
+				break
+			}
+			if e.uid != uid {
+				uid, every, end = e.uid, 0, now
+			}
+			l.watched()
+			l.turn.Add(2)
+			now = l.serve(e, u, now)
 		}
-		l.watched()
-		l.turn.Add(2)
-		l.serve(e, u)
+		every = min(2*every+int64(time.Microsecond), readEvery)
 	}
 	if l.leads() { // else the next leader has set the flag
 		l.setNonblock(false)

@@ -179,14 +179,14 @@ func (l *loop) stop() {
 	}
 }
 
-// work answers a request in a slot. It returns the time it took, in ns, and learns from it.
-func (l *loop) work(s handoff.Slot, start int64) (end, took int64) {
+// work answers a request in a slot, returns the time, and learns from what it took.
+func (l *loop) work(s handoff.Slot, start int64) (end int64) {
 	estimate := l.prices.of(s.Left(), l.class)
 	l.price.Store(estimate)
 	l.handle(s)
 	end = l.clock()
 	learn(estimate, end-start)
-	return end, end - start
+	return end
 }
 
 // drain cancels the requests in work after the end of the connection, and waits for them. It returns how many

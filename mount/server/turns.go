@@ -130,25 +130,25 @@ func (l *loop) next() (entry, *flow, bool) {
 }
 
 // serve answers a request that waited, and charges its user.
-func (l *loop) serve(e entry, u *flow) {
-	took := l.answerEntry(e)
+func (l *loop) serve(e entry, u *flow, start int64) (end int64) {
+	end = l.answerEntry(e, start)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.queue.done(u, took)
+	l.queue.done(u, end-start)
 	l.giveBack(e)
+	return end
 }
 
-func (l *loop) answerEntry(e entry) (took int64) {
+func (l *loop) answerEntry(e entry, start int64) (end int64) {
 	r := e.slot.Left()
 	if e.found && !l.unanswered(r) {
 		unique := r.Unique()
 		e.slot.Done()
 		l.release(unique)
-		return 0
+		return start
 	}
 	r.SetWaits(false)
-	_, took = l.work(e.slot, l.clock())
-	return took
+	return l.work(e.slot, start)
 }
 
 // giveBack is called with mu held.
@@ -186,12 +186,12 @@ func (s *server) startHelper(most int) {
 
 // help answers queued requests until none is left.
 func (l *loop) help() {
-	for {
+	for now := l.clock(); ; {
 		e, u, ok := l.next()
 		if !ok {
 			return
 		}
-		l.serve(e, u)
+		now = l.serve(e, u, now)
 	}
 }
 
@@ -226,7 +226,7 @@ func (l *loop) serveSlow(e entry, u *flow) {
 		l.startSlow()
 	})
 	defer timer.Stop()
-	l.answerEntry(e)
+	l.answerEntry(e, l.clock())
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	u.running--
