@@ -264,7 +264,7 @@ func TestQuickAfterAll(t *testing.T) {
 		}
 		return quick
 	}
-	s.prices.of(newRequest(opOpen, 2, 0, 0, 0, 0, 0), func(uint64) uint64 { return slow }).Store(2 * slowAt)
+	s.prices.raise(s.prices.of(newRequest(opOpen, 2, 0, 0, 0, 0, 0), func(uint64) uint64 { return slow }), 2*slowAt)
 	go s.run()
 	mounttest.Eventually(t, func() bool {
 		l := s.leader.Load()

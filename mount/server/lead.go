@@ -251,9 +251,7 @@ func (s *server) succeed(stuck *loop) bool {
 		l.stop()
 		return false
 	}
-	if estimate := stuck.price.Load(); estimate != nil {
-		estimate.Store(max(estimate.Load(), uint32(tick)))
-	}
+	s.prices.raise(price(stuck.price.Load()), uint32(tick))
 	go s.watch()
 	l.lead()
 	return true

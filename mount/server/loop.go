@@ -56,7 +56,7 @@ type loop struct {
 	*server
 	slot  handoff.Slot  // the slot for the next read while it leads
 	turn  atomic.Uint64 // changes with each request; odd unless the loop is in read(2)
-	price atomic.Pointer[atomic.Uint32]
+	price atomic.Uint64 // of the request in work
 
 	yielded int64 // when it yielded last
 
@@ -179,13 +179,13 @@ func (l *loop) stop() {
 	}
 }
 
-// work answers a request in a slot, returns the time, and learns from what it took.
+// work answers a request in a slot, learns how long it took, and returns the time.
 func (l *loop) work(s handoff.Slot, start int64) (end int64) {
-	estimate := l.prices.of(s.Left(), l.class)
-	l.price.Store(estimate)
+	at := l.prices.of(s.Left(), l.class)
+	l.price.Store(uint64(at))
 	l.handle(s)
 	end = l.clock()
-	learn(estimate, end-start)
+	l.prices.learn(at, end-start)
 	return end
 }
 

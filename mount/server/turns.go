@@ -25,7 +25,7 @@ const slowLimit = time.Second
 
 // mustWait reports whether a request should not be answered by the leader itself.
 func (s *server) mustWait(r handoff.Request) bool {
-	return !s.leaving.Load() && isSlow(s.prices.of(r, s.class)) || s.full()
+	return !s.leaving.Load() && s.prices.isSlow(s.prices.of(r, s.class)) || s.full()
 }
 
 // full reports whether no more requests may be in work.
@@ -78,7 +78,7 @@ func (s *server) add(e entry) {
 // requests, and the next server finds them only when this one has ended. So a request that is read at the
 // last moment must not wait.
 func (s *server) waitsApart(e entry) bool {
-	return !s.leaving.Load() && isSlow(s.prices.of(e.slot.Left(), s.class))
+	return !s.leaving.Load() && s.prices.isSlow(s.prices.of(e.slot.Left(), s.class))
 }
 
 // mayFail reports whether the caller of a request sees an error. A RELEASE that failed would leave its file
