@@ -49,6 +49,7 @@ type Options struct {
 // Exporter answers scrapes. Safe for use by many goroutines.
 type Exporter struct {
 	options  Options
+	dir      string // of the mount, resolved
 	paths    paths
 	slots    chan struct{} // of scrapes
 	registry *prometheus.Registry
@@ -84,8 +85,8 @@ func New(o Options) *Exporter {
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}
-	e := &Exporter{options: o, slots: make(chan struct{}, o.MaxScrapes), registry: prometheus.NewRegistry(),
-		said: make(map[string]string)}
+	e := &Exporter{options: o, dir: resolved(o.Mount), slots: make(chan struct{}, o.MaxScrapes),
+		registry: prometheus.NewRegistry(), said: make(map[string]string)}
 	e.metrics = metrics{
 		up: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "bpfview_exporter_up",
@@ -285,7 +286,7 @@ func choose(here, collect, exclude []string) ([]string, error) {
 // current returns the passes over the mount that is there now. A pass over a mount that was replaced may
 // never end, so no later scrape waits for it.
 func (e *Exporter) current() *passes {
-	mount := mountAt(e.options.Mount)
+	mount := mountAt(e.dir)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.passes == nil || e.passes.mount != mount {
