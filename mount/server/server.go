@@ -20,7 +20,7 @@
 //     behind them. A user has at most one fewer of them at once than there are CPUs. The same limit holds for
 //     all users but root together, except for requests that have taken a second. A BPF program is not
 //     preempted on every kernel, and one CPU has to stay free.
-//   - In a crowd the leader looks for messages every 20 µs (readEvery) and reads all of them, so that
+//   - In a crowd the leader looks for messages every 50 µs or sooner (readEvery), and reads all of them, so that
 //     INTERRUPT comes through. When 3,520 requests wait (maxQueued), the newest of the user with most of them
 //     is answered EBUSY. If the rest were left to the kernel, INTERRUPTs would wait behind it.
 //   - Up to 512 requests are in work (maxLoops); further ones wait in their slots.
