@@ -33,7 +33,7 @@ var PageSize = uint64(os.Getpagesize())
 
 // Append appends a value in the base unit. It is exact. For example 1500 µs are 0.0015, not
 // 0.0014999999999999999. A negative number is an int64.
-func (u Unit) Append(dst []byte, v uint64, signed bool) []byte {
+func (u *Unit) Append(dst []byte, v uint64, signed bool) []byte {
 	if signed && int64(v) < 0 {
 		dst, v = append(dst, '-'), -v
 	}
@@ -46,6 +46,9 @@ func (u Unit) Append(dst []byte, v uint64, signed bool) []byte {
 		return decimal.Append(dst, low)
 	case u.scale <= 1:
 		return decimal.Append(dst, v)
+	}
+	if v == 0 {
+		return append(dst, '0')
 	}
 	rest := v % u.scale
 	dst = decimal.Append(dst, v/u.scale)

@@ -16,12 +16,14 @@ func TestBaseUnits(t *testing.T) {
 		{"pages", 1 << 60, "4.722366482869645e+21"}, {"", 42, "42"},
 		{"ppm", 1e6, "1"}, {"ppm", 250000, "0.25"}, {"ppm", 1, "0.000001"},
 	} {
-		if got := Units[test.unit].Append(nil, test.v, false); string(got) != test.want {
+		unit := Units[test.unit]
+		if got := unit.Append(nil, test.v, false); string(got) != test.want {
 			t.Errorf("%d %s are %s, want %s", test.v, test.unit, got, test.want)
 		}
 	}
 	minus := -1500
-	if got := Units["us"].Append(nil, uint64(minus), true); string(got) != "-0.0015" {
+	us := Units["us"]
+	if got := us.Append(nil, uint64(minus), true); string(got) != "-0.0015" {
 		t.Errorf("-1500 us are %s", got)
 	}
 }

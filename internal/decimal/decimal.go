@@ -23,10 +23,17 @@ func AppendField(dst []byte, v uint64, width int, end byte) []byte {
 // Put writes v in decimal at the end of field, which has room for it. It returns where the number begins.
 func Put(field []byte, v uint64) int {
 	n := len(field) - 1
-	for ; v >= 100; n -= 2 {
+	for ; v >= 10000; n -= 4 { // the two pairs do not wait for each other
+		high, low := pairs[2*(v%10000/100):], pairs[2*(v%100):]
+		v /= 10000
+		four := field[n-3 : n+1]
+		four[0], four[1], four[2], four[3] = high[0], high[1], low[0], low[1]
+	}
+	if v >= 100 {
 		pair := pairs[2*(v%100):]
 		v /= 100
 		field[n-1], field[n] = pair[0], pair[1]
+		n -= 2
 	}
 	if v >= 10 {
 		field[n] = '0' + byte(v%10)

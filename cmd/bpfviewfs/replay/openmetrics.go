@@ -87,7 +87,8 @@ func value(m *raw.Member, record []byte) []byte {
 	if m.Signed() {
 		v = uint64(m.Int(record))
 	}
-	return baseunits.Units[m.Unit].Append(nil, v, m.Signed())
+	unit := baseunits.Units[m.Unit]
+	return unit.Append(nil, v, m.Signed())
 }
 
 // histogram prints one histogram. Its buckets have the bounds of Prometheus text.
