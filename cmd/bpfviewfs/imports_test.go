@@ -67,8 +67,15 @@ func TestImports(t *testing.T) {
 			"bpfviewfs/bpf":   "objects are handed to it",
 			logrus:            "libraries return errors", cobra: "only cmd talks to people",
 		},
-		"iter/records": {"bpfviewfs/": room, bpf + "/link": "records are bytes and types", fuse: room,
-			logrus: room, cobra: room},
+		"iter/records": {
+			"bpfviewfs/iter/cgroups": room, "bpfviewfs/iter/join": room, "bpfviewfs/iter/links": room,
+			"bpfviewfs/iter/programs": room, "bpfviewfs/iter/requests": room,
+			"bpfviewfs/iter/runs": room, "bpfviewfs/iter/sources": room, "bpfviewfs/iter/state": room,
+			"bpfviewfs/bpf": room, "bpfviewfs/fs": room, "bpfviewfs/mount": room,
+			bpf + "/link": "records are bytes and types", fuse: room, logrus: room, cobra: room,
+		},
+		"iter/trees": {"bpfviewfs/": room, bpf: "names and numbers alone", fuse: room, logrus: room,
+			cobra: room},
 		"iter/runs": {
 			"bpfviewfs/iter/programs": room, "bpfviewfs/iter/sources": room,
 			"bpfviewfs/iter/state": room, "bpfviewfs/bpf": "objects are handed to it",

@@ -41,6 +41,11 @@ func upTo(text []byte, in uint8) int {
 	return len(text)
 }
 
+// Everywhere reports whether no function below escapes anything in the text.
+func Everywhere(text []byte) bool {
+	return upTo(text, inColumn|inLastColumn|inString|inLabel|inHelp) == len(text)
+}
+
 // appendEscaped appends text. escape appends a character that needs a closer look, of which raw are the bytes.
 func appendEscaped(dst, text []byte, in uint8, escape func(dst []byte, r rune, raw []byte) []byte) []byte {
 	for {

@@ -22,23 +22,50 @@ func pressure(b *testing.B) *record {
 		member("total_nsec", 24, u64, "kind:counter", "unit:ns"))
 }
 
-// BenchmarkRender renders a tree of 10,000 cgroups with six records each.
+// times is a record of the view cpu.
+func times(b *testing.B) *record {
+	return mustRecord(b, 48,
+		member("usage_usec", 0, u64, "kind:counter", "optional", "unit:us"),
+		member("user_usec", 8, u64, "kind:counter", "optional", "unit:us"),
+		member("system_usec", 16, u64, "kind:counter", "optional", "unit:us"),
+		member("nr_periods", 24, u32, "kind:counter", "optional"),
+		member("nr_throttled", 28, u32, "kind:counter", "optional"),
+		member("throttled_usec", 32, u64, "kind:counter", "optional", "unit:us"),
+		member("runnable", 40, u32, "kind:gauge", "optional"),
+		member("running", 44, u32, "kind:gauge", "optional"))
+}
+
+// BenchmarkRender renders a tree of 10,000 cgroups, with one row of CPU times each, of idle cgroups and of
+// others, and with six rows of pressure each.
 func BenchmarkRender(b *testing.B) {
-	o := &Output{record: pressure(b), version: 1, view: "psi", tree: true, limit: 1 << 30}
-	parent := o.Add(1, 0, ".")
-	for i := range 10000 {
+	benchmarkRender(b, "idle", times(b), 1, func(int, int) []any { return []any{0, 0, 0, -1, -1, -1, 0, 0} })
+	benchmarkRender(b, "cpu", times(b), 1, func(i, _ int) []any {
+		return []any{i * i * 111, i * i * 71, i * i * 40, -1, -1, -1, i & 1, i & 1}
+	})
+	benchmarkRender(b, "psi", pressure(b), 6, func(i, k int) []any {
+		return []any{k / 2, k % 2, i % 7, 0, 1000000, -1, i * i * i}
+	})
+}
+
+func benchmarkRender(b *testing.B, view string, r *record, rows int, row func(i, k int) []any) {
+	o := &Output{record: r, version: 1, view: view, tree: true, limit: 1 << 30}
+	top := o.Add(1, 0, ".")
+	for i, parent := 0, top; i < 10000; i++ {
+		if i%100 == 0 {
+			parent = top
+		}
 		number := o.Add(uint64(2+i), parent, fmt.Sprintf("user-%d.slice", i))
 		if i%100 == 0 {
 			parent = number
 		}
 		raw := o.Bytes()
-		for k := range 6 {
-			raw = append(raw, put(o.record, k/2, k%2, i%7, 0, 1000000, -1, i*i*i)...)
+		for k := range rows {
+			raw = append(raw, put(o.record, row(i, k)...)...)
 		}
 		o.Write(number, raw)
 	}
 	for _, f := range []Format{Text, JSON, Prom, Raw} {
-		b.Run(f.String(), func(b *testing.B) {
+		b.Run(view+"/"+f.String(), func(b *testing.B) {
 			var dst []byte
 			for b.Loop() {
 				var err error

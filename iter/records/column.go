@@ -42,6 +42,9 @@ type column struct {
 	heads    []string          // in text, of a histogram four
 
 	// These follow from the fields above.
+	at         int   // of a number: the eight bytes with it, see place
+	shift      uint8 // to its last bit
+	mask       uint64
 	absent     uint64   // the value of a number that means not available, if it is optional
 	firstNames []string // of an enumeration's smallest values
 	in         baseunits.Unit
@@ -164,13 +167,13 @@ func (c *column) bytes(rec []byte) []byte { return rec[c.off : c.off+c.size] }
 
 // value is a number of one record, sign extended to 64 bits.
 func (c *column) value(rec []byte) uint64 {
-	if c.size == 8 {
-		return binary.NativeEndian.Uint64(rec[c.off:])
+	if c.mask == 0 {
+		return c.small(rec)
 	}
-	return c.small(rec)
+	return binary.NativeEndian.Uint64(rec[c.at:]) >> c.shift & c.mask
 }
 
-// small is value for other sizes. It is apart, so that value is no call.
+// small is value for the numbers that place has left out. It is apart, so that value is no call.
 func (c *column) small(rec []byte) uint64 {
 	switch b := rec[c.off:]; c.size {
 	case 1:
@@ -181,6 +184,19 @@ func (c *column) small(rec []byte) uint64 {
 		return c.extend(uint64(binary.NativeEndian.Uint32(b)), 32)
 	default:
 		return binary.NativeEndian.Uint64(b)
+	}
+}
+
+// place finds eight bytes of a record of size bytes that have the number in them. So the sizes of numbers need
+// no look while records are shown.
+func (c *column) place(size int) {
+	if c.size > 8 || size < 8 || c.negative {
+		return
+	}
+	c.at = min(c.off, size-8)
+	c.mask, c.shift = 1<<(8*c.size)-1, uint8(8*(c.off-c.at))
+	if bigEndian {
+		c.shift = uint8(64-8*c.size) - c.shift
 	}
 }
 

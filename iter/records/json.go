@@ -1,6 +1,7 @@
 package records
 
 import (
+	"slices"
 	"strconv"
 
 	"bpfviewfs/internal/decimal"
@@ -13,6 +14,7 @@ import (
 // comes before them. A number above 2^53 is a string, because many readers know no greater one. A value that
 // is not available is null.
 func (o *Output) appendJSON(dst []byte) ([]byte, error) {
+	o.before, o.members = nil, slices.Grow(o.members[:0], len(o.record.columns)+1)[:len(o.record.columns)+1]
 	for i := range o.parts {
 		p := &o.parts[i]
 		whose := span{}
@@ -31,7 +33,7 @@ func (o *Output) appendJSON(dst []byte) ([]byte, error) {
 				dst = append(appendInteger(dst, o.Cgroup(p.number)), ',')
 				whose.to = len(dst)
 			}
-			dst = append(o.record.appendMembers(dst, o.at(p, n)), "}\n"...)
+			dst = append(o.appendMembers(dst, o.at(p, n)), "}\n"...)
 			if err := o.fits(dst); err != nil {
 				return nil, err
 			}
@@ -40,18 +42,20 @@ func (o *Output) appendJSON(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// appendMembers appends the members of one record. A sum is inside its histogram.
-func (r *record) appendMembers(dst, rec []byte) []byte {
-	comma := false
-	for i := range r.columns {
-		c := &r.columns[i]
+// appendMembers appends the members of one record. A sum is inside its histogram. Members at the end that are the
+// same in the record before are copied.
+func (o *Output) appendMembers(dst, rec []byte) []byte {
+	columns, begin := o.record.columns, len(dst)
+	same := o.record.sameFrom(rec, o.before)
+	for i := range columns[:same] {
+		c := &columns[i]
+		o.members[i] = len(dst)
 		if c.sumOf != "" {
 			continue
 		}
-		if comma {
+		if len(dst) > begin {
 			dst = append(dst, ',')
 		}
-		comma = true
 		dst = append(dst, c.key...)
 		if c.kind == integer {
 			switch v := c.value(rec); {
@@ -63,8 +67,17 @@ func (r *record) appendMembers(dst, rec []byte) []byte {
 				continue
 			}
 		}
-		dst = r.appendJSONValue(dst, c, rec)
+		dst = o.record.appendJSONValue(dst, c, rec)
 	}
+	n := len(columns)
+	if same < n {
+		from, moved := o.members[same], len(dst)-o.members[same]
+		dst = append(dst, dst[from:o.members[n]]...)
+		for i := same; i < n; i++ {
+			o.members[i] += moved
+		}
+	}
+	o.members[n], o.before = len(dst), rec
 	return dst
 }
 

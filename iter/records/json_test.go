@@ -3,11 +3,13 @@ package records
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os/exec"
 	"testing"
 	"unicode/utf8"
 
 	"bpfviewfs/internal/testenv"
+	"github.com/cilium/ebpf/btf"
 )
 
 func TestJSON(t *testing.T) {
@@ -37,6 +39,28 @@ func TestJSON(t *testing.T) {
 			string(out) != "[\"-18014398509481984\",\"-18014398509481984\"]\n" {
 			t.Errorf("jq says %s, %v", out, err)
 		}
+	}
+}
+
+// A record is shown alike after any other, also if its sum comes first and is all that differs.
+func TestJSONAfterOthers(t *testing.T) {
+	r := mustRecord(t, 48, member("sum", 0, u64, "sum:wait"),
+		member("wait", 8, &btf.Array{Index: u32, Type: u64, Nelems: 4}, "kind:histogram"),
+		member("count", 40, u64))
+	var rows, want []byte
+	for _, row := range [][3]byte{{5, 1, 7}, {6, 1, 7}, {6, 1, 7}, {6, 1, 8}, {6, 2, 8}, {9, 2, 7}} {
+		rec := make([]byte, r.size)
+		rec[0], rec[8], rec[40] = row[0], row[1], row[2]
+		if bigEndian {
+			rec[0], rec[8], rec[40] = 0, 0, 0
+			rec[7], rec[15], rec[47] = row[0], row[1], row[2]
+		}
+		rows = append(rows, rec...)
+		want = fmt.Appendf(want, `{"wait":{"count":%d,"sum":%d,"p50":1,"p90":1,"p99":1,"buckets":[[1,%d]]},"count":%d}`+
+			"\n", row[1], row[0], row[1], row[2])
+	}
+	if got, err := written(r, rows).Render(JSON, nil); err != nil || string(got) != string(want) {
+		t.Errorf("%v\n%s\nwant\n%s", err, got, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package records
 
 import (
+	"bytes"
 	"slices"
 
 	"bpfviewfs/internal/decimal"
@@ -10,12 +11,16 @@ import (
 // label is the common part of a record's samples, between the braces. The first sample of the record renders
 // it; the others copy it from there.
 type label struct {
-	span
+	from int
+	size uint32
 	twin uint32 // how many records before it have the same keys
 }
 
-// findTwins makes the list of labels, none of which is rendered yet.
+// findTwins makes the list of labels, none of which is rendered yet. It also finds the columns of which some
+// record has a value.
 func (o *Output) findTwins() {
+	o.present = append(o.present[:0], make([]bool, len(o.record.columns))...)
+	var last []byte
 	o.labels = slices.Grow(o.labels[:0], len(o.order))[:len(o.order)]
 	nr := 0
 	for i := range o.parts {
@@ -29,14 +34,21 @@ func (o *Output) findTwins() {
 			}
 			before = rec
 			nr++
+			if bytes.Equal(rec, last) {
+				continue
+			}
+			last = rec
+			for i := range o.record.columns {
+				o.present[i] = o.present[i] || !o.record.columns[i].missing(rec)
+			}
 		}
 	}
 }
 
 // appendLabels appends the labels of a record, with the brace before them and without the one after.
 func (o *Output) appendLabels(dst []byte, p *part, rec []byte, l *label) []byte {
-	if l.to > 0 {
-		return append(dst, dst[l.from:l.to]...)
+	if l.size > 0 {
+		return append(dst, dst[l.from:l.from+int(l.size)]...)
 	}
 	l.from = len(dst)
 	// The path begins at the cgroup that was asked for, as in a cgroup namespace. The owner of a part of
@@ -52,7 +64,7 @@ func (o *Output) appendLabels(dst []byte, p *part, rec []byte, l *label) []byte 
 	if l.twin > 0 {
 		dst = append(decimal.Append(append(dst, `,record="`...), uint64(l.twin)), '"')
 	}
-	l.to = len(dst)
+	l.size = uint32(len(dst) - l.from)
 	return dst
 }
 

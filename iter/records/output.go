@@ -1,6 +1,7 @@
 package records
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"slices"
@@ -8,13 +9,14 @@ import (
 	"unsafe"
 
 	"bpfviewfs/internal/errno"
+	"bpfviewfs/iter/trees"
 	"golang.org/x/sys/unix"
 )
 
 // Output collects the output of a view's programs about one cgroup, or about each cgroup of a tree, and
 // renders it. An output that is used again allocates only its growth.
 type Output struct {
-	Tree // the cgroups that it is about
+	trees.Tree // the cgroups that it is about
 
 	record  *record // nil for text and encoded views
 	version int
@@ -22,20 +24,24 @@ type Output struct {
 	help    string
 	cgroup  uint64 // the one that was asked for
 	tree    bool
-	shared  bool // cgroups and names are those of another tree
 
 	raw   []byte
 	parts []part
 	order []uint32 // the records of all parts, each part's sorted by their keys
 
-	above  abovePath
-	labels []label // of the records in their order, for Prometheus text
-	sums   []byte  // room for totals
-	name   []byte  // of the metric that is being written
+	above   abovePath
+	labels  []label // of the records in their order, for Prometheus text
+	present []bool  // of columns, whether some record has a value
+	sums    []byte  // room for totals
+	name    []byte  // of the metric that is being written
 
-	widths  []int  // of the columns of text
-	idWidth int    // of the column CGROUP_ID
-	blank   []byte // a row of text without values
+	widths   []int    // of the columns of text
+	greatest []uint64 // numbers of the columns
+	longest  []int    // lengths of those below zero
+	idWidth  int      // of the column CGROUP_ID
+	row      span     // of numbers in text, the last that was rendered
+	before   []byte   // the record before
+	members  []int    // of it in JSON: where each begins, and where all end
 
 	ends []byte // of the rows of each cgroup, as a walk left them
 
@@ -80,10 +86,9 @@ func (o *Output) Begin(view string, t Type, cgroup uint64, tree bool, limit int6
 // End gives back the memory that only a giant output needed.
 func (o *Output) End() {
 	const keep = 4 << 20 // bytes, so that 10,000 cgroups fit
-	o.record = nil
-	o.Reset()
+	o.record, o.before = nil, nil
+	o.Trim(keep)
 	o.raw, o.parts, o.order = within(o.raw, keep), within(o.parts, keep), within(o.order, keep)
-	o.cgroups, o.names, o.whole = within(o.cgroups, keep), within(o.names, keep), within(o.whole, keep)
 	o.ends = within(o.ends, keep)
 	o.labels, o.above.text = within(o.labels, keep), within(o.above.text, keep)
 	o.sums = within(o.sums, keep)
@@ -221,6 +226,14 @@ func TooLong(limit int64) error {
 // fits reports whether the rendering is within its limits so far. It is asked once a record, so that a
 // rendering is never much longer than the limit.
 func (o *Output) fits(dst []byte) error {
+	if int64(len(dst)-o.from) <= o.limit && !o.textfile {
+		return nil
+	}
+	return o.fit(dst)
+}
+
+// fit is fits near a limit. It is apart, so that fits is no call.
+func (o *Output) fit(dst []byte) error {
 	if int64(len(dst)-o.from) > o.limit {
 		return TooLong(o.limit)
 	}
@@ -262,6 +275,20 @@ func (o *Output) Render(f Format, dst []byte) ([]byte, error) {
 		return o.appendRaw(dst)
 	}
 	return o.appendText(dst)
+}
+
+// sameFrom is the number of the column from which on all values are the same in another record. A histogram
+// counts as different, because it is shown with its sum.
+func (r *record) sameFrom(rec, other []byte) int {
+	n := len(r.columns)
+	if bytes.Equal(rec, other) {
+		return 0
+	}
+	for n > 0 && other != nil && r.columns[n-1].kind != histogram &&
+		bytes.Equal(r.columns[n-1].bytes(rec), r.columns[n-1].bytes(other)) {
+		n--
+	}
+	return n
 }
 
 // compare orders two records by their keys.

@@ -14,16 +14,18 @@ type span struct{ from, to int }
 
 // appendPath appends a part's path, escaped for the format.
 func (o *Output) appendPath(dst []byte, p *part, f Format) []byte {
-	n := &o.cgroups[p.number]
-	if n.parent > 0 {
+	if o.Plain() {
+		f = Raw
+	}
+	if parent := o.Parent(p.number); parent > 0 {
 		a := &o.above
-		if a.parent != n.parent || a.format != f {
-			a.parent, a.format = n.parent, f
-			a.text = append(appendName(a.text[:0], o.path(n.parent), f), '/')
+		if a.parent != parent || a.format != f {
+			a.parent, a.format = parent, f
+			a.text = append(appendName(a.text[:0], o.Path(parent), f), '/')
 		}
 		dst = append(dst, a.text...)
 	}
-	return appendName(dst, o.names[n.name:n.nameEnd], f)
+	return appendName(dst, o.Name(p.number), f)
 }
 
 // appendName appends a path or a part of it, escaped for the format. The escaped parts of a path make the

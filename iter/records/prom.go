@@ -19,6 +19,13 @@ func (o *Output) appendProm(dst []byte) ([]byte, error) {
 		if c.series == "" || c.average && o.bounded {
 			continue
 		}
+		if !o.present[i] && c.kind != histogram {
+			o.samples += len(o.order) // as if appendFamily had looked at all
+			if err := o.fits(dst); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		var err error
 		if dst, err = o.appendFamily(dst, c, cmp.Or(c.metric, "histogram")); err != nil {
 			return nil, err
@@ -52,12 +59,21 @@ func (o *Output) appendFamily(dst []byte, c *column, kind string) ([]byte, error
 					dst = o.record.columns[i].appendLabel(dst, rec)
 				}
 				dst = append(dst, "} 1\n"...)
-			case c.missing(rec):
 			case c.kind == histogram:
-				dst = o.appendBuckets(dst, c, p, rec, l)
+				if !c.missing(rec) {
+					dst = o.appendBuckets(dst, c, p, rec, l)
+				}
 			default:
-				dst = o.appendLabels(append(dst, o.name...), p, rec, l)
-				dst = append(c.in.Append(append(dst, "} "...), c.value(rec), c.negative), '\n')
+				v := c.value(rec)
+				if c.optional && v == c.absent {
+					break
+				}
+				if dst = append(dst, o.name...); l.size == 0 {
+					dst = o.appendLabels(dst, p, rec, l)
+				} else { // as appendLabels does it, without a call
+					dst = append(dst, dst[l.from:l.from+int(l.size)]...)
+				}
+				dst = append(c.in.Append(append(dst, "} "...), v, c.negative), '\n')
 			}
 			if o.samples++; c.kind == histogram { // the buckets, and the sum
 				o.samples += (c.slots(rec).Len()+o.step(c)-1)/o.step(c) + 1

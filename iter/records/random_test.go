@@ -16,6 +16,7 @@ import (
 func randomRecord(t testing.TB, rnd *rand.Rand) *record {
 	t.Helper()
 	s := &btf.Struct{Name: "test_record"}
+	first := 8 * (rnd.IntN(3) / 2) // numbers alone are shown in a way of their own
 	for i := range 1 + rnd.IntN(9) {
 		name := fmt.Sprintf("m%d", i)
 		var tags []string
@@ -33,7 +34,7 @@ func randomRecord(t testing.TB, rnd *rand.Rand) *record {
 			}
 		}
 		var kind btf.Type
-		switch rnd.IntN(8) {
+		switch first + rnd.IntN(8) {
 		case 0:
 			kind = text(1 + uint32(rnd.IntN(20)))
 		case 1:
@@ -101,6 +102,9 @@ func randomBytes(rnd *rand.Rand, n int) []byte {
 }
 
 func randomName(rnd *rand.Rand) string {
+	if rnd.IntN(2) > 0 {
+		return fmt.Sprintf("c%d", rnd.IntN(1000))
+	}
 	name := bytes.Trim(bytes.ReplaceAll(randomBytes(rnd, 1+rnd.IntN(20)), []byte{0}, []byte("n")), "/")
 	return "c" + string(bytes.ReplaceAll(name, []byte("/"), []byte("-")))
 }
@@ -114,11 +118,18 @@ func randomOutput(t testing.TB, rnd *rand.Rand) *Output {
 func randomOutputOf(r *record, rnd *rand.Rand) *Output {
 	o := &Output{record: r, version: 1, view: "test", cgroup: 7, limit: 1 << 30,
 		help: string(randomBytes(rnd, rnd.IntN(9)))}
+	row := randomBytes(rnd, r.size)
 	rows := func() (from, to int) {
 		from = len(o.raw)
-		row := randomBytes(rnd, r.size)
 		for range rnd.IntN(4) {
-			if rnd.IntN(3) > 0 { // otherwise the same again
+			switch rnd.IntN(4) { // otherwise the same again
+			case 0: // in part
+				at := rnd.IntN(r.size)
+				row = append(slices.Clone(row[:at]), randomBytes(rnd, r.size-at)...)
+			case 1:
+				at := rnd.IntN(r.size)
+				row = append(randomBytes(rnd, at), row[at:]...)
+			case 2:
 				row = randomBytes(rnd, r.size)
 			}
 			o.raw = append(o.raw, row...)
@@ -134,7 +145,7 @@ func randomOutputOf(r *record, rnd *rand.Rand) *Output {
 	for i := range rnd.IntN(20) {
 		o.Add(8+rnd.Uint64()>>rnd.IntN(64), rnd.IntN(i+1), randomName(rnd))
 	}
-	for n := range o.cgroups {
+	for n := range o.Len() {
 		if rnd.IntN(5) > 0 { // otherwise it has died
 			from, to := rows()
 			o.parts = append(o.parts, part{number: n, raw: from, rawEnd: to})

@@ -124,6 +124,7 @@ func newRecord(s *btf.Struct) (*record, error) {
 	}
 	r.numbers = true
 	for i := range r.columns {
+		r.columns[i].place(r.size)
 		r.numbers = r.numbers && r.columns[i].isPlain()
 		if r.isInfo(i) {
 			r.info = append(r.info, i)

@@ -48,9 +48,9 @@ func plainRecords(o *Output, p *part) [][]byte {
 }
 
 func plainPath(o *Output, p *part) string {
-	path := string(o.names[o.cgroups[p.number].name:o.cgroups[p.number].nameEnd])
-	for at := o.cgroups[p.number].parent; at > 0; at = o.cgroups[at].parent {
-		path = string(o.names[o.cgroups[at].name:o.cgroups[at].nameEnd]) + "/" + path
+	path := string(o.Name(p.number))
+	for at := o.Parent(p.number); at > 0; at = o.Parent(at) {
+		path = string(o.Name(at)) + "/" + path
 	}
 	return path
 }
@@ -59,18 +59,33 @@ func plainMissing(c *column, rec []byte) bool {
 	return c.optional && bytes.Equal(c.bytes(rec), bytes.Repeat([]byte{0xff}, c.size))
 }
 
+func plainNumber(c *column, rec []byte) (v uint64) {
+	bytes := slices.Clone(c.bytes(rec))
+	if !bigEndian {
+		slices.Reverse(bytes)
+	}
+	for _, b := range bytes {
+		v = v<<8 | uint64(b)
+	}
+	if unused := 64 - 8*len(bytes); c.negative {
+		v = uint64(int64(v<<unused) >> unused)
+	}
+	return v
+}
+
 // plainValue is the value of a column without text.
 func plainValue(c *column, rec []byte) string {
 	if c.kind == address {
 		return netip.AddrFrom16([16]byte(c.bytes(rec))).Unmap().String()
 	}
-	if name := c.names[c.value(rec)]; name != "" {
+	v := plainNumber(c, rec)
+	if name := c.names[v]; name != "" {
 		return name
 	}
 	if c.negative {
-		return strconv.FormatInt(int64(c.value(rec)), 10)
+		return strconv.FormatInt(int64(v), 10)
 	}
-	return strconv.FormatUint(c.value(rec), 10)
+	return strconv.FormatUint(v, 10)
 }
 
 // plainEscape escapes text rune by rune. A byte that is not UTF-8 is a rune of one byte.
@@ -217,8 +232,8 @@ func plainMember(c *column, rec []byte) string {
 	case c.kind == characters:
 		return jsonString(string(c.characters(rec)))
 	case c.kind == boolean:
-		return fmt.Sprint(c.value(rec) != 0)
-	case c.kind == address, c.names[c.value(rec)] != "":
+		return fmt.Sprint(plainNumber(c, rec) != 0)
+	case c.kind == address, c.names[plainNumber(c, rec)] != "":
 		return `"` + value(c, rec) + `"`
 	case c.kind != histogram:
 		return jsonNumber(value(c, rec))

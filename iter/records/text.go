@@ -49,10 +49,7 @@ func (o *Output) appendHeader(dst []byte) []byte {
 			at++
 		}
 	}
-	o.blank = append(o.blank[:0], dst[begin:]...)
-	for i := range o.blank[:len(o.blank)-1] {
-		o.blank[i] = ' '
-	}
+	o.row, o.before = span{begin, len(dst)}, nil
 	if o.tree {
 		dst = o.appendTreeHeader(dst)
 	}
@@ -108,21 +105,34 @@ func (o *Output) end(at int) byte {
 	return ' '
 }
 
-// appendNumbers is appendRow for plain columns. It fills in a blank row, so no number is padded.
+// appendNumbers is appendRow for plain columns. A row begins as a copy of the one before, the first as a copy of
+// the header, and only the numbers that differ are written.
 func (o *Output) appendNumbers(dst, rec []byte) []byte {
-	dst = append(dst, o.blank...)
-	row := dst[len(dst)-len(o.blank):]
-	at := 0
-	for i := range o.record.columns {
-		c := &o.record.columns[i]
-		at += o.widths[i]
-		if v := c.value(rec); c.optional && v == c.absent {
-			row[at-1] = '-'
-		} else {
-			decimal.Put(row[:at], v)
-		}
-		at++
+	from := len(dst)
+	dst = append(dst, dst[o.row.from:o.row.to]...)
+	o.row = span{from, len(dst)}
+	if bytes.Equal(rec, o.before) {
+		return dst
 	}
+	row := dst[from:]
+	for i := range o.record.columns {
+		c, field := &o.record.columns[i], row[:o.widths[i]]
+		row = row[len(field)+1:]
+		v := c.value(rec)
+		if o.before != nil && v == c.value(o.before) {
+			continue
+		}
+		n := len(field) - 1
+		if c.optional && v == c.absent {
+			field[n] = '-'
+		} else {
+			n = decimal.Put(field, v)
+		}
+		for n--; n >= 0 && field[n] != ' '; n-- { // what a longer one has left
+			field[n] = ' '
+		}
+	}
+	o.before = rec
 	return dst
 }
 

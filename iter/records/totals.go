@@ -85,6 +85,9 @@ func newTotals(of *record) *totals {
 		t.add = append(t.add, i)
 		t.record.add(c)
 	}
+	for i := range t.record.columns {
+		t.record.columns[i].place(t.record.size)
+	}
 	return t
 }
 

@@ -18,29 +18,6 @@ func treeOf(r *record, texts ...string) *Output {
 	return o
 }
 
-// The owner of a cgroup may make any depth below it. The cost of reading a tree grows with the depth, not
-// with its square.
-func TestDeepTree(t *testing.T) {
-	const depth = 5000
-	var o Output
-	name := strings.Repeat("d", 255)
-	at := o.Add(1, 0, ".")
-	for i := range depth {
-		at = o.Add(uint64(2+i), at, name)
-	}
-	o.Write(0, nil)
-	o.Write(at, nil)
-	if got, want := string(o.path(at)), strings.Repeat(name+"/", depth-1)+name; got != want {
-		t.Errorf("a path of %d bytes, want %d", len(got), len(want))
-	}
-	if got := string(o.path(0)); got != "." {
-		t.Errorf("the first is called %q", got)
-	}
-	if kept := cap(o.names) + cap(o.whole); kept > 10*depth*len(name) {
-		t.Errorf("%d bytes are kept for %d names", kept, depth)
-	}
-}
-
 func TestTreeOfText(t *testing.T) {
 	for name, test := range map[string]struct {
 		texts []string

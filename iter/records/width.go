@@ -18,6 +18,7 @@ var blanks = bytes.Repeat([]byte{' '}, maxLine)
 // too small. The room after dst is used to render values.
 func (o *Output) measure(dst []byte) {
 	o.widths = o.widths[:0]
+	o.findGreatest()
 	for i := range o.record.columns {
 		c := &o.record.columns[i]
 		last := i == len(o.record.columns)-1 && !o.tree
@@ -32,7 +33,38 @@ func (o *Output) measure(dst []byte) {
 		case c.left():
 			widths[0] = min(max(widths[0], o.widestText(dst, c)), maxWidth)
 		default:
-			widths[0] = max(widths[0], o.widestNumber(c))
+			widths[0] = max(widths[0], decimal.Digits(o.greatest[i]), o.longest[i])
+		}
+	}
+}
+
+// findGreatest finds the greatest number in each column, and the length of the longest one below zero. All rows
+// may be more than the CPU's caches hold, so it looks at each once.
+func (o *Output) findGreatest() {
+	columns, size := o.record.columns, o.record.size
+	o.greatest = append(o.greatest[:0], make([]uint64, len(columns))...)
+	o.longest = append(o.longest[:0], make([]int, len(columns))...)
+	var before []byte
+	for i := range o.parts {
+		for at := o.parts[i].raw; at < o.parts[i].rawEnd; at += size { // all would be a call for each
+			rec := o.raw[at : at+size]
+			if bytes.Equal(rec, before) {
+				continue
+			}
+			before = rec
+			for k := range columns {
+				c := &columns[k]
+				if c.left() || c.kind == histogram {
+					continue
+				}
+				switch v := c.value(rec); {
+				case c.optional && v == c.absent:
+				case c.negative && int64(v) < 0:
+					o.longest[k] = max(o.longest[k], 1+decimal.Digits(-v))
+				default:
+					o.greatest[k] = max(o.greatest[k], v)
+				}
+			}
 		}
 	}
 }
@@ -47,26 +79,6 @@ func (o *Output) all(yield func(rec []byte) bool) {
 			}
 		}
 	}
-}
-
-func (o *Output) widestNumber(c *column) int {
-	least, most, size := int64(0), uint64(0), o.record.size
-	for i := range o.parts {
-		for at := o.parts[i].raw; at < o.parts[i].rawEnd; at += size { // all would be a call for each
-			v := c.value(o.raw[at : at+size])
-			switch {
-			case c.optional && v == c.absent:
-			case c.negative && int64(v) < 0:
-				least = min(least, int64(v))
-			default:
-				most = max(most, v)
-			}
-		}
-	}
-	if least < 0 {
-		return max(decimal.Digits(most), 1+decimal.Digits(-uint64(least)))
-	}
-	return decimal.Digits(most)
 }
 
 // widestText renders each value, but each small one of an enumeration once.

@@ -75,7 +75,7 @@ func (u *Union) collect(all []*run) (skew time.Duration, err error) {
 	}
 	for _, r := range all {
 		if r != all[0] {
-			r.output.ShareTree(&all[0].output.Tree)
+			r.output.Share(&all[0].output.Tree)
 		}
 		r.output.Clear()
 	}

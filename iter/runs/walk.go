@@ -13,6 +13,7 @@ import (
 	"bpfviewfs/iter/join"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
+	"bpfviewfs/iter/trees"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
@@ -37,7 +38,7 @@ type walk struct {
 	status   walkStatus
 	nameRoom uint64      // bytes of a cgroup's name, on average
 	giant    *time.Timer // ends a giant walk
-	tree     *records.Tree
+	tree     *trees.Tree
 	changes  uint64     // of the list, up to the tree
 	shows    []walkShow // of the view, of each view of a union, or none if the program only lists
 }
@@ -247,7 +248,7 @@ func (w *walk) read(all []*run) error {
 	for i, r := range all {
 		r.bits = r.bits[:0]
 		r.output.Clear()
-		r.output.ShareTree(w.tree)
+		r.output.Share(w.tree)
 		if i < len(w.shows) {
 			if err := w.readShown(&w.shows[i], r); err != nil {
 				return err
@@ -269,7 +270,7 @@ func (w *walk) list() (err error) {
 			return nil
 		}
 	}
-	list := records.Walked{NrCgroups: int(w.status.Cgroups), SizeNames: int(w.status.Names)}
+	list := trees.Walked{NrCgroups: int(w.status.Cgroups), SizeNames: int(w.status.Names)}
 	var err2 error
 	list.Cgroups, err = w.loaded.Maps[walkCgroups].Memory()
 	list.Names, err2 = w.loaded.Maps[walkNames].Memory()

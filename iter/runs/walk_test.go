@@ -10,7 +10,7 @@ import (
 
 	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
-	"bpfviewfs/iter/records"
+	"bpfviewfs/iter/trees"
 	"github.com/cilium/ebpf"
 )
 
@@ -117,7 +117,7 @@ func TestWalkKeepsList(t *testing.T) {
 	top := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	w := newWalk("list", loadList(bpf.Objects))
 	defer w.end()
-	list := func(path string) (tree *records.Tree, names string) {
+	list := func(path string) (tree *trees.Tree, names string) {
 		t.Helper()
 		r := &run{ctx: t.Context(), hierarchy: h, deadline: time.Now().Add(time.Minute), limit: 1 << 20}
 		if err := w.fill(ktest.CgroupID(t, path), r); err != nil {

@@ -10,7 +10,7 @@ import (
 	"bpfviewfs/bpf"
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/internal/testenv"
-	"bpfviewfs/iter/records"
+	"bpfviewfs/iter/trees"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,7 +25,7 @@ func TestListerLoads(t *testing.T) {
 }
 
 // listed lists a cgroup and all below it.
-func listed(t *testing.T, l *lister, cgroup uint64) (*records.Tree, error) {
+func listed(t *testing.T, l *lister, cgroup uint64) (*trees.Tree, error) {
 	t.Helper()
 	r := &run{ctx: context.Background(), deadline: time.Now().Add(time.Minute), limit: 1 << 20}
 	ok, err := l.list(r, cgroup)
@@ -48,7 +48,7 @@ func TestWalkerGrows(t *testing.T) {
 	for i := range 9 {
 		want[ktest.CgroupID(t, ktest.Cgroup(t, top, strings.Repeat("n", 254)+fmt.Sprint(i)))] = true
 	}
-	check := func(room needed, tree *records.Tree, err error) {
+	check := func(room needed, tree *trees.Tree, err error) {
 		t.Helper()
 		if err != nil || tree.Len() != len(want) || tree.Cgroup(0) != id {
 			t.Fatalf("room for %+v: %d cgroups of %d, %v", room, tree.Len(), len(want), err)
