@@ -76,7 +76,7 @@ func newCSINode(t testing.TB, mount string) *csiNode {
 func (n *csiNode) start() {
 	n.t.Helper()
 	n.said.Reset()
-	n.plugin = exec.Command(command, "csi", n.mount, "--endpoint=unix://"+n.socket,
+	n.plugin = exec.Command(command, "csi", n.mount+"/", "--endpoint=unix://"+n.socket,
 		"--kubelet-dir="+n.kubelet, "--logs-dir="+n.logs, "--node=here")
 	n.plugin.Stderr = &n.said
 	if err := n.plugin.Start(); err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"bpfviewfs/internal/panics"
 	"bpfviewfs/internal/plain"
+	"bpfviewfs/internal/realpath"
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
@@ -90,7 +91,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		}
 	}
 	pods := filepath.Join(s.Kubelet, "pods")
-	if err := shared(pods); err != nil {
+	if err := shared(realpath.Of(pods)); err != nil {
 		s.Warnf("%v", err)
 	}
 	listener, err := s.listen()
@@ -101,7 +102,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	csi.RegisterIdentityServer(server, identity{version: s.Version})
 	csi.RegisterNodeServer(server, &nodeService{
 		name: name, pods: pods, wait: s.Wait, infof: s.Infof,
-		tree: tree{mount: s.Mount, logs: s.Logs},
+		tree: tree{mount: realpath.Of(s.Mount), logs: s.Logs},
 		busy: make(map[string]bool),
 	})
 	ended := make(chan struct{})

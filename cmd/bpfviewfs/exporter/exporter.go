@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"bpfviewfs/cmd/bpfviewfs/samples"
+	"bpfviewfs/internal/realpath"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -49,7 +50,7 @@ type Options struct {
 // Exporter answers scrapes. Safe for use by many goroutines.
 type Exporter struct {
 	options  Options
-	dir      string // of the mount, resolved
+	dir      string // of the mount, without symbolic links
 	paths    paths
 	slots    chan struct{} // of scrapes
 	registry *prometheus.Registry
@@ -85,7 +86,7 @@ func New(o Options) *Exporter {
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}
-	e := &Exporter{options: o, dir: resolved(o.Mount), slots: make(chan struct{}, o.MaxScrapes),
+	e := &Exporter{options: o, dir: realpath.Of(o.Mount), slots: make(chan struct{}, o.MaxScrapes),
 		registry: prometheus.NewRegistry(), said: make(map[string]string)}
 	e.metrics = metrics{
 		up: prometheus.NewGauge(prometheus.GaugeOpts{

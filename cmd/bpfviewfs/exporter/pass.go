@@ -3,10 +3,8 @@ package exporter
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"runtime"
 	"sync"
-	"time"
 
 	"github.com/moby/sys/mountinfo"
 )
@@ -28,30 +26,6 @@ const maxReading = 4
 func newPasses(mount int) *passes {
 	return &passes{mount: mount, pending: make(map[passKey]*pass),
 		reading: make(chan struct{}, min(runtime.NumCPU(), maxReading))}
-}
-
-// resolved returns path as the kernel lists mounts. That is absolute, and without symbolic links as far as
-// the path is there. The links are looked at for a second at most, because a mount may hang.
-func resolved(path string) string {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return path
-	}
-	found := make(chan string, 1)
-	go func() {
-		dir, rest := path, ""
-		at, err := filepath.EvalSymlinks(dir)
-		for err != nil && dir != "/" {
-			dir, rest = filepath.Dir(dir), filepath.Join(filepath.Base(dir), rest)
-			at, err = filepath.EvalSymlinks(dir)
-		}
-		found <- filepath.Join(at, rest)
-	}()
-	select {
-	case path = <-found:
-	case <-time.After(time.Second):
-	}
-	return path
 }
 
 // mountAt is the id of the mount that has the path, 0 if it is not known. It asks no filesystem, because one

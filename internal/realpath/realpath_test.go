@@ -1,4 +1,4 @@
-package exporter
+package realpath
 
 import (
 	"os"
@@ -7,7 +7,7 @@ import (
 )
 
 // The directory may be named by a relative path or a link, and need not be there yet.
-func TestResolved(t *testing.T) {
+func TestOf(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -20,7 +20,7 @@ func TestResolved(t *testing.T) {
 		".": dir, "link": dir, "a/b/": dir + "/a/b", "link/link/a": dir + "/a", dir + "/link/../a": dir + "/a",
 		"/nowhere/a": "/nowhere/a",
 	} {
-		if got := resolved(path); got != want {
+		if got := Of(path); got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
