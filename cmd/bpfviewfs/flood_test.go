@@ -208,10 +208,10 @@ func TestFloodsWithLittleMemory(t *testing.T) {
 			kills, server, now)
 	}
 	// From here on only root's files may be open, and all of them are closed.
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for ; group.used(t) > calm+calm/4+8<<20; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Errorf("10 s after the last close %d MiB are used, %d before",
+			t.Errorf("a minute after the last close %d MiB are used, %d before",
 				group.used(t)>>20, calm>>20)
 			break
 		}

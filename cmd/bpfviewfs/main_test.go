@@ -179,7 +179,7 @@ func (c *cgroup) remove() {
 
 // removeCgroup waits for the cgroup's processes to end, and removes it.
 func removeCgroup(path string) error {
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		err := os.Remove(path)
 		if errors.Is(err, unix.ENOENT) {
 			return nil
@@ -253,7 +253,7 @@ func unmount(t testing.TB, dir string) {
 	if out, err := exec.Command(command, "umount", dir).CombinedOutput(); err != nil {
 		t.Errorf("umount: %v\n%s", err, out)
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for ; server > 0 && unix.Kill(server, 0) == nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Errorf("the server, process %d, outlives its mount", server)
@@ -318,7 +318,7 @@ func read(t testing.TB, path string) string {
 // eventually waits for a change that other processes make in their own time.
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for: %s", what)
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,7 +56,7 @@ func TestRecord(t *testing.T) {
 			shares = append(shares, *row.Usage)
 		}
 	}
-	if code != 0 || len(shares) < 5 || shares[len(shares)-1] <= 0 {
+	if code != 0 || len(shares) < 5 || slices.Max(shares) <= 0 { // it may have no CPU for one interval
 		t.Errorf("exit %d: usage %v: %s", code, shares, stderr)
 	}
 	dump := csv.NewReader(strings.NewReader(mustRun(t, "replay", "--dump", "csv", file)))

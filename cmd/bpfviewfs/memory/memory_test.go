@@ -29,7 +29,7 @@ func TestLimit(t *testing.T) {
 		if m.FSType == "cgroup" {
 			limit = "memory.limit_in_bytes"
 		}
-		group := filepath.Join(m.Mountpoint, "bpfviewfs-test-memory")
+		group := filepath.Join(m.Mountpoint, fmt.Sprintf("bpfviewfs-test-memory-%d", os.Getpid()))
 		if err := os.MkdirAll(group+"/below", 0o755); err != nil {
 			continue
 		}
@@ -45,7 +45,7 @@ func TestLimit(t *testing.T) {
 		}
 		process := fmt.Sprintf("/proc/%d", cmd.Process.Pid)
 		found := func() bool { return Limit(process) == 50331648 }
-		for deadline := time.Now().Add(20 * time.Second); !found(); time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); !found(); time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Errorf("%s: the limit is %d", m.Mountpoint, Limit(process))
 				break
