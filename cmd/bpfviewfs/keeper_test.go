@@ -343,7 +343,7 @@ func TestInterruptedBeforeDeath(t *testing.T) {
 	go func() { ended <- cat.Wait() }()
 	select {
 	case <-ended:
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second): // a run takes a minute
 		t.Error("a killed reader outlives the server it waited for")
 		unix.Unmount(dir, unix.MNT_DETACH)
 	}
@@ -402,8 +402,9 @@ func TestCrashLoop(t *testing.T) {
 	if views := read(t, dir+"/.bpfview/views"); !strings.Contains(views, "it ended the server 3 times") {
 		t.Errorf("views:\n%s", views)
 	}
-	if s := status(t, dir); s.Restarts != 3 && s.Restarts != 4 {
-		t.Errorf("%d restarts", s.Restarts)
+	// Mostly these are three or four, and more if a server lost its CPU while it tried the view alone.
+	if s, crashes := status(t, dir), len(read(t, crashesOf(dir))); s.Restarts != crashes || crashes < 3 {
+		t.Errorf("%d restarts after %d crashes", s.Restarts, crashes)
 	}
 	if err := mount.Reload(dir); err != nil {
 		t.Error(err)

@@ -53,7 +53,7 @@ func keepMadeUp(dir string) error {
 //   - empty, large (10 MB), and steady, which never changes.
 //   - growing: each run begins with its size.
 //   - requests: counts the requests.
-//   - crash: a run ends the server.
+//   - crash: a run ends the server, after it has written a byte to the file crashesOf.
 func serveMadeUp() error {
 	h, err := cgroups.Open("cgroup2")
 	if err != nil {
@@ -110,6 +110,10 @@ func serveMadeUp() error {
 			return append(dst, large()...), nil
 		}},
 		{Name: "crash", Run: func(_ context.Context, _ uint64, dst []byte) ([]byte, error) {
+			file := crashesOf(os.Getenv(serveVar))
+			if f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600); err == nil {
+				f.WriteString("x")
+			}
 			os.Exit(7)
 			return dst, nil
 		}},
@@ -119,6 +123,9 @@ func serveMadeUp() error {
 	}
 	return conn.Serve(c, tree.Options())
 }
+
+// crashesOf is a file beside a mount of these views.
+func crashesOf(dir string) string { return dir + ".crashes" }
 
 // steady is the output of the view of that name. growing has the sizes of the runs of the view of that name,
 // in turn.
