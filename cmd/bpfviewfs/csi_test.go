@@ -138,14 +138,14 @@ func (n *csiNode) request(target string) *csi.NodePublishVolumeRequest {
 
 // publish calls the plugin, which may have to start first, and returns its code.
 func (n *csiNode) publish(r *csi.NodePublishVolumeRequest) (codes.Code, string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	_, err := n.NodePublishVolume(ctx, r, grpc.WaitForReady(true))
 	return grpcstatus.Code(err), grpcstatus.Convert(err).Message()
 }
 
 func (n *csiNode) unpublish(target string) (codes.Code, string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r := &csi.NodeUnpublishVolumeRequest{VolumeId: "csi-0a1b", TargetPath: target}
 	_, err := n.NodeUnpublishVolume(ctx, r, grpc.WaitForReady(true))
@@ -199,7 +199,7 @@ func newSidecar(t testing.TB, volume, propagation string) *sidecar {
 	testenv.Needs(t, "unshare", "nsenter")
 	view := t.TempDir()
 	cmd := exec.Command("unshare", "--mount", "--propagation", propagation, "sh", "-c",
-		`mount --rbind "$1" "$2" && echo ready && exec cat`, "sh", volume, view)
+		`mount --rbind "$1" "$2" && VIEW=$2/pod`+letGo+`echo ready && exec cat`, "sh", volume, view)
 	stdin, stdout := ktest.Pipes(t, cmd)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
