@@ -308,7 +308,7 @@ func TestLargeAndEmpty(t *testing.T) {
 // keep other readers from reading.
 func TestInterrupt(t *testing.T) {
 	dir := mountMadeUp(t)
-	for view, signal := range map[string]syscall.Signal{"slow": unix.SIGKILL, "stubborn": unix.SIGINT} {
+	for view, signal := range map[string]syscall.Signal{"slow": unix.SIGKILL, "stubborn": unix.SIGTERM} {
 		var readers []*exec.Cmd
 		// more than run at once for one user, so that some wait for their turn
 		for i := range 20 {
