@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"bpfviewfs/internal/ktest"
+	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/internal/testenv"
 	"bpfviewfs/mount/wire"
 	"github.com/moby/sys/mountinfo"
@@ -76,6 +77,11 @@ func TestMain(m *testing.M) {
 				return 1
 			}
 		}
+		release, err := mounttest.Leash()
+		if err != nil {
+			panic(err)
+		}
+		defer release()
 		defer unpin()()
 		return m.Run()
 	}())
