@@ -18,7 +18,9 @@ func newCommand() *cobra.Command {
 		Long: `Write a directory NAME with an example of a view called NAME and all files to build it. These are its
 source, the headers for authors in a folder of their own, and a Makefile. Nothing that exists is overwritten.
 The kinds of examples:
-  record     a row of typed values for each cgroup; text, JSON, metrics and a schema are made of it
+
+  record     a row of typed values for each cgroup, of which text, JSON,
+             metrics and a schema are made
   histogram  events that are counted in each cgroup, as a histogram of times
   task       a row for each thread
   text       text as the program prints it`,

@@ -32,6 +32,12 @@ func TestNew(t *testing.T) {
 			t.Errorf("%q: exit %d: %s", name, code, stderr)
 		}
 	}
+	_, help, _ := call(t, in(command, "new", "--help"))
+	for _, kind := range []string{"record", "histogram", "task", "text"} {
+		if !strings.Contains(help, "\n  "+kind+"  ") {
+			t.Errorf("%s has no line in the help:\n%s", kind, help)
+		}
+	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("%d entries (%v)", len(entries), err)
 	}
