@@ -36,6 +36,9 @@ running then counts for the interval. A cgroup that the view's settings leave ou
 	interval := cmd.Flags().Duration("interval", time.Second,
 		"how long a stateful view counts that is not running")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *interval <= 0 {
+			return usageError("cat: --interval %v: want a time above 0", *interval)
+		}
 		r, err := open(args[:1])
 		if err != nil {
 			return err

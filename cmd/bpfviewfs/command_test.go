@@ -79,6 +79,8 @@ func TestBadInput(t *testing.T) {
 		{"help nosuch", 1, `unknown command "nosuch"`},
 		{"completion tcsh", 1, `it knows no "tcsh"`},
 		{"cat --format xml tasks /", 1, "json"},
+		{"cat --interval -1s tasks /", 1, "want a time above 0"},
+		{"show --interval 0s", 1, "--interval is above 0"},
 		{"cat --source cgroup2 --format json taskspb /", 4, "it writes encoded"},
 		{"why DIR/x y", 1, "is a path"},
 		{"check nothing.bpf.o", 2, "nothing"},

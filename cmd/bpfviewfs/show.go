@@ -61,7 +61,7 @@ With --from it shows a recording: the last snapshot, or the one --at a time, wit
 	cmd.ValidArgsFunction = complete.ViewsAndCgroup
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *interval <= 0 || *every < 0 || a.Top < 0 || *pid < 0 {
-			return usageError("show: --interval, --every, --top and --pid take no negative value")
+			return usageError("show: --interval is above 0, and --every, --top and --pid are not negative")
 		}
 		printer := show.Printer{To: cmd.OutOrStdout(), Arrangement: a, JSON: *asJSON, CSV: *asCSV,
 			Width: columnsOf(os.Stdout)}
