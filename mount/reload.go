@@ -215,6 +215,9 @@ func askKeeper(dir, word string) (line string, err error) {
 		return "", err
 	}
 	conn, err := net.Dial("unix", socketPath(at))
+	if errors.Is(err, os.ErrPermission) {
+		return "", exit.With(exit.Usage, fmt.Errorf("%s: ask its keeper: %w: run as root", dir, err))
+	}
 	if err != nil {
 		return "", exit.With(exit.Usage,
 			fmt.Errorf("%s: its keeper does not answer: %w: if it has died, mount again", dir, err))
