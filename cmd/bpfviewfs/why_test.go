@@ -70,6 +70,8 @@ func TestWhyPath(t *testing.T) {
 		{c.mirror + "/cpu/below", 4, "name taken", ".bpfview/cgroup/cpu"},
 		{c.mirror + "/.bpfview/metrics", 4, "absent", "Only the root directory has it"},
 		{c.mirror + "/.bpfview/prom/taskspb.prom", 4, "absent", "no such rendering"},
+		{c.mirror + "/.bpfview/tree/cpu+tasks.json", 4, "absent", "View tasks has a row for each process"},
+		{c.mirror + "/.bpfview/all/cpu+a b", 4, "absent", `No view is called "a b"`},
 		{filepath.Dir(dir), 2, "not mounted", "It is mounted at"},
 	} {
 		code, out, stderr := call(t, exec.Command(command, "why", tt.path))
@@ -89,6 +91,11 @@ func TestWhyPath(t *testing.T) {
 		!strings.Contains(out,
 			"It has mode 0440 and belongs to user 0 and group 0, and this is user 65534") {
 		t.Errorf("why as another user: exit %d: %s", code, out)
+	}
+
+	if code, _, stderr := call(t, asNobody(t, exec.Command(command, "reload", dir))); code != 1 ||
+		!strings.HasSuffix(stderr, ": permission denied: run as root\n") {
+		t.Errorf("reload as another user: exit %d: %s", code, stderr)
 	}
 
 	// A keeper that is stopped starts no next server.

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"bpfviewfs/internal/plain"
 	"golang.org/x/sys/unix"
 )
 
@@ -262,6 +263,8 @@ func (e *explainer) missing(cgroup string, rest []string, err error) {
 				name) {
 			e.Why, e.Remedy = "only the root directory has it",
 				"see "+filepath.Join(e.mount.Target, ".bpfview", name)
+		} else if rest[1] == "all" || rest[1] == "tree" { // no union, as this look has had noted
+			e.Why = e.lastError(cgroup)
 		}
 		return
 	}
@@ -332,7 +335,7 @@ func (e *explainer) view(cgroup, view string) {
 		e.Remedy = "a run is given up after 10 s"
 	case err != nil:
 		e.Verdict, e.Why = Failed, fmt.Sprintf("reading it fails: %v", errno(err))
-		if line := e.lastError(view); line != "" {
+		if line := e.lastError(cgroup); line != "" {
 			e.Why += ": " + line
 		}
 		e.Remedy = "the words behind errors are in " +
@@ -363,21 +366,21 @@ func (e *explainer) readable(fi os.FileInfo) bool {
 	e.Verdict = NotPermitted
 	e.Why = fmt.Sprintf("it has mode %04o and belongs to %s, and this is user %d",
 		fi.Mode().Perm(), owner, os.Geteuid())
-	e.Remedy = "be root or its owner, or mount with uid=, gid= or mode="
+	e.Remedy = "be root or its owner, or mount with uid=, gid= or mode=; settings of the view go first"
 	return false
 }
 
-// lastError is the text of the view's last error, if this user may read it.
-func (e *explainer) lastError(view string) string {
+// lastError is the text of the file's last error, if this user may read it.
+func (e *explainer) lastError(cgroup string) string {
 	text, err := readFile(filepath.Join(e.mount.Target, ".bpfview/errors"))
 	if err != nil {
 		return ""
 	}
+	file := fmt.Sprintf(" %s of %q: ", plain.Text(strings.TrimPrefix(e.Path, cgroup+"/")), e.cgroupfs(cgroup))
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	for _, line := range slices.Backward(lines) {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[1] == view {
-			_, what, _ := strings.Cut(line, ": ")
-			return what
+		if _, why, found := strings.Cut(line, file); found {
+			return why
 		}
 	}
 	return ""
