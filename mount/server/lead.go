@@ -10,8 +10,9 @@ import (
 )
 
 // A read(2) that takes less than this found its request waiting, because a sleep and a wake-up take longer.
-// This many in a row are a crowd. A single reader has at most two requests waiting: a RELEASE and the next
-// OPEN.
+// This many in a row are a crowd if another request waits behind the last one. A single reader may get the
+// CPU when the reply wakes it. Then its next request waits, too, when the leader goes on. But it has at most
+// two requests waiting, a RELEASE and the next OPEN.
 const (
 	atOnce  = int64(3 * time.Microsecond)
 	crowdAt = 4
@@ -48,16 +49,16 @@ func (l *loop) alone() {
 		}
 		l.watched()
 		start := l.clock()
-		if start-end < atOnce {
-			ready++
-		} else {
+		r := handoff.Request(l.slot[:n])
+		ready++
+		if start-end >= atOnce || ready == crowdAt && (r.Opcode() == opRelease || !l.moreWait()) {
 			ready = 0
 		}
 		end = start
-		switch r := handoff.Request(l.slot[:n]); {
+		switch {
 		case l.attend(r):
 		case l.mustWait(r) && l.putOff(r):
-			if l.anyWaits() { // another loop has just learned that it is quick
+			if l.waiting() > 0 { // another loop has just learned that it is quick
 				return
 			}
 		default:
@@ -66,20 +67,29 @@ func (l *loop) alone() {
 	}
 }
 
+// moreWait reports whether the kernel has another request.
+func (s *server) moreWait() bool {
+	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}}, 0)
+	return n > 0
+}
+
 // readEvery is how long the leader answers a crowd of one user before it looks for further requests. Each look
 // ends with a read(2) that finds none. When another user comes, the leader looks after each request, and then
 // less and less often, because that user's next request follows soon.
 const readEvery = int64(50 * time.Microsecond)
 
-// crowd reads ahead and answers the users in turn, until nothing waits.
+// crowd reads ahead and answers the users in turn. It ends when nothing waits, or when a single reader's
+// requests are all that waited, a few times in a row.
 func (l *loop) crowd() {
 	l.setNonblock(true)
 	every, uid := readEvery, uint32(0)
-	for served := true; served && l.leads(); {
+	for few := 0; l.leads(); {
 		l.yield(l.clock())
 		l.readAhead()
-		now := l.clock()
-		served = false
+		if few++; l.waiting() > 2 {
+			few = 0
+		}
+		now, served := l.clock(), false
 		for end := now + every; now < end && l.leads(); served = true {
 			e, u, ok := l.next()
 			if !ok {
@@ -91,6 +101,9 @@ func (l *loop) crowd() {
 			l.watched()
 			l.turn.Add(2)
 			now = l.serve(e, u, now)
+		}
+		if !served || few >= crowdAt && l.waiting() == 0 {
+			break
 		}
 		every = min(2*every+int64(time.Microsecond), readEvery)
 	}

@@ -15,7 +15,8 @@
 //   - Requests that find others waiting are a crowd. The leader then sets O_NONBLOCK, reads all requests that
 //     the kernel has into slots of the shared memory, and serves the user with the least time (queue.go).
 //     Helpers take from the same queue, so that the server has half of the CPUs, and the readers the other
-//     half. When the queue is empty, the leader blocks in read(2) again.
+//     half. When the queue is empty, or has held no more than one reader's requests a few times, the leader
+//     blocks in read(2) again.
 //   - Requests that are known to take long (prices.go) go to goroutines of their own, so that no reader waits
 //     behind them. A user has at most one fewer of them at once than there are CPUs. The same limit holds for
 //     all users but root together, except for requests that have taken a second. A BPF program is not

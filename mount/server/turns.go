@@ -158,11 +158,11 @@ func (s *server) giveBack(e entry) {
 	}
 }
 
-// anyWaits reports whether a quick request is in the queue.
-func (s *server) anyWaits() bool {
+// waiting returns how many quick requests are in the queue.
+func (s *server) waiting() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.queue.length > 0
+	return s.queue.length
 }
 
 // mostHelpers is how many threads help the leader with a crowd. Readers take about as much CPU time as the
