@@ -25,7 +25,7 @@ const slowLimit = time.Second
 
 // mustWait reports whether a request should not be answered by the leader itself.
 func (s *server) mustWait(r handoff.Request) bool {
-	return !s.leaving.Load() && s.prices.isSlow(s.prices.of(r, s.class)) || s.full()
+	return s.waitsApart(r) || s.full()
 }
 
 // full reports whether no more requests may be in work.
@@ -63,7 +63,7 @@ func (l *loop) putOff(r handoff.Request) bool {
 
 // add queues a request. It is called with mu held.
 func (s *server) add(e entry) {
-	if s.waitsApart(e) {
+	if s.waitsApart(e.slot.Left()) {
 		s.queue.pushSlow(e)
 		s.startSlow()
 		return
@@ -77,8 +77,8 @@ func (s *server) add(e entry) {
 // waitsApart reports whether a request waits among the slow ones. A server that leaves begins no slow
 // requests, and the next server finds them only when this one has ended. So a request that is read at the
 // last moment must not wait.
-func (s *server) waitsApart(e entry) bool {
-	return !s.leaving.Load() && s.prices.isSlow(s.prices.of(e.slot.Left(), s.class))
+func (s *server) waitsApart(r handoff.Request) bool {
+	return !s.leaving.Load() && s.prices.isSlow(s.prices.of(r, s.class))
 }
 
 // mayFail reports whether the caller of a request sees an error. A RELEASE that failed would leave its file
@@ -118,7 +118,7 @@ func (l *loop) next() (entry, *flow, bool) {
 		if !ok {
 			break
 		}
-		if s.waitsApart(e) {
+		if s.waitsApart(e.slot.Left()) {
 			s.queue.pushSlow(e)
 			s.startSlow()
 			continue
