@@ -21,9 +21,11 @@ func (c *column) setEnum(t *btf.Enum) (err error) {
 
 // listNames lists the names of the values below 256. Most enumerations have no other.
 func (c *column) listNames() {
-	for v := range uint64(256) {
+	const most = 256
+	for v := range uint64(most) {
 		if name, ok := c.names[v]; ok {
-			c.firstNames = append(append(c.firstNames, make([]string, int(v)-len(c.firstNames))...), name)
+			c.firstNames = append(c.firstNames, make([]string, int(v)-len(c.firstNames))...)
+			c.firstNames = append(c.firstNames, name)
 		}
 	}
 }
