@@ -186,8 +186,8 @@ func (n *csiNode) log(name, digit string) (cgroup string) {
 	return "cri-containerd-" + id + ".scope"
 }
 
-// sidecar is a mount namespace like that of a container. It has the volume at another place. If propagation
-// is slave, which Kubernetes calls HostToContainer, it gets mounts that come later.
+// sidecar is a mount namespace as a container has one, with the volume at another place. If propagation is
+// slave, which Kubernetes calls HostToContainer, it gets mounts that come later.
 type sidecar struct {
 	t    testing.TB
 	pid  int
@@ -473,8 +473,8 @@ func TestCSIContainer(t *testing.T) {
 	}
 }
 
-// TestCSILayouts finds pods of all classes as both of kubelet's drivers make them, also one that is made
-// while kubelet waits for the volume.
+// TestCSILayouts finds pods of all classes, made by both of kubelet's drivers. One of them is made while
+// kubelet waits for the volume.
 func TestCSILayouts(t *testing.T) {
 	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
 	n := newCSINode(t, dir)

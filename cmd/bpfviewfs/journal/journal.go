@@ -61,7 +61,7 @@ func Formatter(f logrus.Formatter) logrus.Formatter {
 }
 
 // Plain is a hook that keeps messages on one line that cannot act on a terminal. Hooks are called in the
-// order in which they were added, so that of syslog gets the same.
+// order in which they were added, so the syslog hook, which is added later, gets the same.
 type Plain struct{}
 
 // Levels are all.
