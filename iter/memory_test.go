@@ -13,7 +13,6 @@ import (
 	"bpfviewfs/internal/ktest"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/records"
-	"github.com/cilium/ebpf/btf"
 )
 
 // kernelFile is the file of the cgroup that has the value of a column; key is for a flat keyed file.
@@ -222,13 +221,8 @@ func (f kernelFile) read(t *testing.T, dir string) string {
 // The items are there exactly if the kernel has functions that read them (v7.0). The root has nothing else.
 func checkItems(t *testing.T, v *View, dir, root string) {
 	t.Helper()
-	kernel, err := btf.LoadKernelSpec()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var f *btf.Func
 	ofRoot := rows(t, mustRun(t, v, ktest.CgroupID(t, root)))
-	if kernel.TypeByName("bpf_mem_cgroup_page_state", &f) == nil {
+	if ktest.HasFunction(t, "bpf_mem_cgroup_page_state") {
 		if row := checkMemory(t, v, dir, memoryItems); number(t, row["anon_bytes"]) < lockedSize {
 			t.Errorf("less memory than is locked: %v", row)
 		}
