@@ -3,6 +3,7 @@
 package baseunits
 
 import (
+	"math"
 	"math/bits"
 	"os"
 	"strconv"
@@ -15,17 +16,17 @@ type Unit struct {
 	Suffix string // the ending of a member's name
 	Base   string // the base unit, or "" for numbers without a unit
 
-	scale uint64 // a power of ten: how many of the unit make one of the base unit
-	pages bool
+	places int // ten to the power of places of the unit make one of the base unit
+	pages  bool
 }
 
 // Units are all units, by their names in tags and schemas.
 var Units = map[string]Unit{
-	"ns":    {"_nsec", "seconds", 1e9, false},
-	"us":    {"_usec", "seconds", 1e6, false},
-	"bytes": {"_bytes", "bytes", 1, false},
-	"pages": {"_pages", "bytes", 1, true},
-	"ppm":   {"_ppm", "ratio", 1e6, false},
+	"ns":    {"_nsec", "seconds", 9, false},
+	"us":    {"_usec", "seconds", 6, false},
+	"bytes": {"_bytes", "bytes", 0, false},
+	"pages": {"_pages", "bytes", 0, true},
+	"ppm":   {"_ppm", "ratio", 6, false},
 }
 
 // PageSize is the size of a page of this machine in bytes. Tests set it.
@@ -44,26 +45,12 @@ func (u *Unit) Append(dst []byte, v uint64, signed bool) []byte {
 			return strconv.AppendFloat(dst, float64(v)*float64(PageSize), 'g', -1, 64)
 		}
 		return decimal.Append(dst, low)
-	case u.scale <= 1:
+	case v == 0: // the most frequent value
+		return append(dst, '0')
+	case u.places == 0:
 		return decimal.Append(dst, v)
 	}
-	if v == 0 {
-		return append(dst, '0')
-	}
-	rest := v % u.scale
-	dst = decimal.Append(dst, v/u.scale)
-	if rest == 0 {
-		return dst
-	}
-	// 1500 of 1000000 is taken as 1001500, which has all leading zeros. Its first digit becomes the point
-	// of .0015.
-	from := len(dst)
-	dst = decimal.Append(dst, u.scale+rest)
-	dst[from] = '.'
-	for dst[len(dst)-1] == '0' {
-		dst = dst[:len(dst)-1]
-	}
-	return dst
+	return decimal.AppendPoint(dst, v, u.places)
 }
 
 // AppendBound appends the bound of a bucket in the base unit, as Go writes a floating-point number. Programs
@@ -74,8 +61,8 @@ func (u Unit) AppendBound(dst []byte, bound uint64) []byte {
 	switch {
 	case u.pages:
 		v *= float64(PageSize)
-	case u.scale > 1:
-		v /= float64(u.scale)
+	case u.places > 0:
+		v /= math.Pow10(u.places)
 	}
 	return strconv.AppendFloat(dst, v, 'g', -1, 64)
 }

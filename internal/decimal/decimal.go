@@ -44,6 +44,29 @@ func Put(field []byte, v uint64) int {
 	return n
 }
 
+// AppendPoint appends v with its last digits, as many as places, after a point. Zeros at the end are left out.
+// For example 1500 with 6 places is 0.0015.
+func AppendPoint(dst []byte, v uint64, places int) []byte {
+	n := max(Digits(v), places+1)
+	from, point := len(dst), len(dst)+n-places
+	dst = extend(dst, n+1)
+	digits := dst[from+1:]
+	for i := range Put(digits, v) {
+		digits[i] = '0'
+	}
+	for i := from; i < point; i++ {
+		dst[i] = dst[i+1]
+	}
+	dst[point] = '.'
+	for dst[len(dst)-1] == '0' {
+		dst = dst[:len(dst)-1]
+	}
+	if len(dst) == point+1 {
+		return dst[:point]
+	}
+	return dst
+}
+
 // Append appends v in decimal.
 func Append(dst []byte, v uint64) []byte {
 	if v < 10 {

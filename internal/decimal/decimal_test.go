@@ -3,6 +3,7 @@ package decimal
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"testing"
 )
 
@@ -17,6 +18,15 @@ func TestAppend(t *testing.T) {
 	for _, v := range values {
 		if got, want := string(Append([]byte("a"), v)), fmt.Sprintf("a%d", v); got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+		for places := range 10 {
+			one := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(places)), nil)
+			exact := new(big.Rat).SetFrac(new(big.Int).SetUint64(v), one)
+			digits, _ := exact.FloatPrec()
+			want := "a" + exact.FloatString(digits)
+			if got := string(AppendPoint([]byte("a"), v, places)); got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
 		}
 		for _, width := range []int{0, 1, 7, 30} {
 			got, want := string(AppendField([]byte("a"), v, width, ' ')),
