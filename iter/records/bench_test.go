@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"bpfviewfs/iter/trees"
 	"github.com/cilium/ebpf/btf"
 )
 
@@ -48,13 +49,13 @@ func BenchmarkRender(b *testing.B) {
 }
 
 func benchmarkRender(b *testing.B, view string, r *record, rows int, row func(i, k int) []any) {
-	o := &Output{record: r, version: 1, view: view, tree: true, limit: 1 << 30}
-	top := o.Add(1, 0, ".")
+	o, list := &Output{record: r, version: 1, view: view, tree: true, limit: 1 << 30}, trees.Tree{}
+	top := list.Add(1, 0, ".")
 	for i, parent := 0, top; i < 10000; i++ {
 		if i%100 == 0 {
 			parent = top
 		}
-		number := o.Add(uint64(2+i), parent, fmt.Sprintf("user-%d.slice", i))
+		number := list.Add(uint64(2+i), parent, fmt.Sprintf("user-%d.slice", i))
 		if i%100 == 0 {
 			parent = number
 		}
@@ -64,6 +65,7 @@ func benchmarkRender(b *testing.B, view string, r *record, rows int, row func(i,
 		}
 		o.Write(number, raw)
 	}
+	o.Share(&list)
 	for _, f := range []Format{Text, JSON, Prom, Raw} {
 		b.Run(view+"/"+f.String(), func(b *testing.B) {
 			var dst []byte

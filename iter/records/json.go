@@ -15,25 +15,20 @@ import (
 // is not available is null.
 func (o *Output) appendJSON(dst []byte) ([]byte, error) {
 	o.before, o.members = nil, slices.Grow(o.members[:0], len(o.record.columns)+1)[:len(o.record.columns)+1]
+	o.beginSubjects(JSON)
+	var subject []byte
 	for i := range o.parts {
 		p := &o.parts[i]
-		whose := span{}
-		for _, n := range o.records(p) {
+		if o.tree {
+			subject = o.subjectOf(p.number)
+		}
+		for at := p.raw; at < p.rawEnd; at += o.record.size {
 			dst = append(dst, '{')
 			if o.union {
 				dst = append(append(append(dst, `"view":"`...), o.view...), `",`...)
 			}
-			switch {
-			case whose.to > 0:
-				dst = append(dst, dst[whose.from:whose.to]...)
-			case o.tree:
-				whose.from = len(dst)
-				dst = append(o.appendPath(append(dst, `"cgroup":"`...), p, JSON),
-					`","cgroup_id":`...)
-				dst = append(appendInteger(dst, o.Cgroup(p.number)), ',')
-				whose.to = len(dst)
-			}
-			dst = append(o.appendMembers(dst, o.at(p, n)), "}\n"...)
+			dst = o.appendMembers(append(dst, subject...), o.raw[at:at+o.record.size])
+			dst = append(dst, "}\n"...)
 			if err := o.fits(dst); err != nil {
 				return nil, err
 			}

@@ -27,21 +27,22 @@ type Output struct {
 
 	raw   []byte
 	parts []part
-	order []uint32 // the records of all parts, each part's sorted by their keys
+	order []uint32 // of the records of a part that came in another one
 
-	above   abovePath
-	labels  []label // of the records in their order, for Prometheus text
-	present []bool  // of columns, whether some record has a value
-	sums    []byte  // room for totals
-	name    []byte  // of the metric that is being written
+	subject subject
+	labels  labels // of the records in their order, for Prometheus text
+	present []bool // of columns, whether some record has a value
+	sums    []byte // room for totals
+	name    []byte // of the metric that is being written
 
 	widths   []int    // of the columns of text
 	greatest []uint64 // numbers of the columns
 	longest  []int    // lengths of those below zero
 	idWidth  int      // of the column CGROUP_ID
-	row      span     // of numbers in text, the last that was rendered
-	before   []byte   // the record before
-	members  []int    // of it in JSON: where each begins, and where all end
+	row      int      // of numbers in text, the last that was rendered
+	rowEnd   int
+	before   []byte // the record before
+	members  []int  // of it in JSON: where each begins, and where all end
 
 	ends []byte // of the rows of each cgroup, as a walk left them
 
@@ -58,9 +59,8 @@ type Output struct {
 
 // part is the output about one cgroup.
 type part struct {
-	number           int // of the cgroup in Tree
-	raw, rawEnd      int // in raw
-	first, firstNext int // in order
+	number      int // of the cgroup in Tree
+	raw, rawEnd int // in raw
 }
 
 // count is the number of records of size bytes. Most parts have one, and a division takes long.
@@ -90,8 +90,9 @@ func (o *Output) End() {
 	o.Trim(keep)
 	o.raw, o.parts, o.order = within(o.raw, keep), within(o.parts, keep), within(o.order, keep)
 	o.ends = within(o.ends, keep)
-	o.labels, o.above.text = within(o.labels, keep), within(o.above.text, keep)
+	o.labels.text, o.labels.ends = within(o.labels.text, keep), within(o.labels.ends, keep)
 	o.sums = within(o.sums, keep)
+	o.subject.end(keep)
 }
 
 // within is s, or nil if it holds more bytes than that.
@@ -155,62 +156,57 @@ func (o *Output) Filter(keep func(number int) bool) {
 	o.parts = slices.DeleteFunc(o.parts, func(p part) bool { return !keep(p.number) })
 }
 
-// records are the numbers of a part's records, sorted.
-func (o *Output) records(p *part) []uint32 { return o.order[p.first:p.firstNext] }
-
-// at is the record of a part by its number.
-func (o *Output) at(p *part, i uint32) []byte {
-	return o.raw[p.raw+int(i)*o.record.size:][:o.record.size]
-}
-
-// sort orders the records of each part by their keys, then as they came. It merges records if the type has
-// totals.
-func (o *Output) sort() {
-	o.order = slices.Grow(o.order[:0], len(o.raw)/o.record.size)
-	for i := range o.parts {
-		p := &o.parts[i]
-		o.sortPart(p)
-		if len(o.record.totals) > 0 && o.merge(p) {
-			o.order = o.order[:p.first]
-			o.sortPart(p)
+// arrange refuses parts of records, and sorts the records of each part by their keys, then as they came. It
+// merges records if the type has totals. Other raw records stay in the order in which they came. Some formats
+// show cgroups without records.
+func (o *Output) arrange(f Format) error {
+	size, all := o.record.size, f == Raw || f == Textfile
+	kept := o.parts[:0]
+	for _, p := range o.parts {
+		if n := p.rawEnd - p.raw; n != size { // most have one record
+			if n%size != 0 {
+				return errno.Errorf(unix.EIO,
+					"output of %d bytes is no whole number of records of %d bytes",
+					n, size)
+			}
+			if n == 0 && !all {
+				continue
+			}
+			if f != Raw || len(o.record.totals) > 0 {
+				o.sort(&p)
+			}
 		}
+		kept = append(kept, p)
 	}
-}
-
-// check refuses parts of records.
-func (o *Output) check() error {
-	for i := range o.parts {
-		p := &o.parts[i]
-		if size := p.rawEnd - p.raw; size != p.count(o.record.size)*o.record.size {
-			return errno.Errorf(unix.EIO,
-				"output of %d bytes is no whole number of records of %d bytes",
-				size, o.record.size)
-		}
-	}
+	o.parts = kept
 	return nil
 }
 
-func (o *Output) sortPart(p *part) {
-	p.first = len(o.order)
-	for n := range p.count(o.record.size) {
-		o.order = append(o.order, uint32(n))
+func (o *Output) sort(p *part) {
+	if !o.sorted(p) {
+		o.raw = slices.Grow(o.raw, p.rawEnd-p.raw)
+		rows, size := o.raw[p.raw:p.rawEnd], o.record.size
+		o.order = o.order[:0]
+		for i := range len(rows) / size {
+			o.order = append(o.order, uint32(i))
+		}
+		at := func(i uint32) []byte { return rows[int(i)*size:][:size] }
+		slices.SortFunc(o.order, func(i, j uint32) int {
+			return cmp.Or(o.record.compare(at(i), at(j)), cmp.Compare(i, j))
+		})
+		room := o.raw[len(o.raw):]
+		for _, i := range o.order {
+			room = append(room, at(i)...)
+		}
+		copy(rows, room)
 	}
-	p.firstNext = len(o.order)
-	if o.sorted(p) {
-		return
-	}
-	slices.SortFunc(o.records(p), func(i, j uint32) int {
-		return cmp.Or(o.record.compare(o.at(p, i), o.at(p, j)), cmp.Compare(i, j))
-	})
+	o.merge(p)
 }
 
 // sorted reports whether the records of a part came in the order of their keys, as those of most views do.
 func (o *Output) sorted(p *part) bool {
-	if len(o.record.keys) == 0 {
-		return true
-	}
 	size := o.record.size
-	for at := p.raw + size; at < p.rawEnd; at += size {
+	for at := p.raw + size; at < p.rawEnd && len(o.record.keys) > 0; at += size {
 		if o.record.compare(o.raw[at-size:at], o.raw[at:at+size]) > 0 {
 			return false
 		}
@@ -245,7 +241,7 @@ func (o *Output) fit(dst []byte) error {
 
 // Render appends the output to dst in a format that its type has.
 func (o *Output) Render(f Format, dst []byte) ([]byte, error) {
-	o.from, o.above.parent, o.textfile, o.bounded, o.samples = len(dst), 0, f == Textfile, false, 0
+	o.from, o.textfile, o.bounded, o.samples = len(dst), f == Textfile, false, 0
 	if f == Raw && !o.union {
 		o.snapshot.end()
 	}
@@ -255,14 +251,8 @@ func (o *Output) Render(f Format, dst []byte) ([]byte, error) {
 		}
 		return o.appendLines(dst)
 	}
-	if err := o.check(); err != nil {
+	if err := o.arrange(f); err != nil {
 		return nil, err
-	}
-	if f == Text || f == JSON || f == Prom { // the others show cgroups without records, too
-		o.parts = slices.DeleteFunc(o.parts, func(p part) bool { return p.raw == p.rawEnd })
-	}
-	if f != Raw || len(o.record.totals) > 0 { // raw records stay in the order in which they came
-		o.sort()
 	}
 	switch f {
 	case JSON:

@@ -13,20 +13,24 @@ import (
 // bpfview_VIEW_info. Records with the same keys are told apart by the label "record". expfmt does the like,
 // with some ten allocations a sample.
 func (o *Output) appendProm(dst []byte) ([]byte, error) {
-	o.findTwins()
+	o.beginSubjects(Prom)
+	o.label()
 	for i := range o.record.columns {
 		c := &o.record.columns[i]
 		if c.series == "" || c.average && o.bounded {
 			continue
 		}
-		if !o.present[i] && c.kind != histogram {
-			o.samples += len(o.order) // as if appendFamily had looked at all
-			if err := o.fits(dst); err != nil {
-				return nil, err
-			}
+		o.samples += len(o.labels.ends)
+		if c.kind == histogram { // the buckets, and the sum
+			o.samples += len(o.labels.ends) * ((c.size/8+o.step(c)-1)/o.step(c) + 1)
+		}
+		err := o.fits(dst)
+		if err != nil {
+			return nil, err
+		}
+		if !o.present[i] {
 			continue
 		}
-		var err error
 		if dst, err = o.appendFamily(dst, c, cmp.Or(c.metric, "histogram")); err != nil {
 			return nil, err
 		}
@@ -34,6 +38,7 @@ func (o *Output) appendProm(dst []byte) ([]byte, error) {
 	if len(o.record.info) == 0 || o.bounded {
 		return dst, nil
 	}
+	o.samples += len(o.labels.ends)
 	return o.appendFamily(dst, &column{series: "info", help: o.help}, "gauge")
 }
 
@@ -45,38 +50,35 @@ func (o *Output) appendFamily(dst []byte, c *column, kind string) ([]byte, error
 	}
 	from := len(dst)
 	dst = o.appendComments(dst, c, kind)
-	begin := len(dst)
-	nr := 0
+	begin, first, nr := len(dst), 0, 0
 	for i := range o.parts {
 		p := &o.parts[i]
-		for _, n := range o.records(p) {
-			rec, l := o.at(p, n), &o.labels[nr]
-			nr++
+		subject := o.subjectOf(p.number)
+		for at := p.raw; at < p.rawEnd; at += o.record.size {
+			rec, labels := o.raw[at:at+o.record.size], o.labels.text[first:o.labels.ends[nr]]
+			first, nr = first+len(labels), nr+1
 			switch {
+			case c.kind == histogram:
+				dst = o.appendBuckets(dst, c, rec, subject, labels)
 			case c.size == 0:
-				dst = o.appendLabels(append(dst, o.name...), p, rec, l)
+				dst = append(append(append(dst, o.name...), subject...), labels...)
 				for _, i := range o.record.info {
 					dst = o.record.columns[i].appendLabel(dst, rec)
 				}
 				dst = append(dst, "} 1\n"...)
-			case c.kind == histogram:
-				if !c.missing(rec) {
-					dst = o.appendBuckets(dst, c, p, rec, l)
-				}
 			default:
 				v := c.value(rec)
 				if c.optional && v == c.absent {
-					break
+					continue
 				}
-				if dst = append(dst, o.name...); l.size == 0 {
-					dst = o.appendLabels(dst, p, rec, l)
-				} else { // as appendLabels does it, without a call
-					dst = append(dst, dst[l.from:l.from+int(l.size)]...)
+				if dst = append(append(dst, o.name...), subject...); len(labels) > 0 {
+					dst = append(dst, labels...)
 				}
-				dst = append(c.in.Append(append(dst, "} "...), v, c.negative), '\n')
-			}
-			if o.samples++; c.kind == histogram { // the buckets, and the sum
-				o.samples += (c.slots(rec).Len()+o.step(c)-1)/o.step(c) + 1
+				if v == 0 {
+					dst = append(dst, "} 0\n"...)
+				} else {
+					dst = append(c.in.Append(append(dst, "} "...), v, c.negative), '\n')
+				}
 			}
 			if err := o.fits(dst); err != nil {
 				return nil, err
@@ -109,13 +111,15 @@ func (o *Output) appendComments(dst []byte, c *column, kind string) []byte {
 	return dst
 }
 
-// appendBuckets appends a histogram. Each bucket includes all lower ones. The sum, if it is known, and the
-// count follow.
-func (o *Output) appendBuckets(dst []byte, c *column, p *part, rec []byte, l *label) []byte {
-	from := len(dst)
-	dst = o.appendLabels(append(append(dst, o.name...), "_bucket"...), p, rec, l)
+// appendBuckets appends a histogram if it is there. Each bucket includes all lower ones. The sum, if it is
+// known, and the count follow.
+func (o *Output) appendBuckets(dst []byte, c *column, rec, subject, labels []byte) []byte {
+	if c.missing(rec) {
+		return dst
+	}
+	from, begin := len(dst), len(dst)+len(o.name)+len("_bucket")
+	dst = append(append(append(append(dst, o.name...), "_bucket"...), subject...), labels...)
 	end := len(dst)
-	labels := from + len(o.name) + len("_bucket")
 	s, step, total := c.slots(rec), o.step(c), uint64(0)
 	for i := range s.Len() {
 		total += s.Count(i)
@@ -136,9 +140,9 @@ func (o *Output) appendBuckets(dst []byte, c *column, p *part, rec []byte, l *la
 	}
 	if c.sum >= 0 && !o.record.columns[c.sum].missing(rec) {
 		sum := &o.record.columns[c.sum]
-		dst = append(append(append(dst, o.name...), "_sum"...), dst[labels:end]...)
+		dst = append(append(append(dst, o.name...), "_sum"...), dst[begin:end]...)
 		dst = append(sum.in.Append(append(dst, "} "...), sum.value(rec), sum.negative), '\n')
 	}
-	dst = append(append(append(dst, o.name...), "_count"...), dst[labels:end]...)
+	dst = append(append(append(dst, o.name...), "_count"...), dst[begin:end]...)
 	return append(decimal.Append(append(dst, "} "...), total), '\n')
 }

@@ -36,9 +36,10 @@ import (
 // its views, one after the other, each with its name.
 const RawHeader = 80
 
-const rawSizeAt = 64
-
 const (
+	rawSizeAt   = 64
+	frameHeader = 16
+
 	rawMagic   = "BPFV"
 	rawVersion = 1
 	rawBig     = 1
@@ -48,20 +49,17 @@ const (
 func (o *Output) appendRaw(dst []byte) ([]byte, error) {
 	begin, size := len(dst), o.recordSize()
 	dst = o.appendRawHeader(dst)
+	o.beginSubjects(Raw)
 	for i := range o.parts {
 		p := &o.parts[i]
 		if o.tree {
-			dst = binary.NativeEndian.AppendUint64(dst, o.Cgroup(p.number))
-			dst = binary.NativeEndian.AppendUint32(dst, 0) // the length of the path
-			dst = binary.NativeEndian.AppendUint32(dst, uint32(p.count(size)))
-			from := len(dst)
-			dst = o.appendPath(dst, p, Raw)
-			binary.NativeEndian.PutUint32(dst[from-8:], uint32(len(dst)-from))
-			dst = o.appendPadding(dst)
+			frame := len(dst)
+			dst = append(dst, o.subjectOf(p.number)...)
+			binary.NativeEndian.PutUint32(dst[frame+frameHeader-4:], uint32(p.count(size)))
 		}
 		dst = append(dst, o.raw[p.raw:p.rawEnd]...)
 		if o.tree {
-			dst = o.appendPadding(dst)
+			dst = appendPadding(dst, begin)
 		}
 		if err := o.fits(dst); err != nil {
 			return nil, err
@@ -100,7 +98,7 @@ func (o *Output) appendRawHeader(dst []byte) []byte {
 	} {
 		dst = binary.NativeEndian.AppendUint64(dst, v)
 	}
-	return o.appendPadding(append(dst, name...))
+	return appendPadding(append(dst, name...), o.from)
 }
 
 func (o *Output) recordSize() int {
@@ -110,7 +108,8 @@ func (o *Output) recordSize() int {
 	return o.record.size
 }
 
-func (o *Output) appendPadding(dst []byte) []byte {
-	n := len(dst) + -(len(dst)-o.from)&7
+// appendPadding pads what begins at from to a multiple of eight.
+func appendPadding(dst []byte, from int) []byte {
+	n := len(dst) + -(len(dst)-from)&7
 	return binary.NativeEndian.AppendUint64(dst, 0)[:n]
 }

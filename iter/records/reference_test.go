@@ -15,6 +15,7 @@ import (
 
 	"bpfviewfs/internal/histograms"
 	"bpfviewfs/internal/plain"
+	"bpfviewfs/iter/trees"
 )
 
 // FuzzRender compares each rendering with a reference, which is written for simplicity, over random record
@@ -25,10 +26,17 @@ func FuzzRender(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		o := randomOutput(t, rand.New(rand.NewPCG(seed, 1)))
-		for format, reference := range map[Format]func(*Output) string{Text: plainText,
-			JSON: plainJSON, Prom: plainProm} {
+		wanted := map[Format]string{Text: plainText(o), JSON: plainJSON(o), Prom: plainProm(o)}
+		list := o.Tree
+		if seed%3 > 0 { // the list keeps its texts
+			o.Tree = trees.Tree{}
+			o.Share(&list)
+		}
+		raw, parts := slices.Clone(o.raw), slices.Clone(o.parts)
+		for format, want := range wanted {
+			o.raw, o.parts = append(o.raw[:0], raw...), append(o.parts[:0], parts...)
 			got, err := o.Render(format, []byte("before"))
-			if want := "before" + reference(o); err != nil || string(got) != want {
+			if want := "before" + want; err != nil || string(got) != want {
 				at := 0
 				for at < min(len(got), len(want)) && got[at] == want[at] {
 					at++

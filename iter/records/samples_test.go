@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"bpfviewfs/cmd/bpfviewfs/samples"
@@ -74,10 +75,10 @@ func nameKeys(o *Output, rnd *rand.Rand) {
 				}
 			}
 		}
-		o.sortPart(p)
+		o.sort(p)
 		var sorted []byte
-		for k, n := range o.records(p) {
-			if rec := o.at(p, n); k == 0 || o.record.compare(sorted[len(sorted)-o.record.size:], rec) != 0 {
+		for rec := range slices.Chunk(o.raw[p.raw:p.rawEnd], o.record.size) {
+			if len(sorted) == 0 || o.record.compare(sorted[len(sorted)-o.record.size:], rec) != 0 {
 				sorted = append(sorted, rec...)
 			}
 		}

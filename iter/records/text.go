@@ -19,18 +19,20 @@ import (
 func (o *Output) appendText(dst []byte) ([]byte, error) {
 	o.measure(dst)
 	dst = o.appendHeader(dst)
+	var subject []byte
 	for i := range o.parts {
 		p := &o.parts[i]
-		whose := span{}
-		for _, n := range o.records(p) {
+		if o.tree {
+			subject = o.subjectOf(p.number)
+		}
+		for at := p.raw; at < p.rawEnd; at += o.record.size {
+			rec := o.raw[at : at+o.record.size]
 			if o.record.numbers {
-				dst = o.appendNumbers(dst, o.at(p, n))
+				dst = o.appendNumbers(dst, rec)
 			} else {
-				dst = o.appendRow(dst, o.at(p, n))
+				dst = o.appendRow(dst, rec)
 			}
-			if o.tree {
-				dst, whose = o.appendWhose(dst, p, whose)
-			}
+			dst = append(dst, subject...)
 			if err := o.fits(dst); err != nil {
 				return nil, err
 			}
@@ -49,7 +51,7 @@ func (o *Output) appendHeader(dst []byte) []byte {
 			at++
 		}
 	}
-	o.row, o.before = span{begin, len(dst)}, nil
+	o.row, o.rowEnd, o.before = begin, len(dst), nil
 	if o.tree {
 		dst = o.appendTreeHeader(dst)
 	}
@@ -109,8 +111,8 @@ func (o *Output) end(at int) byte {
 // the header, and only the numbers that differ are written.
 func (o *Output) appendNumbers(dst, rec []byte) []byte {
 	from := len(dst)
-	dst = append(dst, dst[o.row.from:o.row.to]...)
-	o.row = span{from, len(dst)}
+	dst = append(dst, dst[o.row:o.rowEnd]...)
+	o.row, o.rowEnd = from, len(dst)
 	if bytes.Equal(rec, o.before) {
 		return dst
 	}

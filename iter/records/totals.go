@@ -26,7 +26,9 @@ func (o *Output) appendTextfile(dst []byte) ([]byte, error) {
 	o.bounded = o.metrics != Rows
 	if !rows {
 		o.total()
-		o.sort()
+		if err := o.arrange(Textfile); err != nil {
+			return nil, err
+		}
 	}
 	return o.appendProm(dst)
 }
@@ -108,8 +110,8 @@ func (o *Output) total() {
 	for i := range o.parts {
 		p := &o.parts[i]
 		from = len(sums)
-		for _, n := range o.records(p) {
-			sums = t.count(sums, from, o.record, o.at(p, n))
+		for at := p.raw; at < p.rawEnd; at += o.record.size {
+			sums = t.count(sums, from, o.record, o.raw[at:])
 		}
 		if len(sums) == from && len(t.by) == 0 { // no records, which is a number, too
 			sums = append(sums, make([]byte, t.record.size)...)
@@ -172,35 +174,24 @@ func (r *record) isBounded() bool {
 	return !slices.ContainsFunc(r.keys, func(k int) bool { return !r.columns[k].bounded() })
 }
 
-// merge joins the records of a part that have the same keys. The first one stays, with the totals of all.
-// They must be sorted. It reports whether there were any; then the part has to be sorted again.
-func (o *Output) merge(p *part) bool {
-	var first uint32
-	var merged []uint32
-	for i, n := range o.records(p) {
-		if i == 0 || o.record.compare(o.at(p, first), o.at(p, n)) != 0 {
-			first = n
+// merge joins the sorted records of a part that have the same keys, if the type has totals. The first one
+// stays, with the totals of all.
+func (o *Output) merge(p *part) {
+	if len(o.record.totals) == 0 {
+		return
+	}
+	end, size := p.raw, o.record.size
+	for at := p.raw; at < p.rawEnd; at += size {
+		rec := o.raw[at : at+size]
+		if end > p.raw && o.record.compare(o.raw[end-size:end], rec) == 0 {
+			for _, c := range o.record.totals {
+				o.record.columns[c].add(o.raw[end-size:end], rec)
+			}
 			continue
 		}
-		for _, c := range o.record.totals {
-			o.record.columns[c].add(o.at(p, first), o.at(p, n))
-		}
-		merged = append(merged, n)
-	}
-	if len(merged) == 0 {
-		return false
-	}
-	slices.Sort(merged)
-	end := p.raw
-	for n := range uint32(len(o.records(p))) {
-		if len(merged) > 0 && merged[0] == n {
-			merged = merged[1:]
-			continue
-		}
-		end += copy(o.raw[end:], o.at(p, n))
+		end += copy(o.raw[end:], rec)
 	}
 	p.rawEnd = end
-	return true
 }
 
 // add adds the number in rec to the one in to.

@@ -1,10 +1,6 @@
 package records
 
-import (
-	"bytes"
-
-	"bpfviewfs/internal/decimal"
-)
+import "bytes"
 
 // appendLines renders a text view's tree. Each line ends with the cgroup's id and path. A first line that all
 // parts have in common is their header if it has letters, but no small ones and no digits. It stands once,
@@ -21,14 +17,13 @@ func (o *Output) appendLines(dst []byte) ([]byte, error) {
 		dst = pad(append(dst, header...), from, width, true, ' ')
 	}
 	dst = o.appendTreeHeader(dst)
-	before, whose := (*part)(nil), span{}
+	before, subject := (*part)(nil), []byte(nil)
 	err := o.eachLine(header, func(p *part, line []byte) error {
 		if p != before {
-			before, whose = p, span{}
+			before, subject = p, o.subjectOf(p.number)
 		}
 		from := len(dst)
-		dst = pad(append(dst, line...), from, width, true, ' ')
-		dst, whose = o.appendWhose(dst, p, whose)
+		dst = append(pad(append(dst, line...), from, width, true, ' '), subject...)
 		return o.fits(dst)
 	})
 	if err != nil {
@@ -83,26 +78,9 @@ func isHeader(line []byte) bool {
 		!bytes.ContainsAny(line, "abcdefghijklmnopqrstuvwxyz0123456789")
 }
 
-// appendTreeHeader appends the heads of the columns with the cgroup of a line. It finds the width of the ids.
+// appendTreeHeader appends the heads of the columns with the cgroup of a line.
 func (o *Output) appendTreeHeader(dst []byte) []byte {
-	o.idWidth = len("CGROUP_ID")
-	for i := range o.parts {
-		if p := &o.parts[i]; p.raw < p.rawEnd {
-			o.idWidth = max(o.idWidth, decimal.Digits(o.Cgroup(p.number)))
-		}
-	}
-	dst = append(dst, blanks[:o.idWidth-len("CGROUP_ID")]...)
+	o.beginSubjects(Text)
+	dst = append(dst, blanks[:o.subject.idWidth-len("CGROUP_ID")]...)
 	return append(dst, "CGROUP_ID PATH\n"...)
-}
-
-// appendWhose appends the columns with the cgroup of a line. It gives their place, because the next line of
-// the part copies them.
-func (o *Output) appendWhose(dst []byte, p *part, before span) ([]byte, span) {
-	if before.to > 0 {
-		return append(dst, dst[before.from:before.to]...), before
-	}
-	from := len(dst)
-	dst = decimal.AppendField(dst, o.Cgroup(p.number), o.idWidth, ' ')
-	dst = append(o.appendPath(dst, p, Text), '\n')
-	return dst, span{from, len(dst)}
 }

@@ -42,14 +42,12 @@ func (w Walked) Tree() (*Tree, error) {
 				"the walk has cgroup %d of %d at depth %d below %d others",
 				i, w.NrCgroups, depth, len(above))
 		}
-		t.look(t.names[name:end])
 		above = append(above[:depth], i)
-		id, parent := binary.NativeEndian.Uint64(n[8:]), above[max(depth-1, 0)]
-		t.cgroups = append(t.cgroups, listed{cgroup: id, parent: parent, name: name, nameEnd: end})
+		t.list(binary.NativeEndian.Uint64(n[8:]), above[max(depth-1, 0)], name, end)
 	}
 	if len(t.cgroups) > 0 {
-		t.cgroups[0].name, t.cgroups[0].nameEnd = len(t.names), len(t.names)+1
 		t.names = append(t.names, '.')
+		t.cgroups[0].name, t.cgroups[0].nameEnd = uint32(len(t.names)-1), uint32(len(t.names))
 	}
 	return t, nil
 }
