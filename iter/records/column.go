@@ -207,6 +207,15 @@ func (c *column) extend(v uint64, unused uint) uint64 {
 	return v
 }
 
+// same reports whether a column is shown alike in two records. A histogram counts as different, because it is
+// shown with its sum.
+func (c *column) same(a, b []byte) bool {
+	if c.mask != 0 {
+		return c.value(a) == c.value(b)
+	}
+	return c.kind != histogram && bytes.Equal(c.bytes(a), c.bytes(b))
+}
+
 // appendNumber appends a number of one record.
 func (c *column) appendNumber(dst, rec []byte) []byte {
 	v := c.value(rec)

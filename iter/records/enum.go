@@ -31,9 +31,8 @@ func (c *column) listNames() {
 }
 
 // enumName is the name of one record's value, or "" if the value has none.
-func (c *column) enumName(rec []byte) string { return c.nameOf(c.value(rec)) }
-
-func (c *column) nameOf(v uint64) string {
+func (c *column) enumName(rec []byte) string {
+	v := c.value(rec)
 	if v < uint64(len(c.firstNames)) {
 		return c.firstNames[v]
 	}

@@ -1,6 +1,7 @@
 package records
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 
@@ -41,10 +42,16 @@ func (o *Output) appendJSON(dst []byte) ([]byte, error) {
 // same in the record before are copied.
 func (o *Output) appendMembers(dst, rec []byte) []byte {
 	columns, begin := o.record.columns, len(dst)
-	same := o.record.sameFrom(rec, o.before)
+	same := len(columns)
+	if bytes.Equal(rec, o.before) {
+		same = 0
+	}
+	for same > 0 && o.before != nil && columns[same-1].same(rec, o.before) {
+		same--
+	}
 	for i := range columns[:same] {
 		c := &columns[i]
-		o.members[i] = len(dst)
+		o.members[i] = len(dst) - begin
 		if c.sumOf != "" {
 			continue
 		}
@@ -64,15 +71,14 @@ func (o *Output) appendMembers(dst, rec []byte) []byte {
 		}
 		dst = o.record.appendJSONValue(dst, c, rec)
 	}
-	n := len(columns)
-	if same < n {
-		from, moved := o.members[same], len(dst)-o.members[same]
-		dst = append(dst, dst[from:o.members[n]]...)
-		for i := same; i < n; i++ {
+	if n := len(columns); same < n {
+		from, moved := o.members[same], len(dst)-begin-o.members[same]
+		dst = append(dst, dst[o.row+from:o.row+o.members[n]]...)
+		for i := same; i < n && moved != 0; i++ {
 			o.members[i] += moved
 		}
 	}
-	o.members[n], o.before = len(dst), rec
+	o.members[len(columns)], o.row, o.before = len(dst)-begin, begin, rec
 	return dst
 }
 

@@ -1,7 +1,6 @@
 package records
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"slices"
@@ -39,10 +38,12 @@ type Output struct {
 	greatest []uint64 // numbers of the columns
 	longest  []int    // lengths of those below zero
 	idWidth  int      // of the column CGROUP_ID
-	row      int      // of numbers in text, the last that was rendered
+	fixed    bool     // no cell of text is wider than its column
+	row      int      // the last that was rendered, in JSON its members
 	rowEnd   int
-	before   []byte // the record before
-	members  []int  // of it in JSON: where each begins, and where all end
+	before   []byte // its record
+	cell     []byte // room for one
+	members  []int  // of JSON: where each begins in the row, and where all end
 
 	ends []byte // of the rows of each cgroup, as a walk left them
 
@@ -265,20 +266,6 @@ func (o *Output) Render(f Format, dst []byte) ([]byte, error) {
 		return o.appendRaw(dst)
 	}
 	return o.appendText(dst)
-}
-
-// sameFrom is the number of the column from which on all values are the same in another record. A histogram
-// counts as different, because it is shown with its sum.
-func (r *record) sameFrom(rec, other []byte) int {
-	n := len(r.columns)
-	if bytes.Equal(rec, other) {
-		return 0
-	}
-	for n > 0 && other != nil && r.columns[n-1].kind != histogram &&
-		bytes.Equal(r.columns[n-1].bytes(rec), r.columns[n-1].bytes(other)) {
-		n--
-	}
-	return n
 }
 
 // compare orders two records by their keys.

@@ -21,7 +21,6 @@ type record struct {
 	keys    []int // columns that identify a record, in order
 	totals  []int // columns that are added up over records with the same keys
 	info    []int // columns that are labels and no keys
-	numbers bool  // all columns are plain
 
 	perCgroup *totals
 }
@@ -122,10 +121,8 @@ func newRecord(s *btf.Struct) (*record, error) {
 	if err := errors.Join(r.joinSums(), r.nameMetrics()); err != nil {
 		return nil, fmt.Errorf("record struct %s: %w", s.Name, err)
 	}
-	r.numbers = true
 	for i := range r.columns {
 		r.columns[i].place(r.size)
-		r.numbers = r.numbers && r.columns[i].isPlain()
 		if r.isInfo(i) {
 			r.info = append(r.info, i)
 		}

@@ -27,8 +27,8 @@ func (o *Output) appendText(dst []byte) ([]byte, error) {
 		}
 		for at := p.raw; at < p.rawEnd; at += o.record.size {
 			rec := o.raw[at : at+o.record.size]
-			if o.record.numbers {
-				dst = o.appendNumbers(dst, rec)
+			if o.fixed {
+				dst = o.appendFixed(dst, rec)
 			} else {
 				dst = o.appendRow(dst, rec)
 			}
@@ -94,11 +94,6 @@ func (c *column) left() bool {
 	return c.kind == characters || c.kind == address || c.kind == enumeration
 }
 
-// isPlain reports whether a column has numbers, none below zero, and a head that is not too wide for it.
-func (c *column) isPlain() bool {
-	return c.kind != histogram && !c.left() && !c.negative && len(c.name) <= maxWidth
-}
-
 // end is the byte after the column with the number at.
 func (o *Output) end(at int) byte {
 	if at == len(o.widths)-1 && !o.tree {
@@ -107,9 +102,9 @@ func (o *Output) end(at int) byte {
 	return ' '
 }
 
-// appendNumbers is appendRow for plain columns. A row begins as a copy of the one before, the first as a copy of
-// the header, and only the numbers that differ are written.
-func (o *Output) appendNumbers(dst, rec []byte) []byte {
+// appendFixed is appendRow if all cells fit into their columns. A row begins as a copy of the one before, the
+// first as a copy of the header, and only cells that differ are written.
+func (o *Output) appendFixed(dst, rec []byte) []byte {
 	from := len(dst)
 	dst = append(dst, dst[o.row:o.rowEnd]...)
 	o.row, o.rowEnd = from, len(dst)
@@ -120,6 +115,18 @@ func (o *Output) appendNumbers(dst, rec []byte) []byte {
 	for i := range o.record.columns {
 		c, field := &o.record.columns[i], row[:o.widths[i]]
 		row = row[len(field)+1:]
+		if c.left() || c.negative {
+			if o.before != nil && c.same(rec, o.before) {
+				continue
+			}
+			o.cell = c.appendCell(o.cell[:0], rec, false)
+			copy(field, blanks)
+			if !c.left() {
+				field = field[len(field)-len(o.cell):]
+			}
+			copy(field, o.cell)
+			continue
+		}
 		v := c.value(rec)
 		if o.before != nil && v == c.value(o.before) {
 			continue
@@ -157,14 +164,6 @@ func (o *Output) appendRow(dst, rec []byte) []byte {
 			case !c.negative || int64(v) >= 0:
 				dst = decimal.AppendField(dst, v, width, end)
 				continue
-			}
-		case enumeration:
-			if v := c.value(rec); !c.optional || v != c.absent {
-				if name := c.nameOf(v); name != "" {
-					from := len(dst)
-					dst = pad(append(dst, name...), from, width, true, end)
-					continue
-				}
 			}
 		}
 		from := len(dst)

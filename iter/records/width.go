@@ -17,7 +17,7 @@ var blanks = bytes.Repeat([]byte{' '}, maxLine)
 // run. The whole run is in memory before its first byte is shown, so no width must be guessed, and none is
 // too small. The room after dst is used to render values.
 func (o *Output) measure(dst []byte) {
-	o.widths = o.widths[:0]
+	o.widths, o.fixed = o.widths[:0], true
 	o.findGreatest()
 	for i := range o.record.columns {
 		c := &o.record.columns[i]
@@ -35,6 +35,7 @@ func (o *Output) measure(dst []byte) {
 		default:
 			widths[0] = max(widths[0], decimal.Digits(o.greatest[i]), o.longest[i])
 		}
+		o.fixed = o.fixed && c.kind != histogram && !(last && c.left()) && widths[0] < maxWidth
 	}
 }
 
