@@ -34,16 +34,7 @@ func (v *View) fromPin(p *sources.Pin, cache *btf.Cache) error {
 // fromPrograms makes the view of loaded iterators. They are the one with the view's name, and its flavours.
 // The kernel has all that is known about them.
 func (v *View) fromPrograms(main *ebpf.Program, p *sources.Pin, cache *btf.Cache) error {
-	it, err := programs.Inspect(main, cache)
-	if err == nil {
-		v.typ, err = it.Type()
-	}
-	if err == nil && v.settings.Record != "" {
-		err = v.recordOf(main)
-	}
-	if err == nil {
-		err = v.require(it.Requires())
-	}
+	it, err := v.inspect(main, cache)
 	if err != nil {
 		main.Close()
 		return err
@@ -56,6 +47,20 @@ func (v *View) fromPrograms(main *ebpf.Program, p *sources.Pin, cache *btf.Cache
 		v.fromTree(path, cache)
 	}
 	return v.add(it)
+}
+
+// inspect finds the target and the type of a loaded iterator.
+func (v *View) inspect(p *ebpf.Program, cache *btf.Cache) (it *programs.Iterator, err error) {
+	if it, err = programs.Inspect(p, cache); err == nil {
+		v.typ, err = it.Type()
+	}
+	if err == nil && v.settings.Record != "" {
+		err = v.recordOf(p)
+	}
+	if err == nil {
+		err = v.require(it.Requires())
+	}
+	return it, err
 }
 
 // recordOf makes the view one of records of a loaded program, as its settings say.
@@ -128,19 +133,8 @@ func (v *View) fromLink(l *link.Iter, cache *btf.Cache) (err error) {
 		return fmt.Errorf("find the link's program: %w", err)
 	}
 	defer p.Close()
-	it, err := programs.Inspect(p, cache)
+	it, err := v.inspect(p, cache)
 	if err != nil {
-		return err
-	}
-	if v.typ, err = it.Type(); err != nil {
-		return err
-	}
-	if v.settings.Record != "" {
-		if err := v.recordOf(p); err != nil {
-			return err
-		}
-	}
-	if err := v.require(it.Requires()); err != nil {
 		return err
 	}
 	v.showsTarget(it.Target())
