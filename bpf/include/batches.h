@@ -13,7 +13,7 @@
  * cgroup does not fit, NAME is run for one cgroup after the other. cgroup_mutex is not taken.
  *
  * The program does not sleep, so show must not flush statistics here. Before it, user space runs NAME for the
- * topmost cgroup. If it flushes, that covers all below. See cpu.bpf.c.
+ * topmost cgroup, unless NAME does not sleep either and can walk. Its flush covers all below. See cpu.bpf.c.
  *
  * It iterates tasks only to be called, so user space links it to its own thread. An iterator over an array of
  * ids would need no batches. But some hardened kernels refuse all iterators of a map's elements (EPERM).
