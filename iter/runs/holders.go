@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"bpfviewfs/internal/errno"
+	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/links"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -28,7 +29,7 @@ const holderSize = 24
 // askHolders runs the program once for each table or address space of the process. It asks the first living
 // thread that holds it, if that thread lives in this cgroup. So in a tree each belongs to one cgroup.
 func (r *run) askHolders(pid uint32, from int, dst []byte) ([]byte, error) {
-	if isAlone(pid) {
+	if cgroups.IsAlone(pid) {
 		if !r.livesHere(pid) {
 			return dst, nil
 		}
@@ -71,13 +72,6 @@ func (r *run) livesHere(tid uint32) bool {
 	}
 	_, here := slices.BinarySearch(r.here, tid)
 	return here
-}
-
-// isAlone reports whether a process has one thread and never had another that still counts. The directory of
-// its threads has a link for each, and two more (proc_task_getattr in fs/proc/base.c).
-func isAlone(pid uint32) bool {
-	var st unix.Stat_t
-	return unix.Stat(fmt.Sprintf("/proc/%d/task", pid), &st) == nil && st.Nlink == 3
 }
 
 // holders gives the first living thread for each thing that the threads of a process hold.

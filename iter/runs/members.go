@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"strconv"
 
 	"bpfviewfs/iter/cgroups"
 	"golang.org/x/sys/unix"
@@ -83,7 +81,7 @@ func (r *run) toProcesses() error {
 		pid := tid
 		if _, leads := slices.BinarySearch(leaders, tid); !leads {
 			var err error
-			if pid, err = processOf(tid); err != nil {
+			if pid, err = cgroups.ProcessOf(tid); err != nil {
 				return err
 			}
 		}
@@ -91,46 +89,15 @@ func (r *run) toProcesses() error {
 			continue
 		}
 		processes = append(processes, pid)
-		if isAlone(pid) {
+		if cgroups.IsAlone(pid) {
 			continue
 		}
-		if err := threadsOf(pid, known); err != nil {
+		if err := cgroups.ThreadsOf(pid, known); err != nil {
 			return err
 		}
 	}
 	slices.Sort(processes)
 	r.ids = slices.Compact(processes)
-	return nil
-}
-
-// processOf is the process of a thread, or 0 if the thread is gone.
-func processOf(tid uint32) (uint32, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("find the process of a thread: %w", err)
-	}
-	var pid uint32
-	_, tgid, _ := bytes.Cut(status, []byte("\nTgid:"))
-	if _, err := fmt.Fscan(bytes.NewReader(tgid), &pid); err != nil {
-		return 0, nil // it is being removed
-	}
-	return pid, nil
-}
-
-// threadsOf adds the threads of a process to known.
-func threadsOf(pid uint32, known map[uint32]bool) error {
-	names, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("list the threads of a process: %w", err)
-	}
-	for _, name := range names {
-		if tid, err := strconv.ParseUint(name.Name(), 10, 32); err == nil {
-			known[uint32(tid)] = true
-		}
-	}
 	return nil
 }
 
