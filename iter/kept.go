@@ -20,13 +20,6 @@ import (
 // stateful. Nothing is attached, any number of servers may use the map at once, and a view that has lost it only
 // forgets.
 
-// kept is such a map.
-type kept struct {
-	*ebpf.Map
-	byCgroup bool            // its keys are ids of cgroups
-	gone     map[uint64]bool // keys of cgroups that were gone when tidy looked last
-}
-
 // keep opens the kept maps of an object, by name. They belong to the set. ids tells them from all other maps,
 // because a program that was loaded with others is another program.
 func (s *Set) keep(r *registry, o *programs.Object) (named map[string]*ebpf.Map, ids string, err error) {
@@ -48,9 +41,10 @@ func (s *Set) keep(r *registry, o *programs.Object) (named map[string]*ebpf.Map,
 				return nil, "", fmt.Errorf("open or make the map %s: %w", name, err)
 			}
 			if s.kept == nil {
-				s.kept = make(map[string]*kept)
+				s.kept = make(map[string]*state.KeptMap)
 			}
-			s.kept[pin] = &kept{Map: m, byCgroup: declared[name] == programs.KeptByCgroup}
+			m.ByCgroup = declared[name] == programs.KeptByCgroup
+			s.kept[pin] = m
 		}
 		named[name] = s.kept[pin].Map
 		id, err := links.MapID(named[name])
@@ -90,28 +84,8 @@ func (s *Set) tidy() {
 		return !errors.Is(err, unix.ENOENT)
 	}
 	for _, m := range s.kept {
-		if m.byCgroup {
-			m.tidy(number, lives)
+		if m.ByCgroup {
+			m.Tidy(number, lives)
 		}
 	}
-}
-
-const hierarchyShift = 48 // of a key; V1_SHIFT of bpf/cpu.bpf.c
-
-func (m *kept) tidy(hierarchy uint64, lives func(id uint64) bool) {
-	gone := make(map[uint64]bool)
-	var key uint64
-	value := make([]byte, m.ValueSize())
-	for all := m.Iterate(); all.Next(&key, &value); { // all that it can; the next call has another chance
-		if key>>hierarchyShift == hierarchy && !lives(key&(1<<hierarchyShift-1)) {
-			gone[key] = true
-		}
-	}
-	for key := range gone {
-		if m.gone[key] {
-			delete(gone, key)
-			_ = m.Delete(key)
-		}
-	}
-	m.gone = gone
 }

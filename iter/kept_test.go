@@ -12,6 +12,7 @@ import (
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/runs"
+	"bpfviewfs/iter/state"
 	"github.com/cilium/ebpf"
 )
 
@@ -152,10 +153,10 @@ func TestKeptMapsAreShared(t *testing.T) {
 func TestEntriesGoWithTheirCgroups(t *testing.T) {
 	h := testHierarchy(t, "")
 	s := cpuSet(t, h, "", false)
-	var m *kept
+	var m *state.KeptMap
 	for _, m = range s.kept {
 	}
-	if m == nil || !m.byCgroup {
+	if m == nil || !m.ByCgroup {
 		t.Fatalf("the maps of cpu: %v", s.kept)
 	}
 	has := func(cgroup uint64) bool {
@@ -177,7 +178,7 @@ func TestEntriesGoWithTheirCgroups(t *testing.T) {
 	}
 	stays := used("bpfviewfs-test-*")
 	gone := uint64(1<<40 - 1)
-	of := uint64(7)<<hierarchyShift | gone // of a hierarchy of cgroup v1
+	of := uint64(7)<<state.HierarchyShift | gone // of a hierarchy of cgroup v1
 	for _, id := range []uint64{gone, of} {
 		if err := m.Put(id, make([]byte, m.ValueSize())); err != nil {
 			t.Fatal(err)

@@ -44,8 +44,8 @@ type Set struct {
 
 	pinned atomic.Bool // the registry can be used
 
-	kept  map[string]*kept // maps that programs share, by the names of their pins
-	waits atomic.Bool      // see Config.Waits
+	kept  map[string]*state.KeptMap // maps that programs share, by the names of their pins
+	waits atomic.Bool               // see Config.Waits
 }
 
 // Open finds the views and loads them, for cgroups of h. A view that cannot load is in Views with its Err,
