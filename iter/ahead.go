@@ -10,7 +10,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// loading is what the views that are loaded in one update share.
+// loading is shared by the views that are loaded in one update.
 type loading struct {
 	pins  *registry
 	cache *btf.Cache // the kernel's types, decoded once: 1 ms a view instead of 20

@@ -82,7 +82,7 @@ func (s *Set) Watch(ctx context.Context, changed func()) error {
 	}
 }
 
-// inotify is what the kernel calls an inotify instance in /proc. To free one with watches takes the kernel some
+// inotify is the name of an inotify instance in /proc. To free one with watches takes the kernel some
 // 20 ms, because it waits for a grace period.
 const inotify = "anon_inode:inotify"
 

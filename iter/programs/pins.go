@@ -29,7 +29,7 @@ func (o *Object) PinnedByName() (paths []string) {
 	return paths
 }
 
-// KeptByCgroup is what [Object.Kept] gives for a map whose keys are ids of cgroups.
+// KeptByCgroup marks a map in [Object.Kept] whose keys are ids of cgroups.
 const KeptByCgroup = "cgroup"
 
 // Kept are the kept maps of the view's iterators by name, and what an entry belongs to (VIEW_KEPT of

@@ -179,7 +179,7 @@ func TestChoice(t *testing.T) {
 	}
 }
 
-// up is what the exporter says of itself.
+// up is the exporter's word about itself.
 func up(e *Exporter) string {
 	w := httptest.NewRecorder()
 	e.Own().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
