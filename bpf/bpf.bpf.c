@@ -8,6 +8,7 @@
 #include "bpfview.h"
 #include "attach.h"
 #include "batches.h"
+#include "call.h"
 
 enum mode {
 	MODE_SINGLE,   /* a program attached below is an error */
@@ -275,5 +276,7 @@ int bpf(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(bpf, show)
 
 VIEW_BATCHES(bpf, show)

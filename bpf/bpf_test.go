@@ -64,6 +64,8 @@ func TestEverySourceHasItsObject(t *testing.T) {
 func TestProgramsAndSections(t *testing.T) {
 	sections := map[string][]string{
 		"":        {"iter/cgroup", "iter.s/cgroup", "iter/task_file", "iter/task_vma"},
+		"___call": {"iter/task", "iter.s/task"},
+		"___v1":   {"iter/task"},
 		"___task": {"iter/task"},
 		"___tree": {"iter/task"},
 		"___walk": {"iter/task"},

@@ -9,6 +9,7 @@
  * or mode, and then the times of the last change.
  */
 #include "bpfview.h"
+#include "call.h"
 #define NAME_SIZE 256 /* NAME_MAX and a NUL */
 #include "escape.h"
 
@@ -101,3 +102,5 @@ int cgroup(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(cgroup, show)

@@ -3,6 +3,7 @@
 
 /* The cgroup's CPU time, as in cpu.stat, and the present states of its threads, which cpu.stat lacks. */
 #include "bpfview.h"
+#include "call.h"
 #include "cpuacct.h"
 #include "cputime.h"
 #include "task.h"
@@ -195,5 +196,8 @@ int cpu(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL_SLEEPABLE(cpu, show)
+VIEW_CALL_V1(cpu, show_flushed)
 
 VIEW_TREE(cpu, show_flushed)

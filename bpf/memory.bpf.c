@@ -13,6 +13,7 @@
  * limit are there as in its files.
  */
 #include "bpfview.h"
+#include "call.h"
 #include "memcg.h"
 #include "tree.h"
 
@@ -192,5 +193,8 @@ int memory(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL_SLEEPABLE(memory, show)
+VIEW_CALL_V1(memory, show_flushed)
 
 VIEW_TREE(memory, show_flushed)

@@ -10,6 +10,7 @@
  * It may also wait for the file system that this view is read through, and so for itself.
  */
 #include "bpfview.h"
+#include "call.h"
 #include "cputime.h"
 #include "css.h"
 #include "rss.h"
@@ -219,6 +220,8 @@ int processes(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(processes, show)
 
 VIEW_TASK(processes, show_if_first)
 

@@ -11,6 +11,7 @@
  * counter never falls.
  */
 #include "bpfview.h"
+#include "call.h"
 #include "css.h"
 #include "psi.h"
 #include "tree.h"
@@ -138,6 +139,8 @@ int psi(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(psi, show)
 
 /* Loads the lines of the next groups that are always read, as view_walk_fetch does those of cgroups. */
 __noinline int psi_fetch(__u32 nr)

@@ -6,6 +6,7 @@
  * not counted. Nor is the work of kswapd, which delays no thread.
  */
 #include "bpfview.h"
+#include "call.h"
 #include "latency.h"
 #include "state.h"
 #include "batches.h"
@@ -101,5 +102,7 @@ int reclaim(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(reclaim, show)
 
 VIEW_BATCHES(reclaim, show)

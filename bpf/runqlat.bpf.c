@@ -3,6 +3,7 @@
 
 /* How long the cgroup's threads that want to run wait for a CPU. Cgroups below are not counted. */
 #include "bpfview.h"
+#include "call.h"
 #include "latency.h"
 #include "state.h"
 #include "tree.h"
@@ -75,5 +76,7 @@ int runqlat(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(runqlat, show)
 
 VIEW_TREE(runqlat, show)

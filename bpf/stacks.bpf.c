@@ -7,6 +7,7 @@
  * fit one run; more come from the task flavour.
  */
 #include "bpfview.h"
+#include "call.h"
 #define NAME_SIZE 16 /* TASK_COMM_LEN */
 #include "escape.h"
 #include "task.h"
@@ -79,6 +80,8 @@ int stacks(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(stacks, show)
 
 SEC("iter/task")
 int stacks___task(struct bpf_iter__task *ctx)

@@ -2,6 +2,7 @@
 //go:build ignore
 
 /* One record for each thread that lives in the cgroup. 512 fit one run; more come from the task flavour. */
+#include "call.h"
 #include "tree.h"
 #include "tasks.h"
 
@@ -12,6 +13,8 @@ int tasks(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show_tasks);
 }
+
+VIEW_CALL(tasks, show_tasks)
 
 VIEW_TASK(tasks, show_task)
 

@@ -2,6 +2,7 @@
 //go:build ignore
 
 /* The threads of tasks, in Protobuf. The output is one message Tasks of taskspb.proto. */
+#include "call.h"
 #include "tasks.h"
 #include "batches.h"
 #define PROTO_SIZE 96
@@ -31,6 +32,8 @@ int taskspb(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show_tasks);
 }
+
+VIEW_CALL(taskspb, show_tasks)
 
 VIEW_BATCHES(taskspb, show_tasks)
 

@@ -38,7 +38,7 @@ func TestEveryView(t *testing.T) {
 	ktest.Helper{Cgroup: dir, Threads: 1, Comm: "t"}.Start(t)
 	table := new(strings.Builder)
 	columns := tabwriter.NewWriter(table, 0, 0, 2, ' ', 0)
-	fmt.Fprint(columns, "\nview\tper cgroup\tper task\tper tree\tbytes\n")
+	fmt.Fprint(columns, "\nview\tper cgroup\tper call\tper task\tper tree\tbytes\n")
 	for _, v := range s.Views() {
 		if v.Err() != nil {
 			fmt.Fprintf(columns, "%s\tabsent: %v\n", v.Name(), v.Err())
@@ -47,8 +47,8 @@ func TestEveryView(t *testing.T) {
 			}
 			continue
 		}
-		fmt.Fprintf(columns, "%s\t%t\t%t\t%t\t%s\n",
-			v.Name(), v.job.Program(runs.PerCgroup) != nil, v.job.Program(runs.PerTask) != nil,
+		fmt.Fprintf(columns, "%s\t%t\t%t\t%t\t%t\t%s\n", v.Name(),
+			v.job.Program(runs.PerCgroup) != nil, v.job.Program(runs.PerCall) != nil, v.job.Program(runs.PerTask) != nil,
 			v.job.Program(runs.PerTree) != nil, inEveryFormat(t, v, ktest.CgroupID(t, dir)))
 	}
 	columns.Flush()

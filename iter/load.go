@@ -150,14 +150,12 @@ func (v *View) loadObject(o *object, cache *btf.Cache) (err error) {
 		v.job.MissTask(err)
 		o.refuse(o.Task(), err)
 	}
-	if o.Tree() != "" {
-		it, err := o.obtain(o.Tree(), v.state, cache)
-		if err == nil { // a tree is read without it, too
-			v.job.AddTree(it.Program(), it.Map)
-			v.state.Pin(o.Tree(), v.job.Program(runs.PerTree))
-		}
-		o.refuse(o.Tree(), err)
+	call := o.Call()
+	if v.set.hierarchy.V1() {
+		call = o.CallV1()
 	}
+	v.loadExtra(o, call, runs.PerCall, v.job.AddCall, cache)
+	v.loadExtra(o, o.Tree(), runs.PerTree, v.job.AddTree, cache)
 	if o.Walk() != "" {
 		if err := v.addWalk(o); err != nil {
 			return err
@@ -192,6 +190,19 @@ func (v *View) loadIterator(o *object, program string, cache *btf.Cache) error {
 		v.state.Pin(program, it.Program())
 	}
 	return err
+}
+
+// loadExtra loads a flavour, or takes it over, without which the view can be read, too.
+func (v *View) loadExtra(o *object, program string, w runs.Way, add func(*ebpf.Program, runs.Maps), cache *btf.Cache) {
+	if program == "" {
+		return
+	}
+	it, err := o.obtain(program, v.state, cache)
+	if err == nil {
+		add(it.Program(), it.Map)
+		v.state.Pin(program, v.job.Program(w))
+	}
+	o.refuse(program, err)
 }
 
 // addWalk lets the job walk trees.

@@ -43,9 +43,10 @@ func (v *View) fromPrograms(main *ebpf.Program, p *sources.Pin, cache *btf.Cache
 	if path := p.Flavours["task"]; path != "" {
 		v.job.MissTask(v.fromFlavour(path, cache))
 	}
-	if path := p.Flavours["tree"]; path != "" {
-		v.fromTree(path, cache)
+	if !v.set.hierarchy.V1() {
+		fromExtra(p.Flavours["call"], v.job.AddCall, cache)
 	}
+	fromExtra(p.Flavours["tree"], v.job.AddTree, cache)
 	return v.add(it)
 }
 
@@ -84,8 +85,11 @@ func (v *View) recordOf(p *ebpf.Program) error {
 	return nil
 }
 
-// fromTree takes the program pinned at path if it can be the view's tree flavour.
-func (v *View) fromTree(path string, cache *btf.Cache) {
+// fromExtra takes the program pinned at path if it can be a flavour as loadExtra loads.
+func fromExtra(path string, add func(*ebpf.Program, runs.Maps), cache *btf.Cache) {
+	if path == "" {
+		return
+	}
 	p, err := ebpf.LoadPinnedProgram(path, nil)
 	if err != nil {
 		return
@@ -94,7 +98,7 @@ func (v *View) fromTree(path string, cache *btf.Cache) {
 		p.Close()
 		return
 	}
-	v.job.AddTree(p, mapsOf(p))
+	add(p, mapsOf(p))
 }
 
 func (v *View) fromFlavour(path string, cache *btf.Cache) error {

@@ -22,12 +22,22 @@ import (
 // flavours gives a view made in each way that it can be made.
 func flavours(t testing.TB, v *View) map[string]*View {
 	t.Helper()
-	if v.job.Program(runs.PerCgroup) == nil || v.job.Program(runs.PerTask) == nil {
-		return map[string]*View{"only": v}
+	made := make(map[string]*View)
+	for way, others := range map[runs.Way][]runs.Way{
+		runs.PerCgroup: {runs.PerCall, runs.PerTask},
+		runs.PerCall:   {runs.PerTask},
+		runs.PerTask:   {runs.PerCall, runs.PerCgroup},
+	} {
+		if v.job.Program(way) != nil {
+			one := *v
+			one.job = v.job.Without(others...)
+			made[fmt.Sprintf("way %d", way)] = &one
+		}
 	}
-	perTask, perCgroup := *v, *v
-	perTask.job, perCgroup.job = v.job.Without(runs.PerCgroup), v.job.Without(runs.PerTask)
-	return map[string]*View{"cgroup": &perCgroup, "task": &perTask}
+	if len(made) == 0 {
+		made["only"] = v
+	}
+	return made
 }
 
 func mustRun(t testing.TB, v *View, id uint64) string {

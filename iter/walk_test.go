@@ -210,8 +210,8 @@ func TestWalkOfBuiltinViews(t *testing.T) {
 	}
 }
 
-// TestTreesRunViewsThatSleep counts the runs of views' own programs while trees are read. Only one that sleeps
-// can flush statistics, so only that is run.
+// TestTreesRunViewsThatSleep counts the runs of views' programs for one cgroup while trees are read. Only
+// one that sleeps can flush statistics, so only that is run.
 func TestTreesRunViewsThatSleep(t *testing.T) {
 	if _, v := walkingCPU(t); v == nil {
 		return
@@ -226,17 +226,20 @@ func TestTreesRunViewsThatSleep(t *testing.T) {
 	id := ktest.CgroupID(t, ktest.Cgroup(t, h.String(), "bpfviewfs-test-*"))
 	for name, sleeps := range map[string]bool{"cpu": true, "tasks": false, "psi": false} {
 		v := views[name]
-		count := func() uint64 {
-			s, err := v.job.Program(runs.PerCgroup).Stats()
+		count := func(w runs.Way) uint64 {
+			s, err := v.job.Program(w).Stats()
 			if err != nil {
 				t.Fatal(err)
 			}
 			return s.RunCount
 		}
-		before := count()
+		linked, called := count(runs.PerCgroup), count(runs.PerCall)
 		mustTree(t, v, records.Text, id)
-		if ran := count() > before; ran != sleeps {
+		if ran := count(runs.PerCall) > called; ran != sleeps {
 			t.Errorf("%s was run for the topmost cgroup: %v, want %v", name, ran, sleeps)
+		}
+		if count(runs.PerCgroup) != linked {
+			t.Errorf("%s was linked to the topmost cgroup, which takes cgroup_mutex", name)
 		}
 	}
 }

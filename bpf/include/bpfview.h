@@ -35,6 +35,7 @@ char view_license[] SEC("license") = "Dual BSD/GPL";
  */
 extern struct cgroup *bpf_cgroup_from_id(__u64 id) __ksym __weak;		/* v6.4 */
 extern void bpf_cgroup_release(struct cgroup *cgrp) __ksym __weak;		/* v6.2 */
+extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;	/* v6.2 */
 extern void cgroup_rstat_flush(struct cgroup *cgrp) __ksym __weak;		/* v6.1 to v6.15 */
 extern void css_rstat_flush(struct cgroup_subsys_state *css) __ksym __weak;	/* v6.16 */
 extern int bpf_iter_css_task_new(struct bpf_iter_css_task *it, struct cgroup_subsys_state *css,

@@ -118,6 +118,7 @@ enum cgroup_subsys_id {
 struct kernfs_node {
 	const char *name;
 	__u64 id;
+	void *priv;
 };
 
 struct cgroup_subsys {
@@ -245,6 +246,7 @@ struct inode {
 	unsigned long i_ino;
 	struct super_block *i_sb;
 	__s64 i_size;
+	void *i_private;
 };
 
 struct file {
@@ -314,6 +316,7 @@ struct sched_entity {
 
 struct fdtable {
 	unsigned int max_fds;
+	struct file **fd;
 	unsigned long *open_fds; /* a bit for each descriptor */
 };
 

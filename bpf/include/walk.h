@@ -114,7 +114,6 @@ struct bpf_iter_num {
 } __attribute__((aligned(8)));
 #endif
 
-extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak; /* v6.2 */
 extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym __weak; /* v6.4 */
 extern int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym __weak;
 extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym __weak;

@@ -78,6 +78,9 @@ func (o *Object) Lint(written, limit int, binary bool) (found []string) {
 			fmt.Sprintf("histogram %s has no sum, which collectors then take for 0: VIEW_SUM(%s)",
 				name, name))
 	}
+	if main.AttachTo == "cgroup" && o.call == "" && !walks {
+		found = append(found, "each read links it to a cgroup, which takes half of the time: VIEW_CALL of call.h makes that unnecessary")
+	}
 	if o.typ.Kind() == "record" && main.AttachTo == "cgroup" && o.tree == "" && !walks {
 		found = append(found, "a sub-tree is read one cgroup after the other: VIEW_TREE of tree.h makes that one pass")
 	}

@@ -1,8 +1,8 @@
 // Package programs takes object files apart and loads their programs.
 //
 // An [Object] NAME.bpf.o holds the iterator program that makes the view. If it is the only one, its name does
-// not matter. Otherwise it is called NAME, and the others are its flavours NAME___task, NAME___tree and
-// NAME___walk. Other programs of the object are attached to the kernel while the view is enabled.
+// not matter. Otherwise it is called NAME, and the others are its flavours NAME___call, NAME___v1,
+// NAME___task, NAME___tree and NAME___walk. Other programs of the object are attached to the kernel while the view is enabled.
 // An object with iterators of several names is a view for each.
 // [Object.Load] loads some of the programs with the maps they use, so that one which the verifier refuses
 // takes nothing with it. [Inspect] finds out the same about a program that is loaded already.
@@ -13,6 +13,7 @@ package programs
 
 import (
 	"bytes"
+	"cmp"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
@@ -37,6 +38,8 @@ type Object struct {
 	view string // its name
 	// Iterator program that makes the view, with any name if it is the only one.
 	main     string
+	call     string   // its flavour that is called with a cgroup's id, "" if there is none
+	callV1   string   // its flavour that is called with an open directory, "" if there is none
 	task     string   // its flavour that is run on each task, "" if there is none
 	tree     string   // its flavour that is run for many cgroups at once, "" if there is none
 	walk     string   // its flavour that shows a tree in one walk, "" if there is none
@@ -54,6 +57,8 @@ const sessionMap = "view_sessions"
 const FlavourMark = "___"
 
 const (
+	callFlavour = FlavourMark + "call"
+	v1Flavour   = FlavourMark + "v1"
 	taskFlavour = FlavourMark + "task"
 	treeFlavour = FlavourMark + "tree"
 	walkFlavour = FlavourMark + "walk"
@@ -61,13 +66,15 @@ const (
 	endsMap     = "view_ends"    // of its walk flavour
 )
 
-// Main is the name of the iterator program that makes the view. Task is the one to be run on each task, Tree
-// the one for many cgroups at once, and Walk the one that shows a tree in one walk. The name is "" if there
-// is none.
-func (o *Object) Main() string { return o.main }
-func (o *Object) Task() string { return o.task }
-func (o *Object) Tree() string { return o.tree }
-func (o *Object) Walk() string { return o.walk }
+// Main is the name of the iterator program that makes the view. Call is the one to be called with a cgroup's
+// id, CallV1 the one to be called on cgroup v1, Task the one to be run on each task, Tree the one for many cgroups at once, and Walk the one that shows
+// a tree in one walk. The name is "" if there is none.
+func (o *Object) Main() string   { return o.main }
+func (o *Object) Call() string   { return o.call }
+func (o *Object) CallV1() string { return o.callV1 }
+func (o *Object) Task() string   { return o.task }
+func (o *Object) Tree() string   { return o.tree }
+func (o *Object) Walk() string   { return o.walk }
 
 // Attached are the programs that are no iterators. They count events for the view.
 func (o *Object) Attached() []string { return o.attached }
@@ -180,8 +187,12 @@ func New(spec *ebpf.CollectionSpec, name string) (*Object, error) {
 	if err := o.choose(iterators, name); err != nil {
 		return nil, err
 	}
+	order, err := orderOf(functionTags(spec.Types, o.main))
+	if called := cmp.Or(o.call, o.callV1); called != "" && err == nil && order != links.Self {
+		return nil, errno.Errorf(unix.ENOEXEC, "program %s shows one cgroup, and %s walks (VIEW_ORDER)",
+			called, o.main)
+	}
 	o.counting(others, iterators, len(iterators) < len(all))
-	var err error
 	o.typ, err = records.TypeOf(spec.Types, functionTags(spec.Types, o.main), functionsOf(spec.Programs[o.main]))
 	return o, err
 }
@@ -200,6 +211,15 @@ func (o *Object) choose(iterators []string, view string) error {
 		switch program {
 		case view:
 			o.main = program
+		case view + callFlavour, view + v1Flavour:
+			if o.spec.Programs[program].AttachTo != "task" {
+				return errno.Errorf(unix.ENOEXEC, "program %s is not made by VIEW_CALL of call.h", program)
+			}
+			if program == view+v1Flavour {
+				o.callV1 = program
+			} else {
+				o.call = program
+			}
 		case view + taskFlavour:
 			if target := o.spec.Programs[program].AttachTo; !links.TaskTarget(target) {
 				return errno.Errorf(unix.ENOEXEC, "program %s iterates %s, not tasks",
@@ -225,9 +245,9 @@ func (o *Object) choose(iterators []string, view string) error {
 		default:
 			o.main = ""
 			return errno.Errorf(unix.ENOEXEC,
-				"iterators %s: an object holds one, or those called %s, %s, %s and %s",
-				strings.Join(iterators, ", "), view, view+taskFlavour, view+treeFlavour,
-				view+walkFlavour)
+				"iterators %s: an object holds one, or those called %s and %[2]s%[3]s",
+				strings.Join(iterators, ", "), view, strings.Join([]string{callFlavour, v1Flavour,
+					taskFlavour, treeFlavour, walkFlavour}, ", "+view))
 		}
 	}
 	return nil

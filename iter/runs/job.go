@@ -19,6 +19,7 @@ type Way uint8
 
 const (
 	PerCgroup Way = iota
+	PerCall
 	PerTask
 	PerTree
 	InWalk
@@ -36,6 +37,7 @@ type Job struct {
 
 	programs   [ways]*ebpf.Program
 	order      links.Order         // of the walk of PerCgroup
+	caller     *links.Caller       // of PerCall
 	taskTarget string              // the target of PerTask
 	noTask     error               // why PerTask is missing though the view has a program for it
 	batches    *ebpf.Map           // tells PerTree the cgroups
@@ -113,6 +115,17 @@ func (j *Job) AddTask(p *ebpf.Program, maps Maps, target string) error {
 	asked.Close()
 	p.Close()
 	return err
+}
+
+// AddCall adds the job's flavour that is called. It closes the program if that cannot be called here,
+// because the view is read without it, too.
+func (j *Job) AddCall(p *ebpf.Program, _ Maps) {
+	caller, err := links.NewCaller(p)
+	if err != nil {
+		p.Close()
+		return
+	}
+	j.programs[PerCall], j.caller = p, caller
 }
 
 // AddLink makes a job of a link that was made elsewhere. It belongs to the job; on an error it is not closed.
@@ -228,7 +241,7 @@ func (j *Job) Close() error {
 	j.runner.unions.drop(j)
 	j.walk.end()
 	j.walker.close()
-	var errs []error
+	errs := []error{j.caller.Close()}
 	for _, p := range j.programs {
 		errs = append(errs, p.Close())
 	}

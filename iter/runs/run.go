@@ -97,16 +97,19 @@ func (r *run) collect(cgroup uint64, dst []byte) (out []byte, err error) {
 	return out, err
 }
 
-// once is one link, one iterator, read to the end.
+// once runs the program about one cgroup.
 func (r *run) once(cgroup uint64, dst []byte) ([]byte, error) {
-	t := links.Cgroup(r.job.order, cgroup)
+	argument, t := cgroup, links.Cgroup(r.job.order, cgroup)
 	if r.hierarchy.V1() {
 		dir, err := r.hierarchy.Directory(cgroup)
 		if err != nil {
 			return nil, err
 		}
 		defer unix.Close(dir)
-		t = links.CgroupDir(r.job.order, dir)
+		argument, t = uint64(dir), links.CgroupDir(r.job.order, dir)
+	}
+	if r.job.programs[PerCall] != nil {
+		return r.call(argument, dst)
 	}
 	fd, err := links.Open(r.job.programs[PerCgroup], t)
 	if errors.Is(err, unix.ENOENT) {
@@ -117,6 +120,30 @@ func (r *run) once(cgroup uint64, dst []byte) ([]byte, error) {
 	}
 	defer unix.Close(fd)
 	return r.drain(fd, len(dst), dst)
+}
+
+// call is once without a link.
+func (r *run) call(argument uint64, dst []byte) ([]byte, error) {
+	if err := r.overdue(); err != nil {
+		return nil, err
+	}
+	fd, n, err := r.job.caller.Call(argument, r.buf[:])
+	if err == unix.EINTR || err == unix.EAGAIN {
+		return r.call(argument, dst)
+	}
+	if err != nil {
+		return nil, readError(err)
+	}
+	defer unix.Close(fd)
+	from := len(dst)
+	dst = append(dst, r.buf[:n]...)
+	if int64(n) > r.limit {
+		return nil, records.TooLong(r.limit)
+	}
+	if n < len(r.buf) { // the program is called once
+		return dst, nil
+	}
+	return r.drain(fd, from, dst)
 }
 
 // linked reads a foreign link.
@@ -156,14 +183,20 @@ func (r *run) readSome(fd, bytes int) (int, error) {
 		case nil:
 			return n, nil
 		case unix.EINTR, unix.EAGAIN: // EAGAIN comes after a million objects without output
-		case unix.E2BIG:
-			return 0, fmt.Errorf("one object's output is above the kernel's 32 KiB, or its program gave up: %w", err)
-		case unix.EOPNOTSUPP:
-			return 0, fmt.Errorf("the walk's output is above the kernel's 32 KiB: %w", err)
 		default:
-			return 0, fmt.Errorf("read the iterator: %w", err)
+			return 0, readError(err)
 		}
 	}
+}
+
+func readError(err error) error {
+	switch err {
+	case unix.E2BIG:
+		return fmt.Errorf("one object's output is above the kernel's 32 KiB, or its program gave up: %w", err)
+	case unix.EOPNOTSUPP:
+		return fmt.Errorf("the walk's output is above the kernel's 32 KiB: %w", err)
+	}
+	return fmt.Errorf("read the iterator: %w", err)
 }
 
 // overdue gives the errno for the reader if the run has to end.

@@ -6,6 +6,7 @@
 // comment of iter lists the errors.
 //
 //   - [PerCgroup] links the program to the cgroup. The kernel takes 32 KiB of it.
+//   - [PerCall] calls it with the cgroup's id, by a link that is held. It is the same with less work.
 //   - [PerTask] links it to each process of the cgroup, or to each thread if the threads of one process may
 //     live apart. It stands in if the first way fails, for example on cgroup v1 or above 32 KiB of output.
 //   - [InWalk] has it walk a tree by itself, and leave its output in memory that is shared with this process.
