@@ -5,6 +5,7 @@
  * a volume, counts beside it.
  */
 #include "bpfview.h"
+#include "call.h"
 #include "latency.h"
 #include "state.h"
 #include "tree.h"
@@ -103,5 +104,7 @@ int biolat(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(biolat, show)
 
 VIEW_TREE(biolat, show)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* How long connect(2) of TCP takes, until the other side answers, and how many attempts fail. */
 #include "bpfview.h"
+#include "call.h"
 #include "latency.h"
 #include "state.h"
 #include "tree.h"
@@ -73,5 +74,7 @@ int connects(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(connects, show)
 
 VIEW_TREE(connects, show)

@@ -5,6 +5,7 @@
  * and RISC-V.
  */
 #include "bpfview.h"
+#include "call.h"
 #include "state.h"
 #include "tree.h"
 
@@ -52,5 +53,7 @@ int faults(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(faults, show)
 
 VIEW_TREE(faults, show)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* How many processes and threads the cgroup starts, and how many programs: is a loop of a script busy with that? */
 #include "bpfview.h"
+#include "call.h"
 #include "state.h"
 #include "tree.h"
 
@@ -49,5 +50,7 @@ int forks(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(forks, show)
 
 VIEW_TREE(forks, show)

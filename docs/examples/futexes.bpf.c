@@ -4,6 +4,7 @@
  * locks that hold the program up? It takes CONFIG_FTRACE_SYSCALLS and a tracefs at /sys/kernel/tracing.
  */
 #include "bpfview.h"
+#include "call.h"
 #include "latency.h"
 #include "state.h"
 #include "tree.h"
@@ -80,5 +81,7 @@ int futexes(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(futexes, show)
 
 VIEW_TREE(futexes, show)

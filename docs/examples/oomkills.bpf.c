@@ -4,6 +4,7 @@
  * has no more. The tracepoint has the process since Linux 6.8.
  */
 #include "bpfview.h"
+#include "call.h"
 #include "state.h"
 #include "tree.h"
 
@@ -47,5 +48,7 @@ int oomkills(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(oomkills, show)
 
 VIEW_TREE(oomkills, show)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The TCP segments that were sent again for the cgroup's sockets. Does the network lose them? */
 #include "bpfview.h"
+#include "call.h"
 #include "state.h"
 #include "tree.h"
 
@@ -50,5 +51,7 @@ int retransmits(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(retransmits, show)
 
 VIEW_TREE(retransmits, show)

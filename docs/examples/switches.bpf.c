@@ -4,6 +4,7 @@
  * ones a CPU that is fought for. They are those of /proc/PID/status, of all threads there ever were.
  */
 #include "bpfview.h"
+#include "call.h"
 #include "state.h"
 #include "tree.h"
 
@@ -41,5 +42,7 @@ int switches(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(switches, show)
 
 VIEW_TREE(switches, show)

@@ -10,6 +10,7 @@
  * NAME.yaml says enabled: true. state.h keeps the counts of each cgroup, latency.h has the histogram.
  */
 #include "bpfview.h"
+#include "call.h"
 #include "latency.h"
 #include "state.h"
 #include "tree.h"
@@ -57,6 +58,8 @@ int NAME(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(NAME, show)
 
 /* Makes a whole sub-tree one pass. */
 VIEW_TREE(NAME, show)

@@ -10,6 +10,7 @@
  * order; the loader finds their places in the running kernel.
  */
 #include "bpfview.h"
+#include "call.h"
 #include "task.h"
 
 /*
@@ -50,3 +51,5 @@ int NAME(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(NAME, show)

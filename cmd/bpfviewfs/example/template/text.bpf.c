@@ -10,6 +10,7 @@
  * Names that a process or a user may choose can hold line ends. Print none, or a record.
  */
 #include "bpfview.h"
+#include "call.h"
 
 /* Runs once for each read, for the cgroup of the file. It does not hold cgroup_mutex, so it may take its time. */
 static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
@@ -25,3 +26,5 @@ int NAME(struct bpf_iter__cgroup *ctx)
 {
 	return view_in_epilogue(ctx, show);
 }
+
+VIEW_CALL(NAME, show)
