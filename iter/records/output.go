@@ -5,9 +5,9 @@ import (
 	"encoding/binary"
 	"slices"
 	"time"
-	"unsafe"
 
 	"bpfviewfs/internal/errno"
+	"bpfviewfs/internal/room"
 	"bpfviewfs/iter/trees"
 	"golang.org/x/sys/unix"
 )
@@ -15,7 +15,8 @@ import (
 // Output collects the output of a view's programs about one cgroup, or about each cgroup of a tree, and
 // renders it. An output that is used again allocates only its growth.
 type Output struct {
-	trees.Tree // the cgroups that it is about
+	trees.Tree           // the cgroups that it is about
+	Room       room.Room // for its output, and for the rendering
 
 	record  *record // nil for text and encoded views
 	version int
@@ -49,6 +50,7 @@ type Output struct {
 
 	from     int   // where the rendering begins
 	limit    int64 // bytes that it may have
+	granted  int64 // of these, bytes up to which Room was asked
 	samples  int   // so far
 	most     int   // samples that Textfile may have
 	metrics  Metrics
@@ -64,6 +66,8 @@ type part struct {
 	raw, rawEnd int // in raw
 }
 
+const PartSize = 80 // bytes that an output takes for a cgroup of a tree, beside its records and their labels
+
 // count is the number of records of size bytes. Most parts have one, and a division takes long.
 func (p *part) count(size int) int {
 	if n := p.rawEnd - p.raw; n != size {
@@ -76,8 +80,7 @@ func (p *part) count(size int) int {
 // rendering of more than limit bytes is an error.
 func (o *Output) Begin(view string, t Type, cgroup uint64, tree bool, limit int64) {
 	o.view, o.record, o.version, o.help, o.metrics = view, t.record, t.version, t.help, t.metrics
-	o.most = t.most
-	o.cgroup, o.tree, o.limit, o.union = cgroup, tree, limit, false
+	o.cgroup, o.tree, o.limit, o.union, o.most = cgroup, tree, limit, false, t.most
 	o.snapshot = Snapshot{BeginUnix: time.Now()}
 	o.Reset()
 	o.Add(cgroup, 0, ".")
@@ -87,22 +90,12 @@ func (o *Output) Begin(view string, t Type, cgroup uint64, tree bool, limit int6
 // End gives back the memory that only a giant output needed.
 func (o *Output) End() {
 	const keep = 4 << 20 // bytes, so that 10,000 cgroups fit
-	o.record, o.before = nil, nil
+	o.record, o.before, o.Room = nil, nil, room.Room{}
 	o.Trim(keep)
-	o.raw, o.parts, o.order = within(o.raw, keep), within(o.parts, keep), within(o.order, keep)
-	o.ends = within(o.ends, keep)
-	o.labels.text, o.labels.ends = within(o.labels.text, keep), within(o.labels.ends, keep)
-	o.sums = within(o.sums, keep)
+	o.raw, o.parts, o.sums = room.Within(o.raw, keep), room.Within(o.parts, keep), room.Within(o.sums, keep)
+	o.order, o.ends = room.Within(o.order, keep), room.Within(o.ends, keep)
+	o.labels.text, o.labels.ends = room.Within(o.labels.text, keep), room.Within(o.labels.ends, keep)
 	o.subject.end(keep)
-}
-
-// within is s, or nil if it holds more bytes than that.
-func within[T any](s []T, bytes int) []T {
-	var t T
-	if cap(s)*int(unsafe.Sizeof(t)) > bytes {
-		return nil
-	}
-	return s
 }
 
 // Clear makes the output empty, but keeps its tree.
@@ -122,9 +115,8 @@ func (o *Output) Write(number int, raw []byte) {
 // bpf/include/tree.h, which has the cgroup's id and the number of bytes. A cgroup that had died has none.
 func (o *Output) Split(raw []byte, first, count int) error {
 	const endSize = 16
-	from, parts := len(o.raw), len(o.parts)
+	from, parts, i := len(o.raw), len(o.parts), first+count-1
 	o.raw = raw
-	i := first + count - 1
 	for end := len(raw); end > from; i-- {
 		if end-from < endSize {
 			return errno.Errorf(unix.EIO, "%d bytes before the first cgroup's output", end-from)
@@ -223,7 +215,7 @@ func TooLong(limit int64) error {
 // fits reports whether the rendering is within its limits so far. It is asked once a record, so that a
 // rendering is never much longer than the limit.
 func (o *Output) fits(dst []byte) error {
-	if int64(len(dst)-o.from) <= o.limit && !o.textfile {
+	if int64(len(dst)-o.from) <= o.granted && !o.textfile {
 		return nil
 	}
 	return o.fit(dst)
@@ -231,8 +223,15 @@ func (o *Output) fits(dst []byte) error {
 
 // fit is fits near a limit. It is apart, so that fits is no call.
 func (o *Output) fit(dst []byte) error {
-	if int64(len(dst)-o.from) > o.limit {
+	size := int64(len(dst) - o.from)
+	if size > o.limit {
 		return TooLong(o.limit)
+	}
+	if size > o.granted {
+		if err := o.Room.Take(size + room.Free - o.granted); err != nil {
+			return err
+		}
+		o.granted = min(size+room.Free, o.limit)
 	}
 	if o.textfile && o.most > 0 && o.samples > o.most {
 		return tooMany(o.most)
@@ -243,6 +242,7 @@ func (o *Output) fit(dst []byte) error {
 // Render appends the output to dst in a format that its type has.
 func (o *Output) Render(f Format, dst []byte) ([]byte, error) {
 	o.from, o.textfile, o.bounded, o.samples = len(dst), f == Textfile, false, 0
+	o.granted = min(room.Free, o.limit)
 	if f == Raw && !o.union {
 		o.snapshot.end()
 	}

@@ -1,8 +1,6 @@
 package records
 
-import (
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // RawHeader is the size of the header that a raw rendering begins with. It and all that follows have the byte
 // order of the machine. docs/raw.md describes it for readers:

@@ -5,6 +5,7 @@ import (
 
 	"bpfviewfs/internal/decimal"
 	"bpfviewfs/internal/plain"
+	"bpfviewfs/internal/room"
 	"bpfviewfs/iter/trees"
 )
 
@@ -106,5 +107,5 @@ func appendName(dst, name []byte, f Format) []byte {
 }
 
 func (w *subject) end(keep int) {
-	w.texts, w.last, w.above = nil, within(w.last, keep), within(w.above, keep)
+	w.texts, w.last, w.above = nil, room.Within(w.last, keep), room.Within(w.above, keep)
 }

@@ -14,6 +14,9 @@ import (
 // 64-bit number for each cgroup, the end of its rows.
 func (o *Output) Shown(ends, rows io.ReaderAt, size int) error {
 	count := o.Len()
+	if err := o.Room.Take(int64(2*size + count*PartSize)); err != nil {
+		return err
+	}
 	o.ends = slices.Grow(o.ends[:0], 8*count)[:8*count]
 	o.raw, o.parts = slices.Grow(o.raw[:0], size)[:size], slices.Grow(o.parts[:0], count)
 	_, err := ends.ReadAt(o.ends, 0)

@@ -93,8 +93,15 @@ func (r *run) readRows(numbers map[uint64]int) (*requests.Output, error) {
 		return nil, fmt.Errorf("link the iterator: %w", err)
 	}
 	defer unix.Close(fd)
+	kept := 0
 	reading := requests.Reading{
-		Requests: m, Reader: reader, Record: r.job.typ.RecordSize(), Fits: r.fits,
+		Requests: m, Reader: reader, Record: r.job.typ.RecordSize(),
+		Fits: func(size int) error {
+			more := max(size-kept, 0)
+			kept += more
+			// They are kept once here, and once in the output.
+			return errors.Join(r.fits(size), r.output.Room.Take(2*int64(more)))
+		},
 		Next: func(size int) ([]byte, error) {
 			n, err := r.readSome(fd, min(size, len(r.buf)))
 			return r.buf[:n], err

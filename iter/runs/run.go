@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"sync"
 	"time"
-	"unsafe"
 
 	"bpfviewfs/internal/errno"
+	"bpfviewfs/internal/room"
 	"bpfviewfs/iter/cgroups"
 	"bpfviewfs/iter/links"
 	"bpfviewfs/iter/records"
@@ -45,6 +45,7 @@ func (j *Job) begin(ctx context.Context, cgroup uint64, tree bool) *run {
 	r := pool.Get().(*run)
 	r.ctx, r.job, r.hierarchy, r.limit = ctx, j, j.runner.hierarchy, j.runner.maxRun
 	r.deadline = time.Now().Add(j.runner.timeout)
+	r.output.Room.Begin(ctx)
 	r.output.Begin(j.view, j.typ, cgroup, tree, r.limit)
 	return r
 }
@@ -53,20 +54,11 @@ func (j *Job) begin(ctx context.Context, cgroup uint64, tree bool) *run {
 func (r *run) release() {
 	const keep = 1 << 20 // bytes
 	r.ctx, r.job, r.hierarchy, r.rights = nil, nil, nil, nil
-	r.bits = within(r.bits, keep)[:0]
+	r.bits = room.Within(r.bits, keep)[:0]
 	r.output.End()
-	r.ids, r.here, r.asked, r.starts = within(r.ids, keep), within(r.here, keep), within(r.asked, keep),
-		within(r.starts, keep)
+	r.ids, r.here = room.Within(r.ids, keep), room.Within(r.here, keep)
+	r.asked, r.starts = room.Within(r.asked, keep), room.Within(r.starts, keep)
 	pool.Put(r)
-}
-
-// within is s, or nil if it holds more bytes than that.
-func within[T any](s []T, bytes int) []T {
-	var t T
-	if cap(s)*int(unsafe.Sizeof(t)) > bytes {
-		return nil
-	}
-	return s
 }
 
 // collect appends the output of the job's programs about the cgroup, with the flavour that fits.
@@ -136,12 +128,8 @@ func (r *run) call(argument uint64, dst []byte) ([]byte, error) {
 	}
 	defer unix.Close(fd)
 	from := len(dst)
-	dst = append(dst, r.buf[:n]...)
-	if int64(n) > r.limit {
-		return nil, records.TooLong(r.limit)
-	}
-	if n < len(r.buf) { // the program is called once
-		return dst, nil
+	if dst, err = r.keep(n, from, dst); err != nil || n < len(r.buf) { // the program is called once
+		return dst, err
 	}
 	return r.drain(fd, from, dst)
 }
@@ -160,16 +148,21 @@ func (r *run) linked(dst []byte) ([]byte, error) {
 func (r *run) drain(fd, from int, dst []byte) ([]byte, error) {
 	for {
 		n, err := r.readSome(fd, len(r.buf))
-		switch {
-		case err != nil:
-			return nil, err
-		case n == 0:
-			return dst, nil
-		case int64(len(dst)-from+n) > r.limit:
-			return nil, records.TooLong(r.limit)
+		if err != nil || n == 0 {
+			return dst, err
 		}
-		dst = append(dst, r.buf[:n]...)
+		if dst, err = r.keep(n, from, dst); err != nil {
+			return nil, err
+		}
 	}
+}
+
+// keep appends n bytes of r.buf to dst, if the output from from on may have them.
+func (r *run) keep(n, from int, dst []byte) ([]byte, error) {
+	if int64(len(dst)-from+n) > r.limit {
+		return nil, records.TooLong(r.limit)
+	}
+	return append(dst, r.buf[:n]...), r.output.Room.Take(2 * int64(n)) // once more for their order and labels
 }
 
 // readSome reads up to some bytes of the iterator into r.buf. 0 is its end.

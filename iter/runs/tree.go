@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"bpfviewfs/internal/errno"
+	"bpfviewfs/iter/records"
 	"bpfviewfs/iter/requests"
 	"golang.org/x/sys/unix"
 )
@@ -61,7 +62,7 @@ func (r *run) listTree(cgroup uint64) (err error) {
 	if err == nil && !listed {
 		err = r.list(cgroup)
 	}
-	return err
+	return errors.Join(err, r.output.Room.Take(int64(2*records.PartSize*r.output.Len()))) // also for the list
 }
 
 // collectEach runs the job for one cgroup of the tree after the other.
