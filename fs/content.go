@@ -2,13 +2,16 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"time"
 
 	"bpfviewfs/fs/buffers"
+	"bpfviewfs/fs/limits"
 	"bpfviewfs/fs/openfiles"
 	words "bpfviewfs/internal/errno"
+	"bpfviewfs/internal/room"
 	"golang.org/x/sys/unix"
 )
 
@@ -59,19 +62,29 @@ func (c content) append(ctx context.Context, f *FS, cgroup uint64, who reader, d
 }
 
 // start makes one run of the file of a node, with the rights of a reader, within the limits of user uid. It
-// waits no longer than the reader does. entry is nil if the file is not open yet.
-func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader, entry *openfiles.Entry) (*buffers.Run,
-	error) {
+// waits no longer than the reader does. entry is nil if the file is not open yet. If there is no error the
+// caller ends the run, after an open file is charged for the result.
+func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader, entry *openfiles.Entry) (
+	*buffers.Run, *running, error) {
 	c, err := f.content(n)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	start := time.Now()
-	a, err := f.limits.Begin(cancel, uid)
 	var r *buffers.Run
-	if err == nil {
-		r, err = f.run(interruptible{context.Background(), cancel}, c, n.cgroup, who, entry)
-		a.End()
+	this := &running{Context: context.Background(), cancel: cancel}
+	for {
+		if this.Run, err = f.limits.Begin(cancel, uid, n.id(), this.Wants()); err != nil {
+			break
+		}
+		if r, err = f.run(this, c, n.cgroup, who, entry); err == nil {
+			this.Learn()
+			break
+		}
+		this.End()
+		if !errors.Is(err, limits.ErrTurn) {
+			break
+		}
 	}
 	f.counts.add(r, err)
 	if n.isView() {
@@ -82,7 +95,7 @@ func (f *FS) start(cancel <-chan struct{}, n node, uid uint32, who reader, entry
 	if err != nil {
 		f.failed(uid, c.name(), n.cgroup, err)
 	}
-	return r, err
+	return r, this, err
 }
 
 func (f *FS) run(ctx context.Context, c content, cgroup uint64, who reader, entry *openfiles.Entry) (r *buffers.Run,
@@ -110,19 +123,28 @@ func (f *FS) run(ctx context.Context, c content, cgroup uint64, who reader, entr
 	return r, nil
 }
 
-// interruptible is a context that is done when the kernel interrupts the request.
-type interruptible struct {
+// running is the context of a run. It is done when the kernel interrupts the request, and grants memory
+// within the limits of the user.
+type running struct {
 	context.Context
+	limits.Run
 	cancel <-chan struct{}
 }
 
-func (r interruptible) Done() <-chan struct{} { return r.cancel }
+func (r *running) Done() <-chan struct{} { return r.cancel }
 
-func (r interruptible) Err() error {
+func (r *running) Err() error {
 	select {
 	case <-r.cancel:
 		return context.Canceled
 	default:
 		return nil
 	}
+}
+
+func (r *running) Value(key any) any {
+	if key == (room.Key{}) {
+		return &r.Run
+	}
+	return nil
 }

@@ -42,7 +42,7 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	if err != nil {
 		return errno(err)
 	}
-	r, err := f.start(cancel, n, in.Uid, f.reader(&in.InHeader), nil)
+	r, run, err := f.start(cancel, n, in.Uid, f.reader(&in.InHeader), nil)
 	switch {
 	case errors.Is(err, unix.ENODEV): // the view was removed just now
 		return fuse.ENOENT
@@ -51,14 +51,15 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	case err != nil:
 		return errno(err)
 	}
-	return errno(f.open(n, r, in, out))
+	defer run.End()
+	return errno(f.open(n, r, run, in, out))
 }
 
-// open makes an open file that holds the run.
-func (f *FS) open(n node, r *buffers.Run, in *fuse.OpenIn, out *fuse.OpenOut) error {
+// open makes an open file that holds the result of a run.
+func (f *FS) open(n node, r *buffers.Run, run *running, in *fuse.OpenIn, out *fuse.OpenOut) error {
 	size, time := len(r.Data), r.Time // share may give r to another run
 	charge := r.Cost()
-	account, err := f.limits.Hold(in.Uid, 1, charge)
+	account, err := run.Hold(charge)
 	if err != nil {
 		r.Done()
 		return err
@@ -222,14 +223,15 @@ func (o *file) again(cancel <-chan struct{}, decide func() bool, h *fuse.InHeade
 		return err
 	}
 	defer o.leave()
-	r, err := o.fs.start(cancel, o.node, h.Uid, o.opener(h), o.entry)
+	r, run, err := o.fs.start(cancel, o.node, h.Uid, o.opener(h), o.entry)
 	if isGone(err) || errors.Is(err, unix.ENODEV) {
 		return unix.ENODEV // the reader's path is right, but its cgroup is gone
 	} else if err != nil {
 		return err
 	}
+	defer run.End()
 	size, time := len(r.Data), r.Time
-	if err := o.replace(r, decide, h); err != nil {
+	if err := o.replace(r, run, decide, h); err != nil {
 		r.Done()
 		return err
 	}
@@ -237,7 +239,7 @@ func (o *file) again(cancel <-chan struct{}, decide func() bool, h *fuse.InHeade
 	return nil
 }
 
-func (o *file) replace(r *buffers.Run, decide func() bool, h *fuse.InHeader) error {
+func (o *file) replace(r *buffers.Run, run *running, decide func() bool, h *fuse.InHeader) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if decide != nil && !decide() {
@@ -247,7 +249,7 @@ func (o *file) replace(r *buffers.Run, decide func() bool, h *fuse.InHeader) err
 		return errClosed
 	}
 	charge := r.Cost()
-	if err := o.account.Charge(charge-o.charged, false); err != nil {
+	if err := run.Charge(o.account, charge-o.charged); err != nil {
 		return err
 	}
 	o.charged = charge

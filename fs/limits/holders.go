@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Holder is a user whose open files and directories hold memory.
+// Holder is a user whose open files, directories and runs hold memory.
 type Holder struct {
 	UID     uint32 `json:"uid"`
 	Files   int64  `json:"open_files"`

@@ -3,8 +3,6 @@
 package limits
 
 import (
-	"context"
-	"fmt"
 	"runtime"
 	"sync"
 	"time"
@@ -27,9 +25,9 @@ type Limits struct {
 	// Users is how many runs of all users but root may be under way or wait; one more is EBUSY at once.
 	// Without it two users together could occupy every loop. Default: 384.
 	Users int
-	// Held is how many bytes of runs and listings the open files and directories of one user other than
-	// root may hold. Total is the limit for all users; more is ENOBUFS. Defaults: 256 MiB, 1 GiB. Total
-	// can change, see [Limiter.SetTotal].
+	// Held is how many bytes the open files and directories of one user other than root may hold, and
+	// the large runs that are under way. Total is the limit for all users; more is ENOBUFS. Defaults:
+	// 256 MiB, 1 GiB. Total can change, see [Limiter.SetTotal].
 	Held, Total int64
 }
 
@@ -62,7 +60,10 @@ type Limiter struct {
 	accounts map[uint32]*Account
 	begun    int // runs of users other than root that wait or are under way
 	files    pool
-	bytes    pool
+	bytes    pool // of open files, directories and runs
+	inRuns   pool // of these, by runs that are under way
+	thirsty  int  // runs that wait for bytes
+	needs    map[uint64]int64
 }
 
 // Account counts the work under way of one user. All but limiter and uid is protected by limiter.mu.
@@ -72,15 +73,16 @@ type Account struct {
 
 	uses    int // runs that wait or are under way, open files and directories
 	running int // runs
-	queue   []chan struct{}
+	queue   []*waiter
 	files   int64 // open files
 	held    int64 // bytes
+	inRuns  int64 // of these, by runs that are under way
 }
 
 // keepAccounts is how many accounts of idle users are kept for the next time.
 const keepAccounts = 64
 
-// New returns a limiter for users who may have as many open files together.
+// New returns a limiter for users that may have as many open files together.
 func New(l Limits, files int64) *Limiter {
 	l = l.withDefaults()
 	return &Limiter{
@@ -88,6 +90,7 @@ func New(l Limits, files int64) *Limiter {
 		accounts: make(map[uint32]*Account),
 		files:    pool{room: files},
 		bytes:    pool{room: l.Total},
+		needs:    make(map[uint64]int64),
 	}
 }
 
@@ -157,6 +160,9 @@ func (l *Limiter) Force(uid uint32, files, bytes int64) *Account {
 func (a *Account) Charge(bytes int64, force bool) error {
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
+	if bytes < 0 {
+		defer a.limiter.wake()
+	}
 	if force {
 		a.add(0, bytes)
 		return nil
@@ -170,6 +176,7 @@ func (a *Account) Release(files, bytes int64) {
 	defer a.limiter.mu.Unlock()
 	a.add(-files, -bytes)
 	a.left()
+	a.limiter.wake()
 }
 
 func (a *Account) reserve(files, bytes int64) error {
@@ -196,86 +203,4 @@ func (a *Account) add(files, bytes int64) {
 	a.held += bytes
 	a.limiter.files.add(a.uid, files)
 	a.limiter.bytes.add(a.uid, bytes)
-}
-
-// Begin waits for the turn of one run of a user. Call End on the account afterwards.
-func (l *Limiter) Begin(cancel <-chan struct{}, uid uint32) (*Account, error) {
-	a, turn, err := l.enter(uid)
-	if err != nil || turn == nil {
-		return a, err
-	}
-	timeout := time.NewTimer(l.limits.Wait)
-	defer timeout.Stop()
-	select {
-	case <-turn:
-		return a, nil
-	case <-cancel:
-		err = context.Canceled
-	case <-timeout.C:
-		err = fmt.Errorf("%d runs of user %d were under way for %v: read less at once: %w",
-			l.limits.Runs, uid, l.limits.Wait, unix.EBUSY)
-	}
-	if a.leave(turn) {
-		return nil, err
-	}
-	return a, nil // its turn came just now
-}
-
-// enter counts a run. If it is not its turn, enter returns the channel to wait for.
-func (l *Limiter) enter(uid uint32) (_ *Account, turn chan struct{}, _ error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if uid != 0 && l.begun >= l.limits.Users {
-		return nil, nil, fmt.Errorf("%d runs of all users are under way: read less at once: %w",
-			l.limits.Users, unix.EBUSY)
-	}
-	a := l.account(uid)
-	switch {
-	case a.running < l.limits.Runs:
-		a.running++
-	case len(a.queue) >= l.limits.Waiting:
-		a.left()
-		return nil, nil, fmt.Errorf("%d runs of user %d wait: read less at once: %w",
-			l.limits.Waiting, uid, unix.EBUSY)
-	default:
-		turn = make(chan struct{})
-		a.queue = append(a.queue, turn)
-	}
-	l.count(uid, 1)
-	return a, turn, nil
-}
-
-func (l *Limiter) count(uid uint32, runs int) {
-	if uid != 0 {
-		l.begun += runs
-	}
-}
-
-// leave takes back a run that waits. It returns false if its turn has come.
-func (a *Account) leave(turn chan struct{}) bool {
-	a.limiter.mu.Lock()
-	defer a.limiter.mu.Unlock()
-	for i, waits := range a.queue {
-		if waits == turn {
-			a.queue = append(a.queue[:i], a.queue[i+1:]...)
-			a.limiter.count(a.uid, -1)
-			a.left()
-			return true
-		}
-	}
-	return false
-}
-
-// End ends a run, and gives its place to the run that has waited longest.
-func (a *Account) End() {
-	a.limiter.mu.Lock()
-	defer a.limiter.mu.Unlock()
-	if len(a.queue) > 0 {
-		close(a.queue[0])
-		a.queue = a.queue[1:]
-	} else {
-		a.running--
-	}
-	a.limiter.count(a.uid, -1)
-	a.left()
 }

@@ -12,11 +12,15 @@ type pool struct {
 }
 
 // grants reports whether a user with own units may take n more.
-func (p *pool) grants(uid uint32, own, n int64) bool {
-	if p.taken+n > p.room {
-		return false
+func (p *pool) grants(uid uint32, own, n int64) bool { return n <= p.left(uid, own) }
+
+// left is how much a user with own units may take.
+func (p *pool) left(uid uint32, own int64) int64 {
+	left := p.room - p.taken
+	if uid != 0 {
+		left = min(left, p.room/4*3-p.others-own)
 	}
-	return uid == 0 || own+n <= p.room/4*3-p.others
+	return left
 }
 
 func (p *pool) add(uid uint32, n int64) {
@@ -26,9 +30,11 @@ func (p *pool) add(uid uint32, n int64) {
 	}
 }
 
-// SetTotal sets how many bytes the open files and directories of all users may hold. Bytes already held stay.
+// SetTotal sets how many bytes the open files, directories and runs of all users may hold. Bytes already
+// held stay.
 func (l *Limiter) SetTotal(bytes int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.bytes.room = bytes
+	l.wake()
 }
