@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -9,11 +10,14 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"bpfviewfs/internal/testenv"
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 )
 
 var floodTime = flag.Duration("flood", 10*time.Second, "how long TestFloodsWithLittleMemory lasts")
@@ -217,4 +221,79 @@ func TestFloodsWithLittleMemory(t *testing.T) {
 		}
 	}
 	readAll()
+}
+
+// TestTreesWithLittleMemory has a tree read whose result alone is larger than the memory of the mount's
+// processes, and then more results at one time than that holds. Nothing is killed.
+func TestTreesWithLittleMemory(t *testing.T) {
+	testenv.NeedsRoot(t)
+	const limit, giant, children = 64 << 20, 4000, 400
+	registry, dir := newRegistry(t), t.TempDir()
+	mount := []string{command, "mount", "cgroup2", dir, "-o", "registry=" + registry}
+	run := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	run(mount...) // has the programs verified, which takes the kernel more memory than all below
+	unmount(t, dir)
+	group := newMemoryCgroup(t, limit)
+	enter := []string{"sh", "-c", "echo $$ >" + group.path + `/cgroup.procs && exec "$@"`, "sh"}
+	run(append(enter, mount...)...)
+	t.Cleanup(func() { unmount(t, dir) })
+	server := status(t, dir).Server
+
+	long := strings.Repeat("x", 230) // is in each sample
+	top := newCgroup(t, dir)
+	in := func(name string, children int) *cgroup {
+		c := top.child(name).child(long)
+		t.Cleanup(c.removeChildren)
+		for i := range children {
+			if err := os.Mkdir(fmt.Sprintf("%s/%s%d", c.path, long, i), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return c
+	}
+	const file = "/.bpfview/tree/psi.prom"
+	if _, err := os.ReadFile(in("giant", giant).mirror + file); !errors.Is(err, unix.ENOBUFS) {
+		t.Errorf("a tree larger than the memory is read with %v", err)
+	}
+	if errs := read(t, dir+"/.bpfview/errors"); !strings.Contains(errs, "give the mount more memory") {
+		t.Errorf("errors says:\n%s", errs)
+	}
+	c := in("many", children)
+	whole, err := os.ReadFile(c.mirror + file)
+	if err != nil || len(whole) < 2<<20 {
+		t.Fatalf("a tree within the memory is read with %d bytes and %v", len(whole), err)
+	}
+	var all sync.WaitGroup
+	var results atomic.Int32
+	lines := func(text []byte) int { return bytes.Count(text, []byte{'\n'}) }
+	for range 24 {
+		all.Go(func() {
+			for range 4 {
+				text, err := os.ReadFile(c.mirror + file)
+				switch {
+				case err == nil && lines(text) == lines(whole):
+					results.Add(1)
+				case errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.EBUSY):
+				default:
+					t.Errorf("one of many readers gets %d of %d bytes, and %v",
+						len(text), len(whole), err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if results.Load() == 0 {
+		t.Error("no reader of many gets a result")
+	}
+	t.Logf("a tree of %d bytes, %d of %d reads, %d MiB used",
+		len(whole), results.Load(), 24*4, group.used(t)>>20)
+	if kills, now := group.oomKills(t), status(t, dir).Server; kills != "0" || now != server {
+		t.Errorf("%s processes were killed for lack of memory; the server was process %d and is %d",
+			kills, server, now)
+	}
 }

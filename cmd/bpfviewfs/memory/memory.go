@@ -16,17 +16,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// heldShare is the share of this process's memory that open files may hold, a quarter, on the heap or in the
-// memory that outlives the server. From heapShare on, a half, the collector works harder than usual. The rest
-// is for the keeper, maps of BPF programs, and the heap of the next server.
-const (
-	heldShare = 4
-	heapShare = 2
-)
+// From heapShare of this process's memory on, a third, the collector works harder than usual.
+const heapShare = 3
 
-// Follow limits the memory of open files, and of the heap, to a share of the memory that this process may
-// use, until ctx is done. setTotal is told the bytes for open files whenever they may have changed. When
-// there is little to do Follow gives free memory back, because the collector would take minutes.
+// held is how many bytes of a limit open files, directories and runs may have, on the heap or in the memory
+// that outlives the server. It is a quarter, or more of little memory if that is not needed for the keeper,
+// maps of BPF programs and the heap of the next server.
+func held(limit int64) int64 {
+	const others, most = 32 << 20, 256 << 20
+	return max(limit/4, min((limit-others)/8*3, most))
+}
+
+// Follow limits the memory of open files and runs, and of the heap, to a share of the memory that this
+// process may use, until ctx is done. setTotal is told the bytes for files and runs whenever they may have
+// changed. When there is little to do Follow gives free memory back, because the collector would take
+// minutes.
 func Follow(ctx context.Context, setTotal func(bytes int64)) {
 	var spare spare
 	for every := time.NewTicker(4 * time.Second); ; {
@@ -43,10 +47,10 @@ func Follow(ctx context.Context, setTotal func(bytes int64)) {
 	}
 }
 
-// Share does once what Follow does again and again.
+// Share is one step of Follow.
 func Share(setTotal func(bytes int64)) {
 	limit := Limit("/proc/self")
-	setTotal(limit / heldShare)
+	setTotal(held(limit))
 	debug.SetMemoryLimit(limit / heapShare)
 }
 
