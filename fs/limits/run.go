@@ -26,16 +26,21 @@ type Run struct {
 type waiter struct {
 	turn chan struct{}
 	need int64
+	full error // open files have the memory
 }
 
-// ErrTurn is the error of [Run.Take] when runs that are under way have the rest of the memory. The caller
-// ends the run, and begins it anew with the bytes that it wants.
-var ErrTurn = errors.New("runs under way have the memory")
+// ErrTurn is the error of [Run.Take] when runs that are under way, or open files, have the rest of the
+// memory. The caller ends the run, and begins it anew with the bytes that it wants.
+var ErrTurn = errors.New("runs under way or open files have the memory")
 
 const (
 	runShare = 8    // the part of the bytes that runs leave to small files and directories
 	mostNeed = 4096 // files whose last need is known
 )
+
+// closeTime is how long a run waits for the memory of open files. A file that was closed may still be open
+// for a moment, because close(2) does not wait for RELEASE.
+var closeTime = 250 * time.Millisecond
 
 // Begin waits for the turn of one run of a user, and for the memory that the last run of the same file
 // took. wants is 0 at first. Call End afterwards.
@@ -45,7 +50,11 @@ func (l *Limiter) Begin(cancel <-chan struct{}, uid uint32, file uint64, wants i
 	if err != nil || w == nil {
 		return r, err
 	}
-	timeout := time.NewTimer(l.limits.Wait)
+	patience := l.limits.Wait
+	if w.full != nil {
+		patience = min(patience, closeTime)
+	}
+	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
 	select {
 	case <-w.turn:
@@ -53,11 +62,15 @@ func (l *Limiter) Begin(cancel <-chan struct{}, uid uint32, file uint64, wants i
 	case <-cancel:
 		err = context.Canceled
 	case <-timeout.C:
-		err = fmt.Errorf("%d runs of user %d were under way for %v: read less at once: %w",
-			l.limits.Runs, uid, l.limits.Wait, unix.EBUSY)
-		if w.need > 0 {
+		switch {
+		case w.full != nil:
+			err = w.full
+		case w.need > 0:
 			err = fmt.Errorf("there was no memory for %d bytes of a run of user %d for %v: "+
-				"read less at once: %w", w.need, uid, l.limits.Wait, unix.EBUSY)
+				"read less at once: %w", w.need, uid, patience, unix.EBUSY)
+		default:
+			err = fmt.Errorf("%d runs of user %d were under way for %v: read less at once: %w",
+				l.limits.Runs, uid, patience, unix.EBUSY)
 		}
 	}
 	if r.account.leave(w) {
@@ -76,10 +89,14 @@ func (l *Limiter) enter(uid uint32, r *Run) (*waiter, error) {
 	}
 	a := l.account(uid)
 	need := max(l.needs[r.file], r.wants)
+	var full error
 	if most := a.most(); need > 0 && need > most {
 		delete(l.needs, r.file) // the next run may be smaller
-		a.left()
-		return nil, a.tooLarge(need, most)
+		full = a.tooLarge(need, most)
+		if need > a.alone() {
+			a.left()
+			return nil, full
+		}
 	}
 	r.account, r.reserved = a, need
 	now := need == 0 || need <= a.room() && !slices.ContainsFunc(a.queue, isThirsty)
@@ -93,7 +110,7 @@ func (l *Limiter) enter(uid uint32, r *Run) (*waiter, error) {
 		return nil, fmt.Errorf("%d runs of user %d wait: read less at once: %w",
 			l.limits.Waiting, uid, unix.EBUSY)
 	}
-	w := &waiter{turn: make(chan struct{}), need: need}
+	w := &waiter{turn: make(chan struct{}), need: need, full: full}
 	a.queue = append(a.queue, w)
 	l.thirst(w, 1)
 	l.count(uid, 1)
@@ -127,21 +144,22 @@ func (a *Account) reserveRun(bytes int64) {
 }
 
 // room is how many bytes runs of the user may take now.
-func (a *Account) room() int64 { return a.roomBeside(a.inRuns, a.limiter.inRuns) }
+func (a *Account) room() int64 { return a.roomBeside(a.held, a.limiter.bytes) }
 
-// most is how many bytes one run may take when no other is under way.
-func (a *Account) most() int64 { return a.roomBeside(0, pool{}) }
+// most is how many bytes one run may take beside open files, when no other run is under way.
+func (a *Account) most() int64 {
+	all, runs := a.limiter.bytes, a.limiter.inRuns
+	return a.roomBeside(a.held-a.inRuns, pool{taken: all.taken - runs.taken, others: all.others - runs.others})
+}
 
-// roomBeside is how many bytes runs may take if these are the bytes of others, own ones and of all users.
-func (a *Account) roomBeside(own int64, all pool) int64 {
+// alone is how many bytes one run may take when nothing else is there.
+func (a *Account) alone() int64 { return a.roomBeside(0, pool{}) }
+
+// roomBeside is how many bytes runs may take beside these, own ones and all.
+func (a *Account) roomBeside(held int64, all pool) int64 {
 	l := a.limiter
-	held := a.held - a.inRuns + own
-	p := pool{
-		room:   l.bytes.room - l.bytes.room/runShare,
-		taken:  l.bytes.taken - l.inRuns.taken + all.taken,
-		others: l.bytes.others - l.inRuns.others + all.others,
-	}
-	left := p.left(a.uid, held)
+	all.room = l.bytes.room - l.bytes.room/runShare
+	left := all.left(a.uid, held)
 	if a.uid != 0 {
 		left = min(left, l.limits.Held-l.limits.Held/runShare-held)
 	}
@@ -154,8 +172,8 @@ func (a *Account) tooLarge(need, most int64) error {
 		need, a.uid, max(most, 0), a.held-a.inRuns)
 }
 
-// Take counts more bytes for the run. The error is unix.ENOBUFS if there is no room for them beside open
-// files, and ErrTurn if there is none beside other runs.
+// Take counts more bytes for the run. The error is unix.ENOBUFS if there is no room for them at all, and
+// ErrTurn if there is none beside other runs and open files.
 func (r *Run) Take(bytes int64) error {
 	r.taken += bytes
 	if r.taken <= r.reserved {
@@ -171,11 +189,11 @@ func (r *Run) Take(bytes int64) error {
 		return nil
 	}
 	most := a.most()
-	if r.taken > most {
+	if r.taken > a.alone() {
 		delete(l.needs, r.file)
 		return a.tooLarge(r.taken, most)
 	}
-	r.wants = min(2*r.taken, most)
+	r.wants = max(r.taken, min(2*r.taken, most))
 	return ErrTurn
 }
 

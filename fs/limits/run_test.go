@@ -82,12 +82,12 @@ func TestTake(t *testing.T) {
 		{name: "more than all", takes: 701, err: unix.ENOBUFS},
 		{name: "more than all of a user", uid: 7, takes: 526, err: unix.ENOBUFS},
 		{name: "known to be more than all", wants: 701, begins: unix.ENOBUFS},
-		{name: "more than beside a file", file: 300, takes: 401, err: unix.ENOBUFS},
+		{name: "more than beside a file", file: 300, takes: 401, err: ErrTurn, again: 401},
 		{name: "known to be more than beside a file", file: 300, wants: 401, begins: unix.ENOBUFS},
 		{name: "more than beside a run", run: 600, takes: 110, err: ErrTurn, again: 220},
 		{name: "most of all beside a run", run: 600, takes: 650, err: ErrTurn, again: 700},
 		{name: "beside a run and a file", run: 400, file: 200, takes: 110, err: ErrTurn, again: 220},
-		{name: "too much beside a run and a file", run: 400, file: 200, takes: 501, err: unix.ENOBUFS},
+		{name: "too much beside a run and a file", run: 400, file: 200, takes: 501, err: ErrTurn, again: 501},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := New(Limits{Total: total, Held: total}, 10)
@@ -173,6 +173,33 @@ func TestWaits(t *testing.T) {
 			after()
 			mustBeIdle(t, l)
 		})
+	}
+}
+
+// TestWaitsForClose has a run wait for the memory of an open file, which is closed, or is not.
+func TestWaitsForClose(t *testing.T) {
+	defer func(before time.Duration) { closeTime = before }(closeTime)
+	for closes, patience := range map[bool]time.Duration{true: time.Hour, false: time.Nanosecond} {
+		closeTime = patience
+		l := New(Limits{Total: total, Held: total, Wait: time.Hour}, 10)
+		file := l.Force(0, 1, 400)
+		waits := l.later(nil, 0, 0, 400)
+		if closes {
+			file.Release(1, 400)
+		}
+		b := <-waits
+		if closes {
+			if b.err != nil {
+				t.Fatalf("a run ends with %v when the file is closed", b.err)
+			}
+			b.run.End()
+		} else {
+			if !errors.Is(b.err, unix.ENOBUFS) {
+				t.Errorf("a run ends with %v when the file is not closed", b.err)
+			}
+			file.Release(1, 400)
+		}
+		mustBeIdle(t, l)
 	}
 }
 
