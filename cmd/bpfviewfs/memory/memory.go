@@ -23,7 +23,7 @@ const heapShare = 3
 // that outlives the server. It is a quarter, or more of little memory if that is not needed for the keeper,
 // maps of BPF programs and the heap of the next server.
 func held(limit int64) int64 {
-	const others, most = 32 << 20, 256 << 20
+	const others, most = 24 << 20, 256 << 20
 	return max(limit/4, min((limit-others)/8*3, most))
 }
 

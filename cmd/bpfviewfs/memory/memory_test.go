@@ -68,8 +68,8 @@ func TestLongestRun(t *testing.T) {
 
 func TestHeld(t *testing.T) {
 	for _, c := range []struct{ limit, held int64 }{
-		{32 << 20, 8 << 20}, {64 << 20, 16 << 20}, {96 << 20, 24 << 20}, {128 << 20, 36 << 20},
-		{160 << 20, 48 << 20}, {1 << 30, 256 << 20}, {16 << 30, 4 << 30},
+		{32 << 20, 8 << 20}, {64 << 20, 16 << 20}, {96 << 20, 27 << 20}, {128 << 20, 39 << 20},
+		{160 << 20, 51 << 20}, {1 << 30, 256 << 20}, {16 << 30, 4 << 30},
 	} {
 		if n := held(c.limit); n != c.held {
 			t.Errorf("%d bytes of %d for open files and runs, want %d", n, c.limit, c.held)
