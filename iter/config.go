@@ -44,6 +44,8 @@ type Config struct {
 	// CloseLater, if not nil, is given a file of this process that the kernel frees slowly. The process that
 	// starts the next one holds the file until this one has ended, so that it ends at once.
 	CloseLater func(*os.File) error
+	// Loading, if not nil, is told of each view before it is loaded, with its number, from 1 to of.
+	Loading func(view string, number, of int)
 	Options
 	// Logf gets messages about places, and about the choice between two sources. It may be nil.
 	Logf func(format string, args ...any)

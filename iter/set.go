@@ -184,14 +184,18 @@ func (s *Set) update(event bool) (changed bool, err error) {
 	}
 	l := &loading{pins: pins, cache: btf.NewCache()}
 	var fresh []*sources.Source
-	for _, name := range slices.Sorted(maps.Keys(found)) {
+	names := slices.Sorted(maps.Keys(found))
+	for _, name := range names {
 		if !was[name].isOf(found[name]) {
 			fresh = append(fresh, found[name])
 		}
 	}
 	l.openAhead(fresh)
 	var list []*View
-	for _, name := range slices.Sorted(maps.Keys(found)) {
+	for i, name := range names {
+		if s.config.Loading != nil {
+			s.config.Loading(name, i+1, len(names))
+		}
 		list = append(list, s.next(was[name], found[name], event, l))
 	}
 	pins.prune(list, s.config.Dirs)

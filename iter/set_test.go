@@ -3,6 +3,7 @@ package iter
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -164,6 +165,18 @@ func TestReload(t *testing.T) {
 	mustRun(t, builtIn, h.Root())
 	if find(t, s, "cpu") != cpu {
 		t.Error("a view that nobody touched was replaced")
+	}
+}
+
+// TestLoading checks that a start tells of each view before it is loaded.
+func TestLoading(t *testing.T) {
+	h := testHierarchy(t, "")
+	var told []string
+	tell := func(view string, number, of int) { told = append(told, fmt.Sprint(view, number, of)) }
+	s := openSet(t, h, Config{Builtin: only(t, "psi", "cpu", "tasks"), Loading: tell})
+	want := []string{"cpu1 3", "psi2 3", "tasks3 3"}
+	if len(s.Views()) != 3 || !slices.Equal(told, want) {
+		t.Errorf("told of %q, want %q", told, want)
 	}
 }
 

@@ -116,6 +116,7 @@ func serveOurs([]string) error {
 		return fuse.ToStatus(err)
 	}
 	fs.Files = append(fs.Files, mounttest.Direct("pid", os.Getenv(wire.KeeperVar)), stuck)
+	c.Loading("loading view hello (1 of 1)")
 	return c.Serve(fs, nil)
 }
 

@@ -43,7 +43,7 @@ func Background(o Options) (ready func(error) error, err error) {
 			if err != nil {
 				return err
 			}
-			return Notify("READY=1")
+			return Notify(isReady)
 		}, nil
 	}
 	return nil, startBackground(o)
@@ -104,7 +104,7 @@ func inBackground(fdText string) (ready func(error) error, err error) {
 		// A parent that has died waits for nothing.
 		io.WriteString(parent, formatOutcome(err))
 		if err == nil {
-			Notify("READY=1")
+			Notify(isReady)
 		}
 		return err
 	}, nil

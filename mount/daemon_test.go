@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -147,19 +148,27 @@ func TestSignalInForeground(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill() })
+	var waits []string
 	told := func() string {
 		for buf := make([]byte, 100); ; {
 			n, err := manager.Read(buf)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if text := string(buf[:n]); !strings.HasPrefix(text, "FDSTORE") {
+			switch text := string(buf[:n]); {
+			case strings.HasPrefix(text, "EXTEND_TIMEOUT_USEC="):
+				waits = append(waits, text)
+			case !strings.HasPrefix(text, "FDSTORE"):
 				return text
 			}
 		}
 	}
-	if text := told(); text != "READY=1" {
+	if text := told(); text != isReady {
 		t.Fatalf("the manager is told %q", text)
+	}
+	wait := "EXTEND_TIMEOUT_USEC=90000000\nSTATUS=loading view hello (1 of 1)"
+	if !slices.Contains(waits, wait) {
+		t.Errorf("the manager is told to wait: %q; want %q as well", waits, wait)
 	}
 	if got := mounttest.Slurp(t, filepath.Join(dir, "hello")); got != mounttest.Trivial {
 		t.Errorf("read %q", got)

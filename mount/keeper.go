@@ -24,7 +24,7 @@ type Keeper struct {
 	// View returns the view that a request on a node runs.
 	View func(node uint64) (view int, ok bool)
 	Logf func(format string, args ...any)
-	// Warn, if not nil, gets a server's warnings, a line each, until the outcome of the mount is told.
+	// Warn, if not nil, gets warnings, a line each, until the outcome of the mount is told.
 	Warn func(line string)
 
 	at       *place.Mount
@@ -50,7 +50,7 @@ type Keeper struct {
 	retry    <-chan time.Time
 	failures int // starts in a row that failed
 	killed   int // starts in a row that were killed
-	slow     int // servers that took too long to be ready, since the last quick one
+	slow     int // servers that took too long to get on, since the last quick one
 
 	over     bool             // the connection has ended
 	deadline <-chan time.Time // of the grace period, or of the servers when it is over
@@ -110,7 +110,7 @@ func (k *Keeper) run() error {
 	}
 	// The server loads its views before the mount, so that no reader waits for that or meets a mount that
 	// fails.
-	for !k.next.prepared {
+	for k.next == nil || !k.next.prepared {
 		if again, err := k.step(); !again {
 			return err
 		}

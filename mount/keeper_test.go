@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -420,6 +421,65 @@ func TestSlowToBeReady(t *testing.T) {
 			t.Errorf("after one that took %v the next may take %v, want %v", c.took, k.readyLimit(), c.want)
 		}
 		k.serving = nil
+	}
+}
+
+// TestSlowBeforeTheMount checks that the caller of mount(8) waits for more than one slow server, is told so,
+// and does not wait for ever.
+func TestSlowBeforeTheMount(t *testing.T) {
+	k := newKeeper(t)
+	k.at.Close()
+	var err error
+	if k.at, err = place.Prepare(mounttest.TempDir(t)); err != nil {
+		t.Fatal(err)
+	}
+	k.ready = func(error) error { return nil }
+	var warned []string
+	k.Warn = func(line string) { warned = append(warned, line) }
+	for n := 1; n <= firstServers; n++ {
+		p, _ := k.server(t)
+		k.next = p
+		k.heard(p, wire.Message{Word: wire.Loading, Doing: "loading view slow (3 of 4)"})
+		p.limit.Reset(0)
+		again, err := k.died(p, p.ends(t))
+		want := fmt.Sprintf("did not get on in %v and was killed while it was loading view slow (3 of 4): ",
+			prepareLimit<<(n-1))
+		if n == firstServers {
+			if again || err == nil || !strings.Contains(err.Error(), want+"mount again") {
+				t.Errorf("the mount ends %t, %v; want %q", !again, err, want)
+			}
+			break
+		}
+		if !again || err != nil || k.retry == nil || len(warned) != n {
+			t.Fatalf("after slow server %d: goes on %t, %v, %q", n, again, err, warned)
+		}
+		if !strings.Contains(warned[n-1], want+"the next one may take") {
+			t.Errorf("warned %q, want %q", warned[n-1], want)
+		}
+	}
+	p, _ := k.server(t)
+	k.next = p
+	if again, err := k.died(p, p.killed(t)); again || err == nil {
+		t.Errorf("after a server that was killed from outside: goes on %t, %v", again, err)
+	}
+}
+
+// TestGetsOn checks that a server which loads one view after the other has its time anew for each of them.
+func TestGetsOn(t *testing.T) {
+	k := newKeeper(t)
+	p, _ := k.server(t)
+	k.next = p
+	p.within(time.Hour)
+	before := p.limit
+	k.heard(p, wire.Message{Word: wire.Loading})
+	if p.allowed != prepareLimit || before.Stop() {
+		t.Errorf("it may take %v, and its time before is over: %t", p.allowed, !before.Stop())
+	}
+	k.serving = p // else it is told to begin
+	k.heard(p, wire.Message{Word: wire.Prepared})
+	k.heard(p, wire.Message{Word: wire.Loading})
+	if p.limit.Stop() {
+		t.Error("a server that is prepared is killed when its views change slowly")
 	}
 }
 

@@ -21,6 +21,7 @@ type process struct {
 	region   int      // of slots, from its begin on
 	started  time.Time
 	prepared bool
+	doing    string        // of its preparations, in words
 	took     time.Duration // to be prepared
 	begun    time.Time     // when it got the order to begin
 	serves   bool          // it has reported so
@@ -97,7 +98,7 @@ func (k *Keeper) spawn(exe *os.File, standby bool) (_ *process, err error) {
 		return nil, fmt.Errorf("start a server: %w", err)
 	}
 	p := &process{Process: started, wire: near, exe: exe, started: time.Now()}
-	p.within(k.readyLimit())
+	k.await(p)
 	if std.said != nil {
 		go k.relay(std.said)
 	}
@@ -176,7 +177,11 @@ func (p *process) why(end *os.ProcessState) error {
 	case p.last != nil && p.last.Error != "":
 		return p.last.Err()
 	case p.late.Load():
-		return fmt.Errorf("server %d did not get on in %v and was killed", p.Pid, p.allowed)
+		err := fmt.Errorf("server %d did not get on in %v and was killed", p.Pid, p.allowed)
+		if p.doing != "" {
+			err = fmt.Errorf("%w while it was %s", err, p.doing)
+		}
+		return err
 	}
 	return exit.With(exit.System, fmt.Errorf("server %d ended: %v", p.Pid, end))
 }

@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"fmt"
 	"os"
 	"time"
 )
@@ -68,8 +69,8 @@ func (k *Keeper) isGood(exe *os.File) {
 	}
 }
 
-// Limits for a server: to prepare itself and then to begin, to stop reading requests, and to answer the requests
-// it has.
+// Limits for a server: to load one view, and at last to begin; to stop reading requests, and to answer the
+// requests it has.
 const (
 	prepareLimit = time.Minute
 	stopLimit    = 2 * time.Second
@@ -79,10 +80,37 @@ const (
 // mostDoublings bounds readyLimit, at 32 minutes.
 const mostDoublings = 5
 
-// readyLimit is how long a server may take to prepare itself, and then to begin. Each server that is killed for
-// taking longer doubles it, because the next one begins from zero. Otherwise no server would ever serve on a
-// machine that has too little CPU time for one.
+// firstServers is how many servers in a row may be too slow before the mount is ready. If none gets on at all,
+// the caller of mount(8) waits for 7 minutes.
+const firstServers = 3
+
+// readyLimit is how long a server may take to load one view, and at last to begin. Each server that is killed
+// for taking longer doubles it, because the next one begins from zero. Otherwise no server would ever serve on
+// a machine that has too little CPU time for one.
 func (k *Keeper) readyLimit() time.Duration { return prepareLimit << min(k.slow, mostDoublings) }
+
+// await gives a server the time of readyLimit from now on. A service manager that waits for the mount is told,
+// so that it does not give up before the keeper does.
+func (k *Keeper) await(p *process) {
+	p.within(k.readyLimit())
+	if k.ready == nil {
+		return
+	}
+	longest := k.readyLimit() + startSlack
+	err := Notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d\nSTATUS=%s", longest.Microseconds(), p.doing))
+	if err != nil {
+		k.Logf("%v", err)
+	}
+}
+
+// startSlack is the time that the service manager waits for the keeper's next message after readyLimit.
+const startSlack = 30 * time.Second
+
+// goesOn reports whether another server is started after the end of p. Before the mount is ready that is done
+// only if p was too slow, because any other fault would come again.
+func (k *Keeper) goesOn(p *process) bool {
+	return k.ready == nil || p.late.Load() && k.slow < firstServers
+}
 
 // wasReady notes how long a server took that serves now. A quick one ends the doubling.
 func (k *Keeper) wasReady(p *process) {

@@ -7,6 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// isReady also ends the status that await has told.
+const isReady = "READY=1\nSTATUS="
+
 // Notify tells the service manager a state such as READY=1 or STOPPING=1, see sd_notify(3). Without
 // NOTIFY_SOCKET in the environment it does nothing.
 func Notify(state string) error {

@@ -49,8 +49,13 @@ func (k *Keeper) step() (again bool, err error) {
 // heard acts on a server's report.
 func (k *Keeper) heard(p *process, m wire.Message) (again bool, err error) {
 	switch m.Word {
+	case wire.Loading:
+		if !p.prepared {
+			p.doing = m.Doing
+			k.await(p)
+		}
 	case wire.Prepared:
-		p.prepared, p.took = true, time.Since(p.started)
+		p.prepared, p.took, p.doing = true, time.Since(p.started), ""
 		p.limit.Stop()
 		if k.ready != nil && k.Warn != nil {
 			for _, line := range m.Warnings {
@@ -129,7 +134,7 @@ func (k *Keeper) promote(p *process) {
 		p.region = 1 - k.leaving.region
 	}
 	p.begun = time.Now()
-	p.within(k.readyLimit())
+	k.await(p)
 	// An error means that it has died. Its end is still to be reported.
 	p.wire.Send(wire.Message{Word: wire.Go, Order: wire.Order{
 		Region: p.region, Take: k.leaving == nil, Trial: k.crash, Disabled: k.blame.disabled,
@@ -147,7 +152,11 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 	why := p.why(end)
 	if p.late.Load() && !p.serves {
 		k.slow++
-		why = fmt.Errorf("%w: the next one may take %v", why, k.readyLimit())
+		if k.goesOn(p) {
+			why = fmt.Errorf("%w: the next one may take %v", why, k.readyLimit())
+		} else {
+			why = fmt.Errorf("%w: mount again when more CPU time is free", why)
+		}
 	}
 	k.dismissed = slices.DeleteFunc(k.dismissed, func(d *process) bool { return d == p })
 	again = true
@@ -162,7 +171,7 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 		}
 		return true, nil
 	case k.next:
-		again, err = k.lostNext(why)
+		again, err = k.lostNext(p, why)
 	case k.serving:
 		if k.replacing != nil {
 			k.diedToReplace()
@@ -177,20 +186,29 @@ func (k *Keeper) died(p *process, end *os.ProcessState) (again bool, err error) 
 }
 
 // lostNext acts on the end of a server that prepared itself to serve.
-func (k *Keeper) lostNext(why error) (again bool, err error) {
+func (k *Keeper) lostNext(p *process, why error) (again bool, err error) {
 	k.next = nil
-	if k.ready != nil {
+	if !k.goesOn(p) {
 		return false, why
 	}
 	if k.upgrades {
 		k.done(why)
 	} else {
-		k.Logf("%v: starting another", why)
+		k.startingAnother(why)
 	}
-	if k.serving == nil && k.at.Over() { // a living server would have reported it
+	if k.serving == nil && k.at.Attached() && k.at.Over() { // a living server would have reported it
 		return false, why
 	}
 	return true, nil
+}
+
+// startingAnother tells the end of a server that has a successor, also to a caller that waits for the mount.
+func (k *Keeper) startingAnother(why error) {
+	line := fmt.Sprintf("%v: starting another", why)
+	k.Logf("%s", line)
+	if k.ready != nil && k.Warn != nil {
+		k.Warn(line)
+	}
 }
 
 // lostServing acts on the end of the server that served.
@@ -199,10 +217,10 @@ func (k *Keeper) lostServing(p *process, end *os.ProcessState, why error) (again
 	switch {
 	case p.last != nil && p.last.Word == wire.Ended:
 		return false, p.last.Err()
-	case k.ready != nil:
+	case !k.goesOn(p):
 		return false, why
 	}
-	k.Logf("%v: starting another", why)
+	k.startingAnother(why)
 	k.status.Restarts++
 	k.crash = crashed(end)
 	if k.crash {

@@ -3,13 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"bpfviewfs/internal/mounttest"
 	"bpfviewfs/internal/testenv"
 	"golang.org/x/sys/unix"
 )
@@ -196,6 +199,46 @@ func TestSignals(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestSlowStart checks that a service manager is told of each view that is loaded, and to wait for the next.
+func TestSlowStart(t *testing.T) {
+	testenv.NeedsRoot(t)
+	dir, socket := t.TempDir(), filepath.Join(t.TempDir(), "notify")
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	manager.SetReadDeadline(time.Now().Add(mounttest.Hang))
+	cmd := exec.Command(command, "mount", dir, "--foreground", "-o", "registry=none")
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Signal(syscall.SIGTERM)
+	var told []string
+	for buf := make([]byte, 200); len(told) == 0 || !strings.HasPrefix(told[len(told)-1], "READY=1"); {
+		n, err := manager.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		told = append(told, string(buf[:n]))
+	}
+	views, of := 0, 0
+	for _, text := range told {
+		var wait, number int
+		var view string
+		n, _ := fmt.Sscanf(text, "EXTEND_TIMEOUT_USEC=%d\nSTATUS=loading view %s (%d of %d)",
+			&wait, &view, &number, &of)
+		if n == 4 && wait > 60e6 {
+			views++
+		}
+	}
+	if views < 10 || views != of {
+		t.Errorf("told of %d views of %d: %q", views, of, told)
 	}
 }
 

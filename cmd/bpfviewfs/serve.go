@@ -91,6 +91,9 @@ func serve(conn *server.Conn, o mount.Options, log *logrus.Logger) error {
 	c.Logf = warnf
 	c.Keep, c.Kept, c.CloseLater = conn.Keep, conn.Kept(), conn.CloseLater
 	c.Waits = conn.Waits()
+	c.Loading = func(view string, number, of int) {
+		conn.Loading(fmt.Sprintf("loading view %s (%d of %d)", view, number, of))
+	}
 	collect := memory.PauseCollector()
 	src, err := openSource(o.Source, c)
 	if err == nil {

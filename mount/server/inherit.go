@@ -69,6 +69,14 @@ func (c *Conn) Changed(standby bool) {
 	c.keeper.Send(wire.Message{Word: wire.Changed, Standby: standby})
 }
 
+// Loading tells the keeper how far this server has come with its preparations. The keeper kills a server that
+// does not get on. Once the server serves, Loading does nothing.
+func (c *Conn) Loading(doing string) {
+	if c.server == nil {
+		c.keeper.Send(wire.Message{Word: wire.Loading, Doing: doing})
+	}
+}
+
 // Failed tells the keeper why this server process cannot start.
 func (c *Conn) Failed(err error) {
 	c.keeper.Send(wire.Report(wire.Failed, err))

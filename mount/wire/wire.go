@@ -32,6 +32,7 @@ const (
 
 // The server's reports.
 const (
+	Loading  Word = "loading"  // it prepares itself and has come this far (Doing)
 	Prepared Word = "prepared" // it can begin (Warnings)
 	Serving  Word = "serving"  // it answers (Standby)
 	Changed  Word = "changed"  // what a standby has prepared is out of date (Standby)
@@ -50,6 +51,7 @@ type Message struct {
 	Error string `json:",omitempty"`
 	Code  int    `json:",omitempty"` // the exit code of Error
 
+	Doing    string   `json:",omitempty"` // in words
 	Warnings []string `json:",omitempty"` // for the caller of mount(8)
 	Standby  bool     `json:",omitempty"` // it is worth while to prepare another server beside this one
 
