@@ -15,7 +15,7 @@ func exporterCommand(logs *logOptions) *cobra.Command {
 		Use:   "exporter [DIR]",
 		Short: "serve the metrics of the mount at DIR over HTTP, for Prometheus",
 		Long: `Serve .bpfview/textfile of DIR (/run/bpfview if not given), with labels that the cgroups' paths tell. A scrape has all
-metrics, or is 503 with the reason. It needs no privilege but a group that may read the views (gid= of the mount).`,
+metrics, or is 503 with the reason, 400 if the query is wrong. It needs no privilege but a group that may read the views (gid= of the mount).`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	s := exporter.NewServer(cmd.Flags(), version)

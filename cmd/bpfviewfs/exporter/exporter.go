@@ -115,8 +115,8 @@ func New(o Options) *Exporter {
 // Own answers with the exporter's own metrics alone, which need no mount.
 func (e *Exporter) Own() http.Handler { return promhttp.HandlerFor(e.registry, promhttp.HandlerOpts{}) }
 
-// ServeHTTP answers a scrape. The parameters collect[] and exclude[] name views to be served alone, or to be
-// left out.
+// ServeHTTP answers a scrape: with 400 if the request is wrong, with 503 if the mount cannot be read. The
+// parameters collect[] and exclude[] name views to be served alone, or to be left out.
 func (e *Exporter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -127,30 +127,23 @@ func (e *Exporter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case e.slots <- struct{}{}:
 		defer func() { <-e.slots }()
 	default:
-		refuse(w, fmt.Errorf("%d scrapes are under way: scrape less often", cap(e.slots)))
+		err := fmt.Errorf("%d scrapes are under way: scrape less often", cap(e.slots))
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	timeout, err := e.timeout(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"))
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+	err := e.scrape(w, r)
+	if err == nil || r.Context().Err() != nil { // no client waits for the answer
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), timeout)
-	defer cancel()
-	if err := e.scrape(ctx, w, r); err != nil {
-		if r.Context().Err() != nil {
-			return // no client waits for the answer
-		}
-		if !errors.As(err, new(requestError)) {
-			e.metrics.up.Set(0)
-		}
-		e.say(r.URL.RawQuery, "fail: "+err.Error())
-		refuse(w, err)
+	code := http.StatusBadRequest
+	if !errors.As(err, new(requestError)) {
+		code = http.StatusServiceUnavailable
+		e.metrics.up.Set(0)
 	}
+	// Prometheus shows the code alone.
+	e.say(r.URL.RawQuery, "fail: "+err.Error())
+	http.Error(w, err.Error(), code)
 }
-
-// requestError is about the scrape and not about the mount.
-type requestError struct{ error }
 
 // maxSaid bounds the queries that the log has told of.
 const maxSaid = 64
@@ -175,11 +168,6 @@ func (e *Exporter) say(query, what string) {
 	e.options.Logf("scrapes%s %s", query, what)
 }
 
-// refuse answers 503 with the reason. Prometheus shows the code alone, so the reason is logged as well.
-func refuse(w http.ResponseWriter, err error) {
-	http.Error(w, err.Error(), http.StatusServiceUnavailable)
-}
-
 // timeout returns how long a scrape may take, from the header by which Prometheus tells it.
 func (e *Exporter) timeout(header string) (time.Duration, error) {
 	if header == "" {
@@ -187,21 +175,31 @@ func (e *Exporter) timeout(header string) (time.Duration, error) {
 	}
 	seconds, err := strconv.ParseFloat(header, 64)
 	if err != nil || !(seconds > 0) {
-		return 0, fmt.Errorf("the header X-Prometheus-Scrape-Timeout-Seconds is %q: want seconds above 0",
-			header)
+		return 0, badRequest("the header X-Prometheus-Scrape-Timeout-Seconds is %.80q: "+
+			"want seconds above 0", header)
 	}
 	own := time.Duration(min(seconds, 3600) * float64(time.Second))
 	return max(own-e.options.Margin, own/2), nil
 }
 
 // scrape writes all metrics, or writes nothing and returns why.
-func (e *Exporter) scrape(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
-	query, passes := r.URL.Query(), e.current()
+func (e *Exporter) scrape(w http.ResponseWriter, r *http.Request) error {
+	timeout, err := e.timeout(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"))
+	if err != nil {
+		return err
+	}
+	wanted, err := parseQuery(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	defer cancel()
+	passes := e.current()
 	here, err := e.list(ctx, passes)
 	if err != nil {
 		return err
 	}
-	names, err := choose(here, query["collect[]"], query["exclude[]"])
+	names, err := wanted.choose(here)
 	if err != nil {
 		return err
 	}
@@ -229,7 +227,7 @@ func (e *Exporter) scrape(ctx context.Context, w http.ResponseWriter, r *http.Re
 			continue
 		}
 		err = fmt.Errorf("%s: %w", names[i], err)
-		if !errors.Is(err, unix.EFBIG) || len(query["collect[]"]) > 0 || len(names) == 1 {
+		if !errors.Is(err, unix.EFBIG) || len(wanted.collect) > 0 || len(names) == 1 {
 			return err
 		}
 		why = "lack a view: " + err.Error() // which is too large each time
@@ -261,27 +259,6 @@ func (e *Exporter) scrape(ctx context.Context, w http.ResponseWriter, r *http.Re
 		}
 	}
 	return nil
-}
-
-// choose returns those names that a scrape wants. A view that is left out need not be here, because machines
-// that have one scrape configuration may have different views.
-func choose(here, collect, exclude []string) ([]string, error) {
-	if len(collect) > 0 && len(exclude) > 0 {
-		return nil, requestError{errors.New("collect[] and exclude[] together: give one of them")}
-	}
-	for _, name := range collect {
-		if !slices.Contains(here, name) {
-			return nil, requestError{fmt.Errorf("view %.80q has no metrics in this mount: "+
-				"bpfviewfs views shows why; here are %s", name, strings.Join(here, ", "))}
-		}
-	}
-	var names []string
-	for _, name := range here {
-		if (len(collect) == 0 || slices.Contains(collect, name)) && !slices.Contains(exclude, name) {
-			names = append(names, name)
-		}
-	}
-	return names, nil
 }
 
 // current returns the passes over the mount that is there now. A pass over a mount that was replaced may

@@ -151,14 +151,29 @@ func TestChoice(t *testing.T) {
 	_, e := newMount(t, Options{}, map[string]string{"cpu.prom": cpuPage, "psi.prom": "bpfview_psi 1\n",
 		"io.prom": "bpfview_io 1\n"})
 	for query, want := range map[string]string{
-		"":                                  "bpfview_cpu bpfview_io bpfview_psi",
-		"?collect[]=psi&collect[]=io":       "bpfview_io bpfview_psi",
-		"?exclude[]=cpu":                    "bpfview_io bpfview_psi",
-		"?collect[]=nope":                   `view "nope" has no metrics in this mount: bpfviewfs views shows why; here are cpu, io, psi`,
-		"?collect[]=../cpu":                 `view "../cpu" has no metrics`,
-		"?exclude[]=nope&exclude[]=psi":     "bpfview_cpu bpfview_io",
-		"?collect[]=cpu&exclude[]=io":       "give one of them",
-		"?collect[]=cpu&collect[]=cpu&x=y&": "bpfview_cpu",
+		"":                              "bpfview_cpu bpfview_io bpfview_psi",
+		"?":                             "bpfview_cpu bpfview_io bpfview_psi",
+		"?collect[]=psi&collect[]=io":   "bpfview_io bpfview_psi",
+		"?collect%5B%5D=psi":            "bpfview_psi",
+		"?exclude[]=cpu":                "bpfview_io bpfview_psi",
+		"?exclude[]=nope&exclude[]=psi": "bpfview_cpu bpfview_io",
+		"?collect[]=cpu&collect[]=cpu&": "bpfview_cpu",
+		"?exclude[]=cpu&exclude[]=cpu":  "bpfview_io bpfview_psi",
+
+		"?collect[]=nope":                `view "nope" has no metrics in this mount: bpfviewfs views shows why; here are cpu, io, psi`,
+		"?collect[]=cpu&collect[]=nope":  `view "nope" has no metrics`,
+		"?collect[]=../cpu":              `view "../cpu" has no metrics`,
+		"?collect[]=%0a":                 `view "\n" has no metrics`,
+		"?collect[]=cpu&exclude[]=io":    "give one of them",
+		"?collect[]=":                    "collect[] names no view",
+		"?collect[]":                     "collect[] names no view",
+		"?exclude[]=cpu&exclude[]=":      "exclude[] names no view",
+		"?collect[]=cpu&x=y":             `unknown parameter "x"`,
+		"?collect=cpu":                   `unknown parameter "collect"`,
+		"?=cpu":                          `unknown parameter ""`,
+		"?collect[]=%zz":                 `the query "collect[]=%zz": invalid URL escape`,
+		"?collect[]=cpu;exclude[]=io":    "invalid semicolon",
+		"?" + strings.Repeat("x%0a", 99): "unknown parameter",
 	} {
 		w := get(e, query)
 		if strings.HasPrefix(want, "bpfview_") {
@@ -172,8 +187,8 @@ func TestChoice(t *testing.T) {
 			if got := strings.Join(found, " "); w.Code != http.StatusOK || got != want {
 				t.Errorf("%s: %d, %s, want %s", query, w.Code, got, want)
 			}
-		} else if w.Code != http.StatusServiceUnavailable ||
-			!strings.Contains(w.Body.String(), want) {
+		} else if text := w.Body.String(); w.Code != http.StatusBadRequest ||
+			!strings.Contains(text, want) || strings.Count(text, "\n") != 1 || len(text) > 200 {
 			t.Errorf("%s: %d, %s, want %s", query, w.Code, w.Body, want)
 		}
 	}
@@ -197,7 +212,7 @@ func TestLog(t *testing.T) {
 		if w := get(e, ""); w.Code != http.StatusOK {
 			t.Errorf("%d, %s", w.Code, w.Body)
 		}
-		if w := get(e, "?collect[]=new"); w.Code != http.StatusServiceUnavailable || up(e) != "1" {
+		if w := get(e, "?collect[]=new"); w.Code != http.StatusBadRequest || up(e) != "1" {
 			t.Errorf("%d, %s, up is %s", w.Code, w.Body, up(e))
 		}
 	}
