@@ -284,3 +284,23 @@ func TestFaultsOfRead(t *testing.T) {
 		t.Error("the server has died")
 	}
 }
+
+// TestNoReply has no reply of a server reach the kernel, not even an error. The next server answers.
+func TestNoReply(t *testing.T) {
+	testenv.Needs(t, "strace")
+	dir := mountDir(t, "cgroup2", "registry="+newRegistry(t))
+	path := newCgroup(t, dir).mirror + "/cpu"
+	before := status(t, dir).Server
+	var err error
+	log := traced(t, before, []string{"-f", "-P", "/dev/fuse", "-e", "inject=write,writev:error=ENOMEM"},
+		func() { err = useInParts(path) })
+	if !strings.Contains(log, "(INJECTED)") {
+		t.Fatalf("no reply has failed:\n%s", log)
+	}
+	if err != nil {
+		t.Errorf("the reader gets %v", err)
+	}
+	if now := status(t, dir); now.Server == before || now.Restarts != 1 {
+		t.Errorf("server %d is followed by %d, after %d restarts", before, now.Server, now.Restarts)
+	}
+}

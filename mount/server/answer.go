@@ -109,7 +109,7 @@ func (l *loop) answer(opcode uint32, node uint64, uid uint32, n int) {
 		if l.server.lost != nil {
 			l.server.lost.Lost(uid, node, err)
 		}
-		l.server.reply(replyUnique(l.reply), unix.EIO)
+		l.fail(replyUnique(l.reply), unix.EIO)
 	}
 	l.refused(opcode, node, l.reply[:n])
 }

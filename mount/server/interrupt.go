@@ -52,7 +52,7 @@ func (s *server) withdraw(unique uint64) bool {
 	if !ok {
 		return false
 	}
-	s.reply(unique, unix.EINTR)
+	s.fail(unique, unix.EINTR)
 	e.slot.Done()
 	s.mu.Lock()
 	defer s.mu.Unlock()

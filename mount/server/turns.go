@@ -51,7 +51,7 @@ func (l *loop) putOff(r handoff.Request) bool {
 		l.queue.push(e)
 		l.slot = dropped.slot
 		l.mu.Unlock()
-		l.server.reply(dropped.unique, unix.EBUSY)
+		l.fail(dropped.unique, unix.EBUSY)
 		dropped.slot.Done()
 		return true
 	}
@@ -235,7 +235,7 @@ func (l *loop) serveSlow(e entry, u *flow) {
 	l.queue.tidy()
 }
 
-// reply answers a request with an error, whichever loop has it.
+// reply answers a request with an error, whichever loop has it. See fail.
 func (s *server) reply(unique uint64, errno unix.Errno) error {
 	var reply [replyHeader]byte
 	putReply(reply[:], replyHeader, -int32(errno), unique)
