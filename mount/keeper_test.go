@@ -205,6 +205,22 @@ func TestPulse(t *testing.T) {
 		k.beat()
 	}
 	k.died(p, p.ends(t))
+	p, _ = k.server(t)
+	k.serving, p.serves = p, true
+	for range 2 * missedBeats {
+		k.beat()
+	}
+	if p.Signal(unix.Signal(0)) != nil {
+		t.Error("the next server has no more time, though the machine may be slow")
+	}
+	k.beat()
+	k.died(p, p.ends(t))
+	p, _ = k.server(t)
+	k.serving, p.begun, p.exe = p, time.Now(), k.good
+	k.heard(p, wire.Message{Word: wire.Serving})
+	if k.mostMissed() != missedBeats {
+		t.Errorf("a server that was ready soon may miss %d beats, want %d", k.mostMissed(), missedBeats)
+	}
 }
 
 // TestUnmountedWithoutServer: only the keeper can notice.

@@ -14,6 +14,10 @@ const (
 	missedBeats = 5
 )
 
+// mostMissed is missedBeats, doubled as readyLimit is. On a machine without CPU time a server may be killed
+// that only waits for it. If the next one is ready soon, the machine is not to blame, and the doubling ends.
+func (k *Keeper) mostMissed() int { return missedBeats << min(k.slow, mostDoublings) }
+
 // beat asks the server whether it answers, and kills one that has not for too long. The next server takes up
 // its requests. beat also tells the service manager that the keeper itself is alive, see sd_notify(3).
 func (k *Keeper) beat() {
@@ -31,8 +35,9 @@ func (k *Keeper) beat() {
 		return
 	case p.missed == 0:
 		p.wire.Send(wire.Message{Word: wire.Ping}) // an error means that it has died
-	case p.missed >= missedBeats:
-		k.Logf("server %d has not answered for %v: killing it", p.Pid, missedBeats*pulseEvery)
+	case p.missed >= k.mostMissed():
+		k.Logf("server %d has not answered for %v: killing it", p.Pid, time.Duration(p.missed)*pulseEvery)
+		k.slow++
 		p.Kill()
 	}
 	p.missed++
