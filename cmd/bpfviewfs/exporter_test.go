@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -90,6 +91,12 @@ func TestExporter(t *testing.T) {
 	if code, text := page(exporter + "/"); code != http.StatusOK ||
 		!strings.Contains(text, `href="/metrics"`) {
 		t.Errorf("landing page: %d, %s", code, text)
+	} else {
+		for _, link := range regexp.MustCompile(`href="(/[^"]*)"`).FindAllStringSubmatch(text, -1) {
+			if code, _ := page(exporter + link[1]); code != http.StatusOK {
+				t.Errorf("landing page: %s is %d", link[1], code)
+			}
+		}
 	}
 	if code, text := page(exporter + "/metrics?collect[]=psi"); code != http.StatusOK ||
 		strings.Contains(text, "bpfview_cpu") {
@@ -288,6 +295,10 @@ func TestExporterStarts(t *testing.T) {
 		{[]string{"--web.config.file=" + wrong}, 1, "--web.config.file " + wrong + ": "},
 		{[]string{"--web.config.file=/nope.yml"}, 1, "no such file"},
 		{[]string{"--web.telemetry-path=metrics"}, 1, `"metrics": want a path such as /metrics`},
+		{[]string{"--web.max-requests=-1"}, 1, "above 0"},
+		{[]string{"--timeout=0"}, 1, "above 0"},
+		{[]string{"--timeout-offset=-1s"}, 1, "above 0"},
+		{[]string{"--web.listen-address="}, 1, "want an address such as :9950"},
 		{[]string{"a", "b"}, 1, "arg"},
 	} {
 		code, stdout, stderr := call(t, exec.Command(command,

@@ -2,10 +2,12 @@ package exporter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,6 +50,12 @@ func (s *Server) Check() error {
 		strings.ContainsAny(s.Path, "{} ") {
 		return fmt.Errorf("--web.telemetry-path %q: want a path such as /metrics", s.Path)
 	}
+	if s.MaxScrapes <= 0 || s.Timeout <= 0 || s.Margin <= 0 {
+		return errors.New("--web.max-requests, --timeout and --timeout-offset are above 0")
+	}
+	if slices.Contains(s.Listen, "") {
+		return errors.New("--web.listen-address is empty: want an address such as :9950")
+	}
 	if err := web.Validate(s.Config); err != nil {
 		return fmt.Errorf("--web.config.file %s: %w", s.Config, err)
 	}
@@ -60,6 +68,7 @@ func (s *Server) Serve(ctx context.Context, logf func(format string, args ...any
 	landing, err := web.NewLandingPage(web.LandingConfig{
 		Name:        "bpfviewfs exporter",
 		Description: "Metrics of every cgroup, from BPF iterators",
+		Profiling:   "false", // else the page has links to profiles, which no one serves here
 		Version:     s.Version,
 		Links: []web.LandingLinks{
 			{Address: s.Path, Text: "Metrics",
