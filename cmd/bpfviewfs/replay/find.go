@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"sort"
 	"strings"
 	"time"
 
@@ -23,27 +22,38 @@ var forms = []struct {
 
 // Find is the snapshot at a time: the first one within that second or minute, or else the last one before.
 // The time is in this machine's time zone. Without a date it is the last such time in the recording, and -10m
-// is ten minutes before the last snapshot. No word is the last snapshot. The error wraps unix.EINVAL.
+// is ten minutes before the last snapshot. No word is the last snapshot. The error wraps unix.EINVAL. If the
+// clock was set back meanwhile, a time may be there twice.
 func Find(r *recording.Reader, word string) (int, error) {
 	n := r.Len()
-	first, last := r.Time(0), r.Time(n-1)
 	if word == "" {
 		return n - 1, nil
 	}
-	at, precision, ok := parse(word, last)
+	at, precision, ok := parse(word, r.Time(n-1))
 	if !ok {
 		return 0, errno.Errorf(unix.EINVAL, "%q is no time: give one as 15:04, 15:04:05, "+
 			"'2006-01-02 15:04', or -10m, before the last snapshot", word)
 	}
-	i := sort.Search(n, func(i int) bool { return !r.Time(i).Before(at) })
-	if i < n && (r.Time(i).Equal(at) || r.Time(i).Before(at.Add(precision))) {
-		return i, nil
+	first, last, before := r.Time(0), r.Time(0), -1
+	for i := range n {
+		t := r.Time(i)
+		if t.Equal(at) || t.After(at) && t.Before(at.Add(precision)) {
+			return i, nil
+		}
+		if t.Before(at) && (before < 0 || !t.Before(r.Time(before))) {
+			before = i
+		}
+		if t.Before(first) {
+			first = t
+		} else if t.After(last) {
+			last = t
+		}
 	}
-	if i == 0 || i == n {
+	if before < 0 || at.After(last) {
 		return 0, errno.Errorf(unix.EINVAL, "the recording has nothing at %s: it is from %s to %s", word,
 			first.Format(time.DateTime), last.Format(time.DateTime))
 	}
-	return i - 1, nil
+	return before, nil
 }
 
 func parse(word string, last time.Time) (at time.Time, precision time.Duration, ok bool) {

@@ -59,9 +59,11 @@ func Show(r *recording.Reader, q Query, p *show.Printer) error {
 			return err
 		}
 		title := r.Time(at).Format(time.DateTime)
-		if from >= 0 {
-			title += ", rates of " +
-				units.Seconds(r.Time(at).Sub(r.Time(from)).Round(100*time.Millisecond).Seconds())
+		if len(before) > 0 && len(now) > 0 {
+			took := now[0].run.Begin - before[0].run.Begin // by the clock that is never set
+			if took > 0 {                                  // else there was a reboot
+				title += ", rates of " + units.Seconds(took.Round(100*time.Millisecond).Seconds())
+			}
 		}
 		err = q.print(p, title, before, now)
 		before = now
@@ -91,16 +93,22 @@ func later(r *recording.Reader, from int, interval time.Duration) int {
 }
 
 // nearest goes in steps of 1 or -1 to the snapshot whose distance is next to an interval. Snapshots that
-// are taken every 5 s may be some ms nearer.
+// are taken every 5 s may be some ms nearer. A clock that was set back adds to the distance as well.
 func nearest(r *recording.Reader, from, step int, interval time.Duration) int {
-	distance := func(at int) time.Duration { return r.Time(at).Sub(r.Time(from)).Abs() }
 	at := from + step
-	for next := at + step; at >= 0 && next >= 0 && next < r.Len(); at, next = next, next+step {
-		if (distance(at) - interval).Abs() <= (distance(next) - interval).Abs() {
+	inside := func(at int) bool { return at >= 0 && at < r.Len() }
+	if !inside(at) {
+		return at
+	}
+	distance := r.Time(at).Sub(r.Time(from)).Abs()
+	for next := at + step; inside(next); next += step {
+		further := distance + r.Time(next).Sub(r.Time(at)).Abs()
+		if (distance - interval).Abs() <= (further - interval).Abs() {
 			break
 		}
+		at, distance = next, further
 	}
-	if at < 0 || step < 0 && 2*distance(at) < interval {
+	if step < 0 && 2*distance < interval {
 		return -1
 	}
 	return at
@@ -141,10 +149,7 @@ func (q Query) divide(runs []viewRun) (views []string, cgroup string, err error)
 	}
 	slices.Sort(paths)
 	paths = slices.Compact(paths)
-	views, word := q.Words, ""
-	if n := len(views); n > 0 && !slices.Contains(all, views[n-1]) {
-		views, word = views[:n-1], views[n-1]
-	}
+	views, word := resolve.Split(q.Words, all)
 	for _, view := range views {
 		if !slices.Contains(all, view) {
 			return nil, "", fmt.Errorf("view %s: %w: the recording has %s", view, ErrNoView, strings.Join(all, " "))

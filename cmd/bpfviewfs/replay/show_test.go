@@ -197,3 +197,37 @@ func TestMove(t *testing.T) {
 		t.Errorf("%v %v", views, err)
 	}
 }
+
+// TestClockSet has the clock set back by an hour after three snapshots of six.
+func TestClockSet(t *testing.T) {
+	r := recordingOf(t, 6, func(i int) (time.Time, []recording.Part) {
+		passed := time.Duration(5*i) * time.Second
+		at := start.Add(passed)
+		if i >= 3 {
+			at = at.Add(-time.Hour)
+		}
+		return at, []recording.Part{{View: "cpu", Schema: []byte(schemaOfCPU),
+			Raw: treeOf(i, start.Add(passed), []string{".", "a.slice"})}}
+	})
+	for word, want := range map[string]string{
+		"":                    "2026-01-02 23:00:15, rates of 5.00s\nUSAGE%\n   9.0\n",
+		"-10s":                "2026-01-02 23:00:05, rates of 5.00s\nUSAGE%\n   5.0\n",
+		"2026-01-02 23:59:55": "2026-01-02 23:59:55, rates of 5.00s\nUSAGE%\n   1.0\n",
+		"2026-01-02 23:59:57": "2026-01-02 23:59:55, rates of 5.00s\nUSAGE%\n   1.0\n",
+		"23:00:07":            "2026-01-02 23:00:05, rates of 5.00s\nUSAGE%\n   5.0\n",
+		"2026-01-03 00:00":    "2026-01-03 00:00:00, rates of 5.00s\nUSAGE%\n   3.0\n",
+	} {
+		var b strings.Builder
+		err := Show(r, Query{Words: []string{"cpu", "a.slice"}, At: word}, &show.Printer{To: &b})
+		if err != nil || b.String() != want {
+			t.Errorf("%q: %v, got\n%swant\n%s", word, err, b.String(), want)
+		}
+	}
+	for _, word := range []string{"2026-01-02 22:59:00", "2026-01-03 00:01:00"} {
+		_, err := Find(r, word)
+		if !errors.Is(err, unix.EINVAL) ||
+			!strings.Contains(err.Error(), "from 2026-01-02 23:00:05 to 2026-01-03 00:00:00") {
+			t.Errorf("%s: %v", word, err)
+		}
+	}
+}

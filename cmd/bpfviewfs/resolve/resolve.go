@@ -74,6 +74,14 @@ func Among(paths []string, name, word string) (string, error) {
 	return only(found, name, word)
 }
 
+// Split divides words into views and the word for a cgroup, which is the last if no view is called so.
+func Split(words, views []string) (of []string, cgroup string) {
+	if n := len(words); n > 0 && !slices.Contains(views, words[n-1]) {
+		return words[:n-1], words[n-1]
+	}
+	return words, ""
+}
+
 // only is the only one of the cgroups that a word may mean.
 func only(found []string, top, word string) (string, error) {
 	switch len(found) {
