@@ -148,6 +148,11 @@ counters with their times. bpfviewfs show --from FILE shows its views.`,
 			return failed(fmt.Errorf("replay: %w", err))
 		}
 		defer r.Close()
+		for _, flag := range []string{"at", "once", "sort", "flat"} {
+			if *dump != "no" && cmd.Flags().Changed(flag) {
+				return usageError("replay: --%s is for the screen, --dump prints all", flag)
+			}
+		}
 		switch *dump {
 		case "openmetrics":
 			return failed(replay.Metrics(cmd.OutOrStdout(), r))

@@ -64,6 +64,10 @@ func TestRecord(t *testing.T) {
 	if _, err := dump.ReadAll(); err != nil {
 		t.Error(err)
 	}
+	code, out, stderr = call(t, exec.Command(command, "replay", "--dump", "csv", "--at", "-1s", file))
+	if code != 1 || out != "" || !strings.Contains(stderr, "--at") {
+		t.Errorf("replay --dump --at: exit %d, %s", code, stderr)
+	}
 	text := mustRun(t, "replay", "--dump", "openmetrics", file)
 	if !strings.Contains(text, "# TYPE bpfview_cpu_usage_seconds counter\n") ||
 		!strings.HasSuffix(text, "# EOF\n") ||
