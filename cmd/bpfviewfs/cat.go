@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"bpfviewfs/cmd/bpfviewfs/complete"
-	"bpfviewfs/cmd/bpfviewfs/resolve"
 	"bpfviewfs/iter/records"
 	"github.com/spf13/cobra"
 )
@@ -39,15 +38,11 @@ running then counts for the interval. A cgroup that the view's settings leave ou
 		if *interval <= 0 {
 			return usageError("cat: --interval %v: want a time above 0", *interval)
 		}
-		r, err := open(args[:1])
+		r, cgroup, err := open(args[:1], args[1], 0)
 		if err != nil {
 			return err
 		}
 		defer r.Close()
-		cgroup, err := resolve.Cgroup(r.Top(), args[1], 0)
-		if err != nil {
-			return unresolved(err)
-		}
 		if r.Counts() {
 			select {
 			case <-cmd.Context().Done():

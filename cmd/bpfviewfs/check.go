@@ -40,11 +40,9 @@ default is the top of the hierarchy.`,
 			return failed(err)
 		}
 		defer h.Close()
-		cgroup := h.Root()
-		if len(args) == 2 {
-			if cgroup, err = h.Find(args[1]); err != nil {
-				return noCgroup(err)
-			}
+		cgroup, err := findCgroup(h, strings.Join(args[1:], ""))
+		if err != nil {
+			return err
 		}
 		reports, err := iter.Check(context.Background(), h, args[0], cgroup)
 		for i, report := range reports {

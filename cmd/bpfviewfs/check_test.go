@@ -46,6 +46,18 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: exit %d, want %d: %q", tt.path, code, tt.code, stderr)
 		}
 	}
+	unit := newCgroup(t, "").child(".odd.service") // cgroups are named as in other commands
+	for _, word := range []string{unit.path, filepath.Base(unit.path),
+		strings.TrimPrefix(unit.path, cgroup2(t)), "self"} {
+		for _, args := range [][]string{
+			{"check", object("cpu.bpf.o", cpu), word}, {"why", "cpu", word},
+			{"cat", "-o", "registry=none", "cpu", word},
+		} {
+			if code, out, stderr := call(t, exec.Command(command, args...)); code != 0 {
+				t.Errorf("%q: exit %d: %s%s", args, code, out, stderr)
+			}
+		}
+	}
 	object("cpu.yaml", []byte("mode: 0x\n"))
 	if code, _, stderr := call(t, exec.Command(command, "check", filepath.Join(dir, "cpu.bpf.o"))); code != 2 || !strings.Contains(stderr, "cpu.yaml") {
 		t.Errorf("bad settings: exit %d: %s", code, stderr)

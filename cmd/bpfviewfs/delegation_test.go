@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -75,5 +76,63 @@ func TestDelegation(t *testing.T) {
 	})
 	if err := as(1000, "ls", mirror).Run(); err != nil {
 		t.Errorf("the owner of the closed directory: %v", err)
+	}
+}
+
+// TestDelegatedCommands has a user who may read the views of one cgroup and of those below. Some of these have
+// the name of a view, or of .bpfview.
+func TestDelegatedCommands(t *testing.T) {
+	dir := mountOpenly(t, "registry="+newRegistry(t))
+	c := newCgroup(t, dir)
+	own := c.child("user@65534.service")
+	taken := own.child("cpu")
+	cgroups := []*cgroup{own, taken, taken.child("tasks"), own.child(".bpfview"), own.child("...")}
+	for _, c := range cgroups {
+		if err := os.Chown(c.path, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nobodys := asNobody(t, exec.Command(command)).Path
+	home := filepath.Dir(nobodys)
+	if err := os.Chown(home, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cgroups {
+		word := c.path
+		for _, args := range [][]string{
+			{"cat", "cpu", word}, {"cat", "--tree", "--format", "json", "cpu", word},
+			{"show", "--interval", "1ms", word}, {"show", "tasks", word},
+			{"show", "--interval", "1ms", "--tree", "cpu", word},
+			{"top", "--once", "--interval", "100ms", word},
+		} {
+			args = append(args, "--mount", dir)
+			for uid, program := range map[uint32]string{0: command, 65534: nobodys} {
+				code, out, stderr := call(t, as(uid, append([]string{program}, args...)...))
+				if code != 0 {
+					t.Errorf("user %d: %q: exit %d: %s%s", uid, args, code, out, stderr)
+				}
+			}
+		}
+		if code, out, stderr := call(t, as(65534, nobodys, "record", "--mount", dir, "--count", "1",
+			filepath.Join(home, "x.rec"), "cpu", word)); code != 0 {
+			t.Errorf("record: exit %d: %s%s", code, out, stderr)
+		}
+	}
+	text := mustRun(t, "cat", "--mount", dir, "--tree", "--format", "json", "cpu", taken.path)
+	if strings.Count(text, "\n") != 2 || !strings.Contains(text, `"cgroup":"tasks"`) {
+		t.Errorf("the tree of a cgroup called cpu: %s", text)
+	}
+	for _, args := range [][]string{{"cat", "cpu", c.path}, {"show", "cpu", c.path}, {"show"}} {
+		args = append(append([]string{nobodys}, args...), "--mount", dir)
+		code, out, stderr := call(t, as(65534, args...))
+		if code != exitNotPermitted || out != "" {
+			t.Errorf("%q: exit %d: %s%s", args, code, out, stderr)
+		}
+	}
+	for _, args := range [][]string{{"cat", "../cpu", "/"}, {"show", "ssh.service", "cpu"}} {
+		if code, _, stderr := call(t, exec.Command(command, args...)); code != 1 ||
+			!strings.Contains(stderr, "cannot be a view's name") {
+			t.Errorf("%q: exit %d: %s", args, code, stderr)
+		}
 	}
 }

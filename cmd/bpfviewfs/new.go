@@ -11,6 +11,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// isNoView reports whether no view can have a name.
+func isNoView(name string) bool { return !fs.ValidName(name) || strings.Contains(name, "___") }
+
 func newCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new NAME",
@@ -33,7 +36,7 @@ The kinds of examples:
 		"histogram", "task", "text")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name := args[0]
-		if !fs.ValidName(name) || strings.Contains(name, "___") {
+		if isNoView(name) {
 			return usageError("%q cannot be a view's name: want [a-z][a-z0-9_]*, without ___",
 				name)
 		}

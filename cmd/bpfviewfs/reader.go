@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"bpfviewfs/cmd/bpfviewfs/complete"
+	"bpfviewfs/cmd/bpfviewfs/resolve"
 	"bpfviewfs/iter/raw"
 	"bpfviewfs/iter/records"
 	"bpfviewfs/mount/exit"
@@ -35,76 +37,89 @@ type reader interface {
 
 var errNoRecords = errors.New("it writes no records")
 
-// readerFlags gives a command the flags that choose between a mount and the views themselves, and a function
-// to open them. This user must be able to read the first of the views.
-func readerFlags(cmd *cobra.Command) func(views []string) (reader, error) {
+// opener opens a reader of views for the cgroup that [resolve.Cgroup] finds. The user can read the first there.
+type opener func(views []string, word string, pid int) (r reader, cgroup string, err error)
+
+// readerFlags gives a command the flags that choose between a mount and the views themselves.
+func readerFlags(cmd *cobra.Command) opener {
 	open := look(cmd)
 	dir := cmd.Flags().String("mount", "",
 		"read the mount at this `directory`; default: the first one that this user may read")
 	if err := cmd.RegisterFlagCompletionFunc("mount", complete.Mount); err != nil {
 		panic(err)
 	}
-	return func(views []string) (reader, error) {
+	return func(views []string, word string, pid int) (r reader, cgroup string, err error) {
 		direct := cmd.Flags().Changed("options") || cmd.Flags().Changed("source")
+		if i := slices.IndexFunc(views, isNoView); i >= 0 {
+			return nil, "", usageError("%s: %q cannot be a view's name: the form is %s", cmd.Name(),
+				views[i], strings.TrimSuffix(cmd.UseLine(), " [flags]"))
+		}
 		if direct && *dir != "" {
-			return nil, usageError("%s: --mount goes with neither -o nor --source", cmd.Name())
+			return nil, "", usageError("%s: --mount goes with neither -o nor --source", cmd.Name())
 		}
 		if !direct {
-			r, err := openMount(*dir, views)
-			if err == nil || *dir != "" || os.Geteuid() != 0 {
-				return r, err
+			r, cgroup, err = openMount(*dir, views[0], word, pid)
+			wrong := exit.Code(err) == exitNoCgroup || exit.Code(err) == exit.Usage
+			if err == nil || *dir != "" || os.Geteuid() != 0 || wrong {
+				return r, cgroup, err
 			}
 		}
 		src, err := open(views...)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		return newDirect(cmd, src)
+		if cgroup, err = resolve.Cgroup(src.hierarchy.String(), word, pid); err != nil {
+			src.Close()
+			return nil, "", unresolved(err)
+		}
+		r, err = newDirect(cmd, src)
+		return r, cgroup, err
 	}
 }
 
 // mountReader reads a mount. It keeps the files open that it has read: a read at offset 0 starts a new run.
 type mountReader struct {
 	dir, top string
+	cgroup   string // that was asked for, relative to the top
 	files    map[string]*os.File
 	device   uint64 // of the mount that has the files
 }
 
-// openMount opens a mount, or the first in which the first of the views can be read.
-func openMount(dir string, views []string) (reader, error) {
+// openMount opens a mount, or the first that has the cgroup and in which the view can be read there.
+func openMount(dir, view, word string, pid int) (reader, string, error) {
 	mounts, err := explainable()
 	if err != nil {
-		return nil, failed(err)
+		return nil, "", failed(err)
 	}
-	refused := exit.With(exitNotPermitted,
+	none := exit.With(exitNotPermitted,
 		errors.New("no bpfviewfs is mounted, and without one only root runs views: bpfviewfs mount DIR"))
 	if dir != "" {
 		abs, err := filepath.Abs(dir)
 		if err != nil {
-			return nil, failed(err)
+			return nil, "", failed(err)
 		}
-		refused = fmt.Errorf("%s: %w", dir, place.ErrNotMounted)
+		none = exit.With(exit.System, fmt.Errorf("%s: %w", dir, place.ErrNotMounted))
 		dir = abs
 	}
+	var refused error // by the first
 	for _, m := range mounts {
 		if dir != "" && m.Target != dir {
 			continue
 		}
-		refused = nil
-		path := filepath.Join(m.Target, views[0])
-		if err := unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS); err != nil {
-			refused = fmt.Errorf("%s: %w: bpfviewfs why %s", path, err, path)
+		top := filepath.Join(m.Source, m.Root)
+		cgroup, err := resolve.Cgroup(top, word, pid)
+		if err != nil {
+			refused = cmp.Or(refused, unresolved(err))
+			continue
 		}
-		// Views that are not in the root's directory may be in the cgroup's.
-		if refused == nil || errors.Is(refused, unix.ENOENT) {
-			return &mountReader{dir: m.Target, top: filepath.Join(m.Source, m.Root),
-				files: make(map[string]*os.File)}, nil
+		path := filepath.Join(resolve.Mirror(m.Target, cgroup), view)
+		err = unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS)
+		if err == nil || errors.Is(err, unix.ENOENT) { // a cgroup below may have it
+			return &mountReader{m.Target, top, cgroup, make(map[string]*os.File), 0}, cgroup, nil
 		}
+		refused = cmp.Or(refused, failed(fmt.Errorf("%s: %w: bpfviewfs why %s", path, err, path)))
 	}
-	if errors.Is(refused, place.ErrNotMounted) {
-		return nil, exit.With(exit.System, refused)
-	}
-	return nil, failed(refused)
+	return nil, "", cmp.Or(refused, none)
 }
 
 func (r *mountReader) Top() string { return r.top }
@@ -113,13 +128,17 @@ func (r *mountReader) Schema(view string) ([]byte, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(filepath.Join(r.dir, ".bpfview/schema", view+".json"))
+	name, at := filepath.Join(".bpfview/schema", view+".json"), resolve.Mirror(r.dir, r.cgroup)
+	text, err := os.ReadFile(filepath.Join(at, name))
 	if errors.Is(err, unix.ENOENT) {
-		if _, err := os.Stat(filepath.Join(r.dir, view)); err == nil {
+		if _, err := os.Stat(filepath.Join(at, view)); err == nil {
 			return nil, fmt.Errorf("view %s: %w", view, errNoRecords)
 		}
+		if text, err := os.ReadFile(filepath.Join(r.dir, name)); err == nil { // the view is elsewhere
+			return text, nil
+		}
 	}
-	return text, r.explained(err, filepath.Join(r.dir, view))
+	return text, r.explained(err, filepath.Join(at, view))
 }
 
 // suffixes are the ends of the names of trees' files.
@@ -135,7 +154,7 @@ func (r *mountReader) Read(view, cgroup string, as records.Format, tree bool, ds
 	if tree {
 		name = ".bpfview/tree/" + view + suffixes[as]
 	}
-	return r.read(filepath.Join(r.dir, cgroup, name), dst)
+	return r.read(filepath.Join(resolve.Mirror(r.dir, cgroup), name), dst)
 }
 
 func (r *mountReader) Counts() bool { return false }
@@ -295,7 +314,7 @@ func (d *direct) Read(view, cgroup string, as records.Format, tree bool, dst []b
 	if err != nil {
 		return dst, err
 	}
-	id, err := v.src.hierarchy.Find(strings.TrimPrefix(cgroup, "."))
+	id, err := v.src.hierarchy.Find(cgroup)
 	if err != nil {
 		return dst, noCgroup(err)
 	}

@@ -13,7 +13,6 @@ import (
 	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/recording"
 	"bpfviewfs/cmd/bpfviewfs/replay"
-	"bpfviewfs/cmd/bpfviewfs/resolve"
 	"bpfviewfs/cmd/bpfviewfs/show"
 	"bpfviewfs/cmd/bpfviewfs/units"
 	"bpfviewfs/iter/records"
@@ -47,15 +46,11 @@ A thousand cgroups take about 30 MB a day if every tenth of them runs within 5 s
 		}
 		views, word := splitWords(args[1:])
 		chosen := len(args) > 1 && views[0] == args[1]
-		r, err := open(views)
+		r, cgroup, err := open(views, word, 0)
 		if err != nil {
 			return err
 		}
 		defer r.Close()
-		cgroup, err := resolve.Cgroup(r.Top(), word, 0)
-		if err != nil {
-			return unresolved(err)
-		}
 		w, err := recording.Create(args[0], recording.Limits{Bytes: *size << 20, Age: *age})
 		if err != nil {
 			return failed(fmt.Errorf("record: %w", err))

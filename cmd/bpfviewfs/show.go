@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -81,15 +80,11 @@ With --from it shows a recording: the last snapshot, or the one --at a time, wit
 		if word != "" && *pid > 0 {
 			return usageError("show: %s and --pid are two cgroups: give one", word)
 		}
-		r, err := open(views)
+		r, cgroup, err := open(views, word, *pid)
 		if err != nil {
 			return err
 		}
 		defer r.Close()
-		cgroup, err := resolve.Cgroup(r.Top(), word, *pid)
-		if err != nil {
-			return unresolved(err)
-		}
 		if *every > 0 {
 			*interval = *every
 		}
@@ -104,17 +99,12 @@ With --from it shows a recording: the last snapshot, or the one --at a time, wit
 	return cmd
 }
 
-// splitWords divides the words of a command into views and a cgroup, which is the last word if no view is
-// called so.
+// splitWords divides the words of a command into views and a cgroup.
 func splitWords(args []string) (views []string, cgroup string) {
-	known := complete.Views()
-	if n := len(args); n > 0 && !slices.Contains(known, args[n-1]) {
-		args, cgroup = args[:n-1], args[n-1]
+	if views, cgroup = resolve.Split(args, complete.Views()); len(views) == 0 {
+		views = []string{"cpu", "memory", "psi"}
 	}
-	if len(args) == 0 {
-		return []string{"cpu", "memory", "psi"}, cgroup
-	}
-	return args, cgroup
+	return views, cgroup
 }
 
 // columnsOf is the width of a terminal, 0 if the file is none.

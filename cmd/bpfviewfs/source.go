@@ -9,6 +9,7 @@ import (
 	"bpfviewfs/bpf"
 	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/memory"
+	"bpfviewfs/cmd/bpfviewfs/resolve"
 	"bpfviewfs/fs"
 	"bpfviewfs/iter"
 	"bpfviewfs/iter/cgroups"
@@ -117,6 +118,16 @@ func look(cmd *cobra.Command) func(only ...string) (*source, error) {
 		}
 		return src, failed(err)
 	}
+}
+
+// findCgroup is the id of the cgroup that a word means.
+func findCgroup(h *cgroups.Hierarchy, word string) (uint64, error) {
+	path, err := resolve.Cgroup(h.String(), word, 0)
+	if err != nil {
+		return 0, unresolved(err)
+	}
+	id, err := h.Find(path)
+	return id, noCgroup(err)
 }
 
 // lookFor is look for one view by its name. The caller closes the source.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"bpfviewfs/cmd/bpfviewfs/complete"
-	"bpfviewfs/cmd/bpfviewfs/resolve"
 	"bpfviewfs/cmd/bpfviewfs/show"
 	"bpfviewfs/cmd/bpfviewfs/top"
 	"bpfviewfs/internal/plain"
@@ -49,15 +48,11 @@ It reads a mount if this user may, and else runs the views, which takes root. NO
 		if err != nil {
 			return err
 		}
-		r, err := open(top.Views())
+		r, cgroup, err := open(top.Views(), strings.Join(args, ""), 0)
 		if err != nil {
 			return err
 		}
 		defer r.Close()
-		cgroup, err := resolve.Cgroup(r.Top(), strings.Join(args, ""), 0)
-		if err != nil {
-			return unresolved(err)
-		}
 		options.Title = "bpfviewfs top " + filepath.Join(r.Top(), cgroup)
 		return screen.run(cmd, &liveReader{reader: r, cgroup: cgroup}, options)
 	}

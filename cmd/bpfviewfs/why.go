@@ -9,6 +9,7 @@ import (
 
 	"bpfviewfs/cmd/bpfviewfs/complete"
 	"bpfviewfs/cmd/bpfviewfs/explain"
+	"bpfviewfs/cmd/bpfviewfs/resolve"
 	"bpfviewfs/fs/table"
 	"bpfviewfs/iter"
 	"bpfviewfs/mount/exit"
@@ -49,9 +50,13 @@ The exit code is 0 if the path or view is there and readable.`,
 		path := args[0]
 		if !strings.Contains(path, "/") {
 			path = ""
-			if mounts, err := place.List(); os.Geteuid() != 0 && err == nil && len(mounts) > 0 {
-				path = filepath.Join(append([]string{mounts[0].Target},
-					append(args[1:], args[0])...)...)
+			if mounts, err := explainable(); os.Geteuid() != 0 && err == nil && len(mounts) > 0 {
+				m := mounts[0]
+				cgroup, err := resolve.Cgroup(filepath.Join(m.Source, m.Root), strings.Join(args[1:], ""), 0)
+				if err != nil {
+					return unresolved(err)
+				}
+				path = filepath.Join(resolve.Mirror(m.Target, cgroup), args[0])
 			}
 		} else if len(args) > 1 {
 			return usageError("why: %s is a path: the form is bpfviewfs why PATH", path)
@@ -73,12 +78,9 @@ The exit code is 0 if the path or view is there and readable.`,
 func whyView(cmd *cobra.Command, src *source, v *iter.View, at []string, asJSON bool) error {
 	d := describe(v, true)
 	if d.Why == "" {
-		cgroup := src.hierarchy.Root()
-		if len(at) == 1 {
-			var err error
-			if cgroup, err = src.hierarchy.Find(at[0]); err != nil {
-				return noCgroup(err)
-			}
+		cgroup, err := findCgroup(src.hierarchy, strings.Join(at, ""))
+		if err != nil {
+			return err
 		}
 		if err := v.In(cgroup); errors.Is(err, unix.ENOENT) {
 			d.Presence, d.Why = table.Elsewhere, err.Error()

@@ -76,3 +76,32 @@ func TestAmong(t *testing.T) {
 		}
 	}
 }
+
+// TestMirror finds cgroups in a folder that looks like a mount.
+func TestMirror(t *testing.T) {
+	dir := t.TempDir()
+	for _, path := range []string{"a.slice/.bpfview/cgroup/cpu", "a.slice/.bpfview/cgroup/.bpfview"} {
+		if err := os.MkdirAll(filepath.Join(dir, path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{"cpu", "a.slice/cpu", "a.slice/.bpfview/cgroup/cpu/tasks"} {
+		if err := os.WriteFile(filepath.Join(dir, path), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for cgroup, want := range map[string]string{
+		".":                 "",
+		"a.slice":           "a.slice",
+		"a.slice/cpu":       "a.slice/.bpfview/cgroup/cpu",
+		"a.slice/cpu/x":     "a.slice/.bpfview/cgroup/cpu/x",
+		"a.slice/cpu/tasks": "a.slice/.bpfview/cgroup/cpu/.bpfview/cgroup/tasks",
+		"a.slice/.bpfview":  "a.slice/.bpfview/cgroup/.bpfview",
+		"a.slice/nosuch":    "a.slice/nosuch",
+		"...":               "...",
+	} {
+		if got := Mirror(dir, cgroup); got != filepath.Join(dir, want) {
+			t.Errorf("%s: %s, want %s", cgroup, got, want)
+		}
+	}
+}
