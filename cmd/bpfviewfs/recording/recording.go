@@ -378,8 +378,18 @@ func isBegin(file *os.File, size int64) bool {
 }
 
 // Append adds a snapshot, and makes the averages over time in it not available. On an error, for example a
-// full disk, the file has all that it had before.
+// full disk, the file has all that it had before. If another program has moved, removed or emptied the file,
+// a new one begins.
 func (w *Writer) Append(at time.Time, parts []Part) error {
+	if !w.isThere() {
+		w.file.Close() // and its lock
+		next, err := Create(w.file.Name(), w.limits)
+		if err != nil {
+			return err
+		}
+		w.zstd.Close()
+		*w = *next
+	}
 	key := w.needsKey(at)
 	before := w.before
 	if key {
@@ -407,6 +417,16 @@ func (w *Writer) Append(at time.Time, parts []Part) error {
 	}
 	w.copyParts(parts)
 	return w.bound(at)
+}
+
+// isThere reports whether the file has its name and all that was written.
+func (w *Writer) isThere() bool {
+	here, err := w.file.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(w.file.Name())
+	return err == nil && os.SameFile(here, named) && here.Size() >= w.size
 }
 
 // needsKey reports whether the next frame shall need none before. That is so at least four times within the

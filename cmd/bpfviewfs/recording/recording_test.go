@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"bpfviewfs/iter/raw"
+	"golang.org/x/sys/unix"
 )
 
 const schema = `{"view":"cpu","hash":"0102030405060708","byte_order":"little","size":24,"members":[
@@ -411,5 +412,62 @@ func BenchmarkAppend(b *testing.B) {
 		if err := w.Append(at(i), []Part{{"cpu", []byte(schema), treeOutput(i, ids...)}}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestTakenAway has a file that another program moves, removes or empties between two snapshots.
+func TestTakenAway(t *testing.T) {
+	for name, takeAway := range map[string]func(path string) error{
+		"moved":   func(path string) error { return os.Rename(path, path+".1") },
+		"removed": os.Remove,
+		"emptied": func(path string) error { return os.Truncate(path, 0) },
+		"cut":     func(path string) error { return os.Truncate(path, 300) },
+	} {
+		path := filepath.Join(t.TempDir(), "x.rec")
+		w := write(t, path, Limits{}, 0, 5)
+		if err := takeAway(path); err != nil {
+			t.Fatal(err)
+		}
+		for i := 5; i < 9; i++ {
+			if err := w.Append(at(i), snapshot(i)); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		if _, err := Create(path, Limits{}); !errors.Is(err, unix.EWOULDBLOCK) {
+			t.Errorf("%s: a second recorder: %v", name, err)
+		}
+		if err := w.Close(); err != nil || w.Len() != 4 {
+			t.Errorf("%s: %d snapshots, %v", name, w.Len(), err)
+		}
+		r, err := Open(path)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		check(t, r, count(4), 5)
+		r.Close()
+		if old, err := Open(path + ".1"); name == "moved" && err != nil {
+			t.Error(err)
+		} else if err == nil {
+			check(t, old, count(5), 0)
+			old.Close()
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "d")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w := write(t, dir+"/x.rec", Limits{}, 0, 1)
+	defer w.Close()
+	if err := os.Rename(dir, dir+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Append(at(1), snapshot(1)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without its directory: %v", err)
+	}
+	if err := os.Rename(dir+".1", dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Append(at(2), snapshot(2)); err != nil || w.Len() != 2 {
+		t.Errorf("the directory is back: %d snapshots, %v", w.Len(), err)
 	}
 }
