@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,7 +35,7 @@ func TestShow(t *testing.T) {
 	testenv.NeedsRoot(t)
 	dir := mountOpenly(t, "mode=0444", "registry="+newRegistry(t))
 	top := newCgroup(t, dir)
-	id := strings.Repeat("0123456789abcdef", 4)
+	id := strings.Repeat(fmt.Sprintf("%08x%08x", os.Getpid(), uint32(time.Now().UnixNano())), 4)
 	c := top.child("docker-" + id + ".scope")
 	busy := c.run(exec.Command("sh", "-c", "while :; do :; done"))
 	below := func(c *cgroup) string { return strings.TrimPrefix(c.path, cgroup2(t)+"/") }
