@@ -94,12 +94,10 @@ func openMount(dir, view, word string, pid int) (reader, string, error) {
 	none := exit.With(exitNotPermitted,
 		errors.New("no bpfviewfs is mounted, and without one only root runs views: bpfviewfs mount DIR"))
 	if dir != "" {
-		abs, err := filepath.Abs(dir)
-		if err != nil {
+		none = exit.With(exit.System, fmt.Errorf("%s: %w", dir, place.ErrNotMounted))
+		if dir, err = filepath.Abs(dir); err != nil {
 			return nil, "", failed(err)
 		}
-		none = exit.With(exit.System, fmt.Errorf("%s: %w", dir, place.ErrNotMounted))
-		dir = abs
 	}
 	var refused error // by the first
 	for _, m := range mounts {
@@ -148,8 +146,7 @@ var suffixes = map[records.Format]string{records.Text: "", records.JSON: ".json"
 func (r *mountReader) Read(view, cgroup string, as records.Format, tree bool, dst []byte) ([]byte, error) {
 	name := map[records.Format]string{
 		records.Text: view, records.JSON: ".bpfview/json/" + view + ".json",
-		records.Prom: ".bpfview/prom/" + view + ".prom",
-		records.Raw:  ".bpfview/raw/" + view,
+		records.Prom: ".bpfview/prom/" + view + ".prom", records.Raw: ".bpfview/raw/" + view,
 	}[as]
 	if tree {
 		name = ".bpfview/tree/" + view + suffixes[as]
@@ -300,11 +297,10 @@ func (d *direct) Schema(view string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := v.Schema()
-	if text == nil {
-		return nil, fmt.Errorf("view %s: %w", view, errNoRecords)
+	if text := v.Schema(); text != nil {
+		return text, nil
 	}
-	return text, nil
+	return nil, fmt.Errorf("view %s: %w", view, errNoRecords)
 }
 
 func (d *direct) Counts() bool { return slices.ContainsFunc(d.enabled, (*source).counts) }
