@@ -174,13 +174,20 @@ static __always_inline void count_threads(struct seq_file *seq, struct cgroup *c
 /* cgrp->bstat is as of the last flush. */
 static __noinline int show_flushed(struct seq_file *seq, struct cgroup *cgrp)
 {
-	struct cpu_record r;
+	struct cpu_record own, *r = &own;
 
-	__builtin_memset(&r, 0xff, sizeof(r));
-	count_times(seq, cgrp, &r);
-	count_throttling(cgrp, &r);
-	count_threads(seq, cgrp, &r);
-	return view_emit(seq, &r);
+	if (!seq)
+		r = view_walk_room(sizeof(*r), __alignof__(*r));
+	if (!r)
+		return 0;
+	__builtin_memset(r, 0xff, sizeof(*r));
+	count_times(seq, cgrp, r);
+	count_throttling(cgrp, r);
+	count_threads(seq, cgrp, r);
+	if (seq)
+		return view_emit(seq, r);
+	view_walk_added(sizeof(*r));
+	return 0;
 }
 
 static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)

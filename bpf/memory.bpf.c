@@ -15,6 +15,8 @@
 #include "bpfview.h"
 #include "call.h"
 #include "memcg.h"
+
+#define VIEW_READS (VIEW_READS_THREADS | VIEW_READS_CONTROLLERS)
 #include "tree.h"
 
 #define BYTES(help) VIEW_GAUGE VIEW_UNIT("bytes") VIEW_OPTIONAL VIEW_HELP(help)
@@ -155,7 +157,7 @@ static __noinline int show_flushed(struct seq_file *seq, struct cgroup *cgrp)
 {
 	struct cgroup_subsys_state *css = cgroup_css(cgrp, memory_cgrp_id);
 	struct mem_cgroup *memcg = (struct mem_cgroup *)css;
-	bool v1 = cgrp->root->hierarchy_id;
+	bool v1 = seq && cgrp->root->hierarchy_id; /* a walk is over cgroup2 */
 	__u64 page_size = view_page_size(seq);
 	struct memory_record r;
 

@@ -14,6 +14,8 @@
 #include "call.h"
 #include "css.h"
 #include "psi.h"
+
+#define VIEW_READS VIEW_READS_THREADS
 #include "tree.h"
 
 enum resource {
@@ -61,28 +63,47 @@ static __always_inline __u32 average(const struct psi_copy *psi, __u32 state, in
 	return (__u64)avg * 10000 >> PSI_FSHIFT;
 }
 
+static __noinline int set_averages(struct psi_record *r, const struct psi_copy *psi, __u32 state)
+{
+	r->avg10_ppm = average(psi, state, 0);
+	r->avg60_ppm = average(psi, state, 1);
+	r->avg300_ppm = average(psi, state, 2);
+	return 0;
+}
+
+static __always_inline void set_state(struct psi_record *r, const struct psi_copy *psi, __u32 state,
+				      enum resource resource, enum stall kind)
+{
+	bool kept = bpf_core_field_exists(struct sched_entity, cfs_rq); /* else how old averages are is unknown */
+
+	r->resource = resource;
+	r->kind = kind;
+	r->avg10_ppm = r->avg60_ppm = r->avg300_ppm = kept ? 0 : ~0;
+	if (kept && psi->stalled)
+		set_averages(r, psi, state);
+	/* Of irq the kernel counts the time, and keeps no state. */
+	r->cpus = resource == RESOURCE_IRQ ? ~0 : psi->cpus.in[state];
+	r->total_nsec = psi->total[state];
+}
+
 static __noinline int show_state(struct seq_file *seq, const struct psi_copy *psi, __u32 state,
 				 __u32 resource_and_stall)
 {
 	struct psi_record r;
 
-	__builtin_memset(&r, 0xff, sizeof(r));
-	r.resource = resource_and_stall >> 1;
-	r.kind = resource_and_stall & 1;
-	if (bpf_core_field_exists(struct sched_entity, cfs_rq)) {
-		r.avg10_ppm = average(psi, state, 0);
-		r.avg60_ppm = average(psi, state, 1);
-		r.avg300_ppm = average(psi, state, 2);
-	}
-	if (r.resource != RESOURCE_IRQ) /* the kernel counts its time, and keeps no state of it */
-		r.cpus = psi->cpus.in[state];
-	r.total_nsec = psi->total[state];
+	set_state(&r, psi, state, resource_and_stall >> 1, resource_and_stall & 1);
 	return view_emit(seq, &r);
 }
 
+/* A walk has room for all rows. */
 #define SHOW(state, resource, stall)                                                                         \
-	if (bpf_core_enum_value_exists(enum psi_states, state))                                              \
-	show_state(seq, &psi, bpf_core_enum_value(enum psi_states, state) % PSI_STATES, resource << 1 | stall)
+	if (bpf_core_enum_value_exists(enum psi_states, state)) {                                            \
+		__u32 nr = bpf_core_enum_value(enum psi_states, state) % PSI_STATES;                         \
+		if (seq)                                                                                     \
+			show_state(seq, &psi, nr, resource << 1 | stall);                                    \
+		else                                                                                         \
+			set_state(row++, &psi, nr, resource, stall);                                         \
+	}
 
 /* The groups in the order of a walk. A cgroup has the same one all its life. */
 struct last_group {
@@ -111,17 +132,40 @@ static __always_inline struct psi_group *group_of(struct seq_file *seq, struct c
 	return group;
 }
 
+/* False if pressure is off. In a walk the type of an address can be told, which saves calls. */
+static __always_inline bool copy_totals(struct seq_file *seq, struct psi_group *group, struct psi_copy *psi)
+{
+	const __u64 *total;
+
+	if (seq) {
+		bpf_probe_read_kernel(psi->total, sizeof(psi->total), group->total);
+		return BPF_CORE_READ(group, enabled);
+	}
+	group = view_walk_cast(struct psi_group, group);
+	total = view_walk_array(group, struct psi_group, total);
+	for (int i = 0; i < PSI_STATES; i++)
+		psi->total[i] = total[i];
+	return group->enabled;
+}
+
 static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 {
+	struct psi_record *row = NULL, *rows;
 	struct psi_copy psi = {};
 	struct psi_group *group;
 
 	group = group_of(seq, cgrp);
-	if (!group || !BPF_CORE_READ(group, enabled))
+	if (!group || !copy_totals(seq, group, &psi))
 		return 0;
-	psi_copy(group, &psi);
+	psi_copy_averages(group, &psi);
 	if (cgroup_is_populated(cgrp)) /* otherwise there is no thread to be stalled */
 		psi_count_cpus(group, &psi.cpus);
+	if (!seq) {
+		row = view_walk_room(PSI_STATES * sizeof(*row), __alignof__(*row));
+		if (!row)
+			return 0;
+	}
+	rows = row;
 	SHOW(PSI_CPU_SOME, RESOURCE_CPU, STALL_SOME);
 	if (cgrp->level) /* not defined for a whole machine, where the kernel says 0 */
 		SHOW(PSI_CPU_FULL, RESOURCE_CPU, STALL_FULL);
@@ -130,6 +174,8 @@ static __noinline int show(struct seq_file *seq, struct cgroup *cgrp)
 	SHOW(PSI_IO_SOME, RESOURCE_IO, STALL_SOME);
 	SHOW(PSI_IO_FULL, RESOURCE_IO, STALL_FULL);
 	SHOW(PSI_IRQ_FULL, RESOURCE_IRQ, STALL_FULL);
+	if (!seq)
+		view_walk_added((void *)row - (void *)rows);
 	return 0;
 }
 
@@ -146,17 +192,19 @@ VIEW_CALL(psi, show)
 __noinline int psi_fetch(__u32 nr)
 {
 	struct last_group *next;
-	__u64 words = 0;
+	struct psi_group *group;
+	const __u64 *total;
 
 	for (int i = 0; i < VIEW_AHEAD; i++) {
 		next = view_last_of(nr + i);
 		if (!next || !next->group)
 			break;
-		words += view_walk_word(next->group, struct psi_group, enabled);
-		words += view_walk_word(next->group, struct psi_group, total[0]);
-		words += view_walk_word(next->group, struct psi_group, total[PSI_STATES - 1]);
+		group = view_walk_cast(struct psi_group, next->group);
+		view_walk_touch(group->enabled);
+		total = view_walk_array(group, struct psi_group, total);
+		view_walk_touch(total[0]);
+		view_walk_touch(total[PSI_STATES - 1]);
 	}
-	view_walk_spilled = words;
 	return 0;
 }
 

@@ -130,16 +130,17 @@ static __always_inline __u64 psi_updates_due(struct psi_group *group)
 struct psi_copy {
 	__u64 total[PSI_STATES];
 	unsigned long avg[PSI_STATES * PSI_AVERAGES];
+	bool stalled;  /* there is something in avg */
 	__u64 updates; /* of avg that are due */
 	struct psi_cpus cpus;
 };
 
-static __always_inline void psi_copy(struct psi_group *group, struct psi_copy *psi)
+/* The totals are there already. */
+static __always_inline void psi_copy_averages(struct psi_group *group, struct psi_copy *psi)
 {
 	unsigned long any = 0;
 	__u32 size = bpf_core_field_size(group->avg); /* behind it are other members */
 
-	bpf_probe_read_kernel(psi->total, sizeof(psi->total), group->total);
 	for (int i = 0; i < PSI_STATES; i++)
 		any |= psi->total[i];
 	if (!any) /* the averages are made of the totals, and they are other lines of memory */
@@ -148,6 +149,7 @@ static __always_inline void psi_copy(struct psi_group *group, struct psi_copy *p
 	bpf_probe_read_kernel(psi->avg, size < sizeof(psi->avg) ? size : sizeof(psi->avg), group->avg);
 	for (int i = 0; i < PSI_STATES * PSI_AVERAGES; i++)
 		any |= psi->avg[i];
+	psi->stalled = any;
 	if (any && bpf_core_field_exists(struct sched_entity, cfs_rq))
 		psi->updates = psi_updates_due(group);
 }

@@ -3,6 +3,8 @@
 
 /* One record for each thread that lives in the cgroup. 512 fit one run; more come from the task flavour. */
 #include "call.h"
+
+#define VIEW_READS VIEW_READS_THREADS
 #include "tree.h"
 #include "tasks.h"
 

@@ -15,6 +15,9 @@
  *   function needs it, ask for bpf_cgroup_from_id(cgrp->kn->id), and if possible only if the cgroup has
  *   something to show.
  *
+ * A pass mostly waits for memory, so the members of struct cgroup that shows read most are loaded ahead. A view
+ * that reads fewer of them defines VIEW_READS (see walk.h).
+ *
  * If the verifier refuses NAME___walk, NAME___tree shows the cgroups in batches (see batches.h, also for the
  * flushing of statistics, which holds for both). A show that can never be walked belongs in VIEW_BATCHES alone:
  * then each program of the object loads, as tools want that load all of them or none. A walk with a show of its
@@ -61,29 +64,48 @@ const volatile __u32 view_rows_size = VIEW_ROWS_SIZE;
 
 static __u32 view_walk_from; /* where the rows of this cgroup begin */
 
-/* Writes one row, to memory in a walk. */
-static __always_inline long view_walk_write(struct seq_file *seq, const void *row, __u32 size)
+/*
+ * The place of the next rows in a walk, or NULL if it cannot go on. A show that fills it says so with
+ * view_walk_added, and has taken no copy of its rows.
+ */
+static __always_inline void *view_walk_room(__u32 size, __u32 align)
 {
-	__u32 at, zero = 0;
-	char *rows;
+	__u32 at = view_shown.rows, zero = 0;
+	char *rows = bpf_map_lookup_elem(&view_rows, &zero);
 
-	if (seq)
-		return bpf_seq_write(seq, row, size);
-	rows = bpf_map_lookup_elem(&view_rows, &zero);
-	at = view_shown.rows;
 	if (!rows || view_rows_size < size || at > view_rows_size - size) {
 		view_shown.result = VIEW_WALK_FULL;
-		return -1;
+		return NULL;
 	}
 	if (at - view_walk_from > VIEW_WALK_ROWS) {
 		view_shown.result = VIEW_WALK_FAILED;
-		return -1;
+		return NULL;
 	}
+	return rows + (at & -align); /* all rows have one size, so it is aligned */
+}
+
+static __always_inline void view_walk_added(__u32 size)
+{
+	view_shown.rows += size;
+}
+
+/* Writes one row, to memory in a walk. */
+static __always_inline long view_walk_write(struct seq_file *seq, const void *row, __u32 size, __u32 align)
+{
+	void *to;
+
+	if (seq)
+		return bpf_seq_write(seq, row, size);
+	to = view_walk_room(size, align);
+	if (!to)
+		return -1;
 	if (size > 512)
-		bpf_probe_read_kernel(rows + at, size, row);
+		bpf_probe_read_kernel(to, size, row);
+	else if (align == 8) /* in words, because the compiler takes bytes otherwise */
+		__builtin_memcpy(__builtin_assume_aligned(to, 8), __builtin_assume_aligned(row, 8), size);
 	else
-		__builtin_memcpy(rows + at, row, size);
-	view_shown.rows = at + size;
+		__builtin_memcpy(to, row, size);
+	view_walk_added(size);
 	return 0;
 }
 
@@ -143,7 +165,7 @@ static __always_inline __u64 view_walk_page_size(struct seq_file *seq)
 }
 
 #undef VIEW_WRITE
-#define VIEW_WRITE view_walk_write
+#define VIEW_WRITE(seq, row, size) view_walk_write(seq, row, size, __alignof__(*(row)))
 #define view_fail view_walk_fail
 #define view_full view_walk_full
 #define view_page_size view_walk_page_size
@@ -160,7 +182,7 @@ static __always_inline __u64 view_walk_page_size(struct seq_file *seq)
                                                                                                             \
 	__noinline int name##_walk_one(__u64 address)                                                       \
 	{                                                                                                   \
-		return view_walk_enter(address) || name##_walk_show(address) || view_walk_leave();          \
+		return view_walk_enter(address) || name##_walk_show(address);                               \
 	}                                                                                                   \
                                                                                                             \
 	SEC("iter/task")                                                                                    \

@@ -79,11 +79,11 @@ struct {
 
 /*
  * The addresses of the cgroups in the last pass, in its order. Each cgroup is some lines of memory that no cache
- * may have, and a list can only be followed one miss after the other. The lines of eight known addresses are on
+ * may have, and a list can only be followed one miss after the other. The lines of 16 known addresses are on
  * their way together. Nothing is done with what is loaded. So an address may be anything by now, and a bad one
  * reads as 0.
  */
-#define VIEW_AHEAD 8
+#define VIEW_AHEAD 16
 
 struct view_ahead {
 	__u64 address[VIEW_AHEAD];
@@ -96,6 +96,19 @@ struct {
 	__type(value, struct view_ahead);
 } view_ahead SEC(".maps");
 
+/*
+ * The members of struct cgroup that shows read, as bits. A view defines VIEW_READS above its include of tree.h, and without it
+ * all are loaded ahead. User space sets the bits of all views of a union.
+ */
+#define VIEW_READS_THREADS 1	 /* level and nr_populated_csets */
+#define VIEW_READS_CONTROLLERS 2 /* subsys */
+#define VIEW_READS_TIMES 4	 /* bstat */
+
+#ifndef VIEW_READS
+#define VIEW_READS (VIEW_READS_THREADS | VIEW_READS_CONTROLLERS | VIEW_READS_TIMES)
+#endif
+
+const volatile __u32 view_reads = VIEW_READS;
 const volatile __u32 view_names_size = VIEW_WALK_NAME_SIZE;
 const volatile __u64 view_piece_nsec = 500000; /* a piece ends after this time, or a little later */
 
@@ -249,62 +262,64 @@ __noinline int view_walk_remember(__u64 last, __u64 top)
 	return 0;
 }
 
-/* A word of memory at an address that need not be right, as a number. */
-#define view_walk_word(address, type, member)                                                                \
-	(view_walk_cast(struct task_cputime, (address) + bpf_core_field_offset(type, member))->stime)
+/*
+ * An array in a struct whose type the verifier knows. libbpf refuses a load of an array's element if the kernel's
+ * array has another length, so the compiler must not put the offset into the load.
+ */
+#define view_walk_array(object, type, member)                                                                \
+	({                                                                                                   \
+		__u64 at = bpf_core_field_offset(type, member);                                              \
+		asm volatile("" : "+r"(at));                                                                 \
+		(typeof(&((type *)0)->member[0]))((void *)(object) + at);                                    \
+	})
 
-/* Loads the lines of an element of view_ahead that the walk reads, and those that its views read most. */
+/* Loads the line of a member and does nothing with it, or the compiler would leave the load out. */
+#define view_walk_touch(member) (view_walk_spilled = (__u64)(member))
+
+/* Loads the lines of an element of view_ahead that the walk reads, and those that views read. */
 __noinline int view_walk_fetch(__u32 nr)
 {
 	struct view_ahead *ahead = bpf_map_lookup_elem(&view_ahead, &nr);
-	__u64 words = 0, at;
+	struct cgroup *cgrp;
 
 	if (!ahead)
 		return 0;
 	for (int i = 0; i < VIEW_AHEAD; i++) {
-		at = ahead->address[i];
-		if (!at)
+		if (!ahead->address[i])
 			break;
-		words += view_walk_word(at, struct cgroup, self.sibling);
-		words += view_walk_word(at, struct cgroup_subsys_state___serial, serial_nr);
-		words += view_walk_word(at, struct cgroup, level);
-		words += view_walk_word(at, struct cgroup, subsys);
-		words += view_walk_word(at, struct cgroup, bstat);
+		cgrp = view_walk_cast(struct cgroup, ahead->address[i]);
+		view_walk_touch(cgrp->self.sibling.next);
+		view_walk_touch(view_walk_serial(&cgrp->self));
+		if (view_reads & VIEW_READS_THREADS)
+			view_walk_touch(cgrp->level);
+		if (view_reads & VIEW_READS_CONTROLLERS)
+			view_walk_touch(view_walk_array(cgrp, struct cgroup, subsys)[0]);
+		if (view_reads & VIEW_READS_TIMES)
+			view_walk_touch(cgrp->bstat.cputime.utime);
 	}
-	view_walk_spilled = words; /* or the compiler leaves the loads out */
 	return 0;
 }
 
-/* Keeps the address of the cgroup with the number nr, and looks ahead. */
-__noinline int view_walk_note(__u32 nr, __u64 address)
-{
-	__u32 element = nr / VIEW_AHEAD;
-	struct view_ahead *ahead = bpf_map_lookup_elem(&view_ahead, &element);
-
-	if (!ahead)
-		return 0;
-	ahead->address[nr % VIEW_AHEAD] = address;
-	if (nr % VIEW_AHEAD == 0)
-		view_walk_fetch(element + 1);
-	return 0;
-}
-
-/* Takes the next element for a cgroup; not 0 if there is none. */
+/* Adds a cgroup to the list; not 0 if there is no room. */
 __noinline int view_walk_enter(__u64 address)
 {
 	struct cgroup *cgrp = view_walk_cast(struct cgroup, address);
 	__u64 serial = view_walk_serial(&cgrp->self);
-	__u32 nr = view_walk.cgroups, at, zero = 0;
+	__u32 nr = view_walk.cgroups, at = view_walk.names, element = nr / VIEW_AHEAD, zero = 0;
+	struct view_ahead *ahead;
 	struct view_cgroup *e;
 	char *names;
 	long size;
 
 	e = bpf_map_lookup_elem(&view_cgroups, &nr);
-	if (!e) {
+	ahead = bpf_map_lookup_elem(&view_ahead, &element);
+	if (!e || !ahead) {
 		view_walk.result = VIEW_WALK_FULL;
 		return 1;
 	}
-	at = view_walk.names;
+	ahead->address[nr % VIEW_AHEAD] = address;
+	if (nr % VIEW_AHEAD == 0)
+		view_walk_fetch(element + 1);
 	/*
 	 * The element is right if the pass before has left it: that pass wrote no name over this one's, and this
 	 * pass has written names before it only. An older one's name may be overwritten. The root's number is 0.
@@ -324,19 +339,7 @@ __noinline int view_walk_enter(__u64 address)
 		view_changes++;
 	}
 	e->pass = view_walk.pass;
-	view_walk_note(nr, address);
-	return 0;
-}
-
-/* Ends the element that view_walk_enter began. */
-__noinline int view_walk_leave(void)
-{
-	__u32 nr = view_walk.cgroups;
-	struct view_cgroup *e = bpf_map_lookup_elem(&view_cgroups, &nr);
-
-	if (view_walk.result != VIEW_WALK_MORE || !e)
-		return 1;
-	view_walk.names += e->name_size;
+	view_walk.names = at + e->name_size;
 	view_walk.cgroups = nr + 1;
 	return 0;
 }

@@ -30,7 +30,7 @@ __noinline int union_one(__u64 address)
 	took = bpf_ktime_get_boot_ns() - begin;
 	if (took > union_skew_nsec)
 		union_skew_nsec = took;
-	return view_walk_leave();
+	return 0;
 }
 
 SEC("iter/task")

@@ -18,6 +18,7 @@ const (
 
 	unionShow = "union_show"
 	walkShown = "_walk_show"
+	walkReads = "view_reads"
 )
 
 // Object is the object of one of the views of a union.
@@ -52,7 +53,28 @@ func Objects(union *ebpf.CollectionSpec, objects []Object) error {
 		program.Instructions = append(program.Instructions, shown...)
 		called = append(called, Name(o.View, o.View+walkShown))
 	}
+	if err := setReads(union, objects); err != nil {
+		return err
+	}
 	return replaceBody(program, unionShow, callEach(called))
+}
+
+// setReads has the walk load ahead the members of cgroups that the views read, or all if a view of earlier headers
+// does not name them.
+func setReads(union *ebpf.CollectionSpec, objects []Object) error {
+	all := uint32(0)
+	for _, o := range objects {
+		variable := o.Spec.Variables[walkReads]
+		if variable == nil {
+			return nil
+		}
+		var reads uint32
+		if err := variable.Get(&reads); err != nil {
+			return err
+		}
+		all |= reads
+	}
+	return union.Variables[walkReads].Set(all)
 }
 
 // callEach are the instructions of a function that calls others with its own argument, until one of them
