@@ -38,7 +38,6 @@ type Output struct {
 	widths   []int    // of the columns of text
 	greatest []uint64 // numbers of the columns
 	longest  []int    // lengths of those below zero
-	idWidth  int      // of the column CGROUP_ID
 	fixed    bool     // no cell of text is wider than its column
 	row      int      // the last that was rendered, in JSON its members
 	rowEnd   int
