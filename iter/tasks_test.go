@@ -23,15 +23,18 @@ import (
 func flavours(t testing.TB, v *View) map[string]*View {
 	t.Helper()
 	made := make(map[string]*View)
-	for way, others := range map[runs.Way][]runs.Way{
-		runs.PerCgroup: {runs.PerCall, runs.PerTask},
-		runs.PerCall:   {runs.PerTask},
-		runs.PerTask:   {runs.PerCall, runs.PerCgroup},
+	for name, way := range map[string]struct {
+		runs.Way
+		without []runs.Way
+	}{
+		"cgroup": {runs.PerCgroup, []runs.Way{runs.PerCall, runs.PerTask}},
+		"call":   {runs.PerCall, []runs.Way{runs.PerTask}},
+		"task":   {runs.PerTask, []runs.Way{runs.PerCall, runs.PerCgroup}},
 	} {
-		if v.job.Program(way) != nil {
+		if v.job.Program(way.Way) != nil {
 			one := *v
-			one.job = v.job.Without(others...)
-			made[fmt.Sprintf("way %d", way)] = &one
+			one.job = v.job.Without(way.without...)
+			made[name] = &one
 		}
 	}
 	if len(made) == 0 {
