@@ -10,19 +10,6 @@ import (
 	"bpfviewfs/iter/records"
 )
 
-// purse grants so many bytes, and then refuses.
-type purse struct{ left, granted int64 }
-
-var errEmpty = errors.New("empty")
-
-func (p *purse) Take(bytes int64) error {
-	if p.left -= bytes; p.left < 0 {
-		return errEmpty
-	}
-	p.granted += bytes
-	return nil
-}
-
 // TestTreesAsk holds that a tree asks for the memory of its rows and of its rendering, in whatever way it
 // is made, and ends with a refusal of either.
 func TestTreesAsk(t *testing.T) {
@@ -32,16 +19,16 @@ func TestTreesAsk(t *testing.T) {
 	check := func(name string, run func(ctx context.Context) ([]byte, error)) {
 		t.Helper()
 		try := func(left int64) (granted int64, out []byte, err error) {
-			p := &purse{left: left}
+			p := &room.Purse{Left: left}
 			out, err = run(context.WithValue(t.Context(), room.Key{}, p))
-			return p.granted, out, err
+			return p.Granted, out, err
 		}
 		granted, out, err := try(1 << 40)
 		if err != nil || granted < int64(len(out))+1000*records.PartSize-2*room.Free {
 			t.Errorf("%s: %d bytes are granted for %d (%v)", name, granted, len(out), err)
 		}
 		for _, left := range []int64{0, int64(len(out)) - room.Step} {
-			if _, _, err := try(left); !errors.Is(err, errEmpty) {
+			if _, _, err := try(left); !errors.Is(err, room.ErrEmpty) {
 				t.Errorf("%s: with %d bytes it ends with %v", name, left, err)
 			}
 		}

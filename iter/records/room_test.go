@@ -2,7 +2,6 @@ package records
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -10,26 +9,13 @@ import (
 	"bpfviewfs/internal/room"
 )
 
-// purse grants so many bytes, and then refuses.
-type purse struct{ left, granted int64 }
-
-var errEmpty = errors.New("empty")
-
-func (p *purse) Take(bytes int64) error {
-	if p.left -= bytes; p.left < 0 {
-		return errEmpty
-	}
-	p.granted += bytes
-	return nil
-}
-
 // TestRenderAsks holds that a large rendering asks for its memory in every format, at most one step ahead,
 // and that it ends with a refusal.
 func TestRenderAsks(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	r := randomRecord(t, rnd)
 	row := randomBytes(rnd, r.size)
-	large := func(p *purse) *Output {
+	large := func(p *room.Purse) *Output {
 		o := &Output{record: r, version: 1, view: "test", tree: true, limit: 1 << 30}
 		o.Room.Begin(context.WithValue(t.Context(), room.Key{}, p))
 		o.Add(1, 0, ".")
@@ -40,17 +26,17 @@ func TestRenderAsks(t *testing.T) {
 	}
 	for _, f := range []Format{Text, JSON, Prom, Raw, Textfile} {
 		t.Run(f.String(), func(t *testing.T) {
-			p := &purse{left: 1 << 40}
+			p := &room.Purse{Left: 1 << 40}
 			dst, err := large(p).Render(f, make([]byte, 100))
 			if err != nil {
 				t.Fatal(err)
 			}
 			size := int64(len(dst) - 100)
-			if size < room.Step || p.granted < size-2*room.Free || p.granted > size+room.Step {
-				t.Errorf("%d bytes are granted for %d", p.granted, size)
+			if size < room.Step || p.Granted < size-2*room.Free || p.Granted > size+room.Step {
+				t.Errorf("%d bytes are granted for %d", p.Granted, size)
 			}
-			p = &purse{left: size - room.Step}
-			if dst, err := large(p).Render(f, nil); err != errEmpty {
+			p = &room.Purse{Left: size - room.Step}
+			if dst, err := large(p).Render(f, nil); err != room.ErrEmpty {
 				t.Errorf("a refused rendering gives %d bytes and %v", len(dst), err)
 			}
 		})
