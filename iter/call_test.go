@@ -88,14 +88,22 @@ func compareCalled(t *testing.T, views map[string]*View, name string, id uint64)
 	}
 }
 
+// callingCPU gives the view cpu with a cgroup, or nil where the kernel refuses the program.
+func callingCPU(t *testing.T) (v *View, dir string) {
+	t.Helper()
+	h := testHierarchy(t, "")
+	if v = calling(t, testViews(t, h, Options{}), "cpu"); v != nil {
+		dir = ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
+	}
+	return v, dir
+}
+
 // A call that no longer finds its cgroup fails, and one for another cgroup does not.
 func TestCallOfRemovedCgroup(t *testing.T) {
-	h := testHierarchy(t, "")
-	v := calling(t, testViews(t, h, Options{}), "cpu")
+	v, dir := callingCPU(t)
 	if v == nil {
 		return
 	}
-	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	id := ktest.CgroupID(t, dir)
 	mustRun(t, v, id)
 	if err := unix.Rmdir(dir); err != nil {
@@ -104,17 +112,15 @@ func TestCallOfRemovedCgroup(t *testing.T) {
 	if out, err := v.Run(context.Background(), id, nil); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("%q, %v", out, err)
 	}
-	mustRun(t, v, h.Root())
+	mustRun(t, v, v.set.hierarchy.Root())
 }
 
 // A call needs no lock that mkdir and other readers need.
 func TestCallTakesNoLock(t *testing.T) {
-	h := testHierarchy(t, "")
-	v := calling(t, testViews(t, h, Options{}), "cpu")
+	v, dir := callingCPU(t)
 	if v == nil {
 		return
 	}
-	dir := ktest.Cgroup(t, h.String(), "bpfviewfs-test-*")
 	id := ktest.CgroupID(t, dir)
 	o, err := parseObject(testdata(t, "holds"), "holds")
 	if err != nil {

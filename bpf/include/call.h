@@ -24,8 +24,8 @@
 #include "bpfview.h"
 
 /*
- * The id or descriptor is the fourth argument of the reader's read(2), at which the kernel does not look. So a call needs
- * no map, and no other call can change it.
+ * The id or descriptor is the fourth argument of the reader's read(2), at which the kernel does not look. So
+ * a call needs no map, and no other call can change it.
  */
 struct pt_regs___x86_64 {
 	unsigned long r10;

@@ -97,8 +97,8 @@ struct {
 } view_ahead SEC(".maps");
 
 /*
- * The members of struct cgroup that shows read, as bits. A view defines VIEW_READS above its include of tree.h, and without it
- * all are loaded ahead. User space sets the bits of all views of a union.
+ * The members of struct cgroup that shows read, as bits. A view defines VIEW_READS above its include of
+ * tree.h, and without it all are loaded ahead. User space sets the bits of all views of a union.
  */
 #define VIEW_READS_THREADS 1	 /* level and nr_populated_csets */
 #define VIEW_READS_CONTROLLERS 2 /* subsys */

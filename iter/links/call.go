@@ -26,7 +26,8 @@ func NewCaller(p *ebpf.Program) (*Caller, error) {
 }
 
 // Call runs the program with a cgroup's id, or on cgroup v1 with a descriptor of its directory, and reads the
-// first of its output into buf. There is none if the cgroup is gone. If buf is full, the rest can be read from the descriptor. The caller closes it.
+// first of its output into buf. There is none if the cgroup is gone. If buf is full, the rest can be read from
+// the descriptor. The caller closes it.
 func (c *Caller) Call(argument uint64, buf []byte) (fd, n int, err error) {
 	if fd, err = Iterate(c.link); err != nil {
 		return -1, 0, err

@@ -2,8 +2,8 @@
 //
 // An [Object] NAME.bpf.o holds the iterator program that makes the view. If it is the only one, its name does
 // not matter. Otherwise it is called NAME, and the others are its flavours NAME___call, NAME___v1,
-// NAME___task, NAME___tree and NAME___walk. Other programs of the object are attached to the kernel while the view is enabled.
-// An object with iterators of several names is a view for each.
+// NAME___task, NAME___tree and NAME___walk. Other programs of the object are attached to the kernel while the
+// view is enabled. An object with iterators of several names is a view for each.
 // [Object.Load] loads some of the programs with the maps they use, so that one which the verifier refuses
 // takes nothing with it. [Inspect] finds out the same about a program that is loaded already.
 //
@@ -67,8 +67,8 @@ const (
 )
 
 // Main is the name of the iterator program that makes the view. Call is the one to be called with a cgroup's
-// id, CallV1 the one to be called on cgroup v1, Task the one to be run on each task, Tree the one for many cgroups at once, and Walk the one that shows
-// a tree in one walk. The name is "" if there is none.
+// id, CallV1 the one to be called on cgroup v1, Task the one to be run on each task, Tree the one for many
+// cgroups at once, and Walk the one that shows a tree in one walk. The name is "" if there is none.
 func (o *Object) Main() string   { return o.main }
 func (o *Object) Call() string   { return o.call }
 func (o *Object) CallV1() string { return o.callV1 }
